@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV := .venv/.ready
+RUN := .venv/bin/python
+
+.PHONY: help demo test deep bench lint clean
+
+help:  ## print the targets
+	@echo "make TARGET; each makes .venv and installs into it if need be."
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)  ## judge every formula, then adapt to held-out tasks
+	$(RUN) -m refmeta verify
+	$(RUN) -m refmeta demo
+
+test: $(VENV)  ## run the whole suite, derivations included
+	$(RUN) -m pytest
+
+deep: $(VENV)  ## the same with 5,000 examples a property
+	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
+
+bench: $(VENV)  ## time the exact meta-gradient against its floors
+	$(RUN) tests/benchmarks/meta_gradient.py
+
+lint: $(VENV)  ## ruff and mypy
+	$(RUN) -m pip install --quiet --editable '.[lint]'
+	$(RUN) -m ruff check --line-length 120 refmeta tests derivations
+	$(RUN) -m mypy
+
+clean:  ## remove .venv and caches
+	rm -rf .venv build *.egg-info .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

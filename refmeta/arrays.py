@@ -1,0 +1,176 @@
+"""Argument checks with one message format, and what every point needs of its arrays.
+
+A check says the argument, what was required, what was got and where.  Kernels below the checks never cast:
+a complex parameter stays complex, so that a complex step differentiates every formula.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Record = TypeVar("Record")
+
+
+def _numbers(value: ArrayLike, name: str) -> Array:
+    """The value as an array of numbers of at most double precision; TypeError for anything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
+    if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
+        raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
+    return array
+
+
+def index_text(index: tuple[int, ...]) -> str:
+    """[1, 2] for (1, 2), and nothing for the index of a scalar."""
+    return str([int(i) for i in index]) if index else ""
+
+
+def require(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
+    """Raise ValueError with the sentence for the first index at which `ok` is false."""
+    if not ok.all():
+        raise ValueError(sentence(tuple(np.argwhere(~ok)[0])))
+
+
+def frozen(array: Array) -> Array:
+    """The same array, no longer writeable."""
+    array.flags.writeable = False
+    return array
+
+
+def _own(array: Array, dtype: type, name: str) -> Array:
+    """A finite, read-only copy in C order, so that nothing the caller writes later can reach it."""
+    own = np.array(array, dtype=dtype, order="C")
+    require(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
+    return frozen(own)
+
+
+def real(value: ArrayLike, name: str) -> Array:
+    """Task data: a finite, real, read-only float64 copy."""
+    array = _numbers(value, name)
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} must be real, got dtype {array.dtype}")
+    return _own(array, np.float64, name)
+
+
+def parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
+    """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the last axis required."""
+    array = _numbers(value, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a scalar, expected an array of parameters with {dim or 'd'} in its last axis")
+    if dim is not None and array.shape[-1] != dim:
+        raise ValueError(f"{name} has shape {array.shape}, expected last axis {dim}{why}")
+    return _own(array, np.complex128 if array.dtype.kind == "c" else np.float64, name)
+
+
+def integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
+    """Indices: a read-only copy of integers in [0, below)."""
+    array = _numbers(value, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got dtype {array.dtype}")
+    top = np.inf if below is None else below
+    require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it < {top}")
+    return frozen(np.array(array, dtype=np.intp, order="C"))
+
+
+def count(value: int, name: str, *, least: int = 0) -> int:
+    """A whole number of at least `least`."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def scalar(value: Any, name: str) -> Any:
+    """One finite number, real or complex."""
+    array = _numbers(value, name)
+    if array.ndim:
+        raise ValueError(f"{name} must be one number, got shape {array.shape}")
+    if not np.isfinite(array):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)[()].item()
+
+
+def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
+    """One finite real number of at least `least`."""
+    number = scalar(value, name)
+    if isinstance(number, complex):
+        raise TypeError(f"{name} must be real, got {value}")
+    if not number >= least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common batch shape of the named arguments."""
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
+
+
+def settled(result: Array, sentence: str) -> Array:
+    """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
+    if not np.isfinite(result).all():
+        raise FloatingPointError(f"{sentence} (first at index {index_text(tuple(np.argwhere(~np.isfinite(result))[0]))})")
+    return result
+
+
+def finite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a point whose result must be finite: where numbers overflow, FloatingPointError names the method."""
+
+    @functools.wraps(function)
+    def checked(self: Any, *args: Any) -> Any:
+        with np.errstate(all="ignore"):
+            result = np.asarray(function(self, *args))
+        name, size = f"{type(self).__name__}.{function.__name__}", np.max(np.abs(self.theta))
+        return settled(result, f"{name} overflowed at |theta| up to {size:.3g}; smaller steps or data may help")[()]
+
+    return checked
+
+
+def lazily(function: Callable[..., Any]) -> Any:
+    """A property that is computed once, finite, and read-only since the point keeps it."""
+
+    @functools.wraps(function)
+    def kept(self: Any) -> Any:
+        return frozen(np.asarray(finite(function)(self)))[()]
+
+    return functools.cached_property(kept)
+
+
+def replaced(record: Record, **changes: Any) -> Record:
+    """The frozen record with some fields replaced, and without a second validation."""
+    new = object.__new__(type(record))
+    new.__dict__.update({f.name: getattr(record, f.name) for f in fields(record)}, **changes)  # type: ignore[arg-type]
+    return new
+
+
+def entry(array: Array, index: int, shape: tuple[int, ...], core: int) -> Array:
+    """Entry `index` of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
+    return np.broadcast_to(array, shape + array.shape[array.ndim - core :])[index]
+
+
+def matvec(matrix: Array, vector: Array) -> Array:
+    """Matrix times vector over leading batch axes, without conjugation."""
+    return (matrix @ vector[..., None])[..., 0]
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Σ a b over the last axis, over leading batch axes, without conjugation."""
+    return np.einsum("...i,...i->...", a, b)

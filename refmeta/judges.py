@@ -1,0 +1,173 @@
+"""How a formula is checked: numerical differentiation and what it can promise.  Derivation: derivations/judges.md
+
+Point these at your own code: `f` takes an array shaped like `x` and returns a number or an array.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, parameters, real, real_scalar
+
+Function = Callable[[Array], Any]
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Difference(NamedTuple):
+    """A central difference and the error that it may have: truncation (estimated) plus rounding (bounded)."""
+
+    derivative: Array
+    error: Array
+
+
+class TaylorRates(NamedTuple):
+    """Observed orders of the Taylor remainders; `inf` where the remainder stays at the rounding floor (exact)."""
+
+    orders: tuple[float, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every order k = 1, 2, … within ±0.1 of k, too low and too high alike, or exact; the first never exact."""
+        off = [abs(order - k) <= 0.1 or (k > 1 and order == np.inf) for k, order in enumerate(self.orders, start=1)]
+        return all(off)
+
+
+def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array:
+    """`along` a direction, or along every axis of x, stacked in trailing axes shaped like x."""
+    if direction is not None:
+        return np.asarray(along(np.broadcast_to(real(direction, "direction"), x.shape)))
+    basis = np.eye(x.size).reshape(x.size, *x.shape)
+    columns = np.stack([along(e) for e in basis], axis=-1)
+    return columns.reshape(columns.shape[:-1] + x.shape)
+
+
+def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float = 1e-200) -> Array:
+    """Im f(x + i h v) / h: the derivative to machine precision, for a holomorphic f.
+
+    Eq: complex-step
+
+    Parameters
+    ----------
+    f : function of an array shaped like x
+        It must accept complex numbers and use neither abs nor conjugates.
+    x : array
+        The point, real.
+    direction : array like x, optional
+        The direction v; without it every axis in turn: the Jacobian.
+    h : float
+        The step; the derivative must be larger than 1e-90 for the default not to underflow.
+
+    Returns
+    -------
+    f's shape along one direction, else f's shape + x's shape.
+
+    Raises
+    ------
+    TypeError
+        If f returns real numbers for complex input: it cut the imaginary part off.
+    """
+    x, h = real(x, "x"), real_scalar(h, "h")
+    if not h > 0:
+        raise ValueError(f"h must be positive, got {h}")
+
+    def along(v: Array) -> Array:
+        out = np.asarray(f(x + 1j * (h * v)))
+        if not np.iscomplexobj(out):
+            raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
+        return out.imag / h
+
+    return _directions(x, direction, along)
+
+
+def central_difference(
+    f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float | None = None
+) -> Difference:
+    """(f(x + hv) − f(x − hv)) / 2h, with its error budget.
+
+    Eq: central-difference
+
+    The truncation error is estimated by the same quotient at 2h (a third of their difference); the rounding error is
+    bounded by eps·max|f|/h for a function that is right to the last digit.  `h` defaults to eps^(1/3)·max(1, |x|∞),
+    where the two balance.
+
+    Returns
+    -------
+    Difference
+        `derivative` and `error`, each shaped as in `complex_step`.
+    """
+    x = real(x, "x")
+    step = EPS ** (1 / 3) * max(1.0, float(np.max(np.abs(x)))) if h is None else real_scalar(h, "h")
+    if not step > 0:
+        raise ValueError(f"h must be positive, got {step}")
+
+    def along(v: Array) -> Array:
+        near, far = ([np.asarray(f(x + s * v)) for s in (-k * step, k * step)] for k in (1, 2))
+        quotient, wider = (near[1] - near[0]) / (2 * step), (far[1] - far[0]) / (4 * step)
+        rounding = EPS * np.max(np.abs(near)) / step
+        return np.stack([quotient, np.abs(wider - quotient) / 3 + rounding])
+
+    return Difference(*_directions(x, direction, along))
+
+
+def taylor_rates(
+    f: Function,
+    x: ArrayLike,
+    direction: ArrayLike,
+    gradient: ArrayLike,
+    hvp: ArrayLike | None = None,
+    *,
+    h: float = 2.0**-8,
+    halvings: int = 4,
+) -> TaylorRates:
+    """Orders in h of |f(x + hv) − f(x)|, of the same less h⟨g, v⟩, and of that less ½h²⟨v, Hv⟩.
+
+    Eq: taylor-rate
+
+    Parameters
+    ----------
+    f : scalar function
+    x, direction, gradient : arrays of one shape
+    hvp : array, optional
+        The Hessian times the direction; with it three orders are returned, else two.
+    h : float
+        The largest step; it is halved `halvings` times.
+
+    Returns
+    -------
+    TaylorRates
+        The orders are those of the two smallest steps whose remainders stand above the rounding floor.
+    """
+    x, v, steps = real(x, "x"), real(direction, "direction"), h * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
+    slope = float(np.sum(real(gradient, "gradient") * v))
+    start, values = float(f(x)), np.array([float(f(x + s * v)) for s in steps])
+    remainders = [values - start, values - start - steps * slope]
+    if hvp is not None:
+        remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(real(hvp, "hvp") * v)))
+    floor = 16 * EPS * np.max(np.abs([start, *values]))
+    return TaylorRates(tuple(_order(steps, np.abs(r), floor) for r in remainders))
+
+
+def _order(steps: Array, remainder: Array, floor: float) -> float:
+    """The slope of log remainder over log step at the smallest steps that rounding does not blur."""
+    clear = np.flatnonzero(remainder > 100 * floor)
+    if len(clear) < 2:
+        return float("inf") if remainder[0] <= 100 * floor else float("nan")
+    i, j = clear[-2:]
+    return float(np.log(remainder[i] / remainder[j]) / np.log(steps[i] / steps[j]))
+
+
+def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike) -> float:
+    """|⟨w, Ju⟩ − ⟨Jᵀw, u⟩| / (⟨|w|, |Ju|⟩ + ⟨|Jᵀw|, |u|⟩): zero to rounding if `adjoint` is the transpose of `forward`.
+
+    A Hessian product is its own transpose: `adjoint_gap(point.hvp, point.hvp, u, w)`.
+
+    Eq: adjoint-test
+    """
+    u, w = parameters(u, "u"), parameters(w, "w")
+    ju, jw = np.asarray(forward(u)), np.asarray(adjoint(w))
+    size = np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u))
+    if size == 0:
+        raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
+    return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)

@@ -1,0 +1,202 @@
+"""MAML: differentiate through the adaptation.  Derivation: derivations/maml.md
+
+`support` and `query` are tasks with their batch in the leading axes (`support` may also be a sequence of tasks, one a
+step); `query=None` is the support itself.  `alpha` and `steps` are as in `refmeta.adapt`, and so are the errors raised.
+Results are one per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, matvec, parameters, real, real_scalar, scalar, settled
+from refmeta.meta.inner import Adaptation, Point, Task, Tasks, adapt, step_sizes
+from refmeta.tasks.quadratic import Quadratic
+
+
+def objective(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """F(θ) = L_query(φ), where φ = θ⁽ᴷ⁾ is adapted on the support; (...).
+
+    Eq: maml-objective
+    """
+    return _last(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss
+
+
+def first_order_gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """∇L_query(φ): what is left of ∇F without the Hessians; (..., d).
+
+    Eq: first-order-maml
+    """
+    return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
+
+
+def gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
+
+    Eq: maml-gradient
+
+    Exact for every number of steps, in time and memory linear in it.
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    return _adjoints(inner, alpha, [0] * steps + [_last(inner, support, query).grad])[0]
+
+
+def step_size_gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over what shares an entry of α; (...) + the shape of α.
+
+    Eq: step-size-gradient
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    adjoints = _adjoints(inner, alpha, [0] * steps + [_last(inner, support, query).grad])
+    each = [np.zeros((*adjoints[0].shape[:-1], 0, adjoints[0].shape[-1]))]
+    each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoints[1:], strict=False)]
+    return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
+
+
+def multi_step_objective(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
+) -> Array:
+    """F(θ) = Σ_k w_k L_query(θ⁽ᵏ⁾), k = 0 … K, weights (K + 1,); (...).
+
+    Eq: multi-step-loss
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    queries = _every(inner, support, query)
+    return sum(w * point.loss for w, point in zip(_weights(weights, steps), queries, strict=True))
+
+
+def multi_step_gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
+) -> Array:
+    """∇F = λ_0, by λ_k = w_k ∇L_query(θ⁽ᵏ⁾) + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}); (..., d).
+
+    Eq: multi-step-loss
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    queries = _every(inner, support, query)
+    return _adjoints(inner, alpha, [w * q.grad for w, q in zip(_weights(weights, steps), queries, strict=True)])[0]
+
+
+def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
+    """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient a task, (..., d); (d,).
+
+    Eq: maml-update
+    """
+    theta = parameters(theta)
+    gradients = parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
+    return theta - scalar(beta, "beta") * np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))
+
+
+class MetaSGD(NamedTuple):
+    """Initialisation (d,) and step sizes, learned together."""
+
+    theta: Array
+    alpha: Array
+
+
+def meta_sgd_update(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
+) -> MetaSGD:
+    """(θ, α) − β Σᵢ (∂Fᵢ/∂θ, ∂Fᵢ/∂α), for theta (d,) and α of any of its shapes.
+
+    Eq: meta-sgd
+    """
+    args = {"alpha": alpha, "steps": steps}
+    by_alpha = step_size_gradient(theta, support, query, **args)
+    tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
+    new_alpha = np.asarray(alpha) - scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
+    return MetaSGD(update(theta, gradient(theta, support, query, **args), beta=beta), new_alpha)
+
+
+def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
+    """F on a quadratic, query = support, is the quadratic of A' = (I − αA)ᴷ A (I − αA)ᴷ about the same c.
+
+    Eq: quadratic-maml
+    """
+    shrink = np.eye(task.dim) - real_scalar(alpha, "alpha") * task.A
+    power = np.linalg.matrix_power(shrink, count(steps, "steps"))
+    A = power @ task.A @ power
+    return Quadratic((A + A.swapaxes(-1, -2)) / 2, task.c)
+
+
+def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Array:
+    """argmin_θ Σᵢ Fᵢ(θ) = (Σᵢ Aᵢ')⁻¹ Σᵢ Aᵢ'cᵢ, over all leading axes; (d,).
+
+    Eq: quadratic-maml
+
+    Raises
+    ------
+    FloatingPointError
+        If Σ A' is not positive definite: at αa = 1, a an eigenvalue of every A, nothing is left to choose θ by.
+    """
+    form = quadratic_closed_form(task, alpha=alpha, steps=steps)
+    tasks = tuple(range(len(form.shape)))
+    A = np.sum(np.broadcast_to(form.A, (*form.shape, form.dim, form.dim)), axis=tasks)
+    low, high = np.linalg.eigvalsh(A)[[0, -1]]
+    if not low > form.dim * np.finfo(float).eps * abs(high):
+        raise FloatingPointError(
+            f"the sum of A' = (I - alpha A)^K A (I - alpha A)^K must be positive definite for a unique minimiser, got "
+            f"eigenvalues from {low:.3g} to {high:.3g}; alpha times an eigenvalue of A may be 1"
+        )
+    return np.linalg.solve(A, np.sum(matvec(form.A, form.c), axis=tasks))
+
+
+def _query(support: Tasks, query: Task | None) -> Task:
+    """The query task, checked against the support."""
+    if isinstance(support, Sequence):
+        if query is None:
+            raise ValueError("query is required where support is a sequence of tasks")
+        support = support[0]
+    query = support if query is None else query
+    if query.dim != support.dim:
+        raise ValueError(f"query has {query.dim} parameters, expected {support.dim} as the support")
+    return query
+
+
+def _last(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
+    """The query at φ; the support's own last point where they are the same."""
+    return inner.path[-1] if _query(support, query) is support else _query(support, query).at(inner.adapted)
+
+
+def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
+    """The query at θ⁽⁰⁾ … θ⁽ᴷ⁾."""
+    task, earlier = _query(support, query), inner.path[:-1]
+    return [*(p if task is support else task.at(p.theta) for p in earlier), _last(inner, support, query)]
+
+
+def _adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array]) -> list[Array]:
+    """λ_0 … λ_K by λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}) from λ_K = s_K."""
+    steps = len(inner.path) - 1
+    alphas = step_sizes(alpha, steps, inner.adapted.shape[-1])
+    adjoints = [np.array(sources[-1])]
+    for k in reversed(range(steps)):
+        with np.errstate(all="ignore"):
+            earlier = sources[k] + adjoints[0] - inner.path[k].hvp(alphas[k] * adjoints[0])
+        adjoints.insert(0, settled(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
+    return adjoints
+
+
+def _summed(each: Array, shape: tuple[int, ...]) -> Array:
+    """(..., K, d) summed to the trailing shape of α: (), (d,), (K, 1) or (K, d)."""
+    if len(shape) < 2:
+        each = each.sum(axis=-2)
+        return each if shape else each.sum(axis=-1)
+    return each if shape[1] == each.shape[-1] else each.sum(axis=-1, keepdims=True)
+
+
+def _weights(weights: ArrayLike, steps: int) -> Array:
+    """w_0 … w_K."""
+    w = real(weights, "weights")
+    if w.shape != (steps + 1,):
+        raise ValueError(f"weights has shape {w.shape}, expected ({steps + 1},): one for each of theta_0 ... theta_K")
+    return w

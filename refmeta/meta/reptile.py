@@ -1,0 +1,156 @@
+"""Reptile: move the initialisation towards the adapted parameters.  Derivation: derivations/reptile.md"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, count, parameters, real_scalar, scalar, settled
+from refmeta.meta.inner import Point, Task, adapt
+from refmeta.meta.optimisers import Moments, adam, fresh
+
+Step = Callable[..., tuple[Array, Moments]]
+
+
+def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
+    """θ + ε · meanᵢ(φᵢ − θ).
+
+    Eq: reptile-update
+
+    Parameters
+    ----------
+    theta : (d,) array
+        Initialisation.
+    adapted : (..., d) array
+        Adapted parameters, one row a task; the mean is over all rows.
+    epsilon : float
+        Outer step size; 1 replaces the initialisation by the mean of the rows.
+
+    Returns
+    -------
+    (d,) array
+
+    Raises
+    ------
+    ValueError
+        If theta is not (d,), or there is no row.
+    """
+    theta, adapted = _initialisation(theta), _adapted(adapted, np.shape(theta)[-1:])
+    if adapted.size == 0:
+        raise ValueError(f"adapted has shape {adapted.shape}, expected at least one row")
+    return theta + scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
+
+
+def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int, epsilon: float) -> Array:
+    """θ ← θ + ε(φᵢ − θ), one task after another, φᵢ adapted from the θ that its predecessors left; (d,).
+
+    Eq: reptile-serial
+
+    `tasks` is a sequence of tasks, or one batched task in the order of its first axis.
+    """
+    theta = _initialisation(theta)
+    for task in _in_order(tasks):
+        theta = update(theta, adapt(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
+    return np.array(theta)
+
+
+def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
+    """(θ − φ)/α, one per task, to feed an optimiser; (..., d).
+
+    Eq: reptile-gradient
+
+    Raises
+    ------
+    ValueError
+        If alpha is not one number, or zero.
+    """
+    theta = parameters(theta)
+    if scalar(alpha, "alpha") == 0:
+        raise ValueError("alpha must not be 0: the direction (theta - phi) / alpha is not defined")
+    return (theta - _adapted(adapted, theta.shape[-1:])) / scalar(alpha, "alpha")
+
+
+def adapt_adam(
+    theta: ArrayLike, task: Task, *, alpha: float, steps: int, step: Step = adam,
+    beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
+) -> tuple[Array, Moments]:  # fmt: skip
+    """φ after K steps of Adam from fresh state, as in a task that is met on its own: (φ (..., d), state).
+
+    `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the paper's experiments.  A `state` given is carried on.
+    """
+    theta, settings = parameters(theta), {"alpha": alpha, "beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+    for name, value in settings.items():
+        if not real_scalar(value, name, least=0.0 if name != "alpha" else -np.inf) < (1 if "beta" in name else np.inf):
+            raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
+    theta = np.array(np.broadcast_to(theta, (*batch_shape(theta=theta.shape[:-1], task=task.shape), theta.shape[-1])))
+    state = fresh(theta) if state is None else state
+    for k in range(count(steps, "steps")):
+        new, state = step(theta, task.at(theta).grad, state, **settings)
+        theta = settled(new, f"Adam step {k + 1} left the finite numbers")
+    return theta, state
+
+
+def adapt_adam_carried(
+    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, step: Step = adam,
+    beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
+) -> tuple[Array, Moments]:  # fmt: skip
+    """φ₁ … φ_N (N, d), each from θ, while Adam's moments and clock go on from task to task; and the state left."""
+    adapted = []
+    for task in _in_order(tasks):
+        phi, state = adapt_adam(
+            theta, task, alpha=alpha, steps=steps, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon, state=state
+        )
+        adapted.append(phi)
+    return np.stack(adapted), state or fresh(adapted[0])
+
+
+class Expansion(NamedTuple):
+    """What k minibatches give a meta-gradient on average over their orders, up to O(α²); (d,) each."""
+
+    maml: Array
+    first_order_maml: Array
+    reptile: Array
+
+
+def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) -> Expansion:
+    """c₁·AvgGrad − c₂·AvgGradInner: (1, 2(k−1)α), (1, (k−1)α), and for Reptile (k, ½k(k−1)α).
+
+    Eq: reptile-expansion
+
+    AvgGrad is the mean of ḡᵢ, AvgGradInner that of H̄ᵢḡⱼ over i ≠ j, both at θ.  MAML and its first order take k − 1
+    inner steps and the k-th minibatch as the query; Reptile takes k steps, and its (θ − φ)/α is expanded.
+    """
+    k, alpha = len(minibatches), real_scalar(alpha, "alpha")
+    if k < 2:
+        raise ValueError(f"minibatches has {k} tasks, expected at least 2")
+    points: list[Point] = [task.at(theta) for task in minibatches]
+    total = sum(point.grad for point in points)
+    average = total / k
+    inner = sum(point.hvp(total - point.grad) for point in points) / (k * (k - 1))
+    return Expansion(
+        maml=average - 2 * (k - 1) * alpha * inner,
+        first_order_maml=average - (k - 1) * alpha * inner,
+        reptile=k * average - k * (k - 1) / 2 * alpha * inner,
+    )
+
+
+def _initialisation(theta: ArrayLike) -> Array:
+    """θ of shape (d,)."""
+    theta = parameters(theta)
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
+    return theta
+
+
+def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
+    """φ (..., d)."""
+    return parameters(adapted, "adapted", dim=core[0], why=" as theta")
+
+
+def _in_order(tasks: Any) -> Iterable[Any]:
+    """The tasks of a sequence, or of a batched task along its first axis."""
+    sequence = tasks if isinstance(tasks, Sequence) else [tasks[i] for i in range(*tasks.shape[:1])] if tasks.shape else []
+    if not sequence:
+        raise ValueError("tasks must be a sequence of at least one task, or one task with a batch axis")
+    return sequence

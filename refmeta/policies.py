@@ -1,0 +1,166 @@
+"""Softmax policies whose logits are linear in the parameters.  Derivation: derivations/softmax-policies.md
+
+A policy is two linear maps around one softmax: `logits` carries parameters (and directions) to logits, `pullback`
+is its transpose and carries gradients back.  The tabular policy is the linear one with features Φ = I.
+
+In `log_prob`, `score`, `score_hvp` and `sample`, which both policies have, the batch axes of theta broadcast with the
+shape of `state` and `action`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, entry, integers, matvec, parameters, real, replaced
+from refmeta.softmax import centred, log_softmax, softmax
+
+
+def _row(policy: Any, theta: ArrayLike, state: ArrayLike) -> Array:
+    """The logits (..., A) at `state`."""
+    table, s = policy.logits(theta), integers(state, "state", below=policy.states)
+    batch = np.broadcast_shapes(table.shape[:-2], s.shape)
+    wide = np.broadcast_to(table, batch + table.shape[-2:])
+    return np.take_along_axis(wide, np.broadcast_to(s, batch)[..., None, None], axis=-2)[..., 0, :]
+
+
+def _pull_row(policy: Any, row: Array, state: ArrayLike) -> Array:
+    """`pullback` of a table that is zero but for `row` (..., A) at `state`."""
+    here = np.arange(policy.states) == np.asarray(state)[..., None]
+    return policy.pullback(here[..., None] * row[..., None, :])
+
+
+def _one_hot(policy: Any, action: ArrayLike) -> Array:
+    """e_a, (..., A)."""
+    return np.eye(policy.actions)[integers(action, "action", below=policy.actions)]
+
+
+def _log_prob(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
+    """log π(a|s)."""
+    return np.sum(np.where(_one_hot(self, action) == 1, log_softmax(_row(self, theta, state)), 0), axis=-1)
+
+
+def _score(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
+    """∇ log π(a|s), (..., d): e_a − π in the logits of s.
+
+    Eq: score
+    """
+    return _pull_row(self, _one_hot(self, action) - softmax(_row(self, theta, state)), state)
+
+
+def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike, u: ArrayLike) -> Array:
+    """∇² log π(a|s) u, (..., d): −π ⊙ (x − ⟨π, x⟩) in the logits of s, x those of u; the same for every action.
+
+    Eq: score-hvp
+    """
+    pi, x = softmax(_row(self, theta, state)), _row(self, u, state)
+    return _pull_row(self, -pi * centred(pi, x) + 0.0 * _one_hot(self, action), state)
+
+
+def _sample(self: Any, theta: ArrayLike, state: ArrayLike, rng: Generator | int | None = None) -> Array:
+    """One action a state, drawn from π(·|s)."""
+    if np.iscomplexobj(theta):
+        raise TypeError("theta must be real to sample from the policy, got complex numbers")
+    pi = softmax(_row(self, theta, state))
+    below = np.cumsum(pi, axis=-1)[..., :-1]
+    return np.sum(np.random.default_rng(rng).random(pi.shape[:-1])[..., None] >= below, axis=-1)
+
+
+@dataclass(frozen=True)
+class TabularSoftmax:
+    """π(a|s) = softmax(logits[s])_a, one logit a state and action; theta is the table, flat."""
+
+    states: int
+    actions: int
+
+    log_prob, score, score_hvp, sample = _log_prob, _score, _score_hvp, _sample
+
+    def __post_init__(self) -> None:
+        count(self.states, "states", least=1)
+        count(self.actions, "actions", least=1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes: none."""
+        return ()
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters, states x actions."""
+        return self.states * self.actions
+
+    def logits(self, theta: ArrayLike) -> Array:
+        """theta (..., d) as the table (..., S, A)."""
+        why = f" = {self.states} states x {self.actions} actions"
+        return parameters(theta, dim=self.dim, why=why).reshape(*np.shape(theta)[:-1], self.states, self.actions)
+
+    def pullback(self, g: Array) -> Array:
+        """The transpose of `logits`: g (..., S, A) flat, (..., d)."""
+        return g.reshape(*g.shape[:-2], self.dim)
+
+    def entry(self, index: int, shape: tuple[int, ...]) -> "TabularSoftmax":
+        """The policy of task `index`: the same for all."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSoftmax:
+    """π(a|s) = softmax(Φ(s) θ)_a with features Φ (..., S, A, d), one row a state and action."""
+
+    features: Array
+
+    log_prob, score, score_hvp, sample = _log_prob, _score, _score_hvp, _sample
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", real(self.features, "features"))
+        if self.features.ndim < 3 or 0 in self.features.shape[-3:]:
+            raise ValueError(f"features has shape {self.features.shape}, expected (..., S, A, d), none of them 0")
+
+    @property
+    def states(self) -> int:
+        """The number of states."""
+        return self.features.shape[-3]
+
+    @property
+    def actions(self) -> int:
+        """The number of actions."""
+        return self.features.shape[-2]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes of the features."""
+        return self.features.shape[:-3]
+
+    @property
+    def dim(self) -> int:
+        """The number of features."""
+        return self.features.shape[-1]
+
+    @property
+    def _matrix(self) -> Array:
+        """Φ as a matrix (..., S·A, d)."""
+        return self.features.reshape(*self.shape, self.states * self.actions, self.dim)
+
+    def logits(self, theta: ArrayLike) -> Array:
+        """Φθ for theta (..., d), as a table (..., S, A).
+
+        Eq: linear-features
+        """
+        table = matvec(self._matrix, parameters(theta, dim=self.dim, why=" = the number of features"))
+        return table.reshape(*table.shape[:-1], self.states, self.actions)
+
+    def pullback(self, g: Array) -> Array:
+        """Φᵀg for g (..., S, A), (..., d): the transpose of `logits`.
+
+        Eq: linear-features
+        """
+        return matvec(self._matrix.swapaxes(-1, -2), g.reshape(*g.shape[:-2], self.states * self.actions))
+
+    def entry(self, index: int, shape: tuple[int, ...]) -> "LinearSoftmax":
+        """The policy of task `index`, out of batch axes `shape`."""
+        return replaced(self, features=entry(self.features, index, shape, core=3))
+
+
+Softmax = TabularSoftmax | LinearSoftmax

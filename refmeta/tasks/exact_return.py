@@ -1,0 +1,167 @@
+"""The exact return of a softmax policy as a task, with loss −J(θ).  Derivation: derivations/exact-policy-gradient.md"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, dot, finite, lazily, parameters
+from refmeta.policies import Softmax
+from refmeta.softmax import centred, softmax, softmax_jvp
+from refmeta.tasks.finite_horizon import FiniteHorizonPoint
+from refmeta.tasks.mdp import FiniteMDP
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyReturn:
+    """L(θ) = −J(θ), J the expected discounted return of the policy in the process; leading axes are tasks.
+
+    `at(theta)` gives a point with `loss`, `grad` and `hvp` of −J, and with `value`, `action_value`, `advantage` and
+    `occupancy` of J: a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`.
+
+    Raises
+    ------
+    ValueError
+        If the policy is for another number of states or actions, or the batch axes do not broadcast.
+    """
+
+    mdp: FiniteMDP
+    policy: Softmax
+
+    def __post_init__(self) -> None:
+        wanted, got = ((x.states, x.actions) for x in (self.mdp, self.policy))
+        if wanted != got:
+            raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
+        batch_shape(mdp=self.mdp.shape, policy=self.policy.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.mdp.shape, self.policy.shape)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return self.policy.dim
+
+    def at(self, theta: ArrayLike) -> "DiscountedPoint | FiniteHorizonPoint":
+        """The point theta (..., d)."""
+        pi = softmax(self.policy.logits(theta))
+        batch = batch_shape(theta=np.shape(theta)[:-1], task=self.shape)
+        point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
+        return point(parameters(theta), self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
+
+    def __getitem__(self, index: int) -> "PolicyReturn":
+        """Task `index`, the first batch axis."""
+        return PolicyReturn(self.mdp.entry(index, self.shape), self.policy.entry(index, self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class DiscountedPoint:
+    """The infinite discounted return at θ; one LU factorisation of I − γP_π serves everything."""
+
+    theta: Array
+    mdp: FiniteMDP
+    policy: Softmax
+    probabilities: Array
+
+    @cached_property
+    def _factors(self) -> tuple[Array, Array]:
+        return _factorise(np.eye(self.mdp.states) - self.mdp.gamma * self.mdp.transitions(self.probabilities))
+
+    @lazily
+    def value(self) -> Array:
+        """V = (I − γP_π)⁻¹ r_π, (..., S).
+
+        Eq: bellman
+        """
+        return _solve(self._factors, self.mdp.rewards(self.probabilities))
+
+    @lazily
+    def action_value(self) -> Array:
+        """Q = R + γPV, (..., S, A).
+
+        Eq: bellman
+        """
+        return self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(self.value)
+
+    @lazily
+    def advantage(self) -> Array:
+        """A(s, a) = Σ_b π(b|s)(Q(s, a) − Q(s, b)), (..., S, A).
+
+        Eq: advantage
+        """
+        return centred(self.probabilities, self.action_value)
+
+    @lazily
+    def occupancy(self) -> Array:
+        """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ).
+
+        Eq: occupancy
+        """
+        return _solve_transposed(self._factors, self.mdp.rho)
+
+    @lazily
+    def loss(self) -> Array:
+        """−J, J = ρᵀV, (...).
+
+        Eq: return
+        """
+        return -dot(self.mdp.rho, self.value)
+
+    @lazily
+    def grad(self) -> Array:
+        """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
+
+        Eq: policy-gradient
+        """
+        return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """−∇²J v, (..., d): the product rule on d π A, along the direction v (..., d) of θ.
+
+        dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
+
+        Eq: policy-hvp
+        """
+        pi, A, d, gamma = self.probabilities, self.advantage, self.occupancy[..., None], self.mdp.gamma
+        dpi = softmax_jvp(pi, self.policy.logits(v))
+        dV = _solve(self._factors, dot(dpi, A))
+        dA = centred(pi, gamma * self.mdp.expect(dV)) - dot(dpi, A)[..., None]
+        dd = gamma * _solve_transposed(self._factors, self.mdp.push(d * dpi))[..., None]
+        return -self.policy.pullback(dd * pi * A + d * dpi * A + d * pi * dA)
+
+
+def _factorise(matrices: Array) -> tuple[Array, Array]:
+    """LU factors of the transposes of the matrices (..., S, S), which it overwrites, and their pivots."""
+    from scipy.linalg.lapack import dgetrf, zgetrf
+
+    factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
+    pivots = np.empty(matrices.shape[:-1], dtype=np.int32)
+    for i in np.ndindex(matrices.shape[:-2]):
+        matrices[i].T[...], pivots[i], info = factor(matrices[i].T, overwrite_a=True)
+        if info > 0:
+            raise FloatingPointError(f"I - gamma P of task {list(i)} is singular: its pivot {info} is zero")
+    return matrices, pivots
+
+
+def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
+    """M⁻¹b from the factors of Mᵀ, for b (..., S); `trans=0` gives M⁻ᵀb."""
+    from scipy.linalg.lapack import dgetrs, zgetrs
+
+    lu, pivots = factors
+    dtype = np.result_type(lu, b)
+    solve = zgetrs if dtype.kind == "c" else dgetrs
+    batch = np.broadcast_shapes(lu.shape[:-2], b.shape[:-1])
+    lu, pivots, b = (np.broadcast_to(x, batch + x.shape[x.ndim - n :]) for x, n in ((lu, 2), (pivots, 1), (b, 1)))
+    x = np.empty(b.shape, dtype=dtype)
+    for i in np.ndindex(batch):
+        x[i] = solve(lu[i].T, pivots[i].copy(), b[i], trans=trans)[0]  # SciPy shifts the pivots in place
+    return x
+
+
+def _solve_transposed(factors: tuple[Array, Array], b: Array) -> Array:
+    """M⁻ᵀb from the factors of Mᵀ."""
+    return _solve(factors, b, trans=0)

@@ -1,0 +1,142 @@
+"""The finite Markov decision process and its linear maps.  Derivation: derivations/exact-policy-gradient.md"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from refmeta.arrays import Array, batch_shape, count, entry, frozen, index_text, real, real_scalar, replaced, require
+
+ROUNDING = 1e-12
+
+
+def _probabilities(name: str, array: Array, what: str) -> None:
+    """Refuse anything but probabilities in the last axis, to rounding; nothing is renormalised."""
+    require(
+        (array >= 0) & (array <= 1 + ROUNDING),
+        lambda i: f"{name}{index_text(i)} is {array[i]}; {what} must be probabilities",
+    )
+    sums = array.sum(-1)
+    gap = np.abs(sums - 1)
+
+    def sentence(i: tuple[int, ...]) -> str:
+        hint = f"; if it was rounded, divide in float64: {name} / {name}.sum(-1, keepdims=True)" * bool(gap[i] < 1e-2)
+        where = name + index_text(i)
+        return f"{where} sums to {sums[i]:.16g} (|sum - 1| = {gap[i]:.3g} > {ROUNDING:g}); {what} must be probabilities{hint}"
+
+    require(gap <= ROUNDING, sentence)
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteMDP:
+    """Transitions P, rewards R, start ρ, discount γ, horizon H; leading axes are tasks.
+
+    Parameters
+    ----------
+    P : (..., S, A, S) array
+        P[s, a, s'], the probability of the next state s'.
+    R : (..., S, A) or (..., S, A, S) array
+        Expected reward of (s, a), or the reward of (s, a, s').  It is read by its number of axes: with as many as P
+        it is the second, with fewer the first.  To share one P among tasks with rewards (N, S, A), give P[None].
+    rho : (..., S) array
+        Probabilities of the first state.
+    gamma : float
+        Discount, 0 <= gamma < 1; with a horizon also 1.
+    horizon : int, optional
+        Number of rewards; None is the infinite discounted horizon.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a wrong shape, numbers that are no probabilities (to 1e-12), a discount or horizon out of range.
+    """
+
+    P: Array
+    R: Array
+    rho: Array
+    gamma: float
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        P, R, rho = real(self.P, "P"), real(self.R, "R"), real(self.rho, "rho")
+        if P.ndim < 3 or P.shape[-3] != P.shape[-1] or 0 in P.shape[-3:]:
+            raise ValueError(f"P has shape {P.shape}, expected (..., S, A, S) with at least one state and action")
+        core = P.shape[-3:] if R.ndim >= P.ndim else P.shape[-3:-1]
+        if R.shape[-len(core) :] != core:
+            raise ValueError(
+                f"R has shape {R.shape}, expected last axes {core} for P of shape {P.shape} (R with as many axes as P "
+                "is R[s, a, s'], with fewer R[s, a]; to share one P among tasks give P[None])"
+            )
+        if rho.shape[-1:] != P.shape[-1:]:
+            raise ValueError(f"rho has shape {rho.shape}, expected last axis {P.shape[-1]} = the number of states")
+        batch_shape(P=P.shape[:-3], R=R.shape[: R.ndim - len(core)], rho=rho.shape[:-1])
+        _probabilities("P", P, "rows of P over the next state")
+        _probabilities("rho", rho, "rows of rho over the first state")
+        gamma = real_scalar(self.gamma, "gamma")
+        if self.horizon is None and not 0 <= gamma < 1:
+            raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
+        if not 0 <= gamma <= 1:
+            raise ValueError(f"gamma must satisfy 0 <= gamma <= 1, got {gamma}")
+        if self.horizon is not None:
+            object.__setattr__(self, "horizon", count(self.horizon, "horizon", least=1))
+        for name, value in (("P", P), ("R", R), ("rho", rho), ("gamma", gamma)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def states(self) -> int:
+        """The number of states S."""
+        return self.P.shape[-1]
+
+    @property
+    def actions(self) -> int:
+        """The number of actions A."""
+        return self.P.shape[-2]
+
+    @property
+    def _reward_core(self) -> int:
+        """How many axes of R are its own: 3 if the reward depends on the next state."""
+        return 3 if self.R.ndim >= self.P.ndim else 2
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.P.shape[:-3], self.R.shape[: -self._reward_core], self.rho.shape[:-1])
+
+    @cached_property
+    def expected_reward(self) -> Array:
+        """E[r | s, a], (..., S, A)."""
+        return self.R if self._reward_core == 2 else frozen(np.einsum("...t,...t->...", self.P, self.R))
+
+    @property
+    def _matrix(self) -> Array:
+        """P as a matrix (..., S·A, S)."""
+        return self.P.reshape(*self.P.shape[:-3], self.states * self.actions, self.states)
+
+    def expect(self, v: Array) -> Array:
+        """(Pv)(s, a) = Σ_s' P(s'|s, a) v(s'), for v (..., S)."""
+        out = (self._matrix @ v[..., None])[..., 0]
+        return out.reshape(*out.shape[:-1], self.states, self.actions)
+
+    def push(self, w: Array) -> Array:
+        """(Pᵀw)(s') = Σ_sa w(s, a) P(s'|s, a), for w (..., S, A): the transpose of `expect`."""
+        return (w.reshape(*w.shape[:-2], 1, self.states * self.actions) @ self._matrix)[..., 0, :]
+
+    def transitions(self, pi: Array) -> Array:
+        """P_π(s, s') = Σ_a π(a|s) P(s'|s, a), (..., S, S).
+
+        Eq: policy-model
+        """
+        return (pi[..., None, :] @ self.P)[..., 0, :]
+
+    def rewards(self, pi: Array) -> Array:
+        """r_π(s) = Σ_a π(a|s) E[r | s, a], (..., S).
+
+        Eq: policy-model
+        """
+        return np.einsum("...a,...a->...", pi, self.expected_reward)
+
+    def entry(self, index: int, shape: tuple[int, ...]) -> "FiniteMDP":
+        """The process of task `index`, out of batch axes `shape`."""
+        R = entry(self.R, index, shape, self._reward_core)
+        P, rho = entry(self.P, index, shape, 3), entry(self.rho, index, shape, 1)
+        return replaced(self, P=P, R=R, rho=rho)

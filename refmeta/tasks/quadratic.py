@@ -1,0 +1,92 @@
+"""The quadratic loss: constant Hessian, everything in closed form.  Derivation: derivations/supervised-tasks.md"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import (
+    Array, batch_shape, dot, entry, finite, index_text, lazily, matvec, parameters, real, replaced, require,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """L(θ) = ½(θ − c)ᵀA(θ − c), A (..., d, d) symmetric, c (..., d); leading axes are tasks.
+
+    Raises
+    ------
+    ValueError
+        If A is not square or not exactly symmetric, or c is of another size.
+    """
+
+    A: Array
+    c: Array
+
+    def __post_init__(self) -> None:
+        A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
+        if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] == 0:
+            raise ValueError(f"A has shape {A.shape}, expected (..., d, d)")
+        if c.shape[-1] != A.shape[-1]:
+            raise ValueError(f"c has shape {c.shape}, expected last axis {A.shape[-1]} as A of shape {A.shape}")
+        batch_shape(A=A.shape[:-2], c=c.shape[:-1])
+        gap = np.abs(A - A.swapaxes(-1, -2))
+        require(
+            gap == 0,
+            lambda i: f"A{index_text(i)} differs from its mirror image by {gap[i]:.3g}; A must be symmetric: (A + A.T)/2",
+        )
+        object.__setattr__(self, "A", A)
+        object.__setattr__(self, "c", c)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.A.shape[:-2], self.c.shape[:-1])
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return self.A.shape[-1]
+
+    def at(self, theta: ArrayLike) -> "QuadraticPoint":
+        """The point theta (..., d)."""
+        theta = parameters(theta, dim=self.dim, why=" as A")
+        batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return QuadraticPoint(theta, self)
+
+    def __getitem__(self, index: int) -> "Quadratic":
+        """Task `index`, the first batch axis."""
+        return replaced(self, A=entry(self.A, index, self.shape, 2), c=entry(self.c, index, self.shape, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticPoint:
+    """A quadratic at θ."""
+
+    theta: Array
+    task: Quadratic
+
+    @lazily
+    def loss(self) -> Array:
+        """½(θ − c)ᵀA(θ − c), (...).
+
+        Eq: quadratic
+        """
+        return 0.5 * dot(self.theta - self.task.c, self.grad)
+
+    @lazily
+    def grad(self) -> Array:
+        """A(θ − c), (..., d).
+
+        Eq: quadratic
+        """
+        return matvec(self.task.A, self.theta - self.task.c)
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """Av, (..., d).
+
+        Eq: quadratic
+        """
+        batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+        return matvec(self.task.A, parameters(v, "v", dim=self.task.dim)) + np.zeros((*batch, 1))
