@@ -127,7 +127,9 @@ def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
 def settled(result: Array, sentence: str) -> Array:
     """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
     if not np.isfinite(result).all():
-        raise FloatingPointError(f"{sentence} (first at index {index_text(tuple(np.argwhere(~np.isfinite(result))[0]))})")
+        raise FloatingPointError(
+            f"{sentence} (first at index {index_text(tuple(np.argwhere(~np.isfinite(result))[0]))})"
+        )
     return result
 
 

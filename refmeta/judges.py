@@ -139,7 +139,11 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
-    x, v, steps = real(x, "x"), real(direction, "direction"), h * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
+    x, v, steps = (
+        real(x, "x"),
+        real(direction, "direction"),
+        h * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1),
+    )
     slope = float(np.sum(real(gradient, "gradient") * v))
     start, values = float(f(x)), np.array([float(f(x + s * v)) for s in steps])
     remainders = [values - start, values - start - steps * slope]

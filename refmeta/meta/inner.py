@@ -94,7 +94,10 @@ def adapt(theta: ArrayLike, task: Tasks, *, alpha: ArrayLike, steps: int) -> Ada
         If a step leaves the finite numbers.
     """
     tasks = each_point(task, steps)
-    dim, batch = tasks[0].dim, batch_shape(theta=np.shape(theta)[:-1], **{f"task {i}": t.shape for i, t in enumerate(tasks)})
+    dim, batch = (
+        tasks[0].dim,
+        batch_shape(theta=np.shape(theta)[:-1], **{f"task {i}": t.shape for i, t in enumerate(tasks)}),
+    )
     path = [tasks[0].at(theta)]
     for a, following in zip(step_sizes(alpha, steps, dim), tasks[1:], strict=True):
         path.append(following.at(_step(path[-1], a, len(path))))

@@ -36,9 +36,7 @@ def first_order_gradient(
     return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
 
 
-def gradient(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
-) -> Array:
+def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1) -> Array:
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
     Eq: maml-gradient

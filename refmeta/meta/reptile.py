@@ -150,7 +150,9 @@ def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
 
 def _in_order(tasks: Any) -> Iterable[Any]:
     """The tasks of a sequence, or of a batched task along its first axis."""
-    sequence = tasks if isinstance(tasks, Sequence) else [tasks[i] for i in range(*tasks.shape[:1])] if tasks.shape else []
+    sequence = (
+        tasks if isinstance(tasks, Sequence) else [tasks[i] for i in range(*tasks.shape[:1])] if tasks.shape else []
+    )
     if not sequence:
         raise ValueError("tasks must be a sequence of at least one task, or one task with a batch axis")
     return sequence

@@ -6,7 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
-    Array, batch_shape, dot, entry, finite, index_text, lazily, matvec, parameters, real, replaced, require,
+    Array,
+    batch_shape,
+    dot,
+    entry,
+    finite,
+    index_text,
+    lazily,
+    matvec,
+    parameters,
+    real,
+    replaced,
+    require,
 )  # fmt: skip
 
 
@@ -33,7 +44,9 @@ class Quadratic:
         gap = np.abs(A - A.swapaxes(-1, -2))
         require(
             gap == 0,
-            lambda i: f"A{index_text(i)} differs from its mirror image by {gap[i]:.3g}; A must be symmetric: (A + A.T)/2",
+            lambda i: (
+                f"A{index_text(i)} differs from its mirror image by {gap[i]:.3g}; A must be symmetric: (A + A.T)/2"
+            ),
         )
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "c", c)

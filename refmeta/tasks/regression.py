@@ -6,7 +6,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
-    Array, batch_shape, count, dot, entry, finite, integers, lazily, matvec, parameters, real, real_scalar, replaced,
+    Array,
+    batch_shape,
+    count,
+    dot,
+    entry,
+    finite,
+    integers,
+    lazily,
+    matvec,
+    parameters,
+    real,
+    real_scalar,
+    replaced,
 )  # fmt: skip
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
 
