@@ -49,7 +49,7 @@ def frozen(array: Array) -> Array:
 
 def _own(array: Array, dtype: type, name: str) -> Array:
     """A finite, read-only copy in C order, so that nothing the caller writes later can reach it."""
-    own = np.array(array, dtype=dtype, order="C")
+    own: Array = np.array(array, dtype=dtype, order="C")
     require(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
     return frozen(own)
 

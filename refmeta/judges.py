@@ -16,14 +16,18 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Difference(NamedTuple):
-    """A central difference and the error that it may have: truncation (estimated) plus rounding (bounded)."""
+    """A central difference and the error that it may have: truncation plus rounding."""
 
     derivative: Array
     error: Array
 
 
 class TaylorRates(NamedTuple):
-    """Observed orders of the Taylor remainders; `inf` where the remainder stays at the rounding floor (exact)."""
+    """Observed orders of the Taylor remainders.
+
+    `inf` where a remainder stays at the rounding floor and that floor is below a millionth of f's own change (exact);
+    `nan` where too few steps stand above the floor to tell.
+    """
 
     orders: tuple[float, ...]
 
@@ -32,6 +36,13 @@ class TaylorRates(NamedTuple):
         """Every order k = 1, 2, … within ±0.1 of k, too low and too high alike, or exact; the first never exact."""
         off = [abs(order - k) <= 0.1 or (k > 1 and order == np.inf) for k, order in enumerate(self.orders, start=1)]
         return all(off)
+
+
+def _positive(h: float) -> float:
+    """A step, above zero."""
+    if not real_scalar(h, "h") > 0:
+        raise ValueError(f"h must be positive, got {h}")
+    return float(h)
 
 
 def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array:
@@ -68,9 +79,7 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     TypeError
         If f returns real numbers for complex input: it cut the imaginary part off.
     """
-    x, h = real(x, "x"), real_scalar(h, "h")
-    if not h > 0:
-        raise ValueError(f"h must be positive, got {h}")
+    x, h = real(x, "x"), _positive(h)
 
     def along(v: Array) -> Array:
         out = np.asarray(f(x + 1j * (h * v)))
@@ -88,9 +97,9 @@ def central_difference(
 
     Eq: central-difference
 
-    The truncation error is estimated by the same quotient at 2h (a third of their difference); the rounding error is
-    bounded by eps·max|f|/h for a function that is right to the last digit.  `h` defaults to eps^(1/3)·max(1, |x|∞),
-    where the two balance.
+    The truncation error is estimated by the same quotient at 2h (a third of their difference).  The rounding error, of a
+    function that is right to the last digit, is eps·max|f|/h for f and about eps·|x|∞·|quotient|/(h|v|∞) for the points
+    x ± hv.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
 
     Returns
     -------
@@ -98,14 +107,14 @@ def central_difference(
         `derivative` and `error`, each shaped as in `complex_step`.
     """
     x = real(x, "x")
-    step = EPS ** (1 / 3) * max(1.0, float(np.max(np.abs(x)))) if h is None else real_scalar(h, "h")
-    if not step > 0:
-        raise ValueError(f"h must be positive, got {step}")
+    size = float(np.max(np.abs(x)))
+    step = _positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h)
 
     def along(v: Array) -> Array:
         near, far = ([np.asarray(f(x + s * v)) for s in (-k * step, k * step)] for k in (1, 2))
         quotient, wider = (near[1] - near[0]) / (2 * step), (far[1] - far[0]) / (4 * step)
-        rounding = EPS * np.max(np.abs(near)) / step
+        moved = size / max(float(np.max(np.abs(v))), EPS)
+        rounding = EPS * (np.max(np.abs(near)) + moved * np.max(np.abs(quotient))) / step
         return np.stack([quotient, np.abs(wider - quotient) / 3 + rounding])
 
     return Difference(*_directions(x, direction, along))
@@ -139,25 +148,26 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
-    x, v, steps = (
-        real(x, "x"),
-        real(direction, "direction"),
-        h * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1),
-    )
+    x, v = real(x, "x"), real(direction, "direction")
+    steps = _positive(h) * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
     slope = float(np.sum(real(gradient, "gradient") * v))
     start, values = float(f(x)), np.array([float(f(x + s * v)) for s in steps])
     remainders = [values - start, values - start - steps * slope]
     if hvp is not None:
         remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(real(hvp, "hvp") * v)))
-    floor = 16 * EPS * np.max(np.abs([start, *values]))
-    return TaylorRates(tuple(_order(steps, np.abs(r), floor) for r in remainders))
+    floor = 1600 * EPS * np.max(np.abs([start, *values]))
+    sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
+    return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
 
 
-def _order(steps: Array, remainder: Array, floor: float) -> float:
-    """The slope of log remainder over log step at the smallest steps that rounding does not blur."""
-    clear = np.flatnonzero(remainder > 100 * floor)
+def _order(steps: Array, remainder: Array, floor: float, sharp: bool) -> float:
+    """The slope of log remainder over log step at the smallest steps that rounding does not blur.
+
+    A remainder at the floor from the start is exact (inf) if the floor is sharp, else nothing is known of it (nan).
+    """
+    clear = np.flatnonzero(remainder > floor)
     if len(clear) < 2:
-        return float("inf") if remainder[0] <= 100 * floor else float("nan")
+        return float("inf") if sharp and remainder[0] <= floor else float("nan")
     i, j = clear[-2:]
     return float(np.log(remainder[i] / remainder[j]) / np.log(steps[i] / steps[j]))
 

@@ -15,12 +15,12 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, entry, integers, matvec, parameters, real, replaced
-from refmeta.softmax import centred, log_softmax, softmax
+from refmeta.softmax import centred, log_softmax, one_hot_less, softmax
 
 
-def _row(policy: Any, theta: ArrayLike, state: ArrayLike) -> Array:
+def _row(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "theta") -> Array:
     """The logits (..., A) at `state`."""
-    table, s = policy.logits(theta), integers(state, "state", below=policy.states)
+    table, s = policy.logits(theta, name), integers(state, "state", below=policy.states)
     batch = np.broadcast_shapes(table.shape[:-2], s.shape)
     wide = np.broadcast_to(table, batch + table.shape[-2:])
     return np.take_along_axis(wide, np.broadcast_to(s, batch)[..., None, None], axis=-2)[..., 0, :]
@@ -47,7 +47,7 @@ def _score(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> 
 
     Eq: score
     """
-    return _pull_row(self, _one_hot(self, action) - softmax(_row(self, theta, state)), state)
+    return _pull_row(self, one_hot_less(softmax(_row(self, theta, state)), _one_hot(self, action)), state)
 
 
 def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike, u: ArrayLike) -> Array:
@@ -55,7 +55,7 @@ def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike,
 
     Eq: score-hvp
     """
-    pi, x = softmax(_row(self, theta, state)), _row(self, u, state)
+    pi, x = softmax(_row(self, theta, state)), _row(self, u, state, "u")
     return _pull_row(self, -pi * centred(pi, x) + 0.0 * _one_hot(self, action), state)
 
 
@@ -91,10 +91,10 @@ class TabularSoftmax:
         """The number of parameters, states x actions."""
         return self.states * self.actions
 
-    def logits(self, theta: ArrayLike) -> Array:
-        """theta (..., d) as the table (..., S, A)."""
+    def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
+        """theta (..., d) as the table (..., S, A); `name` is what a message calls it."""
         why = f" = {self.states} states x {self.actions} actions"
-        return parameters(theta, dim=self.dim, why=why).reshape(*np.shape(theta)[:-1], self.states, self.actions)
+        return parameters(theta, name, dim=self.dim, why=why).reshape(*np.shape(theta)[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
         """The transpose of `logits`: g (..., S, A) flat, (..., d)."""
@@ -143,12 +143,12 @@ class LinearSoftmax:
         """Φ as a matrix (..., S·A, d)."""
         return self.features.reshape(*self.shape, self.states * self.actions, self.dim)
 
-    def logits(self, theta: ArrayLike) -> Array:
-        """Φθ for theta (..., d), as a table (..., S, A).
+    def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
+        """Φθ for theta (..., d), as a table (..., S, A); `name` is what a message calls it.
 
         Eq: linear-features
         """
-        table = matvec(self._matrix, parameters(theta, dim=self.dim, why=" = the number of features"))
+        table = matvec(self._matrix, parameters(theta, name, dim=self.dim, why=" = the number of features"))
         return table.reshape(*table.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:

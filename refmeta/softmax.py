@@ -8,27 +8,30 @@ import numpy as np
 from refmeta.arrays import Array
 
 
-def _shifted(x: Array) -> Array:
-    """x less its largest real part, row by row: a softmax does not see it, and no exponential overflows."""
-    return x - np.max(x.real, axis=-1, keepdims=True)
-
-
 def softmax(x: Array) -> Array:
     """π = exp(x) / Σ exp(x), for x (..., n).
 
     Eq: softmax
     """
-    e = np.exp(_shifted(x))
+    e = np.exp(x - np.max(x.real, axis=-1, keepdims=True))
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
 def log_softmax(x: Array) -> Array:
-    """log π = x − log Σ exp(x), for x (..., n).
+    """log π = x − log Σ exp(x), for x (..., n); relative accuracy where π is close to one, too.
 
     Eq: log-softmax
     """
-    x = _shifted(x)
-    return x - np.log(np.sum(np.exp(x), axis=-1, keepdims=True))
+    top = np.argmax(x.real, axis=-1)[..., None]
+    x = x - np.take_along_axis(x, top, axis=-1)
+    others = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(x))
+    return x - np.log1p(np.sum(others, axis=-1, keepdims=True))
+
+
+def one_hot_less(pi: Array, e: Array) -> Array:
+    """e − π for a one-hot e, its own entry 1 − π_a as the sum of the others: without cancellation; all (..., n)."""
+    others = pi * (1 - e)
+    return e * np.sum(others, axis=-1, keepdims=True) - others
 
 
 def centred(pi: Array, x: Array) -> Array:

@@ -41,6 +41,14 @@ class Adaptation(NamedTuple):
     path: tuple[Point, ...]
 
 
+def initialisation(theta: ArrayLike) -> Array:
+    """θ of shape (d,), as the updates need it that reduce over tasks."""
+    theta = parameters(theta)
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
+    return theta
+
+
 def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
     """α as one row a step, (K, 1) or (K, d), read by its number of axes: a scalar, (d,), (K, 1) or (K, d)."""
     steps, shape = count(steps, "steps"), np.shape(alpha)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, matvec, parameters, real, real_scalar, scalar, settled
-from refmeta.meta.inner import Adaptation, Point, Task, Tasks, adapt, step_sizes
+from refmeta.meta.inner import Adaptation, Point, Task, Tasks, adapt, initialisation, step_sizes
 from refmeta.tasks.quadratic import Quadratic
 
 
@@ -90,7 +90,7 @@ def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
 
     Eq: maml-update
     """
-    theta = parameters(theta)
+    theta = initialisation(theta)
     gradients = parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
     return theta - scalar(beta, "beta") * np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))
 
@@ -109,11 +109,11 @@ def meta_sgd_update(
 
     Eq: meta-sgd
     """
-    args = {"alpha": alpha, "steps": steps}
-    by_alpha = step_size_gradient(theta, support, query, **args)
+    by_theta = gradient(theta, support, query, alpha=alpha, steps=steps)
+    by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps)
     tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
     new_alpha = np.asarray(alpha) - scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
-    return MetaSGD(update(theta, gradient(theta, support, query, **args), beta=beta), new_alpha)
+    return MetaSGD(update(theta, by_theta, beta=beta), new_alpha)
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
@@ -135,7 +135,8 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
     Raises
     ------
     FloatingPointError
-        If Σ A' is not positive definite: at αa = 1, a an eigenvalue of every A, nothing is left to choose θ by.
+        If Σ A' is not positive definite: where every A sends a common direction to the eigenvalues 0 and 1/α only,
+        nothing is left to choose θ by.
     """
     form = quadratic_closed_form(task, alpha=alpha, steps=steps)
     tasks = tuple(range(len(form.shape)))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, parameters, real_scalar, scalar, settled
-from refmeta.meta.inner import Point, Task, adapt
+from refmeta.arrays import Array, batch_shape, parameters, real_scalar, scalar, settled
+from refmeta.meta.inner import Point, Task, Tasks, adapt, each_point, initialisation
 from refmeta.meta.optimisers import Moments, adam, fresh
 
 Step = Callable[..., tuple[Array, Moments]]
@@ -36,7 +36,7 @@ def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     ValueError
         If theta is not (d,), or there is no row.
     """
-    theta, adapted = _initialisation(theta), _adapted(adapted, np.shape(theta)[-1:])
+    theta, adapted = initialisation(theta), _adapted(adapted, np.shape(theta)[-1:])
     if adapted.size == 0:
         raise ValueError(f"adapted has shape {adapted.shape}, expected at least one row")
     return theta + scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
@@ -49,7 +49,7 @@ def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int,
 
     `tasks` is a sequence of tasks, or one batched task in the order of its first axis.
     """
-    theta = _initialisation(theta)
+    theta = initialisation(theta)
     for task in _in_order(tasks):
         theta = update(theta, adapt(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
     return np.array(theta)
@@ -72,23 +72,30 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
 
 
 def adapt_adam(
-    theta: ArrayLike, task: Task, *, alpha: float, steps: int, step: Step = adam,
+    theta: ArrayLike, task: Tasks, *, alpha: float, steps: int, step: Step = adam,
     beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
 ) -> tuple[Array, Moments]:  # fmt: skip
     """φ after K steps of Adam from fresh state, as in a task that is met on its own: (φ (..., d), state).
 
-    `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the paper's experiments.  A `state` given is carried on.
+    `task` is as in `adapt`, and `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the paper's experiments.  A
+    `state` that is given is carried on.
     """
-    theta, settings = parameters(theta), {"alpha": alpha, "beta1": beta1, "beta2": beta2, "epsilon": epsilon}
-    for name, value in settings.items():
-        if not real_scalar(value, name, least=0.0 if name != "alpha" else -np.inf) < (1 if "beta" in name else np.inf):
+    for name, value in {"alpha": alpha, "epsilon": epsilon, "beta1": beta1, "beta2": beta2}.items():
+        if not real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
             raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
-    theta = np.array(np.broadcast_to(theta, (*batch_shape(theta=theta.shape[:-1], task=task.shape), theta.shape[-1])))
-    state = fresh(theta) if state is None else state
-    for k in range(count(steps, "steps")):
-        new, state = step(theta, task.at(theta).grad, state, **settings)
-        theta = settled(new, f"Adam step {k + 1} left the finite numbers")
-    return theta, state
+    tasks = each_point(task, steps)
+    theta = parameters(theta, dim=tasks[0].dim)
+    batch = batch_shape(theta=theta.shape[:-1], **{f"task {i}": each.shape for i, each in enumerate(tasks)})
+    phi = np.array(np.broadcast_to(theta, (*batch, theta.shape[-1])))
+    state = fresh(phi) if state is None else state
+    if state.second.shape != phi.shape:
+        raise ValueError(f"state has shape {state.second.shape}, expected that of the adapted parameters, {phi.shape}")
+    for k, now in enumerate(tasks[:-1]):
+        with np.errstate(all="ignore"):
+            phi, state = step(phi, now.at(phi).grad, state, alpha=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
+        for result in (phi, state.second):
+            settled(result, f"Adam step {k + 1} left the finite numbers")
+    return phi, state
 
 
 def adapt_adam_carried(
@@ -133,14 +140,6 @@ def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) ->
         first_order_maml=average - (k - 1) * alpha * inner,
         reptile=k * average - k * (k - 1) / 2 * alpha * inner,
     )
-
-
-def _initialisation(theta: ArrayLike) -> Array:
-    """θ of shape (d,)."""
-    theta = parameters(theta)
-    if theta.ndim != 1:
-        raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
-    return theta
 
 
 def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:

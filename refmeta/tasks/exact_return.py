@@ -127,7 +127,7 @@ class DiscountedPoint:
         Eq: policy-hvp
         """
         pi, A, d, gamma = self.probabilities, self.advantage, self.occupancy[..., None], self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.logits(v))
+        dpi = softmax_jvp(pi, self.policy.logits(v, "v"))
         dV = _solve(self._factors, dot(dpi, A))
         dA = centred(pi, gamma * self.mdp.expect(dV)) - dot(dpi, A)[..., None]
         dd = gamma * _solve_transposed(self._factors, self.mdp.push(d * dpi))[..., None]

@@ -21,29 +21,17 @@ class FiniteHorizonPoint:
     probabilities: Array
 
     @lazily
-    def _backward(self) -> Array:
-        """V_0 … V_H, time first."""
-        r, V = self.mdp.expected_reward, [np.zeros(self.probabilities.shape[:-1])]
+    def action_value(self) -> Array:
+        """Q_t = R + γPV_{t+1}, (..., H, S, A).
+
+        Eq: finite-horizon-bellman
+        """
+        V: Array = np.zeros(self.probabilities.shape[:-1])
+        Q: list[Array] = []
         for _ in range(self.mdp.horizon or 0):
-            V.append(dot(self.probabilities, r + self.mdp.gamma * self.mdp.expect(V[-1])))
-        return _stack(V[::-1])
-
-    @lazily
-    def _action_values(self) -> Array:
-        """Q_0 … Q_{H−1}, time first."""
-        return self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(self._backward[1:])
-
-    @lazily
-    def _advantages(self) -> Array:
-        return centred(self.probabilities, self._action_values)
-
-    @lazily
-    def _visits(self) -> Array:
-        """d_0 … d_{H−1}, the discounted probabilities γᵗ Pr(s_t = s), time first."""
-        d = [np.broadcast_to(self.mdp.rho, self.probabilities.shape[:-1])]
-        for _ in range((self.mdp.horizon or 0) - 1):
-            d.append(self.mdp.gamma * self.mdp.push(d[-1][..., None] * self.probabilities))
-        return _stack(d)
+            Q.insert(0, self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(V))
+            V = dot(self.probabilities, Q[0])
+        return np.stack(Q, axis=-3)
 
     @lazily
     def value(self) -> Array:
@@ -51,15 +39,8 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        return np.moveaxis(self._backward, 0, -2)
-
-    @lazily
-    def action_value(self) -> Array:
-        """Q_t = R + γPV_{t+1}, (..., H, S, A).
-
-        Eq: finite-horizon-bellman
-        """
-        return np.moveaxis(self._action_values, 0, -3)
+        V = dot(self._pi, self.action_value)
+        return np.concatenate([V, np.zeros_like(V[..., :1, :])], axis=-2)
 
     @lazily
     def advantage(self) -> Array:
@@ -67,7 +48,7 @@ class FiniteHorizonPoint:
 
         Eq: advantage
         """
-        return np.moveaxis(self._advantages, 0, -3)
+        return centred(self._pi, self.action_value)
 
     @lazily
     def occupancy(self) -> Array:
@@ -75,7 +56,10 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-occupancy
         """
-        return np.moveaxis(self._visits, 0, -2)
+        d = [np.broadcast_to(self.mdp.rho, self.probabilities.shape[:-1])]
+        for _ in range((self.mdp.horizon or 0) - 1):
+            d.append(self.mdp.gamma * self.mdp.push(d[-1][..., None] * self.probabilities))
+        return np.stack(d, axis=-2)
 
     @lazily
     def loss(self) -> Array:
@@ -83,7 +67,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-return
         """
-        return -dot(self.mdp.rho, self._backward[0])
+        return -dot(self.mdp.rho, self.value[..., 0, :])
 
     @lazily
     def grad(self) -> Array:
@@ -91,7 +75,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-gradient
         """
-        return -self.policy.pullback(np.sum(self._visits[..., None] * self.probabilities * self._advantages, axis=0))
+        return -self.policy.pullback(np.sum(self.occupancy[..., None] * self._pi * self.advantage, axis=-3))
 
     @finite
     def hvp(self, v: ArrayLike) -> Array:
@@ -102,18 +86,19 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-hvp
         """
-        mdp, pi, A, d = self.mdp, self.probabilities, self._advantages, self._visits[..., None]
-        dpi = softmax_jvp(pi, self.policy.logits(v))
-        gain = dot(dpi, A)
-        dQ, dd = [np.zeros(dpi.shape)], [np.zeros(dpi.shape[:-1] + (1,))]
-        for later in gain[:0:-1]:
-            dQ.append(mdp.gamma * mdp.expect(later + dot(pi, dQ[-1])))
-        for earlier in d[:-1]:
-            dd.append(mdp.gamma * mdp.push(dd[-1] * pi + earlier * dpi)[..., None])
-        dA = centred(pi, _stack(dQ[::-1])) - gain[..., None]
-        return -self.policy.pullback(np.sum(_stack(dd) * pi * A + d * dpi * A + d * pi * dA, axis=0))
+        mdp, pi, A, d = self.mdp, self.probabilities, self.advantage, self.occupancy[..., None]
+        dpi = softmax_jvp(pi, self.policy.logits(v, "v"))
+        gain = dot(dpi[..., None, :, :], A)
+        dQ: list[Array] = [np.zeros(dpi.shape)]
+        dd: list[Array] = [np.zeros((*dpi.shape[:-1], 1))]
+        for t in range(1, mdp.horizon or 0):
+            dQ.insert(0, mdp.gamma * mdp.expect(gain[..., -t, :] + dot(pi, dQ[0])))
+            dd.append(mdp.gamma * mdp.push(dd[-1] * pi + d[..., t - 1, :, :] * dpi)[..., None])
+        pi, dpi = self._pi, dpi[..., None, :, :]
+        dA = centred(pi, np.stack(dQ, axis=-3)) - gain[..., None]
+        return -self.policy.pullback(np.sum(np.stack(dd, axis=-3) * pi * A + d * dpi * A + d * pi * dA, axis=-3))
 
-
-def _stack(rows: list[Array]) -> Array:
-    """The rows, broadcast to one shape, along a new first axis: time."""
-    return np.stack(np.broadcast_arrays(*rows))
+    @property
+    def _pi(self) -> Array:
+        """π with an axis for time."""
+        return self.probabilities[..., None, :, :]

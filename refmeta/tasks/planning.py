@@ -27,8 +27,9 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
 
     Eq: optimal-values
 
-    Infinite horizon: policy iteration.  An action is replaced only by one that is better by more than the rounding of
-    the policy's evaluation, 8·eps·max|Q|/(1 − γ), so that it stops whatever the scale of the rewards.
+    Infinite horizon: policy iteration.  An action is replaced only by one whose Q is larger by more than its rounding,
+    8·eps·max|Q|, and only while Σ_s V rises, so that no policy comes back and the scale of the rewards does not matter.
+    The values are then within 8·eps·max|Q|/(1 − γ) of the best, beside the rounding of their own evaluation.
     """
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
     value, action_value, action = solve(mdp)
@@ -46,15 +47,15 @@ def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
 
 
 def _policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
-    action = np.zeros((*mdp.shape, mdp.states), dtype=np.intp)
+    action, total = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), np.full(mdp.shape, -np.inf)
     while True:
         pi = np.eye(mdp.actions)[action]
         M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
         value = np.linalg.solve(M, mdp.rewards(pi)[..., None])[..., 0]
         Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
         gain = np.max(Q, axis=-1) - np.sum(pi * Q, axis=-1)
-        rounding = 8 * EPS / (1 - mdp.gamma) * np.max(np.abs(Q), axis=(-1, -2))
-        better = gain > rounding[..., None]
+        rounding, rises = 8 * EPS * np.max(np.abs(Q), axis=(-1, -2)), np.sum(value, axis=-1) > total
+        better = (gain > rounding[..., None]) & rises[..., None]
         if not better.any():
             return value, Q, action
-        action = np.where(better, np.argmax(Q, axis=-1), action)
+        action, total = np.where(better, np.argmax(Q, axis=-1), action), np.sum(value, axis=-1)

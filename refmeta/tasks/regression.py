@@ -20,7 +20,7 @@ from refmeta.arrays import (
     real_scalar,
     replaced,
 )  # fmt: skip
-from refmeta.softmax import log_softmax, softmax, softmax_jvp
+from refmeta.softmax import log_softmax, one_hot_less, softmax, softmax_jvp
 
 
 def _inputs(X: ArrayLike) -> Array:
@@ -214,7 +214,7 @@ class SoftmaxRegressionPoint:
 
         Eq: softmax-regression
         """
-        return self._transposed(self.probabilities - self._targets) + self.task.ridge * self.theta
+        return self.task.ridge * self.theta - self._transposed(one_hot_less(self.probabilities, self._targets))
 
     @finite
     def hvp(self, v: ArrayLike) -> Array:

@@ -1,0 +1,58 @@
+"""The command line: `python -m refmeta verify [LABEL ...]` and `python -m refmeta demo`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import refmeta
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning."
+    )
+    parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    verify = commands.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
+    verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
+    verify.add_argument("--problems", type=_at_least(1), default=20, metavar="N", help="random problems a formula (20)")
+    demo = commands.add_parser("demo", help="adapt to held-out tasks from different starts")
+    for command in (verify, demo):
+        command.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="seed of everything random (0)")
+    return parser
+
+
+def _at_least(least: int):  # type: ignore[no-untyped-def]
+    """An argument that is a whole number of at least `least`."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return int(text)
+
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status: 0 all right, 1 a formula is wrong, 2 usage, 130 on Ctrl-C."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "demo":
+            from refmeta.demo import demo
+
+            return demo(seed=given.seed)
+        from refmeta.verify import chosen, verify
+
+        try:
+            chosen(given.label)
+        except ValueError as error:
+            parser.error(str(error))
+        return verify(given.label, seed=given.seed, problems=given.problems)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

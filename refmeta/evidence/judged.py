@@ -1,0 +1,28 @@
+"""What a check is: a labelled formula, what it is judged against, and how far off it was."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.oracle.tolerance import condition, in_tolerances, per_task
+
+
+class Check(NamedTuple):
+    """`judge(rng)` gives the error in tolerances, or where `order` is set (expected, within) an observed order."""
+
+    label: str
+    formula: str
+    against: str
+    judge: Callable[[Generator], float]
+    order: tuple[float, float] | None = None
+
+
+def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale: Any = 0.0) -> float:
+    """How many tolerances function(inputs) is off, the first axis that of the tasks; NaN where κ > 10⁶."""
+    expected = np.asarray(expected)
+    scale = np.maximum(np.maximum(scale, per_task(expected)), np.finfo(float).tiny)
+    kappa = condition(function, inputs, scale)
+    return float(np.max(in_tolerances(function(inputs), expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan

@@ -1,0 +1,121 @@
+"""Random problems, generic and at the edges, for `verify` and for the property tests, which draw their sizes.
+
+Generic: several different tasks, query ≠ support, unequal weights, Hessians that do not commute, γ away from 0 and 1,
+and step sizes with α‖∇²L‖ of order one, so that every term of a formula shows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from refmeta.arrays import Array
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression, SoftmaxRegression
+
+KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features")
+ALPHAS = ("scalar", "parameter", "step", "step-parameter")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Where to start (d,), N support and N query tasks, and how to adapt."""
+
+    theta: Array
+    support: Any
+    query: Any
+    alpha: Any
+    steps: int
+
+    @property
+    def split(self) -> tuple[Any, Any]:
+        """(support, query), as `maml.gradient` takes them."""
+        return self.support, self.query
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The keyword arguments `alpha` and `steps`."""
+        return {"alpha": self.alpha, "steps": self.steps}
+
+
+def quadratic(rng: Generator, tasks: int = 2, dim: int = 3) -> Quadratic:
+    """Symmetric A with eigenvalues of both signs, mostly positive."""
+    half = rng.normal(size=(tasks, dim, dim))
+    A = half @ half.swapaxes(-1, -2) / dim - 0.2 * np.eye(dim)
+    return Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(tasks, dim)))
+
+
+def linear_regression(rng: Generator, tasks: int = 2, dim: int = 3, rows: int = 5) -> LinearRegression:
+    """Unequal numbers everywhere, with noise."""
+    return LinearRegression(rng.normal(size=(tasks, rows, dim)), rng.normal(size=(tasks, rows)))
+
+
+def softmax_regression(
+    rng: Generator, tasks: int = 2, features: int = 2, classes: int = 3, rows: int = 5
+) -> SoftmaxRegression:
+    """Random labels, ridge away from 0."""
+    labels = rng.integers(0, classes, size=(tasks, rows))
+    return SoftmaxRegression(rng.normal(size=(tasks, rows, features)), labels, classes, ridge=0.3)
+
+
+def process(
+    rng: Generator, tasks: int = 2, states: int = 3, actions: int = 3, gamma: float = 0.8, horizon: int | None = None
+) -> FiniteMDP:
+    """Dense transitions, unequal starts, rewards of mixed sign and a common offset."""
+    P = rng.dirichlet(np.ones(states), size=(tasks, states, actions))
+    rho = rng.dirichlet(np.ones(states), size=tasks)
+    return FiniteMDP(P, 0.5 + rng.normal(size=(tasks, states, actions)), rho, gamma, horizon)
+
+
+def policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:
+    """A tabular policy, or with linear features fewer parameters than states x actions; γ in [0.3, 0.95]."""
+    horizon = int(rng.integers(1, 6)) if kind == "finite-horizon" else None
+    mdp = process(rng, tasks, states, actions, gamma=float(rng.uniform(0.3, 0.95)), horizon=horizon)
+    if kind == "linear-features":
+        return PolicyReturn(mdp, LinearSoftmax(rng.normal(size=(states, actions, max(2, states * actions // 2)))))
+    return PolicyReturn(mdp, TabularSoftmax(states, actions))
+
+
+def batch(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int = 3) -> Any:
+    """N tasks of a kind; `size` is d, features or states, `width` classes or actions."""
+    if kind == "quadratic":
+        return quadratic(rng, tasks, size)
+    if kind == "linear-regression":
+        return linear_regression(rng, tasks, size)
+    if kind == "softmax-regression":
+        return softmax_regression(rng, tasks, size, width)
+    return policy_return(rng, kind, tasks, size, width)
+
+
+def problem(
+    rng: Generator, kind: str, *, tasks: int = 2, size: int = 3, width: int = 3, steps: int = 2, alpha: str = "scalar"
+) -> Problem:
+    """A generic problem; α‖∇²L(θ)‖ lies in [0.2, 0.8] for the largest task, α in one of its four shapes."""
+    support = batch(rng, kind, tasks, size, width)
+    query = _alike(rng, kind, support, tasks, size, width)
+    theta = rng.normal(size=support.dim)
+    shape = {"scalar": (), "parameter": (support.dim,), "step": (steps, 1), "step-parameter": (steps, support.dim)}
+    alphas = rng.uniform(0.2, 0.8, size=shape[alpha]) / max(curvature(support, theta), 0.1)
+    return Problem(theta, support, query, float(alphas) if alpha == "scalar" else alphas, steps)
+
+
+def _alike(rng: Generator, kind: str, support: Any, tasks: int, size: int, width: int) -> Any:
+    """Other tasks of the kind, under the same policy, discount and horizon where there is a process."""
+    if not isinstance(support, PolicyReturn):
+        return batch(rng, kind, tasks, size, width)
+    mdp = process(rng, tasks, size, width, support.mdp.gamma, support.mdp.horizon)
+    return PolicyReturn(mdp, support.policy)
+
+
+def hessian(task: Any, theta: Array) -> Array:
+    """∇²L(θ) as a matrix, one product a column; (..., d, d) for theta (d,)."""
+    return np.moveaxis(np.stack([task.at(theta).hvp(e) for e in np.eye(task.dim)]), 0, -1)
+
+
+def curvature(task: Any, theta: Array) -> float:
+    """The largest ‖∇²L(θ)‖₂ of the tasks."""
+    return float(np.max(np.linalg.norm(hessian(task, theta), ord=2, axis=(-2, -1))))

@@ -1,0 +1,63 @@
+"""One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, task by task.
+
+κ, the measured condition number, is how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
+eight literal patterns of signs; `scale` is the size of the answer and of the terms that it is the sum of.
+Derivation: derivations/judges.md
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array, replaced
+
+DELTA = 2.0**-26
+PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
+
+
+def signs(pattern: str, n: int) -> Array:
+    """The pattern of + and −, repeated to n signs."""
+    return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
+
+
+def perturbed(value: Any, pattern: str, delta: float = DELTA) -> Any:
+    """Every float of an array, a record or a tuple times 1 ± δ; integers stay.  Nothing is validated again."""
+    if isinstance(value, (float, np.floating)):
+        return float(value * (1 + delta * signs(pattern, 1)[0]))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value * (1 + delta * signs(pattern, value.size).reshape(value.shape))
+    if isinstance(value, (tuple, list)):
+        return tuple(perturbed(entry, pattern, delta) for entry in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replaced(value, **{f.name: perturbed(getattr(value, f.name), pattern, delta) for f in fields(value)})
+    return value
+
+
+def per_task(difference: Array) -> Array:
+    """The largest magnitude of each task: the first axis is that of the tasks."""
+    difference = np.abs(np.asarray(difference))
+    return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
+
+
+def condition(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
+    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale)."""
+    start = function(problem)
+    moves = [per_task(function(perturbed(problem, pattern)) - start) for pattern in PATTERNS]
+    kappa = np.max(moves, axis=0) / (DELTA * scale)
+    unit = 10.0 ** (np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1)
+    return np.where(kappa > 0, np.ceil(kappa / unit) * unit, 0.0)
+
+
+def tolerance(kappa: Array, scale: Array, dtype: Any = "float64") -> Array:
+    """30 · eps(dtype) · max(1, κ) · scale."""
+    return 30 * np.finfo(dtype).eps * np.maximum(1, kappa) * scale
+
+
+def in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array) -> Array:
+    """The error of each task in units of its tolerance."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise ValueError(f"the result has shape {got.shape}, expected {expected.shape}")
+    return per_task(got - expected) / tolerance(kappa, scale)

@@ -1,0 +1,15 @@
+"""Hypothesis profiles: seeded, without a clock, and with nothing left on disk."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+COMMON = {
+    "derandomize": True,
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("default", max_examples=20, **COMMON)
+settings.register_profile("deep", max_examples=5000, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,231 @@
+"""Other roads to the same numbers: sums over trajectories, loops, dense Jacobians, plain scalars.
+
+Nothing here comes from the library: one task at a time, from the definitions.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+
+def softmax(logits):
+    """Row by row in plain scalars."""
+    rows = []
+    for row in np.asarray(logits, dtype=float).reshape(-1, np.shape(logits)[-1]):
+        weights = [math.exp(x - max(row)) for x in row]
+        rows.append([w / math.fsum(weights) for w in weights])
+    return np.array(rows).reshape(np.shape(logits))
+
+
+def trajectory_return(P, R, rho, pi, gamma, horizon):
+    """Σ over every trajectory of its probability times its discounted sum of rewards; R is (S, A) or (S, A, S)."""
+    states, actions, total = range(len(rho)), range(pi.shape[1]), []
+    for start in states:
+        for steps in itertools.product(itertools.product(actions, states), repeat=horizon):
+            probability, reward, s = rho[start], 0.0, start
+            for t, (a, following) in enumerate(steps):
+                probability *= pi[s, a] * P[s, a, following]
+                reward += gamma**t * (R[s, a, following] if np.ndim(R) == 3 else R[s, a])
+                s = following
+            total.append(probability * reward)
+    return math.fsum(total)
+
+
+def series(P, R, pi, gamma, terms):
+    """V = Σ_t γᵗ P_πᵗ r_π over the given number of terms, one state and action after another."""
+    S, A = pi.shape
+    r = np.array([sum(pi[s, a] * R[s, a] for a in range(A)) for s in range(S)])
+    K = np.array([[sum(pi[s, a] * P[s, a, t] for a in range(A)) for t in range(S)] for s in range(S)])
+    value, power = np.zeros(S), np.eye(S)
+    for t in range(terms):
+        value, power = value + gamma**t * power @ r, power @ K
+    return value
+
+
+def visits(P, rho, pi, gamma, terms):
+    """γᵗ Pr(s_t = s) for t = 0 … terms − 1, pushed forward one transition at a time."""
+    S, A = pi.shape
+    rows = [np.array(rho, dtype=float)]
+    for _ in range(terms - 1):
+        following = np.zeros(S)
+        for s, a, t in itertools.product(range(S), range(A), range(S)):
+            following[t] += gamma * rows[-1][s] * pi[s, a] * P[s, a, t]
+        rows.append(following)
+    return np.array(rows)
+
+
+def best_deterministic(P, R, rho, gamma, terms):
+    """The largest return of all deterministic stationary policies, by the series."""
+    S, A = R.shape
+    policies = (np.eye(A)[list(choice)] for choice in itertools.product(range(A), repeat=S))
+    return max(float(rho @ series(P, R, pi, gamma, terms)) for pi in policies)
+
+
+def best_nonstationary(P, R, rho, gamma, horizon):
+    """The largest H-step return of all deterministic policies that may depend on time."""
+    S, A = R.shape
+
+    def value(choices):
+        V = np.zeros(S)
+        for choice in choices:
+            V = np.array([R[s, choice[s]] + gamma * P[s, choice[s]] @ V for s in range(S)])
+        return float(rho @ V)
+
+    rules = list(itertools.product(range(A), repeat=S))
+    return max(value(choices) for choices in itertools.product(rules, repeat=horizon))
+
+
+class Quadratic:
+    """½(θ − c)ᵀA(θ − c)."""
+
+    def __init__(self, A, c):
+        self.A, self.c = A, c
+
+    def loss(self, x):
+        d = len(self.c)
+        return 0.5 * math.fsum(
+            (x[i] - self.c[i]) * self.A[i, j] * (x[j] - self.c[j]) for i in range(d) for j in range(d)
+        )
+
+    def grad(self, x):
+        return self.A @ (x - self.c)
+
+    def hess(self, x):
+        return self.A
+
+
+class LinearRegression:
+    """1/(2n) Σ (x·θ − y)²."""
+
+    def __init__(self, X, y):
+        self.X, self.y = X, y
+
+    def loss(self, theta):
+        return math.fsum((row @ theta - y) ** 2 for row, y in zip(self.X, self.y, strict=True)) / (2 * len(self.y))
+
+    def grad(self, theta):
+        return sum((row @ theta - y) * row for row, y in zip(self.X, self.y, strict=True)) / len(self.y)
+
+    def hess(self, theta):
+        return sum(np.outer(row, row) for row in self.X) / len(self.y)
+
+
+class SoftmaxRegression:
+    """Mean cross-entropy + ridge/2 ‖θ‖², θ class after class."""
+
+    def __init__(self, X, labels, classes, ridge):
+        self.X, self.labels, self.classes, self.ridge = X, labels, classes, ridge
+
+    def _pi(self, theta):
+        return softmax(self.X @ theta.reshape(self.classes, -1).T)
+
+    def loss(self, theta):
+        pi = self._pi(theta)
+        data = -math.fsum(math.log(p[label]) for p, label in zip(pi, self.labels, strict=True)) / len(pi)
+        return data + self.ridge / 2 * math.fsum(theta**2)
+
+    def grad(self, theta):
+        rows = zip(self._pi(theta), self.labels, self.X, strict=True)
+        data = sum(np.outer(p - np.eye(self.classes)[label], x) for p, label, x in rows)
+        return data.ravel() / len(self.X) + self.ridge * theta
+
+    def hess(self, theta):
+        rows = zip(self._pi(theta), self.X, strict=True)
+        data = sum(np.kron(np.diag(p) - np.outer(p, p), np.outer(x, x)) for p, x in rows)
+        return data / len(self.X) + self.ridge * np.eye(theta.size)
+
+
+class Return:
+    """−J of a softmax policy with logits Φθ; derivatives by Jacobian tensors of the Bellman system."""
+
+    def __init__(self, P, R, rho, gamma, horizon, features):
+        self.P, self.R, self.rho, self.gamma, self.horizon, self.features = P, R, rho, gamma, horizon, features
+
+    def _jets(self, theta):
+        """V(s), ∂_iV(s), ∂_ijV(s) at the first step."""
+        pi = softmax(self.features @ theta)
+        mean = np.einsum("sa,sai->si", pi, self.features)
+        x = self.features - mean[:, None]
+        spread = np.einsum("sa,sai,saj->sij", pi, x, x)
+        dpi = pi[..., None] * x
+        ddpi = pi[..., None, None] * (x[..., :, None] * x[..., None, :] - spread[:, None])
+        b, db, ddb = (np.einsum("sa...,sa->s...", jet, self.R) for jet in (pi, dpi, ddpi))
+        K, dK, ddK = (self.gamma * np.einsum("sa...,sat->st...", jet, self.P) for jet in (pi, dpi, ddpi))
+
+        def back(V, dV, ddV):
+            cross = np.einsum("sti,tj->sij", dK, dV)
+            second = ddb + np.einsum("stij,t->sij", ddK, V) + cross + cross.swapaxes(1, 2)
+            return b + K @ V, db + np.einsum("sti,t->si", dK, V) + K @ dV, second + np.einsum("st,tij->sij", K, ddV)
+
+        S, d = len(self.rho), theta.size
+        if self.horizon is not None:
+            jets = np.zeros(S), np.zeros((S, d)), np.zeros((S, d, d))
+            for _ in range(self.horizon):
+                jets = back(*jets)
+            return jets
+        solve = np.linalg.inv(np.eye(S) - K)
+        V = solve @ b
+        dV = solve @ back(V, np.zeros((S, d)), np.zeros((S, d, d)))[1]
+        ddV = np.einsum("st,tij->sij", solve, back(V, dV, np.zeros((S, d, d)))[2])
+        return V, dV, ddV
+
+    def loss(self, theta):
+        return -self.rho @ self._jets(theta)[0]
+
+    def grad(self, theta):
+        return -self.rho @ self._jets(theta)[1]
+
+    def hess(self, theta):
+        return -np.einsum("s,sij->ij", self.rho, self._jets(theta)[2])
+
+
+def single(task, i):
+    """Task i of a library's batch, as a class of this file."""
+    name = type(task).__name__
+    if name == "Quadratic":
+        return Quadratic(task.A[i], task.c[i])
+    if name == "LinearRegression":
+        return LinearRegression(task.X[i], task.y[i])
+    if name == "SoftmaxRegression":
+        return SoftmaxRegression(task.X[i], task.labels[i], task.classes, task.ridge)
+    mdp, policy = task.mdp, task.policy
+    S, A = policy.states, policy.actions
+    features = getattr(policy, "features", np.eye(S * A).reshape(S, A, S * A))
+    return Return(mdp.P[i], mdp.R[i], mdp.rho[i], mdp.gamma, mdp.horizon, features)
+
+
+def rows_of(alpha, steps, dim):
+    """α as (K, d)."""
+    return np.broadcast_to(alpha, (steps, dim))
+
+
+def maml(theta, support, query, alpha, steps):
+    """(F, ∇F, ∂F/∂α as (K, d)), forward: Jacobians of θ⁽ᵏ⁾ by θ and by every step size."""
+    d = theta.size
+    alphas, x, J, S = rows_of(alpha, steps, d), theta, np.eye(d), np.zeros((d, steps, d))
+    for k in range(steps):
+        g, H = support.grad(x), support.hess(x)
+        P = np.eye(d) - np.diag(alphas[k]) @ H
+        J, S = P @ J, np.einsum("ij,jkl->ikl", P, S)
+        S[np.arange(d), k, np.arange(d)] -= g
+        x = x - alphas[k] * g
+    return query.loss(x), query.grad(x) @ J, np.einsum("i,ikl->kl", query.grad(x), S)
+
+
+def adam(theta, gradient, alpha, steps, beta1, beta2, epsilon, hat=False, m=None, v=None, t=0):
+    """Adam in plain scalars, coordinate by coordinate; `hat` is the form with α_t and ε beside √v."""
+    theta = [float(x) for x in theta]
+    m, v = list(m or [0.0] * len(theta)), list(v or [0.0] * len(theta))
+    for _ in range(steps):
+        t += 1
+        for i, g in enumerate(gradient(np.array(theta))):
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g * g
+        for i in range(len(theta)):
+            if hat:
+                rate = alpha * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+                theta[i] -= rate * m[i] / (math.sqrt(v[i]) + epsilon)
+            else:
+                theta[i] -= alpha * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + epsilon)
+    return np.array(theta), m, v, t

@@ -1,0 +1,343 @@
+"""MAML and its family: forward-mode Jacobians, the complex step, rationals by hand, and theorems."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta import maml
+from refmeta.judges import central_difference, complex_step, taylor_rates
+from refmeta.oracle.problems import KINDS, process, problem, quadratic
+from refmeta.oracle.tolerance import per_task
+from tests import independent
+from tests.strategies import assert_close, problems, seeds
+
+EPS = np.finfo(float).eps
+HAND = {
+    "theta": np.array([4.0, 8.0]),
+    "support": rm.Quadratic([[2.0, 1.0], [1.0, 3.0]], [0.0, 0.0]),
+    "query": rm.Quadratic(np.eye(2), [0.0, 0.0]),
+    "alpha": np.array([[0.5, 0.25], [0.25, 0.5]]),
+    "steps": 2,
+}
+
+
+def size(case):
+    """‖g_q‖∞, task by task: the scale of every sum of the chapter."""
+    return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+
+
+@pytest.mark.eq("maml-objective", "maml-gradient", "step-size-gradient", "first-order-maml")
+def test_quadratics_by_hand_in_dyadic_numbers():
+    """φ = (−9/4, 3/2), F = ½(81/16 + 9/4) = 117/32, ∇F = (3/64, 57/64), ∂F/∂α = [[30, 21/4], [−63/4, 3/2]]."""
+    assert maml.objective(**HAND) == 117 / 32
+    np.testing.assert_array_equal(maml.first_order_gradient(**HAND), [-9 / 4, 3 / 2])
+    np.testing.assert_array_equal(maml.gradient(**HAND), [3 / 64, 57 / 64])
+    np.testing.assert_array_equal(maml.step_size_gradient(**HAND), [[30, 21 / 4], [-63 / 4, 3 / 2]])
+
+
+@pytest.mark.eq("maml-objective", "maml-gradient")
+def test_two_arms_by_hand():
+    """π = (1/3, 2/3), r = (1, −2), γ = 0: J = −1, ∇J = (2/3, −2/3); α = 1 doubles the odds e^{4/3}-fold: closed form.
+
+    With x = θ_0 − θ_1, J(x) = −2 + 3p(x), p' = p(1 − p): φ = x + 2α·3p(1 − p), F = 2 − 3p(φ), and
+    dF/dx = −3 p_φ(1 − p_φ)(1 + 6α p(1 − p)(1 − 2p)); p = 1/3: 1 + 6·(2/9)·(1/3)α = 1 + 4α/9.
+    """
+    task = rm.PolicyReturn(rm.FiniteMDP([[[1.0], [1.0]]], [[1.0, -2.0]], [1.0], 0.0), rm.TabularSoftmax(1, 2))
+    theta, alpha = np.log([1.0, 2.0]), 0.75
+    np.testing.assert_allclose(-task.at(theta).grad, [2 / 3, -2 / 3], rtol=4 * EPS)
+    odds = 0.5 * np.exp(2 * alpha * 2 / 3)
+    p = odds / (1 + odds)
+    np.testing.assert_allclose(maml.objective(theta, task, alpha=alpha), 2 - 3 * p, rtol=8 * EPS)
+    slope = -3 * p * (1 - p) * (1 + 4 * alpha / 9)
+    np.testing.assert_allclose(maml.gradient(theta, task, alpha=alpha), [slope, -slope], rtol=8 * EPS)
+
+
+@pytest.mark.eq("maml-objective", "maml-gradient", "step-size-gradient")
+@given(case=problems(alphas=("step-parameter",), steps=st.integers(1, 3)))
+def test_everything_equals_the_forward_jacobians(case):
+    """Dense Jacobians of θ⁽ᵏ⁾ pushed forward, one task at a time, on losses of other code."""
+    expected = [
+        independent.maml(case.theta, *(independent.single(t, i) for t in case.split), case.alpha, case.steps)
+        for i in range(case.support.shape[0])
+    ]
+    F, G, S = (np.stack(x) for x in zip(*expected, strict=True))
+    assert_close(lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, F, np.abs(case.query.at(case.theta).loss))
+    assert_close(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, G, size(case))
+    assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, S, size(case))
+
+
+@pytest.mark.eq("maml-gradient")
+@given(case=problems())
+def test_gradient_is_the_complex_step_of_the_objective(case):
+    expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper), case.theta)
+    assert_close(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, expected, size(case))
+
+
+@pytest.mark.eq("maml-gradient")
+@given(case=problems(steps=st.integers(1, 3)))
+def test_gradient_with_the_support_as_query_is_the_complex_step_too(case):
+    expected = complex_step(lambda t: maml.objective(t, case.support, **case.hyper), case.theta)
+    scale = per_task(maml.first_order_gradient(case.theta, case.support, **case.hyper))
+    assert_close(lambda c: maml.gradient(c.theta, c.support, **c.hyper), case, expected, scale)
+
+
+@pytest.mark.eq("step-size-gradient")
+@given(case=problems(steps=st.integers(1, 3)))
+def test_step_size_gradient_is_the_complex_step_by_alpha_in_all_its_shapes(case):
+    expected = complex_step(
+        lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha
+    )
+    got = maml.step_size_gradient(case.theta, *case.split, **case.hyper)
+    assert got.shape == case.support.shape + np.shape(case.alpha)
+    assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, size(case))
+
+
+@pytest.mark.eq("multi-step-loss")
+@given(case=problems(), rng=seeds)
+def test_multi_step_loss_is_the_weighted_sum_and_its_gradient_the_complex_step(case, rng):
+    w = rng.normal(size=case.steps + 1)
+    alphas = np.broadcast_to(case.alpha, (case.steps, case.theta.size))
+    each = [maml.objective(case.theta, *case.split, alpha=alphas[:k], steps=k) for k in range(case.steps + 1)]
+    value = lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper)  # noqa: E731
+    np.testing.assert_allclose(value(case.theta), w @ each, rtol=0, atol=64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w)))
+    expected = complex_step(value, case.theta)
+    scale = np.sum(np.abs(w)) * np.maximum(size(case), per_task(case.query.at(case.theta).grad))
+    assert_close(lambda c: maml.multi_step_gradient(c.theta, *c.split, weights=w, **c.hyper), case, expected, scale)
+
+
+@given(case=problems(), rng=seeds)
+def test_all_weight_on_the_last_step_is_maml_to_the_last_bit(case, rng):
+    last = np.eye(case.steps + 1)[-1]
+    got = maml.multi_step_gradient(case.theta, *case.split, weights=last, **case.hyper)
+    np.testing.assert_array_equal(got, maml.gradient(case.theta, *case.split, **case.hyper))
+
+
+@pytest.mark.eq("first-order-maml")
+@given(case=problems())
+def test_first_order_maml_is_the_query_s_gradient_at_the_end_of_a_plain_loop(case):
+    expected = []
+    for i in range(case.support.shape[0]):
+        support, query, x = *(independent.single(t, i) for t in case.split), case.theta
+        for a in independent.rows_of(case.alpha, case.steps, x.size):
+            x = x - a * support.grad(x)
+        expected.append(query.grad(x))
+    assert_close(lambda c: maml.first_order_gradient(c.theta, *c.split, **c.hyper), case, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_central_differences_and_taylor_rates_agree(kind):
+    case = problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
+    value = lambda t: float(np.sum(maml.objective(t, *case.split, **case.hyper)))  # noqa: E731
+    g = maml.gradient(case.theta, *case.split, **case.hyper).sum(0)
+    numeric = central_difference(value, case.theta)
+    assert np.max(np.abs(numeric.derivative - g)) <= 4 * np.max(numeric.error) < 1e-4 * np.max(np.abs(g))
+    rates = taylor_rates(value, case.theta, g / np.linalg.norm(g) / 64, g, h=1.0, halvings=6)
+    assert rates.passed, rates
+
+
+@pytest.mark.eq("maml-update", "meta-sgd")
+def test_updates_by_hand_sum_over_the_tasks():
+    """Two tasks: gradients (1, 2) and (3, −4), β = ½: θ − (2, −1)."""
+    np.testing.assert_array_equal(maml.update([1.0, 1.0], [[1, 2], [3, -4]], beta=0.5), [-1, 2])
+    np.testing.assert_array_equal(maml.update([1.0, 1.0], [1.0, 2.0], beta=0.5), [0.5, 0])
+    one = maml.meta_sgd_update(**HAND, beta=0.5)
+    np.testing.assert_array_equal(one.theta, [4 - 3 / 128, 8 - 57 / 128])
+    np.testing.assert_array_equal(one.alpha, HAND["alpha"] - 0.5 * np.array([[30, 21 / 4], [-63 / 4, 3 / 2]]))
+
+
+@pytest.mark.eq("maml-update", "meta-sgd")
+@given(case=problems(steps=st.integers(1, 3)))
+def test_meta_sgd_is_gradient_descent_on_the_sum_by_the_complex_step(case):
+    total = lambda t, a: maml.objective(t, *case.split, alpha=a, steps=case.steps).sum()  # noqa: E731
+    new = maml.meta_sgd_update(case.theta, *case.split, beta=0.25, **case.hyper)
+    theta = case.theta - 0.25 * complex_step(lambda t: total(t, case.alpha), case.theta)
+    alpha = case.alpha - 0.25 * complex_step(lambda a: total(case.theta, a), case.alpha)
+    scale = 1e4 * EPS * (1 + np.max(size(case)) ** 2)
+    np.testing.assert_allclose(new.theta, theta, atol=scale)
+    np.testing.assert_allclose(new.alpha, alpha, atol=scale)
+    assert np.shape(new.alpha) == np.shape(case.alpha)
+
+
+def test_anil_is_a_step_size_of_zero_off_the_head():
+    """α zero off a mask: those parameters stay, and the head adapts as if it were alone on its block."""
+    case = problem(np.random.default_rng(3), "quadratic", tasks=2, size=4)
+    mask, alpha = np.array([False, False, True, True]), 0.25
+    inner = rm.adapt(case.theta, case.support, alpha=alpha * mask, steps=3)
+    np.testing.assert_array_equal(inner.adapted[:, ~mask], np.tile(case.theta[~mask], (2, 1)))
+    A, c = case.support.A, case.support.c
+    x = np.tile(case.theta, (2, 1))
+    for _ in range(3):
+        x[:, mask] -= alpha * np.einsum("nij,nj->ni", A, x - c)[:, mask]
+    np.testing.assert_allclose(inner.adapted, x, rtol=16 * EPS)
+    value = lambda t: maml.objective(t, *case.split, alpha=alpha * mask, steps=3)  # noqa: E731
+    g = maml.gradient(case.theta, *case.split, alpha=alpha * mask, steps=3)
+    np.testing.assert_allclose(g, complex_step(value, case.theta), rtol=1e-13)
+
+
+@pytest.mark.eq("quadratic-maml")
+@given(rng=seeds, dim=st.integers(1, 4), steps=st.integers(0, 3), alpha=st.sampled_from((0.1, 0.4, -0.3)))
+def test_on_quadratics_maml_is_the_quadratic_of_its_closed_form(rng, dim, steps, alpha):
+    task, theta = quadratic(rng, 3, dim), rng.normal(size=dim)
+    form = maml.quadratic_closed_form(task, alpha=alpha, steps=steps).at(theta)
+    scale = 300 * EPS * (1 + np.max(np.abs(task.A))) ** (2 * steps + 1) * (1 + np.sum(np.abs(theta)) + np.max(np.abs(task.c))) ** 2
+    np.testing.assert_allclose(form.loss, maml.objective(theta, task, alpha=alpha, steps=steps), atol=scale)
+    np.testing.assert_allclose(form.grad, maml.gradient(theta, task, alpha=alpha, steps=steps), atol=scale)
+
+
+@pytest.mark.eq("quadratic-maml")
+def test_the_minimiser_of_the_sum_in_rational_numbers():
+    """a = (1, 3), c = (0, 1), α = ¼, K = 1: A' = a(1 − αa)² = (9/16, 3/16), θ* = 1/4; joint 3/4, first order 1/2."""
+    task = rm.Quadratic(np.array([[[1.0]], [[3.0]]]), np.array([[0.0], [1.0]]))
+    a = [Fraction(1), Fraction(3)]
+    weights = [x * (1 - x / 4) ** 2 for x in a]
+    expected = weights[1] / sum(weights)
+    assert expected == Fraction(1, 4)
+    star = maml.quadratic_minimiser(task, alpha=0.25)
+    np.testing.assert_allclose(star, [float(expected)], rtol=4 * EPS)
+    np.testing.assert_allclose(maml.gradient(star, task, alpha=0.25).sum(0), 0, atol=4 * EPS)
+    np.testing.assert_allclose(maml.quadratic_minimiser(task, alpha=0.0), [0.75], rtol=4 * EPS)
+
+
+@given(rng=seeds, dim=st.integers(1, 3), steps=st.integers(0, 3))
+def test_at_the_minimiser_the_summed_gradient_vanishes_and_around_it_the_objective_is_larger(rng, dim, steps):
+    half = rng.normal(size=(3, dim, dim))
+    A = half @ half.swapaxes(-1, -2) + 0.5 * np.eye(dim)
+    task = rm.Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(3, dim)))
+    star = maml.quadratic_minimiser(task, alpha=0.05, steps=steps)
+    g = maml.gradient(star, task, alpha=0.05, steps=steps)
+    np.testing.assert_allclose(g.sum(0), 0, atol=1e-11 * np.max(np.abs(g)) + 1e-12)
+    best = maml.objective(star, task, alpha=0.05, steps=steps).sum()
+    around = maml.objective(star + 0.1 * rng.normal(size=(20, 1, dim)), task, alpha=0.05, steps=steps).sum(-1)
+    assert np.all(around >= best * (1 - 1e-12))
+
+
+def test_a_step_size_that_leaves_nothing_to_choose_is_refused():
+    with pytest.raises(FloatingPointError, match=r"must be positive definite .* alpha times an eigenvalue of A may be 1"):
+        maml.quadratic_minimiser(rm.Quadratic([[2.0, 0.0], [0.0, 4.0]], [0.0, 1.0]), alpha=0.25)
+
+
+@pytest.mark.eq("thm:joint-tie")
+@pytest.mark.parametrize(("alpha", "steps"), [(0.05, 1), (0.125, 3), (0.5, 2), (-0.25, 2), (2.0, 1)])
+def test_with_inputs_independent_of_the_task_maml_s_minimiser_is_the_joint_one(alpha, steps):
+    """Exact enumeration: three pairs of designs x three tasks, unequal product probabilities, no noise.
+
+    Σ p ∇F vanishes at E[w] for every α and K; where the designs depend on the task it does not.
+    """
+    rng = np.random.default_rng(6)
+    designs = rng.integers(-2, 3, size=(3, 2, 4, 2)) * 1.0
+    tasks, p_design, p_task = np.array([[-3.0, 1.0], [1.0, 2.0], [0.0, 5.0]]), np.array([1, 2, 5]) / 8, np.array([1, 1, 6]) / 8
+    mean = p_task @ tasks
+
+    def summed(pairs):
+        """Σ p·∇F and Σ p·|∇F| at the mean task over (probability, design, task)."""
+        p, S, Q, w = (np.array(x) for x in zip(*[(p, designs[i, 0], designs[i, 1], tasks[j]) for p, i, j in pairs], strict=True))
+        support, query = (rm.LinearRegression(X, np.einsum("ikd,id->ik", X, w)) for X in (S, Q))
+        g = maml.gradient(mean, support, query, alpha=alpha, steps=steps)
+        return np.abs(p @ g).max(), (p @ np.abs(g)).max()
+
+    product = [(p_design[i] * p_task[j], i, j) for i, j in itertools.product(range(3), range(3))]
+    tied, scale = summed(product)
+    assert tied <= 1e-14 * scale
+    dependent, scale = summed([(p_task[j], j, j) for j in range(3)])
+    assert dependent > 1e-2 * scale
+
+
+@given(case=problems(alphas=("scalar",), steps=st.sampled_from((0, 2))))
+def test_reductions_no_steps_zero_step_size_one_task_and_splitting_a_batch(case):
+    plain = case.query.at(case.theta).grad
+    np.testing.assert_array_equal(maml.gradient(case.theta, *case.split, alpha=case.alpha, steps=0), plain)
+    if case.steps:
+        np.testing.assert_array_equal(maml.gradient(case.theta, *case.split, alpha=0.0, steps=case.steps), plain)
+    whole = maml.gradient(case.theta, *case.split, **case.hyper)
+    for i in range(case.support.shape[0]):
+        alone = maml.gradient(case.theta, case.support[i], case.query[i], **case.hyper)
+        np.testing.assert_allclose(whole[i], alone, atol=1e-13 * (1 + np.max(np.abs(alone))))
+
+
+@given(case=problems(kinds=("discounted", "finite-horizon", "linear-features")), power=st.integers(-8, 8))
+def test_rewards_times_a_power_of_two_and_alpha_over_it_scale_every_bit(case, power):
+    scale = 2.0**power
+    scaled = [
+        rm.PolicyReturn(rm.FiniteMDP(t.mdp.P, t.mdp.R * scale, t.mdp.rho, t.mdp.gamma, t.mdp.horizon), t.policy)
+        for t in case.split
+    ]
+    got = maml.gradient(case.theta, *scaled, alpha=np.asarray(case.alpha) / scale, steps=case.steps)
+    np.testing.assert_array_equal(got, scale * maml.gradient(case.theta, *case.split, **case.hyper))
+
+
+def test_the_order_of_tasks_and_of_starts_is_the_order_of_the_results():
+    case = problem(np.random.default_rng(0), "discounted", tasks=3)
+    g = maml.gradient(case.theta, *case.split, **case.hyper)
+    turned = [rm.PolicyReturn(process_of(t.mdp, [2, 0, 1]), t.policy) for t in case.split]
+    np.testing.assert_array_equal(maml.gradient(case.theta, *turned, **case.hyper), g[[2, 0, 1]])
+    starts = np.stack([case.theta, 2 * case.theta])[:, None]
+    both = maml.gradient(starts, *case.split, **case.hyper)
+    assert both.shape == (2, 3, 9)
+    np.testing.assert_allclose(both[0], g, atol=1e-15)
+
+
+def process_of(mdp, order):
+    return rm.FiniteMDP(mdp.P[order], mdp.R[order], mdp.rho[order], mdp.gamma, mdp.horizon)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_support_and_query_batches_broadcast(steps):
+    rng = np.random.default_rng(1)
+    many, one = quadratic(rng, 4, 3), quadratic(rng, 1, 3)[0]
+    theta = rng.normal(size=3)
+    for support, query in ((many, one), (one, many)):
+        assert maml.objective(theta, support, query, alpha=0.1, steps=steps).shape == (4,)
+        g = maml.gradient(theta, support, query, alpha=0.1, steps=steps)
+        assert g.shape == maml.first_order_gradient(theta, support, query, alpha=0.1, steps=steps).shape == (4, 3)
+        w = np.ones(steps + 1)
+        assert maml.multi_step_gradient(theta, support, query, alpha=0.1, steps=steps, weights=w).shape == (4, 3)
+        assert maml.step_size_gradient(theta, support, query, alpha=[0.1] * 3, steps=steps).shape == (4, 3)
+        for i in range(4):
+            alone = [t[i] if t is many else t for t in (support, query)]
+            np.testing.assert_allclose(g[i], maml.gradient(theta, *alone, alpha=0.1, steps=steps), rtol=1e-14, atol=1e-14)
+
+
+def test_results_are_the_caller_s_own():
+    task = quadratic(np.random.default_rng(0), 2, 3)
+    for steps in (0, 1):
+        for f in (maml.gradient, maml.first_order_gradient):
+            got = f(np.ones(3), task, alpha=0.1, steps=steps)
+            got[:] = 0
+            assert np.any(f(np.ones(3), task, alpha=0.1, steps=steps) != 0)
+
+
+def test_a_sequence_of_minibatches_is_differentiated_step_by_step():
+    rng = np.random.default_rng(2)
+    batches, query = [quadratic(rng, 2, 3) for _ in range(3)], quadratic(rng, 2, 3)
+    theta = rng.normal(size=3)
+    value = lambda t: maml.objective(t, batches, query, alpha=0.2, steps=3)  # noqa: E731
+    np.testing.assert_allclose(
+        maml.gradient(theta, batches, query, alpha=0.2, steps=3), complex_step(value, theta), rtol=1e-12, atol=1e-14
+    )
+
+
+TASK = rm.Quadratic(np.eye(2), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: maml.gradient(np.zeros(2), TASK, rm.Quadratic(np.eye(3), np.zeros(3)), alpha=0.1), ValueError, "query has 3 parameters, expected 2 as the support"),
+        (lambda: maml.gradient(np.zeros(3), TASK, alpha=0.1), ValueError, r"theta has shape \(3,\), expected last axis 2"),
+        (lambda: maml.gradient(np.zeros(2), [TASK], alpha=0.1), ValueError, "query is required where support is a sequence"),
+        (lambda: maml.multi_step_gradient(np.zeros(2), TASK, alpha=0.1, steps=2, weights=[1, 1]), ValueError, r"weights has shape \(2,\), expected \(3,\): one for each of theta_0"),
+        (lambda: maml.update([[1.0]], [[1.0]], beta=0.1), ValueError, r"theta has shape \(1, 1\), expected \(d,\)"),
+        (lambda: maml.update([1.0], [[1.0, 2.0]], beta=0.1), ValueError, r"gradients has shape \(1, 2\), expected last axis 1 as theta"),
+        (lambda: maml.update([1.0], [[1.0]], beta=np.nan), ValueError, "beta must be finite"),
+        (lambda: maml.quadratic_closed_form(TASK, alpha=0.1j), TypeError, "alpha must be real"),
+        (lambda: maml.gradient(np.zeros(2), TASK, alpha=0.1, steps=np.nan), TypeError, "steps must be an integer, got nan"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()

@@ -1,0 +1,44 @@
+"""What the property tests draw: the problems of `refmeta.oracle.problems`, their sizes weighted away from one."""
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from refmeta.oracle import problems as make
+from refmeta.oracle.tolerance import condition, in_tolerances, per_task
+
+seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+sizes = st.sampled_from((3, 2, 4, 3, 5, 1))
+widths = st.sampled_from((3, 2, 4, 3, 1))
+counts = st.sampled_from((2, 3, 2, 1))
+
+
+@st.composite
+def problems(draw, kinds=make.KINDS, steps=st.integers(0, 3), alphas=make.ALPHAS, tasks=counts):
+    """A generic `Problem`; α‖∇²L‖ above 2 on the way is refused."""
+    kind, alpha = draw(st.sampled_from(kinds)), draw(st.sampled_from(alphas))
+    return make.problem(
+        draw(seeds), kind, tasks=draw(tasks), size=draw(sizes), width=draw(widths), steps=draw(steps), alpha=alpha
+    )
+
+
+@st.composite
+def points(draw, kinds=make.KINDS):
+    """(task, theta, v): N tasks of a kind, parameters and a direction."""
+    rng = draw(seeds)
+    task = make.batch(rng, draw(st.sampled_from(kinds)), draw(counts), draw(sizes), draw(widths))
+    return task, rng.normal(size=task.dim), rng.normal(size=task.dim)
+
+
+returns = points(kinds=("discounted", "finite-horizon", "linear-features"))
+
+
+def assert_close(function, inputs, expected, scale=0.0):
+    """function(inputs) equals expected, task by task, to 30·eps·max(1, κ)·scale; draws with κ > 10⁶ are refused."""
+    expected = np.asarray(expected)
+    scale = np.maximum(scale, per_task(expected))
+    assume(bool(np.all(scale > 0)))
+    kappa = condition(function, inputs, scale)
+    assume(bool(np.all(kappa <= 1e6)))
+    error = in_tolerances(function(inputs), expected, kappa, scale)
+    assert np.all(error <= 1), f"off by {np.max(error):.3g} tolerances (kappa {kappa}, scale {scale})"

@@ -1,0 +1,42 @@
+"""What `import refmeta` promises."""
+
+import subprocess
+import sys
+
+import refmeta
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_no_scipy_submodule_is_loaded():
+    assert run("import refmeta, sys; print([m for m in sys.modules if m.split('.')[0] == 'scipy'])") == "[]"
+
+
+def test_every_public_name_exists_and_says_what_it_is():
+    for name in refmeta.__all__:
+        assert getattr(refmeta, name).__doc__, name
+
+
+def test_public_functions_of_the_algorithms_name_their_formula():
+    for module in (refmeta.maml, refmeta.reptile, refmeta.judges):
+        for name, thing in vars(module).items():
+            if callable(thing) and getattr(thing, "__module__", "") == module.__name__ and name[0].islower() and name[0] != "_":
+                if name not in ("adapt_adam", "adapt_adam_carried"):
+                    assert "Eq: " in thing.__doc__, f"{module.__name__}.{name}"
+
+
+def test_the_readme_s_python_runs_and_its_names_exist():
+    import re
+    from pathlib import Path
+
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    assert blocks and all("assert" in block for block in blocks)
+    for block in blocks:
+        exec(block, {})
+    for module in ("maml", "reptile", "judges"):
+        row = next(line for line in text.splitlines() if f"`{module}." in line)
+        for name in re.findall(r"`(?:\w+)?\.(\w+)`", row):
+            assert hasattr(getattr(refmeta, module), name), name

@@ -1,0 +1,137 @@
+"""The judges are judged: right derivatives pass, derivatives wrong by 1e-6 do not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
+from tests.strategies import seeds
+
+EPS = np.finfo(float).eps
+
+
+def cubic(x):
+    """x₀³ + 2x₀x₁ + e^{x₁}: gradient (3x₀² + 2x₁, 2x₀ + e^{x₁}), Hessian [[6x₀, 2], [2, e^{x₁}]]."""
+    return x[0] ** 3 + 2 * x[0] * x[1] + np.exp(x[1])
+
+
+X = np.array([0.75, -0.5])
+GRADIENT = np.array([3 * X[0] ** 2 + 2 * X[1], 2 * X[0] + np.exp(X[1])])
+HESSIAN = np.array([[6 * X[0], 2.0], [2.0, np.exp(X[1])]])
+V = np.array([1.0, -0.625])
+
+
+@pytest.mark.eq("complex-step")
+def test_complex_step_gives_every_digit():
+    np.testing.assert_allclose(complex_step(cubic, X), GRADIENT, rtol=4 * EPS)
+    np.testing.assert_allclose(complex_step(cubic, X, V), GRADIENT @ V, rtol=8 * EPS)
+    jacobian = complex_step(lambda x: np.array([x[0] * x[1], x[1] ** 2, np.sin(x[0])]), X)
+    np.testing.assert_allclose(jacobian, [[X[1], X[0]], [0, 2 * X[1]], [np.cos(X[0]), 0]], rtol=4 * EPS)
+
+
+@pytest.mark.eq("complex-step")
+def test_complex_step_keeps_the_shape_of_a_table():
+    W = np.arange(6.0).reshape(2, 3)
+    got = complex_step(lambda w: w @ np.ones(3), W)
+    np.testing.assert_array_equal(got, [[[1, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 1]]])
+
+
+def test_complex_step_refuses_a_function_that_cuts_the_imaginary_part_off():
+    with pytest.raises(TypeError, match="f returned dtype float64 for complex input; a complex step needs"):
+        complex_step(lambda x: np.abs(x).sum(), X)
+    with pytest.raises(ValueError, match="h must be positive, got 0.0"):
+        complex_step(cubic, X, h=0.0)
+
+
+@pytest.mark.eq("central-difference")
+@given(rng=seeds)
+def test_the_error_of_a_central_difference_stays_within_its_budget(rng):
+    x, v = rng.uniform(0.25, 2, size=2), rng.uniform(0.25, 2, size=2)
+    exact = complex_step(cubic, x, v)
+    for h in (None, 1e-3, 1e-5, 1e-7):
+        got = central_difference(cubic, x, v, h=h)
+        assert abs(got.derivative - exact) <= 1.5 * got.error
+        assert got.error < 1e-4 * np.linalg.norm(v) * np.exp(np.max(np.abs(x))) * 10
+    assert central_difference(cubic, x).error.shape == (2,)
+
+
+@pytest.mark.eq("central-difference")
+def test_a_central_difference_is_exact_on_a_quadratic_in_dyadic_numbers():
+    got = central_difference(lambda x: x @ x, np.array([0.5, 2.0]), h=2.0**-10)
+    np.testing.assert_array_equal(got.derivative, [1.0, 4.0])
+
+
+def test_a_gradient_wrong_by_a_millionth_is_outside_the_budget_and_the_complex_step():
+    wrong = GRADIENT * (1 + 1e-6)
+    numeric = central_difference(cubic, X)
+    assert np.all(np.abs(wrong - numeric.derivative) > 10 * numeric.error)
+    assert np.all(np.abs(wrong - complex_step(cubic, X)) > 1e8 * EPS * np.abs(wrong))
+
+
+@pytest.mark.eq("taylor-rate")
+def test_taylor_rates_of_a_right_gradient_and_hessian_are_one_two_three():
+    rates = taylor_rates(cubic, X, V, GRADIENT, HESSIAN @ V)
+    np.testing.assert_allclose(rates.orders, [1, 2, 3], atol=0.1)
+    assert rates.passed
+    assert taylor_rates(cubic, X, V, GRADIENT).passed
+
+
+@pytest.mark.parametrize("size", [1e-1, 1e-3, 1e-6])
+def test_a_wrong_gradient_fails_its_taylor_rate(size):
+    rates = taylor_rates(cubic, X, V, GRADIENT * (1 + size), h=2.0**-12 if size < 1e-5 else 2.0**-8, halvings=12)
+    assert not rates.passed and rates.orders[1] < 1.9
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.01, 2.0])
+def test_a_wrong_hessian_product_fails_its_taylor_rate(factor):
+    rates = taylor_rates(cubic, X, V, GRADIENT, factor * HESSIAN @ V, halvings=8)
+    assert not rates.passed and rates.orders[2] < 2.9
+
+
+@pytest.mark.eq("taylor-rate")
+def test_taylor_rates_count_an_exact_remainder_and_refuse_a_direction_in_which_nothing_moves():
+    def square(x):
+        return x @ x
+
+    rates = taylor_rates(square, X, V, 2 * X, 2 * V)
+    assert rates.orders[2] == np.inf and rates.passed
+    flat = taylor_rates(square, X, np.array([X[1], -X[0]]), 2 * X)
+    assert flat.orders[0] == pytest.approx(2, abs=0.1) and not flat.passed
+    assert not taylor_rates(lambda x: 1.0, X, V, 0 * X).passed
+
+
+@pytest.mark.eq("adjoint-test")
+@given(rng=seeds, n=st.integers(1, 4), m=st.integers(1, 4))
+def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
+    A, u, w = rng.normal(size=(n, m)), rng.normal(size=m), rng.normal(size=n)
+    assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y, u, w) < 8 * EPS
+    off = 1e-6 * abs(w @ A @ u) / (np.abs(w) @ np.abs(A @ u) + np.abs(A.T @ w) @ np.abs(u))
+    assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y * (1 + 1e-6), u, w) == pytest.approx(off, rel=1e-5, abs=4 * EPS)
+    assert adjoint_gap(lambda x: HESSIAN @ x, lambda x: HESSIAN @ x, X, V) < 8 * EPS
+    skew = HESSIAN + np.array([[0.0, 1e-6], [0.0, 0.0]])
+    assert adjoint_gap(lambda x: skew @ x, lambda x: skew @ x, X, V) > 1e-9
+
+
+def test_adjoint_gap_refuses_to_compare_zeros():
+    with pytest.raises(ValueError, match="compares two zeros"):
+        adjoint_gap(lambda x: 0 * x, lambda x: 0 * x, X, V)
+
+
+def test_the_budget_of_a_central_difference_holds_at_a_zero_of_the_function():
+    got = central_difference(lambda x: x[0] - 1.1, np.array([1.1]))
+    assert 0 < abs(got.derivative[0] - 1) <= got.error[0] < 1e-9
+
+
+def test_a_large_offset_blurs_the_remainders_and_proves_nothing():
+    """e^t + 10⁹ with a gradient that is 5 % wrong: the remainder is at the floor, and the floor is not sharp."""
+    rates = taylor_rates(lambda t: np.exp(t[0]) + 1e9, np.zeros(1), np.ones(1), np.array([1.05]))
+    assert not rates.passed and np.isnan(rates.orders[1])
+
+
+@pytest.mark.parametrize("h", [0.0, -0.1, np.nan])
+def test_a_step_that_is_not_positive_is_refused(h):
+    with pytest.raises(ValueError, match="h must be"):
+        taylor_rates(cubic, X, V, GRADIENT, h=h)
+    with pytest.raises(ValueError, match="h must be"):
+        central_difference(cubic, X, h=h)

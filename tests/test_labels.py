@@ -1,0 +1,54 @@
+"""The chain definition → derivation → code → check: the labels of the three places are one set."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def in_derivations():
+    """Every \\tag{label} of a math fence, with repetitions."""
+    fences = [
+        fence
+        for path in sorted((ROOT / "derivations").glob("*.md"))
+        for fence in re.findall(r"^```math\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+    ]
+    return [label for fence in fences for label in re.findall(r"\\tag\{([a-z0-9:-]+)\}", fence)]
+
+
+def in_code():
+    """Every `Eq: label` line of a docstring."""
+    found = set()
+    for path in sorted((ROOT / "refmeta").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+                found |= set(re.findall(r"^\s*Eq: ([a-z0-9-]+)$", ast.get_docstring(node) or "", re.M))
+    return found
+
+
+def in_tests():
+    """Every argument of @pytest.mark.eq."""
+    found = set()
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.eq":
+                found |= {ast.literal_eval(argument) for argument in node.args}
+    return found
+
+
+@pytest.mark.parametrize("place", [in_code, in_tests])
+def test_every_label_that_is_derived_is_in_code_and_tests_and_none_besides(place):
+    derived = set(in_derivations())
+    if place is in_code:
+        derived = {label for label in derived if not label.startswith("thm:")}
+    assert len(derived) > 40
+    assert place() - derived == set(), "not derived"
+    assert derived - place() == set(), f"missing {place.__name__}"
+
+
+def test_a_label_is_derived_once():
+    labels = in_derivations()
+    assert sorted(labels) == sorted(set(labels))

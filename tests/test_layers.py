@@ -1,0 +1,58 @@
+"""The house: an import goes down the floors only, and within a floor to rooms named before."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "refmeta"
+FLOORS = [
+    "arrays softmax judges",
+    "policies",
+    "tasks.quadratic tasks.regression tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.distributions",
+    "meta.inner meta.optimisers meta.maml meta.reptile",
+    "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong",
+    "evidence.judged evidence.shared evidence.returns evidence.meta evidence verify demo __main__",
+]
+APART = {"meta.maml", "meta.reptile"}
+PLACE = {room: (floor, i) for floor, rooms in enumerate(FLOORS) for i, room in enumerate(rooms.split())}
+
+
+def room_of(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path):
+    """The rooms that a file imports, at whatever depth of it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import hides its floor"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        rooms = [name.removeprefix("refmeta.") for name in names if name and name.startswith("refmeta.")]
+        found = [room for room in rooms if room in PLACE]
+        yield from found[1:] if len(found) > 1 else found  # `from package import room` is about the room
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=room_of)
+def test_imports_go_down(path):
+    room = room_of(path)
+    if room in ("__init__", "tasks", "meta", "oracle"):
+        return
+    assert room in PLACE, f"{room} is on no floor"
+    for other in imports_of(path):
+        assert PLACE[other] < PLACE[room], f"{room} imports {other}, which is not below it"
+        assert not {room, other} <= APART, f"{room} and {other} do not know each other"
+
+
+def test_the_table_names_no_room_that_does_not_exist():
+    assert set(PLACE) <= {room_of(path) for path in PACKAGE.rglob("*.py")}
+
+
+def test_only_numpy_and_scipy_are_imported_from_outside():
+    import sys
+
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {n.split(".")[0] for n in names} <= {"refmeta", "numpy", "scipy"} | sys.stdlib_module_names, path

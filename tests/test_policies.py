@@ -1,0 +1,133 @@
+"""Policies: the score and its curvature against the complex step of log π, and the two linear maps as transposes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refmeta.judges import adjoint_gap, complex_step
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from tests import independent
+from tests.strategies import seeds, sizes, widths
+
+EPS = np.finfo(float).eps
+
+
+@st.composite
+def policies(draw):
+    """(policy, theta, state, action, direction)."""
+    rng, S, A = draw(seeds), draw(sizes), draw(widths)
+    policy = TabularSoftmax(S, A) if draw(st.booleans()) else LinearSoftmax(rng.normal(size=(S, A, 4)))
+    state, action = rng.integers(0, S, size=(2, 5)), rng.integers(0, A, size=(2, 5))
+    return policy, rng.normal(size=policy.dim), state, action, rng.normal(size=policy.dim)
+
+
+@given(drawn=policies())
+def test_log_prob_is_the_log_of_the_softmax_in_plain_scalars(drawn):
+    policy, theta, state, action, _ = drawn
+    table = np.eye(policy.states * policy.actions).reshape(policy.states, policy.actions, -1)
+    features = getattr(policy, "features", table)
+    expected = np.log(independent.softmax(features @ theta))[state, action]
+    np.testing.assert_allclose(policy.log_prob(theta, state, action), expected, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.eq("score")
+@given(drawn=policies())
+def test_score_is_the_complex_step_of_log_prob(drawn):
+    policy, theta, state, action, _ = drawn
+    expected = complex_step(lambda t: policy.log_prob(t, state, action), theta)
+    np.testing.assert_allclose(policy.score(theta, state, action), expected, rtol=0, atol=100 * EPS)
+
+
+@pytest.mark.eq("score-hvp")
+@given(drawn=policies())
+def test_score_hvp_is_the_complex_step_of_the_score(drawn):
+    policy, theta, state, action, u = drawn
+    expected = complex_step(lambda t: policy.score(t, state, action), theta, u)
+    np.testing.assert_allclose(policy.score_hvp(theta, state, action, u), expected, rtol=0, atol=300 * EPS)
+
+
+@pytest.mark.eq("score")
+def test_scores_average_to_zero_and_their_square_is_the_negative_curvature():
+    """Σ_a π(a)s_a = 0 and Σ_a π(a)s_as_aᵀ = −∇² log π = diag π − ππᵀ; π = (1/8, 2/8, 5/8)."""
+    policy, theta, pi = TabularSoftmax(1, 3), np.log([1.0, 2.0, 5.0]), np.array([0.125, 0.25, 0.625])
+    scores = policy.score(theta, np.zeros(3, int), np.arange(3))
+    np.testing.assert_allclose(scores, np.eye(3) - pi, atol=4 * EPS)
+    np.testing.assert_allclose(pi @ scores, 0, atol=4 * EPS)
+    curvature = np.stack([policy.score_hvp(theta, 0, 1, e) for e in np.eye(3)])
+    np.testing.assert_allclose(np.einsum("a,ai,aj->ij", pi, scores, scores), -curvature, atol=4 * EPS)
+    np.testing.assert_allclose(-curvature, np.diag(pi) - np.outer(pi, pi), atol=4 * EPS)
+
+
+@pytest.mark.eq("linear-features")
+@given(rng=seeds, states=sizes, actions=widths)
+def test_pullback_is_the_transpose_of_logits(rng, states, actions):
+    for policy in (LinearSoftmax(rng.normal(size=(states, actions, 4))), TabularSoftmax(states, actions)):
+        u, w = rng.normal(size=policy.dim), rng.normal(size=(states, actions))
+        assert adjoint_gap(policy.logits, policy.pullback, u, w) < 16 * EPS
+
+
+@pytest.mark.eq("linear-features")
+def test_logits_are_the_features_times_the_parameters_entry_by_entry():
+    rng = np.random.default_rng(5)
+    features, theta = rng.normal(size=(2, 3, 4, 2)), rng.normal(size=(2, 2))
+    expected = [[[sum(x * t for x, t in zip(f, th, strict=True)) for f in s] for s in m] for m, th in zip(features, theta, strict=True)]
+    np.testing.assert_allclose(LinearSoftmax(features).logits(theta), expected, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.eq("linear-features")
+@given(rng=seeds)
+def test_identity_features_are_the_table_to_the_last_bit(rng):
+    table, linear = TabularSoftmax(3, 2), LinearSoftmax(np.eye(6).reshape(3, 2, 6))
+    theta, g = rng.normal(size=(4, 6)), rng.normal(size=(4, 3, 2))
+    np.testing.assert_array_equal(table.logits(theta), linear.logits(theta))
+    np.testing.assert_array_equal(table.pullback(g), linear.pullback(g))
+
+
+def test_batches_of_parameters_broadcast_with_states_and_actions():
+    policy, rng = TabularSoftmax(3, 2), np.random.default_rng(0)
+    theta, state, action = rng.normal(size=(4, 1, 6)), rng.integers(0, 3, (4, 5)), rng.integers(0, 2, (4, 5))
+    got = policy.score(theta, state, action)
+    assert got.shape == (4, 5, 6)
+    for i in range(4):
+        np.testing.assert_array_equal(got[i], policy.score(theta[i, 0], state[i], action[i]))
+    assert policy.score_hvp(theta, state, action, theta[0, 0]).shape == (4, 5, 6)
+
+
+def test_samples_follow_the_probabilities_and_a_seed_repeats_them():
+    """2,000 draws: each frequency within five standard deviations; an action of probability zero is never drawn."""
+    policy, theta = TabularSoftmax(2, 3), np.array([0.0, np.log(2), np.log(5), 0.0, -800.0, 0.0])
+    state = np.repeat([0, 1], 2000)
+    drawn = policy.sample(theta, state, rng=7)
+    np.testing.assert_array_equal(drawn, policy.sample(theta, state, rng=7))
+    frequency = np.array([np.bincount(drawn[state == s], minlength=3) / 2000 for s in (0, 1)])
+    pi = np.array([[0.125, 0.25, 0.625], [0.5, 0.0, 0.5]])
+    assert np.all(np.abs(frequency - pi) <= 5 * np.sqrt(pi * (1 - pi) / 2000))
+    with pytest.raises(TypeError, match="theta must be real to sample"):
+        policy.sample(theta * 1j, state)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: TabularSoftmax(0, 2), "states must be at least 1, got 0"),
+        (lambda: TabularSoftmax(2, 1.5), "actions must be an integer, got 1.5"),
+        (lambda: TabularSoftmax(4, 3).logits(np.zeros(7)), r"theta has shape \(7,\), expected last axis 12 = 4 states x 3 actions"),
+        (lambda: LinearSoftmax(np.zeros((2, 3))), r"features has shape \(2, 3\), expected \(..., S, A, d\)"),
+        (lambda: LinearSoftmax(np.full((1, 1, 1), np.nan)), r"features\[0, 0, 0\] is nan; every number must be finite"),
+        (lambda: TabularSoftmax(2, 2).score_hvp(np.zeros(4), 0, 0, np.zeros(3)), r"u has shape \(3,\), expected last axis 4"),
+        (lambda: TabularSoftmax(2, 2).log_prob(np.zeros(4), 2, 0), "state is 2, expected 0 <= it < 2"),
+        (lambda: TabularSoftmax(2, 2).log_prob(np.zeros(4), [0, 1], [0, -1]), r"action\[1\] is -1, expected 0 <= it < 2"),
+        (lambda: TabularSoftmax(2, 2).log_prob(np.zeros(4), 0.5, 0), "state must be integers, got dtype float64"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_a_sentence(call, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        call()
+
+
+def test_a_near_certain_action_keeps_the_digits_of_its_score_and_log_probability():
+    """Gap 40: score (1 − π_0, −π_1) = (e⁻⁴⁰, −e⁻⁴⁰)/(1 + e⁻⁴⁰), log π_0 = −log(1 + e⁻⁴⁰)."""
+    policy, rest = TabularSoftmax(1, 2), np.exp(-40.0) / (1 + np.exp(-40.0))
+    np.testing.assert_allclose(policy.score([40.0, 0.0], 0, 0), [rest, -rest], rtol=8 * EPS)
+    np.testing.assert_allclose(policy.log_prob([40.0, 0.0], 0, 0), -np.exp(-40.0), rtol=8 * EPS)

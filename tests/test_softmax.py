@@ -1,0 +1,86 @@
+"""Softmax and its products against plain scalars, rationals and the complex step."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refmeta.judges import complex_step
+from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
+from tests import independent
+from tests.strategies import assert_close, seeds, widths
+
+EPS = np.finfo(float).eps
+
+
+@st.composite
+def logits(draw, spread=3.0):
+    return spread * draw(seeds).normal(size=(draw(st.integers(1, 3)), draw(widths)))
+
+
+@pytest.mark.eq("softmax")
+def test_logs_of_integers_give_rational_probabilities():
+    got = softmax(np.log([[1.0, 2.0, 5.0], [7.0, 1.0, 1.0]]))
+    expected = [[float(Fraction(k, 8)) for k in (1, 2, 5)], [float(Fraction(k, 9)) for k in (7, 1, 1)]]
+    np.testing.assert_allclose(got, expected, rtol=4 * EPS)
+
+
+@pytest.mark.eq("softmax")
+@given(x=logits())
+def test_softmax_equals_the_sum_in_plain_scalars(x):
+    np.testing.assert_allclose(softmax(x), independent.softmax(x), rtol=8 * EPS)
+
+
+@given(x=logits(), shift=st.integers(-1000, 1000))
+def test_a_shift_that_is_exact_changes_no_bit(x, shift):
+    x = np.round(x * 1024) / 1024
+    np.testing.assert_array_equal(softmax(x + shift), softmax(x))
+    np.testing.assert_array_equal(log_softmax(x + shift), log_softmax(x))
+
+
+def test_rows_of_different_scale_do_not_disturb_each_other():
+    x = np.array([[700.0, -700.0, 0.0], [-1e4, -1e4 + 1, -1e4 - 1], [1e4, 0.0, -1e4], [1.0, 2.0, 3.0]])
+    pi = softmax(x)
+    np.testing.assert_array_equal(pi[3], softmax(x[3]))
+    np.testing.assert_array_equal(pi[1], softmax(np.array([0.0, 1.0, -1.0])))
+    np.testing.assert_array_equal(pi[2], [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(log_softmax(x)[2], [0.0, -1e4, -2e4])
+
+
+@pytest.mark.eq("log-softmax")
+@given(x=logits())
+def test_log_softmax_is_the_log_of_the_sum_in_plain_scalars(x):
+    np.testing.assert_allclose(log_softmax(x), np.log(independent.softmax(x)), rtol=0, atol=16 * EPS * np.ptp(x) + 4 * EPS)
+
+
+@pytest.mark.eq("softmax-jvp")
+@given(x=logits(), rng=seeds)
+def test_softmax_jvp_is_the_complex_step_of_softmax(x, rng):
+    u = rng.normal(size=x.shape)
+    scale = np.max(np.abs(u))
+    assert_close(lambda z: softmax_jvp(softmax(z[0]), z[1]), (x, u), complex_step(softmax, x, u), scale=scale)
+
+
+@pytest.mark.eq("log-softmax")
+@given(x=logits(), rng=seeds)
+def test_the_complex_step_of_log_softmax_is_the_score(x, rng):
+    u = rng.normal(size=x.shape)
+    expected = u - np.sum(independent.softmax(x) * u, axis=-1, keepdims=True)
+    np.testing.assert_allclose(complex_step(log_softmax, x, u), expected, atol=30 * EPS * np.max(np.abs(u)))
+
+
+def test_the_pairwise_form_keeps_its_digits_at_a_logit_gap_of_forty():
+    """Two actions: x_0 − ⟨π, x⟩ = π_1 (x_0 − x_1), of the order of e⁻⁴⁰; the plain difference has no digit left."""
+    pi, x = softmax(np.array([40.0, 0.0])), np.array([1.0 / 3.0, -0.7])
+    expected = np.exp(-40.0) / (1 + np.exp(-40.0)) * (x[0] - x[1])
+    np.testing.assert_allclose(centred(pi, x)[0], expected, rtol=10 * EPS)
+    assert abs(x[0] - pi @ x - expected) > 0.5 * expected
+
+
+def test_softmax_is_holomorphic_and_never_casts():
+    z = np.array([0.3 + 0.2j, -0.1 - 0.4j, 1.0 + 0.0j])
+    np.testing.assert_allclose(softmax(z), np.exp(z) / np.exp(z).sum(), rtol=8 * EPS)
+    np.testing.assert_allclose(np.exp(log_softmax(z)), softmax(z), rtol=8 * EPS)
+    assert softmax(z).dtype == np.complex128 and softmax(z.real).dtype == np.float64

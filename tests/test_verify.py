@@ -1,0 +1,96 @@
+"""`verify` and `demo` as commands, and a planted mistake that `verify` must see."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from refmeta import verify as command
+from refmeta.__main__ import main
+from refmeta.evidence import CHECKS
+from refmeta.evidence.judged import Check
+from tests.test_labels import in_derivations
+
+
+def run(*arguments, folder=None):
+    return subprocess.run([sys.executable, "-W", "error", "-m", "refmeta", *arguments], capture_output=True, text=True, cwd=folder)
+
+
+def test_every_derived_label_is_judged_once():
+    assert sorted(check.label for check in CHECKS) == sorted(in_derivations())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.label)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_formula_passes_on_other_seeds(check, seed):
+    row = command.judge(check, seed=seed, problems=5)
+    assert row.problems == 5 and row.passed, row.said
+
+
+def test_verify_prints_a_row_a_label_and_succeeds(capsys):
+    assert main(["verify", "softmax", "maml-gradient", "reptile-expansion", "--problems", "3"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out if " ok " in line] == ["softmax", "maml-gradient", "reptile-expansion"]
+    assert "3 of 3 formulas are right" in out[-1]
+
+
+@pytest.mark.parametrize(
+    ("label", "module", "name", "mutant"),
+    [
+        ("softmax", "refmeta.evidence.shared", "softmax", lambda f: lambda x: f(x) * (1 + 1e-6)),
+        ("maml-gradient", "refmeta.meta.maml", "gradient", lambda f: __import__("refmeta").maml.first_order_gradient),
+        ("step-size-gradient", "refmeta.meta.maml", "_adjoints", lambda f: lambda *a: [x[0] for x in [f(*a)]] * 4),
+        ("reptile-update", "refmeta.meta.reptile", "update", lambda f: lambda t, a, epsilon: f(t, a, epsilon=-epsilon)),
+        ("reptile-expansion", "refmeta.meta.reptile", "expansion", lambda f: lambda t, m, alpha: f(t, m, alpha=alpha / 2)),
+    ],
+)
+def test_a_planted_mistake_is_found_and_the_exit_status_is_one(label, module, name, mutant, monkeypatch, capsys):
+    home = sys.modules[module]
+    monkeypatch.setattr(home, name, mutant(getattr(home, name)))
+    assert main(["verify", label, "--problems", "3"]) == 1
+    assert f"Wrong: {label}" in capsys.readouterr().out
+
+
+def test_a_check_without_a_single_usable_problem_does_not_pass():
+    row = command.judge(Check("none", "", "", lambda rng: float("nan")), seed=0, problems=3)
+    assert row.problems == 0 and not row.passed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["verify", "mamlgradient"], "no formula has the label 'mamlgradient'; the labels are softmax,"),
+        (["verify", "--problems", "0"], "must be a whole number of at least 1, got '0'"),
+        (["verify", "--seed", "-1"], "must be a whole number of at least 0, got '-1'"),
+        (["demonstrate"], "invalid choice: 'demonstrate'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_wrong_usage_is_status_two_and_a_sentence(arguments, sentence):
+    done = run(*arguments)
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_commands_run_from_an_empty_folder_and_repeat_themselves(tmp_path):
+    one, same = (run("verify", "softmax", "bellman", "--problems", "2", folder=tmp_path) for _ in range(2))
+    assert one.returncode == 0 and one.stdout.splitlines()[:-1] == same.stdout.splitlines()[:-1]
+    assert run("--version").stdout.startswith("refmeta ")
+
+
+def test_the_demo_shows_what_it_says(tmp_path):
+    """Both tables: every start gains with every step, and the theorem's tie holds to the noise of training."""
+    done = run("demo", folder=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    rows = [re.fullmatch(r"(.*?)((?:\s+\d+\.\d{3}){5})", line) for line in done.stdout.splitlines()]
+    values = [(row[1], np.array(row[2].split(), float)) for row in rows if row]
+    losses, returns = dict(values[:5]), dict(values[5:])
+    assert len(losses) == len(returns) == 5
+    tie = losses["MAML, trained"] / losses["MAML, closed form (= joint)"]
+    np.testing.assert_allclose(tie, 1, atol=0.05)
+    assert all(np.all(np.diff(loss) < 0) for loss in losses.values())
+    assert all(np.all(np.diff(value) > 0) for value in returns.values())
+    assert losses["zeros"][0] > losses["MAML, trained"][0]
+    best = float(re.search(r"depend on time, is ([\d.]+) on average", done.stdout)[1])
+    assert all(value[-1] < best for value in returns.values()) and returns["zeros (uniform logits)"][-1] > 0.95 * best
