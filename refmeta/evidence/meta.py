@@ -145,7 +145,7 @@ def _serial(rng: Generator) -> float:
     for i in range(2):
         one = Quadratic(task.A[i : i + 1], task.c[i : i + 1])
         expected = expected + 0.3 * (one.c + _shrunk(one, expected, alpha, steps) - expected)[0]
-    arguments = {"steps": steps, "epsilon": 0.3}
+    arguments: dict[str, Any] = {"steps": steps, "epsilon": 0.3}
     return off(
         lambda z: reptile.update_serial(z[1], z[0], alpha=z[2], **arguments)[None], (task, theta, alpha), expected[None]
     )

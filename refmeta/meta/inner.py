@@ -12,8 +12,8 @@ from refmeta.arrays import Array, batch_shape, count, parameters, scalar, settle
 class Point(Protocol):
     """A task linearised at θ: loss (...), grad (..., d), and the Hessian product hvp(v) (..., d)."""
 
-    theta: Array
-
+    @property
+    def theta(self) -> Any: ...
     @property
     def loss(self) -> Any: ...
     @property
