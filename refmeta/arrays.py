@@ -124,12 +124,12 @@ def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
 
 
-def settled(result: Array, sentence: str) -> Array:
+def settled(result: Array, sentence: str | Callable[[], str]) -> Array:
     """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
     if not np.isfinite(result).all():
-        raise FloatingPointError(
-            f"{sentence} (first at index {index_text(tuple(np.argwhere(~np.isfinite(result))[0]))})"
-        )
+        said = sentence if isinstance(sentence, str) else sentence()
+        where = index_text(tuple(np.argwhere(~np.isfinite(result))[0]))
+        raise FloatingPointError(said + (f" (first at index {where})" if where else ""))
     return result
 
 
@@ -140,18 +140,23 @@ def finite(function: Callable[..., Any]) -> Callable[..., Any]:
     def checked(self: Any, *args: Any) -> Any:
         with np.errstate(all="ignore"):
             result = np.asarray(function(self, *args))
-        name, size = f"{type(self).__name__}.{function.__name__}", np.max(np.abs(self.theta))
-        return settled(result, f"{name} overflowed at |theta| up to {size:.3g}; smaller steps or data may help")[()]
+        return settled(result, lambda: _overflowed(self, function))[()]
 
     return checked
 
 
+def _overflowed(point: Any, function: Callable[..., Any]) -> str:
+    name, size = f"{type(point).__name__}.{function.__name__}", np.max(np.abs(point.theta))
+    return f"{name} overflowed at |theta| up to {size:.3g}; smaller steps or data may help"
+
+
 def lazily(function: Callable[..., Any]) -> Any:
     """A property that is computed once, finite, and read-only since the point keeps it."""
+    checked = finite(function)
 
     @functools.wraps(function)
     def kept(self: Any) -> Any:
-        return frozen(np.asarray(finite(function)(self)))[()]
+        return frozen(np.asarray(checked(self)))[()]
 
     return functools.cached_property(kept)
 

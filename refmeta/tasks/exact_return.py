@@ -68,7 +68,9 @@ class DiscountedPoint:
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
-        return _factorise(np.eye(self.mdp.states) - self.mdp.gamma * self.mdp.transitions(self.probabilities))
+        M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
+        np.einsum("...ii->...i", M)[...] += 1
+        return _factorise(M)
 
     @lazily
     def value(self) -> Array:
@@ -135,13 +137,13 @@ class DiscountedPoint:
 
 
 def _factorise(matrices: Array) -> tuple[Array, Array]:
-    """LU factors of the transposes of the matrices (..., S, S), which it overwrites, and their pivots."""
+    """LU factors of the transposes of M (..., S, S), in the place of M, and their pivots."""
     from scipy.linalg.lapack import dgetrf, zgetrf
 
     factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
     pivots = np.empty(matrices.shape[:-1], dtype=np.int32)
     for i in np.ndindex(matrices.shape[:-2]):
-        matrices[i].T[...], pivots[i], info = factor(matrices[i].T, overwrite_a=True)
+        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose is in Fortran order
         if info > 0:
             raise FloatingPointError(f"I - gamma P of task {list(i)} is singular: its pivot {info} is zero")
     return matrices, pivots
@@ -152,13 +154,13 @@ def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
     from scipy.linalg.lapack import dgetrs, zgetrs
 
     lu, pivots = factors
-    dtype = np.result_type(lu, b)
-    solve = zgetrs if dtype.kind == "c" else dgetrs
-    batch = np.broadcast_shapes(lu.shape[:-2], b.shape[:-1])
-    lu, pivots, b = (np.broadcast_to(x, batch + x.shape[x.ndim - n :]) for x, n in ((lu, 2), (pivots, 1), (b, 1)))
-    x = np.empty(b.shape, dtype=dtype)
-    for i in np.ndindex(batch):
-        x[i] = solve(lu[i].T, pivots[i].copy(), b[i], trans=trans)[0]  # SciPy shifts the pivots in place
+    if lu.shape[:-1] != b.shape:
+        batch = np.broadcast_shapes(lu.shape[:-1], b.shape)
+        lu, pivots, b = np.broadcast_to(lu, (*batch, batch[-1])), np.broadcast_to(pivots, batch), np.broadcast_to(b, batch)
+    x = np.array(b, dtype=np.result_type(lu, b))
+    solve = zgetrs if np.iscomplexobj(x) else dgetrs
+    for i in np.ndindex(x.shape[:-1]):
+        x[i] = solve(lu[i].T, pivots[i].copy(), x[i], trans=trans)[0]  # SciPy shifts the pivots in place
     return x
 
 
