@@ -1,6 +1,8 @@
 """The command line: `python -m refmeta verify [LABEL ...]` and `python -m refmeta demo`."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,22 +39,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status: 0 all right, 1 a formula is wrong, 2 usage, 130 on Ctrl-C."""
     parser = _parser()
     given = parser.parse_args(arguments)
+    if given.command == "demo":
+        from refmeta.demo import demo
+
+        return demo(seed=given.seed)
+    from refmeta.verify import chosen, verify
+
     try:
-        if given.command == "demo":
-            from refmeta.demo import demo
+        chosen(given.label)
+    except ValueError as error:
+        parser.error(str(error))
+    return verify(given.label, seed=given.seed, problems=given.problems)
 
-            return demo(seed=given.seed)
-        from refmeta.verify import chosen, verify
 
-        try:
-            chosen(given.label)
-        except ValueError as error:
-            parser.error(str(error))
-        return verify(given.label, seed=given.seed, problems=given.problems)
+def run() -> int:
+    """`main` on a terminal of any encoding; quiet where the reader has gone, 130 on Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        status = main()
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -1,6 +1,8 @@
 """`verify` and `demo` as commands, and a planted mistake that `verify` must see."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -94,3 +96,28 @@ def test_the_demo_shows_what_it_says(tmp_path):
     assert losses["zeros"][0] > losses["MAML, trained"][0]
     best = float(re.search(r"depend on time, is ([\d.]+) on average", done.stdout)[1])
     assert all(value[-1] < best for value in returns.values()) and returns["zeros (uniform logits)"][-1] > 0.95 * best
+
+
+def test_a_terminal_that_knows_no_greek_still_gets_its_table():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "refmeta", "verify", "softmax-jvp", "--problems", "1"]
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0 and b"1 of 1 formulas are right" in done.stdout and done.stderr == b""
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback():
+    command = [sys.executable, "-m", "refmeta", "verify", "--problems", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == 141 and said == b""
+
+
+def test_an_interrupt_is_status_130():
+    command = [sys.executable, "-m", "refmeta", "verify", "--problems", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+        assert process.returncode == 130 and said == b"interrupted\n"
