@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv/.ready
 RUN := .venv/bin/python
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
 .PHONY: help demo test deep bench lint clean
 
@@ -19,11 +21,11 @@ deep: $(VENV)  ## the same with 5,000 examples a property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
 
 bench: $(VENV)  ## time the exact meta-gradient against its floors
-	$(RUN) tests/benchmarks/meta_gradient.py
+	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
 
 lint: $(VENV)  ## ruff and mypy
 	$(RUN) -m pip install --quiet --editable '.[lint]'
-	$(RUN) -m ruff check --line-length 120 refmeta tests derivations
+	$(RUN) -m ruff check --line-length 120 --select E,F,I,B,UP --ignore E501,E731 refmeta tests derivations
 	$(RUN) -m mypy
 
 clean:  ## remove .venv and caches

@@ -25,7 +25,9 @@ def problems(text):
                 yield "a command that GitHub's mathematics has not"
             if "\n\n" in body or body.count("{") - body.count(r"\{") != body.count("}") - body.count(r"\}"):
                 yield "a blank line or an open brace in a math fence"
-            if body.count(r"\begin") != body.count(r"\end") or len(re.findall(r"\\left(?![a-z])", body)) != len(re.findall(r"\\right(?![a-z])", body)):
+            if body.count(r"\begin") != body.count(r"\end") or len(re.findall(r"\\left(?![a-z])", body)) != len(
+                re.findall(r"\\right(?![a-z])", body)
+            ):
                 yield "an environment or delimiter that is not closed"
         elif language not in ("python", "text", "console"):
             yield f"a fence of language {language!r}"

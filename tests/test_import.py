@@ -22,7 +22,12 @@ def test_every_public_name_exists_and_says_what_it_is():
 def test_public_functions_of_the_algorithms_name_their_formula():
     for module in (refmeta.maml, refmeta.reptile, refmeta.judges):
         for name, thing in vars(module).items():
-            if callable(thing) and getattr(thing, "__module__", "") == module.__name__ and name[0].islower() and name[0] != "_":
+            if (
+                callable(thing)
+                and getattr(thing, "__module__", "") == module.__name__
+                and name[0].islower()
+                and name[0] != "_"
+            ):
                 if name not in ("adapt_adam", "adapt_adam_carried"):
                     assert "Eq: " in thing.__doc__, f"{module.__name__}.{name}"
 

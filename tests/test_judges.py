@@ -107,7 +107,9 @@ def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
     A, u, w = rng.normal(size=(n, m)), rng.normal(size=m), rng.normal(size=n)
     assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y, u, w) < 8 * EPS
     off = 1e-6 * abs(w @ A @ u) / (np.abs(w) @ np.abs(A @ u) + np.abs(A.T @ w) @ np.abs(u))
-    assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y * (1 + 1e-6), u, w) == pytest.approx(off, rel=1e-5, abs=4 * EPS)
+    assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y * (1 + 1e-6), u, w) == pytest.approx(
+        off, rel=1e-5, abs=4 * EPS
+    )
     assert adjoint_gap(lambda x: HESSIAN @ x, lambda x: HESSIAN @ x, X, V) < 8 * EPS
     skew = HESSIAN + np.array([[0.0, 1e-6], [0.0, 0.0]])
     assert adjoint_gap(lambda x: skew @ x, lambda x: skew @ x, X, V) > 1e-9

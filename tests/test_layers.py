@@ -54,5 +54,11 @@ def test_only_numpy_and_scipy_are_imported_from_outside():
 
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
             assert {n.split(".")[0] for n in names} <= {"refmeta", "numpy", "scipy"} | sys.stdlib_module_names, path

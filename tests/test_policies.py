@@ -71,7 +71,10 @@ def test_pullback_is_the_transpose_of_logits(rng, states, actions):
 def test_logits_are_the_features_times_the_parameters_entry_by_entry():
     rng = np.random.default_rng(5)
     features, theta = rng.normal(size=(2, 3, 4, 2)), rng.normal(size=(2, 2))
-    expected = [[[sum(x * t for x, t in zip(f, th, strict=True)) for f in s] for s in m] for m, th in zip(features, theta, strict=True)]
+    expected = [
+        [[sum(x * t for x, t in zip(f, th, strict=True)) for f in s] for s in m]
+        for m, th in zip(features, theta, strict=True)
+    ]
     np.testing.assert_allclose(LinearSoftmax(features).logits(theta), expected, rtol=1e-14, atol=1e-15)
 
 

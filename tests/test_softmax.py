@@ -52,7 +52,9 @@ def test_rows_of_different_scale_do_not_disturb_each_other():
 @pytest.mark.eq("log-softmax")
 @given(x=logits())
 def test_log_softmax_is_the_log_of_the_sum_in_plain_scalars(x):
-    np.testing.assert_allclose(log_softmax(x), np.log(independent.softmax(x)), rtol=0, atol=16 * EPS * np.ptp(x) + 4 * EPS)
+    np.testing.assert_allclose(
+        log_softmax(x), np.log(independent.softmax(x)), rtol=0, atol=16 * EPS * np.ptp(x) + 4 * EPS
+    )
 
 
 @pytest.mark.eq("softmax-jvp")

@@ -17,7 +17,9 @@ from tests.test_labels import in_derivations
 
 
 def run(*arguments, folder=None):
-    return subprocess.run([sys.executable, "-W", "error", "-m", "refmeta", *arguments], capture_output=True, text=True, cwd=folder)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "refmeta", *arguments], capture_output=True, text=True, cwd=folder
+    )
 
 
 def test_every_derived_label_is_judged_once():
@@ -45,7 +47,12 @@ def test_verify_prints_a_row_a_label_and_succeeds(capsys):
         ("maml-gradient", "refmeta.meta.maml", "gradient", lambda f: __import__("refmeta").maml.first_order_gradient),
         ("step-size-gradient", "refmeta.meta.maml", "_adjoints", lambda f: lambda *a: [x[0] for x in [f(*a)]] * 4),
         ("reptile-update", "refmeta.meta.reptile", "update", lambda f: lambda t, a, epsilon: f(t, a, epsilon=-epsilon)),
-        ("reptile-expansion", "refmeta.meta.reptile", "expansion", lambda f: lambda t, m, alpha: f(t, m, alpha=alpha / 2)),
+        (
+            "reptile-expansion",
+            "refmeta.meta.reptile",
+            "expansion",
+            lambda f: lambda t, m, alpha: f(t, m, alpha=alpha / 2),
+        ),
     ],
 )
 def test_a_planted_mistake_is_found_and_the_exit_status_is_one(label, module, name, mutant, monkeypatch, capsys):

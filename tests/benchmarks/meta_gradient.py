@@ -5,21 +5,16 @@ factorisations, 4K + 2 solves and 4K + 2 passes over P that the formula needs, t
 they are installed, differentiate the same objective in float64.
 """
 
+import argparse
 import os
+import time
+import tracemalloc
 
-for library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{library}_NUM_THREADS"] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+import numpy as np
+from scipy.linalg.lapack import dgetrf, dgetrs
 
-import argparse  # noqa: E402
-import time  # noqa: E402
-import tracemalloc  # noqa: E402
-
-import numpy as np  # noqa: E402
-from scipy.linalg.lapack import dgetrf, dgetrs  # noqa: E402
-
-import refmeta as rm  # noqa: E402
-from refmeta.oracle.problems import process  # noqa: E402
+import refmeta as rm
+from refmeta.oracle.problems import process
 
 SIZES = [(10, 20, 1), (50, 20, 3), (100, 10, 5), (200, 10, 3)]
 ACTIONS, ALPHA = 4, 0.5
@@ -138,7 +133,8 @@ def ratios(seconds):
         best = interleaved(functions, seconds)
         own = best["refmeta"]
         cells = [f"{own * 1e3:20.2f}"] + [
-            f"{best[c] * 1e3:11.2f} ({own / best[c]:5.2f}x)" if c in best else f"{'not installed':>20}" for c in columns[1:]
+            f"{best[c] * 1e3:11.2f} ({own / best[c]:5.2f}x)" if c in best else f"{'not installed':>20}"
+            for c in columns[1:]
         ]
         print(f"{S:4} {N:3} {K:2}  " + "  ".join(cells))
     print("\n(x: refmeta's time as a multiple of the column's)\n")
@@ -162,6 +158,8 @@ def growth(seconds):
 
 
 if __name__ == "__main__":
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        raise SystemExit("run it by `make bench`, which asks every library for one thread")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds a row")
     given = parser.parse_args()

@@ -102,5 +102,7 @@ def test_batches_that_do_not_broadcast_are_named():
 
 
 def test_a_step_that_leaves_the_finite_numbers_is_named():
-    with pytest.raises(FloatingPointError, match=r"inner step 2 left the finite numbers; alpha may be too large .*index \[0\]"):
+    with pytest.raises(
+        FloatingPointError, match=r"inner step 2 left the finite numbers; alpha may be too large .*index \[0\]"
+    ):
         adapt([1.0, 1.0], Quadratic(A, C), alpha=1e200, steps=3)

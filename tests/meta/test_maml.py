@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml
 from refmeta.judges import central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import KINDS, process, problem, quadratic
+from refmeta.oracle.problems import KINDS, problem, quadratic
 from refmeta.oracle.tolerance import per_task
 from tests import independent
 from tests.strategies import assert_close, problems, seeds
@@ -66,7 +66,9 @@ def test_everything_equals_the_forward_jacobians(case):
         for i in range(case.support.shape[0])
     ]
     F, G, S = (np.stack(x) for x in zip(*expected, strict=True))
-    assert_close(lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, F, np.abs(case.query.at(case.theta).loss))
+    assert_close(
+        lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, F, np.abs(case.query.at(case.theta).loss)
+    )
     assert_close(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, G, size(case))
     assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, S, size(case))
 
@@ -89,9 +91,7 @@ def test_gradient_with_the_support_as_query_is_the_complex_step_too(case):
 @pytest.mark.eq("step-size-gradient")
 @given(case=problems(steps=st.integers(1, 3)))
 def test_step_size_gradient_is_the_complex_step_by_alpha_in_all_its_shapes(case):
-    expected = complex_step(
-        lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha
-    )
+    expected = complex_step(lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha)
     got = maml.step_size_gradient(case.theta, *case.split, **case.hyper)
     assert got.shape == case.support.shape + np.shape(case.alpha)
     assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, size(case))
@@ -103,8 +103,10 @@ def test_multi_step_loss_is_the_weighted_sum_and_its_gradient_the_complex_step(c
     w = rng.normal(size=case.steps + 1)
     alphas = np.broadcast_to(case.alpha, (case.steps, case.theta.size))
     each = [maml.objective(case.theta, *case.split, alpha=alphas[:k], steps=k) for k in range(case.steps + 1)]
-    value = lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper)  # noqa: E731
-    np.testing.assert_allclose(value(case.theta), w @ each, rtol=0, atol=64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w)))
+    value = lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper)
+    np.testing.assert_allclose(
+        value(case.theta), w @ each, rtol=0, atol=64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w))
+    )
     expected = complex_step(value, case.theta)
     scale = np.sum(np.abs(w)) * np.maximum(size(case), per_task(case.query.at(case.theta).grad))
     assert_close(lambda c: maml.multi_step_gradient(c.theta, *c.split, weights=w, **c.hyper), case, expected, scale)
@@ -132,7 +134,7 @@ def test_first_order_maml_is_the_query_s_gradient_at_the_end_of_a_plain_loop(cas
 @pytest.mark.parametrize("kind", KINDS)
 def test_central_differences_and_taylor_rates_agree(kind):
     case = problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
-    value = lambda t: float(np.sum(maml.objective(t, *case.split, **case.hyper)))  # noqa: E731
+    value = lambda t: float(np.sum(maml.objective(t, *case.split, **case.hyper)))
     g = maml.gradient(case.theta, *case.split, **case.hyper).sum(0)
     numeric = central_difference(value, case.theta)
     assert np.max(np.abs(numeric.derivative - g)) <= 4 * np.max(numeric.error) < 1e-4 * np.max(np.abs(g))
@@ -153,7 +155,7 @@ def test_updates_by_hand_sum_over_the_tasks():
 @pytest.mark.eq("maml-update", "meta-sgd")
 @given(case=problems(steps=st.integers(1, 3)))
 def test_meta_sgd_is_gradient_descent_on_the_sum_by_the_complex_step(case):
-    total = lambda t, a: maml.objective(t, *case.split, alpha=a, steps=case.steps).sum()  # noqa: E731
+    total = lambda t, a: maml.objective(t, *case.split, alpha=a, steps=case.steps).sum()
     new = maml.meta_sgd_update(case.theta, *case.split, beta=0.25, **case.hyper)
     theta = case.theta - 0.25 * complex_step(lambda t: total(t, case.alpha), case.theta)
     alpha = case.alpha - 0.25 * complex_step(lambda a: total(case.theta, a), case.alpha)
@@ -174,7 +176,7 @@ def test_anil_is_a_step_size_of_zero_off_the_head():
     for _ in range(3):
         x[:, mask] -= alpha * np.einsum("nij,nj->ni", A, x - c)[:, mask]
     np.testing.assert_allclose(inner.adapted, x, rtol=16 * EPS)
-    value = lambda t: maml.objective(t, *case.split, alpha=alpha * mask, steps=3)  # noqa: E731
+    value = lambda t: maml.objective(t, *case.split, alpha=alpha * mask, steps=3)
     g = maml.gradient(case.theta, *case.split, alpha=alpha * mask, steps=3)
     np.testing.assert_allclose(g, complex_step(value, case.theta), rtol=1e-13)
 
@@ -184,7 +186,12 @@ def test_anil_is_a_step_size_of_zero_off_the_head():
 def test_on_quadratics_maml_is_the_quadratic_of_its_closed_form(rng, dim, steps, alpha):
     task, theta = quadratic(rng, 3, dim), rng.normal(size=dim)
     form = maml.quadratic_closed_form(task, alpha=alpha, steps=steps).at(theta)
-    scale = 300 * EPS * (1 + np.max(np.abs(task.A))) ** (2 * steps + 1) * (1 + np.sum(np.abs(theta)) + np.max(np.abs(task.c))) ** 2
+    scale = (
+        300
+        * EPS
+        * (1 + np.max(np.abs(task.A))) ** (2 * steps + 1)
+        * (1 + np.sum(np.abs(theta)) + np.max(np.abs(task.c))) ** 2
+    )
     np.testing.assert_allclose(form.loss, maml.objective(theta, task, alpha=alpha, steps=steps), atol=scale)
     np.testing.assert_allclose(form.grad, maml.gradient(theta, task, alpha=alpha, steps=steps), atol=scale)
 
@@ -217,7 +224,9 @@ def test_at_the_minimiser_the_summed_gradient_vanishes_and_around_it_the_objecti
 
 
 def test_a_step_size_that_leaves_nothing_to_choose_is_refused():
-    with pytest.raises(FloatingPointError, match=r"must be positive definite .* alpha times an eigenvalue of A may be 1"):
+    with pytest.raises(
+        FloatingPointError, match=r"must be positive definite .* alpha times an eigenvalue of A may be 1"
+    ):
         maml.quadratic_minimiser(rm.Quadratic([[2.0, 0.0], [0.0, 4.0]], [0.0, 1.0]), alpha=0.25)
 
 
@@ -230,12 +239,18 @@ def test_with_inputs_independent_of_the_task_maml_s_minimiser_is_the_joint_one(a
     """
     rng = np.random.default_rng(6)
     designs = rng.integers(-2, 3, size=(3, 2, 4, 2)) * 1.0
-    tasks, p_design, p_task = np.array([[-3.0, 1.0], [1.0, 2.0], [0.0, 5.0]]), np.array([1, 2, 5]) / 8, np.array([1, 1, 6]) / 8
+    tasks, p_design, p_task = (
+        np.array([[-3.0, 1.0], [1.0, 2.0], [0.0, 5.0]]),
+        np.array([1, 2, 5]) / 8,
+        np.array([1, 1, 6]) / 8,
+    )
     mean = p_task @ tasks
 
     def summed(pairs):
         """Σ p·∇F and Σ p·|∇F| at the mean task over (probability, design, task)."""
-        p, S, Q, w = (np.array(x) for x in zip(*[(p, designs[i, 0], designs[i, 1], tasks[j]) for p, i, j in pairs], strict=True))
+        p, S, Q, w = (
+            np.array(x) for x in zip(*[(p, designs[i, 0], designs[i, 1], tasks[j]) for p, i, j in pairs], strict=True)
+        )
         support, query = (rm.LinearRegression(X, np.einsum("ikd,id->ik", X, w)) for X in (S, Q))
         g = maml.gradient(mean, support, query, alpha=alpha, steps=steps)
         return np.abs(p @ g).max(), (p @ np.abs(g)).max()
@@ -299,7 +314,9 @@ def test_support_and_query_batches_broadcast(steps):
         assert maml.step_size_gradient(theta, support, query, alpha=[0.1] * 3, steps=steps).shape == (4, 3)
         for i in range(4):
             alone = [t[i] if t is many else t for t in (support, query)]
-            np.testing.assert_allclose(g[i], maml.gradient(theta, *alone, alpha=0.1, steps=steps), rtol=1e-14, atol=1e-14)
+            np.testing.assert_allclose(
+                g[i], maml.gradient(theta, *alone, alpha=0.1, steps=steps), rtol=1e-14, atol=1e-14
+            )
 
 
 def test_results_are_the_caller_s_own():
@@ -315,7 +332,7 @@ def test_a_sequence_of_minibatches_is_differentiated_step_by_step():
     rng = np.random.default_rng(2)
     batches, query = [quadratic(rng, 2, 3) for _ in range(3)], quadratic(rng, 2, 3)
     theta = rng.normal(size=3)
-    value = lambda t: maml.objective(t, batches, query, alpha=0.2, steps=3)  # noqa: E731
+    value = lambda t: maml.objective(t, batches, query, alpha=0.2, steps=3)
     np.testing.assert_allclose(
         maml.gradient(theta, batches, query, alpha=0.2, steps=3), complex_step(value, theta), rtol=1e-12, atol=1e-14
     )

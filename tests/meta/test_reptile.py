@@ -64,7 +64,9 @@ def test_the_gradient_is_the_sum_of_the_inner_gradients(case):
     inner = rm.adapt(case.theta, case.support, **case.hyper)
     expected = sum(point.grad for point in inner.path[:-1])
     got = reptile.gradient(case.theta, inner.adapted, alpha=case.alpha)
-    bound = 32 * EPS * (1 + np.max(np.abs(case.theta)) + np.max(np.abs(inner.adapted))) / abs(case.alpha) + 1e-13 * np.max(np.abs(expected))
+    bound = 32 * EPS * (1 + np.max(np.abs(case.theta)) + np.max(np.abs(inner.adapted))) / abs(
+        case.alpha
+    ) + 1e-13 * np.max(np.abs(expected))
     np.testing.assert_allclose(got, expected, atol=bound)
 
 
@@ -79,12 +81,19 @@ def test_reptile_with_one_step_is_gradient_descent_on_the_mean_loss():
 
 @pytest.mark.eq("adam", "adam-epsilon-hat")
 @pytest.mark.parametrize("step", STEPS)
-@given(rng=seeds, beta1=st.sampled_from((0.0, 0.9)), beta2=st.sampled_from((0.5, 0.999)), epsilon=st.sampled_from((1e-8, 0.1)))
+@given(
+    rng=seeds,
+    beta1=st.sampled_from((0.0, 0.9)),
+    beta2=st.sampled_from((0.5, 0.999)),
+    epsilon=st.sampled_from((1e-8, 0.1)),
+)
 def test_adam_is_the_algorithm_in_plain_scalars(step, rng, beta1, beta2, epsilon):
     """ε = 0.1 makes the two forms differ by far; both must be met."""
     task, theta = softmax_regression(rng, 1)[0], rng.normal(size=6)
     other = independent.single(softmax_like(task), 0)
-    phi, state = reptile.adapt_adam(theta, task, alpha=0.05, steps=6, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon)
+    phi, state = reptile.adapt_adam(
+        theta, task, alpha=0.05, steps=6, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon
+    )
     hat = step is adam_epsilon_hat
     expected, m, v, t = independent.adam(theta, other.grad, 0.05, 6, beta1, beta2, epsilon, hat=hat)
     np.testing.assert_allclose(phi, expected, atol=1e-10 if epsilon < 1e-3 else 1e-13)
@@ -110,7 +119,9 @@ def test_epsilon_hat_is_the_algorithm_with_epsilon_over_the_correction(rng, t):
     state = Moments(rng.normal(size=3), rng.uniform(0.1, 1, size=3), t)
     theta, g, args = rng.normal(size=3), rng.normal(size=3), {"alpha": 0.3, "beta1": 0.4, "beta2": 0.9}
     one = adam(theta, g, state, epsilon=0.05 / np.sqrt(1 - 0.9 ** (t + 1)), **args)[0]
-    np.testing.assert_allclose(one, adam_epsilon_hat(theta, g, state, epsilon=0.05, **args)[0], rtol=16 * EPS, atol=16 * EPS)
+    np.testing.assert_allclose(
+        one, adam_epsilon_hat(theta, g, state, epsilon=0.05, **args)[0], rtol=16 * EPS, atol=16 * EPS
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -125,7 +136,7 @@ def test_fresh_state_forgets_the_tasks_before_and_carried_state_does_not(step):
     m = v = None
     t = 0
     for i in range(3):
-        grad = lambda x, i=i: task.A[i] @ (x - task.c[i])  # noqa: E731
+        grad = lambda x, i=i: task.A[i] @ (x - task.c[i])
         phi, m, v, t = independent.adam(theta, grad, 0.1, 4, 0.0, 0.999, 1e-8, step is adam_epsilon_hat, m, v, t)
         np.testing.assert_allclose(carried[i], phi, atol=1e-13)
 
@@ -151,7 +162,9 @@ def averages(theta, minibatches, alpha):
         batches = [minibatches[i] for i in order]
         before = {"support": batches[:-1], "query": batches[-1], "alpha": alpha, "steps": k - 1}
         path = rm.adapt(theta, batches, alpha=alpha, steps=k).path
-        found.append([maml.gradient(theta, **before), maml.first_order_gradient(theta, **before), sum(p.grad for p in path[:-1])])
+        found.append(
+            [maml.gradient(theta, **before), maml.first_order_gradient(theta, **before), sum(p.grad for p in path[:-1])]
+        )
     return np.mean(found, axis=0)
 
 
@@ -164,7 +177,9 @@ def test_the_remainder_of_the_expansion_is_of_order_two(k, seed):
     batched = softmax_regression(rng, k)
     minibatches, theta = [batched[i] for i in range(k)], rng.normal(size=batched.dim)
     alphas = 2.0 ** -np.arange(9, 13)
-    left = np.array([averages(theta, minibatches, a) - np.array(reptile.expansion(theta, minibatches, alpha=a)) for a in alphas])
+    left = np.array(
+        [averages(theta, minibatches, a) - np.array(reptile.expansion(theta, minibatches, alpha=a)) for a in alphas]
+    )
     sizes = np.linalg.norm(left, axis=-1)
     orders = np.polyfit(np.log(alphas), np.log(sizes), 1)[0]
     np.testing.assert_allclose(orders, 2, atol=0.05)

@@ -59,6 +59,10 @@ def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability()
         scale = per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
         kappa = condition(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, scale)
         path = adapt(case.theta, case.support, **case.hyper).path[:-1]
-        H = [np.linalg.norm(hessian(case.support[i], np.broadcast_to(p.theta, (2, case.theta.size))[i]), 2) for p in path for i in (0, 1)]
+        H = [
+            np.linalg.norm(hessian(case.support[i], np.broadcast_to(p.theta, (2, case.theta.size))[i]), 2)
+            for p in path
+            for i in (0, 1)
+        ]
         refused += bool(np.any(kappa > 1e6) or np.max(case.alpha) * max(H) > 2)
     assert refused <= 12

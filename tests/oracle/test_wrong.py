@@ -44,7 +44,9 @@ def adapted(case):
 
 def margin(right, wrong, case):
     """How many tolerances the wrong result is off; a result that is reduced over the tasks counts as one task."""
-    tasks = (lambda f: f) if right(case).ndim and len(right(case)) == 2 and wrong(case).shape == right(case).shape else None
+    tasks = (
+        (lambda f: f) if right(case).ndim and len(right(case)) == 2 and wrong(case).shape == right(case).shape else None
+    )
     one = tasks or (lambda f: lambda c: f(c)[None])
     expected = one(right)(case)
     scale = per_task(expected)
@@ -96,5 +98,5 @@ def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
     case = problem(np.random.default_rng(0), "discounted", steps=2)
     right = maml.gradient(case.theta, *case.split, **case.hyper)
     first = maml.first_order_gradient(case.theta, *case.split, **case.hyper)
-    off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)  # noqa: E731
+    off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)
     assert margin(RIGHT["gradient"], off, case) > 1e3

@@ -66,7 +66,9 @@ def test_arrays_are_own_read_only_copies_in_c_order():
 
 
 def test_float32_and_integers_and_lists_are_taken_where_they_are_exact():
-    mdp = FiniteMDP(P.astype(np.float32).tolist(), [[1, 0], [0, 2]], np.array([0, 1], dtype=np.int8), 0, horizon=np.int64(3))
+    mdp = FiniteMDP(
+        P.astype(np.float32).tolist(), [[1, 0], [0, 2]], np.array([0, 1], dtype=np.int8), 0, horizon=np.int64(3)
+    )
     assert mdp.P.dtype == mdp.R.dtype == np.float64 and mdp.horizon == 3 and mdp.gamma == 0.0
 
 

@@ -69,7 +69,9 @@ def test_it_stops_whatever_the_scale_of_the_rewards_and_with_ties(power, gamma):
     assert np.all(np.isfinite(best.value))
 
 
-@pytest.mark.parametrize(("better", "gamma"), [(2.0, 1 - 1e-9), (1.1, 1 - 1e-7), (1.001, 1 - 2.0**-20), (1 + 1e-6, 0.999)])
+@pytest.mark.parametrize(
+    ("better", "gamma"), [(2.0, 1 - 1e-9), (1.1, 1 - 1e-7), (1.001, 1 - 2.0**-20), (1 + 1e-6, 0.999)]
+)
 def test_a_small_gain_a_step_is_taken_however_near_one_the_discount_is(better, gamma):
     """One state, rewards 1 and `better`: the best return is better/(1 − γ), to the rounding of 1 − γ itself."""
     best = optimal_values(FiniteMDP(np.ones((1, 2, 1)), [[1.0, better]], [1.0], gamma))

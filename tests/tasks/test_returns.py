@@ -32,7 +32,9 @@ def by_hand():
     P = [[[F(1, 2), F(1, 2)], [F(1, 4), F(3, 4)]], [[F(1), F(0)], [F(0), F(1)]]]
     R, rho, pi = [[F(1), F(-1)], [F(1, 2), F(2)]], [F(1, 4), F(3, 4)], [[F(1, 4), F(3, 4)], [F(2, 3), F(1, 3)]]
     theta = np.log([1.0, 3.0, 2.0, 1.0])
-    task = PolicyReturn(FiniteMDP(np.array(P, float), np.array(R, float), np.array(rho, float), 0.5), TabularSoftmax(2, 2))
+    task = PolicyReturn(
+        FiniteMDP(np.array(P, float), np.array(R, float), np.array(rho, float), 0.5), TabularSoftmax(2, 2)
+    )
     return P, R, rho, pi, task, theta
 
 
@@ -171,7 +173,9 @@ def test_the_hessian_is_symmetric(drawn, rng):
     task, theta, u = drawn
     point, w = task.at(theta), rng.normal(size=theta.size)
     gap = np.abs(point.hvp(u) @ w - point.hvp(w) @ u)
-    assert np.all(gap <= 300 * EPS * scale_of(point) * np.sum(np.abs(u)) * np.sum(np.abs(w)) / (1 - min(task.mdp.gamma, 0.99)))
+    assert np.all(
+        gap <= 300 * EPS * scale_of(point) * np.sum(np.abs(u)) * np.sum(np.abs(w)) / (1 - min(task.mdp.gamma, 0.99))
+    )
     if task.policy.actions > 1:
         assert adjoint_gap(task[0].at(theta).hvp, task[0].at(theta).hvp, u, w) < 1e-9
 
@@ -274,8 +278,8 @@ def exact_two_states(P, R, rho, gamma, pi, horizon):
     rho, gamma = np.array([F(float(x)) for x in rho], object), F(gamma)
     K = np.array([[sum(pi[s, a] * P[s, a, t] for a in (0, 1)) for t in (0, 1)] for s in (0, 1)], object)
     r = np.array([sum(pi[s, a] * R[s, a] for a in (0, 1)) for s in (0, 1)], object)
-    lookahead = lambda V: R + gamma * (P @ V)  # noqa: E731
-    gradient = lambda d, Q: np.array([[d[s] * pi[s, a] * (Q[s, a] - pi[s] @ Q[s]) for a in (0, 1)] for s in (0, 1)])  # noqa: E731
+    lookahead = lambda V: R + gamma * (P @ V)
+    gradient = lambda d, Q: np.array([[d[s] * pi[s, a] * (Q[s, a] - pi[s] @ Q[s]) for a in (0, 1)] for s in (0, 1)])
     if horizon is None:
         (a, b), (c, e) = np.array([[F(1), F(0)], [F(0), F(1)]], object) - gamma * K
         det = a * e - b * c
@@ -300,10 +304,25 @@ def test_batch_axes_broadcast_and_every_published_shape_is_the_batch(horizon):
     P, rho = rng.dirichlet(np.ones(3), (3, 2)), np.array([0.2, 0.3, 0.5])
     task = PolicyReturn(FiniteMDP(P[None], rng.normal(size=(4, 3, 2)), rho, 0.9, horizon), TabularSoftmax(3, 2))
     assert task.shape == (4,)
-    for theta, batch in ((rng.normal(size=6), (4,)), (rng.normal(size=(5, 1, 6)), (5, 4)), (rng.normal(size=(4, 6)), (4,))):
+    for theta, batch in (
+        (rng.normal(size=6), (4,)),
+        (rng.normal(size=(5, 1, 6)), (5, 4)),
+        (rng.normal(size=(4, 6)), (4,)),
+    ):
         point = task.at(theta)
-        time = {} if horizon is None else {"value": (horizon + 1,), "action_value": (horizon,), "advantage": (horizon,), "occupancy": (horizon,)}
-        for name, core in {"value": (3,), "action_value": (3, 2), "advantage": (3, 2), "occupancy": (3,), "loss": (), "grad": None}.items():
+        time = (
+            {}
+            if horizon is None
+            else {"value": (horizon + 1,), "action_value": (horizon,), "advantage": (horizon,), "occupancy": (horizon,)}
+        )
+        for name, core in {
+            "value": (3,),
+            "action_value": (3, 2),
+            "advantage": (3, 2),
+            "occupancy": (3,),
+            "loss": (),
+            "grad": None,
+        }.items():
             want = (6,) if core is None else time.get(name, ()) + core
             assert getattr(point, name).shape == batch + want, name
         assert point.hvp(rng.normal(size=6)).shape == (*batch, 6)
@@ -312,7 +331,9 @@ def test_batch_axes_broadcast_and_every_published_shape_is_the_batch(horizon):
         for index in np.ndindex(batch):
             alone = task[index[-1]].at(wide[index])
             np.testing.assert_allclose(point.grad[index], alone.grad, rtol=1e-13, atol=1e-15)
-            np.testing.assert_allclose(point.hvp(rho.repeat(2))[index], alone.hvp(rho.repeat(2)), rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(
+                point.hvp(rho.repeat(2))[index], alone.hvp(rho.repeat(2)), rtol=1e-12, atol=1e-14
+            )
 
 
 def test_a_point_class_for_each_horizon_and_a_loss_costs_no_gradient():

@@ -125,7 +125,9 @@ def test_batch_axes_broadcast(kind):
         for index in np.ndindex(shape):
             alone = task[index[-1]].at(np.broadcast_to(theta, (*shape, task.dim))[index])
             np.testing.assert_allclose(point.grad[index], alone.grad, atol=32 * EPS * (1 + np.max(np.abs(alone.grad))))
-            np.testing.assert_allclose(point.hvp(v)[(2, *index)], alone.hvp(v[2].ravel()), atol=1e-14 * (1 + np.max(np.abs(v))) * 10)
+            np.testing.assert_allclose(
+                point.hvp(v)[(2, *index)], alone.hvp(v[2].ravel()), atol=1e-14 * (1 + np.max(np.abs(v))) * 10
+            )
 
 
 def test_a_field_shared_by_all_tasks_broadcasts():
@@ -133,7 +135,10 @@ def test_a_field_shared_by_all_tasks_broadcasts():
     assert task.shape == (3,) and task.at(np.zeros((5, 1, 2))).hvp([1, 1]).shape == (5, 3, 2)
     np.testing.assert_array_equal(task[2].A, task.A)
     assert LinearRegression(np.ones((2, 1)), np.zeros((3, 2))).at([1.0]).hvp([1.0]).shape == (3, 1)
-    assert SoftmaxRegression(np.ones((2, 1)), np.zeros((3, 2), int), classes=2).at([1.0, 0.0]).hvp([1.0, 0]).shape == (3, 2)
+    assert SoftmaxRegression(np.ones((2, 1)), np.zeros((3, 2), int), classes=2).at([1.0, 0.0]).hvp([1.0, 0]).shape == (
+        3,
+        2,
+    )
 
 
 def test_inputs_are_copied_and_never_written_to():
