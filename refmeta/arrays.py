@@ -8,16 +8,18 @@ import functools
 import operator
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 Record = TypeVar("Record")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
-def _numbers(value: ArrayLike, name: str) -> Array:
+def numbers(value: ArrayLike, name: str) -> Array:
     """The value as an array of numbers of at most double precision; TypeError for anything else."""
     try:
         array = np.asarray(value)
@@ -56,7 +58,7 @@ def _own(array: Array, dtype: type, name: str) -> Array:
 
 def real(value: ArrayLike, name: str) -> Array:
     """Task data: a finite, real, read-only float64 copy."""
-    array = _numbers(value, name)
+    array = numbers(value, name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     return _own(array, np.float64, name)
@@ -64,7 +66,7 @@ def real(value: ArrayLike, name: str) -> Array:
 
 def parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
     """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the last axis required."""
-    array = _numbers(value, name)
+    array = numbers(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar, expected an array of parameters with {dim or 'd'} in its last axis")
     if dim is not None and array.shape[-1] != dim:
@@ -74,11 +76,11 @@ def parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None,
 
 def integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
     """Indices: a read-only copy of integers in [0, below)."""
-    array = _numbers(value, name)
+    array = numbers(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {array.dtype}")
-    top = np.inf if below is None else below
-    require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it < {top}")
+    top, bound = (np.iinfo(np.intp).max, "") if below is None else (below, f" < {below}")
+    require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
     return frozen(np.array(array, dtype=np.intp, order="C"))
 
 
@@ -95,9 +97,16 @@ def count(value: int, name: str, *, least: int = 0) -> int:
     return number
 
 
+def direction(v: ArrayLike, dim: int, batch: tuple[int, ...]) -> Array:
+    """A direction v (..., d) that broadcasts with a point's batch axes."""
+    v = parameters(v, "v", dim=dim)
+    batch_shape(v=v.shape[:-1], point=batch)
+    return v
+
+
 def scalar(value: Any, name: str) -> Any:
     """One finite number, real or complex."""
-    array = _numbers(value, name)
+    array = numbers(value, name)
     if array.ndim:
         raise ValueError(f"{name} must be one number, got shape {array.shape}")
     if not np.isfinite(array):
@@ -124,30 +133,29 @@ def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
 
 
-def settled(result: Array, sentence: str | Callable[[], str]) -> Array:
+def settled(result: Array, sentence: str) -> Array:
     """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
     if not np.isfinite(result).all():
-        said = sentence if isinstance(sentence, str) else sentence()
         where = index_text(tuple(np.argwhere(~np.isfinite(result))[0]))
-        raise FloatingPointError(said + (f" (first at index {where})" if where else ""))
+        raise FloatingPointError(sentence + (f" (first at index {where})" if where else ""))
     return result
 
 
-def finite(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of a point whose result must be finite: where numbers overflow, FloatingPointError names the method."""
+def finite(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """A function whose result, an array or a tuple of them, must be finite: an overflow is named, never passed on."""
+    name = function.__qualname__
 
     @functools.wraps(function)
-    def checked(self: Any, *args: Any) -> Any:
+    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         with np.errstate(all="ignore"):
-            result = np.asarray(function(self, *args))
-        return settled(result, lambda: _overflowed(self, function))[()]
+            result = function(*args, **kwargs)
+        for part in result if isinstance(result, tuple) else (result,):
+            settled(
+                np.asarray(part), f"{name} left the finite numbers: what it was given, or a step size, is too large"
+            )
+        return result
 
     return checked
-
-
-def _overflowed(point: Any, function: Callable[..., Any]) -> str:
-    name, size = f"{type(point).__name__}.{function.__name__}", np.max(np.abs(point.theta))
-    return f"{name} overflowed at |theta| up to {size:.3g}; smaller steps or data may help"
 
 
 def lazily(function: Callable[..., Any]) -> Any:
@@ -168,8 +176,11 @@ def replaced(record: Record, **changes: Any) -> Record:
     return new
 
 
-def entry(array: Array, index: int, shape: tuple[int, ...], core: int) -> Array:
-    """Entry `index` of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
+def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
+    """Entry `index`, or a slice, of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
+    if not shape:
+        raise IndexError("one task has no batch axis to be indexed")
+    index = index if isinstance(index, slice) else operator.index(index)
     return np.broadcast_to(array, shape + array.shape[array.ndim - core :])[index]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, parameters, real, real_scalar
+from refmeta.arrays import Array, count, parameters, real, real_scalar, settled
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
@@ -45,10 +45,27 @@ def _positive(h: float) -> float:
     return float(h)
 
 
+def _value(f: Function, x: Array) -> Array:
+    """f(x) as an array of its own, of finite numbers."""
+    out = np.array(f(x))
+    return settled(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
+
+
+def _same_shape(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
+    """The other arrays, if they are shaped like x."""
+    arrays = {name: real(value, name) for name, value in others.items()}
+    for name, array in arrays.items():
+        if array.shape != x.shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {x.shape} as x")
+    return tuple(arrays.values())
+
+
 def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array:
     """`along` a direction, or along every axis of x, stacked in trailing axes shaped like x."""
     if direction is not None:
-        return np.asarray(along(np.broadcast_to(real(direction, "direction"), x.shape)))
+        return np.asarray(along(*_same_shape(x, direction=direction)))
+    if x.size == 0:
+        raise ValueError(f"x has shape {x.shape}, expected at least one number")
     basis = np.eye(x.size).reshape(x.size, *x.shape)
     columns = np.stack([along(e) for e in basis], axis=-1)
     return columns.reshape(columns.shape[:-1] + x.shape)
@@ -82,7 +99,7 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     x, h = real(x, "x"), _positive(h)
 
     def along(v: Array) -> Array:
-        out = np.asarray(f(x + 1j * (h * v)))
+        out = _value(f, x + 1j * (h * v))
         if not np.iscomplexobj(out):
             raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
         return out.imag / h
@@ -111,10 +128,11 @@ def central_difference(
     step = _positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h)
 
     def along(v: Array) -> Array:
-        near, far = ([np.asarray(f(x + s * v)) for s in (-k * step, k * step)] for k in (1, 2))
+        near, far = ([_value(f, x + s * v) for s in (-k * step, k * step)] for k in (1, 2))
         quotient, wider = (near[1] - near[0]) / (2 * step), (far[1] - far[0]) / (4 * step)
         moved = size / max(float(np.max(np.abs(v))), EPS)
-        rounding = EPS * (np.max(np.abs(near)) + moved * np.max(np.abs(quotient))) / step
+        eps = np.finfo(quotient.dtype).eps
+        rounding = eps * (np.max(np.abs(near)) + moved * np.max(np.abs(quotient))) / step
         return np.stack([quotient, np.abs(wider - quotient) / 3 + rounding])
 
     return Difference(*_directions(x, direction, along))
@@ -148,13 +166,14 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
-    x, v = real(x, "x"), real(direction, "direction")
+    x = real(x, "x")
+    v, g = _same_shape(x, direction=direction, gradient=gradient)
     steps = _positive(h) * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
-    slope = float(np.sum(real(gradient, "gradient") * v))
-    start, values = float(f(x)), np.array([float(f(x + s * v)) for s in steps])
+    start, *rest = (float(_value(f, x + s * v)) for s in (0.0, *steps))
+    values, slope = np.array(rest), float(np.sum(g * v))
     remainders = [values - start, values - start - steps * slope]
     if hvp is not None:
-        remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(real(hvp, "hvp") * v)))
+        remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
     floor = 1600 * EPS * np.max(np.abs([start, *values]))
     sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
     return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
@@ -180,7 +199,9 @@ def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike
     Eq: adjoint-test
     """
     u, w = parameters(u, "u"), parameters(w, "w")
-    ju, jw = np.asarray(forward(u)), np.asarray(adjoint(w))
+    ju, jw = _value(forward, u), _value(adjoint, w)
+    if ju.shape != w.shape or jw.shape != u.shape:
+        raise ValueError(f"forward and adjoint returned shapes {ju.shape}, {jw.shape}, expected {w.shape}, {u.shape}")
     size = np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u))
     if size == 0:
         raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")

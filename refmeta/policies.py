@@ -14,14 +14,14 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, entry, integers, matvec, parameters, real, replaced
+from refmeta.arrays import Array, batch_shape, count, entry, finite, integers, matvec, parameters, real, replaced
 from refmeta.softmax import centred, log_softmax, one_hot_less, softmax
 
 
 def _row(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "theta") -> Array:
     """The logits (..., A) at `state`."""
     table, s = policy.logits(theta, name), integers(state, "state", below=policy.states)
-    batch = np.broadcast_shapes(table.shape[:-2], s.shape)
+    batch = batch_shape(**{name: table.shape[:-2], "state": s.shape})
     wide = np.broadcast_to(table, batch + table.shape[-2:])
     return np.take_along_axis(wide, np.broadcast_to(s, batch)[..., None, None], axis=-2)[..., 0, :]
 
@@ -37,11 +37,13 @@ def _one_hot(policy: Any, action: ArrayLike) -> Array:
     return np.eye(policy.actions)[integers(action, "action", below=policy.actions)]
 
 
+@finite
 def _log_prob(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
     """log π(a|s)."""
     return np.sum(np.where(_one_hot(self, action) == 1, log_softmax(_row(self, theta, state)), 0), axis=-1)
 
 
+@finite
 def _score(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
     """∇ log π(a|s), (..., d): e_a − π in the logits of s.
 
@@ -50,6 +52,7 @@ def _score(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> 
     return _pull_row(self, one_hot_less(softmax(_row(self, theta, state)), _one_hot(self, action)), state)
 
 
+@finite
 def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike, u: ArrayLike) -> Array:
     """∇² log π(a|s) u, (..., d): −π ⊙ (x − ⟨π, x⟩) in the logits of s, x those of u; the same for every action.
 
@@ -78,8 +81,8 @@ class TabularSoftmax:
     log_prob, score, score_hvp, sample = _log_prob, _score, _score_hvp, _sample
 
     def __post_init__(self) -> None:
-        count(self.states, "states", least=1)
-        count(self.actions, "actions", least=1)
+        for name in ("states", "actions"):
+            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,16 +94,21 @@ class TabularSoftmax:
         """The number of parameters, states x actions."""
         return self.states * self.actions
 
+    @property
+    def why(self) -> str:
+        """What the number of parameters is made of, for a message."""
+        return f" = {self.states} states x {self.actions} actions"
+
     def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
         """theta (..., d) as the table (..., S, A); `name` is what a message calls it."""
-        why = f" = {self.states} states x {self.actions} actions"
-        return parameters(theta, name, dim=self.dim, why=why).reshape(*np.shape(theta)[:-1], self.states, self.actions)
+        theta = parameters(theta, name, dim=self.dim, why=self.why)
+        return theta.reshape(*theta.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
         """The transpose of `logits`: g (..., S, A) flat, (..., d)."""
         return g.reshape(*g.shape[:-2], self.dim)
 
-    def entry(self, index: int, shape: tuple[int, ...]) -> "TabularSoftmax":
+    def entry(self, index: int | slice, shape: tuple[int, ...]) -> "TabularSoftmax":
         """The policy of task `index`: the same for all."""
         return self
 
@@ -139,16 +147,24 @@ class LinearSoftmax:
         return self.features.shape[-1]
 
     @property
+    def why(self) -> str:
+        """What the number of parameters is made of, for a message."""
+        return " = the number of features"
+
+    @property
     def _matrix(self) -> Array:
         """Φ as a matrix (..., S·A, d)."""
         return self.features.reshape(*self.shape, self.states * self.actions, self.dim)
 
+    @finite
     def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
         """Φθ for theta (..., d), as a table (..., S, A); `name` is what a message calls it.
 
         Eq: linear-features
         """
-        table = matvec(self._matrix, parameters(theta, name, dim=self.dim, why=" = the number of features"))
+        theta = parameters(theta, name, dim=self.dim, why=self.why)
+        batch_shape(**{name: theta.shape[:-1], "features": self.shape})
+        table = matvec(self._matrix, theta)
         return table.reshape(*table.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
@@ -158,7 +174,7 @@ class LinearSoftmax:
         """
         return matvec(self._matrix.swapaxes(-1, -2), g.reshape(*g.shape[:-2], self.states * self.actions))
 
-    def entry(self, index: int, shape: tuple[int, ...]) -> "LinearSoftmax":
+    def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearSoftmax":
         """The policy of task `index`, out of batch axes `shape`."""
         return replaced(self, features=entry(self.features, index, shape, core=3))
 

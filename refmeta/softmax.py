@@ -1,6 +1,7 @@
 """Softmax over the last axis, and its products.  Derivation: derivations/softmax-policies.md
 
-Everything is holomorphic in the logits: the shift is taken from the real part, and nothing is conjugated.
+Everything is holomorphic in the logits.  A row is shifted by its largest logit itself, imaginary part and all: the
+largest term is then exactly 1, and no derivative cancels where the policy is nearly certain.
 """
 
 import numpy as np
@@ -8,12 +9,17 @@ import numpy as np
 from refmeta.arrays import Array
 
 
+def _shifted(x: Array) -> Array:
+    """x less its largest entry, row by row."""
+    return x - np.take_along_axis(x, np.argmax(x.real, axis=-1)[..., None], axis=-1)
+
+
 def softmax(x: Array) -> Array:
     """π = exp(x) / Σ exp(x), for x (..., n).
 
     Eq: softmax
     """
-    e = np.exp(x - np.max(x.real, axis=-1, keepdims=True))
+    e = np.exp(_shifted(x))
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
@@ -22,10 +28,9 @@ def log_softmax(x: Array) -> Array:
 
     Eq: log-softmax
     """
-    top = np.argmax(x.real, axis=-1)[..., None]
-    x = x - np.take_along_axis(x, top, axis=-1)
-    others = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(x))
-    return x - np.log1p(np.sum(others, axis=-1, keepdims=True))
+    shifted, top = _shifted(x), np.argmax(x.real, axis=-1)[..., None]
+    others = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(shifted))
+    return shifted - np.log1p(np.sum(others, axis=-1, keepdims=True))
 
 
 def one_hot_less(pi: Array, e: Array) -> Array:

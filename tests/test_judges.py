@@ -137,3 +137,44 @@ def test_a_step_that_is_not_positive_is_refused(h):
         taylor_rates(cubic, X, V, GRADIENT, h=h)
     with pytest.raises(ValueError, match="h must be"):
         central_difference(cubic, X, h=h)
+
+
+def test_a_function_that_reuses_its_buffer_or_works_in_single_precision_is_judged_as_it_is():
+    buffer = np.zeros(1)
+
+    def reused(x):
+        buffer[:] = 2 * x
+        return buffer
+
+    np.testing.assert_allclose(central_difference(reused, np.ones(1)).derivative, [[2.0]], rtol=1e-9)
+    single = central_difference(lambda x: np.float32(2) * x.astype(np.float32), np.array([1 / 3]))
+    assert abs(single.derivative[0, 0] - 2) <= single.error[0, 0] and single.error[0, 0] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: complex_step(lambda x: x * np.nan, X), FloatingPointError, "f returned a number that is not finite"),
+        (lambda: central_difference(lambda x: np.inf, X), FloatingPointError, "f returned a number that is not finite"),
+        (lambda: complex_step(cubic, X, V[:1]), ValueError, r"direction has shape \(1,\), expected \(2,\) as x"),
+        (lambda: complex_step(cubic, []), ValueError, r"x has shape \(0,\), expected at least one number"),
+        (
+            lambda: taylor_rates(cubic, X, V, GRADIENT[:1]),
+            ValueError,
+            r"gradient has shape \(1,\), expected \(2,\) as x",
+        ),
+        (
+            lambda: taylor_rates(cubic, X, V, GRADIENT, hvp=[1.0]),
+            ValueError,
+            r"hvp has shape \(1,\), expected \(2,\) as x",
+        ),
+        (
+            lambda: adjoint_gap(np.sum, lambda w: w, X, V),
+            ValueError,
+            r"returned shapes \(\), \(2,\), expected \(2,\), \(2,\)",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()

@@ -134,3 +134,23 @@ def test_a_near_certain_action_keeps_the_digits_of_its_score_and_log_probability
     policy, rest = TabularSoftmax(1, 2), np.exp(-40.0) / (1 + np.exp(-40.0))
     np.testing.assert_allclose(policy.score([40.0, 0.0], 0, 0), [rest, -rest], rtol=8 * EPS)
     np.testing.assert_allclose(policy.log_prob([40.0, 0.0], 0, 0), -np.exp(-40.0), rtol=8 * EPS)
+
+
+def test_sizes_of_any_integer_type_do_not_overflow():
+    assert TabularSoftmax(np.uint8(20), np.uint8(20)).dim == 400 and hash(TabularSoftmax(np.int8(2), 3)) == hash(
+        TabularSoftmax(2, 3)
+    )
+
+
+def test_logits_that_overflow_are_named():
+    policy = LinearSoftmax(np.full((1, 2, 1), 1e300))
+    for call in (policy.logits, lambda t: policy.log_prob(t, 0, 0), lambda t: policy.sample(t, [0, 0], 1)):
+        with pytest.raises(FloatingPointError, match="left the finite numbers"):
+            call([1e10])
+
+
+def test_batches_that_do_not_broadcast_are_named():
+    with pytest.raises(ValueError, match=r"got theta \(3,\), state \(2,\)"):
+        TabularSoftmax(2, 2).log_prob(np.zeros((3, 4)), [0, 1], [0, 1])
+    with pytest.raises(ValueError, match=r"got theta \(3,\), features \(2,\)"):
+        LinearSoftmax(np.ones((2, 1, 1, 1))).logits(np.zeros((3, 1)))

@@ -86,3 +86,12 @@ def test_softmax_is_holomorphic_and_never_casts():
     np.testing.assert_allclose(softmax(z), np.exp(z) / np.exp(z).sum(), rtol=8 * EPS)
     np.testing.assert_allclose(np.exp(log_softmax(z)), softmax(z), rtol=8 * EPS)
     assert softmax(z).dtype == np.complex128 and softmax(z.real).dtype == np.float64
+
+
+@pytest.mark.eq("softmax")
+@pytest.mark.parametrize("gap", [20.0, 40.0, 100.0])
+def test_the_complex_step_of_softmax_keeps_its_digits_at_a_large_gap(gap):
+    """dπ_0 = π_0π_1(u_0 − u_1) = −dπ_1, of the order of e^−gap, to 10 eps relatively."""
+    u, rest = np.array([0.7, -0.4]), np.exp(-gap) / (1 + np.exp(-gap))
+    expected = rest / (1 + np.exp(-gap)) * 1.1
+    np.testing.assert_allclose(complex_step(softmax, np.array([gap, 0.0]), u), [expected, -expected], rtol=10 * EPS)

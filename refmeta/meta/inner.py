@@ -1,12 +1,13 @@
 """The inner loop: adaptation by gradient descent.  Derivation: derivations/maml.md"""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, parameters, scalar, settled
+from refmeta.arrays import Array, batch_shape, count, numbers, parameters, scalar, settled
+from refmeta.tasks.distributions import Split
 
 
 class Point(Protocol):
@@ -21,6 +22,7 @@ class Point(Protocol):
     def hvp(self, v: ArrayLike) -> Any: ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """A twice-differentiable loss over θ in R^d: batch axes `shape`, number of parameters `dim`, and `at`."""
 
@@ -51,7 +53,8 @@ def initialisation(theta: ArrayLike) -> Array:
 
 def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
     """α as one row a step, (K, 1) or (K, d), read by its number of axes: a scalar, (d,), (K, 1) or (K, d)."""
-    steps, shape = count(steps, "steps"), np.shape(alpha)
+    steps, alpha = count(steps, "steps"), numbers(alpha, "alpha")
+    shape = alpha.shape
     if len(shape) == 0:
         return np.full((steps, 1), scalar(alpha, "alpha"))
     if len(shape) == 1 and shape != (dim,):
@@ -66,10 +69,19 @@ def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
 
 def each_point(tasks: Tasks, steps: int) -> list[Task]:
     """The tasks of K + 1 points: one and the same, or a sequence's one a step, the last once more."""
-    if not isinstance(tasks, Sequence):
-        return [tasks] * (count(steps, "steps") + 1)
-    if len(tasks) != count(steps, "steps", least=1):
-        raise ValueError(f"task is a sequence of {len(tasks)}, expected one for each of {steps} steps")
+    steps = count(steps, "steps")
+    if isinstance(tasks, Task):
+        return [tasks] * (steps + 1)
+    if isinstance(tasks, Split) or not isinstance(tasks, Sequence) or not all(isinstance(t, Task) for t in tasks):
+        hint = "; give its support, or *split to a function that takes a query" if isinstance(tasks, Split) else ""
+        raise TypeError(f"expected a task with at(theta), or a sequence of tasks, got {type(tasks).__name__}{hint}")
+    if len(tasks) != steps or steps == 0:
+        raise ValueError(
+            f"got a sequence of {len(tasks)} tasks, expected one for each of {steps} steps, and at least one"
+        )
+    for i, task in enumerate(tasks):
+        if task.dim != tasks[0].dim:
+            raise ValueError(f"task {i} has {task.dim} parameters, expected {tasks[0].dim} as task 0")
     return [*tasks, tasks[-1]]
 
 
@@ -101,17 +113,24 @@ def adapt(theta: ArrayLike, task: Tasks, *, alpha: ArrayLike, steps: int) -> Ada
     FloatingPointError
         If a step leaves the finite numbers.
     """
-    tasks = each_point(task, steps)
-    dim, batch = (
-        tasks[0].dim,
-        batch_shape(theta=np.shape(theta)[:-1], **{f"task {i}": t.shape for i, t in enumerate(tasks)}),
-    )
-    path = [tasks[0].at(theta)]
-    for a, following in zip(step_sizes(alpha, steps, dim), tasks[1:], strict=True):
+    tasks, theta = each_point(task, steps), parameters(theta)
+    batch, path = common_batch(theta, tasks), [tasks[0].at(theta)]
+    for a, following in zip(step_sizes(alpha, steps, tasks[0].dim), tasks[1:], strict=True):
         path.append(following.at(_step(path[-1], a, len(path))))
-    return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, dim))), tuple(path))
+    return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
+
+
+def common_batch(theta: Array, tasks: Sequence[Task]) -> tuple[int, ...]:
+    """The batch axes of theta and the tasks."""
+    several = len({id(task) for task in tasks}) > 1
+    shapes = {f"task {i}": task.shape for i, task in enumerate(tasks)} if several else {"task": tasks[0].shape}
+    return batch_shape(theta=theta.shape[:-1], **shapes)
 
 
 def _step(point: Point, a: Array, k: int) -> Array:
+    """θ − α ⊙ ∇L(θ)."""
+    gradient = np.asarray(point.grad)
+    if gradient.shape[-1:] != point.theta.shape[-1:]:
+        raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {point.theta.shape[-1]}")
     with np.errstate(all="ignore"):
-        return settled(point.theta - a * point.grad, f"inner step {k} left the finite numbers; alpha may be too large")
+        return settled(point.theta - a * gradient, f"inner step {k} left the finite numbers; alpha may be too large")

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, matvec, parameters, real, real_scalar, scalar, settled
+from refmeta.arrays import Array, batch_shape, count, finite, matvec, parameters, real, real_scalar, scalar, settled
 from refmeta.meta.inner import Adaptation, Point, Task, Tasks, adapt, initialisation, step_sizes
 from refmeta.tasks.quadratic import Quadratic
 
 
+@finite
 def objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -23,9 +24,10 @@ def objective(
 
     Eq: maml-objective
     """
-    return _last(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss
+    return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
 
 
+@finite
 def first_order_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -36,6 +38,7 @@ def first_order_gradient(
     return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
 
 
+@finite
 def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1) -> Array:
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
@@ -44,9 +47,10 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
     Exact for every number of steps, in time and memory linear in it.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return _adjoints(inner, alpha, [0] * steps + [_last(inner, support, query).grad])[0]
+    return _adjoints(inner, alpha, [_last(inner, support, query).grad])[0]
 
 
+@finite
 def step_size_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -55,12 +59,13 @@ def step_size_gradient(
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    adjoints = _adjoints(inner, alpha, [0] * steps + [_last(inner, support, query).grad])
+    adjoints = _adjoints(inner, alpha, [_last(inner, support, query).grad])
     each = [np.zeros((*adjoints[0].shape[:-1], 0, adjoints[0].shape[-1]))]
     each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoints[1:], strict=False)]
     return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
 
 
+@finite
 def multi_step_objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -70,9 +75,10 @@ def multi_step_objective(
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
     queries = _every(inner, support, query)
-    return sum(w * point.loss for w, point in zip(_weights(weights, steps), queries, strict=True))
+    return sum(w * point.loss for w, point in zip(_weights(weights, len(queries)), queries, strict=True))
 
 
+@finite
 def multi_step_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -82,9 +88,12 @@ def multi_step_gradient(
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
     queries = _every(inner, support, query)
-    return _adjoints(inner, alpha, [w * q.grad for w, q in zip(_weights(weights, steps), queries, strict=True)])[0]
+    return _adjoints(inner, alpha, [w * q.grad for w, q in zip(_weights(weights, len(queries)), queries, strict=True)])[
+        0
+    ]
 
 
+@finite
 def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
     """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient a task, (..., d); (d,).
 
@@ -102,6 +111,7 @@ class MetaSGD(NamedTuple):
     alpha: Array
 
 
+@finite
 def meta_sgd_update(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
 ) -> MetaSGD:
@@ -121,12 +131,16 @@ def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Q
 
     Eq: quadratic-maml
     """
-    shrink = np.eye(task.dim) - real_scalar(alpha, "alpha") * task.A
-    power = np.linalg.matrix_power(shrink, count(steps, "steps"))
-    A = power @ task.A @ power
+    if not isinstance(task, Quadratic):
+        raise TypeError(f"the closed form is that of a Quadratic, got {type(task).__name__}")
+    alpha, steps = real_scalar(alpha, "alpha"), count(steps, "steps")
+    with np.errstate(all="ignore"):
+        power = np.linalg.matrix_power(np.eye(task.dim) - alpha * task.A, steps)
+        A = settled(power @ task.A @ power, "(I - alpha A)^K A (I - alpha A)^K left the finite numbers")
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, task.c)
 
 
+@finite
 def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Array:
     """argmin_θ Σᵢ Fᵢ(θ) = (Σᵢ Aᵢ')⁻¹ Σᵢ Aᵢ'cᵢ, over all leading axes; (d,).
 
@@ -152,19 +166,22 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
 
 def _query(support: Tasks, query: Task | None) -> Task:
     """The query task, checked against the support."""
-    if isinstance(support, Sequence):
-        if query is None:
-            raise ValueError("query is required where support is a sequence of tasks")
-        support = support[0]
-    query = support if query is None else query
-    if query.dim != support.dim:
-        raise ValueError(f"query has {query.dim} parameters, expected {support.dim} as the support")
+    first = support if isinstance(support, Task) else support[0]
+    if query is None and first is not support:
+        raise ValueError("query is required where support is a sequence of tasks")
+    query = first if query is None else query
+    if not isinstance(query, Task):
+        raise TypeError(f"query must be a task with at(theta), got {type(query).__name__}")
+    if query.dim != first.dim:
+        raise ValueError(f"query has {query.dim} parameters, expected {first.dim} as the support")
     return query
 
 
 def _last(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     """The query at φ; the support's own last point where they are the same."""
-    return inner.path[-1] if _query(support, query) is support else _query(support, query).at(inner.adapted)
+    task = _query(support, query)
+    batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
+    return inner.path[-1] if task is support else task.at(inner.adapted)
 
 
 def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
@@ -174,13 +191,13 @@ def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]
 
 
 def _adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array]) -> list[Array]:
-    """λ_0 … λ_K by λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}) from λ_K = s_K."""
+    """λ_0 … λ_K by λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}) from λ_K = s_K; the sources end in s_K, else 0."""
     steps = len(inner.path) - 1
-    alphas = step_sizes(alpha, steps, inner.adapted.shape[-1])
+    alphas, early = step_sizes(alpha, steps, inner.adapted.shape[-1]), steps + 1 - len(sources)
     adjoints = [np.array(sources[-1])]
     for k in reversed(range(steps)):
-        with np.errstate(all="ignore"):
-            earlier = sources[k] + adjoints[0] - inner.path[k].hvp(alphas[k] * adjoints[0])
+        source = sources[k - early] if k >= early else 0
+        earlier = source + adjoints[0] - inner.path[k].hvp(alphas[k] * adjoints[0])
         adjoints.insert(0, settled(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
     return adjoints
 
@@ -193,9 +210,9 @@ def _summed(each: Array, shape: tuple[int, ...]) -> Array:
     return each if shape[1] == each.shape[-1] else each.sum(axis=-1, keepdims=True)
 
 
-def _weights(weights: ArrayLike, steps: int) -> Array:
-    """w_0 … w_K."""
+def _weights(weights: ArrayLike, n: int) -> Array:
+    """w_0 … w_K, n = K + 1 of them."""
     w = real(weights, "weights")
-    if w.shape != (steps + 1,):
-        raise ValueError(f"weights has shape {w.shape}, expected ({steps + 1},): one for each of theta_0 ... theta_K")
+    if w.shape != (n,):
+        raise ValueError(f"weights has shape {w.shape}, expected ({n},): one for each of theta_0 ... theta_K")
     return w

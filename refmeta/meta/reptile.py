@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, parameters, real_scalar, scalar, settled
-from refmeta.meta.inner import Point, Task, Tasks, adapt, each_point, initialisation
+from refmeta.arrays import Array, batch_shape, finite, parameters, real_scalar, scalar, settled
+from refmeta.meta.inner import Point, Task, Tasks, adapt, common_batch, each_point, initialisation
 from refmeta.meta.optimisers import Moments, adam, fresh
+from refmeta.meta.optimisers import adam_epsilon_hat as adam_epsilon_hat
 
 Step = Callable[..., tuple[Array, Moments]]
 
 
+@finite
 def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     """θ + ε · meanᵢ(φᵢ − θ).
 
@@ -25,7 +27,7 @@ def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     adapted : (..., d) array
         Adapted parameters, one row a task; the mean is over all rows.
     epsilon : float
-        Outer step size; 1 replaces the initialisation by the mean of the rows.
+        Outer step size; 1 replaces the initialisation by the mean of the rows, to rounding.
 
     Returns
     -------
@@ -55,6 +57,7 @@ def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int,
     return np.array(theta)
 
 
+@finite
 def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     """(θ − φ)/α, one per task, to feed an optimiser; (..., d).
 
@@ -68,7 +71,9 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     theta = parameters(theta)
     if scalar(alpha, "alpha") == 0:
         raise ValueError("alpha must not be 0: the direction (theta - phi) / alpha is not defined")
-    return (theta - _adapted(adapted, theta.shape[-1:])) / scalar(alpha, "alpha")
+    adapted = _adapted(adapted, theta.shape[-1:])
+    batch_shape(theta=theta.shape[:-1], adapted=adapted.shape[:-1])
+    return (theta - adapted) / scalar(alpha, "alpha")
 
 
 def adapt_adam(
@@ -85,9 +90,8 @@ def adapt_adam(
             raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
     tasks = each_point(task, steps)
     theta = parameters(theta, dim=tasks[0].dim)
-    batch = batch_shape(theta=theta.shape[:-1], **{f"task {i}": each.shape for i, each in enumerate(tasks)})
-    phi = np.array(np.broadcast_to(theta, (*batch, theta.shape[-1])))
-    state = fresh(phi) if state is None else state
+    phi = np.array(np.broadcast_to(theta, (*common_batch(theta, tasks), theta.shape[-1])))
+    state = fresh(phi) if state is None else Moments(np.array(state.first), np.array(state.second), state.steps)
     if state.second.shape != phi.shape:
         raise ValueError(f"state has shape {state.second.shape}, expected that of the adapted parameters, {phi.shape}")
     for k, now in enumerate(tasks[:-1]):
@@ -120,6 +124,7 @@ class Expansion(NamedTuple):
     reptile: Array
 
 
+@finite
 def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) -> Expansion:
     """c₁·AvgGrad − c₂·AvgGradInner: (1, 2(k−1)α), (1, (k−1)α), and for Reptile (k, ½k(k−1)α).
 
@@ -128,7 +133,7 @@ def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) ->
     AvgGrad is the mean of ḡᵢ, AvgGradInner that of H̄ᵢḡⱼ over i ≠ j, both at θ.  MAML and its first order take k − 1
     inner steps and the k-th minibatch as the query; Reptile takes k steps, and its (θ − φ)/α is expanded.
     """
-    k, alpha = len(minibatches), real_scalar(alpha, "alpha")
+    alpha, k = real_scalar(alpha, "alpha"), len(each_point(minibatches, len(minibatches))) - 1
     if k < 2:
         raise ValueError(f"minibatches has {k} tasks, expected at least 2")
     points: list[Point] = [task.at(theta) for task in minibatches]
@@ -149,9 +154,8 @@ def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
 
 def _in_order(tasks: Any) -> Iterable[Any]:
     """The tasks of a sequence, or of a batched task along its first axis."""
-    sequence = (
-        tasks if isinstance(tasks, Sequence) else [tasks[i] for i in range(*tasks.shape[:1])] if tasks.shape else []
-    )
-    if not sequence:
+    if isinstance(tasks, Task) and tasks.shape:
+        tasks = [tasks[i] for i in range(tasks.shape[0])]  # type: ignore[index]
+    if isinstance(tasks, Task) or not isinstance(tasks, Sequence) or not tasks:
         raise ValueError("tasks must be a sequence of at least one task, or one task with a batch axis")
-    return sequence
+    return each_point(tasks, len(tasks))[:-1]

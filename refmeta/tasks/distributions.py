@@ -39,6 +39,10 @@ class Sinusoids:
     inputs = (-5.0, 5.0)
     dim = 3
 
+    def __post_init__(self) -> None:
+        for name in ("shots", "query_shots"):
+            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
+
     def features(self, x: Array) -> Array:
         """[1, √2 sin x, √2 cos x] in a new last axis."""
         return np.stack([np.ones_like(x), np.sqrt(2) * np.sin(x), np.sqrt(2) * np.cos(x)], axis=-1)
@@ -59,7 +63,7 @@ class Sinusoids:
         w = self.parameters(amplitude, phase)
 
         def regression(shots: int) -> LinearRegression:
-            X = self.features(rng.uniform(*self.inputs, (n, count(shots, "shots", least=1))))
+            X = self.features(rng.uniform(*self.inputs, (n, shots)))
             return LinearRegression(X, np.einsum("nkd,nd->nk", X, w))
 
         return Split(regression(self.shots), regression(self.query_shots))
@@ -75,6 +79,10 @@ class RandomMDPs:
     states: int = 10
     actions: int = 5
     horizon: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("states", "actions", "horizon"):
+            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
 
     @property
     def policy(self) -> TabularSoftmax:

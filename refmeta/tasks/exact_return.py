@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, lazily, parameters
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -30,6 +30,9 @@ class PolicyReturn:
     policy: Softmax
 
     def __post_init__(self) -> None:
+        if not isinstance(self.mdp, FiniteMDP) or not hasattr(self.policy, "logits"):
+            kinds = f"{type(self.mdp).__name__}, {type(self.policy).__name__}"
+            raise TypeError(f"PolicyReturn takes a FiniteMDP and a softmax policy, got {kinds}")
         wanted, got = ((x.states, x.actions) for x in (self.mdp, self.policy))
         if wanted != got:
             raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
@@ -47,13 +50,15 @@ class PolicyReturn:
 
     def at(self, theta: ArrayLike) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point theta (..., d)."""
-        pi = softmax(self.policy.logits(theta))
-        batch = batch_shape(theta=np.shape(theta)[:-1], task=self.shape)
+        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
+        with np.errstate(all="ignore"):
+            pi = softmax(self.policy.logits(theta))
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
-        return point(parameters(theta), self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
+        return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
 
-    def __getitem__(self, index: int) -> "PolicyReturn":
-        """Task `index`, the first batch axis."""
+    def __getitem__(self, index: int | slice) -> "PolicyReturn":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
         return PolicyReturn(self.mdp.entry(index, self.shape), self.policy.entry(index, self.shape))
 
 
@@ -129,7 +134,7 @@ class DiscountedPoint:
         Eq: policy-hvp
         """
         pi, A, d, gamma = self.probabilities, self.advantage, self.occupancy[..., None], self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.logits(v, "v"))
+        dpi = softmax_jvp(pi, self.policy.logits(direction(v, self.policy.dim, pi.shape[:-2]), "v"))
         dV = _solve(self._factors, dot(dpi, A))
         dA = centred(pi, gamma * self.mdp.expect(dV)) - dot(dpi, A)[..., None]
         dd = gamma * _solve_transposed(self._factors, self.mdp.push(d * dpi))[..., None]
@@ -156,7 +161,11 @@ def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
     lu, pivots = factors
     if lu.shape[:-1] != b.shape:
         batch = np.broadcast_shapes(lu.shape[:-1], b.shape)
-        lu, pivots, b = np.broadcast_to(lu, (*batch, batch[-1])), np.broadcast_to(pivots, batch), np.broadcast_to(b, batch)
+        lu, pivots, b = (
+            np.broadcast_to(lu, (*batch, batch[-1])),
+            np.broadcast_to(pivots, batch),
+            np.broadcast_to(b, batch),
+        )
     x = np.array(b, dtype=np.result_type(lu, b))
     solve = zgetrs if np.iscomplexobj(x) else dgetrs
     for i in np.ndindex(x.shape[:-1]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, dot, finite, lazily
+from refmeta.arrays import Array, direction, dot, finite, lazily
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP
@@ -87,7 +87,7 @@ class FiniteHorizonPoint:
         Eq: finite-horizon-hvp
         """
         mdp, pi, A, d = self.mdp, self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi = softmax_jvp(pi, self.policy.logits(v, "v"))
+        dpi = softmax_jvp(pi, self.policy.logits(direction(v, self.policy.dim, pi.shape[:-2]), "v"))
         gain = dot(dpi[..., None, :, :], A)
         dQ: list[Array] = [np.zeros(dpi.shape)]
         dd: list[Array] = [np.zeros((*dpi.shape[:-1], 1))]

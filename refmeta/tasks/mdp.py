@@ -5,7 +5,20 @@ from functools import cached_property
 
 import numpy as np
 
-from refmeta.arrays import Array, batch_shape, count, entry, frozen, index_text, real, real_scalar, replaced, require
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    count,
+    dot,
+    entry,
+    finite,
+    frozen,
+    index_text,
+    real,
+    real_scalar,
+    replaced,
+    require,
+)
 
 ROUNDING = 1e-12
 
@@ -20,7 +33,8 @@ def _probabilities(name: str, array: Array, what: str) -> None:
     gap = np.abs(sums - 1)
 
     def sentence(i: tuple[int, ...]) -> str:
-        hint = f"; if it was rounded, divide in float64: {name} / {name}.sum(-1, keepdims=True)" * bool(gap[i] < 1e-2)
+        again = f"{name} = np.asarray({name}, float); {name} / {name}.sum(-1, keepdims=True)"
+        hint = f"; if it was rounded, divide in float64: {again}" * bool(gap[i] < 1e-2)
         where = name + index_text(i)
         return f"{where} sums to {sums[i]:.16g} (|sum - 1| = {gap[i]:.3g} > {ROUNDING:g}); {what} must be probabilities{hint}"
 
@@ -75,6 +89,10 @@ class FiniteMDP:
         gamma = real_scalar(self.gamma, "gamma")
         if self.horizon is None and not 0 <= gamma < 1:
             raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
+        if self.horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
+            raise ValueError(
+                f"gamma = {gamma!r} times a row of P sums to 1 or more by rounding; 1 - gamma is too small"
+            )
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma must satisfy 0 <= gamma <= 1, got {gamma}")
         if self.horizon is not None:
@@ -105,7 +123,7 @@ class FiniteMDP:
     @cached_property
     def expected_reward(self) -> Array:
         """E[r | s, a], (..., S, A)."""
-        return self.R if self._reward_core == 2 else frozen(np.einsum("...t,...t->...", self.P, self.R))
+        return self.R if self._reward_core == 2 else frozen(finite(dot)(self.P, self.R))
 
     @property
     def _matrix(self) -> Array:
@@ -135,7 +153,7 @@ class FiniteMDP:
         """
         return np.einsum("...a,...a->...", pi, self.expected_reward)
 
-    def entry(self, index: int, shape: tuple[int, ...]) -> "FiniteMDP":
+    def entry(self, index: int | slice, shape: tuple[int, ...]) -> "FiniteMDP":
         """The process of task `index`, out of batch axes `shape`."""
         R = entry(self.R, index, shape, self._reward_core)
         P, rho = entry(self.P, index, shape, 3), entry(self.rho, index, shape, 1)

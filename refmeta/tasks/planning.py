@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, dot
+from refmeta.arrays import Array, dot, finite
 from refmeta.tasks.mdp import FiniteMDP
 
 EPS = float(np.finfo(np.float64).eps)
@@ -22,15 +22,23 @@ class Optimum(NamedTuple):
     action: Array
 
 
+@finite
 def optimal_values(mdp: FiniteMDP) -> Optimum:
     """V*(s) = max_a Q*(s, a), Q* = R + γPV*; with a horizon V*_t = max_a Q*_t, the best policy depending on time.
 
     Eq: optimal-values
 
     Infinite horizon: policy iteration.  An action is replaced only by one whose Q is larger by more than its rounding,
-    8·eps·max|Q|, and only while Σ_s V rises, so that no policy comes back and the scale of the rewards does not matter.
-    The values are then within 8·eps·max|Q|/(1 − γ) of the best, beside the rounding of their own evaluation.
+    8·eps·(|R| + γP|V|), so the scale of the rewards does not matter; it ends where no action is, or where rounding makes
+    a policy come back, which exactly none does.
+
+    Raises
+    ------
+    TypeError, FloatingPointError
+        If it is given something else than a `FiniteMDP`, or a value overflows.
     """
+    if not isinstance(mdp, FiniteMDP):
+        raise TypeError(f"optimal_values takes a FiniteMDP, got {type(mdp).__name__}")
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
     value, action_value, action = solve(mdp)
     start = value if mdp.horizon is None else value[..., 0, :]
@@ -47,15 +55,14 @@ def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
 
 
 def _policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
-    action, total = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), np.full(mdp.shape, -np.inf)
-    while True:
+    action, seen = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), set()
+    while action.tobytes() not in seen:
+        seen.add(action.tobytes())
         pi = np.eye(mdp.actions)[action]
         M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
         value = np.linalg.solve(M, mdp.rewards(pi)[..., None])[..., 0]
         Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
-        gain = np.max(Q, axis=-1) - np.sum(pi * Q, axis=-1)
-        rounding, rises = 8 * EPS * np.max(np.abs(Q), axis=(-1, -2)), np.sum(value, axis=-1) > total
-        better = (gain > rounding[..., None]) & rises[..., None]
-        if not better.any():
-            return value, Q, action
-        action, total = np.where(better, np.argmax(Q, axis=-1), action), np.sum(value, axis=-1)
+        rounding = 8 * EPS * (np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)))
+        gain = Q - rounding - np.sum(pi * (Q + rounding), axis=-1, keepdims=True)
+        action = np.where(np.max(gain, axis=-1) > 0, np.argmax(gain, axis=-1), action)
+    return value, Q, action

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import (
     Array,
     batch_shape,
+    direction,
     dot,
     entry,
     finite,
@@ -41,12 +42,10 @@ class Quadratic:
         if c.shape[-1] != A.shape[-1]:
             raise ValueError(f"c has shape {c.shape}, expected last axis {A.shape[-1]} as A of shape {A.shape}")
         batch_shape(A=A.shape[:-2], c=c.shape[:-1])
-        gap = np.abs(A - A.swapaxes(-1, -2))
+        mirrored = A.swapaxes(-1, -2)
         require(
-            gap == 0,
-            lambda i: (
-                f"A{index_text(i)} differs from its mirror image by {gap[i]:.3g}; A must be symmetric: (A + A.T)/2"
-            ),
+            A == mirrored,
+            lambda i: f"A{index_text(i)} is {A[i]}, its mirror image {mirrored[i]}; A must be symmetric: (A + A.T)/2",
         )
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "c", c)
@@ -67,8 +66,8 @@ class Quadratic:
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return QuadraticPoint(theta, self)
 
-    def __getitem__(self, index: int) -> "Quadratic":
-        """Task `index`, the first batch axis."""
+    def __getitem__(self, index: int | slice) -> "Quadratic":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
         return replaced(self, A=entry(self.A, index, self.shape, 2), c=entry(self.c, index, self.shape, 1))
 
 
@@ -102,4 +101,4 @@ class QuadraticPoint:
         Eq: quadratic
         """
         batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
-        return matvec(self.task.A, parameters(v, "v", dim=self.task.dim)) + np.zeros((*batch, 1))
+        return matvec(self.task.A, direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))

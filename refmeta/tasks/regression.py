@@ -9,6 +9,7 @@ from refmeta.arrays import (
     Array,
     batch_shape,
     count,
+    direction,
     dot,
     entry,
     finite,
@@ -72,8 +73,8 @@ class LinearRegression:
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return LinearRegressionPoint(theta, self)
 
-    def __getitem__(self, index: int) -> "LinearRegression":
-        """Task `index`, the first batch axis."""
+    def __getitem__(self, index: int | slice) -> "LinearRegression":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
         return replaced(self, X=entry(self.X, index, self.shape, 2), y=entry(self.y, index, self.shape, 1))
 
 
@@ -111,7 +112,7 @@ class LinearRegressionPoint:
 
         Eq: linear-regression
         """
-        v = parameters(v, "v", dim=self.task.dim)
+        v = direction(v, self.task.dim, self.residual.shape[:-1])
         return self._transposed(matvec(self.task.X, v) + np.zeros(self.residual.shape))
 
     def _transposed(self, r: Array) -> Array:
@@ -167,8 +168,8 @@ class SoftmaxRegression:
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return SoftmaxRegressionPoint(theta, self)
 
-    def __getitem__(self, index: int) -> "SoftmaxRegression":
-        """Task `index`, the first batch axis."""
+    def __getitem__(self, index: int | slice) -> "SoftmaxRegression":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
         return replaced(self, X=entry(self.X, index, self.shape, 2), labels=entry(self.labels, index, self.shape, 1))
 
 
@@ -222,6 +223,6 @@ class SoftmaxRegressionPoint:
 
         Eq: softmax-regression
         """
-        v = parameters(v, "v", dim=self.task.dim)
+        v = direction(v, self.task.dim, np.broadcast_shapes(self.theta.shape[:-1], self.task.shape))
         dpi = softmax_jvp(self.probabilities, self._logits(v)) + np.zeros(self._targets.shape)
         return self._transposed(dpi) + self.task.ridge * v

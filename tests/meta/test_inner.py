@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+import refmeta as rm
 from refmeta import Quadratic, adapt
 from refmeta.meta.inner import step_sizes
 from refmeta.oracle.problems import problem
@@ -90,14 +91,16 @@ def test_bad_step_sizes_are_refused_in_a_sentence(alpha, steps, error, sentence)
 
 def test_a_sequence_of_another_length_than_the_steps_is_refused():
     task = Quadratic(A, C)
-    with pytest.raises(ValueError, match="task is a sequence of 2, expected one for each of 3 steps"):
+    with pytest.raises(
+        ValueError, match="got a sequence of 2 tasks, expected one for each of 3 steps, and at least one"
+    ):
         adapt(np.zeros(2), [task] * 2, alpha=0.1, steps=3)
-    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="got a sequence of 0 tasks"):
         adapt(np.zeros(2), [], alpha=0.1, steps=0)
 
 
 def test_batches_that_do_not_broadcast_are_named():
-    with pytest.raises(ValueError, match=r"got theta \(3,\), task 0 \(2,\)"):
+    with pytest.raises(ValueError, match=r"got theta \(3,\), task \(2,\)"):
         adapt(np.zeros((3, 2)), Quadratic(A, np.zeros((2, 2))), alpha=0.1, steps=1)
 
 
@@ -106,3 +109,63 @@ def test_a_step_that_leaves_the_finite_numbers_is_named():
         FloatingPointError, match=r"inner step 2 left the finite numbers; alpha may be too large .*index \[0\]"
     ):
         adapt([1.0, 1.0], Quadratic(A, C), alpha=1e200, steps=3)
+
+
+def test_a_split_and_other_things_that_are_no_task_are_refused():
+    split = rm.Sinusoids().sample(2, 0)
+    with pytest.raises(
+        TypeError, match=r"expected a task with at\(theta\), or a sequence of tasks, got Split; give its support"
+    ):
+        adapt(np.zeros(3), split, alpha=0.1, steps=2)
+    for other in (None, 3.0, [split.support, None], (x for x in [split.support])):
+        with pytest.raises(TypeError, match=r"expected a task with at\(theta\)"):
+            adapt(np.zeros(3), other, alpha=0.1, steps=2)
+    with pytest.raises(ValueError, match="task 1 has 2 parameters, expected 3 as task 0"):
+        adapt(np.zeros(3), [split.support, Quadratic(A, C)], alpha=0.1, steps=2)
+
+
+class Own:
+    """A task of the user's: L = Σ θ⁴/4, or a gradient that is wrong on purpose."""
+
+    shape, dim = (), 2
+
+    def __init__(self, theta=None, grad=None):
+        self.theta, self._grad = theta, grad
+
+    def at(self, theta):
+        return Own(theta, self._grad)
+
+    @property
+    def loss(self):
+        return np.sum(self.theta**4, axis=-1) / 4
+
+    @property
+    def grad(self):
+        return self.theta**3 if self._grad is None else self._grad
+
+    def hvp(self, v):
+        return 3 * self.theta**2 * v
+
+
+def test_a_task_of_one_s_own_gets_arrays_and_adapts():
+    inner = adapt([1, 2], Own(), alpha=0.125, steps=1)
+    np.testing.assert_array_equal(inner.adapted, [0.875, 1.0])
+    np.testing.assert_array_equal(rm.maml.gradient([1, 2], Own(), alpha=0.125), [0.875**3 * (1 - 3 / 8), 1 - 12 / 8])
+
+
+def test_a_task_of_one_s_own_cannot_pass_a_nan_or_a_wrong_shape():
+    nan, short = Own(grad=np.array([np.nan, 1.0])), Own(grad=np.ones(1))
+    for steps in (0, 1):
+        with pytest.raises(FloatingPointError, match="left the finite numbers"):
+            rm.maml.gradient([1.0, 2.0], nan, alpha=0.1, steps=steps)
+    with pytest.raises(ValueError, match=r"the task's grad has shape \(1,\), expected last axis 2"):
+        adapt([1.0, 2.0], short, alpha=0.1, steps=1)
+    with pytest.raises(ValueError, match=r"theta\[0\] is nan"):
+        rm.maml.objective([np.nan, 2.0], Own(), alpha=0.1, steps=0)
+
+
+@pytest.mark.parametrize("steps", [np.array(2), np.int8(2), np.uint64(2)])
+def test_a_number_of_steps_of_any_integer_type_is_that_number(steps):
+    args = {"theta": [1.0, 2.0], "support": Quadratic(A, C), "alpha": 0.25}
+    for f in (rm.maml.gradient, rm.maml.step_size_gradient, rm.maml.objective):
+        np.testing.assert_array_equal(f(**args, steps=steps), f(**args, steps=2))

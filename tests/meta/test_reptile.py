@@ -230,9 +230,22 @@ TASK = rm.Quadratic(np.eye(2), np.zeros(2))
         (lambda: reptile.adapt_adam([0, 0], TASK, alpha=0.1, steps=1, epsilon=0), FloatingPointError, "Adam step 1 left the finite numbers"),
         (lambda: reptile.adapt_adam([1, 2], TASK, alpha=0.1, steps=1, state=fresh(np.zeros(3))), ValueError, r"state has shape \(3,\), expected that of the adapted parameters, \(2,\)"),
         (lambda: reptile.adapt_adam([0, 0], rm.Quadratic(np.eye(2), [1e200, 0]), alpha=0.1, steps=1), FloatingPointError, "Adam step 1 left"),
+        (lambda: reptile.update([-1e308, 2.0], [[1e308, 1]] * 2, epsilon=1), FloatingPointError, "update left the finite numbers"),
+        (lambda: reptile.gradient([1.0, 2.0], [[2.0, 1]], alpha=1e-310), FloatingPointError, "gradient left the finite numbers"),
+        (lambda: reptile.gradient(np.zeros((3, 2)), np.zeros((2, 2)), alpha=0.1), ValueError, r"got theta \(3,\), adapted \(2,\)"),
+        (lambda: reptile.update_serial([1, 2], None, alpha=0.1, steps=1, epsilon=1), ValueError, "tasks must be a sequence of at least one"),
+        (lambda: reptile.update_serial([0] * 3, rm.Sinusoids().sample(2, 0), alpha=0.1, steps=1, epsilon=1), TypeError, "got Split"),
+        (lambda: reptile.expansion([1e200, 1.0], [TASK] * 2, alpha=1e200), FloatingPointError, "expansion left the finite numbers"),
         (lambda: reptile.expansion([1, 2], [TASK], alpha=0.1), ValueError, "minibatches has 1 tasks, expected at least 2"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_the_state_that_comes_back_is_the_caller_s_own():
+    state = fresh(np.zeros(2))
+    _, same = reptile.adapt_adam([1.0, 2.0], TASK, alpha=0.1, steps=0, state=state)
+    same.second[:] = 7
+    np.testing.assert_array_equal(state.second, 0)

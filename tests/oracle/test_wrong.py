@@ -9,6 +9,7 @@ from refmeta import maml, reptile
 from refmeta.oracle.problems import KINDS, policy_return, problem
 from refmeta.oracle.tolerance import condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
+from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
 
 SLUGS = {
@@ -25,7 +26,7 @@ RIGHT = {
     "gradient": lambda c: maml.gradient(c.theta, *c.split, **c.hyper),
     "sum": lambda c: maml.gradient(c.theta, *c.split, **c.hyper).sum(0),
     "mean": lambda c: maml.gradient(c.theta, *c.split, **c.hyper).mean(0),
-    "update": lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=c.alpha),
+    "update": lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA),
     "step-size-gradient": lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper),
 }
 REPTILE = {

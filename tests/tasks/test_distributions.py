@@ -73,5 +73,17 @@ def test_a_seed_repeats_the_tasks_and_another_does_not(family):
 def test_no_tasks_are_refused(n):
     with pytest.raises(ValueError, match=f"n must be at least 1, got {n}"):
         Sinusoids().sample(n)
-    with pytest.raises(ValueError, match="shots must be at least 1, got 0"):
-        Sinusoids(shots=0).sample(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: Sinusoids(shots=0), ValueError, "^shots must be at least 1, got 0"),
+        (lambda: Sinusoids(5, 2.5), TypeError, "^query_shots must be an integer, got 2.5"),
+        (lambda: RandomMDPs(0), ValueError, "^states must be at least 1, got 0"),
+        (lambda: RandomMDPs(horizon=True), TypeError, "^horizon must be an integer, got True"),
+    ],
+)
+def test_a_family_is_checked_when_it_is_made(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()

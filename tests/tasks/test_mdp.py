@@ -97,7 +97,7 @@ ROUNDED = np.full((3, 1, 3), np.float32(1 / 3))
         (bad(P=P * 0.9), ValueError, r"P\[0, 0\] sums to 0.9 \(\|sum - 1\| = 0.1 > 1e-12\); rows of P over the next state must be probabilities$"),
         (bad(P=NEGATIVE), ValueError, r"P\[0, 0, 0\] is 1.5"),
         (bad(P=NAN), ValueError, r"P\[0, 1, 0\] is nan; every number must be finite"),
-        (bad(P=ROUNDED, R=np.ones((3, 1)), rho=[1, 0, 0]), ValueError, r"P\[0, 0\] sums to 1.0000000\d+ .* divide in float64: P / P.sum\(-1, keepdims=True\)"),
+        (bad(P=ROUNDED, R=np.ones((3, 1)), rho=[1, 0, 0]), ValueError, r"P\[0, 0\] sums to 1.0000000\d+ .* divide in float64: P = np.asarray\(P, float\); P / P.sum\(-1, keepdims=True\)"),
         (bad(P=P[0]), ValueError, r"P has shape \(2, 2\), expected \(..., S, A, S\)"),
         (bad(P=np.ones((2, 2, 3)) / 3), ValueError, r"P has shape \(2, 2, 3\)"),
         (bad(P=P.astype(complex)), TypeError, "P must be real, got dtype complex128"),
@@ -119,6 +119,7 @@ ROUNDED = np.full((3, 1, 3), np.float32(1 / 3))
         (bad(gamma=[0.5, 0.6]), ValueError, r"gamma must be one number, got shape \(2,\)"),
         (bad(gamma=True), TypeError, "gamma must be numbers of float64 or less, got dtype bool"),
         (bad(gamma=0.5j), TypeError, "gamma must be real"),
+        (bad(P=np.ones((1, 1, 1)) * (1 + 9e-13), R=[[1.0]], rho=[1.0], gamma=1 - 1e-13), ValueError, "times a row of P sums to 1 or more by rounding"),
         (bad(horizon=0), ValueError, "horizon must be at least 1, got 0"),
         (bad(horizon=2.0), TypeError, "horizon must be an integer, got 2.0"),
         (bad(horizon=True), TypeError, "horizon must be an integer, got True"),
@@ -128,3 +129,16 @@ ROUNDED = np.full((3, 1, 3), np.float32(1 / 3))
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_an_expected_reward_that_overflows_is_named():
+    top = np.finfo(float).max
+    mdp = FiniteMDP(np.full((3, 1, 3), 1 / 3), np.full((3, 1, 3), top), [1.0, 0, 0], 0.5)
+    assert np.all(mdp.expected_reward <= top)
+    with pytest.raises(FloatingPointError, match="dot left the finite numbers"):
+        _ = FiniteMDP([[[1 + 5e-13]]], [[[top]]], [1.0], 0.5).expected_reward
+
+
+def test_the_hint_for_rounded_rows_works():
+    P = np.asarray(ROUNDED, float)
+    assert FiniteMDP(P / P.sum(-1, keepdims=True), np.ones((3, 1)), [1, 0, 0], 0.9).states == 3

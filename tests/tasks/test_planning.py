@@ -86,3 +86,19 @@ def test_a_detour_that_pays_later_is_found():
     best = optimal_values(FiniteMDP(P, R, [1.0, 0.0], gamma))
     np.testing.assert_array_equal(best.action, [1, 0])
     np.testing.assert_allclose(best.best_return, -1 + gamma * 0.5 / (1 - gamma), rtol=16 * EPS)
+
+
+@pytest.mark.parametrize("horizon", [None, 2])
+def test_a_state_with_huge_rewards_does_not_blind_the_others(horizon):
+    """Each state for itself: rewards (10¹⁷, 10¹⁷) and (0, 1), start in the second."""
+    P = np.stack([np.eye(2)] * 2, axis=1)
+    best = optimal_values(FiniteMDP(P, [[1e17, 1e17], [0.0, 1.0]], [0, 1], 0.5, horizon))
+    assert best.best_return == (2.0 if horizon is None else 1.5)
+
+
+def test_what_is_no_process_and_what_overflows_is_refused():
+    with pytest.raises(TypeError, match="optimal_values takes a FiniteMDP, got TabularSoftmax"):
+        optimal_values(TabularSoftmax(2, 2))
+    for horizon in (None, 9):
+        with pytest.raises(FloatingPointError, match="optimal_values left the finite numbers"):
+            optimal_values(FiniteMDP([[[1.0]]], [[1e308]], [1.0], 0.9, horizon))

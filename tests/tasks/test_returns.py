@@ -391,6 +391,8 @@ def test_the_layout_of_the_input_changes_no_bit(layout):
         (lambda task: task.at(["a"] * 9), TypeError, "theta must be numbers"),
         (lambda task: task.at(np.zeros((3, 9))), ValueError, r"batch axes must broadcast against each other, got theta \(3,\), task \(2,\)"),
         (lambda task: task.at(np.zeros(9)).hvp(np.zeros(8)), ValueError, r"has shape \(8,\), expected last axis 9"),
+        (lambda task: task.at(np.zeros(9)).hvp(np.zeros((3, 9))), ValueError, r"got v \(3,\), point \(2,\)"),
+        (lambda task: PolicyReturn(task.policy, task.mdp), TypeError, "PolicyReturn takes a FiniteMDP and a softmax policy, got TabularSoftmax, FiniteMDP"),
         (lambda task: PolicyReturn(task.mdp, TabularSoftmax(3, 2)), ValueError, r"policy has \(states, actions\) = \(3, 2\), expected \(3, 3\)"),
         (lambda task: PolicyReturn(task.mdp, LinearSoftmax(np.ones((3, 3, 3, 2)))), ValueError, r"mdp \(2,\), policy \(3,\)"),
     ],
@@ -403,5 +405,39 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 
 def test_a_return_that_overflows_is_named_and_never_a_nan():
     task = PolicyReturn(FiniteMDP(np.ones((1, 2, 1)), [[1e308, 1e308]], [1.0], 0.9), TabularSoftmax(1, 2))
-    with pytest.raises(FloatingPointError, match=r"DiscountedPoint.value overflowed .*first at index \[0\]"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"DiscountedPoint.value left the finite numbers: .* too large \(first at index \[0\]\)",
+    ):
         _ = task.at(np.zeros(2)).loss
+
+
+@pytest.mark.parametrize("gap", [20.0, 40.0, 100.0])
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_a_complex_step_keeps_its_digits_where_the_policy_is_nearly_certain(gap, horizon):
+    """Every digit of ∇J by J's own complex step, at logit gaps where a softmax shifted by a real number has none."""
+    mdp = process(np.random.default_rng(3), 1, 3, 3, horizon=horizon)
+    task = PolicyReturn(mdp, TabularSoftmax(3, 3))
+    theta = np.array([gap, 0, 1, 0.5, gap, -1, 2, 1, gap + 2.5])
+    numeric = complex_step(lambda t: task.at(t).loss, theta)
+    np.testing.assert_allclose(numeric, task.at(theta).grad, rtol=1e-12, atol=0)
+    v = np.cos(np.arange(9.0))
+    np.testing.assert_allclose(
+        complex_step(lambda t: task.at(t).grad, theta, v), task.at(theta).hvp(v), rtol=1e-11, atol=0
+    )
+
+
+def test_a_batch_of_no_tasks_gives_results_for_no_task():
+    task = PolicyReturn(FiniteMDP(np.ones((0, 1, 2, 1)), np.ones((0, 1, 2)), [1.0], 0.5), TabularSoftmax(1, 2))
+    point = task.at(np.zeros(2))
+    assert point.loss.shape == (0,) and point.grad.shape == (0, 2) and point.hvp(np.ones(2)).shape == (0, 2)
+
+
+def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
+    batch = PolicyReturn(process(np.random.default_rng(0)), TabularSoftmax(3, 3))
+    with pytest.raises(IndexError, match="one task has no batch axis to be indexed"):
+        batch[0][0]
+    with pytest.raises(TypeError, match="tuple"):
+        batch[0, 1]
+    with pytest.raises(IndexError):
+        batch[2]

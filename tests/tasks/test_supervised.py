@@ -160,7 +160,7 @@ ONE = np.ones((2, 1))
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
-        (lambda: Quadratic([[1, 2], [3, 4]], [0, 0]), ValueError, r"A\[0, 1\] differs from its mirror image by 1; A must be symmetric: \(A \+ A.T\)/2"),
+        (lambda: Quadratic([[1, 2], [3, 4]], [0, 0]), ValueError, r"A\[0, 1\] is 2.0, its mirror image 3.0; A must be symmetric: \(A \+ A.T\)/2"),
         (lambda: Quadratic([[1, 2]], [0, 0]), ValueError, r"A has shape \(1, 2\), expected \(..., d, d\)"),
         (lambda: Quadratic([[1.0]], [0, 0]), ValueError, r"c has shape \(2,\), expected last axis 1 as A of shape \(1, 1\)"),
         (lambda: Quadratic([[1.0]], 0.0), ValueError, "c is a scalar"),
@@ -173,7 +173,12 @@ ONE = np.ones((2, 1))
         (lambda: LinearRegression(ONE, [1, 2]).at([1, 2]), ValueError, "expected last axis 1 = the number of columns of X"),
         (lambda: SoftmaxRegression(ONE, [0.0, 1.0]), TypeError, "labels must be integers, got dtype float64"),
         (lambda: SoftmaxRegression(ONE, [True, False]), TypeError, "labels must be numbers of float64 or less, got dtype bool"),
-        (lambda: SoftmaxRegression(ONE, [0, -1]), ValueError, r"labels\[1\] is -1, expected 0 <= it < inf"),
+        (lambda: SoftmaxRegression(ONE, [0, -1]), ValueError, r"labels\[1\] is -1, expected 0 <= it$"),
+        (lambda: SoftmaxRegression([[1.0]], np.array([2**63], "u8")), ValueError, r"labels\[0\] is 9223372036854775808, expected 0 <= it$"),
+        (lambda: Quadratic([[0, 1e308], [-1e308, 0]], [0, 0]), ValueError, "A must be symmetric"),
+        (lambda: Quadratic(np.eye(2), np.zeros((2, 2))).at([0, 0]).hvp(np.zeros((3, 2))), ValueError, r"got v \(3,\), point \(2,\)"),
+        (lambda: LinearRegression(np.ones((2, 2, 1)), [1, 2]).at([0]).hvp(np.zeros((3, 1))), ValueError, r"got v \(3,\), point \(2,\)"),
+        (lambda: SoftmaxRegression(np.ones((2, 2, 1)), [0, 1]).at([0, 0]).hvp(np.zeros((3, 2))), ValueError, r"got v \(3,\), point \(2,\)"),
         (lambda: SoftmaxRegression(ONE, [0, 3], classes=3), ValueError, r"labels\[1\] is 3, expected 0 <= it < 3"),
         (lambda: SoftmaxRegression(ONE, [0, 1], ridge=-0.5), ValueError, "ridge must be at least 0.0, got -0.5"),
         (lambda: SoftmaxRegression(ONE, [0, 1]).at([0.0]), ValueError, "expected last axis 2 = 2 classes x 1 features"),
@@ -186,5 +191,14 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 
 
 def test_a_loss_that_overflows_is_named():
-    with pytest.raises(FloatingPointError, match="QuadraticPoint.grad overflowed at |theta| up to 1e\\+300"):
+    with pytest.raises(
+        FloatingPointError,
+        match="QuadraticPoint.grad left the finite numbers: what it was given, or a step size, is too large",
+    ):
         _ = Quadratic([[1e300]], [0.0]).at([1e300]).loss
+
+
+def test_a_point_takes_its_direction_by_name_and_no_task_at_all():
+    assert Quadratic([[2.0]], [0.0]).at([1.0]).hvp(v=[3.0]) == 6
+    empty = Quadratic(np.zeros((0, 2, 2)), np.zeros((0, 2))).at(np.zeros(2))
+    assert empty.loss.shape == (0,) and empty.hvp(np.ones(2)).shape == (0, 2)

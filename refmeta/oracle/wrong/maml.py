@@ -1,8 +1,8 @@
 """Known-wrong MAML formulas.  Right: (I − H_0α)(I − H_1α) … (I − H_{K−1}α) g_q, one row a task.
 
-A case has theta (d,), support, query, alpha (scalar) and steps.  `quantity` says in the place of what a row stands:
-`gradient` (N, d), `sum` or `mean` of it over the tasks (d,), `update` (theta after the outer step; β = α),
-`step-size-gradient` (N,).
+A case has theta (d,), support, query, alpha (any shape) and steps.  `quantity` says in the place of what a row stands:
+`gradient` (N, d), `sum` or `mean` of it over the tasks (d,), `update` (theta after an outer step of size BETA),
+`step-size-gradient` (N, ...).
 """
 
 from typing import Any
@@ -11,20 +11,23 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml
-from refmeta.meta.inner import Point, adapt
+from refmeta.meta.inner import Point, adapt, step_sizes
 from refmeta.oracle.wrong.row import rows, wrong
 
+BETA = 0.25
 
-def _path(case: Any) -> tuple[list[Point], Array]:
-    """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, and g_q."""
+
+def path(case: Any) -> tuple[list[Point], Array, Array]:
+    """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
     inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    return list(inner.path), np.array(case.query.at(inner.adapted).grad)
+    alphas = step_sizes(case.alpha, case.steps, case.support.dim)
+    return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
 
 
-def _product(points: list[Point], alpha: Any, g: Array) -> Array:
-    """(I − H_0α)(I − H_1α) … g over the points given: the last acts first."""
-    for point in reversed(points):
-        g = g - point.hvp(alpha * g)
+def product(points: list[Point], alphas: Array, g: Array) -> Array:
+    """(I − H_0α_0)(I − H_1α_1) … g over the points given: the last acts first."""
+    for point, a in reversed(list(zip(points, alphas, strict=False))):
+        g = g - point.hvp(a * g)
     return g
 
 
@@ -34,71 +37,76 @@ def _exact(case: Any, **changes: Any) -> Array:
     return maml.gradient(case.theta, given.pop("support"), given.pop("query"), **given)
 
 
+def _rows(alpha: Any, steps: list[int]) -> Any:
+    """α for other steps, where it has one row a step."""
+    return np.asarray(alpha)[steps if np.shape(alpha)[0] else []] if np.ndim(alpha) == 2 else alpha
+
+
 @wrong("first-order", "g_q", cause="inner gradient detached: create_graph=True missing, a stop_gradient",
        seen="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3")  # fmt: skip
 def first_order(case: Any) -> Array:
-    return _path(case)[1]
+    return path(case)[2]
 
 
 @wrong("no-gradient", "0", cause="the inner update cut the graph: parameters re-wrapped, copied or detached",
        seen="facebookresearch/higher #63 #102 #129")  # fmt: skip
 def no_gradient(case: Any) -> Array:
-    return 0 * _path(case)[1]
+    return 0 * path(case)[2]
 
 
 @wrong("last-step-only", "(I − αH_{K−1}) g_q", cause="gradients cleared, or the graph freed, after every inner step",
        seen="rlworkgroup/garage #1269, PR 1283")  # fmt: skip
 def last_step_only(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1][-1:], case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points[:-1][-1:], alphas[-1:], g)
 
 
 @wrong("first-step-only", "(I − αH_0) g_q", cause="only the first inner step is in the graph")
 def first_step_only(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1][:1], case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points[:-1][:1], alphas[:1], g)
 
 
 @wrong("reversed-product", "(I − αH_{K−1}) … (I − αH_0) g_q", cause="the backward recursion runs forwards in time")
 def reversed_product(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1][::-1], case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points[:-1][::-1], alphas[::-1], g)
 
 
 @wrong("hessians-at-start", "(I − αH_0)ᴷ g_q", cause="every Hessian is taken at theta instead of at its step's point")
 def hessians_at_start(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:1] * case.steps, case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points[:1] * case.steps, alphas, g)
 
 
 @wrong("hessian-at-adapted", "(I − αH(φ))ᴷ g_q", cause="the Hessians are taken after the inner steps, at phi")
 def hessian_at_adapted(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[-1:] * case.steps, case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points[-1:] * case.steps, alphas, g)
 
 
 @wrong("first-order-in-alpha", "g_q − αΣ_kH_kg_q", cause="the product was expanded and its higher powers dropped")
 def first_order_in_alpha(case: Any) -> Array:
-    points, g = _path(case)
-    return g - sum((point.hvp(case.alpha * g) for point in points[:-1]), start=0 * g)
+    points, alphas, g = path(case)
+    return g - sum((point.hvp(a * g) for point, a in zip(points, alphas, strict=False)), start=0 * g)
 
 
 @wrong("sign-flipped", "∏(I + αH_k) g_q", cause="the sign of the Hessian term: a gradient of −L, or of J, in one place")
 def sign_flipped(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1], -case.alpha, g)
+    points, alphas, g = path(case)
+    return product(points, -alphas, g)
 
 
 @wrong("alpha-twice", "∏(I − α²H_k) g_q", cause="the Hessian term is scaled by alpha twice")
 def alpha_twice(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1], case.alpha**2, g)
+    points, alphas, g = path(case)
+    return product(points, alphas**2, g)
 
 
 @wrong("alpha-missing", "∏(I − H_k) g_q", cause="the Hessian term is not scaled by alpha")
 def alpha_missing(case: Any) -> Array:
-    points, g = _path(case)
-    return _product(points[:-1], 1.0, g)
+    points, alphas, g = path(case)
+    return product(points, np.ones_like(alphas), g)
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", cause="a convention: mean where the sum is meant",
@@ -129,7 +137,7 @@ def sequential_meta_steps(case: Any) -> Array:
     theta = case.theta
     for i in range(case.support.shape[0]):
         args = {"alpha": case.alpha, "steps": case.steps}
-        theta = maml.update(theta, maml.gradient(theta, case.support[i], case.query[i], **args), beta=case.alpha)
+        theta = maml.update(theta, maml.gradient(theta, case.support[i], case.query[i], **args), beta=BETA)
     return theta
 
 
@@ -156,24 +164,26 @@ def gradient_at_start(case: Any) -> Array:
 
 @wrong("one-step-too-many", "K + 1 steps", cause="an off-by-one in the inner loop", seen="ray-project/ray #13835")
 def one_step_too_many(case: Any) -> Array:
-    return _exact(case, steps=case.steps + 1)
+    if np.ndim(case.alpha) == 2 and case.steps == 0:
+        return _exact(case)
+    return _exact(case, steps=case.steps + 1, alpha=_rows(case.alpha, [*range(case.steps), case.steps - 1]))
 
 
 @wrong("one-step-too-few", "K − 1 steps", cause="an off-by-one in the inner loop", seen="ray-project/ray #13835")
 def one_step_too_few(case: Any) -> Array:
-    return _exact(case, steps=max(case.steps - 1, 0))
+    return _exact(case, steps=max(case.steps - 1, 0), alpha=_rows(case.alpha, list(range(case.steps - 1))))
 
 
 @wrong("loss-scale-half", "½L in the place of L", cause="a ½ in the squared loss that the other side does not have",
        seen="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_half(case: Any) -> Array:
-    return 0.5 * _exact(case, alpha=0.5 * case.alpha)
+    return 0.5 * _exact(case, alpha=0.5 * np.asarray(case.alpha))
 
 
 @wrong("loss-scale-double", "2L in the place of L", cause="a ½ in the squared loss that this side does not have",
        seen="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_double(case: Any) -> Array:
-    return 2 * _exact(case, alpha=2 * case.alpha)
+    return 2 * _exact(case, alpha=2 * np.asarray(case.alpha))
 
 
 @wrong("mean-over-dimensions", "1/d of the gradient", cause="a mean over the parameters' axis",
@@ -185,7 +195,7 @@ def mean_over_dimensions(case: Any) -> Array:
 @wrong("step-sizes-frozen", "∂F/∂α = 0", quantity="step-size-gradient", cause="alpha is not a parameter of the optimiser",
        seen="learn2learn #167")  # fmt: skip
 def step_sizes_frozen(case: Any) -> Array:
-    return np.zeros(case.support.shape)
+    return np.zeros(case.support.shape + np.shape(case.alpha))
 
 
 ROWS = rows(globals())
