@@ -19,8 +19,9 @@ from refmeta.softmax import centred, log_softmax, one_hot_less, softmax
 
 
 def _row(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "theta") -> Array:
-    """The logits (..., A) at `state`."""
-    table, s = policy.logits(theta, name), integers(state, "state", below=policy.states)
+    """The logits (..., A) at `state`; `name` is what a message calls theta."""
+    table = finite(policy.table)(parameters(theta, name, dim=policy.dim, why=policy.why))
+    s = integers(state, "state", below=policy.states)
     batch = batch_shape(**{name: table.shape[:-2], "state": s.shape})
     wide = np.broadcast_to(table, batch + table.shape[-2:])
     return np.take_along_axis(wide, np.broadcast_to(s, batch)[..., None, None], axis=-2)[..., 0, :]
@@ -62,6 +63,7 @@ def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike,
     return _pull_row(self, -pi * centred(pi, x) + 0.0 * _one_hot(self, action), state)
 
 
+@finite
 def _sample(self: Any, theta: ArrayLike, state: ArrayLike, rng: Generator | int | None = None) -> Array:
     """One action a state, drawn from π(·|s)."""
     if np.iscomplexobj(theta):
@@ -99,9 +101,12 @@ class TabularSoftmax:
         """What the number of parameters is made of, for a message."""
         return f" = {self.states} states x {self.actions} actions"
 
-    def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
-        """theta (..., d) as the table (..., S, A); `name` is what a message calls it."""
-        theta = parameters(theta, name, dim=self.dim, why=self.why)
+    def logits(self, theta: ArrayLike) -> Array:
+        """theta (..., d) as the table (..., S, A)."""
+        return self.table(parameters(theta, dim=self.dim, why=self.why))
+
+    def table(self, theta: Array) -> Array:
+        """`logits` of parameters, or of a direction, that have been checked."""
         return theta.reshape(*theta.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
@@ -156,14 +161,17 @@ class LinearSoftmax:
         """Φ as a matrix (..., S·A, d)."""
         return self.features.reshape(*self.shape, self.states * self.actions, self.dim)
 
-    @finite
-    def logits(self, theta: ArrayLike, name: str = "theta") -> Array:
-        """Φθ for theta (..., d), as a table (..., S, A); `name` is what a message calls it.
+    def logits(self, theta: ArrayLike) -> Array:
+        """Φθ for theta (..., d), as a table (..., S, A).
 
         Eq: linear-features
         """
-        theta = parameters(theta, name, dim=self.dim, why=self.why)
-        batch_shape(**{name: theta.shape[:-1], "features": self.shape})
+        theta = parameters(theta, dim=self.dim, why=self.why)
+        batch_shape(theta=theta.shape[:-1], features=self.shape)
+        return finite(self.table)(theta)
+
+    def table(self, theta: Array) -> Array:
+        """`logits` of parameters, or of a direction, that have been checked."""
         table = matvec(self._matrix, theta)
         return table.reshape(*table.shape[:-1], self.states, self.actions)
 

@@ -53,7 +53,7 @@ class PolicyReturn:
         theta = parameters(theta, dim=self.dim, why=self.policy.why)
         batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
-            pi = softmax(self.policy.logits(theta))
+            pi = softmax(self.policy.table(theta))
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
         return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
 
@@ -134,7 +134,7 @@ class DiscountedPoint:
         Eq: policy-hvp
         """
         pi, A, d, gamma = self.probabilities, self.advantage, self.occupancy[..., None], self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.logits(direction(v, self.policy.dim, pi.shape[:-2]), "v"))
+        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
         dV = _solve(self._factors, dot(dpi, A))
         dA = centred(pi, gamma * self.mdp.expect(dV)) - dot(dpi, A)[..., None]
         dd = gamma * _solve_transposed(self._factors, self.mdp.push(d * dpi))[..., None]

@@ -87,7 +87,7 @@ class FiniteHorizonPoint:
         Eq: finite-horizon-hvp
         """
         mdp, pi, A, d = self.mdp, self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi = softmax_jvp(pi, self.policy.logits(direction(v, self.policy.dim, pi.shape[:-2]), "v"))
+        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
         gain = dot(dpi[..., None, :, :], A)
         dQ: list[Array] = [np.zeros(dpi.shape)]
         dd: list[Array] = [np.zeros((*dpi.shape[:-1], 1))]

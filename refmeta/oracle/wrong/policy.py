@@ -62,7 +62,7 @@ def undiscounted_visits(case: Any) -> Array:
 def stationary_visits_frozen(case: Any) -> Array:
     point, mdp = case.task.at(case.theta), case.task.mdp
     pi, A, d = point.probabilities, point.advantage, point.occupancy[..., None]
-    dpi = softmax_jvp(pi, case.task.policy.logits(case.v))
+    dpi = softmax_jvp(pi, case.task.policy.table(case.v))
     M = np.eye(mdp.states) - mdp.gamma * _kernel(case)
     dV = np.linalg.solve(M, dot(dpi, A)[..., None])[..., 0]
     dA = centred(pi, mdp.gamma * mdp.expect(dV)) - dot(dpi, A)[..., None]
