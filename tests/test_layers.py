@@ -12,7 +12,7 @@ FLOORS = [
     "tasks.quadratic tasks.regression tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.distributions",
     "meta.inner meta.optimisers meta.maml meta.reptile",
     "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong",
-    "evidence.judged evidence.shared evidence.returns evidence.meta evidence verify demo __main__",
+    "evidence.judged evidence.shared evidence.returns evidence.maml evidence.reptile evidence verify demo __main__",
 ]
 APART = {"meta.maml", "meta.reptile"}
 PLACE = {room: (floor, i) for floor, rooms in enumerate(FLOORS) for i, room in enumerate(rooms.split())}

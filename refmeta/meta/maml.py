@@ -5,7 +5,6 @@ step); `query=None` is the support itself.  `alpha` and `steps` are as in `refme
 Results are one per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,9 +87,8 @@ def multi_step_gradient(
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
     queries = _every(inner, support, query)
-    return _adjoints(inner, alpha, [w * q.grad for w, q in zip(_weights(weights, len(queries)), queries, strict=True)])[
-        0
-    ]
+    sources = [w * point.grad for w, point in zip(_weights(weights, len(queries)), queries, strict=True)]
+    return _adjoints(inner, alpha, sources)[0]
 
 
 @finite

@@ -1,6 +1,5 @@
-"""Evidence for MAML, its family and Reptile."""
+"""Evidence for adaptation, MAML and its family."""
 
-import itertools
 import math
 from typing import Any
 
@@ -10,16 +9,15 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
-from refmeta.meta import maml, reptile
+from refmeta.meta import maml
 from refmeta.meta.inner import adapt
-from refmeta.meta.optimisers import adam, adam_epsilon_hat
-from refmeta.oracle.problems import ALPHAS, KINDS, Problem, problem, quadratic, softmax_regression
+from refmeta.oracle.problems import ALPHAS, KINDS, Problem, problem, quadratic
 from refmeta.oracle.tolerance import per_task
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 
-def _any(rng: Generator, alpha: str = "") -> Problem:
+def any_problem(rng: Generator, alpha: str = "") -> Problem:
     """A problem of any kind, α in any shape, one to three steps."""
     kind, shape = KINDS[rng.integers(len(KINDS))], alpha or ALPHAS[rng.integers(len(ALPHAS))]
     return problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
@@ -30,39 +28,39 @@ def _scale(case: Problem) -> Array:
     return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
-def _shrunk(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
+def shrunk(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
     """φ − c = (I − αA)ᴷ(θ − c) through the eigenvectors of A."""
     values, vectors = np.linalg.eigh(task.A)
     x = np.einsum("nij,ni->nj", vectors, theta - task.c)
     return np.einsum("nij,nj->ni", vectors, (1 - alpha * values) ** steps * x)
 
 
-def _quadratics(rng: Generator) -> tuple[Quadratic, Array, float, int]:
+def quadratics(rng: Generator) -> tuple[Quadratic, Array, float, int]:
     return quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5))
 
 
 def _inner_step(rng: Generator) -> float:
-    task, theta, alpha, steps = _quadratics(rng)
-    expected = task.c + _shrunk(task, theta, alpha, steps)
+    task, theta, alpha, steps = quadratics(rng)
+    expected = task.c + shrunk(task, theta, alpha, steps)
     return off(lambda z: adapt(z[1], z[0], alpha=z[2], steps=steps).adapted, (task, theta, alpha), expected)
 
 
 def _objective(rng: Generator) -> float:
-    task, theta, alpha, steps = _quadratics(rng)
-    x = _shrunk(task, theta, alpha, steps)
+    task, theta, alpha, steps = quadratics(rng)
+    x = shrunk(task, theta, alpha, steps)
     expected = [math.fsum((np.outer(row, row) * A).ravel()) / 2 for row, A in zip(x, task.A, strict=True)]
     scale = [math.fsum(np.abs(np.outer(row, row) * A).ravel()) for row, A in zip(x, task.A, strict=True)]
     return off(lambda z: maml.objective(z[1], z[0], alpha=z[2], steps=steps), (task, theta, alpha), expected, scale)
 
 
 def _gradient(rng: Generator) -> float:
-    case = _any(rng)
+    case = any_problem(rng)
     expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper), case.theta)
     return off(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
 
 
 def _first_order(rng: Generator) -> float:
-    case = _any(rng)
+    case = any_problem(rng)
     phi = adapt(case.theta, case.support, **case.hyper).adapted
     pick = np.eye(len(phi))
     rows = [complex_step(lambda t: case.query.at(t).loss, row) for row in phi]
@@ -71,13 +69,13 @@ def _first_order(rng: Generator) -> float:
 
 
 def _step_sizes(rng: Generator) -> float:
-    case = _any(rng)
+    case = any_problem(rng)
     expected = complex_step(lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha)
     return off(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
 
 
 def _multi_step(rng: Generator) -> float:
-    case = _any(rng)
+    case = any_problem(rng)
     w = rng.normal(size=case.steps + 1)
     expected = complex_step(lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper), case.theta)
     scale = np.sum(np.abs(w)) * _scale(case)
@@ -89,7 +87,7 @@ def _total(case: Problem, theta: Array, alpha: Any) -> Any:
 
 
 def _update(rng: Generator) -> float:
-    case = _any(rng)
+    case = any_problem(rng)
     expected = case.theta - 0.25 * complex_step(lambda t: _total(case, t, case.alpha), case.theta)
 
     def updated(c: Problem) -> Array:
@@ -99,7 +97,7 @@ def _update(rng: Generator) -> float:
 
 
 def _meta_sgd(rng: Generator) -> float:
-    case = _any(rng, "parameter")
+    case = any_problem(rng, "parameter")
     expected = case.alpha - 0.25 * complex_step(lambda a: _total(case, case.theta, a), case.alpha)
 
     def updated(c: Problem) -> Array:
@@ -133,68 +131,6 @@ def _joint_tie(rng: Generator) -> float:
     return float(np.max(np.abs(tied)) / (30 * np.finfo(float).eps * np.max(size) * 10))
 
 
-def _reptile(rng: Generator) -> float:
-    theta, phi = rng.normal(size=3), rng.normal(size=(4, 3))
-    expected = [[theta[j] + 0.3 / 4 * math.fsum(row[j] - theta[j] for row in phi) for j in range(3)]]
-    return off(lambda z: reptile.update(z[0], z[1], epsilon=0.3)[None], (theta, phi), expected)
-
-
-def _serial(rng: Generator) -> float:
-    task, theta, alpha, steps = _quadratics(rng)
-    expected = theta
-    for i in range(2):
-        one = Quadratic(task.A[i : i + 1], task.c[i : i + 1])
-        expected = expected + 0.3 * (one.c + _shrunk(one, expected, alpha, steps) - expected)[0]
-    arguments: dict[str, Any] = {"steps": steps, "epsilon": 0.3}
-    return off(
-        lambda z: reptile.update_serial(z[1], z[0], alpha=z[2], **arguments)[None], (task, theta, alpha), expected[None]
-    )
-
-
-def _direction(rng: Generator) -> float:
-    case = _any(rng, "scalar")
-    expected = sum(np.array(point.grad) for point in adapt(case.theta, case.support, **case.hyper).path[:-1])
-
-    def direction(c: Problem) -> Array:
-        return reptile.gradient(c.theta, adapt(c.theta, c.support, **c.hyper).adapted, alpha=c.alpha)
-
-    return off(direction, case, expected, np.max(np.abs(case.theta)) / case.alpha)
-
-
-def _adam(step: Any, rng: Generator) -> float:
-    """Six steps in plain scalars; ε = 0.1 tells the two forms apart."""
-    task, theta, t, v = quadratic(rng, 1), rng.normal(size=3), 0, [0.0] * 3
-    x = theta.tolist()
-    for _ in range(6):
-        t, g = t + 1, [math.fsum(task.A[0, i] * (x - task.c[0])) for i in range(3)]
-        v = [0.9 * old + 0.1 * slope**2 for old, slope in zip(v, g, strict=True)]
-        fix = math.sqrt(1 - 0.9**t)
-        roots = [math.sqrt(s) / fix + 0.1 if step is adam else (math.sqrt(s) + 0.1) / fix for s in v]
-        x = [a - 0.05 * slope / root for a, slope, root in zip(x, g, roots, strict=True)]
-    arguments = {"alpha": 0.05, "steps": 6, "step": step, "beta2": 0.9, "epsilon": 0.1}
-    return off(lambda z: reptile.adapt_adam(z[1], z[0], **arguments)[0], (task, theta), [x])
-
-
-def _remainder(alpha: float, minibatches: list[Any], theta: Array) -> Array:
-    """Mean over all orders of MAML, first-order MAML and Reptile, less their expansions."""
-    k, found = len(minibatches), []
-    for order in itertools.permutations(minibatches):
-        before = {"support": order[:-1], "query": order[-1], "alpha": alpha, "steps": k - 1}
-        path = adapt(theta, order, alpha=alpha, steps=k).path[:-1]
-        found.append(
-            [maml.gradient(theta, **before), maml.first_order_gradient(theta, **before), sum(p.grad for p in path)]
-        )
-    return np.mean(found, axis=0) - np.array(reptile.expansion(theta, minibatches, alpha=alpha))
-
-
-def _expansion(rng: Generator) -> float:
-    batched, theta = softmax_regression(rng, 3), rng.normal(size=6)
-    alphas = 2.0 ** -np.arange(9, 13)
-    left = [np.linalg.norm(_remainder(a, [batched[i] for i in range(3)], theta), axis=-1) for a in alphas]
-    orders = np.polyfit(np.log(alphas), np.log(left), 1)[0]
-    return float(orders[np.argmax(np.abs(orders - 2))])
-
-
 CHECKS = (
     Check("inner-step", "θ − α ⊙ ∇L(θ)", "(I − αA)ᴷ through eigenvectors", _inner_step),
     Check("maml-objective", "L_query(φ)", "½(φ − c)ᵀA(φ − c), closed form", _objective),
@@ -206,15 +142,4 @@ CHECKS = (
     Check("meta-sgd", "(θ, α) − β Σ (∂F_i/∂θ, ∂F_i/∂α)", "complex step of Σ F_i by α", _meta_sgd),
     Check("quadratic-maml", "(ΣA')⁻¹ΣA'c, A' = (I−αA)ᴷA(I−αA)ᴷ", "Σ ∇F_i = 0 there", _closed_form),
     Check("thm:joint-tie", "argmin E[F] = argmin E[L]", "enumeration of designs x tasks", _joint_tie),
-    Check("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", _reptile),
-    Check("reptile-serial", "θ ← θ + ε(φ_i − θ), in turn", "closed form, in turn", _serial),
-    Check("reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients", _direction),
-    Check("adam", "θ − α·m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε)", "plain scalars", lambda rng: _adam(adam, rng)),
-    Check(
-        "adam-epsilon-hat",
-        "θ − α√(1−β₂ᵗ)/(1−β₁ᵗ)·m / (√v + ε)",
-        "plain scalars",
-        lambda rng: _adam(adam_epsilon_hat, rng),
-    ),
-    Check("reptile-expansion", "c₁ AvgGrad − c₂ AvgGradInner", "the mean over all 3! orders", _expansion, (2, 0.05)),
 )
