@@ -4,11 +4,11 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test deep bench lint clean
+.PHONY: help demo test deep bench vectors vectors-check test-peers lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)  ## judge every formula, then adapt to held-out tasks
 	$(RUN) -m refmeta verify
@@ -22,6 +22,16 @@ deep: $(VENV)  ## the same with 5,000 examples a property
 
 bench: $(VENV)  ## time the exact meta-gradient against its floors
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
+
+vectors: $(VENV)  ## derive every expected value of the vectors again, and write it
+	$(RUN) -m refmeta.oracle.renew
+
+vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
+	$(RUN) -m refmeta.oracle.renew --check
+
+test-peers: $(VENV)  ## check JAX, PyTorch and another language end to end; installs them
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers]'
+	$(RUN) -m pytest tests/peers
 
 lint: $(VENV)  ## ruff and mypy
 	$(RUN) -m pip install --quiet --editable '.[lint]'

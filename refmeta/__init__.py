@@ -6,7 +6,7 @@
 array([[-0.171875,  0.109375]])
 """
 
-from refmeta import judges
+from refmeta import judges, oracle
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
 from refmeta.policies import LinearSoftmax, TabularSoftmax
@@ -22,5 +22,6 @@ __version__ = "0.1.0"
 __all__ = [
     "Adaptation", "FiniteMDP", "LinearRegression", "LinearSoftmax", "Optimum", "Point", "PolicyReturn", "Quadratic",
     "RandomMDPs", "Sinusoids", "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "adapt", "judges", "maml",
+    "oracle",
     "optimal_values", "reptile",
 ]  # fmt: skip

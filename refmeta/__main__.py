@@ -1,30 +1,15 @@
-"""The command line: `python -m refmeta verify [LABEL ...]` and `python -m refmeta demo`."""
+"""The command line: `python -m refmeta verify | check | list | show | explain | demo`."""
 
 import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import refmeta
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning."
-    )
-    parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    verify = commands.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
-    verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
-    verify.add_argument("--problems", type=_at_least(1), default=20, metavar="N", help="random problems a formula (20)")
-    demo = commands.add_parser("demo", help="adapt to held-out tasks from different starts")
-    for command in (verify, demo):
-        command.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="seed of everything random (0)")
-    return parser
-
-
-def _at_least(least: int):  # type: ignore[no-untyped-def]
+def _whole(least: int) -> Callable[[str], int]:
     """An argument that is a whole number of at least `least`."""
 
     def whole(text: str) -> int:
@@ -35,21 +20,41 @@ def _at_least(least: int):  # type: ignore[no-untyped-def]
     return whole
 
 
+def _parser() -> argparse.ArgumentParser:
+    from refmeta.oracle import commands
+
+    parser = argparse.ArgumentParser(
+        prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning."
+    )
+    parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
+    found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    verify = found.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
+    verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
+    verify.add_argument("--problems", type=_whole(1), default=20, metavar="N", help="random problems a formula (20)")
+    demo = found.add_parser("demo", help="adapt to held-out tasks from different starts")
+    for command in (verify, demo):
+        command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
+    commands.add(found)
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit status: 0 all right, 1 a formula is wrong, 2 usage, 130 on Ctrl-C."""
+    """Run a command; its exit status: 0 all right, 1 something is wrong, 2 usage; `check --help` lists the others."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.command == "demo":
-        from refmeta.demo import demo
-
-        return demo(seed=given.seed)
-    from refmeta.verify import chosen, verify
-
     try:
-        chosen(given.label)
-    except ValueError as error:
+        if given.command == "demo":
+            from refmeta.demo import demo
+
+            return demo(seed=given.seed)
+        if given.command == "verify":
+            from refmeta.verify import chosen, verify
+
+            chosen(given.label)
+            return verify(given.label, seed=given.seed, problems=given.problems)
+        return int(given.run(given))
+    except refmeta.oracle.UsageError as error:
         parser.error(str(error))
-    return verify(given.label, seed=given.seed, problems=given.problems)
 
 
 def run() -> int:

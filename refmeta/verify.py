@@ -8,6 +8,7 @@ import numpy as np
 
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
+from refmeta.oracle.cases import UsageError
 
 
 class Row(NamedTuple):
@@ -48,11 +49,11 @@ def judge(check: Check, *, seed: int, problems: int) -> Row:
 
 
 def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
-    """The checks of the labels, all of them without any; ValueError names a label that does not exist."""
+    """The checks of the labels, all of them without any; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
     unknown = [label for label in wanted if label not in known]
     if unknown:
-        raise ValueError(f"no formula has the label {unknown[0]!r}; the labels are {', '.join(known)}")
+        raise UsageError(f"no formula has the label {unknown[0]!r}; the labels are {', '.join(known)}")
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
 
 

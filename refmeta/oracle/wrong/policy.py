@@ -1,31 +1,37 @@
 """Known-wrong exact policy gradients.  Right: ∂J/∂logit[s, a] = d(s) π(a|s) (Q(s, a) − V(s)), and its derivative.
 
-A case has theta (d,), task (a `PolicyReturn`, infinite horizon) and v (d,); rows give ∇J or ∇²J v, (N, d).
+A case has theta (d,), task (a `PolicyReturn`; with a horizon, d and A have an axis of time that is summed) and v (d,);
+rows give ∇J or ∇²J v, (N, d).
 """
 
 from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, dot
+from refmeta.arrays import Array, replaced
+from refmeta.judges import complex_step
 from refmeta.oracle.wrong.row import rows, wrong
-from refmeta.softmax import centred, softmax_jvp
+from refmeta.softmax import centred
+from refmeta.tasks.exact_return import PolicyReturn
 
 
-def _gradient(case: Any, d: Array, weight: Array) -> Array:
-    """Σ_s d(s) π(a|s) weight(s, a), through the features."""
-    return case.task.policy.pullback(d[..., None] * case.task.at(case.theta).probabilities * weight)
+def _weighted(case: Any, point: Any, d: Array, weight: Array) -> Array:
+    """Σ_s d(s) π(a|s) weight(s, a), through the features, and summed over time where there is one."""
+    timed = case.task.mdp.horizon is not None
+    pi = point.probabilities[..., None, :, :] if timed else point.probabilities
+    terms = d[..., None] * pi * weight
+    return case.task.policy.pullback(np.sum(terms, axis=-3) if timed else terms)
+
+
+def _gradient(case: Any, d: Array | None = None, weight: Array | None = None) -> Array:
+    """The gradient with something in the place of the visits d or of the advantage."""
+    point = case.task.at(case.theta)
+    return _weighted(case, point, point.occupancy if d is None else d, point.advantage if weight is None else weight)
 
 
 def _kernel(case: Any) -> Array:
     """P_π."""
     return case.task.mdp.transitions(case.task.at(case.theta).probabilities)
-
-
-def _visits(case: Any, matrix: Array) -> Array:
-    """(I − matrix)⁻¹ρ."""
-    rho = np.broadcast_to(case.task.mdp.rho, matrix.shape[:-1])
-    return np.linalg.solve(np.eye(matrix.shape[-1]) - matrix, rho[..., None])[..., 0]
 
 
 def _long_run(P: Array) -> Array:
@@ -38,47 +44,56 @@ def _long_run(P: Array) -> Array:
 
 @wrong("no-baseline-in-logits", "d π Q", cause="the gradient of log π forgot the softmax's normaliser")
 def no_baseline_in_logits(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return _gradient(case, point.occupancy, point.action_value)
+    return _gradient(case, weight=case.task.at(case.theta).action_value)
 
 
 @wrong("normalised-occupancy", "(1 − γ) ∇J", cause="the visitation is normalised to a distribution")
 def normalised_occupancy(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return _gradient(case, (1 - case.task.mdp.gamma) * point.occupancy, point.advantage)
+    d = case.task.at(case.theta).occupancy
+    mass = np.sum(d[0], axis=None)
+    return _gradient(case, d / mass)
 
 
 @wrong(
     "undiscounted-visits", "visits without γᵗ: their long-run share, over 1 − γ", cause="γᵗ dropped in the outer sum"
 )
 def undiscounted_visits(case: Any) -> Array:
+    mdp = case.task.mdp
+    if mdp.horizon is not None:
+        undiscounted = PolicyReturn(replaced(mdp, gamma=1.0), case.task.policy)
+        return _gradient(case, undiscounted.at(case.theta).occupancy)
     P = _kernel(case)
-    rho = np.broadcast_to(case.task.mdp.rho, P.shape[:-1])
-    share = np.stack([_long_run(P[i]).T @ rho[i] for i in range(len(P))])
-    return _gradient(case, share / (1 - case.task.mdp.gamma), case.task.at(case.theta).advantage)
+    rho = np.broadcast_to(mdp.rho, P.shape[:-1])
+    return _gradient(case, np.stack([_long_run(P[i]).T @ rho[i] for i in range(len(P))]) / (1 - mdp.gamma))
 
 
 @wrong("stationary-visits-frozen", "the Hessian without dd", quantity="hvp", cause="the visitation held constant")
 def stationary_visits_frozen(case: Any) -> Array:
-    point, mdp = case.task.at(case.theta), case.task.mdp
-    pi, A, d = point.probabilities, point.advantage, point.occupancy[..., None]
-    dpi = softmax_jvp(pi, case.task.policy.table(case.v))
-    M = np.eye(mdp.states) - mdp.gamma * _kernel(case)
-    dV = np.linalg.solve(M, dot(dpi, A)[..., None])[..., 0]
-    dA = centred(pi, mdp.gamma * mdp.expect(dV)) - dot(dpi, A)[..., None]
-    return case.task.policy.pullback(d * dpi * A + d * pi * dA)
+    d = case.task.at(case.theta).occupancy
+
+    def frozen(theta: Array) -> Array:
+        point = case.task.at(theta)
+        return _weighted(case, point, d, point.advantage)
+
+    return complex_step(frozen, case.theta, case.v)
 
 
 @wrong("transposed-transition", "d = (I − γP_π)⁻¹ρ", cause="P_π in the place of its transpose")
 def transposed_transition(case: Any) -> Array:
-    return _gradient(case, _visits(case, case.task.mdp.gamma * _kernel(case)), case.task.at(case.theta).advantage)
+    mdp, kernel = case.task.mdp, case.task.mdp.gamma * _kernel(case)
+    visits = [np.broadcast_to(mdp.rho, kernel.shape[:-1])]
+    if mdp.horizon is None:
+        return _gradient(case, np.linalg.solve(np.eye(mdp.states) - kernel, visits[0][..., None])[..., 0])
+    for _ in range(mdp.horizon - 1):
+        visits.append(np.einsum("...st,...t->...s", kernel, visits[-1]))
+    return _gradient(case, np.stack(visits, axis=-2))
 
 
 @wrong("discounted-reward-as-return", "Σ_t ∇log π γᵗr_t: d π (R − r_π)", cause="γᵗr_t used for the return G_t",
        seen="hunkim/ReinforcementZeroToAll #1")  # fmt: skip
 def discounted_reward_as_return(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return _gradient(case, point.occupancy, centred(point.probabilities, case.task.mdp.expected_reward))
+    reward = centred(case.task.at(case.theta).probabilities, case.task.mdp.expected_reward)
+    return _gradient(case, weight=reward if case.task.mdp.horizon is None else reward[..., None, :, :])
 
 
 ROWS = rows(globals())

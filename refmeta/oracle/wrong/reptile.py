@@ -1,7 +1,8 @@
 """Known-wrong Reptile formulas.  Right: θ + ε · mean_i(φ_i − θ).
 
-A case has theta (d,), support, query, alpha (scalar), steps; ε is taken as 1/2.  `quantity` is `update` (θ after it,
-batched), `serial` (θ after the serial one) or `direction` (θ − φ)/α.
+A case has theta (d,), and either adapted (N, d) and epsilon, or support, query, alpha (scalar) and steps, with ε = 1/2.
+`quantity` is `update` (θ after it, batched), `serial` (θ after the serial one), `direction` (θ − φ)/α, or
+`first-order step`.  Rows for which a case has not what they need raise AttributeError.
 """
 
 from typing import Any
@@ -16,8 +17,14 @@ from refmeta.oracle.wrong.row import rows, wrong
 EPSILON = 0.5
 
 
+def _epsilon(case: Any) -> float:
+    return float(getattr(case, "epsilon", EPSILON))
+
+
 def _step(case: Any) -> Array:
     """φ − θ, one row a task."""
+    if hasattr(case, "adapted"):
+        return np.asarray(case.adapted - case.theta)
     return adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps).adapted - case.theta
 
 
@@ -38,17 +45,17 @@ def serial_from_one_start(case: Any) -> Array:
 
 @wrong("sum-over-tasks", "N times the step", quantity="update", cause="a convention: sum where the mean is meant")
 def sum_over_tasks(case: Any) -> Array:
-    return case.theta + EPSILON * np.sum(_step(case), axis=0)
+    return case.theta + _epsilon(case) * np.sum(_step(case), axis=0)
 
 
 @wrong("wrong-direction", "θ − ε · mean(φ − θ)", quantity="update", cause="φ − θ fed to an optimiser that descends")
 def wrong_direction(case: Any) -> Array:
-    return case.theta - EPSILON * np.mean(_step(case), axis=0)
+    return case.theta - _epsilon(case) * np.mean(_step(case), axis=0)
 
 
 @wrong("alpha-divided", "θ + ε/α · mean(φ − θ)", quantity="update", cause="the gradient form (θ − φ)/α used as a step")
 def alpha_divided(case: Any) -> Array:
-    return case.theta + EPSILON / case.alpha * np.mean(_step(case), axis=0)
+    return case.theta + _epsilon(case) / case.alpha * np.mean(_step(case), axis=0)
 
 
 @wrong("last-optimiser-step", "φ_K − φ_{K−1} in the place of −αg_q", quantity="first-order step",

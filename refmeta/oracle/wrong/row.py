@@ -5,6 +5,21 @@ from typing import Any, NamedTuple
 
 from refmeta.arrays import Array
 
+HINTS = {
+    "first-order": "PyTorch: autograd.grad without create_graph=True, .detach(), torch.no_grad(); JAX: stop_gradient",
+    "no-gradient": "PyTorch: nn.Parameter(...) or .data in the inner update; higher: track_higher_grads=False",
+    "last-step-only": "PyTorch: the inner step in place on leaf tensors, .grad cleared or the graph freed between steps",
+    "first-step-only": "PyTorch: create_graph=True only in the first pass of the loop; JAX: stop_gradient in the scan's carry",
+    "hessians-at-start": "JAX: jax.grad(loss)(theta0) hoisted out of the loop; PyTorch: the first graph kept and reused",
+    "gradient-at-start": "PyTorch: the query's forward pass on the module's own parameters, not on the fast weights",
+    "step-sizes-frozen": "PyTorch: alpha is a buffer or not in the optimiser's list; JAX: not an argument of value_and_grad",
+    "mean-over-tasks": "jnp.mean or loss / batch_size over the tasks; say it with --reduce mean",
+    "sum-over-tasks": "a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum",
+    "query-is-support": "the same minibatch is passed twice", "support-is-query": "the same minibatch is passed twice",
+    "sequential-meta-steps": "optimizer.step() inside the loop over tasks",
+    "wrong-direction": "theta.grad = phi - theta for an optimiser that descends: it must be theta - phi",
+}  # fmt: skip
+
 
 class Wrong(NamedTuple):
     """A known-wrong formula: what it computes, in the place of which quantity, its likely cause, where it was seen."""
@@ -14,6 +29,7 @@ class Wrong(NamedTuple):
     quantity: str
     cause: str
     seen: str
+    hint: str
     function: Callable[[Any], Array]
 
 
@@ -23,7 +39,9 @@ def rows(module: dict[str, Any]) -> tuple[Wrong, ...]:
 
 
 def wrong(
-    slug: str, formula: str, *, cause: str, seen: str = "synthetic", quantity: str = "gradient"
+    slug: str, formula: str, *, cause: str, seen: str = "synthetic", quantity: str = "gradient", hint: str = ""
 ) -> Callable[[Callable[[Any], Array]], Wrong]:
     """Make a function of a case a row."""
-    return lambda function: Wrong(slug, formula, quantity, cause, seen, function)
+    return lambda function: Wrong(
+        slug, formula, quantity, cause, seen, hint or HINTS.get(slug, "nothing special to a library"), function
+    )

@@ -1,0 +1,241 @@
+"""Vectors: literal inputs, certified values, and how they are read.  Derivation: derivations/using-the-oracle.md"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.problems import Problem
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression, SoftmaxRegression
+
+FORMAT, VERSION, LIMIT, DEPTH = "refmeta-vectors", 1, 16 * 2**20, 12
+RESULTS = ("valid", "invalid", "ill_conditioned")
+INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels"}
+TOP = {"format", "version", "suite", "description", "flags", "groups"}
+GROUP = {"source", "derivation", "certificate", "cases"}
+CASE = {"id", "comment", "flags", "result", "input", "expected", "discriminates"}
+VALUE = {"value", "hex", "kappa", "scale", "digits"}
+
+
+class UsageError(ValueError):
+    """Something was asked for that does not exist: a suite, a case, a formula, a target."""
+
+
+class VectorError(ValueError):
+    """A vector file that is not what it should be: which file, which key, why."""
+
+
+class Expected(NamedTuple):
+    """A certified value, one row a task, and what its tolerance is made of."""
+
+    value: Array
+    kappa: Array
+    scale: Array
+    digits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One vector.  `expected` maps a quantity to its value, `discriminates` a known-wrong formula to its margin."""
+
+    id: str
+    suite: str
+    comment: str
+    flags: tuple[str, ...]
+    result: str
+    input: dict[str, Any]
+    expected: dict[str, Expected]
+    discriminates: dict[str, float]
+
+    def arguments(self, dtype: Any = "float64") -> dict[str, Any]:
+        """The keyword inputs of the user's function: fresh writeable arrays in C order, integers as int."""
+        return {name: typed(name, value, np.dtype(dtype)) for name, value in self.input.items()}
+
+    @property
+    def problem(self) -> Any:
+        """The inputs as the library's own objects; what the suite's formulas take."""
+        return BUILD[self.suite](self.arguments())
+
+
+def typed(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
+    if value is None:
+        return None
+    if name in INTEGERS:
+        return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
+    return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
+
+
+def floats(value: Any) -> Any:
+    """ "nan", "inf" and "-inf" of an invalid case as floats, at any depth."""
+    if isinstance(value, list):
+        return [floats(entry) for entry in value]
+    return float(value) if isinstance(value, str) else value
+
+
+def _policy(x: dict[str, Any]) -> Any:
+    return TabularSoftmax(*x["R"].shape[1:3]) if x.get("features") is None else LinearSoftmax(x["features"])
+
+
+def _return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
+    P, R, rho = (x[prefix + name] for name in ("P", "R", "rho"))
+    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), _policy(x))
+
+
+def _split(make: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any]], Problem]:
+    return lambda x: Problem(x["theta"], make(x, ""), make(x, "query_"), x["alpha"], x["steps"])
+
+
+def _softmax_regression(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
+    return SoftmaxRegression(x[prefix + "X"], x[prefix + "labels"], x["classes"], x["ridge"])
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A policy's return to be differentiated: theta, a task, a direction."""
+
+    theta: Array
+    task: Any
+    v: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolation:
+    """Reptile's update: theta (d,), adapted (N, d), ε."""
+
+    theta: Array
+    adapted: Array
+    epsilon: float
+
+
+BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "policy-gradient": lambda x: Evaluation(x["theta"], _return(x), x["v"]),
+    "maml-tabular": _split(_return),
+    "maml-linear-features": _split(_return),
+    "maml-regression": _split(lambda x, prefix: LinearRegression(x[prefix + "X"], x[prefix + "y"])),
+    "maml-classification": _split(_softmax_regression),
+    "maml-quadratic": _split(lambda x, prefix: Quadratic(x[prefix + "A"], x[prefix + "c"])),
+    "reptile": lambda x: Interpolation(x["theta"], x["adapted"], x["epsilon"]),
+}
+SUITES = tuple(BUILD)
+
+
+@cache
+def cases(suite: str) -> tuple[Case, ...]:
+    """The vectors of a suite that come with the library, in their order."""
+    if suite not in SUITES:
+        raise UsageError(f"no suite is called {suite!r}; the suites are {', '.join(SUITES)}")
+    return tuple(read((files("refmeta.oracle") / "vectors" / f"{suite}.json").read_text("utf-8"), f"{suite}.json"))
+
+
+def read_file(path: str) -> Iterator[Case]:
+    """The cases of a vector file; its size is looked at before it is read."""
+    try:
+        size = os.stat(path).st_size
+        if size > LIMIT:
+            raise VectorError(f"{path}: {size} bytes, expected at most {LIMIT}")
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VectorError(f"{path}: cannot be read: {error}") from None
+    return read(text, path)
+
+
+def read(text: str, name: str) -> Iterator[Case]:
+    """The cases of a vector file's text; VectorError names file, key and reason."""
+    document = _parsed(text, name)
+    _keys(document, TOP, name, "")
+    if (document["format"], document["version"]) != (FORMAT, VERSION):
+        raise VectorError(
+            f"{name}: format, version are {document['format']!r}, {document['version']!r}, expected {FORMAT!r}, {VERSION}"
+        )
+    if document["suite"] not in SUITES:
+        raise VectorError(f"{name}: suite: {document['suite']!r} is none of {', '.join(SUITES)}")
+    seen: set[str] = set()
+    for g, group in enumerate(_is(document["groups"], list, name, "groups")):
+        _keys(group, GROUP, name, f"groups[{g}]")
+        for c, entry in enumerate(_is(group["cases"], list, name, f"groups[{g}].cases")):
+            where = f"groups[{g}].cases[{c}]"
+            _keys(entry, CASE, name, where)
+            _consistent(entry, document, seen, f"{name}: {where}")
+            seen.add(entry["id"])
+            inputs, expected = (_is(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
+            values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
+            head = entry["id"], document["suite"], entry["comment"], tuple(entry["flags"]), entry["result"]
+            yield Case(*head, inputs, values, entry["discriminates"])
+
+
+def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
+    """An id of its own, a result that exists, and flags that are declared."""
+    if entry["id"] in seen:
+        raise VectorError(f"{where}: id {entry['id']!r} twice")
+    if entry["result"] not in RESULTS:
+        raise VectorError(f"{where}: result {entry['result']!r} is none of {', '.join(RESULTS)}")
+    for flag in entry["flags"]:
+        if flag not in document["flags"]:
+            raise VectorError(f"{where}: flag {flag!r} is not declared")
+
+
+def _is(value: Any, kind: type, name: str, where: str) -> Any:
+    if not isinstance(value, kind):
+        wanted = {list: "a list", dict: "an object"}[kind]
+        raise VectorError(f"{name}: {where}: expected {wanted}, got {type(value).__name__}")
+    return value
+
+
+def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
+    _keys(entry, VALUE, name, where)
+    try:
+        value, by_hex = np.array(entry["value"], float), np.array(_from_hex(entry["hex"]), float)
+        kappa, scale = np.array(entry["kappa"], float), np.array(entry["scale"], float)
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"{name}: {where}: no numbers: {error}") from None
+    if value.shape != by_hex.shape or not np.array_equal(value, by_hex):
+        raise VectorError(f"{name}: {where}: value and hex disagree")
+    return Expected(value, kappa, scale, int(entry["digits"]))
+
+
+def _from_hex(value: Any) -> Any:
+    return [_from_hex(entry) for entry in value] if isinstance(value, list) else float.fromhex(value)
+
+
+def _keys(value: Any, wanted: set[str], name: str, where: str) -> None:
+    if not isinstance(value, dict) or set(value) != wanted:
+        got = sorted(set(value) ^ wanted) if isinstance(value, dict) else type(value).__name__
+        raise VectorError(f"{name}: {where or 'top level'}: expected the keys {sorted(wanted)}, these differ: {got}")
+
+
+def _parsed(text: str, name: str) -> Any:
+    """JSON of limited size and depth, without NaN literals and without a key twice."""
+    if len(text) > LIMIT:
+        raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")
+    depth = deepest = 0
+    for bracket in text:
+        depth += (bracket in "[{") - (bracket in "]}")
+        deepest = max(deepest, depth)
+    if deepest > DEPTH:
+        raise VectorError(f"{name}: nested {deepest} deep, expected at most {DEPTH}")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        twice = [key for i, (key, _) in enumerate(pairs) if key in [k for k, _ in pairs[:i]]]
+        if twice:
+            raise VectorError(f"{name}: the key {twice[0]!r} stands twice in one object")
+        return dict(pairs)
+
+    def literal(word: str) -> Any:
+        raise VectorError(f"{name}: the literal {word} is no JSON")
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_constant=literal)
+    except json.JSONDecodeError as error:
+        raise VectorError(f"{name}: no JSON: {error}") from None

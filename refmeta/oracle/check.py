@@ -1,0 +1,172 @@
+"""Run a target on the vectors and judge what it returns.  Derivation: derivations/using-the-oracle.md"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.cases import Case, Expected
+from refmeta.oracle.tolerance import per_task, tolerance
+
+REDUCTIONS = ("none", "sum", "mean")
+RIGHT = ("pass", "refused", "bounded")
+QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
+
+
+class Settings(NamedTuple):
+    """What the target computes, and in which precision; never a tolerance."""
+
+    quantity: str = "gradient"
+    reduce: str = "none"
+    ascent: bool = False
+    expect: str = "exact"
+    dtype: str = "float64"
+    skip_flags: tuple[str, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """What became of one case.
+
+    `verdict` is pass, refused (an invalid input, rightly) or bounded (an ill-conditioned one); mismatch, accepted (an
+    invalid input, wrongly), error, crash or timeout; or skip.  `error` is in tolerances; `got` by name of the result.
+    """
+
+    case: Case
+    verdict: str
+    message: str = ""
+    error: float = 0.0
+    digits: float = np.inf
+    got: dict[str, Array] | None = None
+    seconds: float = 0.0
+
+
+class Failed(Exception):
+    """The target did not return: `verdict` is error, crash, timeout or skip."""
+
+    def __init__(self, verdict: str, message: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+def names(case: Case, settings: Settings) -> tuple[str, ...]:
+    """The expected quantities that a result may hold: one, or for a policy gradient up to three by name."""
+    if case.suite == "policy-gradient":
+        return ("loss", "grad", "hvp")
+    if case.suite == "reptile":
+        return ("update",)
+    first = settings.expect == "first-order" and settings.quantity == "gradient"
+    return ("first_order" if first else settings.quantity,)
+
+
+def transformed(value: Array, case: Case, settings: Settings) -> Array:
+    """A result one row a task as the target is to return it: with its sign, and reduced over the tasks."""
+    value = -value if settings.ascent and case.suite != "reptile" else value
+    if settings.reduce == "none" or case.suite in ("reptile", "policy-gradient"):
+        return value
+    return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
+
+
+def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
+    """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
+    each = tolerance(expected.kappa, expected.scale, settings.dtype)
+    if case.suite in ("reptile", "policy-gradient") or settings.reduce == "none":
+        return each
+    return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
+
+
+def gap(got: Array, wanted: Array, limit: Array) -> float:
+    """The largest error in units of its tolerance."""
+    difference = np.abs(got - wanted)
+    return float(np.max(per_task(difference) / limit if np.ndim(limit) else difference / limit, initial=0.0))
+
+
+def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
+    """Compare what the target returned with the certified value."""
+    if case.result == "invalid":
+        return Outcome(case, "accepted", "it returned a result for an input that must be refused")
+    try:
+        results = _by_name(case, returned, settings)
+    except (TypeError, ValueError) as error:
+        return Outcome(case, "mismatch", str(error))
+    worst, digits = 0.0, np.inf
+    for name, got in results.items():
+        expected = case.expected[name]
+        wanted = transformed(expected.value, case, settings)
+        limit = allowed(expected, case, settings)
+        if case.result == "ill_conditioned":
+            limit = limit + 2 * np.max(np.abs(wanted), initial=0.0)
+        worst = max(worst, gap(got, wanted, limit))
+        digits = min(digits, _digits(got, wanted))
+    verdict = "pass" if worst <= 1 else "mismatch"
+    if case.result == "ill_conditioned" and verdict == "pass":
+        verdict = "bounded"
+    message = "" if worst <= 1 else f"off by {worst:.3g} tolerances ({digits:.1f} digits agree)"
+    return Outcome(case, verdict, message, worst, digits, results)
+
+
+def _digits(got: Array, wanted: Array) -> float:
+    """The number of digits, relative to the largest entry, to which two arrays agree."""
+    off, size = np.max(np.abs(got - wanted), initial=0.0), np.max(np.abs(wanted), initial=0.0)
+    return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
+
+
+def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
+    """The result as real arrays of the expected shapes; a sentence for anything else."""
+    wanted = names(case, settings)
+    if case.suite == "policy-gradient":
+        if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
+            got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
+            raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")
+        return {name: _array(value, case, name, settings) for name, value in returned.items()}
+    return {wanted[0]: _array(returned, case, wanted[0], settings)}
+
+
+def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
+    if value is None:
+        raise TypeError(f"returned None for {name}: is a return statement missing, or the gradient cut off?")
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise TypeError(f"returned {type(value).__name__} for {name}, which is no array: {error}") from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"returned dtype {array.dtype} for {name}, expected real numbers")
+    shape = transformed(case.expected[name].value, case, settings).shape
+    if array.shape != shape:
+        turned = "; it is the transposed shape" if array.T.shape == shape else ""
+        raise ValueError(f"returned shape {array.shape} for {name}, expected {shape}{turned}")
+    if not np.isfinite(array).all():
+        index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"returned {array[tuple(index)]} for {name} at index {index}")
+    return array.astype(np.float64)
+
+
+def run(target: Callable[..., Any], chosen: Iterable[Case], settings: Settings) -> list[Outcome]:
+    """Ask the target every case; whatever it does, the rest still runs."""
+    return [_one(target, case, settings) for case in chosen]
+
+
+def _one(target: Callable[..., Any], case: Case, settings: Settings) -> Outcome:
+    flags = sorted(set(case.flags) & set(settings.skip_flags))
+    if flags:
+        return Outcome(case, "skip", f"skipped by --skip-flag {flags[0]}")
+    start = time.perf_counter()
+    try:
+        outcome = judge(case, target(case, settings), settings)
+    except Failed as failure:
+        refused = failure.verdict == "error" and case.result == "invalid"
+        outcome = Outcome(case, "refused" if refused else failure.verdict, str(failure))
+    return outcome._replace(seconds=time.perf_counter() - start)
+
+
+def calling(function: Callable[..., Any]) -> Callable[[Case, Settings], Any]:
+    """A Python function as a target: fresh arguments of the chosen dtype, exceptions told."""
+
+    def target(case: Case, settings: Settings) -> Any:
+        try:
+            return function(**case.arguments(settings.dtype))
+        except Exception as error:
+            raise Failed("error", f"raised {type(error).__name__}: {error}") from error
+
+    return target

@@ -1,0 +1,261 @@
+"""Name the mistake: which known-wrong formula, pattern or factor a wrong result equals, on every failing vector.
+
+Derivation: derivations/using-the-oracle.md
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.cases import Case
+from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.wrong import WRONG
+from refmeta.oracle.wrong.maml import path, product
+from refmeta.oracle.wrong.row import Wrong
+
+CONVENTIONS = {"mean-over-tasks", "sum-over-tasks", "loss-scale-half", "loss-scale-double"}
+NEAR = 10.0
+
+
+def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Sentences, the best explanation first; empty where nothing explains every failing vector."""
+    failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    if not failing or len(failing) < sum(o.verdict == "mismatch" for o in outcomes):
+        return []
+    for explain in (_rows, _patterns, _factors, _terms, _permuted, _single_precision):
+        said = explain(failing, settings)
+        if said:
+            return said
+    return []
+
+
+def _matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
+    """Every result of every failing vector that is wrong equals the candidate, to ten tolerances."""
+    told_apart = False
+    for o in failing:
+        for name, got in (o.got or {}).items():
+            expected = o.case.expected[name]
+            limit = allowed(expected, o.case, settings)
+            right = transformed(expected.value, o.case, settings)
+            if gap(got, right, limit) <= 1:
+                continue
+            value = candidate(o.case, name)
+            if value is None or value.shape != got.shape or not np.isfinite(value).all():
+                return False
+            if (
+                gap(
+                    got,
+                    value,
+                    limit * NEAR * np.maximum(1, np.max(np.abs(value)) / np.maximum(np.max(np.abs(right)), 1e-300)),
+                )
+                > 1
+            ):
+                return False
+            told_apart |= gap(value, right, limit) > NEAR
+    return told_apart
+
+
+def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    found = [
+        row for row in catalogue(failing[0].case.suite, settings) if _matches(failing, settings, _of(row, settings))
+    ]
+    suites = sorted({o.case.suite for o in failing})
+    said = []
+    for row in found:
+        kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
+        said.append(
+            f"EXACT match with {kind} {row.slug} ({row.formula}) in {len(failing)} of {len(failing)} failing vectors; "
+            f"likely: {row.cause}; see derivations/{chapter(suites[0])}.md and `python -m refmeta explain {row.slug}`"
+        )
+    if len(said) > 1:
+        said.insert(0, f"a tie: {len(said)} formulas give the same numbers on these vectors")
+    return said
+
+
+def chapter(suite: str) -> str:
+    """The derivation of a suite."""
+    return {"policy-gradient": "exact-policy-gradient", "reptile": "reptile"}.get(suite, "maml")
+
+
+def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
+    """The known-wrong formulas that stand in the place of what the target computes."""
+    if suite == "policy-gradient":
+        return WRONG["policy"]
+    if suite == "reptile":
+        return tuple(row for row in WRONG["reptile"] if row.quantity == "update")
+    wanted = {"gradient": {"gradient"}, "step_size_gradient": {"step-size-gradient"}}.get(settings.quantity, set())
+    if settings.quantity == "gradient" and settings.reduce != "none":
+        wanted = wanted | {settings.reduce}
+    return tuple(row for row in WRONG["maml"] if row.quantity in wanted)
+
+
+def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
+    """What the row gives on a case, as the target would return it."""
+
+    def value(case: Case, name: str) -> Array | None:
+        if case.suite == "policy-gradient" and {"grad": "gradient", "hvp": "hvp"}.get(name) != row.quantity:
+            return None
+        with np.errstate(all="ignore"):
+            try:
+                raw = np.asarray(row.function(case.problem))
+            except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
+                return None
+        if case.suite == "policy-gradient":
+            return raw if settings.ascent else -raw
+        if row.quantity in ("sum", "mean"):
+            return -raw if settings.ascent else raw
+        return transformed(raw, case, settings)
+
+    return value
+
+
+def _is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
+    return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
+
+
+def _patterns(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Every set of inner steps whose gradient may have been detached."""
+    if not _is_maml(failing, settings):
+        return []
+    most = max(o.case.problem.steps for o in failing)
+    for size in range(1, most + 1):
+        for detached in itertools.combinations(range(most), size):
+            if _matches(failing, settings, lambda case, name, cut=detached: _detached(case, cut, settings)):  # type: ignore[misc]
+                steps = ", ".join(str(k + 1) for k in detached)
+                return [
+                    f"EXACT match with the gradient whose inner step {steps} is detached (its factor I − αH is missing), "
+                    f"in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient at that step"
+                ]
+    return []
+
+
+def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
+    points, alphas, g = path(case.problem)
+    keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
+    return transformed(product(points, alphas * keep, g), case, settings)
+
+
+def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """One factor between what was got and what is right: a number, or one that depends on the case."""
+    named: dict[str, Callable[[Any, Case], float]] = {
+        "−1: the sign": lambda p, c: -1.0,
+        "N, the number of tasks": lambda p, c: float(_tasks(c)),
+        "1/N, N the number of tasks": lambda p, c: 1.0 / _tasks(c),
+        "1/d, d the number of parameters": lambda p, c: 1.0 / len(p.theta),
+        "α": lambda p, c: float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
+        "1/α": lambda p, c: 1 / float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
+        "−α": lambda p, c: -float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
+        "1 − γ": lambda p, c: 1 - c.input["gamma"],
+        "1/(1 − γ)": lambda p, c: 1 / (1 - c.input["gamma"]),
+        "K, the number of steps": lambda p, c: float(p.steps),
+    }
+    for name, factor in named.items():
+        if _matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
+            return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
+    number = _common_factor(failing, settings)
+    if number and _matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
+        return [f"the right result times {number:.6g}, in {len(failing)} of {len(failing)} failing vectors"]
+    return []
+
+
+def _tasks(case: Case) -> int:
+    return len(case.input["adapted"]) if case.suite == "reptile" else len(next(iter(case.expected.values())).value)
+
+
+def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], settings: Settings) -> Array | None:
+    try:
+        number = factor(case.problem, case)
+    except (KeyError, AttributeError, ZeroDivisionError):
+        return None
+    return number * transformed(case.expected[name].value, case, settings) if np.isfinite(number) else None
+
+
+def _pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome, Array, Array, Array]]:
+    """(outcome, got, right, tolerance) of every result."""
+    return [
+        (
+            o,
+            got,
+            transformed(o.case.expected[name].value, o.case, settings),
+            allowed(o.case.expected[name], o.case, settings),
+        )
+        for o in failing
+        for name, got in (o.got or {}).items()
+    ]
+
+
+def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
+    pairs = _pairs(failing, settings)
+    x = np.concatenate([np.ravel(right) for _, _, right, _ in pairs])
+    y = np.concatenate([np.ravel(got) for _, got, _, _ in pairs])
+    return float(x @ y / (x @ x)) if np.any(x) else 0.0
+
+
+def _terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
+    if not _is_maml(failing, settings):
+        return []
+    most = max(o.case.problem.steps for o in failing)
+    blocks, results, weights = [], [], []
+    for o, got, _, limit in _pairs(failing, settings):
+        terms = _orders(o.case, most, settings)
+        blocks.append(np.stack([np.ravel(term) for term in terms], axis=-1))
+        results.append(np.ravel(got))
+        weights.append(np.full(got.size, 1 / np.max(limit)))
+    X, y, w = np.concatenate(blocks), np.concatenate(results), np.concatenate(weights)
+    used = np.any(X != 0, axis=0)
+    fit = np.zeros(most + 1)
+    fit[used] = np.linalg.lstsq(X[:, used] * w[:, None], y * w, rcond=None)[0]
+    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1):
+        return []
+    odd = [
+        f"{_order_name(j)} has the coefficient {fit[j]:.6g}"
+        for j in range(most + 1)
+        if used[j] and abs(fit[j] - 1) > 1e-6
+    ]
+    power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
+    common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
+    vectors = f"in {len(failing)} of {len(failing)} failing vectors"
+    return [f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}, expected 1 each, {vectors}"] if odd else []
+
+
+def _order_name(j: int) -> str:
+    return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
+
+
+def _orders(case: Case, most: int, settings: Settings) -> list[Array]:
+    """The terms of ∏(I − αH)g with j Hessians, j = 0 … most, through the complex roots of unity in front of α."""
+    points, alphas, g = path(case.problem)
+    sums: list[Array] = [g] + [0 * g for _ in range(most)]
+    for point, a in reversed(list(zip(points, alphas, strict=False))):
+        sums = [sums[0]] + [sums[j] - point.hvp(a * sums[j - 1]) for j in range(1, most + 1)]
+    return [transformed(term, case, settings) for term in sums]
+
+
+def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """The rows of the tasks in another order."""
+    for _, got, right, limit in _pairs(failing, settings):
+        if got.ndim != 2 or not any(
+            gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right)))
+        ):
+            return []
+    return [f"the right rows in another order of the tasks, in {len(failing)} of {len(failing)} failing vectors"]
+
+
+def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Right to single precision where double was promised."""
+    if settings.dtype != "float64":
+        return []
+    single = settings._replace(dtype="float32")
+    for o in failing:
+        for name, got in (o.got or {}).items():
+            expected = o.case.expected[name]
+            if gap(got, transformed(expected.value, o.case, single), allowed(expected, o.case, single)) > 1:
+                return []
+    return [
+        "right to single precision only: somewhere float32 is computed with (in JAX: jax_enable_x64 is off; in PyTorch: "
+        "the default dtype); or check it with --dtype float32"
+    ]

@@ -1,0 +1,76 @@
+"""`python -m refmeta.oracle.serve MODULE:FUNCTION`: a Python function behind the line protocol.
+
+The function runs in a process of its own, so that it may hang, crash or print without harm to the judge.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refmeta.oracle.cases import typed
+from refmeta.oracle.protocol import encoded
+
+
+def imported(target: str) -> Callable[..., Any]:
+    """The function named module:function; ValueError says what is missing."""
+    module, colon, name = target.partition(":")
+    if not (module and colon and name):
+        raise ValueError(f"the target is {target!r}, expected MODULE:FUNCTION")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise ValueError(f"cannot import {target}: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{target} is no function but {type(found).__name__}")
+    return found
+
+
+def plain(value: Any) -> Any:
+    """What the function returned, as JSON has it; TypeError says what it was instead."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if value is None:
+        raise TypeError("returned None: is a return statement missing, or the gradient cut off?")
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"returned dtype {array.dtype}, expected real numbers")
+    return encoded(array.astype(np.float64))
+
+
+def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """The reply to one case."""
+    try:
+        inputs = {name: typed(name, value, np.dtype(dtype)) for name, value in question["inputs"].items()}
+        return {"type": "result", "id": question["id"], "result": plain(function(**inputs))}
+    except Exception as error:
+        said = str(error) if isinstance(error, TypeError) and str(error).startswith("returned") else ""
+        return {"type": "error", "id": question["id"], "message": said or f"raised {type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Answer line by line; whatever else is printed goes to the standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    hello = json.loads(sys.stdin.readline())
+    try:
+        function = imported(sys.argv[1])
+    except ValueError as error:
+        print(json.dumps({"type": "failed", "message": str(error)}), file=out)
+        return
+    print(json.dumps({"type": "ready", "name": sys.argv[1], "suites": hello["suites"]}), file=out)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if question["type"] == "bye":
+            return
+        print(json.dumps(answer(function, question, hello["dtype"])), file=out)
+
+
+if __name__ == "__main__":
+    main()

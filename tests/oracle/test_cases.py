@@ -1,0 +1,182 @@
+"""The vectors that come with the library: their premises, their schema, and what is refused of others."""
+
+import json
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from refmeta.oracle.cases import (
+    CASE,
+    DEPTH,
+    FORMAT,
+    GROUP,
+    LIMIT,
+    RESULTS,
+    SUITES,
+    TOP,
+    VALUE,
+    VERSION,
+    UsageError,
+    VectorError,
+    cases,
+    read,
+    read_file,
+)
+from refmeta.oracle.check import QUANTITIES
+from refmeta.oracle.wrong import WRONG
+
+EVERY = [case for suite in SUITES for case in cases(suite)]
+VALID = [case for case in EVERY if case.result == "valid"]
+NOT_EXPRESSIBLE = {
+    "sequential-meta-steps",
+    "query-gradient-called-reptile",
+    "serial-from-one-start",
+    "alpha-divided",
+    "last-optimiser-step",
+}  # they need an outer step size or tasks that the suites' inputs do not have; tests/oracle/test_wrong.py rejects them
+
+
+def test_there_are_a_hundred_vectors_each_with_its_purpose():
+    assert len(EVERY) >= 100 and len({case.id for case in EVERY}) == len(EVERY)
+    assert all(case.comment and case.suite in case.id for case in EVERY)
+    assert {case.result for case in EVERY} == set(RESULTS)
+
+
+def test_they_cover_what_they_should():
+    meta = [case for case in VALID if case.suite.startswith("maml")]
+    assert {case.input["steps"] for case in meta} == {0, 1, 2, 3, 4}
+    assert {np.ndim(case.input["alpha"]) for case in meta} == {0, 1, 2}
+    assert {case.input.get("horizon") is None for case in VALID if "horizon" in case.input} == {True, False}
+    several = [case for case in meta if "one-task" not in case.flags]
+    assert len(several) > 50
+    for case in several:
+        problem = case.problem
+        assert problem.support.shape[0] > 1
+        ours, theirs = (task.at(problem.theta).grad for task in problem.split)
+        assert not np.array_equal(ours, theirs), f"{case.id}: the query is the support"
+        assert case.input["steps"] == 0 or not np.allclose(ours[0], ours[1]), f"{case.id}: the tasks are alike"
+
+
+def test_inputs_are_exact_in_single_precision_and_logit_gaps_small():
+    for case in VALID:
+        for value in case.arguments().values():
+            if isinstance(value, (float, np.ndarray)):
+                np.testing.assert_array_equal(np.float32(value), value)
+        if case.suite in ("policy-gradient", "maml-tabular"):
+            assert np.ptp(case.arguments()["theta"]) <= 4
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite):
+    for case in cases(suite):
+        for quantity, expected in case.expected.items():
+            assert np.all(expected.scale > 0) and np.all(np.isfinite(expected.value))
+            if case.result == "valid":
+                assert np.all(expected.kappa < 1e6) and (expected.digits == 0 or expected.digits >= 30), (
+                    case.id,
+                    quantity,
+                )
+        wanted = {"policy-gradient": {"loss", "grad", "hvp"}, "reptile": {"update"}}.get(suite, set(QUANTITIES))
+        assert set(case.expected) == (set() if case.result == "invalid" else wanted)
+
+
+@pytest.mark.parametrize("row", [row for rows in WRONG.values() for row in rows], ids=lambda row: row.slug)
+def test_three_vectors_reject_every_known_wrong_formula_by_a_thousand_tolerances(row):
+    margins = [case.discriminates.get(row.slug, 0) for case in VALID]
+    assert row.slug in NOT_EXPRESSIBLE or sum(m >= 1e3 for m in margins) >= 3
+
+
+@pytest.mark.parametrize("case", [case for case in EVERY if case.result == "invalid"], ids=lambda c: c.id)
+def test_the_library_refuses_what_is_invalid(case):
+    import refmeta as rm
+
+    with pytest.raises((ValueError, TypeError)):
+        problem = case.problem
+        if case.suite == "reptile":
+            rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
+        else:
+            rm.maml.gradient(problem.theta, *problem.split, **problem.hyper)
+
+
+def test_arguments_are_fresh_writeable_and_typed():
+    case = cases("maml-classification")[0]
+    one, other = case.arguments("float32"), case.arguments("float32")
+    one["theta"][:] = 7
+    assert not np.any(other["theta"] == 7) and other["theta"].dtype == np.float32
+    assert other["labels"].dtype == np.int64 and type(other["steps"]) is int and type(other["ridge"]) is float
+    assert other["X"].flags.c_contiguous and other["X"].flags.writeable
+    assert cases("policy-gradient")[0].arguments()["features"] is None
+
+
+def test_the_schema_says_what_the_reader_demands():
+    schema = json.loads((files("refmeta.oracle") / "vectors" / "schema.json").read_text("utf-8"))
+    for keys, found in (
+        (TOP, schema),
+        (GROUP, schema["$defs"]["group"]),
+        (CASE, schema["$defs"]["case"]),
+        (VALUE, schema["$defs"]["value"]),
+    ):
+        assert set(found["required"]) == set(found["properties"]) == keys and not found["additionalProperties"]
+    assert schema["properties"]["suite"]["enum"] == list(SUITES)
+    assert (schema["properties"]["format"]["const"], schema["properties"]["version"]["const"]) == (FORMAT, VERSION)
+    assert schema["$defs"]["case"]["properties"]["result"]["enum"] == list(RESULTS)
+
+
+def document():
+    return json.loads((files("refmeta.oracle") / "vectors" / "reptile.json").read_text("utf-8"))
+
+
+def changed(change):
+    d = document()
+    change(d, d["groups"][0]["cases"][0])
+    return json.dumps(d)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "no JSON"),
+        ("[]", "top level: expected the keys .* these differ: list"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": NaN}', "the literal NaN is no JSON"),
+        ('{"a": -Infinity}', "the literal -Infinity is no JSON"),
+        ("[" * (DEPTH + 1) + "]" * (DEPTH + 1), f"nested {DEPTH + 1} deep, expected at most {DEPTH}"),
+        ("[" * 100000, "nested 100000 deep"),
+        (" " * (LIMIT + 1), f"{LIMIT + 1} characters, expected at most {LIMIT}"),
+        (changed(lambda d, c: d.update(version=2)), "format, version are 'refmeta-vectors', 2, expected 'refmeta-vectors', 1"),
+        (changed(lambda d, c: d.update(suite="mamba")), "suite: 'mamba' is none of policy-gradient"),
+        (changed(lambda d, c: d.update(more=1)), r"these differ: \['more'\]"),
+        (changed(lambda d, c: c.pop("comment")), r"groups\[0\].cases\[0\]: expected the keys .* these differ: \['comment'\]"),
+        (changed(lambda d, c: c.update(id="reptile-002")), r"groups\[0\].cases\[1\]: id 'reptile-002' twice"),
+        (changed(lambda d, c: c.update(result="right")), "result 'right' is none of valid, invalid, ill_conditioned"),
+        (changed(lambda d, c: c.update(flags=["fast"])), "flag 'fast' is not declared"),
+        (changed(lambda d, c: c["expected"]["update"]["hex"].__setitem__(0, "0x1p+0")), r"expected.update: value and hex disagree"),
+        (changed(lambda d, c: c["expected"]["update"].update(hex=["one"])), r"expected.update: no numbers"),
+        (changed(lambda d, c: c.update(input=3)), r"cases\[0\].input: expected an object"),
+        (changed(lambda d, c: d.update(groups=3)), "groups: expected a list"),
+    ],
+)  # fmt: skip
+def test_a_bad_vector_file_is_refused_with_file_key_and_reason(text, reason, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(VectorError, match=f"mine.json: .*{reason}" if "\\" not in reason[:1] else reason):
+        list(read(text, "mine.json"))
+    if len(text) < LIMIT:
+        with pytest.raises(VectorError, match="mine.json"):
+            list(read_file(str(path)))
+
+
+def test_a_file_that_is_missing_or_too_large_is_refused_before_it_is_read(tmp_path):
+    with pytest.raises(VectorError, match="cannot be read"):
+        list(read_file(str(tmp_path / "none.json")))
+    large = tmp_path / "large.json"
+    with large.open("wb") as f:
+        f.truncate(LIMIT + 1)
+    with pytest.raises(VectorError, match=f"{LIMIT + 1} bytes, expected at most"):
+        list(read_file(str(large)))
+
+
+def test_a_suite_that_does_not_exist_is_named():
+    with pytest.raises(UsageError, match="no suite is called 'maml'; the suites are policy-gradient"):
+        cases("maml")

@@ -1,0 +1,133 @@
+"""Certificates: a fixed subset is derived again, the decimal kernels are held against other roads, κ against decimals."""
+
+import json
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from refmeta.oracle import certify
+from refmeta.oracle.cases import cases
+from refmeta.oracle.renew import own, quantities, rows
+from refmeta.oracle.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
+from tests import independent
+
+SUBSET = [
+    "maml-tabular-001",
+    "maml-tabular-010",
+    "maml-quadratic-014",
+    "maml-regression-004",
+    "policy-gradient-003",
+    "reptile-001",
+]
+FIXED = [
+    case
+    for suite in ("maml-tabular", "maml-quadratic", "maml-regression", "policy-gradient", "reptile")
+    for case in cases(suite)
+    if case.id in SUBSET
+]
+
+
+@pytest.mark.eq("decimal-certificate")
+@pytest.mark.parametrize("case", FIXED, ids=lambda c: c.id)
+def test_expected_values_are_derived_again_from_the_objective_alone(case):
+    for quantity in quantities(case.suite):
+        value, digits = certify.certified(case.suite, case.input, quantity)
+        np.testing.assert_array_equal(np.array(value, dtype=object).astype(float), case.expected[quantity].value)
+        assert digits == case.expected[quantity].digits and (digits == 0 or digits >= 30)
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [
+        "policy-gradient",
+        "maml-tabular",
+        "maml-linear-features",
+        "maml-regression",
+        "maml-classification",
+        "maml-quadratic",
+        "reptile",
+    ],
+)
+def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(suite):
+    for case in cases(suite):
+        if case.result == "valid":
+            for quantity, expected in case.expected.items():
+                error = in_tolerances(
+                    rows(suite, own(suite, quantity, case.problem)),
+                    rows(suite, expected.value),
+                    expected.kappa,
+                    expected.scale,
+                )
+                assert np.all(error < 0.2), (case.id, quantity, error)
+
+
+@pytest.mark.eq("decimal-certificate")
+def test_the_decimal_losses_are_those_of_plain_loops():
+    """One task of each kind against `independent.py`, which shares nothing with the certificates."""
+    for name in (
+        "maml-quadratic-001",
+        "maml-regression-001",
+        "maml-classification-001",
+        "maml-tabular-001",
+        "maml-tabular-009",
+    ):
+        case = next(c for c in cases(name[:-4]) if c.id == name)
+        theta, problem = case.arguments()["theta"], case.problem
+        with localcontext() as context:
+            context.prec = 40
+            losses = certify.losses(case.suite, case.input, "", Decimal)
+            got = [float(f([Decimal(t) for t in theta.tolist()])) for f in losses]
+        expected = [independent.single(problem.support, i).loss(theta) for i in range(len(got))]
+        np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14)
+
+
+def test_numeric_derivatives_by_hand():
+    """f = x³y at (2, 3): f_x = 36, f_y = 8, Hessian (36, 12; 12, 0); the errors are the h² of the outer step."""
+    f = lambda z: z[0] ** 3 * z[1]
+    x, h = [Decimal(2), Decimal(3)], Decimal("1e-12")
+    with localcontext() as context:
+        context.prec = 60
+        assert [abs(a - b) < Decimal("1e-22") for a, b in zip(certify.gradient(f, x, h), (36, 8), strict=True)] == [
+            True,
+            True,
+        ]
+        product = certify.hessian_product(f, x, [1, 2], h)
+        assert [abs(a - b) < Decimal("1e-20") for a, b in zip(product, (60, 12), strict=True)] == [True, True]
+    square = lambda z: z[0] * z[0] + z[0] * z[1]
+    assert certify.gradient(square, [Fraction(1, 3), Fraction(2)], Fraction(1)) == [Fraction(8, 3), Fraction(1, 3)]
+
+
+def test_elimination_is_exact_in_fractions_and_pivots():
+    M = [[Fraction(0), Fraction(2)], [Fraction(3), Fraction(1)]]
+    assert certify.solved(M, [Fraction(4), Fraction(5)]) == [Fraction(1), Fraction(2)]
+
+
+@pytest.mark.parametrize("name", ["maml-quadratic-002", "maml-tabular-002"])
+def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
+    """The same perturbed inputs, but F in decimals: no rounding of the library is in it."""
+    case = next(c for c in cases(name[:-4]) if c.id == name)
+    inputs = {k: np.array(v) if isinstance(v, list) else v for k, v in case.input.items()}
+
+    def F(values):
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+        return np.array(certify.certified(case.suite, plain, "gradient")[0], dtype=object)
+
+    start, expected = F(inputs), case.expected["gradient"]
+    moves = [per_task((F({k: perturbed(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
+    kappa = np.max(moves, axis=0) / (DELTA * expected.scale)
+    assert np.all((expected.kappa <= 2 * kappa) & (kappa <= 2 * expected.kappa))
+
+
+def test_two_precisions_that_differ_are_found():
+    one, other = [Decimal(1), Decimal(2)], [Decimal(1), Decimal("2.0000000000000000000000000001")]
+    assert certify.agreement(one, other) == 28 and certify.agreement(one, one) == 100
+
+
+def test_the_files_are_written_as_they_are_read():
+    from refmeta.oracle.renew import FOLDER, dumped
+
+    for path in FOLDER.glob("*-*.json"):
+        text = path.read_text("utf-8")
+        assert dumped(json.loads(text)) == text
