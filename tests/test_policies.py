@@ -52,11 +52,11 @@ def test_scores_average_to_zero_and_their_square_is_the_negative_curvature():
     """Σ_a π(a)s_a = 0 and Σ_a π(a)s_as_aᵀ = −∇² log π = diag π − ππᵀ; π = (1/8, 2/8, 5/8)."""
     policy, theta, pi = TabularSoftmax(1, 3), np.log([1.0, 2.0, 5.0]), np.array([0.125, 0.25, 0.625])
     scores = policy.score(theta, np.zeros(3, int), np.arange(3))
-    np.testing.assert_allclose(scores, np.eye(3) - pi, atol=4 * EPS)
-    np.testing.assert_allclose(pi @ scores, 0, atol=4 * EPS)
+    np.testing.assert_allclose(scores, np.eye(3) - pi, rtol=0, atol=4 * EPS)
+    np.testing.assert_allclose(pi @ scores, 0, rtol=0, atol=4 * EPS)
     curvature = np.stack([policy.score_hvp(theta, 0, 1, e) for e in np.eye(3)])
-    np.testing.assert_allclose(np.einsum("a,ai,aj->ij", pi, scores, scores), -curvature, atol=4 * EPS)
-    np.testing.assert_allclose(-curvature, np.diag(pi) - np.outer(pi, pi), atol=4 * EPS)
+    np.testing.assert_allclose(np.einsum("a,ai,aj->ij", pi, scores, scores), -curvature, rtol=0, atol=4 * EPS)
+    np.testing.assert_allclose(-curvature, np.diag(pi) - np.outer(pi, pi), rtol=0, atol=4 * EPS)
 
 
 @pytest.mark.eq("linear-features")

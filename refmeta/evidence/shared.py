@@ -10,9 +10,11 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import linear_regression, quadratic, softmax_regression
-from refmeta.policies import LinearSoftmax
+from refmeta.oracle.certify import certified
+from refmeta.oracle.problems import linear_regression, process, quadratic, softmax_regression
+from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
+from refmeta.tasks.exact_return import PolicyReturn
 
 EPS = float(np.finfo(float).eps)
 
@@ -129,6 +131,17 @@ def _adjoint_test(rng: Generator) -> float:
     return adjoint_gap(lambda x: J @ x, lambda y: y @ J, u, w) / (30 * EPS)
 
 
+def _certificate(rng: Generator) -> float:
+    """The gradient of a tiny return and of a softmax regression, against the library's own formulas."""
+    theta, case = rng.normal(size=4), process(rng, 1, 2, 2)
+    inputs = {name: getattr(case, name).tolist() for name in ("P", "R", "rho")}
+    x = {"theta": theta.tolist(), **inputs, "gamma": case.gamma, "horizon": None, "features": None}
+    value, digits = certified("policy-gradient", x, "grad")
+    task = PolicyReturn(case, TabularSoftmax(2, 2))
+    error = off(lambda z: z[0].at(z[1]).grad, (task, theta), np.array(value, dtype=object).astype(float))
+    return error if digits >= 30 else np.inf
+
+
 CHECKS = (
     Check("softmax", "exp(x) / Σ exp(x)", "plain scalars", _softmax),
     Check("log-softmax", "x − log Σ exp(x)", "plain scalars", _log_softmax),
@@ -146,5 +159,6 @@ CHECKS = (
         "central-difference", "(f(x + hv) − f(x − hv)) / 2h", "a derivative by hand, its budget", _central_difference
     ),
     Check("taylor-rate", "|f(x + hv) − f − h⟨g, v⟩ − ½h²⟨v, Hv⟩|", "derivatives by hand", _taylor_rate, (3, 0.1)),
+    Check("decimal-certificate", "central differences of the objective", "∇J by its formula", _certificate),
     Check("adjoint-test", "⟨w, Ju⟩ = ⟨Jᵀw, u⟩", "a matrix and its transpose", _adjoint_test),
 )

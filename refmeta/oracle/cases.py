@@ -188,7 +188,7 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
 
 def _is(value: Any, kind: type, name: str, where: str) -> Any:
     if not isinstance(value, kind):
-        wanted = {list: "a list", dict: "an object"}[kind]
+        wanted = "a list" if kind is list else "an object"
         raise VectorError(f"{name}: {where}: expected {wanted}, got {type(value).__name__}")
     return value
 

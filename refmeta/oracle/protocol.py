@@ -7,6 +7,7 @@
 → {"type": "bye"}
 """
 
+import contextlib
 import json
 import queue
 import shlex
@@ -79,7 +80,8 @@ class Process:
         except OSError as error:
             raise TargetMissing(f"cannot start {' '.join(self.command)!r}: {error}") from None
         self._lines = queue.Queue()
-        threading.Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
+        self._reader = threading.Thread(target=_read, args=(self._process, self._lines), daemon=True)
+        self._reader.start()
         hello = {"refmeta": 1, "type": "hello", "suites": list(self.suites), "dtype": settings.dtype}
         ready = self._ask(hello, patience=6)
         if ready.get("type") == "failed":
@@ -102,8 +104,7 @@ class Process:
         except OSError:
             line = None
         if line is None:
-            status = process.wait()
-            self._process = None
+            status = self.stop()
             raise Failed("crash", f"the process ended with status {status}")
         try:
             answer = json.loads(line)
@@ -111,27 +112,32 @@ class Process:
             raise Failed("error", f"printed a line that is no JSON: {line.strip()[:200]!r}") from None
         return answer if isinstance(answer, dict) else {"type": str(answer)}
 
-    def stop(self) -> None:
-        """End the process, politely first."""
+    def stop(self) -> int:
+        """End the process, politely first; its exit status."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
+        assert process.stdin is not None
         try:
-            assert process.stdin is not None
             process.stdin.write('{"type": "bye"}\n')
             process.stdin.close()
-            process.wait(timeout=0.5)
+            status = process.wait(timeout=0.5)
         except (OSError, subprocess.TimeoutExpired):
             process.kill()
-            process.wait()
+            status = process.wait()
+        self._reader.join(timeout=1)
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        return status
 
 
 def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
     """Every line of the process, and None at its end."""
     assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            lines.put(line)
-    except (OSError, ValueError):
-        pass
+    with process.stdout:
+        try:
+            for line in process.stdout:
+                lines.put(line)
+        except (OSError, ValueError):
+            pass
     lines.put(None)

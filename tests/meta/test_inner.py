@@ -65,7 +65,9 @@ def test_alpha_is_read_by_its_number_of_axes_and_never_by_its_lengths():
 def test_a_complex_start_or_step_size_stays_complex():
     inner = adapt(np.array([4 + 1e-3j, 8]), Quadratic(A, C), alpha=0.25 + 1e-3j, steps=1)
     assert inner.adapted.dtype == np.complex128
-    np.testing.assert_allclose(inner.adapted, [4 + 1e-3j, 8] - (0.25 + 1e-3j) * A @ [4 + 1e-3j, 8], atol=16 * EPS)
+    np.testing.assert_allclose(
+        inner.adapted, [4 + 1e-3j, 8] - (0.25 + 1e-3j) * A @ [4 + 1e-3j, 8], rtol=0, atol=16 * EPS
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_the_update_by_hand():
 def test_the_update_is_the_sum_of_the_seed_written_out(rng, n, epsilon):
     theta, adapted = rng.normal(size=3), rng.normal(size=(n, 3))
     expected = [theta[j] + epsilon / n * math.fsum(row[j] - theta[j] for row in adapted) for j in range(3)]
-    np.testing.assert_allclose(reptile.update(theta, adapted, epsilon=epsilon), expected, atol=16 * EPS)
+    np.testing.assert_allclose(reptile.update(theta, adapted, epsilon=epsilon), expected, rtol=0, atol=16 * EPS)
 
 
 @pytest.mark.eq("reptile-serial")
@@ -55,7 +55,7 @@ def test_the_serial_update_is_a_plain_loop(case):
             phi = phi - case.alpha * task.grad(phi)
         theta = theta + 0.25 * (phi - theta)
     got = reptile.update_serial(case.theta, case.support, epsilon=0.25, **case.hyper)
-    np.testing.assert_allclose(got, theta, atol=1e-12 * (1 + np.max(np.abs(theta))))
+    np.testing.assert_allclose(got, theta, rtol=0, atol=1e-12 * (1 + np.max(np.abs(theta))))
 
 
 @pytest.mark.eq("reptile-gradient")
@@ -67,7 +67,7 @@ def test_the_gradient_is_the_sum_of_the_inner_gradients(case):
     bound = 32 * EPS * (1 + np.max(np.abs(case.theta)) + np.max(np.abs(inner.adapted))) / abs(
         case.alpha
     ) + 1e-13 * np.max(np.abs(expected))
-    np.testing.assert_allclose(got, expected, atol=bound)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
 def test_reptile_with_one_step_is_gradient_descent_on_the_mean_loss():
@@ -96,7 +96,7 @@ def test_adam_is_the_algorithm_in_plain_scalars(step, rng, beta1, beta2, epsilon
     )
     hat = step is adam_epsilon_hat
     expected, m, v, t = independent.adam(theta, other.grad, 0.05, 6, beta1, beta2, epsilon, hat=hat)
-    np.testing.assert_allclose(phi, expected, atol=1e-10 if epsilon < 1e-3 else 1e-13)
+    np.testing.assert_allclose(phi, expected, rtol=0, atol=1e-10 if epsilon < 1e-3 else 1e-13)
     np.testing.assert_allclose(state.second, v, rtol=1e-9)
     assert state.steps == t == 6
 
@@ -138,7 +138,7 @@ def test_fresh_state_forgets_the_tasks_before_and_carried_state_does_not(step):
     for i in range(3):
         grad = lambda x, i=i: task.A[i] @ (x - task.c[i])
         phi, m, v, t = independent.adam(theta, grad, 0.1, 4, 0.0, 0.999, 1e-8, step is adam_epsilon_hat, m, v, t)
-        np.testing.assert_allclose(carried[i], phi, atol=1e-13)
+        np.testing.assert_allclose(carried[i], phi, rtol=0, atol=1e-13)
 
 
 def test_carrying_the_state_over_a_cut_is_the_uncut_run_to_the_last_bit():
@@ -182,10 +182,10 @@ def test_the_remainder_of_the_expansion_is_of_order_two(k, seed):
     )
     sizes = np.linalg.norm(left, axis=-1)
     orders = np.polyfit(np.log(alphas), np.log(sizes), 1)[0]
-    np.testing.assert_allclose(orders, 2, atol=0.05)
+    np.testing.assert_allclose(orders, 2, rtol=0, atol=0.05)
     halved = [averages(theta, minibatches, a) - reptile.expansion(theta, minibatches, alpha=a / 2) for a in alphas]
     off = np.polyfit(np.log(alphas), np.log(np.linalg.norm(halved, axis=-1)), 1)[0]
-    np.testing.assert_allclose(off, 1, atol=0.1, err_msg="with half the coefficient the order must drop to 1")
+    np.testing.assert_allclose(off, 1, rtol=0, atol=0.1, err_msg="with half the coefficient the order must drop to 1")
 
 
 @pytest.mark.eq("reptile-expansion")
@@ -195,8 +195,8 @@ def test_two_quadratics_leave_no_remainder_for_reptile_and_first_order_maml(rng)
     minibatches = [batched[0], batched[1]]
     exact, expected = averages(theta, minibatches, 0.125), reptile.expansion(theta, minibatches, alpha=0.125)
     scale = 64 * EPS * (1 + np.max(np.abs(expected.reptile)) + np.max(np.abs(batched.A)) ** 2)
-    np.testing.assert_allclose(exact[1], expected.first_order_maml, atol=scale)
-    np.testing.assert_allclose(exact[2], expected.reptile, atol=scale)
+    np.testing.assert_allclose(exact[1], expected.first_order_maml, rtol=0, atol=scale)
+    np.testing.assert_allclose(exact[2], expected.reptile, rtol=0, atol=scale)
 
 
 @pytest.mark.eq("reptile-expansion")

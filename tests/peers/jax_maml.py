@@ -15,7 +15,7 @@ def meta_gradient(loss, theta, support, query, alpha, steps):
             theta = theta - alphas[k] * jax.grad(loss)(theta, *support)
         return loss(theta, *query)
 
-    return jax.vmap(jax.grad(objective), in_axes=(None, 0, 0))(theta, support, query)
+    return jax.jit(jax.vmap(jax.grad(objective), in_axes=(None, 0, 0)))(theta, support, query)
 
 
 def squared(theta, X, y):
@@ -60,7 +60,7 @@ def detached_meta_gradient(loss, theta, support, query, alpha, steps, *, cut):
             theta = theta - alphas[k] * (jax.lax.stop_gradient(g) if cut(k) else g)
         return loss(theta, *query)
 
-    return jax.vmap(jax.grad(objective), in_axes=(None, 0, 0))(theta, support, query)
+    return jax.jit(jax.vmap(jax.grad(objective), in_axes=(None, 0, 0)))(theta, support, query)
 
 
 def regression_first_order(theta, X, y, query_X, query_y, alpha, steps, cut=lambda k: True):

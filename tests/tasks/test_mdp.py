@@ -26,8 +26,8 @@ def test_the_policy_model_is_the_sum_over_actions(rng, states, actions):
     for i, s, a in itertools.product(range(2), range(states), range(actions)):
         K[i, s] += pi[i, s, a] * mdp.P[i, s, a]
         r[i, s] += pi[i, s, a] * mdp.R[i, s, a]
-    np.testing.assert_allclose(mdp.transitions(pi), K, atol=4 * EPS)
-    np.testing.assert_allclose(mdp.rewards(pi), r, atol=16 * EPS)
+    np.testing.assert_allclose(mdp.transitions(pi), K, rtol=0, atol=4 * EPS)
+    np.testing.assert_allclose(mdp.rewards(pi), r, rtol=0, atol=16 * EPS)
 
 
 @given(rng=seeds, states=sizes, actions=widths)

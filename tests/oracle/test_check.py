@@ -1,0 +1,328 @@
+"""`check` in this process and as a command: right code passes, wrong code is told, whatever a target does is said."""
+
+import json
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.__main__ import main
+from refmeta.arrays import replaced
+from refmeta.oracle import SUITES, cases
+from refmeta.oracle.cases import BUILD
+from refmeta.oracle.check import RIGHT, Settings, calling, run
+from refmeta.oracle.report import faint, status
+from refmeta.oracle.wrong import WRONG
+
+MAML = [suite for suite in SUITES if suite.startswith("maml")]
+MODULE = """
+import os, sys, time
+import numpy as np
+import refmeta as rm
+from refmeta.oracle.cases import BUILD
+
+def problem(inputs):
+    return BUILD["maml-quadratic"](inputs)
+
+def right(**inputs):
+    print("noise on the standard output")
+    os.write(1, b"more of it")
+    p = problem(inputs)
+    return rm.maml.gradient(p.theta, *p.split, **p.hyper)
+
+def first_order(theta, A, c, query_A, query_c, alpha, steps):
+    return rm.maml.first_order_gradient(theta, rm.Quadratic(A, c), rm.Quadratic(query_A, query_c), alpha=alpha, steps=steps)
+
+def raises(**inputs):
+    raise RuntimeError("no such thing")
+
+def sometimes(**inputs):
+    if inputs["steps"] == 3:
+        os._exit(7)
+    if inputs["steps"] == 4:
+        time.sleep(60)
+    return right(**inputs)
+
+def nothing(**inputs):
+    pass
+
+def text(**inputs):
+    return "gradient"
+
+def ragged(**inputs):
+    return [[1.0], [1.0, 2.0]]
+
+def imaginary(**inputs):
+    return 1j * right(**inputs)
+
+def nan(**inputs):
+    return right(**inputs) * np.nan
+
+def turned(**inputs):
+    return right(**inputs).T
+
+not_a_function = 3
+"""
+
+
+def own(suite, quantity="gradient"):
+    """The library behind a user's signature."""
+    functions = {
+        "gradient": rm.maml.gradient,
+        "objective": rm.maml.objective,
+        "first_order": rm.maml.first_order_gradient,
+        "step_size_gradient": rm.maml.step_size_gradient,
+    }
+
+    def function(**inputs):
+        problem = BUILD[suite](inputs)
+        if suite == "reptile":
+            return rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
+        if suite == "policy-gradient":
+            point = problem.task.at(problem.theta)
+            return {"loss": point.loss, "grad": point.grad, "hvp": point.hvp(problem.v)}
+        return functions[quantity](problem.theta, *problem.split, **problem.hyper)
+
+    return function
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_right_implementation_passes_every_case_to_fourteen_digits(suite):
+    outcomes = rm.oracle.check(own(suite), suite)
+    assert all(o.verdict in RIGHT for o in outcomes)
+    assert min(o.digits for o in outcomes if o.verdict == "pass") >= 13.9
+    assert {o.verdict for o in outcomes if o.case.result == "invalid"} <= {"refused"}
+
+
+@pytest.mark.parametrize("quantity", ["objective", "first_order", "step_size_gradient"])
+@pytest.mark.parametrize("suite", MAML)
+def test_every_quantity_passes(suite, quantity):
+    rm.oracle.check(own(suite, quantity), suite, quantity=quantity)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_reductions_ascent_and_first_order_on_purpose(reduce):
+    right = own("maml-tabular")
+    reduced = lambda **x: getattr(np, reduce)(right(**x), axis=0)
+    rm.oracle.check(reduced, "maml-tabular", reduce=reduce)
+    rm.oracle.check(lambda **x: -reduced(**x), "maml-tabular", reduce=reduce, ascent=True)
+    rm.oracle.check(own("maml-tabular", "first_order"), "maml-tabular", expect="first-order")
+    with pytest.raises(AssertionError, match="wrong"):
+        rm.oracle.check(right, "maml-tabular", reduce=reduce)
+    with pytest.raises(AssertionError, match="wrong"):
+        rm.oracle.check(right, "maml-tabular", expect="first-order")
+
+
+def test_a_policy_gradient_may_return_any_subset():
+    right = own("policy-gradient")
+    for names in (("loss",), ("grad", "hvp")):
+        rm.oracle.check(lambda names=names, **x: {k: v for k, v in right(**x).items() if k in names}, "policy-gradient")
+    for bad in ({}, {"gradient": 1.0}, [1.0]):
+        with pytest.raises(AssertionError, match="expected a dict with some of loss, grad, hvp"):
+            rm.oracle.check(lambda bad=bad, **x: bad, "policy-gradient")
+
+
+def test_single_precision_is_judged_as_single_precision():
+    """A float32 kernel passes with dtype float32, is refused with float64, and the faint rows are named."""
+    suite = "maml-quadratic"
+
+    def single(theta, A, c, query_A, query_c, alpha, steps):
+        if not np.all(np.isfinite(theta)) or not np.array_equal(A, A.swapaxes(-1, -2)) or steps < 0:
+            raise ValueError("refused")
+        rm.meta.inner.step_sizes(alpha, steps, theta.size)
+        A, c, query_A, query_c, alpha = (np.asarray(x, np.float32) for x in (A, c, query_A, query_c, alpha))
+        rows = np.broadcast_to(alpha, (steps, theta.size)).astype(np.float32)
+        x, path = np.broadcast_to(theta, c.shape).astype(np.float32), []
+        for a in rows:
+            x = x - a * np.einsum("nij,nj->ni", A, x - c)
+        g = np.einsum("nij,nj->ni", query_A, x - query_c)
+        for a in rows[::-1]:
+            g = g - np.einsum("nij,nj->ni", A, a * g)
+        return g
+
+    rm.oracle.check(single, suite, dtype="float32")
+    with pytest.raises(AssertionError, match="right to single precision only"):
+        rm.oracle.check(single, suite)
+    assert faint(cases(suite), Settings()) == []
+    assert faint(cases("maml-tabular"), Settings(dtype="float32")) == []
+    alone = replaced(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
+    assert faint([alone], Settings(dtype="float32")) == ["reversed-product"]
+
+
+def test_skipped_is_never_passed_and_nothing_run_is_never_right():
+    outcomes = run(calling(own("reptile")), cases("reptile"), Settings(skip_flags=("validation", "one-task", "edge")))
+    assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
+    assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
+    with pytest.raises(AssertionError, match="nothing was run"):
+        skipped = tuple({flag for c in cases("reptile") for flag in c.flags})
+        only = [c for c in cases("reptile") if c.flags]
+        assert status(run(calling(own("reptile")), only, Settings(skip_flags=skipped))) == 5
+        raise AssertionError("nothing was run")
+
+
+def test_assert_matches_carries_the_diagnosis():
+    case = cases("maml-tabular")[2]
+    problem = case.problem
+    rm.oracle.assert_matches(case, rm.maml.gradient(problem.theta, *problem.split, **problem.hyper))
+    wrong = rm.maml.first_order_gradient(problem.theta, *problem.split, **problem.hyper)
+    with pytest.raises(AssertionError, match=r"maml-tabular-003: off by .* tolerances(.|\n)*first-order"):
+        rm.oracle.assert_matches(case, wrong)
+    with pytest.raises(AssertionError, match=r"returned shape \(2,\) for gradient, expected \(3, 6\)"):
+        rm.oracle.assert_matches(case, np.zeros(2))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("target")
+    (path / "mine.py").write_text(MODULE, "utf-8")
+    return path
+
+
+def command(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "refmeta", "check", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+QUAD = ("--suite", "maml-quadratic", "--skip-flag", "validation")
+
+
+def test_the_command_on_a_right_function_that_prints(folder):
+    done = command(folder, "mine:right", "--suite", "maml-quadratic")
+    assert done.returncode == 0 and "RIGHT: 17 of 17 cases, to 1" in done.stdout
+    assert "noise" not in done.stdout and "noise" in done.stderr
+
+
+def test_the_command_names_first_order_in_text_json_and_junit(folder):
+    done = command(folder, "mine:first_order", *QUAD)
+    assert done.returncode == 1 and "known-wrong formula first-order (g_q) in 13 of 13 failing vectors" in done.stdout
+    found = json.loads(command(folder, "mine:first_order", *QUAD, "--format", "json").stdout)
+    assert found["status"] == 1 and "first-order" in found["diagnosis"]["maml-quadratic"][0]
+    assert {"refmeta", "vectors", "numpy", "scipy", "blas"} <= set(found["versions"])
+    assert sum(row["verdict"] == "skip" for row in found["cases"]) == 3
+    path = folder / "report.xml"
+    done = command(folder, "mine:first_order", *QUAD, "--format", "junit", "--output", str(path))
+    suite = ElementTree.parse(path).getroot()[0]
+    assert done.returncode == 1 and "WRONG: 13 of 14 cases" in done.stdout
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("17", "13", "3")
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict", "message"),
+    [
+        ("raises", "error", "raised RuntimeError: no such thing"),
+        ("nothing", "error", "returned None: is a return statement missing, or the gradient cut off?"),
+        ("text", "error", "returned dtype <U8, expected real numbers"),
+        ("ragged", "error", "raised ValueError: setting an array element with a sequence"),
+        ("imaginary", "error", "returned dtype complex128, expected real numbers"),
+        ("nan", "mismatch", "returned nan for gradient at index [0, 0]"),
+        ("turned", "mismatch", "returned shape (3, 2) for gradient, expected (2, 3); it is the transposed shape"),
+    ],
+)
+def test_what_a_target_does_is_said_and_the_rest_still_runs(folder, target, verdict, message):
+    done = command(folder, f"mine:{target}", *QUAD)
+    assert done.returncode == 1 and f"maml-quadratic-004: {verdict}: {message}" in done.stdout, done.stdout
+    assert "of 14 cases (3 skipped)" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_a_crash_and_a_time_out_do_not_stop_the_others(folder):
+    chosen = [f"maml-quadratic-{i:03d}" for i in (1, 3, 6, 7, 8)]
+    done = command(folder, "mine:sometimes", *QUAD, "--timeout", "2", *(x for i in chosen for x in ("--case", i)))
+    assert done.returncode == 3
+    assert "crash: the process ended with status 7" in done.stdout and "timeout: no answer within 2 s" in done.stdout
+    assert "WRONG: 3 of 5 cases." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "give one target: MODULE:FUNCTION, or --exec COMMAND"),
+        (["mine:right"], "give the suite that mine:right implements"),
+        (["mine:right", "--exec", "x"], "give one target"),
+        (["mine", "--suite", "reptile"], "the target is 'mine', expected MODULE:FUNCTION"),
+        (["nowhere:f", "--suite", "reptile"], "cannot import nowhere:f: ModuleNotFoundError"),
+        (["mine:absent", "--suite", "reptile"], "cannot import mine:absent: AttributeError"),
+        (["mine:not_a_function", "--suite", "reptile"], "mine:not_a_function is no function but int"),
+        (["--exec", "no-such-program-here"], "cannot start 'no-such-program-here'"),
+        (["mine:right", "--suite", "maml-tabula"], "did you mean 'maml-tabular'?"),
+        (["mine:right", "--suite", "reptile", "--skip-flag", "edgy"], "no case has the flag 'edgy' (did you mean 'edge'?)"),
+        (["mine:right", "--suite", "reptile", "--case", "reptile-1"], "no case is called 'reptile-1'"),
+        (["mine:right", "--suite", "reptile", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["mine:right", "--suite", "reptile", "--timeout", "0"], "must be a positive number of seconds, got '0'"),
+        (["mine:right", "--suite", "maml-tabular", "--expect", "first-order", "--quantity", "objective"], "goes with --quantity gradient"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_status_two_and_a_sentence(folder, arguments, sentence):
+    done = command(folder, *arguments)
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_bad_vector_file_is_status_four_and_one_s_own_is_checked(folder):
+    bad, good = folder / "bad.json", folder / "good.json"
+    bad.write_text("{}", "utf-8")
+    done = command(folder, "mine:right", "--vectors", str(bad))
+    assert done.returncode == 4 and "bad vector file: " in done.stderr and "top level" in done.stderr
+    from refmeta.oracle.renew import FOLDER
+
+    good.write_text((FOLDER / "maml-quadratic.json").read_text("utf-8"), "utf-8")
+    assert command(folder, "mine:right", "--vectors", str(good)).returncode == 0
+
+
+def test_all_cases_skipped_is_status_five(folder):
+    done = command(folder, "mine:right", "--suite", "reptile", "--case", "reptile-009", "--skip-flag", "validation")
+    assert done.returncode == 5 and "Nothing was run" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["list", "--suite", "reptile"], "reptile-009"),
+        (["list", "--matrix"], "reversed-product"),
+        (["show", "maml-quadratic-014"], "gradient=np.array([[0.046875, 0.890625]])"),
+        (["show", "reptile-009"], "np.nan"),
+        (["explain", "first-order"], "create_graph"),
+        (["explain", "sum-over-tasks"], "derivations/reptile.md"),
+    ],
+)
+def test_list_show_and_explain(arguments, sentence, capsys):
+    assert main(arguments) == 0
+    assert sentence in capsys.readouterr().out
+
+
+def test_every_known_wrong_formula_is_explained(capsys):
+    for rows in WRONG.values():
+        for row in rows:
+            assert main(["explain", row.slug]) == 0
+            out = capsys.readouterr().out
+            assert row.formula in out and row.cause in out and row.seen in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "maml-quadratic-14"], "did you mean 'maml-quadratic-014'?"),
+        (["explain", "first-ordre"], "did you mean 'first-order'?"),
+        (["list", "--suite", "mamba"], "no suite is called 'mamba'"),
+    ],
+)
+def test_what_does_not_exist_is_named(arguments, sentence, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["maml-quadratic-014", "policy-gradient-001", "maml-tabular-009", "reptile-001"])
+def test_a_snippet_that_is_shown_runs(name, capsys):
+    main(["show", name])
+    space = {}
+    exec(capsys.readouterr().out, space)
+    case = next(c for suite in SUITES for c in cases(suite) if c.id == name)
+    for key, value in case.arguments().items():
+        np.testing.assert_array_equal(space["inputs"][key], value)
+    assert set(space["expected"]) == set(case.expected)

@@ -1,0 +1,152 @@
+"""The diagnosis: every known-wrong formula is named, and what stands in no catalogue is found."""
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.oracle import cases
+from refmeta.oracle.cases import BUILD
+from refmeta.oracle.check import Settings, calling, run
+from refmeta.oracle.diagnose import diagnose
+from refmeta.oracle.wrong import WRONG
+from refmeta.oracle.wrong.maml import path, product
+
+ROWS = {row.slug: row for row in WRONG["maml"]}
+TIES = {"maml-tabular": {}}
+
+
+def said(function, suite="maml-tabular", **settings):
+    """The diagnosis of a function on a suite, as one text."""
+    chosen = Settings(skip_flags=("validation",), **settings)
+    outcomes = run(calling(function), cases(suite), chosen)
+    assert any(o.verdict == "mismatch" for o in outcomes)
+    return "\n".join(diagnose(outcomes, chosen))
+
+
+def user(row, suite):
+    return lambda **inputs: row.function(BUILD[suite](inputs))
+
+
+def exact(inputs, suite="maml-tabular"):
+    p = BUILD[suite](inputs)
+    return rm.maml.gradient(p.theta, *p.split, **p.hyper)
+
+
+@pytest.mark.parametrize("suite", ["maml-tabular", "maml-classification", "maml-linear-features"])
+@pytest.mark.parametrize("slug", [slug for slug, row in ROWS.items() if row.quantity == "gradient"])
+def test_a_known_wrong_gradient_is_named_and_alone(slug, suite):
+    text = said(user(ROWS[slug], suite), suite)
+    kind = "a convention" if slug.startswith("loss-scale") else "known-wrong formula"
+    assert f"EXACT match with {kind} {slug} (" in text and text.count("EXACT match") == 1, text
+
+
+@pytest.mark.parametrize("suite", ["maml-quadratic", "maml-regression"])
+@pytest.mark.parametrize("slug", [slug for slug, row in ROWS.items() if row.quantity == "gradient"])
+def test_on_constant_hessians_it_is_named_or_equals_the_right_one(slug, suite):
+    """Where the points of the Hessians do not matter, two rows are the right formula itself."""
+    if slug in ("hessians-at-start", "hessian-at-adapted"):
+        chosen = Settings(skip_flags=("validation",))
+        assert all(o.verdict in ("pass", "skip") for o in run(calling(user(ROWS[slug], suite)), cases(suite), chosen))
+        return
+    text = said(user(ROWS[slug], suite), suite)
+    assert f" {slug} (" in text, text
+
+
+@pytest.mark.parametrize(
+    ("slug", "reduce"),
+    [("mean-over-tasks", "sum"), ("sum-over-tasks", "mean"), ("last-task-only", "sum"), ("first-task-only", "sum")],
+)
+def test_a_wrong_reduction_is_named(slug, reduce):
+    text = said(user(ROWS[slug], "maml-tabular"), reduce=reduce)
+    assert f" {slug} (" in text and ("a convention" in text) == (slug in ("mean-over-tasks", "sum-over-tasks"))
+
+
+def test_frozen_step_sizes_are_named():
+    text = said(user(ROWS["step-sizes-frozen"], "maml-tabular"), quantity="step_size_gradient")
+    assert "known-wrong formula step-sizes-frozen" in text
+
+
+@pytest.mark.parametrize("row", WRONG["policy"], ids=lambda row: row.slug)
+def test_a_known_wrong_policy_gradient_is_named(row):
+    def function(**inputs):
+        case = BUILD["policy-gradient"](inputs)
+        return {"hvp" if row.quantity == "hvp" else "grad": -row.function(case)}
+
+    assert f"known-wrong formula {row.slug} (" in said(function, "policy-gradient")
+
+
+@pytest.mark.parametrize("slug", ["sum-over-tasks", "wrong-direction"])
+def test_a_known_wrong_reptile_update_is_named(slug):
+    row = next(row for row in WRONG["reptile"] if row.slug == slug)
+    assert f" {slug} (" in said(user(row, "reptile"), "reptile")
+
+
+def factors(inputs, change):
+    points, alphas, g = path(BUILD["maml-tabular"](inputs))
+    keep = np.ones((len(alphas), 1))
+    change(keep)
+    return product(points, alphas * keep, g)
+
+
+def test_a_detached_step_that_no_row_describes_is_found():
+    text = said(lambda **x: factors(x, lambda keep: keep[1:2].fill(0)))
+    assert "inner step 2 is detached" in text
+    text = said(
+        lambda **x: factors(
+            x,
+            lambda keep: (
+                keep[[k for k in (0, 2) if k < len(keep)]].fill(0)
+                or keep.__setitem__([k for k in (0, 2) if k < len(keep)], 0)
+            ),
+        )
+    )
+    assert "inner step 1, 3 is detached" in text
+
+
+def test_a_hessian_term_scaled_by_nine_tenths_is_found():
+    text = said(lambda **x: factors(x, lambda keep: keep.fill(0.9)))
+    assert (
+        "the Hessian term αH is scaled by 0.9 in every factor" in text and "1 Hessian has the coefficient 0.9" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda g, x: -g, "the right result times −1: the sign"),
+        (lambda g, x: g * len(g), "the right result times N, the number of tasks"),
+        (lambda g, x: g / len(g), "the right result times 1/N"),
+        (lambda g, x: g * (1 - x["gamma"]), "the right result times 1 − γ"),
+        (lambda g, x: 0.3 * g, "the right result times 0.3"),
+        (lambda g, x: g[::-1], "the right rows in another order of the tasks"),
+        (lambda g, x: g.astype(np.float32), "right to single precision only"),
+    ],
+)
+def test_factors_orders_and_precision_are_found(change, sentence):
+    assert sentence in said(lambda **x: change(exact(x), x))
+
+
+def test_no_diagnosis_is_given_that_does_not_hold_on_every_failing_vector():
+    """First order on half of the cases, noise on the others: nothing is said."""
+
+    def mixed(**inputs):
+        p = BUILD["maml-tabular"](inputs)
+        first = rm.maml.first_order_gradient(p.theta, *p.split, **p.hyper)
+        return first if p.steps % 2 else first + np.cos(np.arange(first.size)).reshape(first.shape)
+
+    assert said(mixed) == ""
+
+
+def test_a_tie_is_said_to_be_one():
+    """K = 1 alone cannot tell the first step from the last."""
+    from refmeta.oracle.check import judge
+
+    case = next(c for c in cases("maml-quadratic") if c.input["steps"] == 2 and np.ndim(c.input["alpha"]) == 0)
+    outcome = judge(case, ROWS["last-step-only"].function(case.problem), Settings())
+    text = "\n".join(diagnose([outcome], Settings()))
+    assert "a tie: 2 formulas" in text and "last-step-only" in text and "first-step-only" in text
+
+
+def test_ascent_and_reduction_do_not_hide_a_formula():
+    first = ROWS["first-order"].function
+    assert " first-order (" in said(lambda **x: -first(BUILD["maml-tabular"](x)).sum(0), reduce="sum", ascent=True)

@@ -1,0 +1,113 @@
+"""`python -m refmeta check`, end to end, on JAX, PyTorch and Node: the right ones pass, each mistake is named.
+
+`make test-peers` installs JAX and PyTorch and runs this; `make test` does not.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+CHAPTER = ROOT / "derivations" / "using-the-oracle.md"
+NO_VALIDATION = ["--skip-flag", "validation"]
+# XLA takes a second or two to compile a case: the mistakes of JAX are judged on every shape of alpha, not on all cases.
+FEW = [word for n in (3, 4, 5, 6, 10) for word in ("--case", f"maml-tabular-{n:03d}")]
+MISTAKES = {
+    "first_order": "EXACT match with known-wrong formula first-order",
+    "first_step_detached": "EXACT match with the gradient whose inner step 1 is detached",
+    "one_split": "EXACT match with known-wrong formula query-is-support",
+    "float32": "right to single precision only",
+}
+
+
+def check(*arguments, cwd=ROOT / "tests" / "peers", patience=300):
+    """The exit status and the report."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "refmeta", "check", *arguments],
+        cwd=cwd, env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True, encoding="utf-8", timeout=patience,
+    )  # fmt: skip
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def digits(report):
+    """The number of digits to which every case agrees."""
+    return float(re.search(r"^RIGHT: .* to ([\d.]+) digits or more\.$", report, re.M)[1])
+
+
+def test_the_peers_are_installed():
+    assert jax.__version__ and torch.__version__
+
+
+@pytest.mark.parametrize("suite, least", [("regression", 15), ("tabular", 14)])
+@pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
+def test_the_right_implementation_passes(peer, suite, least):
+    status, report = check(f"{peer}:{suite}", "--suite", f"maml-{suite}", *NO_VALIDATION)
+    assert status == 0, report
+    assert digits(report) >= least and "skipped)" in report and "Diagnosis" not in report
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("suite", ["regression", "tabular"])
+@pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
+def test_a_mistake_fails_and_is_named(peer, suite, mistake):
+    some = FEW if (peer, suite) == ("jax_maml", "tabular") else NO_VALIDATION
+    status, report = check(f"{peer}:{suite}_{mistake}", "--suite", f"maml-{suite}", *some)
+    assert status == 1, report
+    assert re.findall(r"^Diagnosis: (.*)$", report, re.M)[0].startswith(MISTAKES[mistake]), report
+
+
+@pytest.mark.parametrize("suite", ["regression", "tabular"])
+def test_the_loop_that_the_mistakes_are_made_in_is_right_without_them(suite):
+    status, report = check(f"torch_maml:{suite}_loop", "--suite", f"maml-{suite}", *NO_VALIDATION)
+    assert status == 0 and digits(report) >= 14, report
+
+
+@pytest.mark.parametrize("suite", ["regression", "tabular"])
+def test_first_order_passes_where_it_is_what_is_meant(suite):
+    arguments = ["--suite", f"maml-{suite}", "--expect", "first-order", *NO_VALIDATION]
+    status, report = check(f"torch_maml:{suite}_first_order", *arguments)
+    assert status == 0 and digits(report) >= 14, report
+    status, report = check(f"torch_maml:{suite}", *arguments)
+    assert status == 1, report
+
+
+@pytest.mark.parametrize("suite", ["regression", "tabular"])
+def test_single_precision_passes_where_it_is_what_is_meant(suite):
+    arguments = ["--suite", f"maml-{suite}", "--dtype", "float32", *NO_VALIDATION]
+    for function in (suite, f"{suite}_float32"):
+        status, report = check(f"torch_maml:{function}", *arguments)
+        assert status == 0 and 4 <= digits(report) < 8, report
+    status, report = check(f"torch_maml:{suite}_first_order", *arguments)
+    assert status == 1 and MISTAKES["first_order"] in report, report
+
+
+def test_without_validation_the_invalid_inputs_are_accepted_and_that_is_said():
+    """X of 5 rows and y of 4: JAX broadcasts nothing here and raises; an infinite step size gives NaN or inf."""
+    status, report = check("torch_maml:regression", "--suite", "maml-regression")
+    assert status == 1 and "maml-regression-015: accepted" in report and "WRONG: 1 of 15 cases." in report, report
+
+
+def test_another_language():
+    command = "node tests/peers/regression.mjs"
+    status, report = check("--exec", command, "--suite", "maml-regression", cwd=ROOT)
+    assert status == 0 and digits(report) >= 15 and "15 of 15 cases," in report, report
+    status, report = check("--exec", f"{command} first-order", "--suite", "maml-regression", cwd=ROOT)
+    assert status == 1 and MISTAKES["first_order"] in report, report
+    status, report = check("--exec", command, "--suite", "maml-tabular", cwd=ROOT)
+    assert status == 5 and "Nothing was run" in report, report
+
+
+@pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
+def test_the_chapter_shows_what_is_tested_here(peer):
+    """The fence that imports the library stands, character for character, in the file."""
+    fences = re.findall(r"^```text\n(.*?)^```$", CHAPTER.read_text(encoding="utf-8"), re.M | re.S)
+    shown = [fence for fence in fences if fence.startswith(f"import {peer.removesuffix('_maml')}\n")]
+    assert len(shown) == 1
+    assert shown[0] in (ROOT / "tests" / "peers" / f"{peer}.py").read_text(encoding="utf-8")
