@@ -178,3 +178,40 @@ def test_a_function_that_reuses_its_buffer_or_works_in_single_precision_is_judge
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_the_estimate_of_the_truncation_is_the_truncation_of_a_cubic():
+    """x³ at 1, h = 10⁻³: the error is h² = 10⁻⁶, and so is a third of the difference to the quotient at 2h."""
+    got = central_difference(lambda x: x[0] ** 3, np.ones(1), h=1e-3)
+    assert 1e-6 * 0.999 < abs(got.derivative[0] - 3) <= got.error[0] < 1.01e-6
+
+
+def test_the_step_grows_with_the_point_and_the_rounding_of_the_points_is_counted():
+    wide = central_difference(lambda x: np.sin(x[0] / 1e6), np.array([1e6]))
+    np.testing.assert_allclose(wide.derivative, [np.cos(1.0) / 1e6], rtol=1e-8)
+    far = central_difference(lambda x: x[0] - 1.1e6, np.array([1.1e6]), h=1e-3)
+    assert abs(far.derivative[0] - 1) <= far.error[0]
+
+
+@pytest.mark.parametrize(
+    ("orders", "passed"),
+    [((1.0, 2.0, 3.0), True), ((1.05, 1.95), True), ((1.0, 2.3), False), ((1.0, 1.7), False), ((np.inf, 2.0), False), ((1.0, np.inf), True), ((1.0, np.nan), False)],
+)  # fmt: skip
+def test_rates_pass_within_a_tenth_of_their_order(orders, passed):
+    from refmeta.judges import TaylorRates
+
+    assert TaylorRates(orders).passed == passed
+
+
+def test_halvings_are_at_least_one_and_blurred_remainders_say_nothing():
+    with pytest.raises(ValueError, match="halvings must be at least 1, got 0"):
+        taylor_rates(cubic, X, V, GRADIENT, halvings=0)
+    blurred = taylor_rates(lambda x: 1 + x[0] + x[0] ** 2, np.zeros(1), np.ones(1), np.ones(1), h=2.0**-20)
+    assert np.isnan(blurred.orders[1]) and not blurred.passed
+
+
+def test_an_adjoint_of_a_complex_map_is_its_transpose_without_a_conjugate():
+    rng = np.random.default_rng(0)
+    M, u, w = (rng.normal(size=s) + 1j * rng.normal(size=s) for s in ((2, 3), 3, 2))
+    assert adjoint_gap(lambda x: M @ x, lambda y: M.T @ y, u, w) < 8 * EPS
+    assert adjoint_gap(lambda x: M @ x, lambda y: M.conj().T @ y, u, w) > 1e-2

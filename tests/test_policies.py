@@ -154,3 +154,31 @@ def test_batches_that_do_not_broadcast_are_named():
         TabularSoftmax(2, 2).log_prob(np.zeros((3, 4)), [0, 1], [0, 1])
     with pytest.raises(ValueError, match=r"got theta \(3,\), features \(2,\)"):
         LinearSoftmax(np.ones((2, 1, 1, 1))).logits(np.zeros((3, 1)))
+
+
+class Fixed(np.random.Generator):
+    """A generator that draws what it is told."""
+
+    def __init__(self, value):
+        super().__init__(np.random.PCG64(0))
+        self.value = value
+
+    def random(self, size=None):
+        return np.full(size, self.value)
+
+
+def test_the_ends_of_the_unit_interval_draw_actions_that_have_a_probability():
+    policy, theta = TabularSoftmax(1, 3), np.array([-800.0, 0.0, 0.0])
+    assert policy.sample(theta, [0], Fixed(0.0)) == 1 and policy.sample(theta, [0], Fixed(1 - 2.0**-53)) == 2
+    assert policy.sample(np.array([0.0, 0.0, -800.0]), [0], Fixed(1 - 2.0**-53)) == 1
+
+
+def test_the_curvature_has_the_shape_of_its_actions_and_refuses_one_that_is_none():
+    policy = TabularSoftmax(1, 3)
+    assert policy.score_hvp(np.zeros(3), 0, [0, 1, 2], np.ones(3)).shape == (3, 3)
+    with pytest.raises(ValueError, match="action is 3, expected 0 <= it < 3"):
+        policy.score_hvp(np.zeros(3), 0, 3, np.ones(3))
+    with pytest.raises(ValueError, match="actions must be at least 1"):
+        TabularSoftmax(2, 0)
+    with pytest.raises(ValueError, match="none of them 0"):
+        LinearSoftmax(np.zeros((2, 0, 3)))

@@ -95,3 +95,8 @@ def test_the_complex_step_of_softmax_keeps_its_digits_at_a_large_gap(gap):
     u, rest = np.array([0.7, -0.4]), np.exp(-gap) / (1 + np.exp(-gap))
     expected = rest / (1 + np.exp(-gap)) * 1.1
     np.testing.assert_allclose(complex_step(softmax, np.array([gap, 0.0]), u), [expected, -expected], rtol=10 * EPS)
+
+
+@pytest.mark.eq("log-softmax")
+def test_ties_of_the_largest_logit_all_count():
+    np.testing.assert_allclose(log_softmax(np.zeros((2, 4))), -np.log(4), rtol=4 * EPS)

@@ -128,3 +128,40 @@ def test_an_interrupt_is_status_130():
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
         assert process.returncode == 130 and said == b"interrupted\n"
+
+
+def test_defaults_seeds_and_the_number_of_wrong_formulas(capsys, monkeypatch):
+    from refmeta.__main__ import _parser
+
+    given = _parser().parse_args(["verify"])
+    assert (given.problems, given.seed, given.label) == (20, 0, [])
+    for seed in ("1", "2"):
+        main(["verify", "softmax", "--problems", "2", "--seed", seed])
+    first, second = capsys.readouterr().out.split("Every formula")[1:]
+    assert first.splitlines()[4] != second.splitlines()[4]
+    import refmeta.evidence.shared as home
+
+    monkeypatch.setattr(home, "softmax", lambda x: 2 * x)
+    monkeypatch.setattr(home, "log_softmax", lambda x: 2 * x)
+    assert main(["verify", "softmax", "log-softmax", "--problems", "2"]) == 1
+    assert "0 of 2 formulas are right" in capsys.readouterr().out
+
+
+def test_training_goes_downhill_from_a_start_that_is_no_symmetric_point():
+    """Reptile's direction with the sign that its optimiser needs: on sinusoids from (3, 3, 3), and on random MDPs."""
+    from refmeta import RandomMDPs, Sinusoids, adapt, maml, reptile
+    from refmeta.demo import trained
+
+    for family, start, alpha in (
+        (Sinusoids(), np.full(3, 3.0), 0.8),
+        (RandomMDPs(4, 3, 5), np.linspace(-3, 3, 12), 5.0),
+    ):
+
+        def towards(theta, tasks, alpha=alpha):
+            return reptile.gradient(theta, adapt(theta, tasks.support, alpha=alpha, steps=2).adapted, alpha=alpha)
+
+        arguments = {"name": "", "iterations": 60, "batch": 20, "alpha": 0.05, "rng": np.random.default_rng(0)}
+        end = trained(family, start, towards, **arguments)
+        held_out = family.sample(200, 1)
+        before, after = (maml.objective(theta, *held_out, alpha=alpha, steps=1).mean() for theta in (start, end))
+        assert after < before - 0.02 * abs(before)

@@ -171,3 +171,8 @@ def test_a_number_of_steps_of_any_integer_type_is_that_number(steps):
     args = {"theta": [1.0, 2.0], "support": Quadratic(A, C), "alpha": 0.25}
     for f in (rm.maml.gradient, rm.maml.step_size_gradient, rm.maml.objective):
         np.testing.assert_array_equal(f(**args, steps=steps), f(**args, steps=2))
+
+
+def test_the_last_point_is_on_the_last_task():
+    one, two = Quadratic(A, C), Quadratic(np.eye(2), C)
+    assert adapt([4.0, 8.0], [one, two], alpha=0.25, steps=2).path[-1].task is two

@@ -367,3 +367,36 @@ TASK = rm.Quadratic(np.eye(2), np.zeros(2))
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_complex_step_of_the_gradient_is_symmetric(kind):
+    """∇²F by the complex step of ∇F: a conjugate or a cast in the adjoint would break it."""
+    case = problem(np.random.default_rng(2), kind, tasks=1, steps=2, alpha="step-parameter")
+    H = complex_step(lambda t: maml.gradient(t, *case.split, **case.hyper), case.theta)[0]
+    assert np.max(np.abs(H)) > 1e-3
+    np.testing.assert_allclose(H, H.T, rtol=0, atol=1e-12 * np.max(np.abs(H)))
+
+
+def test_the_closed_form_in_dyadic_numbers_for_shared_and_for_two_batch_axes():
+    """A = diag(1, 2), α = ½, K = 1: A' = diag(¼, 0)."""
+    form = maml.quadratic_closed_form(rm.Quadratic([[1.0, 0.0], [0.0, 2.0]], [0.0, 0.0]), alpha=0.5)
+    np.testing.assert_array_equal(form.A, [[0.25, 0], [0, 0]])
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(2, 3, 2))
+    star = maml.quadratic_minimiser(rm.Quadratic([[1.0, 0.25], [0.25, 2.0]], c), alpha=0.1)
+    np.testing.assert_allclose(star, c.mean(axis=(0, 1)), rtol=1e-13)
+    with pytest.raises(FloatingPointError, match="must be positive definite"):
+        maml.quadratic_minimiser(rm.Quadratic(np.diag([1.0, 1e-20]), [0.0, 0.0]), alpha=0.1)
+
+
+def test_an_adjoint_that_overflows_names_its_step():
+    task, query = rm.Quadratic([[-1.0]], [0.0]), rm.Quadratic([[5e307]], [0.0])
+    with pytest.raises(FloatingPointError, match="the adjoint of inner step 1 left the finite numbers"):
+        maml.gradient([1.0], task, query, alpha=1.0, steps=1)
+
+
+@pytest.mark.parametrize("alpha", [np.inf, [np.inf, 1.0], [[0.1, 0.2]]])
+def test_step_sizes_that_are_infinite_or_of_one_row_for_two_steps_are_refused(alpha):
+    with pytest.raises(ValueError, match="alpha"):
+        maml.gradient(np.zeros(2), TASK, alpha=alpha, steps=2)

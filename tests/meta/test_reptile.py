@@ -249,3 +249,30 @@ def test_the_state_that_comes_back_is_the_caller_s_own():
     _, same = reptile.adapt_adam([1.0, 2.0], TASK, alpha=0.1, steps=0, state=state)
     same.second[:] = 7
     np.testing.assert_array_equal(state.second, 0)
+
+
+def test_no_steps_of_adam_still_have_the_shape_of_the_batch():
+    phi, _ = reptile.adapt_adam(np.ones(3), quadratic(np.random.default_rng(0), 2, 3), alpha=0.1, steps=0)
+    np.testing.assert_array_equal(phi, np.ones((2, 3)))
+
+
+def test_the_first_of_two_batch_axes_is_the_order_of_a_serial_update():
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(2, 3, 1))
+    theta = np.array([1.0])
+    got = reptile.update_serial(theta, rm.Quadratic([[1.0]], c), alpha=0.5, steps=1, epsilon=0.5)
+    for group in c:
+        theta = reptile.update(theta, theta - 0.5 * (theta - group), epsilon=0.5)
+    np.testing.assert_allclose(got, theta, rtol=1e-14)
+
+
+def test_adam_is_holomorphic():
+    """The complex step of a step of Adam by its gradient, against a central difference."""
+    from refmeta.judges import central_difference, complex_step
+
+    state = Moments(np.array([0.2, -0.1]), np.array([0.3, 0.1]), 3)
+    args = {"alpha": 0.1, "beta1": 0.5, "beta2": 0.9, "epsilon": 0.05}
+    for step in STEPS:
+        f = lambda g, step=step: step(np.zeros(2), g, state, **args)[0]
+        numeric = central_difference(f, np.array([0.7, -0.4]))
+        assert np.all(np.abs(complex_step(f, np.array([0.7, -0.4])) - numeric.derivative) <= 4 * numeric.error + 1e-12)

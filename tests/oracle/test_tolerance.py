@@ -66,3 +66,7 @@ def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability()
         ]
         refused += bool(np.any(kappa > 1e6) or np.max(case.alpha) * max(H) > 2)
     assert refused <= 12
+
+
+def test_the_step_and_the_patterns_are_literal():
+    assert DELTA == 2.0**-26 and PATTERNS == ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")

@@ -101,3 +101,75 @@ def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
     first = maml.first_order_gradient(case.theta, *case.split, **case.hyper)
     off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)
     assert margin(RIGHT["gradient"], off, case) > 1e3
+
+
+def two_states(horizon=None):
+    """The process of derivations/exact-policy-gradient.md: action 0 stays, action 1 moves; π = (1/4, 3/4), (1/2, 1/2)."""
+    import refmeta as rm
+
+    P = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]
+    mdp = rm.FiniteMDP([P], [[[3.0, 2.0], [1.0, -1.0]]], [[0.25, 0.75]], 0.5, horizon)
+    theta = np.log([1.0, 3.0, 1.0, 1.0])
+    return SimpleNamespace(
+        task=rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)), theta=theta, v=np.array([5.0, 0.0, 3.0, 0.0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("slug", "horizon", "expected"),
+    [
+        ("no-baseline-in-logits", None, [3 / 4, 5 / 4, 1, 1 / 3]),
+        ("normalised-occupancy", None, [1 / 8, -1 / 8, 1 / 6, -1 / 6]),
+        ("normalised-occupancy", 2, [9 / 96, -9 / 96, 39 / 192, -39 / 192]),
+        ("undiscounted-visits", None, [3 / 10, -3 / 10, 3 / 10, -3 / 10]),
+        ("undiscounted-visits", 2, [93 / 512, -93 / 512, 57 / 128, -57 / 128]),
+        ("stationary-visits-frozen", None, [11 / 16, -11 / 16, -1 / 6, 1 / 6]),
+        ("transposed-transition", None, [5 / 16, -5 / 16, 23 / 72, -23 / 72]),
+        ("discounted-reward-as-return", None, [1 / 8, -1 / 8, 2 / 3, -2 / 3]),
+    ],
+)
+def test_a_known_wrong_policy_gradient_is_what_it_says_by_hand(slug, horizon, expected):
+    row = next(row for row in WRONG["policy"] if row.slug == slug)
+    np.testing.assert_allclose(row.function(two_states(horizon))[0], expected, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("row", WRONG["reptile"], ids=lambda row: row.slug)
+def test_a_known_wrong_reptile_formula_is_what_it_says_by_hand(row):
+    """L_i = ½(θ − c_i)², c = (0, 7), α = ½, K = 2, θ = 4: φ = (1, 25/4); the query is ½(θ − c'_i)², c' = (2, 21/4)."""
+    import refmeta as rm
+
+    support = rm.Quadratic(np.ones((2, 1, 1)), [[0.0], [7.0]])
+    query = rm.Quadratic(np.ones((2, 1, 1)), [[2.0], [5.25]])
+    case = SimpleNamespace(theta=np.array([4.0]), support=support, query=query, alpha=0.5, steps=2)
+    step = np.array([1.0, 6.25]) - 4
+    by_hand = {
+        "query-gradient-called-reptile": [[1.0 - 2.0], [6.25 - 5.25]],
+        "serial-from-one-start": [((4 + 0.5 * (1 - 4)) + 6.25) / 2],
+        "sum-over-tasks": [4 + 0.5 * step.sum()],
+        "wrong-direction": [4 - 0.5 * step.mean()],
+        "alpha-divided": [4 + 0.5 / 0.5 * step.mean()],
+        "last-optimiser-step": [[-0.5 * 2.0], [-0.5 * -1.5]],
+    }
+    np.testing.assert_array_equal(row.function(case), by_hand[row.slug])
+
+
+HAND = {
+    "first-order": (-9 / 4, 3 / 2),
+    "no-gradient": (0.0, 0.0),
+    "reversed-product": (-15 / 16, -21 / 32),
+    "gradient-at-start": (4.0, 8.0),
+    "mean-over-dimensions": (3 / 128, 57 / 128),
+}
+
+
+@pytest.mark.parametrize("slug", HAND)
+def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
+    """The dyadic quadratic of derivations/maml.md, a row of step sizes a step."""
+    import refmeta as rm
+
+    case = SimpleNamespace(
+        theta=np.array([4.0, 8.0]), alpha=np.array([[0.5, 0.25], [0.25, 0.5]]), steps=2,
+        support=rm.Quadratic([[[2.0, 1.0], [1.0, 3.0]]], [[0.0, 0.0]]), query=rm.Quadratic([np.eye(2)], [[0.0, 0.0]]),
+    )  # fmt: skip
+    row = next(row for row in WRONG["maml"] if row.slug == slug)
+    np.testing.assert_array_equal(row.function(case), [HAND[slug]])

@@ -87,3 +87,11 @@ def test_no_tasks_are_refused(n):
 def test_a_family_is_checked_when_it_is_made(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_inputs_fill_their_range_and_differ_from_task_to_task():
+    """sin and cos of x near ±5 occur: |x| > 4.9 has them in their own places of the circle."""
+    X = Sinusoids(shots=200).sample(20, rng=0).support.X
+    angle = np.arctan2(X[..., 1], X[..., 2])
+    beyond = [np.any(np.abs(angle - np.arctan2(np.sin(x), np.cos(x))) < 0.02) for x in (-4.95, 4.95)]
+    assert all(beyond) and not np.array_equal(X[0], X[1])

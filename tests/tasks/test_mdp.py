@@ -142,3 +142,33 @@ def test_an_expected_reward_that_overflows_is_named():
 def test_the_hint_for_rounded_rows_works():
     P = np.asarray(ROUNDED, float)
     assert FiniteMDP(P / P.sum(-1, keepdims=True), np.ones((3, 1)), [1, 0, 0], 0.9).states == 3
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_rewards_of_the_next_state_give_the_values_of_their_mean_everywhere(horizon):
+    """R[s, a, s'], batched: value, gradient, Hessian product and optimum are those of its expectation; so is a task."""
+    import refmeta as rm
+
+    rng = np.random.default_rng(2)
+    base = process(rng, 2, 3, 2, horizon=horizon)
+    nxt = rng.normal(size=(2, 3, 2, 3))
+    detailed = FiniteMDP(base.P, nxt, base.rho, base.gamma, horizon)
+    mean = FiniteMDP(base.P, np.sum(base.P * nxt, axis=-1), base.rho, base.gamma, horizon)
+    policy, theta, v = rm.TabularSoftmax(3, 2), rng.normal(size=6), rng.normal(size=6)
+    one, other = (rm.PolicyReturn(mdp, policy).at(theta) for mdp in (detailed, mean))
+    for name in ("value", "action_value", "loss", "grad"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(one.hvp(v), other.hvp(v), rtol=1e-12, atol=1e-14)
+    best, expected = rm.optimal_values(detailed), rm.optimal_values(mean)
+    np.testing.assert_allclose(best.action_value, expected.action_value, rtol=1e-13)
+    np.testing.assert_array_equal(detailed.entry(1, (2,)).R, nxt[1])
+    assert not detailed.expected_reward.flags.writeable
+
+
+def test_no_states_no_actions_and_negative_probabilities_below_one_are_refused():
+    with pytest.raises(ValueError, match="P has shape"):
+        FiniteMDP(np.zeros((0, 2, 0)), np.zeros((0, 2)), np.zeros(0), 0.5)
+    with pytest.raises(ValueError, match=r"P\[0, 0, 2\] is -0.2"):
+        FiniteMDP(np.tile([[0.6, 0.6, -0.2]], (3, 1, 1)).transpose(0, 1, 2), np.ones((3, 1)), [1, 0, 0], 0.5)
+    with pytest.raises(ValueError, match=r"gamma must be one number, got shape \(1,\)"):
+        FiniteMDP(P, R, RHO, [0.5])

@@ -102,3 +102,22 @@ def test_what_is_no_process_and_what_overflows_is_refused():
     for horizon in (None, 9):
         with pytest.raises(FloatingPointError, match="optimal_values left the finite numbers"):
             optimal_values(FiniteMDP([[[1.0]]], [[1e308]], [1.0], 0.9, horizon))
+
+
+def test_with_a_horizon_every_step_obeys_bellman_and_ties_take_the_first_action():
+    mdp = process(np.random.default_rng(4), 2, 3, 3, gamma=0.9, horizon=4)
+    best = optimal_values(mdp)
+    for t in range(4):
+        Q = mdp.R + 0.9 * np.einsum("nsat,nt->nsa", mdp.P, best.value[:, t + 1])
+        np.testing.assert_allclose(best.action_value[:, t], Q, rtol=1e-14, atol=1e-15)
+        np.testing.assert_array_equal(best.action[:, t], np.argmax(Q, axis=-1))
+    for horizon in (None, 2):
+        arms = FiniteMDP(np.ones((1, 3, 1)), [[1.0, 1.0, 1.0]], [1.0], 0.5, horizon)
+        assert np.all(optimal_values(arms).action == 0)
+
+
+def test_rounding_alone_replaces_no_action():
+    """Rows of P that are permutations among states of one value: every action ties but for the rounding of a sum."""
+    P = np.array([[[0.1, 0.2, 0.7], [0.7, 0.1, 0.2], [0.2, 0.7, 0.1]]] * 3)
+    best = optimal_values(FiniteMDP(P, np.full((3, 3), 0.3), [1.0, 0, 0], 0.99))
+    np.testing.assert_array_equal(best.action, 0)

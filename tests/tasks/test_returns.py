@@ -441,3 +441,61 @@ def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
         batch[0, 1]
     with pytest.raises(IndexError):
         batch[2]
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_features_of_their_own_for_each_task_with_either_horizon(horizon):
+    """Rectangular Φ (2, S, A, d): gradient and Hessian product by the complex step, and a task taken out of the batch."""
+    rng = np.random.default_rng(7)
+    mdp, features = process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=(2, 3, 2, 4))
+    task, theta, v = PolicyReturn(mdp, LinearSoftmax(features)), rng.normal(size=4), rng.normal(size=4)
+    grad, hvp = task.at(theta).grad, task.at(theta).hvp(v)
+    np.testing.assert_allclose(complex_step(lambda t: task.at(t).loss, theta), grad, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(complex_step(lambda t: task.at(t).grad, theta, v), hvp, rtol=1e-12, atol=1e-14)
+    for i in (0, 1):
+        np.testing.assert_allclose(task[i].at(theta).grad, grad[i], rtol=1e-13, atol=1e-15)
+        alone = PolicyReturn(mdp.entry(i, (2,)), LinearSoftmax(features[i])).at(theta)
+        np.testing.assert_allclose(alone.grad, grad[i], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_a_complex_direction_is_two_real_ones(horizon):
+    rng = np.random.default_rng(1)
+    point = PolicyReturn(process(rng, 2, 3, 2, horizon=horizon), TabularSoftmax(3, 2)).at(rng.normal(size=6))
+    u, w = rng.normal(size=(2, 6))
+    np.testing.assert_allclose(point.hvp(u + 1j * w), point.hvp(u) + 1j * point.hvp(w), rtol=1e-13, atol=1e-15)
+
+
+def test_the_advantage_with_a_horizon_keeps_its_digits_too():
+    task = PolicyReturn(FiniteMDP([[[1.0], [1.0]]], [[1 / 3, -0.7]], [1.0], 1.0, 1), TabularSoftmax(1, 2))
+    expected = np.exp(-40.0) / (1 + np.exp(-40.0)) * (1 / 3 + 0.7)
+    np.testing.assert_allclose(task.at([40.0, 0.0]).advantage[0, 0, 0], expected, rtol=10 * EPS)
+
+
+def test_one_factorisation_serves_everything_and_what_was_computed_is_kept():
+    from refmeta.tasks import exact_return
+
+    calls, right = [], exact_return._factorise
+    task = policy_return(np.random.default_rng(0), "discounted", 3)
+    try:
+        exact_return._factorise = lambda M: calls.append(1) or right(M)
+        point = task.at(np.zeros(9))
+        _ = point.loss, point.grad, point.hvp(np.ones(9)), point.hvp(np.arange(9.0)), point.occupancy
+    finally:
+        exact_return._factorise = right
+    assert len(calls) == 1 and point.grad is point.grad
+
+
+def test_a_singular_factor_is_named():
+    """A process that validation would refuse, P = 2 and γ = 1/2: I − γP = 0."""
+    from refmeta.arrays import replaced
+
+    mdp = replaced(FiniteMDP([[[1.0]]], [[1.0]], [1.0], 0.5), P=np.array([[[2.0]]]))
+    with pytest.raises(FloatingPointError, match="I - gamma P of task .* is singular"):
+        _ = PolicyReturn(mdp, TabularSoftmax(1, 1)).at([0.0]).loss
+
+
+def test_a_direction_of_another_length_is_called_v():
+    for kind in ("discounted", "finite-horizon"):
+        with pytest.raises(ValueError, match=r"^v has shape \(8,\), expected last axis 9"):
+            policy_return(np.random.default_rng(0), kind).at(np.zeros(9)).hvp(np.zeros(8))

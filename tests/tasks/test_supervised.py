@@ -204,3 +204,34 @@ def test_a_point_takes_its_direction_by_name_and_no_task_at_all():
     assert Quadratic([[2.0]], [0.0]).at([1.0]).hvp(v=[3.0]) == 6
     empty = Quadratic(np.zeros((0, 2, 2)), np.zeros((0, 2))).at(np.zeros(2))
     assert empty.loss.shape == (0,) and empty.hvp(np.ones(2)).shape == (0, 2)
+
+
+def test_a_millionth_of_a_millionth_of_asymmetry_is_refused_and_so_is_nothing_at_all():
+    with pytest.raises(ValueError, match="A must be symmetric"):
+        Quadratic([[1.0, 1.0], [1.0 + 1e-13, 1.0]], [0, 0])
+    with pytest.raises(ValueError, match="A has shape"):
+        Quadratic(np.zeros((0, 0)), np.zeros(0))
+
+
+@pytest.mark.parametrize("task", [batch(np.random.default_rng(0), kind) for kind in KINDS], ids=KINDS)
+def test_batches_and_numbers_are_checked_at_every_door(task):
+    with pytest.raises(ValueError, match=r"got theta \(3,\), task \(2,\)"):
+        task.at(np.zeros((3, task.dim)))
+    with pytest.raises(ValueError, match=r"v\[0\] is nan"):
+        task.at(np.zeros(task.dim)).hvp(np.full(task.dim, np.nan))
+
+
+def test_what_is_shared_by_the_tasks_of_a_batch_is_found_in_each():
+    X = np.arange(12.0).reshape(3, 2, 2)
+    assert np.array_equal(LinearRegression(X, [1.0, 2.0])[2].y, [1.0, 2.0])
+    assert np.array_equal(SoftmaxRegression(X, [1, 0])[2].labels, [1, 0])
+    assert SoftmaxRegression(X, [0, 0]).dim == 2
+    with pytest.raises(ValueError, match=r"got X \(3,\), y \(2,\)"):
+        LinearRegression(X, np.zeros((2, 2)))
+
+
+def test_integers_are_copied_and_kept_read_only():
+    labels = np.array([0, 1])
+    task = SoftmaxRegression(ONE, labels)
+    labels[:] = 1
+    assert task.labels.tolist() == [0, 1] and not task.labels.flags.writeable

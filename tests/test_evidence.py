@@ -1,0 +1,145 @@
+"""The evidence is judged: for every label a mistake of a millionth, planted in the library's own code, is found."""
+
+import functools
+import importlib
+
+import numpy as np
+import pytest
+
+import refmeta.oracle.problems as make
+from refmeta.evidence import CHECKS
+from refmeta.evidence.judged import Check, off
+from refmeta.judges import TaylorRates
+from refmeta.oracle.tolerance import condition
+from refmeta.verify import Row, chosen, judge
+
+PLACES = {
+    "softmax": "refmeta.evidence.shared:softmax",
+    "log-softmax": "refmeta.evidence.shared:log_softmax",
+    "softmax-jvp": "refmeta.evidence.shared:softmax_jvp",
+    "score": "refmeta.policies:LinearSoftmax.score",
+    "score-hvp": "refmeta.policies:LinearSoftmax.score_hvp",
+    "linear-features": "refmeta.policies:LinearSoftmax.logits",
+    "quadratic": "refmeta.tasks.quadratic:QuadraticPoint.loss",
+    "linear-regression": "refmeta.tasks.regression:LinearRegressionPoint.hvp",
+    "softmax-regression": "refmeta.tasks.regression:SoftmaxRegressionPoint.grad",
+    "complex-step": "refmeta.evidence.shared:complex_step",
+    "central-difference": "refmeta.evidence.shared:central_difference",
+    "taylor-rate": "refmeta.evidence.shared:taylor_rates",
+    "adjoint-test": "refmeta.evidence.shared:adjoint_gap",
+    "decimal-certificate": "refmeta.evidence.shared:certified",
+    "policy-model": "refmeta.tasks.mdp:FiniteMDP.rewards",
+    "bellman": "refmeta.tasks.exact_return:DiscountedPoint.value",
+    "advantage": "refmeta.tasks.exact_return:DiscountedPoint.advantage",
+    "occupancy": "refmeta.tasks.exact_return:DiscountedPoint.occupancy",
+    "return": "refmeta.tasks.exact_return:DiscountedPoint.loss",
+    "policy-gradient": "refmeta.tasks.exact_return:DiscountedPoint.grad",
+    "policy-hvp": "refmeta.tasks.exact_return:DiscountedPoint.hvp",
+    "finite-horizon-bellman": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.value",
+    "finite-horizon-occupancy": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.occupancy",
+    "finite-horizon-return": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.loss",
+    "finite-horizon-gradient": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.grad",
+    "finite-horizon-hvp": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.hvp",
+    "optimal-values": "refmeta.evidence.returns:optimal_values",
+    "inner-step": "refmeta.evidence.maml:adapt",
+    "maml-objective": "refmeta.meta.maml:objective",
+    "maml-gradient": "refmeta.meta.maml:gradient",
+    "first-order-maml": "refmeta.meta.maml:first_order_gradient",
+    "step-size-gradient": "refmeta.meta.maml:step_size_gradient",
+    "multi-step-loss": "refmeta.meta.maml:multi_step_gradient",
+    "maml-update": "refmeta.meta.maml:update",
+    "meta-sgd": "refmeta.meta.maml:meta_sgd_update",
+    "quadratic-maml": "refmeta.meta.maml:quadratic_minimiser",
+    "thm:joint-tie": "refmeta.meta.inner:step_sizes",
+    "reptile-update": "refmeta.meta.reptile:update",
+    "reptile-serial": "refmeta.meta.reptile:update_serial",
+    "reptile-gradient": "refmeta.meta.reptile:gradient",
+    "adam": "refmeta.meta.reptile:adapt_adam",
+    "adam-epsilon-hat": "refmeta.meta.reptile:adapt_adam",
+    "reptile-expansion": "refmeta.meta.reptile:expansion",
+}
+ORDERS = {"taylor-rate", "reptile-expansion"}
+
+
+def worse(value, label):
+    """The value with a relative mistake of a millionth; an observed order off by a fifth."""
+    if isinstance(value, TaylorRates):
+        return TaylorRates(tuple(1.2 * order for order in value.orders))
+    if label == "adjoint-test":
+        return value + 1e-6
+    if label == "decimal-certificate":
+        return [[x * (1 + type(x)("1e-6")) for x in row] for row in value[0]], value[1]
+    factor = 1 + (1e-3 if label in ORDERS else 1e-6)
+    if isinstance(value, tuple):
+        parts = [part * factor if isinstance(part, (np.ndarray, np.floating)) else part for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value * factor
+
+
+@pytest.mark.parametrize("label", [check.label for check in CHECKS if check.label != "thm:joint-tie"])
+def test_a_mistake_of_a_millionth_is_found(label, monkeypatch):
+    module, _, names = PLACES[label].partition(":")
+    home = importlib.import_module(module)
+    *path, name = names.split(".")
+    home = functools.reduce(getattr, path, home)
+    right = vars(home)[name]
+    if isinstance(right, functools.cached_property):
+        mutant = property(lambda self: worse(right.func(self), label))
+    else:
+        mutant = lambda *args, **kwargs: worse(right(*args, **kwargs), label)
+    check = chosen([label])[0]
+    assert judge(check, seed=5, problems=5).passed
+    monkeypatch.setattr(home, name, mutant)
+    assert not judge(check, seed=5, problems=5).passed
+
+
+def test_a_tie_that_is_no_tie_is_found(monkeypatch):
+    """MAML's gradient with the query's inputs scaled by the task: the designs are no longer independent of it."""
+    import refmeta.evidence.maml as home
+
+    right = home.LinearRegression
+    monkeypatch.setattr(home, "LinearRegression", lambda X, y: right(X, y + 1e-6 * np.sum(X, axis=-1) ** 2))
+    assert not judge(chosen(["thm:joint-tie"])[0], seed=5, problems=5).passed
+
+
+def test_every_label_has_its_place():
+    assert set(PLACES) == {check.label for check in CHECKS}
+
+
+def test_problems_of_every_kind_and_every_shape_of_alpha_are_drawn():
+    from refmeta.evidence.maml import any_problem
+
+    rng = np.random.default_rng(0)
+    drawn = [any_problem(rng) for _ in range(80)]
+    kinds = {
+        (type(case.support).__name__, getattr(getattr(case.support, "mdp", None), "horizon", None) is None)
+        for case in drawn
+    }
+    assert len(kinds) >= 5 and {np.shape(case.alpha)[-1:] == (case.theta.size,) for case in drawn} == {True, False}
+    assert {np.ndim(case.alpha) for case in drawn} == {0, 1, 2}
+    for case in drawn:
+        size = np.max(case.alpha) * make.curvature(case.support, case.theta) if case.steps else 0.5
+        assert np.min(case.alpha) > 0 and (size <= 0.8 + 1e-12 or make.curvature(case.support, case.theta) < 0.1)
+    quadratics = [case.support.A for case in drawn if type(case.support).__name__ == "Quadratic"]
+    assert np.min([np.linalg.eigvalsh(A) for A in quadratics]) < 0
+
+
+def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
+    """κ = 1 by hand: F = x; one of two tasks wrong by 60 eps is two tolerances off."""
+    eps = np.finfo(float).eps
+    x = np.array([[1.0], [1.0]])
+    assert off(lambda z: z, x, [[1.0], [1.0 + 60 * eps]]) == pytest.approx(60 / 30 / 1.1, rel=0.15)
+    assert np.isnan(off(lambda z: z**1e7, x, x))
+    np.testing.assert_allclose(condition(lambda z: np.array([z[0, 0], 3 * z[1, 0]]), x, np.ones(2)), [1, 3], rtol=0.11)
+
+
+def test_a_row_passes_at_one_tolerance_and_not_above_and_keeps_the_worst():
+    check = Check("x", "", "", lambda rng: 0.0)
+    assert Row(check, 1.0, 1).passed and not Row(check, 1.5, 1).passed and not Row(check, float("nan"), 0).passed
+    turns = iter([0.0, 5.0, 0.0, float("nan"), 0.0])
+    row = judge(Check("x", "", "", lambda rng: next(turns)), seed=0, problems=4)
+    assert row.worst == 5 and row.problems == 4
+    orders = iter([0.5, 2.1, 2.0])
+    row = judge(Check("x", "", "", lambda rng: next(orders), (2, 0.05)), seed=0, problems=3)
+    assert row.worst == 0.5 and not row.passed
+    assert chosen([]) == CHECKS
