@@ -10,7 +10,9 @@ from refmeta.arrays import Array
 
 
 def _shifted(x: Array) -> Array:
-    """x less its largest entry, row by row."""
+    """x less its largest entry (by the real part), row by row."""
+    if np.isrealobj(x):
+        return x - np.max(x, axis=-1, keepdims=True)
     return x - np.take_along_axis(x, np.argmax(x.real, axis=-1)[..., None], axis=-1)
 
 

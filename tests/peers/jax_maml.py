@@ -1,4 +1,7 @@
-"""MAML in JAX, as one would write it, and the classic ways to get it wrong.  Chapter: derivations/using-the-oracle.md"""
+"""MAML in JAX, as one would write it, and the classic ways to get it wrong.
+
+Chapter: derivations/using-the-oracle.md
+"""
 
 import jax
 import jax.numpy as jnp

@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 
 import jax
+import jax_maml
 import pytest
 import torch
+import torch_maml
+
+import refmeta as rm
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "derivations" / "using-the-oracle.md"
@@ -41,8 +45,15 @@ def digits(report):
     return float(re.search(r"^RIGHT: .* to ([\d.]+) digits or more\.$", report, re.M)[1])
 
 
-def test_the_peers_are_installed():
-    assert jax.__version__ and torch.__version__
+@pytest.mark.parametrize("peer, kind", [(jax_maml, jax.Array), (torch_maml, torch.Tensor)], ids=["jax", "torch"])
+def test_what_the_library_returns_is_taken_as_it_is(peer, kind):
+    """In this process, without the command: arrays of JAX, tensors of PyTorch."""
+    case = rm.oracle.cases("maml-regression")[0]
+    got = peer.regression(**case.arguments())
+    assert isinstance(got, kind)
+    rm.oracle.assert_matches(case, got)
+    with pytest.raises(AssertionError, match=MISTAKES["first_order"]):
+        rm.oracle.check(peer.regression_first_order, "maml-regression", skip_flags=("validation",))
 
 
 @pytest.mark.parametrize("suite, least", [("regression", 15), ("tabular", 14)])
@@ -89,7 +100,7 @@ def test_single_precision_passes_where_it_is_what_is_meant(suite):
 
 
 def test_without_validation_the_invalid_inputs_are_accepted_and_that_is_said():
-    """X of 5 rows and y of 4: JAX broadcasts nothing here and raises; an infinite step size gives NaN or inf."""
+    """An infinite step size; a wrong shape is refused by PyTorch itself."""
     status, report = check("torch_maml:regression", "--suite", "maml-regression")
     assert status == 1 and "maml-regression-015: accepted" in report and "WRONG: 1 of 15 cases." in report, report
 
