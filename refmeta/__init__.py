@@ -10,12 +10,13 @@ from refmeta import judges, oracle
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.distributions import RandomMDPs, Sinusoids, Split
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import Optimum, optimal_values
 from refmeta.tasks.quadratic import Quadratic
-from refmeta.tasks.regression import LinearRegression, SoftmaxRegression
+from refmeta.tasks.regression import LinearRegression
 
 __version__ = "0.1.0"
 

@@ -22,7 +22,7 @@ PLACES = {
     "linear-features": "refmeta.policies:LinearSoftmax.logits",
     "quadratic": "refmeta.tasks.quadratic:QuadraticPoint.loss",
     "linear-regression": "refmeta.tasks.regression:LinearRegressionPoint.hvp",
-    "softmax-regression": "refmeta.tasks.regression:SoftmaxRegressionPoint.grad",
+    "softmax-regression": "refmeta.tasks.classification:SoftmaxRegressionPoint.grad",
     "complex-step": "refmeta.evidence.shared:complex_step",
     "central-difference": "refmeta.evidence.shared:central_difference",
     "taylor-rate": "refmeta.evidence.shared:taylor_rates",

@@ -9,10 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = [
     "arrays softmax judges",
     "policies",
-    "tasks.quadratic tasks.regression tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.distributions",
+    "tasks.quadratic tasks.regression tasks.classification tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.distributions",
     "meta.inner meta.optimisers meta.maml meta.reptile",
     "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong "
-    "oracle.cases oracle.certify oracle.check oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
+    "oracle.case oracle.cases oracle.decimals oracle.certify oracle.check oracle.match oracle.expand oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
     "oracle.commands oracle",
     "evidence.judged evidence.shared evidence.returns evidence.maml evidence.reptile evidence verify demo __main__",
 ]

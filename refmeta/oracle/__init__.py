@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.cases import SUITES, Case, UsageError, VectorError, cases
+from refmeta.oracle.case import SUITES, Case
+from refmeta.oracle.cases import UsageError, VectorError, cases
 from refmeta.oracle.check import RIGHT, Outcome, Settings, calling, judge, run
 from refmeta.oracle.diagnose import diagnose
 

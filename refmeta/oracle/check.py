@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.cases import Case, Expected
+from refmeta.oracle.case import Case, Expected
 from refmeta.oracle.tolerance import per_task, tolerance
 
 REDUCTIONS = ("none", "sum", "mean")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle import report
-from refmeta.oracle.cases import SUITES, Case, UsageError, VectorError, cases, read_file
+from refmeta.oracle.case import SUITES, Case
+from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import QUANTITIES, REDUCTIONS, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.wrong import WRONG

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.cases import Case
+from refmeta.oracle.case import Case
 from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.expand import detached_steps, odd_terms
+from refmeta.oracle.match import matches, pairs
 from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong.maml import path, product
 from refmeta.oracle.wrong.row import Wrong
 
 CONVENTIONS = {"mean-over-tasks", "sum-over-tasks", "loss-scale-half", "loss-scale-double"}
-NEAR = 10.0
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
@@ -25,42 +25,16 @@ def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
     if not failing or len(failing) < sum(o.verdict == "mismatch" for o in outcomes):
         return []
-    for explain in (_rows, _patterns, _factors, _terms, _permuted, _single_precision):
+    for explain in (_rows, detached_steps, _factors, odd_terms, _permuted, _single_precision):
         said = explain(failing, settings)
         if said:
             return said
     return []
 
 
-def _matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
-    """Every result of every failing vector that is wrong equals the candidate, to ten tolerances."""
-    told_apart = False
-    for o in failing:
-        for name, got in (o.got or {}).items():
-            expected = o.case.expected[name]
-            limit = allowed(expected, o.case, settings)
-            right = transformed(expected.value, o.case, settings)
-            if gap(got, right, limit) <= 1:
-                continue
-            value = candidate(o.case, name)
-            if value is None or value.shape != got.shape or not np.isfinite(value).all():
-                return False
-            if (
-                gap(
-                    got,
-                    value,
-                    limit * NEAR * np.maximum(1, np.max(np.abs(value)) / np.maximum(np.max(np.abs(right)), 1e-300)),
-                )
-                > 1
-            ):
-                return False
-            told_apart |= gap(value, right, limit) > NEAR
-    return told_apart
-
-
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     found = [
-        row for row in catalogue(failing[0].case.suite, settings) if _matches(failing, settings, _of(row, settings))
+        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, _of(row, settings))
     ]
     suites = sorted({o.case.suite for o in failing})
     said = []
@@ -112,32 +86,6 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
     return value
 
 
-def _is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
-    return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
-
-
-def _patterns(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """Every set of inner steps whose gradient may have been detached."""
-    if not _is_maml(failing, settings):
-        return []
-    most = max(o.case.problem.steps for o in failing)
-    for size in range(1, most + 1):
-        for detached in itertools.combinations(range(most), size):
-            if _matches(failing, settings, lambda case, name, cut=detached: _detached(case, cut, settings)):  # type: ignore[misc]
-                steps = ", ".join(str(k + 1) for k in detached)
-                return [
-                    f"EXACT match with the gradient whose inner step {steps} is detached (its factor I − αH is missing), "
-                    f"in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient at that step"
-                ]
-    return []
-
-
-def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
-    points, alphas, g = path(case.problem)
-    keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
-    return transformed(product(points, alphas * keep, g), case, settings)
-
-
 def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
     named: dict[str, Callable[[Any, Case], float]] = {
@@ -153,10 +101,10 @@ def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
         "K, the number of steps": lambda p, c: float(p.steps),
     }
     for name, factor in named.items():
-        if _matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
+        if matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
             return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
     number = _common_factor(failing, settings)
-    if number and _matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
+    if number and matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
         return [f"the right result times {number:.6g}, in {len(failing)} of {len(failing)} failing vectors"]
     return []
 
@@ -173,71 +121,16 @@ def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], setting
     return number * transformed(case.expected[name].value, case, settings) if np.isfinite(number) else None
 
 
-def _pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome, Array, Array, Array]]:
-    """(outcome, got, right, tolerance) of every result."""
-    return [
-        (
-            o,
-            got,
-            transformed(o.case.expected[name].value, o.case, settings),
-            allowed(o.case.expected[name], o.case, settings),
-        )
-        for o in failing
-        for name, got in (o.got or {}).items()
-    ]
-
-
 def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
-    pairs = _pairs(failing, settings)
-    x = np.concatenate([np.ravel(right) for _, _, right, _ in pairs])
-    y = np.concatenate([np.ravel(got) for _, got, _, _ in pairs])
+    found = pairs(failing, settings)
+    x = np.concatenate([np.ravel(right) for _, _, right, _ in found])
+    y = np.concatenate([np.ravel(got) for _, got, _, _ in found])
     return float(x @ y / (x @ x)) if np.any(x) else 0.0
-
-
-def _terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
-    if not _is_maml(failing, settings):
-        return []
-    most = max(o.case.problem.steps for o in failing)
-    blocks, results, weights = [], [], []
-    for o, got, _, limit in _pairs(failing, settings):
-        terms = _orders(o.case, most, settings)
-        blocks.append(np.stack([np.ravel(term) for term in terms], axis=-1))
-        results.append(np.ravel(got))
-        weights.append(np.full(got.size, 1 / np.max(limit)))
-    X, y, w = np.concatenate(blocks), np.concatenate(results), np.concatenate(weights)
-    used = np.any(X != 0, axis=0)
-    fit = np.zeros(most + 1)
-    fit[used] = np.linalg.lstsq(X[:, used] * w[:, None], y * w, rcond=None)[0]
-    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1):
-        return []
-    odd = [
-        f"{_order_name(j)} has the coefficient {fit[j]:.6g}"
-        for j in range(most + 1)
-        if used[j] and abs(fit[j] - 1) > 1e-6
-    ]
-    power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
-    common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
-    vectors = f"in {len(failing)} of {len(failing)} failing vectors"
-    return [f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}, expected 1 each, {vectors}"] if odd else []
-
-
-def _order_name(j: int) -> str:
-    return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
-
-
-def _orders(case: Case, most: int, settings: Settings) -> list[Array]:
-    """The terms of ∏(I − αH)g with j Hessians, j = 0 … most, through the complex roots of unity in front of α."""
-    points, alphas, g = path(case.problem)
-    sums: list[Array] = [g] + [0 * g for _ in range(most)]
-    for point, a in reversed(list(zip(points, alphas, strict=False))):
-        sums = [sums[0]] + [sums[j] - point.hvp(a * sums[j - 1]) for j in range(1, most + 1)]
-    return [transformed(term, case, settings) for term in sums]
 
 
 def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """The rows of the tasks in another order."""
-    for _, got, right, limit in _pairs(failing, settings):
+    for _, got, right, limit in pairs(failing, settings):
         if got.ndim != 2 or not any(
             gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right)))
         ):

@@ -12,10 +12,11 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.quadratic import Quadratic
-from refmeta.tasks.regression import LinearRegression, SoftmaxRegression
+from refmeta.tasks.regression import LinearRegression
 
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features")
 ALPHAS = ("scalar", "parameter", "step", "step-parameter")

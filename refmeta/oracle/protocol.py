@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.cases import Case, floats
+from refmeta.oracle.case import Case, floats
 from refmeta.oracle.check import Failed, Settings
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from refmeta.oracle.cases import Case
+from refmeta.oracle.case import Case
 from refmeta.oracle.check import RIGHT, Outcome, Settings
 from refmeta.oracle.diagnose import diagnose
 

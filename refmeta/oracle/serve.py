@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.cases import typed
+from refmeta.oracle.case import typed
 from refmeta.oracle.protocol import encoded
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from refmeta.oracle import certify
+from refmeta.oracle import certify, decimals
 from refmeta.oracle.cases import cases
 from refmeta.oracle.renew import own, quantities, rows
 from refmeta.oracle.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
@@ -89,19 +89,19 @@ def test_numeric_derivatives_by_hand():
     x, h = [Decimal(2), Decimal(3)], Decimal("1e-12")
     with localcontext() as context:
         context.prec = 60
-        assert [abs(a - b) < Decimal("1e-22") for a, b in zip(certify.gradient(f, x, h), (36, 8), strict=True)] == [
+        assert [abs(a - b) < Decimal("1e-22") for a, b in zip(decimals.gradient(f, x, h), (36, 8), strict=True)] == [
             True,
             True,
         ]
-        product = certify.hessian_product(f, x, [1, 2], h)
+        product = decimals.hessian_product(f, x, [1, 2], h)
         assert [abs(a - b) < Decimal("1e-20") for a, b in zip(product, (60, 12), strict=True)] == [True, True]
     square = lambda z: z[0] * z[0] + z[0] * z[1]
-    assert certify.gradient(square, [Fraction(1, 3), Fraction(2)], Fraction(1)) == [Fraction(8, 3), Fraction(1, 3)]
+    assert decimals.gradient(square, [Fraction(1, 3), Fraction(2)], Fraction(1)) == [Fraction(8, 3), Fraction(1, 3)]
 
 
 def test_elimination_is_exact_in_fractions_and_pivots():
     M = [[Fraction(0), Fraction(2)], [Fraction(3), Fraction(1)]]
-    assert certify.solved(M, [Fraction(4), Fraction(5)]) == [Fraction(1), Fraction(2)]
+    assert decimals.solved(M, [Fraction(4), Fraction(5)]) == [Fraction(1), Fraction(2)]
 
 
 @pytest.mark.parametrize("name", ["maml-quadratic-002", "maml-tabular-002"])

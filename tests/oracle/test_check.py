@@ -12,7 +12,7 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
-from refmeta.oracle.cases import BUILD
+from refmeta.oracle.case import BUILD
 from refmeta.oracle.check import RIGHT, Settings, calling, run
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
@@ -22,7 +22,7 @@ MODULE = """
 import os, sys, time
 import numpy as np
 import refmeta as rm
-from refmeta.oracle.cases import BUILD
+from refmeta.oracle.case import BUILD
 
 def problem(inputs):
     return BUILD["maml-quadratic"](inputs)
@@ -135,7 +135,7 @@ def test_single_precision_is_judged_as_single_precision():
         rm.meta.inner.step_sizes(alpha, steps, theta.size)
         A, c, query_A, query_c, alpha = (np.asarray(x, np.float32) for x in (A, c, query_A, query_c, alpha))
         rows = np.broadcast_to(alpha, (steps, theta.size)).astype(np.float32)
-        x, path = np.broadcast_to(theta, c.shape).astype(np.float32), []
+        x = np.broadcast_to(theta, c.shape).astype(np.float32)
         for a in rows:
             x = x - a * np.einsum("nij,nj->ni", A, x - c)
         g = np.einsum("nij,nj->ni", query_A, x - query_c)

@@ -5,7 +5,7 @@ import pytest
 
 import refmeta as rm
 from refmeta.oracle import cases
-from refmeta.oracle.cases import BUILD
+from refmeta.oracle.case import BUILD
 from refmeta.oracle.check import Settings, calling, run
 from refmeta.oracle.diagnose import diagnose
 from refmeta.oracle.wrong import WRONG

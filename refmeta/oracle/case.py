@@ -1,0 +1,116 @@
+"""One vector: its literal inputs, its certified values, and its inputs as the library's own objects.
+
+Derivation: derivations/using-the-oracle.md
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.problems import Problem
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.classification import SoftmaxRegression
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression
+
+INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels"}
+
+
+class Expected(NamedTuple):
+    """A certified value, one row a task, and what its tolerance is made of."""
+
+    value: Array
+    kappa: Array
+    scale: Array
+    digits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One vector.  `expected` maps a quantity to its value, `discriminates` a known-wrong formula to its margin."""
+
+    id: str
+    suite: str
+    comment: str
+    flags: tuple[str, ...]
+    result: str
+    input: dict[str, Any]
+    expected: dict[str, Expected]
+    discriminates: dict[str, float]
+
+    def arguments(self, dtype: Any = "float64") -> dict[str, Any]:
+        """The keyword inputs of the user's function: fresh writeable arrays in C order, integers as int."""
+        return {name: typed(name, value, np.dtype(dtype)) for name, value in self.input.items()}
+
+    @property
+    def problem(self) -> Any:
+        """The inputs as the library's own objects; what the suite's formulas take."""
+        return BUILD[self.suite](self.arguments())
+
+
+def typed(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
+    if value is None:
+        return None
+    if name in INTEGERS:
+        return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
+    return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
+
+
+def floats(value: Any) -> Any:
+    """ "nan", "inf" and "-inf" of an invalid case as floats, at any depth."""
+    if isinstance(value, list):
+        return [floats(entry) for entry in value]
+    return float(value) if isinstance(value, str) else value
+
+
+def _policy(x: dict[str, Any]) -> Any:
+    return TabularSoftmax(*x["R"].shape[1:3]) if x.get("features") is None else LinearSoftmax(x["features"])
+
+
+def _return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
+    P, R, rho = (x[prefix + name] for name in ("P", "R", "rho"))
+    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), _policy(x))
+
+
+def _split(make: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any]], Problem]:
+    return lambda x: Problem(x["theta"], make(x, ""), make(x, "query_"), x["alpha"], x["steps"])
+
+
+def _softmax_regression(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
+    return SoftmaxRegression(x[prefix + "X"], x[prefix + "labels"], x["classes"], x["ridge"])
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A policy's return to be differentiated: theta, a task, a direction."""
+
+    theta: Array
+    task: Any
+    v: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolation:
+    """Reptile's update: theta (d,), adapted (N, d), ε."""
+
+    theta: Array
+    adapted: Array
+    epsilon: float
+
+
+BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "policy-gradient": lambda x: Evaluation(x["theta"], _return(x), x["v"]),
+    "maml-tabular": _split(_return),
+    "maml-linear-features": _split(_return),
+    "maml-regression": _split(lambda x, prefix: LinearRegression(x[prefix + "X"], x[prefix + "y"])),
+    "maml-classification": _split(_softmax_regression),
+    "maml-quadratic": _split(lambda x, prefix: Quadratic(x[prefix + "A"], x[prefix + "c"])),
+    "reptile": lambda x: Interpolation(x["theta"], x["adapted"], x["epsilon"]),
+}
+SUITES = tuple(BUILD)

@@ -1,0 +1,82 @@
+"""Mistakes in the product ∏(I − αH) g that stand in no catalogue: detached steps, odd coefficients.
+
+Derivation: derivations/using-the-oracle.md
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.case import Case
+from refmeta.oracle.check import Outcome, Settings, transformed
+from refmeta.oracle.match import NEAR, matches, pairs
+from refmeta.oracle.wrong.maml import path, product
+
+
+def is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
+    return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
+
+
+def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Every set of inner steps whose gradient may have been detached."""
+    if not is_maml(failing, settings):
+        return []
+    most = max(o.case.problem.steps for o in failing)
+    for size in range(1, most + 1):
+        for detached in itertools.combinations(range(most), size):
+            if matches(failing, settings, lambda case, name, cut=detached: _detached(case, cut, settings)):  # type: ignore[misc]
+                steps = ", ".join(str(k + 1) for k in detached)
+                return [
+                    f"EXACT match with the gradient whose inner step {steps} is detached (its factor I − αH is missing), "
+                    f"in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient at that step"
+                ]
+    return []
+
+
+def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
+    points, alphas, g = path(case.problem)
+    keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
+    return transformed(product(points, alphas * keep, g), case, settings)
+
+
+def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
+    if not is_maml(failing, settings):
+        return []
+    most = max(o.case.problem.steps for o in failing)
+    blocks, results, weights = [], [], []
+    for o, got, _, limit in pairs(failing, settings):
+        terms = _orders(o.case, most, settings)
+        blocks.append(np.stack([np.ravel(term) for term in terms], axis=-1))
+        results.append(np.ravel(got))
+        weights.append(np.full(got.size, 1 / np.max(limit)))
+    X, y, w = np.concatenate(blocks), np.concatenate(results), np.concatenate(weights)
+    used = np.any(X != 0, axis=0)
+    fit = np.zeros(most + 1)
+    fit[used] = np.linalg.lstsq(X[:, used] * w[:, None], y * w, rcond=None)[0]
+    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1):
+        return []
+    odd = [
+        f"{_order_name(j)} has the coefficient {fit[j]:.6g}"
+        for j in range(most + 1)
+        if used[j] and abs(fit[j] - 1) > 1e-6
+    ]
+    power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
+    common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
+    vectors = f"in {len(failing)} of {len(failing)} failing vectors"
+    return [f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}, expected 1 each, {vectors}"] if odd else []
+
+
+def _order_name(j: int) -> str:
+    return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
+
+
+def _orders(case: Case, most: int, settings: Settings) -> list[Array]:
+    """The terms of ∏(I − αH)g with j Hessians, j = 0 … most, through the complex roots of unity in front of α."""
+    points, alphas, g = path(case.problem)
+    sums: list[Array] = [g] + [0 * g for _ in range(most)]
+    for point, a in reversed(list(zip(points, alphas, strict=False))):
+        sums = [sums[0]] + [sums[j] - point.hvp(a * sums[j - 1]) for j in range(1, most + 1)]
+    return [transformed(term, case, settings) for term in sums]

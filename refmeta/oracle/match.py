@@ -1,0 +1,51 @@
+"""Does a candidate give the numbers that a target gave?  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.case import Case
+from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
+
+NEAR = 10.0
+
+
+def matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
+    """Every result of every failing vector that is wrong equals the candidate, to ten tolerances."""
+    told_apart = False
+    for o in failing:
+        for name, got in (o.got or {}).items():
+            expected = o.case.expected[name]
+            limit = allowed(expected, o.case, settings)
+            right = transformed(expected.value, o.case, settings)
+            if gap(got, right, limit) <= 1:
+                continue
+            value = candidate(o.case, name)
+            if value is None or value.shape != got.shape or not np.isfinite(value).all():
+                return False
+            if (
+                gap(
+                    got,
+                    value,
+                    limit * NEAR * np.maximum(1, np.max(np.abs(value)) / np.maximum(np.max(np.abs(right)), 1e-300)),
+                )
+                > 1
+            ):
+                return False
+            told_apart |= gap(value, right, limit) > NEAR
+    return told_apart
+
+
+def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome, Array, Array, Array]]:
+    """(outcome, got, right, tolerance) of every result."""
+    return [
+        (
+            o,
+            got,
+            transformed(o.case.expected[name].value, o.case, settings),
+            allowed(o.case.expected[name], o.case, settings),
+        )
+        for o in failing
+        for name, got in (o.got or {}).items()
+    ]
