@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.oracle.case import SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases
-from refmeta.oracle.check import RIGHT, Outcome, Settings, calling, judge, run
+from refmeta.oracle.check import RIGHT, Outcome, Settings, calling, judge, run, validated
 from refmeta.oracle.diagnose import diagnose
 
 __all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cases", "check"]
@@ -18,7 +18,7 @@ def check(function: Callable[..., Any], suite: str, **settings: Any) -> list[Out
 
     `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags.
     """
-    chosen = Settings(**settings)
+    chosen = validated(Settings(**settings))
     outcomes = run(calling(function), cases(suite), chosen)
     bad = [o for o in outcomes if o.verdict not in (*RIGHT, "skip")]
     if bad or all(o.verdict == "skip" for o in outcomes):
@@ -31,7 +31,7 @@ def check(function: Callable[..., Any], suite: str, **settings: Any) -> list[Out
 
 def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any) -> None:
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
-    chosen = Settings(dtype=str(np.dtype(dtype)), **settings)
+    chosen = validated(Settings(dtype=str(np.dtype(dtype)), **settings))
     outcome = judge(case, got, chosen)
     if outcome.verdict not in RIGHT:
         raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], chosen)]))

@@ -18,6 +18,24 @@ from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
+_PROCESS = ("P", "R", "rho")
+_ADAPTED = ("alpha", "steps")
+
+
+def _both(*names: str) -> tuple[str, ...]:
+    return (*names, *("query_" + name for name in names))
+
+
+INPUTS = {
+    "policy-gradient": ("theta", *_PROCESS, "gamma", "horizon", "features", "v"),
+    "maml-tabular": ("theta", *_both(*_PROCESS), "gamma", "horizon", *_ADAPTED),
+    "maml-linear-features": ("theta", *_both(*_PROCESS), "gamma", "horizon", "features", *_ADAPTED),
+    "maml-regression": ("theta", *_both("X", "y"), *_ADAPTED),
+    "maml-classification": ("theta", *_both("X", "labels"), "classes", "ridge", *_ADAPTED),
+    "maml-quadratic": ("theta", *_both("A", "c"), *_ADAPTED),
+    "reptile": ("theta", "adapted", "epsilon"),
+}
+QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
 INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels"}
 
 

@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.case import SUITES, Case, Expected
+from refmeta.arrays import frozen
+from refmeta.oracle.case import INPUTS, QUANTITIES, SUITES, Case, Expected, typed
 
 FORMAT, VERSION, LIMIT, DEPTH = "refmeta-vectors", 1, 16 * 2**20, 12
 RESULTS = ("valid", "invalid", "ill_conditioned")
@@ -42,7 +42,8 @@ def read_file(path: str) -> Iterator[Case]:
         size = os.stat(path).st_size
         if size > LIMIT:
             raise VectorError(f"{path}: {size} bytes, expected at most {LIMIT}")
-        text = Path(path).read_text("utf-8")
+        with open(path, "rb") as file:
+            text = file.read(LIMIT + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise VectorError(f"{path}: cannot be read: {error}") from None
     return read(text, path)
@@ -50,6 +51,13 @@ def read_file(path: str) -> Iterator[Case]:
 
 def read(text: str, name: str) -> Iterator[Case]:
     """The cases of a vector file's text; VectorError names file, key and reason."""
+    try:
+        yield from _read(text, name)
+    except (AttributeError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise VectorError(f"{name}: malformed: {type(error).__name__}: {error}") from None
+
+
+def _read(text: str, name: str) -> Iterator[Case]:
     document = _parsed(text, name)
     _keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
@@ -68,6 +76,7 @@ def read(text: str, name: str) -> Iterator[Case]:
             seen.add(entry["id"])
             inputs, expected = (_is(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
             values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
+            _complete(entry, document["suite"], values, f"{name}: {where}")
             head = entry["id"], document["suite"], entry["comment"], tuple(entry["flags"]), entry["result"]
             yield Case(*head, inputs, values, entry["discriminates"])
 
@@ -81,6 +90,23 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
     for flag in entry["flags"]:
         if flag not in document["flags"]:
             raise VectorError(f"{where}: flag {flag!r} is not declared")
+
+
+def _complete(entry: dict[str, Any], suite: str, values: dict[str, Expected], where: str) -> None:
+    """The inputs of the suite, numbers all of them, and every quantity unless the case is invalid."""
+    quantities = {"policy-gradient": ("loss", "grad", "hvp"), "reptile": ("update",)}.get(suite, QUANTITIES)
+    wanted = set() if entry["result"] == "invalid" else set(quantities)
+    if set(values) != wanted:
+        raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
+    if set(entry["input"]) != set(INPUTS[suite]):
+        raise VectorError(f"{where}.input: expected {', '.join(INPUTS[suite])}, got {', '.join(entry['input'])}")
+    try:
+        for key, value in entry["input"].items():
+            typed(key, value, np.dtype("float64"))
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"{where}.input.{key}: no numbers: {error}") from None
+    if not isinstance(entry["id"], str) or not isinstance(entry["discriminates"], dict):
+        raise VectorError(f"{where}: id must be a string and discriminates an object")
 
 
 def _is(value: Any, kind: type, name: str, where: str) -> Any:
@@ -99,7 +125,13 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
         raise VectorError(f"{name}: {where}: no numbers: {error}") from None
     if value.shape != by_hex.shape or not np.array_equal(value, by_hex):
         raise VectorError(f"{name}: {where}: value and hex disagree")
-    return Expected(value, kappa, scale, int(entry["digits"]))
+    if (
+        kappa.shape != scale.shape
+        or kappa.ndim != 1
+        or not (np.all(kappa >= 0) and np.all(kappa < 1e12) and np.all(scale > 0) and np.all(scale < 1e300))
+    ):
+        raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one a task")
+    return Expected(frozen(value), frozen(kappa), frozen(scale), int(entry["digits"]))
 
 
 def _from_hex(value: Any) -> Any:

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case, Expected
+from refmeta.oracle.case import QUANTITIES, Case, Expected
 from refmeta.oracle.tolerance import per_task, tolerance
 
 REDUCTIONS = ("none", "sum", "mean")
 RIGHT = ("pass", "refused", "bounded")
-QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
 
 
 class Settings(NamedTuple):
@@ -43,11 +42,30 @@ class Outcome(NamedTuple):
 
 
 class Failed(Exception):
-    """The target did not return: `verdict` is error, crash, timeout or skip."""
+    """The target did not return: `verdict` is error, crash, timeout or skip; `refusal` if it said no by itself."""
 
-    def __init__(self, verdict: str, message: str) -> None:
+    def __init__(self, verdict: str, message: str, *, refusal: bool = False) -> None:
         super().__init__(message)
-        self.verdict = verdict
+        self.verdict, self.refusal = verdict, refusal
+
+
+def plain(message: str, most: int = 500) -> str:
+    """A message without control characters, and not too long."""
+    said = "".join(c if c.isprintable() or c == " " else " " for c in message)
+    return said if len(said) <= most else said[:most] + " …"
+
+
+def validated(settings: Settings) -> Settings:
+    """The settings, each with a value that exists."""
+    allowed_values = {
+        "quantity": QUANTITIES, "reduce": REDUCTIONS, "expect": ("exact", "first-order"), "dtype": ("float64", "float32")
+    }  # fmt: skip
+    for name, values in allowed_values.items():
+        if getattr(settings, name) not in values:
+            raise ValueError(f"{name} must be one of {', '.join(values)}, got {getattr(settings, name)!r}")
+    if isinstance(settings.skip_flags, str):
+        raise TypeError(f"skip_flags must be a tuple of flags, got the string {settings.skip_flags!r}")
+    return settings
 
 
 def names(case: Case, settings: Settings) -> tuple[str, ...]:
@@ -78,7 +96,8 @@ def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
 
 def gap(got: Array, wanted: Array, limit: Array) -> float:
     """The largest error in units of its tolerance."""
-    difference = np.abs(got - wanted)
+    with np.errstate(over="ignore"):
+        difference = np.abs(got - wanted)
     return float(np.max(per_task(difference) / limit if np.ndim(limit) else difference / limit, initial=0.0))
 
 
@@ -98,17 +117,18 @@ def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
         if case.result == "ill_conditioned":
             limit = limit + 2 * np.max(np.abs(wanted), initial=0.0)
         worst = max(worst, gap(got, wanted, limit))
-        digits = min(digits, _digits(got, wanted))
+        digits = min(digits, _digits(got, wanted, float(np.max(expected.scale))))
     verdict = "pass" if worst <= 1 else "mismatch"
     if case.result == "ill_conditioned" and verdict == "pass":
         verdict = "bounded"
-    message = "" if worst <= 1 else f"off by {worst:.3g} tolerances ({digits:.1f} digits agree)"
+    message = "" if verdict != "mismatch" else f"off by {worst:.3g} tolerances ({digits:.1f} digits agree)"
     return Outcome(case, verdict, message, worst, digits, results)
 
 
-def _digits(got: Array, wanted: Array) -> float:
-    """The number of digits, relative to the largest entry, to which two arrays agree."""
-    off, size = np.max(np.abs(got - wanted), initial=0.0), np.max(np.abs(wanted), initial=0.0)
+def _digits(got: Array, wanted: Array, scale: float) -> float:
+    """The number of digits, relative to the largest entry and term, to which two arrays agree."""
+    with np.errstate(over="ignore"):
+        off, size = np.max(np.abs(got - wanted), initial=0.0), np.max(np.abs(wanted), initial=scale)
     return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
@@ -134,17 +154,37 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
         raise TypeError(f"returned dtype {array.dtype} for {name}, expected real numbers")
     shape = transformed(case.expected[name].value, case, settings).shape
     if array.shape != shape:
-        turned = "; it is the transposed shape" if array.T.shape == shape else ""
-        raise ValueError(f"returned shape {array.shape} for {name}, expected {shape}{turned}")
+        raise ValueError(
+            f"returned shape {array.shape} for {name}, expected {shape}{_hint(array, case, name, settings)}"
+        )
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"returned {array[tuple(index)]} for {name} at index {index}")
     return array.astype(np.float64)
 
 
+def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
+    """What another shape may mean."""
+    wanted = transformed(case.expected[name].value, case, settings)
+    for reduce in REDUCTIONS[1:]:
+        reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
+        if settings.reduce == "none" and array.shape == reduced.shape and np.allclose(array, reduced, rtol=1e-5):
+            return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
+    if array.T.shape == wanted.shape:
+        return "; it is the transposed shape"
+    return "; its entries are as many: a matter of shape only" if array.size == wanted.size else ""
+
+
 def run(target: Callable[..., Any], chosen: Iterable[Case], settings: Settings) -> list[Outcome]:
-    """Ask the target every case; whatever it does, the rest still runs."""
-    return [_one(target, case, settings) for case in chosen]
+    """Ask the target every case; whatever it does, the rest still runs.
+
+    A refusal counts only beside a result: a target that never returns one has refused nothing.
+    """
+    outcomes = [_one(target, case, settings) for case in chosen]
+    answered = {o.case.suite for o in outcomes if o.got is not None}
+    return [
+        o._replace(verdict="error") if o.verdict == "refused" and o.case.suite not in answered else o for o in outcomes
+    ]
 
 
 def _one(target: Callable[..., Any], case: Case, settings: Settings) -> Outcome:
@@ -155,8 +195,8 @@ def _one(target: Callable[..., Any], case: Case, settings: Settings) -> Outcome:
     try:
         outcome = judge(case, target(case, settings), settings)
     except Failed as failure:
-        refused = failure.verdict == "error" and case.result == "invalid"
-        outcome = Outcome(case, "refused" if refused else failure.verdict, str(failure))
+        refused = failure.refusal and case.result == "invalid"
+        outcome = Outcome(case, "refused" if refused else failure.verdict, plain(str(failure)))
     return outcome._replace(seconds=time.perf_counter() - start)
 
 
@@ -167,6 +207,6 @@ def calling(function: Callable[..., Any]) -> Callable[[Case, Settings], Any]:
         try:
             return function(**case.arguments(settings.dtype))
         except Exception as error:
-            raise Failed("error", f"raised {type(error).__name__}: {error}") from error
+            raise Failed("error", f"raised {type(error).__name__}: {error}", refusal=True) from error
 
     return target

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle import report
-from refmeta.oracle.case import SUITES, Case
+from refmeta.oracle.case import QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import QUANTITIES, REDUCTIONS, Settings, run
+from refmeta.oracle.check import REDUCTIONS, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.wrong import WRONG
 
@@ -90,6 +90,11 @@ def _check(given: Any) -> int:
     if given.expect == "first-order" and given.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
     suites = _suites(given.suite)
+    if {"reptile", "policy-gradient"} & set(given.suite or ()) and (
+        given.quantity != "gradient" or given.reduce != "none"
+    ):
+        raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
+    _writable(given.output)
     try:
         chosen = list(read_file(given.vectors)) if given.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
@@ -98,7 +103,10 @@ def _check(given: Any) -> int:
     chosen = _selected([c for c in chosen if c.suite in suites], given)
     settings = Settings(given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag))
     command = given.exec or [sys.executable, "-m", "refmeta.oracle.serve", given.target]
-    target = Process(command, suites, timeout=given.timeout)
+    try:
+        target = Process(command, suites, timeout=given.timeout)
+    except TargetMissing as error:
+        raise UsageError(str(error)) from None
     try:
         outcomes = run(target, chosen, settings)
     except TargetMissing as error:
@@ -113,6 +121,16 @@ def _check(given: Any) -> int:
     else:
         print(said)
     return report.status(outcomes)
+
+
+def _writable(path: str | None) -> None:
+    """Refuse an output file that cannot be written before anything is run."""
+    if path is not None:
+        try:
+            with open(path, "a", encoding="utf-8"):
+                pass
+        except OSError as error:
+            raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
 def _selected(chosen: list[Case], given: Any) -> list[Case]:
@@ -168,8 +186,8 @@ def _show(given: Any) -> int:
     print(f"# {case.id}: {case.comment}\n# {case.result}" + (f"; flags: {', '.join(case.flags)}" if case.flags else ""))
     print("import numpy as np\n\ninputs = dict(")
     for name, value in case.arguments().items():
-        said = f"np.array({json.dumps(case.input[name])})" if isinstance(value, np.ndarray) else repr(value)
-        print(f"    {name}={said.replace('nan', 'np.nan') if case.result == 'invalid' else said},")
+        said = f"np.array({_pasted(case.input[name])})" if isinstance(value, np.ndarray) else _pasted(case.input[name])
+        print(f"    {name}={said},")
     print(")\nexpected = dict(")
     for name, expected in case.expected.items():
         print(f"    {name}=np.array({json.dumps(expected.value.tolist())}),")
@@ -177,6 +195,13 @@ def _show(given: Any) -> int:
     for slug, margin in case.discriminates.items():
         print(f"# {slug} is off by {margin:.2g} tolerances")
     return 0
+
+
+def _pasted(value: Any) -> str:
+    """A number, None or a nested list as Python reads it, with np.nan and np.inf."""
+    if isinstance(value, list):
+        return "[" + ", ".join(_pasted(entry) for entry in value) + "]"
+    return {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}.get(str(value), repr(value))
 
 
 def _explain(given: Any) -> int:

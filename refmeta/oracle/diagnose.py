@@ -13,7 +13,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.case import Case
 from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.expand import detached_steps, odd_terms
-from refmeta.oracle.match import matches, pairs
+from refmeta.oracle.match import matched, matches, pairs
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.row import Wrong
 
@@ -21,15 +21,33 @@ CONVENTIONS = {"mean-over-tasks", "sum-over-tasks", "loss-scale-half", "loss-sca
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
-    """Sentences, the best explanation first; empty where nothing explains every failing vector."""
-    failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
-    if not failing or len(failing) < sum(o.verdict == "mismatch" for o in outcomes):
+    """Sentences, the best explanation first; nothing is explained that does not hold on every failing vector."""
+    failing = [o for o in outcomes if o.verdict == "mismatch"]
+    if not failing or any(o.got is None for o in failing):
         return []
-    for explain in (_rows, detached_steps, _factors, odd_terms, _permuted, _single_precision):
+    if failing[0].case.suite == "policy-gradient":
+        return [
+            f"{name}: {said}" for name in ("loss", "grad", "hvp") for said in _explained(_only(failing, name), settings)
+        ]
+    return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
+
+
+def _only(failing: Sequence[Outcome], name: str) -> list[Outcome]:
+    """The outcomes whose result of this name is wrong, with nothing else in them."""
+    alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
+    return [o for o in alone if not matched(o, name)]
+
+
+def _explained(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:
+    def steps(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+        return detached_steps(failing, settings, passing)
+
+    explanations = (_rows, steps, _other_quantity, _factors, _rows_times, odd_terms, _permuted, _single_precision)
+    for explain in explanations if failing else ():
         said = explain(failing, settings)
         if said:
             return said
-    return []
+    return ["no mistake that is known here explains every failing vector"] if failing else []
 
 
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
@@ -47,6 +65,36 @@ def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     if len(said) > 1:
         said.insert(0, f"a tie: {len(said)} formulas give the same numbers on these vectors")
     return said
+
+
+def _rows_times(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """A known-wrong formula times one number."""
+    for row in catalogue(failing[0].case.suite, settings):
+        value = _of(row, settings)
+        every = [(got, value(o.case, name)) for o in failing for name, got in (o.got or {}).items()]
+        both = [(got, v) for got, v in every if v is not None and v.shape == got.shape]
+        if len(both) < len(every) or sum(got.size for got, _ in both) < 8:
+            continue
+        y, x = np.concatenate([np.ravel(got) for got, _ in both]), np.concatenate([np.ravel(v) for _, v in both])
+        number = float(x @ y / (x @ x)) if np.any(x) else 0.0
+        if number and matches(failing, settings, lambda c, n, v=value, k=number: k * v(c, n)):  # type: ignore[misc]
+            return [f"known-wrong formula {row.slug} ({row.formula}), times {number:.6g}, {_in_all(failing)}"]
+    return []
+
+
+def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """The right value of something else than was asked for."""
+    if not failing[0].case.suite.startswith("maml"):
+        return []
+    for name in failing[0].case.expected:
+        if matches(failing, settings, lambda c, _, q=name: transformed(c.expected[q].value, c, settings)):  # type: ignore[misc]
+            hint = "drop --expect first-order" if settings.expect == "first-order" else f"say --quantity {name}"
+            return [f"the right {name}, {_in_all(failing)}: {hint}, if that is what it is to compute"]
+    return []
+
+
+def _in_all(failing: Sequence[Outcome]) -> str:
+    return f"in {len(failing)} of {len(failing)} failing vectors"
 
 
 def chapter(suite: str) -> str:
@@ -89,7 +137,7 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
 def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
     named: dict[str, Callable[[Any, Case], float]] = {
-        "−1: the sign": lambda p, c: -1.0,
+        "−1: the sign (if it works with returns, say --ascent; if not, do not)": lambda p, c: -1.0,
         "N, the number of tasks": lambda p, c: float(_tasks(c)),
         "1/N, N the number of tasks": lambda p, c: 1.0 / _tasks(c),
         "1/d, d the number of parameters": lambda p, c: 1.0 / len(p.theta),
@@ -103,7 +151,9 @@ def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     for name, factor in named.items():
         if matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
             return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
-    number = _common_factor(failing, settings)
+    number = (
+        _common_factor(failing, settings) if sum(got.size for _, got, _, _ in pairs(failing, settings)) >= 4 else 0.0
+    )
     if number and matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
         return [f"the right result times {number:.6g}, in {len(failing)} of {len(failing)} failing vectors"]
     return []
@@ -131,8 +181,10 @@ def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
 def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """The rows of the tasks in another order."""
     for _, got, right, limit in pairs(failing, settings):
-        if got.ndim != 2 or not any(
-            gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right)))
+        if (
+            got.ndim != 2
+            or len(got) > 6
+            or not any(gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right))))
         ):
             return []
     return [f"the right rows in another order of the tasks, in {len(failing)} of {len(failing)} failing vectors"]
@@ -140,7 +192,7 @@ def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
 
 def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """Right to single precision where double was promised."""
-    if settings.dtype != "float64":
+    if settings.dtype != "float64" or not all(4.5 <= o.digits <= 10 for o in failing):
         return []
     single = settings._replace(dtype="float32")
     for o in failing:

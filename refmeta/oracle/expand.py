@@ -4,14 +4,14 @@ Derivation: derivations/using-the-oracle.md
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.case import Case
 from refmeta.oracle.check import Outcome, Settings, transformed
-from refmeta.oracle.match import NEAR, matches, pairs
+from refmeta.oracle.match import NEAR, agrees, matches, pairs
 from refmeta.oracle.wrong.maml import path, product
 
 
@@ -19,20 +19,24 @@ def is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
     return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
 
 
-def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """Every set of inner steps whose gradient may have been detached."""
+def detached_steps(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:
+    """Every set of inner steps whose gradient may have been detached; those that a passing vector refutes come not."""
     if not is_maml(failing, settings):
         return []
     most = max(o.case.problem.steps for o in failing)
-    for size in range(1, most + 1):
-        for detached in itertools.combinations(range(most), size):
-            if matches(failing, settings, lambda case, name, cut=detached: _detached(case, cut, settings)):  # type: ignore[misc]
-                steps = ", ".join(str(k + 1) for k in detached)
-                return [
-                    f"EXACT match with the gradient whose inner step {steps} is detached (its factor I − αH is missing), "
-                    f"in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient at that step"
-                ]
-    return []
+    sets = [cut for size in range(1, most + 1) for cut in itertools.combinations(range(most), size)]
+    found = [cut for cut in sets if matches(failing, settings, _cutting(cut, settings))]
+    stands = [cut for cut in found if agrees(passing, settings, _cutting(cut, settings))] or found
+    said = [
+        f"EXACT match with the gradient whose inner step {', '.join(str(k + 1) for k in cut)} is detached (its factor "
+        f"I − αH is missing), in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient there"
+        for cut in stands[:4]
+    ]
+    return [f"a tie: {len(stands)} patterns give the same numbers on these vectors", *said] if len(stands) > 1 else said
+
+
+def _cutting(cut: tuple[int, ...], settings: Settings) -> Callable[[Case, str], Array | None]:
+    return lambda case, name: _detached(case, cut, settings)
 
 
 def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
@@ -54,10 +58,14 @@ def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
         weights.append(np.full(got.size, 1 / np.max(limit)))
     X, y, w = np.concatenate(blocks), np.concatenate(results), np.concatenate(weights)
     used = np.any(X != 0, axis=0)
-    fit = np.zeros(most + 1)
-    fit[used] = np.linalg.lstsq(X[:, used] * w[:, None], y * w, rcond=None)[0]
-    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1):
+    if len(failing) < 2 or len(y) < 4 * np.sum(used):
         return []
+    fit, weighted = np.zeros(most + 1), X[:, used] * w[:, None]
+    fit[used] = np.linalg.lstsq(weighted, y * w, rcond=None)[0]
+    doubt = NEAR * np.sqrt(np.diag(np.linalg.pinv(weighted.T @ weighted)))
+    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1) or np.max(doubt) > 1e-3:
+        return []
+    fit[np.abs(fit) < 1e-6] = 0.0
     odd = [
         f"{_order_name(j)} has the coefficient {fit[j]:.6g}"
         for j in range(most + 1)

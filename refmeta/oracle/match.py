@@ -49,3 +49,20 @@ def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome,
         for o in failing
         for name, got in (o.got or {}).items()
     ]
+
+
+def matched(o: Outcome, name: str) -> bool:
+    """Is the result of this name right, to the tolerance of double precision?"""
+    expected, settings = o.case.expected[name], Settings()
+    got = (o.got or {})[name]
+    return gap(got, expected.value, allowed(expected, o.case, settings)) <= 1
+
+
+def agrees(passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
+    """Does the candidate give what is right on the vectors that passed?"""
+    for o in passing:
+        for name, got in (o.got or {}).items():
+            value, limit = candidate(o.case, name), allowed(o.case.expected[name], o.case, settings)
+            if value is None or value.shape != got.shape or gap(got, value, limit * NEAR) > 1:
+                return False
+    return True

@@ -15,9 +15,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml, reptile
-from refmeta.oracle.case import BUILD, SUITES, typed
+from refmeta.oracle.case import BUILD, QUANTITIES, SUITES, typed
 from refmeta.oracle.certify import certified
-from refmeta.oracle.check import QUANTITIES
 from refmeta.oracle.tolerance import condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 

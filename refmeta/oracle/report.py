@@ -13,6 +13,7 @@ import numpy as np
 from refmeta.oracle.case import Case
 from refmeta.oracle.check import RIGHT, Outcome, Settings
 from refmeta.oracle.diagnose import diagnose
+from refmeta.oracle.protocol import encoded
 
 WORST = 12
 
@@ -82,8 +83,11 @@ def text(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
     bad = [o for o in outcomes if o.verdict not in (*RIGHT, "skip")]
     lines += [""] * bool(bad) + [f"{o.case.id}: {o.verdict}: {o.message}" for o in bad[:WORST]]
     lines += [f"… and {len(bad) - WORST} more"] if len(bad) > WORST else []
-    for found in by_suite(outcomes).values():
+    for suite, found in by_suite(outcomes).items():
         lines += [f"\nDiagnosis: {sentence}" for sentence in diagnose(found, settings)]
+        if suite == "policy-gradient":
+            given = [name for o in found if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
+            lines.append("\njudged: " + ", ".join(f"{n} in {given.count(n)} cases" for n in ("loss", "grad", "hvp")))
     unseen = faint([o.case for o in outcomes], settings)
     lines += [f"\nNot distinguishable in float32: {', '.join(unseen)}"] if unseen else []
     lines.append("\n" + verdict(outcomes))
@@ -98,8 +102,9 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
         return "Nothing was run: no case was selected, or every case was skipped."
     skipped = f" ({len(outcomes) - len(ran)} skipped)" if len(outcomes) > len(ran) else ""
     if right == len(ran):
-        digits = min((o.digits for o in ran if o.verdict == "pass"), default=np.inf)
-        return f"RIGHT: {right} of {len(ran)} cases{skipped}, to {min(digits, 17.0):.1f} digits or more."
+        digits = [o.digits for o in ran if o.verdict == "pass"]
+        said = f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared"
+        return f"RIGHT: {right} of {len(ran)} cases{skipped}{said}."
     return f"WRONG: {len(ran) - right} of {len(ran)} cases{skipped}."
 
 
@@ -115,7 +120,7 @@ def as_json(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
         "target": name, "settings": settings._asdict(), "versions": versions(), "status": status(outcomes),
         "verdict": verdict(outcomes), "diagnosis": diagnosis, "cases": rows,
     }  # fmt: skip
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json.dumps(encoded(document), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def junit(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:

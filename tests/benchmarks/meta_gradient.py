@@ -136,7 +136,7 @@ def ratios(seconds):
             f"{best[c] * 1e3:11.2f} ({own / best[c]:5.2f}x)" if c in best else f"{'not installed':>20}"
             for c in columns[1:]
         ]
-        print(f"{S:4} {N:3} {K:2}  " + "  ".join(cells))
+        print(f"{S:4} {N:3} {K:2}  " + "  ".join(cells), flush=True)
     print("\n(x: refmeta's time as a multiple of the column's)\n")
 
 

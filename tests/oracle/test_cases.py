@@ -180,3 +180,24 @@ def test_a_file_that_is_missing_or_too_large_is_refused_before_it_is_read(tmp_pa
 def test_a_suite_that_does_not_exist_is_named():
     with pytest.raises(UsageError, match="no suite is called 'maml'; the suites are policy-gradient"):
         cases("maml")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.update(expected={}), r"expected the quantities \['update'\], got \[\]"),
+        (lambda c: c["input"].pop("epsilon"), "expected theta, adapted, epsilon, got theta, adapted"),
+        (lambda c: c["input"].update(theta=[[1.0], 2.0]), "input.theta: no numbers"),
+        (lambda c: c["input"].update(theta="x"), "input.theta: no numbers"),
+        (lambda c: c.update(discriminates=[]), "id must be a string and discriminates an object"),
+        (lambda c: c.update(flags=5), "malformed: TypeError"),
+        (lambda c: c["expected"]["update"].update(digits=None), "malformed: TypeError"),
+        (lambda c: c["expected"]["update"].update(kappa=[-1.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1e300]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(scale=[0.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1.0, 1.0]), "kappa must be in"),
+    ],
+)
+def test_a_case_that_would_pass_anything_or_break_the_judge_is_refused(change, reason):
+    with pytest.raises(VectorError, match=f"mine.json: .*{reason}"):
+        list(read(changed(lambda d, c: change(c)), "mine.json"))

@@ -326,3 +326,104 @@ def test_a_snippet_that_is_shown_runs(name, capsys):
     for key, value in case.arguments().items():
         np.testing.assert_array_equal(space["inputs"][key], value)
     assert set(space["expected"]) == set(case.expected)
+
+
+def test_a_refusal_counts_only_beside_a_result():
+    """A function of the wrong signature has refused nothing."""
+    with pytest.raises(AssertionError, match="of 17 cases are wrong"):
+        rm.oracle.check(lambda A: A, "maml-quadratic")
+    outcomes = run(calling(lambda A: A), [c for c in cases("maml-quadratic") if c.result == "invalid"], Settings())
+    assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"quantity": "gradients"}, "quantity must be one of gradient, objective, first_order, step_size_gradient, got 'gradients'"),
+        ({"reduce": "Sum"}, "reduce must be one of none, sum, mean, got 'Sum'"),
+        ({"expect": "first_order"}, "expect must be one of exact, first-order, got 'first_order'"),
+        ({"dtype": "float16"}, "dtype must be one of float64, float32, got 'float16'"),
+        ({"skip_flags": "validation"}, "skip_flags must be a tuple of flags, got the string 'validation'"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_exist_are_refused(settings, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        rm.oracle.check(own("maml-quadratic"), "maml-quadratic", **settings)
+
+
+def test_expected_values_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        cases("reptile")[0].expected["update"].value[0] = 7
+
+
+def test_a_sum_without_its_option_is_hinted_at():
+    with pytest.raises(AssertionError, match=r"it is the sum over the tasks: say so with --reduce sum"):
+        rm.oracle.check(lambda **x: own("maml-tabular")(**x).sum(0), "maml-tabular")
+
+
+def test_messages_have_no_control_characters_and_an_end():
+    def loud(**inputs):
+        raise ValueError("\x1b[31m\x00" + "x" * 10000)
+
+    outcome = run(calling(loud), cases("reptile")[:1], Settings())[0]
+    assert "\x1b" not in outcome.message and "\x00" not in outcome.message and len(outcome.message) < 520
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["mine:right", "--suite", "maml-quadratic", "--output", "/nonexistent/report"],
+            "cannot write the report to '/nonexistent/report'",
+        ),
+        (["--exec", "python 'x"], "cannot read the command"),
+        (["mine:right", "--suite", "reptile", "--reduce", "sum"], "--quantity and --reduce are for the MAML suites"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(folder, arguments, sentence):
+    done = command(folder, *arguments)
+    assert done.returncode == 2 and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_policy_gradient_says_what_was_judged(folder):
+    (folder / "losses.py").write_text(
+        "from refmeta.oracle.case import BUILD\n\ndef f(**x):\n    p = BUILD['policy-gradient'](x)\n    return {'loss': p.task.at(p.theta).loss}\n"
+    )
+    done = command(folder, "losses:f", "--suite", "policy-gradient")
+    assert done.returncode == 0 and "judged: loss in 16 cases, grad in 0 cases, hvp in 0 cases" in done.stdout
+
+
+def test_a_terminated_check_leaves_no_process_behind(folder):
+    import os
+    import signal
+    import time
+
+    (folder / "slow.py").write_text(
+        "import os, time\n\ndef f(**x):\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(60)\n"
+    )
+    arguments = [sys.executable, "-m", "refmeta", "check", "slow:f", "--suite", "reptile"]
+    with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        for _ in range(200):
+            if (folder / "pid").exists() and (folder / "pid").read_text():
+                break
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=20)
+    assert running.returncode == 128 + signal.SIGTERM
+    pid = int((folder / "pid").read_text())
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} is still there")
+
+
+@pytest.mark.parametrize("name", ["maml-regression-015", "maml-tabular-023", "reptile-009"])
+def test_a_snippet_of_an_invalid_case_runs_too(name, capsys):
+    main(["show", name])
+    space = {}
+    exec(capsys.readouterr().out, space)
+    values = np.concatenate([np.ravel(np.asarray(v, float)) for v in space["inputs"].values() if v is not None])
+    assert not np.all(np.isfinite(values))

@@ -104,3 +104,28 @@ def test_numbers_that_are_not_finite_are_strings():
         "b": None,
         "c": 3,
     }
+
+
+def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
+    """After a protocol error the process is started anew: the next answer is the next case's."""
+    stray = HARNESS.replace(
+        '        x = m["inputs"]',
+        '        x = m["inputs"]\n        if m["id"] == "reptile-002":\n            print("warning", flush=True)',
+    )
+    found = outcomes(process(tmp_path, stray))
+    assert [o.case.id for o in found if o.verdict == "error"] == ["reptile-002"]
+
+
+def test_a_greeting_that_is_never_answered_is_waited_for_once(tmp_path):
+    import time
+
+    target, start = process(tmp_path, "import time; time.sleep(60)", timeout=0.1), time.perf_counter()
+    found = run(target, cases("reptile"), Settings())
+    target.stop()
+    assert {o.verdict for o in found} == {"timeout"} and time.perf_counter() - start < 5
+    assert "did not answer the greeting" in found[-1].message
+
+
+def test_suites_that_are_no_list_are_told(tmp_path):
+    found = outcomes(process(tmp_path, """input(); print('{"type": "ready", "suites": 5}', flush=True); input()"""))
+    assert "said that its suites are 5" in found[0].message
