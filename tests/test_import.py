@@ -45,3 +45,14 @@ def test_the_readme_s_python_runs_and_its_names_exist():
         row = next(line for line in text.splitlines() if f"`{module}." in line)
         for name in re.findall(r"`(?:\w+)?\.(\w+)`", row):
             assert hasattr(getattr(refmeta, module), name), name
+
+
+def test_the_readme_s_adapters_are_those_that_the_peers_are_tested_with():
+    import re
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    blocks = re.findall(r"^```py\n(.*?)^```$", (root / "README.md").read_text("utf-8"), re.M | re.S)
+    assert len(blocks) == 2
+    for block, name in zip(blocks, ("jax_maml.py", "torch_maml.py"), strict=True):
+        assert block in (root / "tests" / "peers" / name).read_text("utf-8")
