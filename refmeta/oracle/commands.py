@@ -15,7 +15,7 @@ from refmeta.oracle.case import QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import REDUCTIONS, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
-from refmeta.oracle.wrong import WRONG
+from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
 
 STATUS = (
     "exit status: 0 all right; 1 a mismatch; 2 usage; 3 the target crashed or timed out; 4 a bad vector file; "
@@ -205,7 +205,10 @@ def _pasted(value: Any) -> str:
 
 
 def _explain(given: Any) -> int:
-    rows = {row.slug: (chapter, row) for chapter in WRONG for row in WRONG[chapter]}
+    if given.slug in FALSE_ALARMS:
+        print(f"{given.slug}\n  a false alarm: {FALSE_ALARMS[given.slug]}")
+        return 0
+    rows = [*(row.slug for chapter in WRONG for row in WRONG[chapter]), *FALSE_ALARMS]
     if given.slug not in rows:
         raise UsageError(
             f"no known-wrong formula is called {given.slug!r}{_near(given.slug, rows)}; they are {', '.join(rows)}"

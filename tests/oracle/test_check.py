@@ -288,6 +288,7 @@ def test_all_cases_skipped_is_status_five(folder):
         (["show", "reptile-009"], "np.nan"),
         (["explain", "first-order"], "create_graph"),
         (["explain", "sum-over-tasks"], "derivations/reptile.md"),
+        (["explain", "reptile-sign"], "a false alarm: θ + ε(φ − θ)"),
     ],
 )
 def test_list_show_and_explain(arguments, sentence, capsys):
@@ -427,3 +428,20 @@ def test_a_snippet_of_an_invalid_case_runs_too(name, capsys):
     exec(capsys.readouterr().out, space)
     values = np.concatenate([np.ravel(np.asarray(v, float)) for v in space["inputs"].values() if v is not None])
     assert not np.all(np.isfinite(values))
+
+
+def test_what_is_called_a_false_alarm_is_right():
+    """Reptile's sign under plain SGD; K = 1 is gradient descent on the mean; K = 1 has one step, first and last."""
+    from refmeta.oracle.problems import problem
+
+    case = problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
+    adapted = rm.adapt(case.theta, case.support, **case.hyper).adapted
+    right = rm.reptile.update(case.theta, adapted, epsilon=0.5)
+    direction = rm.reptile.gradient(case.theta, adapted, alpha=case.alpha)
+    np.testing.assert_allclose(case.theta - 0.5 * case.alpha * direction.mean(0), right, rtol=1e-13)
+    mean = case.support.at(case.theta).grad.mean(0)
+    np.testing.assert_allclose(case.theta - 0.5 * case.alpha * mean, right, rtol=1e-13)
+    for slug in ("first-step-only", "last-step-only"):
+        row = next(row for row in WRONG["maml"] if row.slug == slug)
+        exact = rm.maml.gradient(case.theta, *case.split, **case.hyper)
+        np.testing.assert_allclose(row.function(case), exact, rtol=1e-13)

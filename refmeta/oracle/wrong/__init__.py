@@ -6,4 +6,14 @@
 from refmeta.oracle.wrong import maml, policy, reptile
 from refmeta.oracle.wrong.row import Wrong
 
+FALSE_ALARMS = {
+    "reptile-sign": "θ + ε(φ − θ) and an optimiser step on (θ − φ)/α agree: under plain SGD no sign is missing",
+    "reptile-one-step": "with K = 1 and one inner step size Reptile is gradient descent on the mean loss: a reduction, not a bug",
+    "first-step-is-last-step": "with K = 1 first-step-only and last-step-only are the right formula; with K = 2 and a constant "
+    "Hessian they are one formula: a tie",
+    "joint-tie": "on linear regression with inputs independent of the task MAML ends where joint training ends, for every α "
+    "and K: thm:joint-tie, derivations/maml.md",
+    "query-is-support-on-returns": "an exact return has no sample to split: the query may be the support",
+}
+
 WRONG: dict[str, tuple[Wrong, ...]] = {"maml": maml.ROWS, "reptile": reptile.ROWS, "policy": policy.ROWS}
