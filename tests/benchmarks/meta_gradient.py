@@ -7,6 +7,8 @@ they are installed, differentiate the same objective in float64.
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 
@@ -115,29 +117,36 @@ def meta_gradient(task, theta, steps):
     return lambda: rm.maml.gradient(theta, task, alpha=ALPHA, steps=steps)
 
 
+COLUMNS = ["refmeta", "factorisation floor", "work floor", "JAX (jit)", "PyTorch (func)"]
+
+
 def ratios(seconds):
+    """One row a size, each in a process of its own: what one size leaves in a library's pools cannot stop the next."""
     print("Exact meta-gradient of tabular returns, 4 actions, one thread; best of many, in milliseconds\n")
-    columns = ["refmeta", "factorisation floor", "work floor", "JAX (jit)", "PyTorch (func)"]
-    print(f"{'S':>4} {'N':>3} {'K':>2}  " + "  ".join(f"{c:>20}" for c in columns))
-    for S, N, K in SIZES:
-        task, theta = problem(S, N)
-        made = [
-            meta_gradient(task, theta, K), factorisation_floor(task, K), work_floor(task, K),
-            jax_gradient(task, theta, K), torch_gradient(task, theta, K),
-        ]  # fmt: skip
-        functions = {c: f for c, f in zip(columns, made, strict=True) if f is not None}
-        exact = functions["refmeta"]()
-        for name in columns[3:]:
-            if name in functions:
-                np.testing.assert_allclose(functions[name](), exact, rtol=0, atol=1e-10 * np.max(np.abs(exact)))
-        best = interleaved(functions, seconds)
-        own = best["refmeta"]
-        cells = [f"{own * 1e3:20.2f}"] + [
-            f"{best[c] * 1e3:11.2f} ({own / best[c]:5.2f}x)" if c in best else f"{'not installed':>20}"
-            for c in columns[1:]
-        ]
-        print(f"{S:4} {N:3} {K:2}  " + "  ".join(cells), flush=True)
+    print(f"{'S':>4} {'N':>3} {'K':>2}  " + "  ".join(f"{c:>20}" for c in COLUMNS), flush=True)
+    for size in SIZES:
+        command = [sys.executable, __file__, "--seconds", str(seconds), "--row", *map(str, size)]
+        subprocess.run(command, check=True, timeout=60 + 10 * seconds)
     print("\n(x: refmeta's time as a multiple of the column's)\n")
+
+
+def row(S, N, K, seconds):
+    task, theta = problem(S, N)
+    made = [
+        meta_gradient(task, theta, K), factorisation_floor(task, K), work_floor(task, K),
+        jax_gradient(task, theta, K), torch_gradient(task, theta, K),
+    ]  # fmt: skip
+    functions = {c: f for c, f in zip(COLUMNS, made, strict=True) if f is not None}
+    exact = functions["refmeta"]()
+    for name in COLUMNS[3:]:
+        if name in functions:
+            np.testing.assert_allclose(functions[name](), exact, rtol=0, atol=1e-10 * np.max(np.abs(exact)))
+    best = interleaved(functions, seconds)
+    own = best["refmeta"]
+    cells = [f"{own * 1e3:20.2f}"] + [
+        f"{best[c] * 1e3:11.2f} ({own / best[c]:5.2f}x)" if c in best else f"{'not installed':>20}" for c in COLUMNS[1:]
+    ]
+    print(f"{S:4} {N:3} {K:2}  " + "  ".join(cells), flush=True)
 
 
 def growth(seconds):
@@ -162,6 +171,10 @@ if __name__ == "__main__":
         raise SystemExit("run it by `make bench`, which asks every library for one thread")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds a row")
+    parser.add_argument("--row", type=int, nargs=3, metavar=("S", "N", "K"), help="one row of the first table only")
     given = parser.parse_args()
-    ratios(given.seconds)
-    growth(given.seconds / 6)
+    if given.row:
+        row(*given.row, given.seconds)
+    else:
+        ratios(given.seconds)
+        growth(given.seconds / 6)
