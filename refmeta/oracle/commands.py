@@ -13,7 +13,7 @@ import numpy as np
 from refmeta.oracle import report
 from refmeta.oracle.case import QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import REDUCTIONS, Settings, run
+from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
 
@@ -83,18 +83,7 @@ def _near(word: str, words: Iterable[str]) -> str:
 
 
 def _check(given: Any) -> int:
-    if bool(given.target) == bool(given.exec):
-        raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
-    if given.target and not given.suite and not given.vectors:
-        raise UsageError(f"give the suite that {given.target} implements: --suite with one of {', '.join(SUITES)}")
-    if given.expect == "first-order" and given.quantity != "gradient":
-        raise UsageError("--expect first-order goes with --quantity gradient")
-    suites = _suites(given.suite)
-    if {"reptile", "policy-gradient"} & set(given.suite or ()) and (
-        given.quantity != "gradient" or given.reduce != "none"
-    ):
-        raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
-    _writable(given.output)
+    suites = _usage(given)
     try:
         chosen = list(read_file(given.vectors)) if given.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
@@ -102,25 +91,41 @@ def _check(given: Any) -> int:
         return 4
     chosen = _selected([c for c in chosen if c.suite in suites], given)
     settings = Settings(given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag))
+    name, outcomes = _asked(given, suites, chosen, settings)
+    said = {"text": report.text, "json": report.as_json, "junit": report.junit}[given.format](name, outcomes, settings)
+    if given.output:
+        Path(given.output).write_text(said + "\n", encoding="utf-8")
+    print(report.verdict(outcomes) if given.output else said)
+    return report.status(outcomes)
+
+
+def _usage(given: Any) -> tuple[str, ...]:
+    """The suites to be checked, if what was asked for goes together."""
+    if bool(given.target) == bool(given.exec):
+        raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
+    if given.target and not given.suite and not given.vectors:
+        raise UsageError(f"give the suite that {given.target} implements: --suite with one of {', '.join(SUITES)}")
+    if given.expect == "first-order" and given.quantity != "gradient":
+        raise UsageError("--expect first-order goes with --quantity gradient")
+    suites, plain = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
+    if {"reptile", "policy-gradient"} & set(given.suite or ()) and not plain:
+        raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
+    _writable(given.output)
+    return suites
+
+
+def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Settings) -> tuple[str, list[Outcome]]:
+    """The target's name and what became of every case; the process is ended whatever happens."""
     command = given.exec or [sys.executable, "-m", "refmeta.oracle.serve", given.target]
     try:
         target = Process(command, suites, timeout=given.timeout)
+        try:
+            outcomes = run(target, chosen, settings)
+            return target.name, outcomes
+        finally:
+            target.stop()
     except TargetMissing as error:
         raise UsageError(str(error)) from None
-    try:
-        outcomes = run(target, chosen, settings)
-    except TargetMissing as error:
-        raise UsageError(str(error)) from None
-    finally:
-        target.stop()
-    write = {"text": report.text, "json": report.as_json, "junit": report.junit}[given.format]
-    said = write(target.name, outcomes, settings)
-    if given.output:
-        Path(given.output).write_text(said + "\n", encoding="utf-8")
-        print(report.verdict(outcomes))
-    else:
-        print(said)
-    return report.status(outcomes)
 
 
 def _writable(path: str | None) -> None:

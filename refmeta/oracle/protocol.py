@@ -158,7 +158,10 @@ class Process:
 def _kill(process: "subprocess.Popen[str]") -> None:
     """End the process and whatever it started: they are a group of their own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
