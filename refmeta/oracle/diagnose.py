@@ -27,15 +27,17 @@ def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
         return []
     if failing[0].case.suite == "policy-gradient":
         return [
-            f"{name}: {said}" for name in ("loss", "grad", "hvp") for said in _explained(_only(failing, name), settings)
+            f"{name}: {said}"
+            for name in ("loss", "grad", "hvp")
+            for said in _explained(_only(failing, name, settings), settings)
         ]
     return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
 
 
-def _only(failing: Sequence[Outcome], name: str) -> list[Outcome]:
+def _only(failing: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
     """The outcomes whose result of this name is wrong, with nothing else in them."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
-    return [o for o in alone if not matched(o, name)]
+    return [o for o in alone if not matched(o, name, settings)]
 
 
 def _explained(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:

@@ -51,11 +51,11 @@ def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome,
     ]
 
 
-def matched(o: Outcome, name: str) -> bool:
-    """Is the result of this name right, to the tolerance of double precision?"""
-    expected, settings = o.case.expected[name], Settings()
-    got = (o.got or {})[name]
-    return gap(got, expected.value, allowed(expected, o.case, settings)) <= 1
+def matched(o: Outcome, name: str, settings: Settings) -> bool:
+    """Is the result of this name right, to its tolerance?"""
+    expected = o.case.expected[name]
+    right = transformed(expected.value, o.case, settings)
+    return gap((o.got or {})[name], right, allowed(expected, o.case, settings)) <= 1
 
 
 def agrees(passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:

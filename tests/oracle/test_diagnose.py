@@ -12,7 +12,6 @@ from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.maml import path, product
 
 ROWS = {row.slug: row for row in WRONG["maml"]}
-TIES = {"maml-tabular": {}}
 
 
 def said(function, suite="maml-tabular", **settings):
@@ -208,3 +207,14 @@ def test_an_error_that_is_no_rounding_to_single_precision_is_not_called_so():
     assert "single precision" not in said(
         lambda **x: exact(x) * (1 + 1e-12 * np.sin(np.arange(exact(x).size)).reshape(exact(x).shape))
     )
+
+
+def test_with_ascent_only_the_part_that_is_wrong_is_explained():
+    """Signs of returns, everything right but the Hessian product, which is doubled."""
+
+    def doubled(**inputs):
+        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        return {"loss": -point.loss, "grad": -point.grad, "hvp": -2 * point.hvp(inputs["v"])}
+
+    text = said(doubled, "policy-gradient", ascent=True)
+    assert "hvp: the right result times 2" in text and "loss:" not in text and "grad:" not in text, text
