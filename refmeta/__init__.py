@@ -7,22 +7,32 @@ array([[-0.171875,  0.109375]])
 """
 
 from refmeta import judges, oracle
-from refmeta.meta import maml, reptile
+from refmeta.meta import implicit, maml, reptile, zeroth_order
+from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
+from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
+from refmeta.meta.reptile import Reptile
+from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
+from refmeta.meta.zeroth_order import ESMAML
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks import fisher
 from refmeta.tasks.classification import SoftmaxRegression
-from refmeta.tasks.distributions import RandomMDPs, Sinusoids, Split
+from refmeta.tasks.distributions import GoalGridworlds, Navigation, RadialSinusoids, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.fisher import PolicyKL
+from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
-from refmeta.tasks.planning import Optimum, optimal_values
+from refmeta.tasks.planning import Optimum, SoftOptimum, optimal_values, soft_values
+from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Adaptation", "FiniteMDP", "LinearRegression", "LinearSoftmax", "Optimum", "Point", "PolicyReturn", "Quadratic",
-    "RandomMDPs", "Sinusoids", "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "adapt", "judges", "maml",
-    "oracle",
-    "optimal_values", "reptile",
+    "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML", "Iteration",
+    "LinearQuadratic", "LinearRegression", "LinearSoftmax", "MAML", "MetaSGD", "Navigation", "Optimum", "Point",
+    "PolicyCost", "PolicyKL", "PolicyReturn", "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD",
+    "Sinusoids", "SoftOptimum", "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "adapt", "fisher",
+    "implicit", "judges", "maml", "meta_train", "optimal_values", "oracle", "reptile", "soft_values", "zeroth_order",
 ]  # fmt: skip

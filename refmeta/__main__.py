@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 import refmeta
 
+FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds")
+
 
 def _whole(least: int) -> Callable[[str], int]:
     """An argument that is a whole number of at least `least`."""
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
     verify.add_argument("--problems", type=_whole(1), default=20, metavar="N", help="random problems a formula (20)")
     demo = found.add_parser("demo", help="adapt to held-out tasks from different starts")
+    demo.add_argument("family", nargs="*", metavar="FAMILY", help=f"only these: {', '.join(FAMILIES)}")
     for command in (verify, demo):
         command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
     commands.add(found)
@@ -47,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "demo":
             from refmeta.demo import demo
 
-            return demo(seed=given.seed)
+            for name in given.family:
+                if name not in FAMILIES:
+                    parser.error(f"no family is called {name!r}; the families are {', '.join(FAMILIES)}")
+            return demo(given.family, seed=given.seed)
         if given.command == "verify":
             from refmeta.verify import chosen, verify
 

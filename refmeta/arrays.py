@@ -124,6 +124,23 @@ def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
     return number
 
 
+def positive(value: Any, name: str) -> float:
+    """One finite real number above 0."""
+    if not (number := real_scalar(value, name)) > 0:
+        raise ValueError(f"{name} must be positive, got {number}")
+    return number
+
+
+def discounting(gamma: Any, horizon: Any) -> tuple[float, int | None]:
+    """γ in [0, 1) without a horizon, in [0, 1] with one; and the horizon, at least 1."""
+    gamma = real_scalar(gamma, "gamma")
+    if horizon is None and not 0 <= gamma < 1:
+        raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma must satisfy 0 <= gamma <= 1, got {gamma}")
+    return gamma, None if horizon is None else count(horizon, "horizon", least=1)
+
+
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The common batch shape of the named arguments."""
     try:
@@ -187,6 +204,21 @@ def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -
 def matvec(matrix: Array, vector: Array) -> Array:
     """Matrix times vector over leading batch axes, without conjugation."""
     return (matrix @ vector[..., None])[..., 0]
+
+
+def symmetric(array: Array, name: str) -> Array:
+    """The square matrices (..., n, n), exactly symmetric."""
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {array.shape}, expected (..., d, d)")
+    mirrored = array.swapaxes(-1, -2)
+    require(
+        array == mirrored,
+        lambda i: (
+            f"{name}{index_text(i)} is {array[i]}, its mirror image {mirrored[i]}; {name} must be symmetric: "
+            f"({name} + {name}.T)/2"
+        ),
+    )
+    return array
 
 
 def dot(a: Array, b: Array) -> Array:

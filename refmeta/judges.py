@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, parameters, real, real_scalar, settled
+from refmeta.arrays import Array, count, parameters, positive, real, settled
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
@@ -36,13 +36,6 @@ class TaylorRates(NamedTuple):
         """Every order k = 1, 2, … within ±0.1 of k, too low and too high alike, or exact; the first never exact."""
         off = [abs(order - k) <= 0.1 or (k > 1 and order == np.inf) for k, order in enumerate(self.orders, start=1)]
         return all(off)
-
-
-def _positive(h: float) -> float:
-    """A step, above zero."""
-    if not real_scalar(h, "h") > 0:
-        raise ValueError(f"h must be positive, got {h}")
-    return float(h)
 
 
 def _value(f: Function, x: Array) -> Array:
@@ -96,7 +89,7 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     TypeError
         If f returns real numbers for complex input: it cut the imaginary part off.
     """
-    x, h = real(x, "x"), _positive(h)
+    x, h = real(x, "x"), positive(h, "h")
 
     def along(v: Array) -> Array:
         out = _value(f, x + 1j * (h * v))
@@ -125,7 +118,7 @@ def central_difference(
     """
     x = real(x, "x")
     size = float(np.max(np.abs(x)))
-    step = _positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h)
+    step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
 
     def along(v: Array) -> Array:
         near, far = ([_value(f, x + s * v) for s in (-k * step, k * step)] for k in (1, 2))
@@ -168,7 +161,7 @@ def taylor_rates(
     """
     x = real(x, "x")
     v, g = _same_shape(x, direction=direction, gradient=gradient)
-    steps = _positive(h) * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
+    steps = positive(h, "h") * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
     start, *rest = (float(_value(f, x + s * v)) for s in (0.0, *steps))
     values, slope = np.array(rest), float(np.sum(g * v))
     remainders = [values - start, values - start - steps * slope]

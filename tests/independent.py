@@ -180,6 +180,76 @@ class Return:
         return -np.einsum("s,sij->ij", self.rho, self._jets(theta)[2])
 
 
+LQ = ("A", "B", "Q", "R", "start", "noise")
+
+
+class Cost:
+    """Σ γᵗ E[xᵀQx + aᵀRa], a = Kx + σε; derivatives by Jacobian tensors of the moment recursion, forward in time."""
+
+    def __init__(self, A, B, Q, R, start, noise, gamma, horizon):
+        self.A, self.B, self.Q, self.R, self.start, self.noise = A, B, Q, R, start, noise
+        self.gamma, self.horizon = gamma, horizon
+
+    def _jets(self, theta):
+        """The cost, its gradient and its Hessian, through the Kronecker form vec(MΣMᵀ) = (M ⊗ M) vec Σ."""
+        n, m, d = *self.B.shape, theta.size
+        K, variance = theta[:-m].reshape(m, n), np.exp(2 * theta[-m:])
+        dK = np.zeros((d, m, n))
+        dK.reshape(d, -1)[: m * n] = np.eye(m * n)
+        dv, ddv = np.zeros((d, m)), np.zeros((d, d, m))
+        for j in range(m):
+            dv[m * n + j, j], ddv[m * n + j, m * n + j, j] = 2 * variance[j], 4 * variance[j]
+        M, dM = self.A + self.B @ K, self.B @ dK
+        spread = np.einsum("ik,jk->ijk", self.B, self.B).reshape(n * n, m)
+        L = np.kron(M, M)
+        dL = np.array([np.kron(D, M) + np.kron(M, D) for D in dM])
+        ddL = np.array([[np.kron(D, E) + np.kron(E, D) for E in dM] for D in dM])
+        C = self.Q + K.T @ self.R @ K
+        dC = np.array([D.T @ self.R @ K + K.T @ self.R @ D for D in dK])
+        ddC = np.array([[D.T @ self.R @ E + E.T @ self.R @ D for E in dK] for D in dK])
+        c, dc, ddc = C.ravel(), dC.reshape(d, -1), ddC.reshape(d, d, -1)
+        price = np.diag(self.R)
+        source = [self.noise.ravel() + spread @ variance, dv @ spread.T, ddv @ spread.T]
+
+        def step(x, dx, ddx):
+            cross = np.einsum("ipq,jq->ijp", dL, dx)
+            second = np.einsum("ijpq,q->ijp", ddL, x) + cross + cross.swapaxes(0, 1) + ddx @ L.T
+            return L @ x + source[0], dL @ x + dx @ L.T + source[1], second + source[2]
+
+        def measured(x, dx, ddx, weight):
+            cross = np.einsum("ip,jp->ij", dc, dx)
+            value = c @ x + weight * price @ variance
+            return np.array(
+                [value, *(dc @ x + dx @ c + weight * dv @ price)]
+            ), ddc @ x + cross + cross.T + ddx @ c + weight * ddv @ price
+
+        x, dx, ddx = self.start.ravel(), np.zeros((d, n * n)), np.zeros((d, d, n * n))
+        if self.horizon is None:
+            g, inverse = self.gamma, np.linalg.inv(np.eye(n * n) - self.gamma * L)
+            s = g / (1 - g)
+            x = inverse @ (x + s * source[0])
+            dx = (g * dL @ x + s * source[1]) @ inverse.T
+            cross = np.einsum("ipq,jq->ijp", dL, dx)
+            second = np.einsum("ijpq,q->ijp", ddL, x) + cross + cross.swapaxes(0, 1)
+            ddx = (g * second + s * source[2]) @ inverse.T
+            return measured(x, dx, ddx, 1 / (1 - g))
+        total, second = 0, 0
+        for t in range(self.horizon):
+            one, two = measured(x, dx, ddx, 1)
+            total, second = total + self.gamma**t * one, second + self.gamma**t * two
+            x, dx, ddx = step(x, dx, ddx)
+        return total, second
+
+    def loss(self, theta):
+        return self._jets(theta)[0][0]
+
+    def grad(self, theta):
+        return self._jets(theta)[0][1:]
+
+    def hess(self, theta):
+        return self._jets(theta)[1]
+
+
 def single(task, i):
     """Task i of a library's batch, as a class of this file."""
     name = type(task).__name__
@@ -189,6 +259,9 @@ def single(task, i):
         return LinearRegression(task.X[i], task.y[i])
     if name == "SoftmaxRegression":
         return SoftmaxRegression(task.X[i], task.labels[i], task.classes, task.ridge)
+    if name == "PolicyCost":
+        parts = (np.broadcast_to(x, task.shape + x.shape[-2:])[i] for x in (getattr(task.lq, k) for k in LQ))
+        return Cost(*parts, task.lq.gamma, task.lq.horizon)
     mdp, policy = task.mdp, task.policy
     S, A = policy.states, policy.actions
     features = getattr(policy, "features", np.eye(S * A).reshape(S, A, S * A))

@@ -57,6 +57,23 @@ PLACES = {
     "adam": "refmeta.meta.reptile:adapt_adam",
     "adam-epsilon-hat": "refmeta.meta.reptile:adapt_adam",
     "reptile-expansion": "refmeta.meta.reptile:expansion",
+    "fisher": "refmeta.tasks.fisher:product",
+    "natural-gradient": "refmeta.tasks.fisher:natural_gradient",
+    "policy-kl": "refmeta.tasks.fisher:PolicyKLPoint.loss",
+    "policy-kl-gradient": "refmeta.tasks.fisher:PolicyKLPoint.grad",
+    "policy-kl-hvp": "refmeta.tasks.fisher:PolicyKLPoint.hvp",
+    "hessian-split": "refmeta.tasks.fisher:hessian_split",
+    "soft-values": "refmeta.evidence.geometry:soft_values",
+    "lq-moments": "refmeta.tasks.policy_cost:PolicyCostPoint.moments",
+    "lq-values": "refmeta.tasks.policy_cost:PolicyCostPoint.values",
+    "lq-cost": "refmeta.tasks.policy_cost:PolicyCostPoint.loss",
+    "lq-gradient": "refmeta.tasks.policy_cost:PolicyCostPoint.grad",
+    "lq-hvp": "refmeta.tasks.policy_cost:PolicyCostPoint.hvp",
+    "lq-stationary": "refmeta.evidence.control:stationary",
+    "implicit-maml": "refmeta.meta.implicit:gradient",
+    "hessian-free-maml": "refmeta.meta.zeroth_order:hessian_free_gradient",
+    "es-maml": "refmeta.meta.zeroth_order:evolution_gradient",
+    "clip-by-norm": "refmeta.evidence.gradients:clipped",
 }
 ORDERS = {"taylor-rate", "reptile-expansion"}
 

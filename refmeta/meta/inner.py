@@ -134,3 +134,28 @@ def _step(point: Point, a: Array, k: int) -> Array:
         raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {point.theta.shape[-1]}")
     with np.errstate(all="ignore"):
         return settled(point.theta - a * gradient, f"inner step {k} left the finite numbers; alpha may be too large")
+
+
+def query_task(support: Tasks, query: Task | None) -> Task:
+    """The query task, checked against the support; the support itself where there is none."""
+    first = support if isinstance(support, Task) else support[0]
+    if query is None and first is not support:
+        raise ValueError("query is required where support is a sequence of tasks")
+    query = first if query is None else query
+    if not isinstance(query, Task):
+        raise TypeError(f"query must be a task with at(theta), got {type(query).__name__}")
+    if query.dim != first.dim:
+        raise ValueError(f"query has {query.dim} parameters, expected {first.dim} as the support")
+    return query
+
+
+def at_query(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
+    """The query at φ; the support's own last point where they are the same."""
+    task = query_task(support, query)
+    batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
+    return inner.path[-1] if task is support else task.at(inner.adapted)
+
+
+def summed(gradients: Array) -> Array:
+    """Σ over every leading axis: the direction of a rule, (d,)."""
+    return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))

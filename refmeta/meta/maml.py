@@ -5,13 +5,25 @@ step); `query=None` is the support itself.  `alpha` and `steps` are as in `refme
 Results are one per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, finite, matvec, parameters, real, real_scalar, scalar, settled
-from refmeta.meta.inner import Adaptation, Point, Task, Tasks, adapt, initialisation, step_sizes
+from refmeta.arrays import Array, count, finite, matvec, parameters, real, real_scalar, scalar, settled
+from refmeta.meta.inner import (
+    Adaptation,
+    Point,
+    Task,
+    Tasks,
+    adapt,
+    at_query,
+    initialisation,
+    query_task,
+    step_sizes,
+    summed,
+)  # fmt: skip
 from refmeta.tasks.quadratic import Quadratic
 
 
@@ -23,7 +35,7 @@ def objective(
 
     Eq: maml-objective
     """
-    return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
+    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
 
 
 @finite
@@ -34,7 +46,7 @@ def first_order_gradient(
 
     Eq: first-order-maml
     """
-    return np.array(_last(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
+    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
 
 
 @finite
@@ -46,7 +58,7 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
     Exact for every number of steps, in time and memory linear in it.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return _adjoints(inner, alpha, [_last(inner, support, query).grad])[0]
+    return _adjoints(inner, alpha, [at_query(inner, support, query).grad])[0]
 
 
 @finite
@@ -58,7 +70,7 @@ def step_size_gradient(
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    adjoints = _adjoints(inner, alpha, [_last(inner, support, query).grad])
+    adjoints = _adjoints(inner, alpha, [at_query(inner, support, query).grad])
     each = [np.zeros((*adjoints[0].shape[:-1], 0, adjoints[0].shape[-1]))]
     each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoints[1:], strict=False)]
     return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
@@ -99,10 +111,10 @@ def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
     """
     theta = initialisation(theta)
     gradients = parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
-    return theta - scalar(beta, "beta") * np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))
+    return theta - scalar(beta, "beta") * summed(gradients)
 
 
-class MetaSGD(NamedTuple):
+class MetaParameters(NamedTuple):
     """Initialisation (d,) and step sizes, learned together."""
 
     theta: Array
@@ -112,7 +124,7 @@ class MetaSGD(NamedTuple):
 @finite
 def meta_sgd_update(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
-) -> MetaSGD:
+) -> MetaParameters:
     """(θ, α) − β Σᵢ (∂Fᵢ/∂θ, ∂Fᵢ/∂α), for theta (d,) and α of any of its shapes.
 
     Eq: meta-sgd
@@ -121,7 +133,49 @@ def meta_sgd_update(
     by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps)
     tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
     new_alpha = np.asarray(alpha) - scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
-    return MetaSGD(update(theta, by_theta, beta=beta), new_alpha)
+    return MetaParameters(update(theta, by_theta, beta=beta), new_alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class MAML:
+    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ).  With steps=0 it is joint training, Σᵢ ∇Lᵢ(θ) of the query."""
+
+    alpha: Any
+    steps: int = 1
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ ∇Fᵢ(θ), (d,)."""
+        return summed(gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+
+
+@dataclass(frozen=True, eq=False)
+class FirstOrderMAML:
+    """Rule for `meta_train`: Σᵢ ∇L_query(φᵢ)."""
+
+    alpha: Any
+    steps: int = 1
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ ∇L_query(φᵢ), (d,)."""
+        return summed(first_order_gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+
+
+@dataclass(frozen=True)
+class MetaSGD:
+    """Rule for `meta_train` on [θ, α], (2d,): an initialisation and one step size a parameter, learned together."""
+
+    steps: int = 1
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ [∂Fᵢ/∂θ, ∂Fᵢ/∂α], (2d,).
+
+        Eq: meta-sgd
+        """
+        dim = query_task(support, query).dim
+        if (both := initialisation(theta)).size != 2 * dim:
+            raise ValueError(f"theta has shape {both.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
+        given: dict[str, Any] = {"alpha": both[dim:], "steps": self.steps}
+        return np.concatenate([summed(f(both[:dim], support, query, **given)) for f in (gradient, step_size_gradient)])
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
@@ -162,30 +216,10 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
     return np.linalg.solve(A, np.sum(matvec(form.A, form.c), axis=tasks))
 
 
-def _query(support: Tasks, query: Task | None) -> Task:
-    """The query task, checked against the support."""
-    first = support if isinstance(support, Task) else support[0]
-    if query is None and first is not support:
-        raise ValueError("query is required where support is a sequence of tasks")
-    query = first if query is None else query
-    if not isinstance(query, Task):
-        raise TypeError(f"query must be a task with at(theta), got {type(query).__name__}")
-    if query.dim != first.dim:
-        raise ValueError(f"query has {query.dim} parameters, expected {first.dim} as the support")
-    return query
-
-
-def _last(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
-    """The query at φ; the support's own last point where they are the same."""
-    task = _query(support, query)
-    batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.path[-1] if task is support else task.at(inner.adapted)
-
-
 def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
     """The query at θ⁽⁰⁾ … θ⁽ᴷ⁾."""
-    task, earlier = _query(support, query), inner.path[:-1]
-    return [*(p if task is support else task.at(p.theta) for p in earlier), _last(inner, support, query)]
+    task, earlier = query_task(support, query), inner.path[:-1]
+    return [*(p if task is support else task.at(p.theta) for p in earlier), at_query(inner, support, query)]
 
 
 def _adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array]) -> list[Array]:

@@ -1,6 +1,7 @@
 """Reptile: move the initialisation towards the adapted parameters.  Derivation: derivations/reptile.md"""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +75,24 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     adapted = _adapted(adapted, theta.shape[-1:])
     batch_shape(theta=theta.shape[:-1], adapted=adapted.shape[:-1])
     return (theta - adapted) / scalar(alpha, "alpha")
+
+
+@dataclass(frozen=True)
+class Reptile:
+    """Rule for `meta_train`: meanᵢ (θ − φᵢ)/α, for one step size α."""
+
+    alpha: float
+    steps: int = 1
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all of a task's data and has no query.
+
+        Eq: reptile-gradient
+        """
+        each = gradient(
+            initialisation(theta), adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha
+        )
+        return np.mean(each, axis=tuple(range(each.ndim - 1)))
 
 
 def adapt_adam(

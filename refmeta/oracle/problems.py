@@ -14,11 +14,14 @@ from refmeta.arrays import Array
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
-KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features")
+KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
+         "linear-quadratic")  # fmt: skip
 ALPHAS = ("scalar", "parameter", "step", "step-parameter")
 
 
@@ -81,6 +84,28 @@ def policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, ac
     return PolicyReturn(mdp, TabularSoftmax(states, actions))
 
 
+def linear_quadratic(
+    rng: Generator, tasks: int = 2, states: int = 2, actions: int = 2, horizon: int | None = 4
+) -> LinearQuadratic:
+    """Stable dynamics with a drift, costs and covariances that are not diagonal, γ in [0.7, 0.95]; n = `states`."""
+    n = states
+
+    def semi_definite(size: int) -> Array:
+        half = rng.normal(size=(tasks, size, size + 1))
+        S = half @ half.swapaxes(-1, -2) / (size + 1)
+        return (S + S.swapaxes(-1, -2)) / 2
+
+    A, B = np.zeros((tasks, n + 1, n + 1)), np.zeros((tasks, n + 1, actions))
+    A[:, :n] = 0.4 * rng.normal(size=(tasks, n, n + 1)) / np.sqrt(n)
+    A[:, n, n] = 1
+    B[:, :n] = rng.normal(size=(tasks, n, actions))
+    noise, start, mean = np.zeros_like(A), np.zeros_like(A), rng.normal(size=(tasks, n))
+    noise[:, :n, :n], start[:, :n, :n] = 0.3 * semi_definite(n), semi_definite(n) + mean[:, :, None] * mean[:, None]
+    start[:, :n, n], start[:, n, :n], start[:, n, n] = mean, mean, 1
+    gamma = float(rng.uniform(0.7, 0.95))
+    return LinearQuadratic(A, B, semi_definite(n + 1), semi_definite(actions), start, noise, gamma, horizon)
+
+
 def batch(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int = 3) -> Any:
     """N tasks of a kind; `size` is d, features or states, `width` classes or actions."""
     if kind == "quadratic":
@@ -89,6 +114,8 @@ def batch(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int =
         return linear_regression(rng, tasks, size)
     if kind == "softmax-regression":
         return softmax_regression(rng, tasks, size, width)
+    if kind == "linear-quadratic":
+        return PolicyCost(linear_quadratic(rng, tasks, min(size, 3), min(width, 2), int(rng.integers(1, 5))))
     return policy_return(rng, kind, tasks, size, width)
 
 
@@ -98,7 +125,7 @@ def problem(
     """A generic problem; α‖∇²L(θ)‖ lies in [0.2, 0.8] for the largest task, α in one of its four shapes."""
     support = batch(rng, kind, tasks, size, width)
     query = _alike(rng, kind, support, tasks, size, width)
-    theta = rng.normal(size=support.dim)
+    theta = rng.normal(size=support.dim) * (0.3 if kind == "linear-quadratic" else 1)
     shape = {"scalar": (), "parameter": (support.dim,), "step": (steps, 1), "step-parameter": (steps, support.dim)}
     alphas = rng.uniform(0.2, 0.8, size=shape[alpha]) / max(curvature(support, theta), 0.1)
     return Problem(theta, support, query, float(alphas) if alpha == "scalar" else alphas, steps)
@@ -117,6 +144,11 @@ def hessian(task: Any, theta: Array) -> Array:
     return np.moveaxis(np.stack([task.at(theta).hvp(e) for e in np.eye(task.dim)]), 0, -1)
 
 
+def curvatures(task: Any, theta: Array) -> Array:
+    """The eigenvalues of ∇²L(θ), (..., d)."""
+    return np.linalg.eigvalsh(hessian(task, theta))
+
+
 def curvature(task: Any, theta: Array) -> float:
     """The largest ‖∇²L(θ)‖₂ of the tasks."""
-    return float(np.max(np.linalg.norm(hessian(task, theta), ord=2, axis=(-2, -1))))
+    return float(np.max(np.abs(curvatures(task, theta))))

@@ -1,4 +1,4 @@
-"""Families of tasks to adapt to.  Derivation: derivations/supervised-tasks.md, derivations/exact-policy-gradient.md
+"""Families of tasks to adapt to.  Derivation: derivations/supervised-tasks.md, derivations/meta-training.md
 
 A family is a frozen record with `sample(n, rng)`, which returns a `Split` of batched tasks: the support to adapt on and
 the query to be judged by; `query` is None where they are the same.
@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, frozen
+from refmeta.arrays import Array, count, discounting, frozen, integers, real, real_scalar
 from refmeta.policies import TabularSoftmax
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.regression import LinearRegression
 
 
@@ -58,15 +61,53 @@ class Sinusoids:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
-        rng, n = np.random.default_rng(rng), count(n, "n", least=1)
-        amplitude, phase = rng.uniform(*self.amplitude, n), rng.uniform(*self.phase, n)
-        w = self.parameters(amplitude, phase)
+        return _sinusoids(self, n, rng)
 
-        def regression(shots: int) -> LinearRegression:
-            X = self.features(rng.uniform(*self.inputs, (n, shots)))
-            return LinearRegression(X, np.einsum("nkd,nd->nk", X, w))
 
-        return Split(regression(self.shots), regression(self.query_shots))
+@dataclass(frozen=True)
+class RadialSinusoids:
+    """The same sinusoids seen through [1, exp(−(x − c)²/2w²) for each centre c]: no task is exactly linear any more.
+
+    `centres` of them, evenly spaced from −5 to 5, w = the distance between two.
+    """
+
+    shots: int = 10
+    query_shots: int = 10
+    centres: int = 11
+    amplitude = Sinusoids.amplitude
+    phase = Sinusoids.phase
+    inputs = Sinusoids.inputs
+
+    def __post_init__(self) -> None:
+        for name, least in (("shots", 1), ("query_shots", 1), ("centres", 2)):
+            object.__setattr__(self, name, count(getattr(self, name), name, least=least))
+
+    @property
+    def dim(self) -> int:
+        """The number of features, centres + 1."""
+        return self.centres + 1
+
+    def features(self, x: Array) -> Array:
+        """[1, exp(−(x − c)²/2w²) …] in a new last axis."""
+        c, width = np.linspace(*self.inputs, self.centres, retstep=True)
+        bumps = np.exp(-(((x[..., None] - c) / width) ** 2) / 2)
+        return np.concatenate([np.ones_like(bumps[..., :1]), bumps], axis=-1)
+
+    def sample(self, n: int, rng: Generator | int | None = None) -> Split:
+        """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
+        return _sinusoids(self, n, rng)
+
+
+def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
+    """n sinusoids seen through a family's features."""
+    rng, n = np.random.default_rng(rng), count(n, "n", least=1)
+    amplitude, phase = rng.uniform(*family.amplitude, n), rng.uniform(*family.phase, n)
+
+    def regression(shots: int) -> LinearRegression:
+        x = rng.uniform(*family.inputs, (n, shots))
+        return LinearRegression(family.features(x), amplitude[:, None] * np.sin(x - phase[:, None]))
+
+    return Split(regression(family.shots), regression(family.query_shots))
 
 
 @dataclass(frozen=True)
@@ -101,3 +142,98 @@ class RandomMDPs:
         R = rng.normal(1.0, 1.0, (n, self.states, self.actions))
         start = frozen(np.eye(self.states)[0])
         return Split(PolicyReturn(FiniteMDP(P, R, start, gamma=1.0, horizon=self.horizon), self.policy))
+
+
+@dataclass(frozen=True)
+class GoalGridworlds:
+    """A square grid with a goal somewhere: reward 1 on entering it, nothing before and nothing after.
+
+    Four actions (up, down, left, right), walls that hold one back, a `slip`: with that probability one of the four
+    moves, drawn uniformly, is made instead.  Start in the corner cell 0, the goal uniform among the others; what
+    enters it stays there.  The policy sees the cell and not the goal.
+    """
+
+    size: int = 5
+    slip: float = 0.1
+    gamma: float = 0.95
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", count(self.size, "size", least=2))
+        gamma, horizon = discounting(self.gamma, self.horizon)
+        if not 0 <= (slip := real_scalar(self.slip, "slip")) <= 1:
+            raise ValueError(f"slip must satisfy 0 <= slip <= 1, got {slip}")
+        for name, value in (("slip", slip), ("gamma", gamma), ("horizon", horizon)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def policy(self) -> TabularSoftmax:
+        """The tabular softmax policy of these grids."""
+        return TabularSoftmax(self.size**2, 4)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters of the policy."""
+        return self.policy.dim
+
+    def tasks(self, goals: ArrayLike) -> PolicyReturn:
+        """The tasks with the given goals, cells (n,) from 1 on, row by row."""
+        goal = integers(goals, "goals", below=self.size**2)
+        if goal.ndim != 1 or not np.all(goal > 0):
+            raise ValueError(f"goals must be cells (n,) other than the start, 0, got {goal.tolist()}")
+        cell = np.arange(self.size**2)
+        row, column = np.divmod(cell, self.size)
+        last = self.size - 1
+        moves = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+        to = np.stack([np.clip(r, 0, last) * self.size + np.clip(c, 0, last) for r, c in moves], axis=-1)
+        move = np.eye(self.size**2)[to]
+        walk = (1 - self.slip) * move + self.slip * np.mean(move, axis=1, keepdims=True)
+        inside = cell == goal[:, None]
+        P = np.where(inside[:, :, None, None], inside[:, None, None, :], walk)
+        R = np.where(inside[:, :, None, None], 0.0, inside[:, None, None, :]) + 0 * P
+        return PolicyReturn(FiniteMDP(P, R, np.eye(self.size**2)[0], self.gamma, self.horizon), self.policy)
+
+    def sample(self, n: int, rng: Generator | int | None = None) -> Split:
+        """n tasks; the exact return leaves nothing to split, so the query is the support."""
+        rng, n = np.random.default_rng(rng), count(n, "n", least=1)
+        return Split(self.tasks(rng.integers(1, self.size**2, n)))
+
+
+@dataclass(frozen=True)
+class Navigation:
+    """Point navigation in the plane: x' = x + a from the origin, the cost of a step the squared distance to a goal.
+
+    The 2-D navigation of the MAML paper as a linear-quadratic task: goals uniform in [−0.5, 0.5]², 100 steps, no
+    discount; nothing is clipped, and no episode ends early.  θ = [K (2 x 3) row by row, log σ (2)].
+    """
+
+    horizon: int = 100
+    goals = (-0.5, 0.5)
+    dim = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "horizon", count(self.horizon, "horizon", least=1))
+
+    def tasks(self, goals: ArrayLike) -> PolicyCost:
+        """The tasks with the given goals, (n, 2)."""
+        g = real(goals, "goals")
+        if g.ndim != 2 or g.shape[1] != 2:
+            raise ValueError(f"goals has shape {g.shape}, expected (n, 2)")
+        Q = np.zeros((len(g), 3, 3))
+        Q[:, :2, :2], Q[:, :2, 2], Q[:, 2, :2], Q[:, 2, 2] = np.eye(2), -g, -g, np.sum(g**2, axis=-1)
+        origin, still = np.diag([0.0, 0.0, 1.0]), np.zeros((3, 3))
+        B, free = np.eye(3)[:, :2], np.zeros((2, 2))
+        return PolicyCost(LinearQuadratic(np.eye(3), B, Q, free, origin, still, 1.0, self.horizon))
+
+    def best_cost(self, goals: ArrayLike) -> Array:
+        """|g|², (n,): the least cost of any policy, which pays the first step at the origin and then stands at g."""
+        return np.sum(real(goals, "goals") ** 2, axis=-1)
+
+    def start(self, rng: Generator | int | None = None) -> Array:
+        """A stable start at random: K = [−0.3 I, 0] + 0.05 N(0, 1), σ = 0.1."""
+        K = np.eye(2, 3) * -0.3 + 0.05 * np.random.default_rng(rng).normal(size=(2, 3))
+        return np.concatenate([K.ravel(), np.log([0.1, 0.1])])
+
+    def sample(self, n: int, rng: Generator | int | None = None) -> Split:
+        """n tasks; the exact cost leaves nothing to split, so the query is the support."""
+        return Split(self.tasks(np.random.default_rng(rng).uniform(*self.goals, (count(n, "n", least=1), 2))))

@@ -10,7 +10,7 @@ from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, p
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
-from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.mdp import FiniteMDP, Tangent
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,19 +126,27 @@ class DiscountedPoint:
         return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
 
     @finite
-    def hvp(self, v: ArrayLike) -> Array:
-        """−∇²J v, (..., d): the product rule on d π A, along the direction v (..., d) of θ.
+    def tangent(self, v: ArrayLike) -> Tangent:
+        """dπ, dQ and dd along the direction v (..., d) of θ.
 
-        dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
+        dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
+        """
+        pi, gamma = self.probabilities, self.mdp.gamma
+        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
+        dV = _solve(self._factors, dot(dpi, self.advantage))
+        dd = _solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
+        return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd)
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """−∇²J v, (..., d): the product rule on d π A, with dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩.
 
         Eq: policy-hvp
         """
-        pi, A, d, gamma = self.probabilities, self.advantage, self.occupancy[..., None], self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
-        dV = _solve(self._factors, dot(dpi, A))
-        dA = centred(pi, gamma * self.mdp.expect(dV)) - dot(dpi, A)[..., None]
-        dd = gamma * _solve_transposed(self._factors, self.mdp.push(d * dpi))[..., None]
-        return -self.policy.pullback(dd * pi * A + d * dpi * A + d * pi * dA)
+        pi, A, d = self.probabilities, self.advantage, self.occupancy[..., None]
+        dpi, dQ, dd = self.tangent(v)
+        dA = centred(pi, dQ) - dot(dpi, A)[..., None]
+        return -self.policy.pullback(dd[..., None] * pi * A + d * dpi * A + d * pi * dA)
 
 
 def _factorise(matrices: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, direction, dot, finite, lazily
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
-from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.mdp import FiniteMDP, Tangent
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        V: Array = np.zeros(self.probabilities.shape[:-1])
+        V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
         Q: list[Array] = []
         for _ in range(self.mdp.horizon or 0):
             Q.insert(0, self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(V))
@@ -78,25 +78,32 @@ class FiniteHorizonPoint:
         return -self.policy.pullback(np.sum(self.occupancy[..., None] * self._pi * self.advantage, axis=-3))
 
     @finite
-    def hvp(self, v: ArrayLike) -> Array:
-        """−∇²J v, (..., d): the product rule on Σ_t γᵗ d_t π A_t, along the direction v (..., d) of θ.
+    def tangent(self, v: ArrayLike) -> Tangent:
+        """dπ, dQ and the derivative of γᵗd_t along the direction v (..., d) of θ.
 
-        dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dA_t = dQ_t − ⟨π, dQ_t⟩ − ⟨dπ, A_t⟩,
-        dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
+        dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
+        """
+        mdp, pi, d = self.mdp, self.probabilities, self.occupancy[..., None]
+        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
+        gain = dot(dpi[..., None, :, :], self.advantage)
+        dQ: list[Array] = [np.zeros(dpi.shape)]
+        dd: list[Array] = [np.zeros(dpi.shape[:-1])]
+        for t in range(1, mdp.horizon or 0):
+            dQ.insert(0, mdp.gamma * mdp.expect(gain[..., -t, :] + dot(pi, dQ[0])))
+            dd.append(mdp.gamma * mdp.push(dd[-1][..., None] * pi + d[..., t - 1, :, :] * dpi))
+        return Tangent(dpi, np.stack(dQ, axis=-3), np.stack(dd, axis=-2))
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """−∇²J v, (..., d): the product rule on Σ_t γᵗ d_t π A_t, with dA_t = dQ_t − ⟨π, dQ_t⟩ − ⟨dπ, A_t⟩.
 
         Eq: finite-horizon-hvp
         """
-        mdp, pi, A, d = self.mdp, self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
-        gain = dot(dpi[..., None, :, :], A)
-        dQ: list[Array] = [np.zeros(dpi.shape)]
-        dd: list[Array] = [np.zeros((*dpi.shape[:-1], 1))]
-        for t in range(1, mdp.horizon or 0):
-            dQ.insert(0, mdp.gamma * mdp.expect(gain[..., -t, :] + dot(pi, dQ[0])))
-            dd.append(mdp.gamma * mdp.push(dd[-1] * pi + d[..., t - 1, :, :] * dpi)[..., None])
-        pi, dpi = self._pi, dpi[..., None, :, :]
-        dA = centred(pi, np.stack(dQ, axis=-3)) - gain[..., None]
-        return -self.policy.pullback(np.sum(np.stack(dd, axis=-3) * pi * A + d * dpi * A + d * pi * dA, axis=-3))
+        pi, A, d = self._pi, self.advantage, self.occupancy[..., None]
+        dpi, dQ, dd = self.tangent(v)
+        dpi = dpi[..., None, :, :]
+        dA = centred(pi, dQ) - dot(dpi, A)[..., None]
+        return -self.policy.pullback(np.sum(dd[..., None] * pi * A + d * dpi * A + d * pi * dA, axis=-3))
 
     @property
     def _pi(self) -> Array:

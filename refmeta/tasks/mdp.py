@@ -2,25 +2,33 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import (
     Array,
     batch_shape,
-    count,
+    discounting,
     dot,
     entry,
     finite,
     frozen,
     index_text,
     real,
-    real_scalar,
     replaced,
     require,
 )
 
 ROUNDING = 1e-12
+
+
+class Tangent(NamedTuple):
+    """Derivatives along a direction of θ of π (..., S, A), and shaped as they are of Q and of the visits d."""
+
+    probabilities: Array
+    action_value: Array
+    occupancy: Array
 
 
 def _probabilities(name: str, array: Array, what: str) -> None:
@@ -86,18 +94,12 @@ class FiniteMDP:
         batch_shape(P=P.shape[:-3], R=R.shape[: R.ndim - len(core)], rho=rho.shape[:-1])
         _probabilities("P", P, "rows of P over the next state")
         _probabilities("rho", rho, "rows of rho over the first state")
-        gamma = real_scalar(self.gamma, "gamma")
-        if self.horizon is None and not 0 <= gamma < 1:
-            raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
-        if self.horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
+        gamma, horizon = discounting(self.gamma, self.horizon)
+        if horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
             raise ValueError(
                 f"gamma = {gamma!r} times a row of P sums to 1 or more by rounding; 1 - gamma is too small"
             )
-        if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma must satisfy 0 <= gamma <= 1, got {gamma}")
-        if self.horizon is not None:
-            object.__setattr__(self, "horizon", count(self.horizon, "horizon", least=1))
-        for name, value in (("P", P), ("R", R), ("rho", rho), ("gamma", gamma)):
+        for name, value in (("P", P), ("R", R), ("rho", rho), ("gamma", gamma), ("horizon", horizon)):
             object.__setattr__(self, name, value)
 
     @property

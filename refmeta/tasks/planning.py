@@ -1,10 +1,11 @@
-"""Optimal values of a finite Markov decision process.  Derivation: derivations/exact-policy-gradient.md"""
+"""Optimal and soft values of a finite Markov decision process.  Derivation: derivations/exact-policy-gradient.md"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, dot, finite
+from refmeta.arrays import Array, dot, finite, positive
+from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
 
 EPS = float(np.finfo(np.float64).eps)
@@ -37,12 +38,80 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
     TypeError, FloatingPointError
         If it is given something else than a `FiniteMDP`, or a value overflows.
     """
-    if not isinstance(mdp, FiniteMDP):
-        raise TypeError(f"optimal_values takes a FiniteMDP, got {type(mdp).__name__}")
+    _process(mdp, "optimal_values")
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
     value, action_value, action = solve(mdp)
     start = value if mdp.horizon is None else value[..., 0, :]
     return Optimum(dot(mdp.rho, start), value, action_value, action)
+
+
+class SoftOptimum(NamedTuple):
+    """The best return plus τ times the entropy of the policy, its values, and the policy softmax(Q/τ) that attains them.
+
+    Shapes as in `Optimum`; the policy has that of Q.
+    """
+
+    best_return: Array
+    value: Array
+    action_value: Array
+    probabilities: Array
+
+
+@finite
+def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
+    """V(s) = τ log Σ_a exp(Q(s, a)/τ), Q = R + γPV; with a horizon V_t, V_H = 0.
+
+    Eq: soft-values
+
+    Infinite horizon: soft policy iteration, which is Newton's method on this equation.  It ends where a sweep of the
+    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is given something else than a `FiniteMDP`, or a temperature that is not positive.
+    FloatingPointError
+        If a value, or Q/τ, overflows.
+    """
+    _process(mdp, "soft_values")
+    tau = positive(temperature, "temperature")
+    value, action_value = (_soft_iteration if mdp.horizon is None else _soft_induction)(mdp, tau)
+    start = value if mdp.horizon is None else value[..., 0, :]
+    return SoftOptimum(dot(mdp.rho, start), value, action_value, softmax(action_value / tau))
+
+
+def _soft_maximum(Q: Array, tau: float) -> Array:
+    """τ log Σ_a exp(Q/τ) = Q_b − τ log π_b, at the likeliest action b."""
+    likeliest = np.argmax(Q, axis=-1)[..., None]
+    return np.take_along_axis(Q - tau * log_softmax(Q / tau), likeliest, axis=-1)[..., 0]
+
+
+def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
+    value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
+    for _ in range(mdp.horizon or 0):
+        action_value.append(mdp.expected_reward + mdp.gamma * mdp.expect(value[-1]))
+        value.append(_soft_maximum(action_value[-1], tau))
+    return np.stack(value[::-1], axis=-2), np.stack(action_value[::-1], axis=-3)
+
+
+def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
+    Q = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions))
+    while True:
+        pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
+        M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
+        bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
+        value = np.linalg.solve(M, (mdp.rewards(pi) + bonus)[..., None])[..., 0]
+        Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
+        size = np.max(np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
+        rounding = 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions))
+        raised = _soft_maximum(Q, tau)
+        if not np.any(raised - value > rounding):
+            return raised, Q
+
+
+def _process(mdp: FiniteMDP, name: str) -> None:
+    if not isinstance(mdp, FiniteMDP):
+        raise TypeError(f"{name} takes a FiniteMDP, got {type(mdp).__name__}")
 
 
 def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:

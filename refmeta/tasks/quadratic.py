@@ -12,13 +12,12 @@ from refmeta.arrays import (
     dot,
     entry,
     finite,
-    index_text,
     lazily,
     matvec,
     parameters,
     real,
     replaced,
-    require,
+    symmetric,
 )  # fmt: skip
 
 
@@ -37,16 +36,10 @@ class Quadratic:
 
     def __post_init__(self) -> None:
         A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
-        if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] == 0:
-            raise ValueError(f"A has shape {A.shape}, expected (..., d, d)")
+        symmetric(A, "A")
         if c.shape[-1] != A.shape[-1]:
             raise ValueError(f"c has shape {c.shape}, expected last axis {A.shape[-1]} as A of shape {A.shape}")
         batch_shape(A=A.shape[:-2], c=c.shape[:-1])
-        mirrored = A.swapaxes(-1, -2)
-        require(
-            A == mirrored,
-            lambda i: f"A{index_text(i)} is {A[i]}, its mirror image {mirrored[i]}; A must be symmetric: (A + A.T)/2",
-        )
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "c", c)
 

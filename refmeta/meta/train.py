@@ -1,0 +1,220 @@
+"""Meta-training on a family of tasks: outer optimisers and the loop.  Derivation: derivations/meta-training.md
+
+A *rule* is anything with `direction(theta, support, query) -> (d,)`, tasks already reduced: `MAML`, `FirstOrderMAML`,
+`MetaSGD`, `Reptile`, `ImplicitMAML`, `ESMAML`.  An *outer optimiser* has `start(theta)` and `step(theta, direction,
+state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, finite, parameters, positive, real_scalar, settled
+from refmeta.meta.inner import initialisation
+from refmeta.meta.optimisers import Moments, adam, fresh
+
+
+class Rule(Protocol):
+    """What to descend along, from the tasks of one iteration."""
+
+    def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array: ...
+
+
+class Outer(Protocol):
+    """How to descend."""
+
+    def start(self, theta: Array) -> Any: ...
+    def step(self, theta: Array, direction: Array, state: Any) -> tuple[Array, Any]: ...
+
+
+class Iteration(NamedTuple):
+    """What a callback is told: iterations done, θ after the last, and the direction (d,) that it went along."""
+
+    done: int
+    theta: Array
+    direction: Array
+
+
+class Trained(NamedTuple):
+    """θ (d,) and the number of iterations done; `interrupted` by Ctrl-C or not."""
+
+    theta: Array
+    iterations: int
+    interrupted: bool
+
+
+@finite
+def clipped(direction: ArrayLike, max_norm: float) -> Array:
+    """g · min(1, c/‖g‖₂): the direction stays, its norm is at most c = `max_norm`; (d,).
+
+    Eq: clip-by-norm
+
+    Raises
+    ------
+    ValueError
+        If max_norm is not positive.
+    """
+    g = parameters(direction, "direction")
+    largest = np.max(np.abs(g), initial=0.0)
+    norm = largest * np.linalg.norm(g / largest) if largest > 0 else 0.0
+    return np.array(g) if norm <= positive(max_norm, "max_norm") else g * (max_norm / norm)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """θ − β g, g clipped to `max_norm` where one is given."""
+
+    beta: float
+    max_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _checked(self)
+
+    def start(self, theta: Array) -> None:
+        """No state."""
+
+    def step(self, theta: Array, direction: Array, state: None = None) -> tuple[Array, None]:
+        """θ − β g.
+
+        Eq: maml-update
+        """
+        return theta - self.beta * _limited(direction, self.max_norm), None
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma & Ba's algorithm 1 with the step size β, on g clipped to `max_norm` where one is given."""
+
+    beta: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    max_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _checked(self)
+        for name in ("beta1", "beta2"):
+            if not 0 <= real_scalar(getattr(self, name), name) < 1:
+                raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {getattr(self, name)}")
+        positive(self.epsilon, "epsilon")
+
+    def start(self, theta: Array) -> Moments:
+        """Zero moments."""
+        return fresh(theta)
+
+    def step(self, theta: Array, direction: Array, state: Moments) -> tuple[Array, Moments]:
+        """θ − β m̂/(√v̂ + ε).
+
+        Eq: adam
+        """
+        g = _limited(direction, self.max_norm)
+        return adam(theta, g, state, alpha=self.beta, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
+
+
+def meta_train(
+    distribution: Any, theta: ArrayLike, *, rule: Rule, outer: Outer, iterations: int, batch: int,
+    rng: Generator | int | None = None, callback: Callable[[Iteration], Any] | None = None,
+) -> Trained:  # fmt: skip
+    """θ ← outer.step(θ, rule.direction(θ, *distribution.sample(batch, rng))), `iterations` times.
+
+    Parameters
+    ----------
+    distribution : family
+        `sample(n, rng)` gives (support, query) of n tasks.
+    theta : (d,) array, real
+        Where to start; for `MetaSGD` [θ, α], (2d,).
+    rule, outer : see the module
+    iterations, batch : int
+        How often, and on how many tasks each time.
+    rng : Generator, int or None
+        Goes through `numpy.random.default_rng`; the tasks drawn depend on nothing else.
+    callback : function of an `Iteration`, optional
+        Called after every iteration; a StopIteration that it raises ends the training.
+
+    Returns
+    -------
+    Trained
+        On Ctrl-C what was learned until then, `interrupted` and with a note on standard error; there, on a terminal,
+        the iteration, the norm of the direction and the time are shown, too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a distribution, rule or outer optimiser without its methods, or a theta that is not real and (d,).
+    FloatingPointError
+        If a direction or θ leaves the finite numbers; a note names the iteration.
+    """
+    for thing, name, method in (
+        (distribution, "distribution", "sample"),
+        (rule, "rule", "direction"),
+        (outer, "outer", "step"),
+    ):
+        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
+            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
+    if np.iscomplexobj(start := initialisation(theta)):
+        raise TypeError("theta must be real to be trained, got complex numbers")
+    now, done, state, rng = np.array(start), 0, outer.start(np.array(start)), np.random.default_rng(rng)
+    iterations, batch, begun = count(iterations, "iterations"), count(batch, "batch", least=1), time.perf_counter()
+    try:
+        while done < iterations:
+            direction = _direction(rule, now, distribution.sample(batch, rng), done)
+            following, state = outer.step(now, direction, state)
+            following = settled(following, f"theta left the finite numbers in iteration {done + 1}")
+            now, done = following, done + 1
+            _show(done, iterations, direction, begun)
+            if callback is not None and _stops(callback, Iteration(done, np.array(now), np.array(direction))):
+                break
+    except KeyboardInterrupt:
+        _show(None)
+        print(f"meta_train: interrupted after {done} of {iterations} iterations", file=sys.stderr)
+        return Trained(now, done, True)
+    finally:
+        _show(None)
+    return Trained(now, done, False)
+
+
+def _stops(callback: Callable[[Iteration], Any], iteration: Iteration) -> bool:
+    """Tell the callback; does it raise StopIteration?"""
+    try:
+        callback(iteration)
+    except StopIteration:
+        return True
+    return False
+
+
+def _direction(rule: Rule, theta: Array, tasks: Any, done: int) -> Array:
+    """The rule's direction, (d,) and finite; an error is given a note that says in which iteration."""
+    try:
+        direction = settled(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
+        if direction.shape != theta.shape:
+            raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
+    except Exception as error:
+        error.add_note(f"in iteration {done + 1} of meta_train, after {done} that were done")
+        raise
+    return direction
+
+
+def _limited(direction: Array, max_norm: float | None) -> Array:
+    return direction if max_norm is None else clipped(direction, max_norm)
+
+
+def _checked(outer: SGD | Adam) -> None:
+    """A real step size, and a positive norm if there is one."""
+    real_scalar(outer.beta, "beta")
+    if outer.max_norm is not None:
+        positive(outer.max_norm, "max_norm")
+
+
+def _show(done: int | None, iterations: int = 0, direction: Any = None, begun: float = 0.0) -> None:
+    """One line that rewrites itself, on a terminal only; None clears it."""
+    if sys.stderr.isatty():
+        spent = time.perf_counter() - begun
+        norm = 0.0 if direction is None else np.linalg.norm(direction)
+        said = "" if done is None else f"meta_train: {done} of {iterations}, |direction| {norm:.3g}, {spent:.0f} s"
+        print(said.ljust(78), end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,87 @@
+"""Meta-gradients without Hessians: from differences of gradients, or of objectives.
+
+`support` and `query` are tasks with their batch in the leading axes; `query=None` is the support itself.  Results are
+one per task.  Derivation: derivations/implicit-and-zeroth-order.md
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, finite, parameters, positive, real, scalar
+from refmeta.meta.inner import Task, Tasks, adapt, at_query, initialisation, summed
+
+
+@finite
+def hessian_free_gradient(
+    theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: float, delta: float
+) -> Array:
+    """g − (α/2δ) [∇L(θ + δg) − ∇L(θ − δg)], g = ∇L_query(θ − α∇L(θ)): one step of MAML; (..., d).
+
+    Eq: hessian-free-maml
+
+    The remainder is −(α δ²/6) ∇⁴L[g, g, g] + O(δ⁴), none for a quadratic; rounding adds eps·α‖∇L‖/δ.
+
+    Raises
+    ------
+    ValueError
+        If delta is not positive, or alpha not one number.
+    """
+    alpha, delta = scalar(alpha, "alpha"), positive(delta, "delta")
+    theta = parameters(theta)
+    g = np.asarray(at_query(adapt(theta, support, alpha=alpha, steps=1), support, query).grad)
+    return g - alpha / (2 * delta) * (support.at(theta + delta * g).grad - support.at(theta - delta * g).grad)
+
+
+@finite
+def evolution_gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *,
+    alpha: ArrayLike, steps: int = 1, sigma: float, directions: ArrayLike,
+) -> Array:  # fmt: skip
+    """(1/2Mσ) Σ_m [F(θ + σe_m) − F(θ − σe_m)] e_m, F(θ) = L_query(φ), directions e_m (M, d); (..., d).
+
+    Eq: es-maml
+
+    For e_m ~ N(0, I) its mean is the gradient of F smoothed by N(0, σ²I); for the d directions √d e_j it is the central
+    difference of F, and on a quadratic F its gradient.
+
+    Raises
+    ------
+    ValueError
+        If sigma is not positive, or directions not (M, d) with M at least 1.
+    """
+    theta, sigma, e = parameters(theta), positive(sigma, "sigma"), real(directions, "directions")
+    if e.ndim != 2 or e.shape[-1] != theta.shape[-1] or len(e) == 0:
+        raise ValueError(f"directions has shape {e.shape}, expected (M, {theta.shape[-1]}) with M at least 1")
+    total: Any = 0
+    for row in e:
+        up, down = (
+            at_query(adapt(theta + step * row, support, alpha=alpha, steps=steps), support, query).loss
+            for step in (sigma, -sigma)
+        )
+        total = total + np.asarray(up - down)[..., None] * row
+    return total / (2 * len(e) * sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class ESMAML:
+    """Rule for `meta_train`: Σᵢ of `evolution_gradient`.
+
+    `directions` is an array (M, d), or a function without arguments that returns one, asked anew in every iteration:
+    `lambda: rng.normal(size=(M, d))`.
+    """
+
+    alpha: Any
+    sigma: float
+    directions: Any
+    steps: int = 1
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ (1/2Mσ) Σ_m [Fᵢ(θ + σe_m) − Fᵢ(θ − σe_m)] e_m, (d,)."""
+        drawn: Callable[[], Any] | Any = self.directions
+        e = drawn() if callable(drawn) else drawn
+        given = {"alpha": self.alpha, "steps": self.steps, "sigma": self.sigma, "directions": e}
+        return summed(evolution_gradient(initialisation(theta), support, query, **given))

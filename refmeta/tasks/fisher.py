@@ -1,0 +1,192 @@
+"""The geometry of softmax policies: Fisher products, natural gradient, KL, and the parts of the Hessian.
+
+A `point` is `PolicyReturn(mdp, policy).at(theta)`, of either horizon; J is the return, to be maximised.  Every visit
+d(s) = Σ_t γᵗ Pr(s_t = s) counts, so that Σ_s d(s) is 1/(1 − γ) or (1 − γᴴ)/(1 − γ), not 1.
+
+Derivation: derivations/policy-geometry.md
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
+from refmeta.policies import Softmax, TabularSoftmax
+from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
+from refmeta.tasks.exact_return import DiscountedPoint
+from refmeta.tasks.finite_horizon import FiniteHorizonPoint
+
+PolicyPoint = DiscountedPoint | FiniteHorizonPoint
+
+
+def visits(point: PolicyPoint) -> Array:
+    """d(s), (..., S): the occupancy, summed over time where it has an axis of time."""
+    _softmax_point(point)
+    return point.occupancy if isinstance(point, DiscountedPoint) else np.sum(point.occupancy, axis=-2)
+
+
+@finite
+def product(point: PolicyPoint, v: ArrayLike) -> Array:
+    """F v = Σ_s d(s) (diag π − ππᵀ) x in the logits, x those of v; (..., d).
+
+    Eq: fisher
+
+    F = Σ_s d(s) Σ_a π(a|s) ∇log π(a|s) ∇log π(a|s)ᵀ is never formed.
+    """
+    d, pi = visits(point), point.probabilities
+    x = point.policy.table(direction(v, point.policy.dim, pi.shape[:-2]))
+    return point.policy.pullback(d[..., None] * softmax_jvp(pi, x))
+
+
+@finite
+def natural_gradient(point: PolicyPoint) -> Array:
+    """The solution x of F x = ∇J of least norm, (..., d).
+
+    Eq: natural-gradient
+
+    Tabular: A(s, a) − mean_b A(s, b) where d(s) > 0, and 0 elsewhere.  With features: the least-norm solution of the
+    least squares Σ d π (A − xᵀ∇log π)².  With a horizon A is the mean of A_t, weighted by γᵗd_t.
+
+    Raises
+    ------
+    TypeError
+        With features, for a complex theta: the least squares conjugate.
+    """
+    d, pi = visits(point)[..., None], point.probabilities
+    weighted = point.occupancy[..., None] * point.advantage
+    weighted = weighted if isinstance(point, DiscountedPoint) else np.sum(weighted, axis=-3)
+    reached = np.real(d) > 0
+    A = np.where(reached, weighted, 0) / np.where(reached, d, 1)
+    if isinstance(point.policy, TabularSoftmax):
+        return point.policy.pullback(A - np.mean(A, axis=-1, keepdims=True))
+    if np.iscomplexobj(pi):
+        raise TypeError("the natural gradient of a policy with features takes a real theta: least squares conjugate")
+    weight = np.sqrt(d * pi)
+    scores = centred(pi[..., None, :], point.policy.features.swapaxes(-1, -2)).swapaxes(-1, -2)
+    X = (weight[..., None] * scores).reshape(*pi.shape[:-2], -1, point.policy.dim)
+    y = (weight * A).reshape(*pi.shape[:-2], -1, 1)
+    return (np.linalg.pinv(X, rcond=max(X.shape[-2:]) * np.finfo(float).eps) @ y)[..., 0]
+
+
+class HessianSplit(NamedTuple):
+    """The four parts of ∇²J v, (..., d) each; their sum is ∇²J v = −point.hvp(v)."""
+
+    score_squared: Array
+    curvature: Array
+    cross: Array
+    cross_transposed: Array
+
+
+@finite
+def hessian_split(point: PolicyPoint, v: ArrayLike) -> HessianSplit:
+    """ℋ₁v, ℋ₂v, ℋ₁₂v and ℋ₁₂ᵀv: Σ dπ s(sᵀv)Q, Σ dπ (∇²log π v)Q, Σ dπ s(∇Qᵀv) and its transpose, s the score.
+
+    Eq: hessian-split
+
+    Sums over states and actions, and over time with γᵗd_t and Q_t where there is a horizon.
+    """
+    _softmax_point(point)
+    dpi, dQ, dd = point.tangent(v)
+    pi, Q, d = point.probabilities, point.action_value, point.occupancy[..., None]
+    y = centred(pi, point.policy.table(direction(v, point.policy.dim, pi.shape[:-2])))
+    timed = not isinstance(point, DiscountedPoint)
+    if timed:
+        pi, dpi, y = (x[..., None, :, :] for x in (pi, dpi, y))
+
+    def pulled(x: Array) -> Array:
+        return point.policy.pullback(np.sum(x, axis=-3) if timed else x)
+
+    return HessianSplit(
+        score_squared=pulled(d * softmax_jvp(pi, y * Q)),
+        curvature=pulled(-d * dpi * dot(pi, Q)[..., None]),
+        cross=pulled(d * softmax_jvp(pi, dQ)),
+        cross_transposed=pulled(dd[..., None] * pi * point.advantage),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyKL:
+    """D(θ) = Σ_s d_{θ₀}(s) KL(π_{θ₀}(·|s) ‖ π_θ(·|s)) as a task; `start` is the point at θ₀, whose visits stay.
+
+    Raises
+    ------
+    TypeError
+        If `start` is not a point of a `PolicyReturn`, or its theta is complex.
+    """
+
+    start: PolicyPoint
+
+    def __post_init__(self) -> None:
+        _softmax_point(self.start)
+        if np.iscomplexobj(self.start.theta):
+            raise TypeError("start must be the point of a real theta, got complex numbers")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return self.start.probabilities.shape[:-2]
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return self.start.policy.dim
+
+    def at(self, theta: ArrayLike) -> "PolicyKLPoint":
+        """The point theta (..., d)."""
+        theta = parameters(theta, dim=self.dim, why=self.start.policy.why)
+        batch_shape(theta=theta.shape[:-1], start=self.shape)
+        return PolicyKLPoint(theta, self)
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyKLPoint:
+    """The divergence at θ."""
+
+    theta: Array
+    task: PolicyKL
+
+    @lazily
+    def loss(self) -> Array:
+        """Σ_s d₀ Σ_a π₀ (log π₀ − log π), (...).
+
+        Eq: policy-kl
+        """
+        start = self.task.start
+        ratio = log_softmax(start.policy.table(start.theta)) - log_softmax(self._policy.table(self.theta))
+        return dot(visits(start), dot(start.probabilities, ratio))
+
+    @lazily
+    def grad(self) -> Array:
+        """Σ_s d₀ (π − π₀) in the logits, (..., d).
+
+        Eq: policy-kl-gradient
+        """
+        start = self.task.start
+        return self._policy.pullback(visits(start)[..., None] * (self._probabilities - start.probabilities))
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """Σ_s d₀ (diag π − ππᵀ) x in the logits, x those of v; (..., d).
+
+        Eq: policy-kl-hvp
+        """
+        d, pi = visits(self.task.start), self._probabilities
+        batch = np.broadcast_shapes(pi.shape[:-2], self.task.shape)
+        x = self._policy.table(direction(v, self._policy.dim, batch))
+        return self._policy.pullback(d[..., None] * softmax_jvp(pi, x))
+
+    @property
+    def _policy(self) -> Softmax:
+        return self.task.start.policy
+
+    @lazily
+    def _probabilities(self) -> Array:
+        """π, (..., S, A)."""
+        return softmax(self._policy.table(self.theta))
+
+
+def _softmax_point(point: PolicyPoint) -> None:
+    if not isinstance(point, PolicyPoint):
+        raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")

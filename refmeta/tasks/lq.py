@@ -1,0 +1,168 @@
+"""The linear-quadratic system and its two linear recursions.  Derivation: derivations/linear-quadratic-control.md"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    discounting,
+    entry,
+    index_text,
+    real,
+    replaced,
+    require,
+    symmetric,
+)
+
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class LinearQuadratic:
+    """x' = Ax + Ba + w with x = [s; 1], w ~ (0, W); cost xᵀQx + aᵀRa; leading axes are tasks.
+
+    Parameters
+    ----------
+    A, B : (..., n+1, n+1) and (..., n+1, m) arrays
+        Dynamics in homogeneous coordinates: the last row of A is (0 … 0 1), that of B zero.
+    Q, R : (..., n+1, n+1) and (..., m, m) arrays
+        Cost of state and action, symmetric; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
+    start : (..., n+1, n+1) array
+        Σ_0 = E[x_0 x_0ᵀ], symmetric positive semi-definite with last entry 1.
+    noise : (..., n+1, n+1) array
+        W, the covariance of w: symmetric positive semi-definite, its last row and column 0.
+    gamma : float
+        Discount, 0 <= gamma < 1; with a horizon also 1.
+    horizon : int, optional
+        Number of costs; None is the infinite discounted horizon.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a matrix that is not as required (which, where, what it is), a discount or horizon out of range.
+    """
+
+    A: Array
+    B: Array
+    Q: Array
+    R: Array
+    start: Array
+    noise: Array
+    gamma: float
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
+        A, B, start, noise = (given[name] for name in ("A", "B", "start", "noise"))
+        if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] < 2:
+            raise ValueError(f"A has shape {A.shape}, expected (..., n+1, n+1) with n at least 1")
+        if B.ndim < 2 or B.shape[-2] != A.shape[-1] or B.shape[-1] == 0:
+            raise ValueError(f"B has shape {B.shape}, expected (..., {A.shape[-1]}, m) as A of shape {A.shape}")
+        for name in ("Q", "R", "start", "noise"):
+            size = B.shape[-1] if name == "R" else A.shape[-1]
+            if given[name].shape[-2:] != (size, size):
+                raise ValueError(f"{name} has shape {given[name].shape}, expected (..., {size}, {size})")
+            symmetric(given[name], name)
+        batch_shape(**{name: value.shape[:-2] for name, value in given.items()})
+        _equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
+        _equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
+        _equal("start", start[..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
+        _equal("noise", noise[..., -1, :], 0.0, "the last row and column of noise must be 0")
+        for name in ("start", "noise"):
+            _semi_definite(given[name], name)
+        gamma, horizon = discounting(self.gamma, self.horizon)
+        for name, value in {**given, "gamma": gamma, "horizon": horizon}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(*(getattr(self, f.name).shape[:-2] for f in fields(self)[:6]))
+
+    @property
+    def states(self) -> int:
+        """n + 1, the number of homogeneous coordinates."""
+        return self.A.shape[-1]
+
+    @property
+    def actions(self) -> int:
+        """m, the number of coordinates of an action."""
+        return self.B.shape[-1]
+
+    @property
+    def injected(self) -> Array:
+        """What the noise of earlier steps weighs: γᵗ for t ≥ 1 and 0 at t = 0; without a horizon [γ/(1 − γ)]; (T,)."""
+        if self.horizon is None:
+            return np.array([self.gamma / (1 - self.gamma)])
+        return np.concatenate([[0.0], self.gamma ** np.arange(1, self.horizon)])
+
+    def forward(self, M: Array, source: Array) -> Array:
+        """X_t = source_t + γ M X_{t−1} Mᵀ, X_{−1} = 0; (..., T, n+1, n+1).  Without a horizon T = 1 and X_t = X_{t−1}."""
+        if self.horizon is None:
+            return stationary(M[..., None, :, :], source, self.gamma)
+        X, transposed = [source[..., 0, :, :]], M.swapaxes(-1, -2)
+        for t in range(1, self.horizon):
+            X.append(source[..., t, :, :] + self.gamma * (M @ X[-1] @ transposed))
+        return np.stack(np.broadcast_arrays(*X), axis=-3)
+
+    def backward(self, M: Array, source: Array) -> Array:
+        """X_t = source_t + γ Mᵀ X_{t+1} M, X_T = 0; (..., T, n+1, n+1): the transpose of `forward`."""
+        if self.horizon is None:
+            return stationary(M.swapaxes(-1, -2)[..., None, :, :], source, self.gamma)
+        X, transposed = [source[..., -1, :, :]], M.swapaxes(-1, -2)
+        for t in range(2, self.horizon + 1):
+            X.append(source[..., -t, :, :] + self.gamma * (transposed @ X[-1] @ M))
+        return np.stack(np.broadcast_arrays(*X[::-1]), axis=-3)
+
+    def before(self, X: Array) -> Array:
+        """X_{t−1} at t, 0 at the first; without a horizon X itself."""
+        return X if self.horizon is None else np.concatenate([0 * X[..., :1, :, :], X[..., :-1, :, :]], axis=-3)
+
+    def after(self, X: Array) -> Array:
+        """X_{t+1} at t, 0 at the last; without a horizon X itself."""
+        return X if self.horizon is None else np.concatenate([X[..., 1:, :, :], 0 * X[..., :1, :, :]], axis=-3)
+
+    def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearQuadratic":
+        """The system of task `index`, out of batch axes `shape`."""
+        return replaced(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
+
+
+def stationary(M: Array, source: Array, gamma: float) -> Array:
+    """X = source + γ M X Mᵀ, by SciPy's discrete Lyapunov solver; (..., n, n).
+
+    Eq: lq-stationary
+
+    Raises
+    ------
+    TypeError
+        For complex numbers: the solver conjugates, and a complex step would be silently wrong.
+    """
+    from scipy.linalg import solve_discrete_lyapunov
+
+    if np.iscomplexobj(M) or np.iscomplexobj(source):
+        raise TypeError("the stationary linear-quadratic cost takes real numbers: its Lyapunov solver conjugates")
+    batch = np.broadcast_shapes(M.shape[:-2], source.shape[:-2])
+    M, source = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (M, source))
+    X = np.empty(source.shape)
+    for i in np.ndindex(batch):
+        X[i] = solve_discrete_lyapunov(np.sqrt(gamma) * M[i], source[i])
+    return X
+
+
+def _equal(name: str, last: Array, wanted: Array | float, sentence: str) -> None:
+    """Refuse an array whose last row, or entry, is not what it must be."""
+    require(last == wanted, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
+
+
+def _semi_definite(array: Array, name: str) -> None:
+    """Refuse a symmetric matrix with an eigenvalue below zero by more than rounding."""
+    values = np.linalg.eigvalsh(array)
+    require(
+        values[..., 0] >= -ROUNDING * np.max(np.abs(values), axis=-1),
+        lambda i: (
+            f"{name}{index_text(i)} has the eigenvalue {values[i][0]:.6g}, expected none below 0: "
+            "it must be positive semi-definite"
+        ),
+    )
