@@ -14,12 +14,15 @@ from refmeta.oracle.problems import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 _PROCESS = ("P", "R", "rho")
 _ADAPTED = ("alpha", "steps")
+_SYSTEM = ("A", "B", "Q", "R", "start", "noise")
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -33,10 +36,19 @@ INPUTS = {
     "maml-regression": ("theta", *_both("X", "y"), *_ADAPTED),
     "maml-classification": ("theta", *_both("X", "labels"), "classes", "ridge", *_ADAPTED),
     "maml-quadratic": ("theta", *_both("A", "c"), *_ADAPTED),
+    "maml-lq": ("theta", *_both(*_SYSTEM), "gamma", "horizon", *_ADAPTED),
     "reptile": ("theta", "adapted", "epsilon"),
+    "implicit": ("theta", *_both("A", "c", "X", "y"), "strength"),
 }
 QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
+PARTS = ("loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp")
+OF_RETURNS = ("loss", "grad", "hvp")
 INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels"}
+
+
+def quantities(suite: str) -> tuple[str, ...]:
+    """What a vector of the suite holds."""
+    return {"policy-gradient": PARTS, "reptile": ("update",), "implicit": QUANTITIES[:3]}.get(suite, QUANTITIES)
 
 
 class Expected(NamedTuple):
@@ -114,6 +126,37 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
+class Proximity:
+    """An implicit meta-gradient: theta (d,), support, query, λ."""
+
+    theta: Array
+    support: Any
+    query: Any
+    strength: float
+
+    @property
+    def split(self) -> tuple[Any, Any]:
+        """(support, query)."""
+        return self.support, self.query
+
+
+def _cost(x: dict[str, Any], prefix: str) -> PolicyCost:
+    system = {name: x[prefix + name] for name in _SYSTEM}
+    return PolicyCost(LinearQuadratic(**system, gamma=x["gamma"], horizon=x["horizon"]))
+
+
+def _quadratic_or_regression(x: dict[str, Any], prefix: str) -> Any:
+    if x[prefix + "A"] is None:
+        return LinearRegression(x[prefix + "X"], x[prefix + "y"])
+    return Quadratic(x[prefix + "A"], x[prefix + "c"])
+
+
+def _proximity(x: dict[str, Any]) -> Proximity:
+    support, query = (_quadratic_or_regression(x, prefix) for prefix in ("", "query_"))
+    return Proximity(x["theta"], support, query, x["strength"])
+
+
+@dataclass(frozen=True, eq=False)
 class Interpolation:
     """Reptile's update: theta (d,), adapted (N, d), ε."""
 
@@ -129,6 +172,8 @@ BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "maml-regression": _split(lambda x, prefix: LinearRegression(x[prefix + "X"], x[prefix + "y"])),
     "maml-classification": _split(_softmax_regression),
     "maml-quadratic": _split(lambda x, prefix: Quadratic(x[prefix + "A"], x[prefix + "c"])),
+    "maml-lq": _split(_cost),
+    "implicit": _proximity,
     "reptile": lambda x: Interpolation(x["theta"], x["adapted"], x["epsilon"]),
 }
-SUITES = tuple(BUILD)
+SUITES = tuple(INPUTS)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import frozen
-from refmeta.oracle.case import INPUTS, QUANTITIES, SUITES, Case, Expected, typed
+from refmeta.oracle.case import INPUTS, SUITES, Case, Expected, quantities, typed
 
 FORMAT, VERSION, LIMIT, DEPTH = "refmeta-vectors", 1, 16 * 2**20, 12
 RESULTS = ("valid", "invalid", "ill_conditioned")
@@ -94,8 +94,7 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
 
 def _complete(entry: dict[str, Any], suite: str, values: dict[str, Expected], where: str) -> None:
     """The inputs of the suite, numbers all of them, and every quantity unless the case is invalid."""
-    quantities = {"policy-gradient": ("loss", "grad", "hvp"), "reptile": ("update",)}.get(suite, QUANTITIES)
-    wanted = set() if entry["result"] == "invalid" else set(quantities)
+    wanted = set() if entry["result"] == "invalid" else set(quantities(suite))
     if set(values) != wanted:
         raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
     if set(entry["input"]) != set(INPUTS[suite]):

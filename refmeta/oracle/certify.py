@@ -17,8 +17,12 @@ from refmeta.oracle.decimals import (
     adapted,
     gradient,
     hessian_product,
+    least_norm,
+    linear_quadratic,
     linear_regression,
+    policy_kl,
     policy_return,
+    proximal,
     quadratic,
     softmax_regression,
 )
@@ -63,9 +67,12 @@ def losses(suite: str, x: dict[str, Any], prefix: str, kind: type) -> list[Loss]
     def each(make: Callable[..., Loss], *names: str, **shared: Any) -> list[Loss]:
         return [make(*data, **shared) for data in zip(*(converted(x[prefix + n], kind) for n in names), strict=True)]
 
-    if suite == "maml-quadratic":
+    if suite == "maml-quadratic" or suite == "implicit" and x[prefix + "A"] is not None:
         return each(quadratic, "A", "c")
-    if suite == "maml-regression":
+    if suite == "maml-lq":
+        system = ("A", "B", "Q", "R", "start", "noise")
+        return each(linear_quadratic, *system, gamma=kind(x["gamma"]), horizon=x["horizon"])
+    if suite in ("maml-regression", "implicit"):
         return each(linear_regression, "X", "y")
     if suite == "maml-classification":
         return each(softmax_regression, "X", "labels", classes=x["classes"], ridge=kind(x["ridge"]))
@@ -87,28 +94,37 @@ def certified(suite: str, x: dict[str, Any], quantity: str) -> tuple[list[Any], 
 
     Eq: decimal-certificate
     """
-    rational = suite in ("maml-quadratic", "maml-regression") and quantity != "step_size_gradient" or suite == "reptile"
+    rational = suite in ("maml-quadratic", "maml-regression") and quantity != "step_size_gradient"
+    rational = rational or suite in ("reptile", "implicit")
     return exactly(lambda kind, h, outer: QUANTITIES[quantity](suite, x, kind, h, outer), rational)
 
 
 def _each(suite: str, x: dict[str, Any], kind: type, h: Number) -> Iterator[tuple[Loss, Callable[..., Vector]]]:
     """For each task the query's loss, and φ as a function of θ and of nested α."""
     for support, query in zip(losses(suite, x, "", kind), losses(suite, x, "query_", kind), strict=True):
-        yield query, lambda theta, alpha, f=support: adapted(theta, f, rows_of(alpha, x["steps"], len(theta)), h)
+        if suite == "implicit":
+            yield query, lambda theta, strength, f=support: proximal(f, theta, strength, h)
+        else:
+            yield query, lambda theta, alpha, f=support: adapted(theta, f, rows_of(alpha, x["steps"], len(theta)), h)
+
+
+def _start(suite: str, x: dict[str, Any], kind: type) -> tuple[Vector, Any]:
+    """θ, and α or λ."""
+    return converted(x["theta"], kind), converted(x["strength" if suite == "implicit" else "alpha"], kind)
 
 
 def _objective(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
-    theta, alpha = converted(x["theta"], kind), converted(x["alpha"], kind)
+    theta, alpha = _start(suite, x, kind)
     return [query(phi(theta, alpha)) for query, phi in _each(suite, x, kind, h)]
 
 
 def _gradient(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
-    theta, alpha = converted(x["theta"], kind), converted(x["alpha"], kind)
+    theta, alpha = _start(suite, x, kind)
     return [gradient(lambda t: query(phi(t, alpha)), theta, outer) for query, phi in _each(suite, x, kind, h)]  # noqa: B023
 
 
 def _first_order(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
-    theta, alpha = converted(x["theta"], kind), converted(x["alpha"], kind)
+    theta, alpha = _start(suite, x, kind)
     return [gradient(query, phi(theta, alpha), outer) for query, phi in _each(suite, x, kind, h)]
 
 
@@ -141,6 +157,44 @@ def _hvp(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) ->
     return [hessian_product(loss, theta, v, outer) for loss in losses(suite, x, "", kind)]
 
 
+def _divergences(x: dict[str, Any], kind: type) -> list[Loss]:
+    """The KL from θ of every task, the policies of θ and their visits held."""
+    theta, P, rho, features = (converted(x[name], kind) for name in ("theta", "P", "rho", "features"))
+    return [policy_kl(theta, p, r, kind(x["gamma"]), x["horizon"], features) for p, r in zip(P, rho, strict=True)]
+
+
+def _moved(x: dict[str, Any], kind: type) -> Vector:
+    """θ + v."""
+    return [a + b for a, b in zip(converted(x["theta"], kind), converted(x["v"], kind), strict=True)]
+
+
+def _fisher(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    theta, v = converted(x["theta"], kind), converted(x["v"], kind)
+    return [hessian_product(kl, theta, v, outer) for kl in _divergences(x, kind)]
+
+
+def _natural_gradient(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    theta, found = converted(x["theta"], kind), []
+    axes = [[int(i == j) for j in range(len(theta))] for i in range(len(theta))]
+    for kl, g in zip(_divergences(x, kind), _grad(suite, x, kind, h, outer), strict=True):
+        F = [hessian_product(kl, theta, e, outer) for e in axes]
+        found.append(least_norm(F, [-slope for slope in g], kind("1e-15")))
+    return found
+
+
+def _kl(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    return [kl(_moved(x, kind)) for kl in _divergences(x, kind)]
+
+
+def _kl_grad(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    return [gradient(kl, _moved(x, kind), outer) for kl in _divergences(x, kind)]
+
+
+def _kl_hvp(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    v = converted(x["v"], kind)
+    return [hessian_product(kl, _moved(x, kind), v, outer) for kl in _divergences(x, kind)]
+
+
 def _update(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
     theta, rows, epsilon = (converted(x[name], kind) for name in ("theta", "adapted", "epsilon"))
     return [t + epsilon * sum(row[j] - t for row in rows) / len(rows) for j, t in enumerate(theta)]
@@ -149,4 +203,5 @@ def _update(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number)
 QUANTITIES = {
     "objective": _objective, "gradient": _gradient, "first_order": _first_order,
     "step_size_gradient": _step_size_gradient, "loss": _loss, "grad": _grad, "hvp": _hvp, "update": _update,
+    "fisher": _fisher, "natural_gradient": _natural_gradient, "kl": _kl, "kl_grad": _kl_grad, "kl_hvp": _kl_hvp,
 }  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import QUANTITIES, Case, Expected
-from refmeta.oracle.tolerance import per_task, tolerance
+from refmeta.oracle.case import OF_RETURNS, PARTS, QUANTITIES, Case, Expected
+from refmeta.oracle.tolerance import RESIDUAL, per_task, tolerance
 
 REDUCTIONS = ("none", "sum", "mean")
 RIGHT = ("pass", "refused", "bounded")
@@ -71,16 +71,17 @@ def validated(settings: Settings) -> Settings:
 def names(case: Case, settings: Settings) -> tuple[str, ...]:
     """The expected quantities that a result may hold: one, or for a policy gradient up to three by name."""
     if case.suite == "policy-gradient":
-        return ("loss", "grad", "hvp")
+        return PARTS
     if case.suite == "reptile":
         return ("update",)
     first = settings.expect == "first-order" and settings.quantity == "gradient"
     return ("first_order" if first else settings.quantity,)
 
 
-def transformed(value: Array, case: Case, settings: Settings) -> Array:
+def transformed(value: Array, case: Case, settings: Settings, name: str = "") -> Array:
     """A result one row a task as the target is to return it: with its sign, and reduced over the tasks."""
-    value = -value if settings.ascent and case.suite != "reptile" else value
+    signed = case.suite != "reptile" and (case.suite != "policy-gradient" or name in OF_RETURNS)
+    value = -value if settings.ascent and signed else value
     if settings.reduce == "none" or case.suite in ("reptile", "policy-gradient"):
         return value
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
@@ -88,7 +89,7 @@ def transformed(value: Array, case: Case, settings: Settings) -> Array:
 
 def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
     """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
-    each = tolerance(expected.kappa, expected.scale, settings.dtype)
+    each = tolerance(expected.kappa, expected.scale, settings.dtype, RESIDUAL.get(case.suite, 0.0))
     if case.suite in ("reptile", "policy-gradient") or settings.reduce == "none":
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
@@ -112,7 +113,7 @@ def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
     worst, digits = 0.0, np.inf
     for name, got in results.items():
         expected = case.expected[name]
-        wanted = transformed(expected.value, case, settings)
+        wanted = transformed(expected.value, case, settings, name)
         limit = allowed(expected, case, settings)
         if case.result == "ill_conditioned":
             limit = limit + 2 * np.max(np.abs(wanted), initial=0.0)
@@ -152,7 +153,7 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
         raise TypeError(f"returned {type(value).__name__} for {name}, which is no array: {error}") from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"returned dtype {array.dtype} for {name}, expected real numbers")
-    shape = transformed(case.expected[name].value, case, settings).shape
+    shape = transformed(case.expected[name].value, case, settings, name).shape
     if array.shape != shape:
         raise ValueError(
             f"returned shape {array.shape} for {name}, expected {shape}{_hint(array, case, name, settings)}"
@@ -165,7 +166,7 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
 
 def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
     """What another shape may mean."""
-    wanted = transformed(case.expected[name].value, case, settings)
+    wanted = transformed(case.expected[name].value, case, settings, name)
     for reduce in REDUCTIONS[1:]:
         reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
         if settings.reduce == "none" and array.shape == reduced.shape and np.allclose(array, reduced, rtol=1e-5):

@@ -108,6 +108,8 @@ def _usage(given: Any) -> tuple[str, ...]:
     if given.expect == "first-order" and given.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
     suites, plain = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
+    if "implicit" in (given.suite or ()) and given.quantity == "step_size_gradient":
+        raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
     if {"reptile", "policy-gradient"} & set(given.suite or ()) and not plain:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     _writable(given.output)
@@ -221,7 +223,9 @@ def _explain(given: Any) -> int:
     for chapter in WRONG:
         for row in WRONG[chapter]:
             if row.slug == given.slug:
-                file = {"policy": "exact-policy-gradient"}.get(chapter, chapter)
+                file = {"policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order"}.get(
+                    chapter, chapter
+                )
                 print(
                     f"{row.slug}\n  computes   {row.formula}   (in the place of: {row.quantity})\n  likely     {row.cause}"
                 )

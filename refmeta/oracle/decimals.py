@@ -47,10 +47,7 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
     nested = isinstance(R[0][0], list)
 
     def loss(theta: Vector) -> Number:
-        table = [theta[s * A : (s + 1) * A] for s in range(S)]
-        if features is not None:
-            table = [[_dot(row, theta) for row in state] for state in features]
-        pi = [softmax(row) for row in table]
+        pi = policy(theta, S, A, features)
         reward = [[_dot(P[s][a], R[s][a]) if nested else R[s][a] for a in range(A)] for s in range(S)]
         r = [_dot(pi[s], reward[s]) for s in range(S)]
         K = [[gamma * sum(pi[s][a] * P[s][a][t] for a in range(A)) for t in range(S)] for s in range(S)]
@@ -63,6 +60,105 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
         return -_dot(rho, V)
 
     return loss
+
+
+def policy(theta: Vector, S: int, A: int, features: Any = None) -> list[Vector]:
+    """π, a row a state, of the table θ or of the logits Φθ."""
+    table = [theta[s * A : (s + 1) * A] for s in range(S)]
+    if features is not None:
+        table = [[_dot(row, theta) for row in state] for state in features]
+    return [softmax(row) for row in table]
+
+
+def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | None, features: Any = None) -> Loss:
+    """Σ_s d(s) Σ_a π₀ ln(π₀/π), d the discounted visits of π₀, the policy of `start`."""
+    S, A = len(P), len(P[0])
+    old = policy(start, S, A, features)
+    K = [[gamma * sum(old[s][a] * P[s][a][t] for a in range(A)) for s in range(S)] for t in range(S)]
+    if horizon is None:
+        d = solved([[(s == t) - K[t][s] for s in range(S)] for t in range(S)], rho)
+    else:
+        d, now = [0 * x for x in rho], rho
+        for _ in range(horizon):
+            d, now = [x + y for x, y in zip(d, now, strict=True)], [_dot(row, now) for row in K]
+
+    def loss(theta: Vector) -> Number:
+        new = policy(theta, S, A, features)
+        return sum(d[s] * old[s][a] * (old[s][a].ln() - new[s][a].ln()) for s in range(S) for a in range(A))
+
+    return loss
+
+
+def linear_quadratic(
+    A: Any, B: Any, Q: Any, R: Any, start: Any, noise: Any, gamma: Number, horizon: int | None
+) -> Loss:
+    """Σ γᵗ E[xᵀQx + aᵀRa] of a = Kx + σε by the recursion of E[xxᵀ], or its discounted sum by one linear system."""
+    n, m = len(B), len(B[0])
+
+    def loss(theta: Vector) -> Number:
+        K, variance = [theta[j * n : (j + 1) * n] for j in range(m)], [(2 * x).exp() for x in theta[m * n :]]
+        M = [[A[i][j] + _dot(B[i], [row[j] for row in K]) for j in range(n)] for i in range(n)]
+        N = [[noise[i][j] + sum(B[i][k] * B[j][k] * variance[k] for k in range(m)) for j in range(n)] for i in range(n)]
+
+        def cost(S: Any, weight: Number) -> Number:
+            actions = [
+                [_dot(_times(S, K[i]), K[j]) + weight * (i == j) * variance[i] for j in range(m)] for i in range(m)
+            ]
+            return sum(map(_dot, Q, S)) + sum(map(_dot, R, actions))
+
+        if horizon is None:
+            s, pairs = gamma / (1 - gamma), [(i, j) for i in range(n) for j in range(n)]
+            system = [[(p == q) - gamma * M[p[0]][q[0]] * M[p[1]][q[1]] for q in pairs] for p in pairs]
+            flat = solved(system, [start[i][j] + s * N[i][j] for i, j in pairs])
+            return cost([flat[i * n : (i + 1) * n] for i in range(n)], 1 / (1 - gamma))
+        S, weight, total = start, 0 * gamma + 1, 0 * gamma
+        for _ in range(horizon):
+            total, weight = total + weight * cost(S, 0 * gamma + 1), weight * gamma
+            MS = [_times(S, row) for row in M]
+            S = [[_dot(MS[i], M[j]) + N[i][j] for j in range(n)] for i in range(n)]
+        return total
+
+    return loss
+
+
+def proximal(support: Loss, theta: Vector, strength: Number, h: Number) -> Vector:
+    """argmin_φ L(φ) + (λ/2)‖φ − θ‖² of a quadratic L: one Newton step of numeric derivatives, exact in fractions."""
+
+    def objective(phi: Vector) -> Number:
+        return support(phi) + strength * sum((p - t) ** 2 for p, t in zip(phi, theta, strict=True)) / 2
+
+    axes = [[int(i == j) for j in range(len(theta))] for i in range(len(theta))]
+    H = [hessian_product(objective, theta, e, h) for e in axes]
+    step = solved(H, gradient(objective, theta, h))
+    return [t - s for t, s in zip(theta, step, strict=True)]
+
+
+def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
+    """The solution of least norm of F x = g, F symmetric; a pivot below `tiny` counts as zero.
+
+    With a basis N of the null space, (F + NNᵀ) x = g has NᵀN Nᵀx = Nᵀg = 0.
+    """
+    rows, free, pivots, d = [list(row) for row in F], [], [], len(g)
+    for j in range(d):
+        rest = [i for i in range(d) if i not in pivots]
+        best = max(rest, key=lambda i: abs(rows[i][j]), default=None)
+        if best is None or abs(rows[best][j]) < tiny:
+            free.append(j)
+            continue
+        pivots.append(best)
+        rows[best] = [x / rows[best][j] for x in rows[best]]
+        for i in range(d):
+            if i != best:
+                rows[i] = [x - rows[i][j] * y for x, y in zip(rows[i], rows[best], strict=True)]
+    kept = [j for j in range(d) if j not in free]
+    null = []
+    for j in free:
+        vector = [0 * g[0]] * d
+        vector[j] = 0 * g[0] + 1
+        for i, column in zip(pivots, kept, strict=True):
+            vector[column] = -rows[i][j]
+        null.append(vector)
+    return solved([[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)], g)
 
 
 def softmax(x: Vector) -> Vector:
@@ -109,6 +205,11 @@ def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], h: Number) -
     for row in alphas:
         theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, h), strict=True)]
     return theta
+
+
+def _times(S: Any, x: Vector) -> Vector:
+    """S x, for a symmetric S."""
+    return [_dot(row, x) for row in S]
 
 
 def _dot(a: Sequence[Number], b: Sequence[Number]) -> Number:

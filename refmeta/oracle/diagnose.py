@@ -10,14 +10,23 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
+from refmeta.oracle.case import OF_RETURNS, PARTS, Case
 from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.expand import detached_steps, odd_terms
 from refmeta.oracle.match import matched, matches, pairs
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.row import Wrong
 
-CONVENTIONS = {"mean-over-tasks", "sum-over-tasks", "loss-scale-half", "loss-scale-double"}
+CHAPTERS = {
+    "policy-gradient": "exact-policy-gradient", "reptile": "reptile", "implicit": "implicit-and-zeroth-order",
+}  # fmt: skip
+CONVENTIONS = {
+    "mean-over-tasks",
+    "sum-over-tasks",
+    "loss-scale-half",
+    "loss-scale-double",
+    "natural-gradient-uncentred",
+}
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
@@ -26,11 +35,7 @@ def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     if not failing or any(o.got is None for o in failing):
         return []
     if failing[0].case.suite == "policy-gradient":
-        return [
-            f"{name}: {said}"
-            for name in ("loss", "grad", "hvp")
-            for said in _explained(_only(failing, name, settings), settings)
-        ]
+        return [f"{name}: {said}" for name in PARTS for said in _explained(_only(failing, name, settings), settings)]
     return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
 
 
@@ -86,7 +91,7 @@ def _rows_times(failing: Sequence[Outcome], settings: Settings) -> list[str]:
 
 def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """The right value of something else than was asked for."""
-    if not failing[0].case.suite.startswith("maml"):
+    if not failing[0].case.suite.startswith(("maml", "implicit")):
         return []
     for name in failing[0].case.expected:
         if matches(failing, settings, lambda c, _, q=name: transformed(c.expected[q].value, c, settings)):  # type: ignore[misc]
@@ -101,13 +106,15 @@ def _in_all(failing: Sequence[Outcome]) -> str:
 
 def chapter(suite: str) -> str:
     """The derivation of a suite."""
-    return {"policy-gradient": "exact-policy-gradient", "reptile": "reptile"}.get(suite, "maml")
+    return CHAPTERS.get(suite, "maml")
 
 
 def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
     """The known-wrong formulas that stand in the place of what the target computes."""
     if suite == "policy-gradient":
         return WRONG["policy"]
+    if suite == "implicit":
+        return WRONG["implicit"] if settings.quantity == "gradient" and settings.reduce == "none" else ()
     if suite == "reptile":
         return tuple(row for row in WRONG["reptile"] if row.quantity == "update")
     wanted = {"gradient": {"gradient"}, "step_size_gradient": {"step-size-gradient"}}.get(settings.quantity, set())
@@ -120,7 +127,7 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
     """What the row gives on a case, as the target would return it."""
 
     def value(case: Case, name: str) -> Array | None:
-        if case.suite == "policy-gradient" and {"grad": "gradient", "hvp": "hvp"}.get(name) != row.quantity:
+        if case.suite == "policy-gradient" and {"grad": "gradient"}.get(name, name) != row.quantity:
             return None
         with np.errstate(all="ignore"):
             try:
@@ -128,7 +135,7 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
             except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
                 return None
         if case.suite == "policy-gradient":
-            return raw if settings.ascent else -raw
+            return raw if settings.ascent or name not in OF_RETURNS else -raw
         if row.quantity in ("sum", "mean"):
             return -raw if settings.ascent else raw
         return transformed(raw, case, settings)
@@ -170,7 +177,7 @@ def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], setting
         number = factor(case.problem, case)
     except (KeyError, AttributeError, ZeroDivisionError):
         return None
-    return number * transformed(case.expected[name].value, case, settings) if np.isfinite(number) else None
+    return number * transformed(case.expected[name].value, case, settings, name) if np.isfinite(number) else None
 
 
 def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
@@ -200,7 +207,7 @@ def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[st
     for o in failing:
         for name, got in (o.got or {}).items():
             expected = o.case.expected[name]
-            if gap(got, transformed(expected.value, o.case, single), allowed(expected, o.case, single)) > 1:
+            if gap(got, transformed(expected.value, o.case, single, name), allowed(expected, o.case, single)) > 1:
                 return []
     return [
         "right to single precision only: somewhere float32 is computed with (in JAX: jax_enable_x64 is off; in PyTorch: "

@@ -18,7 +18,7 @@ def matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[
         for name, got in (o.got or {}).items():
             expected = o.case.expected[name]
             limit = allowed(expected, o.case, settings)
-            right = transformed(expected.value, o.case, settings)
+            right = transformed(expected.value, o.case, settings, name)
             if gap(got, right, limit) <= 1:
                 continue
             value = candidate(o.case, name)
@@ -43,7 +43,7 @@ def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome,
         (
             o,
             got,
-            transformed(o.case.expected[name].value, o.case, settings),
+            transformed(o.case.expected[name].value, o.case, settings, name),
             allowed(o.case.expected[name], o.case, settings),
         )
         for o in failing
@@ -54,7 +54,7 @@ def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome,
 def matched(o: Outcome, name: str, settings: Settings) -> bool:
     """Is the result of this name right, to its tolerance?"""
     expected = o.case.expected[name]
-    right = transformed(expected.value, o.case, settings)
+    right = transformed(expected.value, o.case, settings, name)
     return gap((o.got or {})[name], right, allowed(expected, o.case, settings)) <= 1
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.meta import maml, reptile
-from refmeta.oracle.case import BUILD, QUANTITIES, SUITES, typed
+from refmeta.meta import implicit, maml, reptile
+from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
-from refmeta.oracle.tolerance import condition, in_tolerances, per_task
+from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
+from refmeta.tasks import fisher
 
 FOLDER = Path(__file__).parent / "vectors"
 OWN = {
@@ -27,12 +28,20 @@ OWN = {
     "first_order": maml.first_order_gradient,
     "step_size_gradient": maml.step_size_gradient,
 }
+GEOMETRY: dict[str, Callable[[Any, Array], Any]] = {
+    "hvp": lambda point, v: point.hvp(v),
+    "fisher": fisher.product,
+    "natural_gradient": lambda point, v: fisher.natural_gradient(point),
+    "kl": lambda point, v: _divergence(point, v).loss,
+    "kl_grad": lambda point, v: _divergence(point, v).grad,
+    "kl_hvp": lambda point, v: _divergence(point, v).hvp(v),
+}
 MOST, FAR = 1e6, 0.2
 
 
-def quantities(suite: str) -> tuple[str, ...]:
-    """The quantities that a vector of the suite holds."""
-    return {"policy-gradient": ("loss", "grad", "hvp"), "reptile": ("update",)}.get(suite, QUANTITIES)
+def _divergence(point: Any, v: Array) -> fisher.PolicyKLPoint:
+    """The KL from θ, at θ + v."""
+    return fisher.PolicyKL(point).at(point.theta + v)
 
 
 def own(suite: str, quantity: str, problem: Any) -> Array:
@@ -41,8 +50,19 @@ def own(suite: str, quantity: str, problem: Any) -> Array:
         return np.asarray(reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon))
     if suite == "policy-gradient":
         point = problem.task.at(problem.theta)
-        return np.asarray(point.hvp(problem.v) if quantity == "hvp" else getattr(point, quantity))
+        return np.asarray(GEOMETRY[quantity](point, problem.v) if quantity in GEOMETRY else getattr(point, quantity))
+    if suite == "implicit":
+        return np.asarray(implicit_answer(quantity, problem))
     return np.asarray(OWN[quantity](problem.theta, *problem.split, **problem.hyper))
+
+
+def implicit_answer(quantity: str, problem: Any) -> Array:
+    """Implicit MAML's gradient or objective, or ∇L_query(φ*), its first order."""
+    if quantity == "first_order":
+        phi = implicit.adapt(problem.theta, problem.support, strength=problem.strength).adapted
+        return problem.query.at(phi).grad
+    answer = implicit.gradient if quantity == "gradient" else implicit.objective
+    return answer(problem.theta, *problem.split, strength=problem.strength)
 
 
 def rows(suite: str, value: Array) -> Array:
@@ -59,8 +79,9 @@ def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
         axes = tuple(range(1, point.occupancy.ndim))
         term = np.max(np.sum(point.occupancy.reshape(len(value), -1, problem.task.mdp.states), axis=1), axis=1)
         largest = term * np.max(np.abs(point.action_value), axis=(*axes, axes[-1] + 1))
-        size = {"loss": 1.0, "grad": 1.0, "hvp": float(np.max(np.abs(problem.v)))}[quantity]
-        return np.maximum(per_task(value), largest * size)
+        v = float(np.max(np.abs(problem.v)))
+        size = {"loss": largest, "grad": largest, "hvp": largest * v, "natural_gradient": largest / term}
+        return np.maximum(per_task(value), size.get(quantity, term * max(1.0, v)))
     if quantity == "objective":
         return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
     return np.maximum(per_task(value), per_task(own(suite, "first_order", problem)))
@@ -89,7 +110,10 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         kappa = condition(_answer(suite, quantity), problem, scale)
         error = float(
             np.max(
-                in_tolerances(rows(suite, own(suite, quantity, problem)), rows(suite, value), kappa, scale), initial=0.0
+                in_tolerances(
+                    rows(suite, own(suite, quantity, problem)), rows(suite, value), kappa, scale, RESIDUAL.get(suite, 0)
+                ),
+                initial=0.0,
             )
         )
         if case["result"] == "valid" and (np.max(kappa) >= MOST or error > FAR or 0 < digits < 30):
@@ -109,11 +133,12 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
 def margins(suite: str, quantity: str, problem: Any, value: Array, kappa: Array, scale: Array) -> dict[str, float]:
     """How many tolerances each known-wrong formula is off, where it is off by more than ten."""
     found: dict[str, float] = {}
-    for row in WRONG[{"policy-gradient": "policy", "reptile": "reptile"}.get(suite, "maml")]:
+    for row in WRONG[{"policy-gradient": "policy"}.get(suite, suite if suite in WRONG else "maml")]:
         compared = {"gradient": value, "sum": value.sum(0), "mean": value.mean(0)} if quantity == "gradient" else {}
         compared |= {"step-size-gradient": value} if quantity == "step_size_gradient" else {}
         compared |= {"update": value} if quantity == "update" else {}
         compared |= {"gradient": -value} if quantity == "grad" else {"hvp": -value} if quantity == "hvp" else {}
+        compared |= {quantity: value} if quantity in ("fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp") else {}
         if row.quantity not in compared:
             continue
         with np.errstate(all="ignore"):
@@ -125,7 +150,8 @@ def margins(suite: str, quantity: str, problem: Any, value: Array, kappa: Array,
         one = suite == "reptile" or row.quantity in ("sum", "mean")
         got, right = (wrong[None], right[None]) if one else (wrong, right)
         limits = (np.max(kappa)[None], np.sum(scale)[None]) if one else (kappa, scale)
-        margin = float(np.max(in_tolerances(got, right, *limits), initial=0.0))
+        residual = RESIDUAL.get(suite, 0.0)
+        margin = float(np.max(in_tolerances(got, right, limits[0], limits[1], residual), initial=0.0))
         if margin > 10:
             found[row.slug] = float(f"{margin:.2g}")
     return found

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from refmeta.oracle.case import Case
+from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.check import RIGHT, Outcome, Settings
 from refmeta.oracle.diagnose import diagnose
 from refmeta.oracle.protocol import encoded
@@ -87,7 +87,7 @@ def text(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
         lines += [f"\nDiagnosis: {sentence}" for sentence in diagnose(found, settings)]
         if suite == "policy-gradient":
             given = [name for o in found if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-            lines.append("\njudged: " + ", ".join(f"{n} in {given.count(n)} cases" for n in ("loss", "grad", "hvp")))
+            lines.append("\njudged: " + ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS))
     unseen = faint([o.case for o in outcomes], settings)
     lines += [f"\nNot distinguishable in float32: {', '.join(unseen)}"] if unseen else []
     lines.append("\n" + verdict(outcomes))

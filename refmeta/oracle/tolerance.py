@@ -1,7 +1,9 @@
 """One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, task by task.
 
 κ, the measured condition number, is how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
-eight literal patterns of signs; `scale` is the size of the answer and of the terms that it is the sum of.
+eight literal patterns of signs; `scale` is the size of the answer and of the terms that it is the sum of.  Where an answer
+is that of an iteration which ends at a relative residual, as implicit MAML's, the residual stands for 30 · eps if it is
+larger.
 Derivation: derivations/judges.md
 """
 
@@ -14,6 +16,7 @@ import numpy as np
 from refmeta.arrays import Array, replaced
 
 DELTA = 2.0**-26
+RESIDUAL = {"implicit": 1e-10}
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 
@@ -50,14 +53,14 @@ def condition(function: Callable[[Any], Array], problem: Any, scale: Array) -> A
     return np.where(kappa > 0, np.ceil(kappa / unit) * unit, 0.0)
 
 
-def tolerance(kappa: Array, scale: Array, dtype: Any = "float64") -> Array:
-    """30 · eps(dtype) · max(1, κ) · scale."""
-    return 30 * np.finfo(dtype).eps * np.maximum(1, kappa) * scale
+def tolerance(kappa: Array, scale: Array, dtype: Any = "float64", residual: float = 0.0) -> Array:
+    """max(30 · eps(dtype), residual) · max(1, κ) · scale."""
+    return max(30 * float(np.finfo(dtype).eps), residual) * np.maximum(1, kappa) * scale
 
 
-def in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array) -> Array:
+def in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
     """The error of each task in units of its tolerance."""
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape:
         raise ValueError(f"the result has shape {got.shape}, expected {expected.shape}")
-    return per_task(got - expected) / tolerance(kappa, scale)
+    return per_task(got - expected) / tolerance(kappa, scale, residual=residual)

@@ -3,7 +3,7 @@
 `WRONG[chapter]` is a tuple of rows; `row.function(case)` evaluates the row on a case.
 """
 
-from refmeta.oracle.wrong import maml, policy, reptile
+from refmeta.oracle.wrong import implicit, maml, policy, reptile
 from refmeta.oracle.wrong.row import Wrong
 
 FALSE_ALARMS = {
@@ -13,7 +13,14 @@ FALSE_ALARMS = {
     "Hessian they are one formula: a tie",
     "joint-tie": "on linear regression with inputs independent of the task MAML ends where joint training ends, for every α "
     "and K: thm:joint-tie, derivations/maml.md",
+    "kl-always-zero": "in TRPO the KL and its gradient vanish at the old policy, and must; its Hessian product is the Fisher "
+    "product: derivations/policy-geometry.md",
     "query-is-support-on-returns": "an exact return has no sample to split: the query may be the support",
 }
 
-WRONG: dict[str, tuple[Wrong, ...]] = {"maml": maml.ROWS, "reptile": reptile.ROWS, "policy": policy.ROWS}
+WRONG: dict[str, tuple[Wrong, ...]] = {
+    "maml": maml.ROWS,
+    "reptile": reptile.ROWS,
+    "policy": policy.ROWS,
+    "implicit": implicit.ROWS,
+}

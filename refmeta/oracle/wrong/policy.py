@@ -12,6 +12,7 @@ from refmeta.arrays import Array, replaced
 from refmeta.judges import complex_step
 from refmeta.oracle.wrong.row import rows, wrong
 from refmeta.softmax import centred
+from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
 
 
@@ -94,6 +95,49 @@ def transposed_transition(case: Any) -> Array:
 def discounted_reward_as_return(case: Any) -> Array:
     reward = centred(case.task.at(case.theta).probabilities, case.task.mdp.expected_reward)
     return _gradient(case, weight=reward if case.task.mdp.horizon is None else reward[..., None, :, :])
+
+
+@wrong(
+    "fisher-normalised", "(1 − γ) F v", quantity="fisher", cause="a mean over visited states in the place of the sum"
+)
+def fisher_normalised(case: Any) -> Array:
+    point = case.task.at(case.theta)
+    return fisher.product(point, case.v) / np.sum(fisher.visits(point), axis=-1, keepdims=True)
+
+
+@wrong("kl-swapped", "Σ d KL(π_new ‖ π_old)", quantity="kl", cause="the two policies exchanged")
+def kl_swapped(case: Any) -> Array:
+    old, new = case.task.at(case.theta), case.task.at(case.theta + case.v)
+    logs = np.log(new.probabilities) - np.log(old.probabilities)
+    return np.einsum("ns,nsa,nsa->n", fisher.visits(old), new.probabilities, logs)
+
+
+@wrong("kl-new-visits", "Σ d_new KL(π_old ‖ π_new)", quantity="kl", cause="the visits are not held at the old policy")
+def kl_new_visits(case: Any) -> Array:
+    old, new = case.task.at(case.theta), case.task.at(case.theta + case.v)
+    logs = np.log(old.probabilities) - np.log(new.probabilities)
+    return np.einsum("ns,nsa,nsa->n", fisher.visits(new), old.probabilities, logs)
+
+
+@wrong(
+    "natural-gradient-undivided", "d (A − mean A)", quantity="natural_gradient", cause="the visits are not divided out"
+)
+def natural_gradient_undivided(case: Any) -> Array:
+    point = case.task.at(case.theta)
+    timed = case.task.mdp.horizon is not None
+    weighted = point.occupancy[..., None] * point.advantage
+    weighted = np.sum(weighted, axis=-3) if timed else weighted
+    return case.task.policy.pullback(weighted - np.mean(weighted, axis=-1, keepdims=True))
+
+
+@wrong("natural-gradient-uncentred", "A", quantity="natural_gradient",
+       cause="a natural gradient, but not the one of least norm: a shift in every state is free")  # fmt: skip
+def natural_gradient_uncentred(case: Any) -> Array:
+    point = case.task.at(case.theta)
+    timed, d = case.task.mdp.horizon is not None, fisher.visits(point)[..., None]
+    weighted = point.occupancy[..., None] * point.advantage
+    weighted = np.sum(weighted, axis=-3) if timed else weighted
+    return case.task.policy.pullback(np.where(d > 0, weighted / np.where(d > 0, d, 1), 0))
 
 
 ROWS = rows(globals())
