@@ -164,7 +164,8 @@ def meta_train(
     try:
         while done < iterations:
             direction = _direction(rule, now, distribution.sample(batch, rng), done)
-            following, state = outer.step(now, direction, state)
+            with np.errstate(all="ignore"):
+                following, state = outer.step(now, direction, state)
             following = settled(following, f"theta left the finite numbers in iteration {done + 1}")
             now, done = following, done + 1
             _show(done, iterations, direction, begun)

@@ -77,7 +77,13 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
                     case.id,
                     quantity,
                 )
-        wanted = {"policy-gradient": {"loss", "grad", "hvp"}, "reptile": {"update"}}.get(suite, set(QUANTITIES))
+        geometry = {"loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp"}
+        others = {
+            "policy-gradient": geometry,
+            "reptile": {"update"},
+            "implicit": {"gradient", "objective", "first_order"},
+        }
+        wanted = others.get(suite, set(QUANTITIES))
         assert set(case.expected) == (set() if case.result == "invalid" else wanted)
 
 
@@ -91,10 +97,12 @@ def test_three_vectors_reject_every_known_wrong_formula_by_a_thousand_tolerances
 def test_the_library_refuses_what_is_invalid(case):
     import refmeta as rm
 
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError, FloatingPointError)):
         problem = case.problem
         if case.suite == "reptile":
             rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
+        elif case.suite == "implicit":
+            rm.implicit.gradient(problem.theta, *problem.split, strength=problem.strength)
         else:
             rm.maml.gradient(problem.theta, *problem.split, **problem.hyper)
 

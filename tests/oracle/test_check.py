@@ -83,10 +83,27 @@ def own(suite, quantity="gradient"):
             return rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
         if suite == "policy-gradient":
             point = problem.task.at(problem.theta)
-            return {"loss": point.loss, "grad": point.grad, "hvp": point.hvp(problem.v)}
+            kl = rm.PolicyKL(point).at(problem.theta + problem.v)
+            return {
+                "loss": point.loss, "grad": point.grad, "hvp": point.hvp(problem.v),
+                "fisher": rm.fisher.product(point, problem.v), "natural_gradient": rm.fisher.natural_gradient(point),
+                "kl": kl.loss, "kl_grad": kl.grad, "kl_hvp": kl.hvp(problem.v),
+            }  # fmt: skip
+        if suite == "implicit":
+            return implicit(quantity, problem)
         return functions[quantity](problem.theta, *problem.split, **problem.hyper)
 
     return function
+
+
+def implicit(quantity, problem):
+    given = (problem.theta, problem.support, problem.query)
+    if quantity == "first_order":
+        adapted = rm.implicit.adapt(*given[:2], strength=problem.strength).adapted
+        return problem.query.at(adapted).grad
+    return {"gradient": rm.implicit.gradient, "objective": rm.implicit.objective}[quantity](
+        *given, strength=problem.strength
+    )
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -103,6 +120,44 @@ def test_every_quantity_passes(suite, quantity):
     rm.oracle.check(own(suite, quantity), suite, quantity=quantity)
 
 
+@pytest.mark.parametrize("quantity", ["objective", "first_order"])
+def test_every_quantity_of_the_implicit_suite_passes(quantity):
+    rm.oracle.check(own("implicit", quantity), "implicit", quantity=quantity)
+
+
+def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7_is_not():
+    """Gradient descent on the proximal problem until its relative residual is small enough, and a dense solve."""
+
+    def iterative(end):
+        def function(**inputs):
+            p = BUILD["implicit"](inputs)
+            phi = np.broadcast_to(p.theta, (*p.support.shape, p.theta.size))
+            H = np.stack([p.support.at(p.theta).hvp(e) for e in np.eye(p.theta.size)], axis=-1)
+            if not (p.strength > 0 and np.all(np.linalg.eigvalsh(H) > -p.strength)):
+                raise ValueError("not a minimum")
+            first = rate = None
+            for _ in range(100000):
+                r = p.support.at(phi).grad + p.strength * (phi - p.theta)
+                size = np.linalg.norm(r, axis=-1, keepdims=True)
+                first = (
+                    np.maximum(size, p.strength * np.linalg.norm(phi, axis=-1, keepdims=True))
+                    if first is None
+                    else first
+                )
+                rate = 1 / (p.strength + np.linalg.eigvalsh(H)[:, -1:]) if rate is None else rate
+                if np.all(size <= end * first):
+                    break
+                phi = phi - np.where(size > end * first, rate, 0) * r
+            g = p.query.at(phi).grad
+            return np.linalg.solve(np.eye(p.theta.size) + H / p.strength, g[..., None])[..., 0]
+
+        return function
+
+    rm.oracle.check(iterative(1e-11), "implicit")
+    with pytest.raises(AssertionError, match="wrong"):
+        rm.oracle.check(iterative(1e-7), "implicit")
+
+
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 def test_reductions_ascent_and_first_order_on_purpose(reduce):
     right = own("maml-tabular")
@@ -114,6 +169,17 @@ def test_reductions_ascent_and_first_order_on_purpose(reduce):
         rm.oracle.check(right, "maml-tabular", reduce=reduce)
     with pytest.raises(AssertionError, match="wrong"):
         rm.oracle.check(right, "maml-tabular", expect="first-order")
+
+
+def test_ascent_turns_the_loss_and_its_derivatives_and_nothing_else_of_a_policy_gradient():
+    right = own("policy-gradient")
+
+    def ascent(**inputs):
+        return {name: -x if name in ("loss", "grad", "hvp") else x for name, x in right(**inputs).items()}
+
+    rm.oracle.check(ascent, "policy-gradient", ascent=True)
+    with pytest.raises(AssertionError, match="wrong"):
+        rm.oracle.check(right, "policy-gradient", ascent=True)
 
 
 def test_a_policy_gradient_may_return_any_subset():

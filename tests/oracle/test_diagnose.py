@@ -69,9 +69,19 @@ def test_frozen_step_sizes_are_named():
 def test_a_known_wrong_policy_gradient_is_named(row):
     def function(**inputs):
         case = BUILD["policy-gradient"](inputs)
-        return {"hvp" if row.quantity == "hvp" else "grad": -row.function(case)}
+        sign = -1 if row.quantity in ("gradient", "hvp") else 1
+        return {"grad" if row.quantity == "gradient" else row.quantity: sign * row.function(case)}
 
-    assert f"known-wrong formula {row.slug} (" in said(function, "policy-gradient")
+    kind = "a convention" if row.slug == "natural-gradient-uncentred" else "known-wrong formula"
+    text = said(function, "policy-gradient")
+    assert f"EXACT match with {kind} {row.slug} (" in text and text.count("EXACT match") == 1, text
+
+
+@pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)
+def test_a_known_wrong_implicit_gradient_is_named(row):
+    text = said(user(row, "implicit"), "implicit")
+    assert f"EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT match") == 1, text
+    assert "derivations/implicit-and-zeroth-order.md" in text
 
 
 @pytest.mark.parametrize("slug", ["sum-over-tasks", "wrong-direction"])

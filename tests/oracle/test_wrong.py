@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.oracle.problems import KINDS, policy_return, problem
 from refmeta.oracle.tolerance import condition, in_tolerances, per_task
@@ -20,7 +21,10 @@ SLUGS = {
     "reptile": """query-gradient-called-reptile serial-from-one-start sum-over-tasks wrong-direction alpha-divided
         last-optimiser-step""",
     "policy": """no-baseline-in-logits normalised-occupancy undiscounted-visits stationary-visits-frozen
-        transposed-transition discounted-reward-as-return""",
+        transposed-transition discounted-reward-as-return fisher-normalised kl-swapped kl-new-visits
+        natural-gradient-undivided natural-gradient-uncentred""",
+    "implicit": """implicit-without-proximal-term implicit-first-order implicit-one-term implicit-not-inverted
+        implicit-double-strength implicit-strength-inverted implicit-hessian-at-start implicit-query-hessian""",
 }
 RIGHT = {
     "gradient": lambda c: maml.gradient(c.theta, *c.split, **c.hyper),
@@ -88,10 +92,38 @@ def test_a_known_wrong_policy_gradient_is_rejected_by_a_thousand_tolerances(row)
         task = policy_return(rng, "discounted", 2, 3, 3)
         case = SimpleNamespace(task=task, theta=rng.normal(size=9), v=rng.normal(size=9))
         point = task.at(case.theta)
-        right = -(point.hvp(case.v) if row.quantity == "hvp" else point.grad)
+        kl = rm.PolicyKL(point).at(case.theta + case.v)
+        right = {
+            "gradient": -point.grad, "hvp": -point.hvp(case.v), "fisher": rm.fisher.product(point, case.v),
+            "natural_gradient": rm.fisher.natural_gradient(point), "kl": kl.loss,
+        }[row.quantity]  # fmt: skip
         scale = per_task(right)
         margins.append(np.max(in_tolerances(row.function(case), right, np.full(2, 100.0), scale)))
     assert min(margins) > 1e3, margins
+
+
+@pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)
+def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(row):
+    """On losses whose Hessian moves, too."""
+    from refmeta.oracle.case import Proximity
+
+    for seed, kind in enumerate(("quadratic", "linear-regression", "softmax-regression"), start=60):
+        case = problem(np.random.default_rng(seed), kind)
+        case = Proximity(case.theta, case.support, case.query, 3.0)
+        right = rm.implicit.gradient(case.theta, *case.split, strength=3.0)
+        wrong = row.function(case)
+        assert np.max(in_tolerances(wrong, right, np.full(2, 100.0), per_task(right), 1e-10)) > 1e3, kind
+
+
+def test_the_implicit_rows_share_their_right_parts_with_the_library():
+    """The rows' own φ* and solve, put together rightly, are the library's gradient."""
+    from refmeta.oracle.case import Proximity
+    from refmeta.oracle.wrong.implicit import minimiser, solved
+
+    case = problem(np.random.default_rng(5), "quadratic")
+    case = Proximity(case.theta, case.support, case.query, 2.0)
+    right = rm.implicit.gradient(case.theta, *case.split, strength=2.0)
+    np.testing.assert_allclose(solved(case, minimiser(case, 2.0)), right, rtol=0, atol=1e-13 * np.max(np.abs(right)))
 
 
 def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refmeta as rm
 from refmeta import RandomMDPs, Sinusoids
 from tests.strategies import seeds
 
@@ -95,3 +96,112 @@ def test_inputs_fill_their_range_and_differ_from_task_to_task():
     angle = np.arctan2(X[..., 1], X[..., 2])
     beyond = [np.any(np.abs(angle - np.arctan2(np.sin(x), np.cos(x))) < 0.02) for x in (-4.95, 4.95)]
     assert all(beyond) and not np.array_equal(X[0], X[1])
+
+
+@given(rng=seeds)
+def test_radial_sinusoids_are_the_same_sinusoids_behind_other_features(rng):
+    """One seed draws one function and one set of inputs, whatever the features."""
+    seed = int(rng.integers(2**31))
+    fourier, radial = Sinusoids().sample(3, seed), rm.RadialSinusoids().sample(3, seed)
+    for one, other in zip(fourier, radial, strict=True):
+        np.testing.assert_allclose(one.y, other.y, rtol=0, atol=1e-13)
+        assert other.X.shape == (3, 10, 12)
+    x = np.linspace(-5, 5, 7)
+    c, width = np.arange(-5.0, 6.0), 1.0
+    expected = np.concatenate([np.ones((7, 1)), np.exp(-((x[:, None] - c) ** 2) / (2 * width**2))], axis=1)
+    np.testing.assert_allclose(rm.RadialSinusoids().features(x), expected, rtol=1e-14)
+    assert rm.RadialSinusoids(centres=3).dim == 4
+
+
+def test_no_task_is_exactly_linear_in_radial_features():
+    support = rm.RadialSinusoids(shots=60).sample(5, 1).support
+    for X, y in zip(support.X, support.y, strict=True):
+        w = np.linalg.lstsq(X, y, rcond=None)[0]
+        assert 1e-4 < np.max(np.abs(X @ w - y)) < 0.5
+
+
+def test_gridworlds_without_slip_have_the_best_return_of_their_distance():
+    """γ^(rows + columns − 1): the reward comes with the last move."""
+    family = rm.GoalGridworlds(size=4, slip=0.0, gamma=0.9)
+    goals = np.arange(1, 16)
+    best = rm.optimal_values(family.tasks(goals).mdp).best_return
+    np.testing.assert_allclose(best, 0.9 ** (goals // 4 + goals % 4 - 1), rtol=1e-12)
+    task = family.tasks([5])
+    P = task.mdp.P[0]
+    np.testing.assert_array_equal(P[5], np.eye(16)[[5] * 4])
+    np.testing.assert_array_equal(np.argmax(P[6], axis=-1), [2, 10, 5, 7])
+    np.testing.assert_array_equal(np.argmax(P[0], axis=-1), [0, 4, 0, 1])
+    expected = P[:, :, 5] * (np.arange(16) != 5)[:, None]
+    np.testing.assert_array_equal(np.einsum("sat,sat->sa", P, task.mdp.R[0]), expected)
+
+
+def test_a_slip_makes_one_of_the_four_moves_at_random():
+    P = rm.GoalGridworlds(size=3, slip=0.2).tasks([8]).mdp.P[0]
+    np.testing.assert_allclose(P[4, 0], 0.8 * np.eye(9)[1] + 0.05 * np.eye(9)[[1, 7, 3, 5]].sum(0), rtol=1e-15)
+    np.testing.assert_allclose(P[0, 1], 0.8 * np.eye(9)[3] + 0.05 * np.eye(9)[[0, 3, 0, 1]].sum(0), rtol=1e-15)
+
+
+def test_gridworld_samples_start_in_the_corner_and_spread_their_goals():
+    support, query = rm.GoalGridworlds(size=3).sample(800, 3)
+    assert query is None and support.shape == (800,) and support.dim == 36
+    goals = np.argmax(np.einsum("nsat->nt", support.mdp.R), axis=-1)
+    counts = np.bincount(goals, minlength=9)
+    assert counts[0] == 0 and np.all(np.abs(counts[1:] - 100) < 50)
+    np.testing.assert_array_equal(support.mdp.rho, np.eye(9)[0])
+    assert np.all(support.at(np.zeros(36)).loss < 0) and np.all(support.at(np.zeros(36)).loss > -1)
+    assert rm.GoalGridworlds(horizon=7, gamma=1.0).sample(2, 0).support.mdp.horizon == 7
+
+
+def test_navigation_is_the_squared_distance_to_the_goal_step_by_step():
+    """Means and variances apart, one coordinate after the other, from the definition."""
+    family = rm.Navigation(horizon=6)
+    goals, rng = np.array([[0.3, -0.2], [-0.5, 0.5]]), np.random.default_rng(0)
+    theta = family.start(rng)
+    K, sigma = theta[:6].reshape(2, 3), np.exp(theta[6:])
+    cost = np.zeros(2)
+    mean, C = np.zeros(2), np.zeros((2, 2))
+    M = np.eye(2) + K[:, :2]
+    for _ in range(6):
+        cost += np.sum((mean - goals) ** 2, axis=-1) + np.trace(C)
+        mean, C = M @ mean + K[:, 2], M @ C @ M.T + np.diag(sigma**2)
+    np.testing.assert_allclose(family.tasks(goals).at(theta).loss, cost, rtol=1e-13)
+
+
+def test_navigation_s_best_cost_is_reached_by_jumping_to_the_goal_and_by_nothing_cheaper():
+    family, goals = rm.Navigation(), np.array([[0.3, -0.2], [0.1, 0.5]])
+    best = family.best_cost(goals)
+    np.testing.assert_allclose(best, [0.13, 0.26], rtol=1e-14)
+    for i, (x, y) in enumerate(goals):
+        jump = np.array([-1.0, 0, x, 0, -1.0, y, -20.0, -20.0])
+        np.testing.assert_allclose(family.tasks(goals).at(jump).loss[i], best[i], rtol=1e-12)
+    for seed in range(5):
+        assert np.all(family.tasks(goals).at(family.start(seed)).loss > best)
+
+
+def test_navigation_samples_are_those_of_the_paper():
+    support, query = rm.Navigation().sample(2000, 1)
+    goals = -support.lq.Q[:, :2, 2]
+    assert query is None and support.lq.horizon == 100 and support.lq.gamma == 1.0 and support.dim == rm.Navigation.dim
+    assert np.all(np.abs(goals) <= 0.5) and np.all(np.abs(goals.mean(0)) < 0.03) and abs(goals.var() - 1 / 12) < 0.005
+    np.testing.assert_allclose(support.lq.Q[:, 2, 2], np.sum(goals**2, -1), rtol=1e-15)
+    np.testing.assert_array_equal(support.lq.start, np.diag([0.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "sentence"),
+    [
+        (lambda: rm.GoalGridworlds(size=1), ValueError, "size must be at least 2, got 1"),
+        (lambda: rm.GoalGridworlds(slip=1.5), ValueError, "slip must satisfy 0 <= slip <= 1, got 1.5"),
+        (lambda: rm.GoalGridworlds(gamma=1.0), ValueError, "use horizon="),
+        (lambda: rm.GoalGridworlds().tasks([0]), ValueError, "goals must be cells"),
+        (lambda: rm.GoalGridworlds().tasks([25]), ValueError, r"goals\[0\] is 25, expected 0 <= it < 25"),
+        (lambda: rm.GoalGridworlds().tasks([[3]]), ValueError, "goals must be cells"),
+        (lambda: rm.Navigation(horizon=0), ValueError, "horizon must be at least 1"),
+        (lambda: rm.Navigation().tasks([[1.0, 2.0, 3.0]]), ValueError, r"goals has shape \(1, 3\), expected \(n, 2\)"),
+        (lambda: rm.RadialSinusoids(centres=1), ValueError, "centres must be at least 2, got 1"),
+        (lambda: rm.Navigation().sample(0), ValueError, "n must be at least 1, got 0"),
+    ],
+)
+def test_bad_families_are_refused_in_a_sentence(make, error, sentence):
+    with pytest.raises(error, match=sentence):
+        make()

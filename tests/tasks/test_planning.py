@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import refmeta as rm
 from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values
 from refmeta.oracle.problems import process
 from tests import independent
@@ -121,3 +122,100 @@ def test_rounding_alone_replaces_no_action():
     P = np.array([[[0.1, 0.2, 0.7], [0.7, 0.1, 0.2], [0.2, 0.7, 0.1]]] * 3)
     best = optimal_values(FiniteMDP(P, np.full((3, 3), 0.3), [1.0, 0, 0], 0.99))
     np.testing.assert_array_equal(best.action, 0)
+
+
+@pytest.mark.eq("soft-values")
+@given(rng=seeds, gamma=st.sampled_from((0.0, 0.5, 0.9)), tau=st.sampled_from((0.05, 0.7, 5.0)))
+def test_soft_values_are_the_limit_of_sweeps(rng, gamma, tau):
+    """V ← τ log Σ exp(Q/τ) until γᵗ < 1e-20."""
+    mdp = process(rng, gamma=gamma)
+    V = np.zeros(mdp.rho.shape)
+    for _ in range(500):
+        Q = mdp.R + gamma * np.einsum("nsat,nt->nsa", mdp.P, V)
+        top = Q.max(-1)
+        V = top + tau * np.log(np.exp((Q - top[..., None]) / tau).sum(-1))
+    got = rm.soft_values(mdp, temperature=tau)
+    np.testing.assert_allclose(got.value, V, rtol=0, atol=1e-13 * max(1.0, np.max(np.abs(V))))
+    np.testing.assert_allclose(
+        got.best_return, np.sum(mdp.rho * V, -1), rtol=0, atol=1e-13 * max(1.0, np.max(np.abs(V)))
+    )
+    np.testing.assert_allclose(got.probabilities, np.exp((got.action_value - got.value[..., None]) / tau), rtol=1e-11)
+
+
+@pytest.mark.eq("soft-values")
+@given(rng=seeds, horizon=st.integers(1, 4))
+def test_soft_values_with_a_horizon_are_a_sum_over_trajectories_of_exponentials_where_the_moves_are_certain(
+    rng, horizon
+):
+    """With deterministic transitions and γ = 1, V_0(s) = τ log Σ over action sequences of exp(Σ r/τ): no −τ log|A|."""
+    import itertools
+
+    move = rng.integers(0, 3, size=(3, 2))
+    R, tau = rng.normal(size=(3, 2)), 0.6
+    mdp = rm.FiniteMDP(np.eye(3)[move], R, np.ones(3) / 3, 1.0, horizon)
+    expected = []
+    for s in range(3):
+        sums = []
+        for actions in itertools.product((0, 1), repeat=horizon):
+            here, total = s, 0.0
+            for a in actions:
+                total, here = total + R[here, a], move[here, a]
+            sums.append(np.exp(total / tau))
+        expected.append(tau * np.log(np.sum(sums)))
+    got = rm.soft_values(mdp, temperature=tau)
+    np.testing.assert_allclose(got.value[0], expected, rtol=1e-13)
+    assert got.value.shape == (horizon + 1, 3) and got.probabilities.shape == (horizon, 3, 2)
+    np.testing.assert_array_equal(got.value[-1], 0)
+
+
+@given(rng=seeds, tau=st.sampled_from((1e-3, 0.3, 4.0)))
+def test_soft_values_are_the_best_return_with_entropy_and_lie_between_their_bounds(rng, tau):
+    mdp = process(rng, gamma=0.8)
+    soft, hard = rm.soft_values(mdp, temperature=tau), rm.optimal_values(mdp)
+    gap = soft.value - hard.value
+    assert np.all(gap >= -1e-12) and np.all(gap <= tau * np.log(3) / (1 - 0.8) + 1e-12)
+
+    def with_entropy(pi):
+        r = np.sum(pi * (mdp.R - tau * np.log(np.maximum(pi, 1e-300))), -1)
+        M = np.eye(3) - 0.8 * np.einsum("nsa,nsat->nst", pi, mdp.P)
+        return np.linalg.solve(M, r[..., None])[..., 0]
+
+    np.testing.assert_allclose(with_entropy(soft.probabilities), soft.value, rtol=0, atol=1e-11)
+    other = rng.dirichlet(np.ones(3), size=(2, 3))
+    assert np.all(with_entropy(other) <= soft.value + 1e-12)
+
+
+def test_soft_values_scale_with_rewards_and_temperature_bitwise_and_shift_with_rewards():
+    mdp = process(np.random.default_rng(3), gamma=0.9)
+    one = rm.soft_values(mdp, temperature=0.5)
+    four = rm.soft_values(rm.FiniteMDP(mdp.P, 4 * mdp.R, mdp.rho, 0.9), temperature=2.0)
+    np.testing.assert_array_equal(4 * one.value, four.value)
+    np.testing.assert_array_equal(one.probabilities, four.probabilities)
+    up = rm.soft_values(rm.FiniteMDP(mdp.P, mdp.R + 3, mdp.rho, 0.9), temperature=0.5)
+    np.testing.assert_allclose(up.value, one.value + 30, rtol=1e-14)
+
+
+def test_soft_values_at_the_edges():
+    """γ = 1 − 2⁻²⁰, a temperature of 1e-9 beside rewards of one, and one action: finite, and what they must be."""
+    rng = np.random.default_rng(4)
+    slow = process(rng, gamma=1 - 2.0**-20, states=5)
+    soft, hard = rm.soft_values(slow, temperature=1e-9), rm.optimal_values(slow)
+    np.testing.assert_allclose(soft.value, hard.value, rtol=1e-8)
+    np.testing.assert_allclose(np.sum(soft.probabilities, -1), 1, rtol=1e-14)
+    single = process(rng, actions=1, gamma=0.7)
+    np.testing.assert_allclose(
+        rm.soft_values(single, temperature=3.0).value, rm.optimal_values(single).value, rtol=1e-14
+    )
+
+
+def test_soft_values_refuse_what_they_cannot_do():
+    mdp = process(np.random.default_rng(3), gamma=0.9)
+    for tau in (0.0, -1.0):
+        with pytest.raises(ValueError, match=f"temperature must be positive, got {tau}"):
+            rm.soft_values(mdp, temperature=tau)
+    with pytest.raises(ValueError, match="temperature must be finite"):
+        rm.soft_values(mdp, temperature=np.nan)
+    with pytest.raises(TypeError, match="soft_values takes a FiniteMDP, got int"):
+        rm.soft_values(3, temperature=1.0)
+    with pytest.raises(FloatingPointError, match="left the finite numbers"):
+        rm.soft_values(mdp, temperature=1e-310)

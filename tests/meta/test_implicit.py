@@ -1,0 +1,239 @@
+"""Implicit MAML: closed forms, dense Newton, the limit of a strong proximal term, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta import implicit, maml
+from refmeta.judges import central_difference
+from refmeta.meta.implicit import refined, solve
+from refmeta.oracle.problems import KINDS, curvature, curvatures, problem
+from tests import independent
+from tests.strategies import assert_close, problems, seeds
+
+EPS = np.finfo(float).eps
+
+
+def strong(case, factor):
+    """A λ that outweighs every curvature at θ by the factor."""
+    return factor * max(curvature(case.support, case.theta), 0.1)
+
+
+def dense(support, query, theta, strength):
+    """(φ*, ∇F) of one task by Newton steps with dense Hessians."""
+    phi, eye = theta, np.eye(theta.size)
+    for _ in range(60):
+        step = np.linalg.solve(support.hess(phi) + strength * eye, support.grad(phi) + strength * (phi - theta))
+        phi = phi - step
+        if np.max(np.abs(step)) < 1e-16 * max(1, np.max(np.abs(phi))):
+            break
+    return phi, np.linalg.solve(eye + support.hess(phi) / strength, query.grad(phi))
+
+
+@pytest.mark.eq("implicit-maml")
+@given(case=problems(kinds=("quadratic",)), factor=st.sampled_from((1.5, 3.0, 40.0)))
+def test_on_quadratics_it_is_the_closed_form(case, factor):
+    """φ* = (A + λ)⁻¹(Ac + λθ), ∇F = λ(A + λ)⁻¹A_q(φ* − c_q)."""
+    strength = strong(case, factor)
+    inverse = np.linalg.inv(case.support.A + strength * np.eye(case.theta.size))
+    phi = np.einsum(
+        "nij,nj->ni", inverse, np.einsum("nij,nj->ni", case.support.A, case.support.c) + strength * case.theta
+    )
+    g = np.einsum("nij,nj->ni", case.query.A, phi - case.query.c)
+    inputs = (case.support, case.query, case.theta, strength)
+    assert_close(lambda z: implicit.adapt(z[2], z[0], strength=z[3]).adapted, inputs, phi)
+    expected = strength * np.einsum("nij,nj->ni", inverse, g)
+    assert_close(
+        lambda z: implicit.gradient(z[2], z[0], z[1], strength=z[3]), inputs, expected, np.max(np.abs(g), axis=1)
+    )
+    F = 0.5 * np.einsum("ni,ni->n", phi - case.query.c, g)
+    np.testing.assert_allclose(
+        implicit.objective(*inputs[2:3], *inputs[:2], strength=strength), F, rtol=1e-10, atol=1e-13
+    )
+
+
+@pytest.mark.eq("implicit-maml")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("factor", [2.0, 10.0])
+def test_it_equals_newton_with_dense_hessians(kind, factor):
+    case = problem(np.random.default_rng([7, *kind.encode()]), kind, tasks=3)
+    strength = strong(case, factor)
+    inner = implicit.adapt(case.theta, case.support, strength=strength)
+    got = implicit.gradient(case.theta, *case.split, strength=strength)
+    assert np.all(inner.residual < 1e-13)
+    for i in range(3):
+        phi, g = dense(independent.single(case.support, i), independent.single(case.query, i), case.theta, strength)
+        np.testing.assert_allclose(inner.adapted[i], phi, rtol=0, atol=1e-12 * max(1, np.max(np.abs(phi))))
+        np.testing.assert_allclose(got[i], g, rtol=0, atol=1e-11 * np.max(np.abs(g)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_central_difference_of_its_objective(kind):
+    case = problem(np.random.default_rng([8, *kind.encode()]), kind)
+    strength = strong(case, 3.0)
+    value = lambda t: implicit.objective(t, *case.split, strength=strength)
+    found, got = central_difference(value, case.theta), implicit.gradient(case.theta, *case.split, strength=strength)
+    assert np.all(np.abs(found.derivative - got) <= 4 * found.error) and np.max(np.abs(got)) > 1e4 * np.max(found.error)
+
+
+@pytest.mark.eq("implicit-maml")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_strong_proximal_term_is_one_step_of_maml_to_second_order(kind):
+    """λ → ∞: the difference from maml.gradient with α = 1/λ, K = 1 falls as 1/λ², an observed order of 2."""
+    case = problem(np.random.default_rng([9, *kind.encode()]), kind)
+    strengths = strong(case, 1.0) * 2.0 ** np.arange(7, 12)
+    gaps = [
+        np.max(np.abs(
+            implicit.gradient(case.theta, *case.split, strength=s) - maml.gradient(case.theta, *case.split, alpha=1 / s)
+        ))
+        for s in strengths
+    ]  # fmt: skip
+    order = -np.polyfit(np.log(strengths), np.log(gaps), 1)[0]
+    assert abs(order - 2) < 0.05, order
+
+
+def test_a_scalar_by_hand():
+    """L = (φ − 3)²/2, L_query = φ²: λ = 2, θ = 0: φ* = 1, F = 1, ∇F = 2·(2/3) = 4/3."""
+    support, query = rm.Quadratic([[[1.0]]], [[3.0]]), rm.Quadratic([[[2.0]]], [[0.0]])
+    inner = implicit.adapt([0.0], support, strength=2.0)
+    np.testing.assert_allclose(inner.adapted, [[1.0]], rtol=4 * EPS)
+    np.testing.assert_allclose(implicit.objective([0.0], support, query, strength=2.0), [1.0], rtol=8 * EPS)
+    np.testing.assert_allclose(implicit.gradient([0.0], support, query, strength=2.0), [[4 / 3]], rtol=8 * EPS)
+
+
+def test_batch_axes_broadcast_and_a_stationary_start_stays():
+    rng = np.random.default_rng(1)
+    case = problem(rng, "quadratic", tasks=3)
+    theta = rng.normal(size=(5, 1, 3))
+    strength = strong(case, 3.0)
+    many = implicit.gradient(theta, *case.split, strength=strength)
+    assert many.shape == (5, 3, 3)
+    for i in range(3):
+        one = implicit.gradient(theta[2, 0], case.support[i], case.query[i], strength=strength)
+        assert one.shape == (3,)
+        np.testing.assert_allclose(one, many[2, i], rtol=0, atol=1e-12 * np.max(np.abs(many)))
+    here = implicit.adapt(case.support.c, case.support, strength=strength)
+    np.testing.assert_array_equal(here.adapted, case.support.c)
+    assert implicit.gradient(theta[0, 0], case.support, strength=strength).shape == (3, 3)
+
+
+def test_tasks_of_very_different_size_are_each_solved_to_their_own_scale():
+    A = np.stack([np.diag([1.0, 2.0]) * 1e-9, np.diag([3.0, 1.0]) * 1e3])
+    c, theta, strength = np.array([[1.0, -1.0], [2.0, 0.5]]), np.array([0.25, -0.5]), 10.0
+    task = rm.Quadratic(A, c)
+    inverse = np.linalg.inv(A + strength * np.eye(2))
+    phi = np.einsum("nij,nj->ni", inverse, np.einsum("nij,nj->ni", A, c) + strength * theta)
+    expected = strength * np.einsum("nij,njk,nk->ni", inverse, A, phi - c)
+    got = implicit.gradient(theta, task, strength=strength)
+    for i in range(2):
+        np.testing.assert_allclose(got[i], expected[i], rtol=1e-11)
+
+
+def test_a_far_start_and_a_weak_term_are_solved_too():
+    """Logistic losses from θ = 30 with λ = 0.01: plain Newton steps from there would leave the region of trust."""
+    case = problem(np.random.default_rng(3), "softmax-regression")
+    theta = 30 * np.sign(case.theta)
+    inner = implicit.adapt(theta, case.support, strength=0.01)
+    slope = case.support.at(inner.adapted).grad + 0.01 * (inner.adapted - theta)
+    assert np.max(np.abs(slope)) < 1e-10 * 0.01 * np.linalg.norm(inner.adapted)
+    value = lambda phi: case.support.at(phi).loss + 0.005 * np.sum((phi - theta) ** 2, axis=-1)
+    for _ in range(5):
+        move = np.random.default_rng(4).normal(size=theta.size)
+        assert np.all(value(inner.adapted + 0.1 * move) > value(inner.adapted))
+
+
+def test_a_saddle_is_refused_even_where_no_gradient_points_away_from_it():
+    """A = diag(1, −2), λ = 1, start and query gradient on the first axis: nothing moves along the second."""
+    task = rm.Quadratic(np.diag([1.0, -2.0]), [0.0, 0.0])
+    with pytest.raises(FloatingPointError, match=r"I \+ H/strength is not positive definite"):
+        implicit.gradient([1.0, 0.0], task, strength=1.0)
+    assert np.all(np.isfinite(implicit.gradient([1.0, 0.0], task, strength=2.5)))
+
+
+@given(rng=seeds, dim=st.integers(2, 5))
+def test_every_negative_curvature_is_found(rng, dim):
+    """One eigenvalue of I + A/λ below zero in one of three tasks, along a direction that no gradient has."""
+    Q = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    values = np.append(rng.uniform(0.1, 2, size=dim - 1), -1.05)
+    bad = (Q * values) @ Q.T
+    A = np.stack([np.eye(dim), np.diag(rng.uniform(0.5, 1.5, size=dim)), (bad + bad.T) / 2])
+    theta = Q[:, 0]
+    task = rm.Quadratic(A, np.zeros((3, dim)))
+    with pytest.raises(FloatingPointError):
+        implicit.gradient(theta, task, strength=1.0)
+
+
+class Kinked:
+    """L = |φ|^(3/2) summed: its Hessian is infinite at 0, where the minimum lies; no residual gets small."""
+
+    shape, dim = (), 1
+
+    def at(self, theta):
+        class Point:
+            pass
+
+        point = Point()
+        point.theta = theta
+        point.loss = np.sum(np.abs(theta), axis=-1)
+        point.grad = np.where(theta >= 0, 1.0, -1.0)
+        point.hvp = lambda v: 0.0 * np.asarray(v)
+        return point
+
+
+def test_what_did_not_converge_is_refused_with_its_residual():
+    with pytest.raises(
+        FloatingPointError, match=r"the proximal problem is not solved: its residual is 0?\.?\d.* of its scale"
+    ):
+        implicit.gradient([0.3], Kinked(), strength=1.0)
+
+
+def test_refinement_stops_where_the_residual_halves_no_more():
+    """x³ = 8 from 1.9 by a chord: each step divides the residual by 10 or more until rounding."""
+    x, r, _ = refined(np.full(3, 1.9), lambda x: (x**3 - 8, None), lambda r, _: r / 12)
+    np.testing.assert_allclose(x, 2, rtol=2 * EPS)
+    assert np.all(np.abs(r) <= 8 * EPS)
+    x, r, _ = refined(np.ones(2), lambda x: (x, None), lambda r, _: 0.4 * r)
+    np.testing.assert_array_equal(x, 1)
+
+
+@given(case=problems(kinds=("quadratic", "softmax-regression")))
+def test_the_linear_solver_solves(case):
+    strength = strong(case, 2.0)
+    point, b = case.support.at(case.theta), np.ones((*case.support.shape, case.theta.size))
+    x = solve(point, b, strength)
+    np.testing.assert_allclose(x + point.hvp(x) / strength, b, rtol=0, atol=1e-13 * max(1, np.max(np.abs(x))))
+    assert np.all(1 + curvatures(case.support, case.theta) / strength > 0)
+
+
+def test_the_rule_sums_over_tasks():
+    case = problem(np.random.default_rng(6), "quadratic", tasks=3)
+    strength = strong(case, 2.0)
+    direction = rm.ImplicitMAML(strength).direction(case.theta, *case.split)
+    np.testing.assert_allclose(
+        direction, implicit.gradient(case.theta, *case.split, strength=strength).sum(0), rtol=0, atol=1e-13
+    )
+
+
+def test_bad_input_is_refused_in_a_sentence():
+    case = problem(np.random.default_rng(6), "quadratic")
+    for strength, error, sentence in (
+        (0.0, ValueError, "strength must be positive, got 0.0"),
+        (-1.0, ValueError, "strength must be positive, got -1.0"),
+        (np.nan, ValueError, "strength must be finite"),
+        ("1", TypeError, "strength must be numbers"),
+        (1j, TypeError, "strength must be real"),
+    ):
+        with pytest.raises(error, match=sentence):
+            implicit.gradient(case.theta, *case.split, strength=strength)
+    with pytest.raises(TypeError, match="theta must be real: conjugate gradients conjugate"):
+        implicit.gradient(case.theta + 1j, *case.split, strength=5.0)
+    with pytest.raises(ValueError, match=r"theta has shape \(2,\), expected last axis 3"):
+        implicit.gradient([1.0, 2.0], *case.split, strength=5.0)
+    with pytest.raises(TypeError, match="support must be a task with at"):
+        implicit.gradient(case.theta, [case.support], strength=5.0)
+    with pytest.raises(ValueError, match="query has 2 parameters, expected 3"):
+        implicit.gradient(case.theta, case.support, rm.Quadratic(np.eye(2), np.zeros(2)), strength=50.0)
+    with pytest.raises(TypeError, match="query must be a task"):
+        implicit.gradient(case.theta, case.support, 3, strength=50.0)

@@ -1,0 +1,258 @@
+"""The geometry of softmax policies: dense matrices from the definitions, invariances, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta import fisher
+from refmeta.arrays import replaced
+from refmeta.evidence.geometry import split_by_definition
+from refmeta.judges import adjoint_gap, complex_step
+from tests.strategies import assert_close, returns
+
+EPS = np.finfo(float).eps
+
+
+def two_states(horizon=None, theta=(1.0, 3.0, 1.0, 1.0)):
+    """π = (1/4, 3/4) and (1/2, 1/2): the process of derivations/exact-policy-gradient.md."""
+    P = [[[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]]
+    mdp = rm.FiniteMDP(P, [[[3.0, 2.0], [1.0, -1.0]]], [[0.25, 0.75]], 0.5, horizon)
+    return rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)).at(np.log(theta))
+
+
+def scores(task, theta):
+    S, A = task.policy.states, task.policy.actions
+    return np.array([[task.policy.score(theta, s, a) for a in range(A)] for s in range(S)])
+
+
+def dense(task, theta):
+    """Σ_s d(s) Σ_a π ∇log π ∇log πᵀ, one state and action after another."""
+    point, s, F = task.at(theta), scores(task, theta), 0
+    d = point.occupancy if point.occupancy.ndim == 2 else point.occupancy.sum(1)
+    for k in range(task.policy.states):
+        for a in range(task.policy.actions):
+            weight = d[:, k] * point.probabilities[:, k, a]
+            F = F + weight[:, None, None] * np.outer(s[k, a], s[k, a])
+    return F
+
+
+@pytest.mark.eq("fisher")
+@given(case=returns)
+def test_the_fisher_product_is_the_mean_outer_product_of_scores(case):
+    task, theta, v = case
+    scale = np.max(np.abs(v)) * np.max(np.sum(fisher.visits(task.at(theta)), axis=-1))
+    assert_close(lambda z: fisher.product(z[0].at(z[1]), z[2]), (task, theta, v), dense(task, theta) @ v, scale)
+
+
+@pytest.mark.eq("fisher")
+def test_the_fisher_product_by_hand():
+    """State 0 with π = (1/4, 3/4): diag π − ππᵀ = (3/16)[[1, −1], [−1, 1]]; d from the visits of the chapter."""
+    point = two_states()
+    d = point.occupancy[0]
+    expected = [3 / 16 * d[0] * 5, -3 / 16 * d[0] * 5, d[1] / 4 * 3, -d[1] / 4 * 3]
+    np.testing.assert_allclose(fisher.product(point, [5.0, 0.0, 3.0, 0.0])[0], expected, rtol=4 * EPS)
+    np.testing.assert_array_equal(fisher.product(point, [1.0, 1.0, -2.0, -2.0]), np.zeros((1, 4)))
+
+
+@given(case=returns)
+def test_the_fisher_product_is_symmetric_and_no_shift_of_a_state_shows(case):
+    task, theta, v = case
+    one = task[0].at(theta)
+    w = np.linspace(-1, 2, task.dim)
+    if np.any(fisher.product(one, v)) and np.any(fisher.product(one, w)):
+        assert adjoint_gap(lambda x: fisher.product(one, x), lambda x: fisher.product(one, x), v, w) < 1e-13
+    assert v @ fisher.product(one, v) >= -1e-13 * (v @ v)
+    assert_complex = complex_step(lambda t: fisher.product(task.at(t), v), theta)
+    assert assert_complex.shape == (*task.shape, task.dim, task.dim)
+
+
+@pytest.mark.eq("natural-gradient")
+@given(case=returns)
+def test_the_natural_gradient_solves_its_equation_with_least_norm(case):
+    task, theta, _ = case
+    point, F = task.at(theta), dense(task, theta)
+    x = fisher.natural_gradient(point)
+    g = -point.grad
+    np.testing.assert_allclose(np.einsum("nij,nj->ni", F, x), g, rtol=0, atol=1e-9 * max(1, np.max(np.abs(x))))
+    values, vectors = np.linalg.eigh(F)
+    null = np.einsum("nji,nj->ni", vectors, x) * (values < 1e-10 * values[:, -1:])
+    np.testing.assert_allclose(null, 0, atol=1e-7 * max(1, np.max(np.abs(x))))
+
+
+@pytest.mark.eq("natural-gradient")
+@given(case=returns)
+def test_a_tabular_natural_gradient_is_the_advantage_up_to_a_shift_in_every_state(case):
+    task, theta, _ = case
+    if not isinstance(task.policy, rm.TabularSoftmax) or task.mdp.horizon is not None:
+        return
+    point = task.at(theta)
+    x = fisher.natural_gradient(point).reshape(point.advantage.shape)
+    shift = x - point.advantage
+    np.testing.assert_allclose(shift - shift[..., :1], 0, atol=1e-13 * max(1, np.max(np.abs(point.action_value))))
+    np.testing.assert_allclose(x.sum(-1), 0, atol=1e-13 * max(1, np.max(np.abs(x))))
+
+
+def test_the_identity_as_features_gives_the_tabular_natural_gradient():
+    for horizon in (None, 3):
+        point = two_states(horizon)
+        linear = rm.PolicyReturn(point.mdp, rm.LinearSoftmax(np.eye(4).reshape(2, 2, 4))).at(point.theta)
+        np.testing.assert_allclose(fisher.natural_gradient(linear), fisher.natural_gradient(point), rtol=0, atol=1e-14)
+
+
+def test_the_natural_gradient_by_hand_with_a_horizon_and_where_nothing_is_reached():
+    """One step: A = R − r_π, so x = (1/2, −1/2) in state 0 and (1, −1) in state 1; 0 where ρ = 0."""
+    point = two_states(horizon=1)
+    np.testing.assert_allclose(fisher.natural_gradient(point), [[0.5, -0.5, 1.0, -1.0]], rtol=8 * EPS)
+    mdp = replaced(point.mdp, rho=np.array([[1.0, 0.0]]))
+    alone = rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)).at(point.theta)
+    np.testing.assert_allclose(fisher.natural_gradient(alone), [[0.5, -0.5, 0.0, 0.0]], rtol=8 * EPS)
+
+
+def test_the_natural_gradient_does_not_feel_a_policy_that_is_nearly_certain():
+    """At a logit gap of 700 every other road through F has lost its digits; A − mean A has not."""
+    x = fisher.natural_gradient(two_states(theta=np.exp([700.0, 0.0, 0.0, 0.0])))
+    point = two_states(theta=np.exp([700.0, 0.0, 0.0, 0.0]))
+    A = point.advantage[0]
+    np.testing.assert_allclose(x[0].reshape(2, 2), A - A.mean(-1, keepdims=True), rtol=8 * EPS)
+    assert np.max(np.abs(x)) > 0.5
+
+
+@pytest.mark.eq("policy-kl", "policy-kl-gradient", "policy-kl-hvp")
+@given(case=returns)
+def test_the_divergence_and_its_derivatives(case):
+    task, start, move = case
+    theta, old, new = start + move, task.at(start), task.at(start + move)
+    kl = rm.PolicyKL(old)
+    d = old.occupancy if old.occupancy.ndim == 2 else old.occupancy.sum(1)
+    terms = d[..., None] * old.probabilities * np.log(old.probabilities / new.probabilities)
+    scale = np.abs(terms).sum((1, 2)) + np.sum(d, axis=-1) * EPS
+    np.testing.assert_allclose(kl.at(theta).loss, terms.sum((1, 2)), rtol=0, atol=1e-12 * np.max(scale) + 1e-14)
+    assert np.all(kl.at(theta).loss >= -1e-14 * np.sum(d))
+    size = np.max(np.sum(d, axis=-1)) * max(1.0, float(np.max(np.abs(move))))
+    expected = complex_step(lambda t: kl.at(t).loss, theta)
+    assert_close(lambda z: rm.PolicyKL(z[0].at(z[1])).at(z[2]).grad, (task, start, theta), expected, size)
+    expected = complex_step(lambda t: kl.at(t).grad, theta, move)
+    assert_close(lambda z: rm.PolicyKL(z[0].at(z[1])).at(z[2]).hvp(z[3]), (task, start, theta, move), expected, size)
+
+
+@pytest.mark.eq("policy-kl-hvp", "fisher")
+@given(case=returns)
+def test_at_the_old_policy_value_and_gradient_vanish_and_the_hessian_product_is_the_fisher_product_bitwise(case):
+    task, theta, v = case
+    point = task.at(theta)
+    here = rm.PolicyKL(point).at(theta)
+    np.testing.assert_array_equal(here.loss, 0)
+    np.testing.assert_array_equal(here.grad, 0)
+    np.testing.assert_array_equal(here.hvp(v), fisher.product(point, v))
+
+
+def test_the_divergence_by_hand():
+    """From (1/4, 3/4) and (1/2, 1/2) to uniform: d_0 (¼ ln ½ + ¾ ln 3/2), and the gradient d_0 (1/4, −1/4)."""
+    point = two_states()
+    there = rm.PolicyKL(point).at(np.zeros(4))
+    d = point.occupancy[0, 0]
+    np.testing.assert_allclose(there.loss, [d * (0.25 * np.log(0.5) + 0.75 * np.log(1.5))], rtol=1e-14)
+    np.testing.assert_allclose(there.grad, [[d / 4, -d / 4, 0, 0]], rtol=1e-14)
+
+
+def test_the_divergence_is_a_task_like_any_other():
+    kl = rm.PolicyKL(two_states())
+    assert isinstance(kl, rm.Task) and kl.shape == (1,) and kl.dim == 4
+    back = rm.adapt([2.0, -1.0, 0.5, 0.0], kl, alpha=0.5, steps=200).adapted
+    assert kl.at(back).loss[0] < 1e-9 < kl.at([2.0, -1.0, 0.5, 0.0]).loss[0]
+    value = lambda t: rm.maml.objective(t, kl, alpha=0.3, steps=2)
+    theta = np.array([1.0, 0.0, -1.0, 0.5])
+    np.testing.assert_allclose(
+        rm.maml.gradient(theta, kl, alpha=0.3, steps=2), complex_step(value, theta), rtol=0, atol=1e-14
+    )
+
+
+@pytest.mark.eq("hessian-split")
+@given(case=returns)
+def test_the_parts_of_the_hessian_are_what_their_definitions_say_and_add_up(case):
+    task, theta, v = case
+    point = task.at(theta)
+    parts = fisher.hessian_split(point, v)
+    size = np.max(np.abs(v)) * max(1.0, np.max(np.abs(point.action_value))) * np.max(point.occupancy.sum())
+    np.testing.assert_allclose(sum(parts), -point.hvp(v), rtol=0, atol=1e-13 * size)
+    first, second, cross = split_by_definition(task, theta)
+    for got, matrix in zip(parts, (first, second, cross, cross.swapaxes(-1, -2)), strict=True):
+        np.testing.assert_allclose(got, matrix @ v, rtol=0, atol=1e-13 * size)
+
+
+@pytest.mark.eq("hessian-split")
+@given(case=returns, baseline=st.floats(-3, 3))
+def test_a_baseline_moves_the_first_two_parts_and_neither_their_sum_nor_the_cross_terms(case, baseline):
+    """R → R + c adds a constant to every Q_t of a step, which depends on t alone: a baseline."""
+    task, theta, v = case
+    shifted = rm.PolicyReturn(replaced(task.mdp, R=task.mdp.R + baseline), task.policy)
+    one, other = (fisher.hessian_split(t.at(theta), v) for t in (task, shifted))
+    size = (
+        1e-12
+        * np.max(np.abs(v))
+        * (3 + np.max(np.abs(task.at(theta).action_value)))
+        * np.sum(task.at(theta).occupancy) ** 2
+    )
+    np.testing.assert_allclose(one[0] + one[1], other[0] + other[1], rtol=0, atol=size)
+    for name in ("cross", "cross_transposed"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=size)
+
+
+def test_each_of_the_first_two_parts_does_move_with_a_baseline():
+    point = two_states()
+    shifted = rm.PolicyReturn(replaced(point.mdp, R=point.mdp.R + 1), point.policy).at(point.theta)
+    v = np.array([1.0, 0.0, 0.0, 2.0])
+    one, other = (fisher.hessian_split(p, v) for p in (point, shifted))
+    for k in (0, 1):
+        assert np.max(np.abs(one[k] - other[k])) > 0.1
+
+
+def test_batch_axes_broadcast():
+    task = two_states()
+    many = rm.PolicyReturn(task.mdp, task.policy).at(np.arange(12.0).reshape(3, 1, 4) / 7)
+    v = np.linspace(-1, 1, 4)
+    for result in (fisher.product(many, v), fisher.natural_gradient(many), *fisher.hessian_split(many, v)):
+        assert result.shape == (3, 1, 4)
+    kl = rm.PolicyKL(many)
+    assert (
+        kl.shape == (3, 1) and kl.at(np.zeros(4)).loss.shape == (3, 1) and kl.at(np.zeros(4)).hvp(v).shape == (3, 1, 4)
+    )
+    np.testing.assert_allclose(
+        fisher.natural_gradient(many)[1],
+        fisher.natural_gradient(two_states(theta=np.exp(many.theta[1, 0]))),
+        rtol=1e-12,
+    )
+
+
+def test_what_is_no_point_of_a_return_and_complex_numbers_are_refused():
+    point = two_states()
+    for wrong in (lambda: fisher.product(3, [1.0]), lambda: rm.PolicyKL(rm.Quadratic([[1.0]], [0.0]).at([1.0])),
+                  lambda: fisher.hessian_split(None, [1.0]), lambda: fisher.natural_gradient("x")):  # fmt: skip
+        with pytest.raises(TypeError, match=r"expected PolicyReturn\(mdp, policy\).at\(theta\), got"):
+            wrong()
+    turned = rm.PolicyReturn(point.mdp, point.policy).at(point.theta + 1j)
+    with pytest.raises(TypeError, match="start must be the point of a real theta"):
+        rm.PolicyKL(turned)
+    linear = rm.PolicyReturn(point.mdp, rm.LinearSoftmax(np.ones((2, 2, 3)))).at(np.ones(3) + 1j)
+    with pytest.raises(TypeError, match="takes a real theta: least squares conjugate"):
+        fisher.natural_gradient(linear)
+    with pytest.raises(ValueError, match=r"v has shape \(3,\), expected last axis 4"):
+        fisher.product(point, np.ones(3))
+    with pytest.raises(ValueError, match=r"theta has shape \(3,\), expected last axis 4 = 2 states x 2 actions"):
+        rm.PolicyKL(point).at(np.ones(3))
+
+
+def test_features_that_depend_on_each_other_get_the_shortest_solution():
+    """Two equal columns: the weight is shared between them."""
+    point = two_states()
+    one = np.random.default_rng(0).normal(size=(2, 2, 1))
+    single, double = (
+        rm.PolicyReturn(point.mdp, rm.LinearSoftmax(features))
+        for features in (one, np.concatenate([one, one], axis=-1))
+    )
+    x = fisher.natural_gradient(single.at([0.4]))
+    np.testing.assert_allclose(
+        fisher.natural_gradient(double.at([0.2, 0.2])), np.concatenate([x, x], -1) / 2, rtol=1e-12
+    )
