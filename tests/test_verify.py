@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import refmeta
 from refmeta import verify as command
 from refmeta.__main__ import main
 from refmeta.evidence import CHECKS
@@ -88,21 +89,79 @@ def test_the_commands_run_from_an_empty_folder_and_repeat_themselves(tmp_path):
     assert run("--version").stdout.startswith("refmeta ")
 
 
+def tables(text):
+    """The rows of every table by name, each the numbers after the name; "diverges" is infinite."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("start  "):
+            found.append({})
+        row = re.fullmatch(r"(.*?)((?:\s+(?:-?\d+\.\d{3}|diverges)){5,})", line)
+        if row:
+            found[-1][row[1]] = np.array([float("inf") if x == "diverges" else float(x) for x in row[2].split()])
+    return found
+
+
 def test_the_demo_shows_what_it_says(tmp_path):
-    """Both tables: every start gains with every step, and the theorem's tie holds to the noise of training."""
-    done = run("demo", folder=tmp_path)
+    """Every start gains with every step, and the theorem's tie holds to the noise of training."""
+    done = run("demo", "sinusoids", "random-mdps", "gridworlds", folder=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
-    rows = [re.fullmatch(r"(.*?)((?:\s+\d+\.\d{3}){5})", line) for line in done.stdout.splitlines()]
-    values = [(row[1], np.array(row[2].split(), float)) for row in rows if row]
-    losses, returns = dict(values[:5]), dict(values[5:])
-    assert len(losses) == len(returns) == 5
+    losses, returns, grids = tables(done.stdout)
+    assert len(losses) == len(returns) == len(grids) == 5
     tie = losses["MAML, trained"] / losses["MAML, closed form (= joint)"]
     np.testing.assert_allclose(tie, 1, rtol=0, atol=0.05)
     assert all(np.all(np.diff(loss) < 0) for loss in losses.values())
-    assert all(np.all(np.diff(value) > 0) for value in returns.values())
     assert losses["zeros"][0] > losses["MAML, trained"][0]
-    best = float(re.search(r"depend on time, is ([\d.]+) on average", done.stdout)[1])
-    assert all(value[-1] < best for value in returns.values()) and returns["zeros (uniform logits)"][-1] > 0.95 * best
+    for rows, best in (
+        (returns, r"depend on time, is ([\d.]+) on average"),
+        (grids, r"optimum is (0[\d.]+) on average"),
+    ):
+        best = float(re.search(best, done.stdout)[1])
+        assert all(np.all(np.diff(value) > 0) and value[-1] < best for value in rows.values())
+        assert rows["zeros (uniform logits)"][-1] > 0.9 * best
+
+
+def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys):
+    """A short training: MAML's one step gains more than five of joint training, and the edge is beside the table."""
+    from refmeta.demo import edge, navigation
+
+    navigation(np.random.default_rng(0), iterations=40)
+    said = capsys.readouterr().out
+    (rows,) = tables(said)
+    best = float(re.search(r"The optimum is ([\d.]+), the mean squared distance", said)[1])
+    assert {name.split(" (")[0] for name in rows} == {
+        "random", "MAML, 1 step", "first-order MAML, 1 step", "Reptile, 3 steps", "joint training", "implicit MAML",
+    }  # fmt: skip
+    assert all(len(row) == 8 and np.all(row[:6] > best) for row in rows.values())
+    assert (
+        rows["MAML, 1 step"][1] < rows["joint training"][4] and rows["MAML, 1 step"][1] < 0.2 * rows["MAML, 1 step"][0]
+    )
+    assert rows["implicit MAML"][5] < min(rows["random"][5], rows["joint training"][5])
+    task = refmeta.Quadratic([[[3.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -0.5]]], np.zeros((2, 2)))
+    assert edge(task, np.zeros(2), 0.9) == pytest.approx(1.7) and edge(task, np.zeros(2), 0.1) == pytest.approx(1.05)
+
+
+def test_a_family_that_does_not_exist_is_named():
+    done = run("demo", "mazes")
+    assert done.returncode == 2 and "no family is called 'mazes'; the families are sinusoids, navigation" in done.stderr
+    from refmeta.__main__ import FAMILIES
+    from refmeta.demo import TABLES
+
+    assert tuple(TABLES) == FAMILIES
+
+
+def test_training_that_diverges_in_the_demo_is_said_and_an_interrupt_ends_it():
+    from refmeta.demo import trained
+
+    class Interrupted(refmeta.Sinusoids):
+        def sample(self, n, rng=None):
+            raise KeyboardInterrupt
+
+    family, rules = refmeta.Navigation(), {"far too large": refmeta.MAML(1.0, steps=5)}
+    found = trained(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
+    assert list(found) == ["far too large (diverged in iteration 1)"]
+    np.testing.assert_array_equal(found["far too large (diverged in iteration 1)"], family.start(0))
+    with pytest.raises(KeyboardInterrupt):
+        trained(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
 
 
 def test_a_terminal_that_knows_no_greek_still_gets_its_table():
@@ -145,23 +204,3 @@ def test_defaults_seeds_and_the_number_of_wrong_formulas(capsys, monkeypatch):
     monkeypatch.setattr(home, "log_softmax", lambda x: 2 * x)
     assert main(["verify", "softmax", "log-softmax", "--problems", "2"]) == 1
     assert "0 of 2 formulas are right" in capsys.readouterr().out
-
-
-def test_training_goes_downhill_from_a_start_that_is_no_symmetric_point():
-    """Reptile's direction with the sign that its optimiser needs: on sinusoids from (3, 3, 3), and on random MDPs."""
-    from refmeta import RandomMDPs, Sinusoids, adapt, maml, reptile
-    from refmeta.demo import trained
-
-    for family, start, alpha in (
-        (Sinusoids(), np.full(3, 3.0), 0.8),
-        (RandomMDPs(4, 3, 5), np.linspace(-3, 3, 12), 5.0),
-    ):
-
-        def towards(theta, tasks, alpha=alpha):
-            return reptile.gradient(theta, adapt(theta, tasks.support, alpha=alpha, steps=2).adapted, alpha=alpha)
-
-        arguments = {"name": "", "iterations": 60, "batch": 20, "alpha": 0.05, "rng": np.random.default_rng(0)}
-        end = trained(family, start, towards, **arguments)
-        held_out = family.sample(200, 1)
-        before, after = (maml.objective(theta, *held_out, alpha=alpha, steps=1).mean() for theta in (start, end))
-        assert after < before - 0.02 * abs(before)
