@@ -14,6 +14,7 @@ from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.check import RIGHT, Outcome, Settings
 from refmeta.oracle.diagnose import diagnose
 from refmeta.oracle.protocol import encoded
+from refmeta.oracle.tolerance import RESIDUAL, tolerance
 
 WORST = 12
 
@@ -57,9 +58,11 @@ def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
     """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
     if settings.dtype != "float32":
         return []
-    shrink = float(np.finfo("float64").eps / np.finfo("float32").eps)
+    one = np.ones(())
     best: dict[str, float] = {}
     for case in cases:
+        double, single = (tolerance(one, one, dtype, RESIDUAL.get(case.suite, 0.0)) for dtype in ("float64", "float32"))
+        shrink = float(double / single)
         for slug, margin in case.discriminates.items():
             best[slug] = max(best.get(slug, 0.0), margin * shrink)
     return [slug for slug, margin in best.items() if margin < 10]
