@@ -6,6 +6,7 @@ d(s) = Σ_t γᵗ Pr(s_t = s) counts, so that Σ_s d(s) is 1/(1 − γ) or (1 �
 Derivation: derivations/policy-geometry.md
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,7 +48,9 @@ def natural_gradient(point: PolicyPoint) -> Array:
     Eq: natural-gradient
 
     Tabular: A(s, a) − mean_b A(s, b) where d(s) > 0, and 0 elsewhere.  With features: the least-norm solution of the
-    least squares Σ d π (A − xᵀ∇log π)².  With a horizon A is the mean of A_t, weighted by γᵗd_t.
+    least squares Σ d π (A − xᵀ∇log π)², whose singular values below max(SA, d)·eps of the largest count as zero: it
+    loses digits where √(dπ) spans more than some ten orders of magnitude.  With a horizon A is the mean of A_t,
+    weighted by γᵗd_t.
 
     Raises
     ------
@@ -152,10 +155,16 @@ class PolicyKLPoint:
         """Σ_s d₀ Σ_a π₀ (log π₀ − log π), (...).
 
         Eq: policy-kl
+
+        Near θ₀ as Σ_s d₀ log(1 + Σ_a π₀ (e^c − 1 − c)), c = x − ⟨π₀, x⟩ for the logits x of θ − θ₀: the same number,
+        to its last digits however small it is.
         """
-        start = self.task.start
-        ratio = log_softmax(start.policy.table(start.theta)) - log_softmax(self._policy.table(self.theta))
-        return dot(visits(start), dot(start.probabilities, ratio))
+        start, pi = self.task.start, self.task.start.probabilities
+        old, new = (self._policy.table(theta) for theta in (start.theta, self.theta))
+        c = centred(pi, new - old)
+        near = np.max(np.abs(np.real(c)), axis=-1) <= 1
+        close = np.log1p(dot(pi, _exponential_remainder(np.where(near[..., None], c, 0))))
+        return dot(visits(start), np.where(near, close, dot(pi, log_softmax(old) - log_softmax(new))))
 
     @lazily
     def grad(self) -> Array:
@@ -185,6 +194,14 @@ class PolicyKLPoint:
     def _probabilities(self) -> Array:
         """π, (..., S, A)."""
         return softmax(self._policy.table(self.theta))
+
+
+def _exponential_remainder(c: Array) -> Array:
+    """e^c − 1 − c = c² (1/2! + c/3! + c²/4! + …), for |c| ≤ 1."""
+    total = np.zeros_like(c)
+    for k in range(20, 1, -1):
+        total = total * c + 1 / math.factorial(k)
+    return total * c**2
 
 
 def _softmax_point(point: PolicyPoint) -> None:

@@ -64,7 +64,7 @@ def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     Eq: soft-values
 
     Infinite horizon: soft policy iteration, which is Newton's method on this equation.  It ends where a sweep of the
-    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A).
+    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A), and one Newton step later.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
 
 
 def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
-    Q = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions))
+    Q, settled = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions)), False
     while True:
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
         M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
@@ -105,8 +105,9 @@ def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
         size = np.max(np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
         rounding = 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions))
         raised = _soft_maximum(Q, tau)
-        if not np.any(raised - value > rounding):
+        if settled:
             return raised, Q
+        settled = not np.any(raised - value > rounding)
 
 
 def _process(mdp: FiniteMDP, name: str) -> None:

@@ -157,6 +157,22 @@ def test_the_divergence_by_hand():
     np.testing.assert_allclose(there.grad, [[d / 4, -d / 4, 0, 0]], rtol=1e-14)
 
 
+@pytest.mark.eq("policy-kl")
+def test_a_tiny_divergence_has_all_its_digits_and_a_large_one_is_finite():
+    """½ ε² vᵀFv + O(ε³): at ε = 1e-9 the divergence is 1e-18 and its own definition has no digit left."""
+    point = two_states()
+    kl, v = rm.PolicyKL(point), np.array([1.0, 0.0, -2.0, 0.5])
+    for epsilon in (1e-3, 1e-6, 1e-9):
+        quadratic = epsilon**2 / 2 * (v @ fisher.product(point, v)[0])
+        assert abs(kl.at(point.theta + epsilon * v).loss[0] / quadratic - 1) < 2 * epsilon + 1e-6
+    far = kl.at(point.theta + 700 * v).loss[0]
+    d, table = point.occupancy[0], 700 * v.reshape(2, 2)
+    expected = sum(d[s] * (table[s].max() - point.probabilities[0, s] @ table[s]) for s in (0, 1))
+    assert abs(far / expected - 1) < 2e-3
+    border = [kl.at(point.theta + (s / 1.1875) * np.array([1.0, 0, 0, 0])).loss[0] for s in (0.9999999, 1.0000001)]
+    assert 0 < border[1] - border[0] < 1e-6
+
+
 def test_the_divergence_is_a_task_like_any_other():
     kl = rm.PolicyKL(two_states())
     assert isinstance(kl, rm.Task) and kl.shape == (1,) and kl.dim == 4
