@@ -27,7 +27,7 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML", "Iteration",
