@@ -15,11 +15,9 @@ from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.expand import detached_steps, odd_terms
 from refmeta.oracle.match import matched, matches, pairs
 from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong.row import Wrong
+from refmeta.oracle.wrong.row import Wrong, chapter_of
 
-CHAPTERS = {
-    "policy-gradient": "exact-policy-gradient", "reptile": "reptile", "implicit": "implicit-and-zeroth-order",
-}  # fmt: skip
+CATALOGUES = {"policy-gradient": "policy", "reptile": "reptile", "implicit": "implicit"}
 CONVENTIONS = {
     "mean-over-tasks",
     "sum-over-tasks",
@@ -61,13 +59,12 @@ def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     found = [
         row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, _of(row, settings))
     ]
-    suites = sorted({o.case.suite for o in failing})
-    said = []
+    name, said = CATALOGUES.get(failing[0].case.suite, "maml"), []
     for row in found:
         kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
         said.append(
             f"EXACT match with {kind} {row.slug} ({row.formula}) in {len(failing)} of {len(failing)} failing vectors; "
-            f"likely: {row.cause}; see derivations/{chapter(suites[0])}.md and `python -m refmeta explain {row.slug}`"
+            f"likely: {row.cause}; see derivations/{chapter_of(name, row)}.md and `python -m refmeta explain {row.slug}`"
         )
     if len(said) > 1:
         said.insert(0, f"a tie: {len(said)} formulas give the same numbers on these vectors")
@@ -102,11 +99,6 @@ def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]
 
 def _in_all(failing: Sequence[Outcome]) -> str:
     return f"in {len(failing)} of {len(failing)} failing vectors"
-
-
-def chapter(suite: str) -> str:
-    """The derivation of a suite."""
-    return CHAPTERS.get(suite, "maml")
 
 
 def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:

@@ -75,6 +75,8 @@ def test_a_known_wrong_policy_gradient_is_named(row):
     kind = "a convention" if row.slug == "natural-gradient-uncentred" else "known-wrong formula"
     text = said(function, "policy-gradient")
     assert f"EXACT match with {kind} {row.slug} (" in text and text.count("EXACT match") == 1, text
+    chapter = "exact-policy-gradient" if row.quantity in ("gradient", "hvp") else "policy-geometry"
+    assert f"derivations/{chapter}.md" in text
 
 
 @pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)

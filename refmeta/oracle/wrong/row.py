@@ -17,6 +17,10 @@ HINTS = {
     "sum-over-tasks": "a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum",
     "query-is-support": "the same minibatch is passed twice", "support-is-query": "the same minibatch is passed twice",
     "sequential-meta-steps": "optimizer.step() inside the loop over tasks",
+    "implicit-without-proximal-term": "the inner loss lacks 0.5 * strength * sum((phi - theta) ** 2)",
+    "implicit-first-order": "the query's gradient is used as it is; the conjugate gradients' result is dropped, or theirs ran 0 steps",
+    "kl-swapped": "PyTorch: kl_divergence(new, old); the old policy comes first",
+    "fisher-normalised": "a .mean() over visited states, as in most code for TRPO, in the place of the discounted sum",
     "wrong-direction": "theta.grad = phi - theta for an optimiser that descends: it must be theta - phi",
 }  # fmt: skip
 
@@ -31,6 +35,16 @@ class Wrong(NamedTuple):
     seen: str
     hint: str
     function: Callable[[Any], Array]
+
+
+GEOMETRY = ("fisher", "natural_gradient", "kl")
+
+
+def chapter_of(chapter: str, row: Wrong) -> str:
+    """The derivation that a row of a chapter of the catalogue belongs to."""
+    if row.quantity in GEOMETRY:
+        return "policy-geometry"
+    return {"policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order"}.get(chapter, chapter)
 
 
 def rows(module: dict[str, Any]) -> tuple[Wrong, ...]:
