@@ -16,6 +16,7 @@ from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
+from refmeta.oracle.wrong.row import chapter_of
 
 STATUS = (
     "exit status: 0 all right; 1 a mismatch; 2 usage; 3 the target crashed or timed out; 4 a bad vector file; "
@@ -223,9 +224,7 @@ def _explain(given: Any) -> int:
     for chapter in WRONG:
         for row in WRONG[chapter]:
             if row.slug == given.slug:
-                file = {"policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order"}.get(
-                    chapter, chapter
-                )
+                file = chapter_of(chapter, row)
                 print(
                     f"{row.slug}\n  computes   {row.formula}   (in the place of: {row.quantity})\n  likely     {row.cause}"
                 )

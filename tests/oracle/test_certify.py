@@ -8,25 +8,15 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
+from refmeta.oracle.case import SUITES
 from refmeta.oracle.cases import cases
 from refmeta.oracle.renew import own, quantities, rows
 from refmeta.oracle.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
 from tests import independent
 
-SUBSET = [
-    "maml-tabular-001",
-    "maml-tabular-010",
-    "maml-quadratic-014",
-    "maml-regression-004",
-    "policy-gradient-003",
-    "reptile-001",
-]
-FIXED = [
-    case
-    for suite in ("maml-tabular", "maml-quadratic", "maml-regression", "policy-gradient", "reptile")
-    for case in cases(suite)
-    if case.id in SUBSET
-]
+SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-003
+    policy-gradient-009 reptile-001 maml-lq-001 maml-lq-011 implicit-004 implicit-008""".split()
+FIXED = [case for suite in SUITES for case in cases(suite) if case.id in SUBSET]
 
 
 @pytest.mark.eq("decimal-certificate")
@@ -38,18 +28,7 @@ def test_expected_values_are_derived_again_from_the_objective_alone(case):
         assert digits == case.expected[quantity].digits and (digits == 0 or digits >= 30)
 
 
-@pytest.mark.parametrize(
-    "suite",
-    [
-        "policy-gradient",
-        "maml-tabular",
-        "maml-linear-features",
-        "maml-regression",
-        "maml-classification",
-        "maml-quadratic",
-        "reptile",
-    ],
-)
+@pytest.mark.parametrize("suite", SUITES)
 def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(suite):
     for case in cases(suite):
         if case.result == "valid":
@@ -72,6 +51,9 @@ def test_the_decimal_losses_are_those_of_plain_loops():
         "maml-classification-001",
         "maml-tabular-001",
         "maml-tabular-009",
+        "maml-lq-002",
+        "maml-lq-003",
+        "maml-lq-011",
     ):
         case = next(c for c in cases(name[:-4]) if c.id == name)
         theta, problem = case.arguments()["theta"], case.problem
@@ -104,7 +86,47 @@ def test_elimination_is_exact_in_fractions_and_pivots():
     assert decimals.solved(M, [Fraction(4), Fraction(5)]) == [Fraction(1), Fraction(2)]
 
 
-@pytest.mark.parametrize("name", ["maml-quadratic-002", "maml-tabular-002"])
+def test_the_least_norm_solution_is_that_of_the_pseudo_inverse():
+    """A symmetric matrix of rank 2 in four dimensions, its first pivot zero, and one of full rank."""
+    rng = np.random.default_rng(0)
+    half = rng.integers(-3, 4, size=(4, 2)).astype(float)
+    half[0] = 0
+    for F in (half @ half.T, half @ half.T + np.diag([1.0, 2.0, 3.0, 4.0])):
+        g = F @ rng.integers(-3, 4, size=4)
+        with localcontext() as context:
+            context.prec = 50
+            x = decimals.least_norm(
+                certify.converted(F.tolist(), Decimal), certify.converted(g.tolist(), Decimal), Decimal("1e-30")
+            )
+        np.testing.assert_allclose(np.array(x, float), np.linalg.pinv(F) @ g, rtol=0, atol=1e-12)
+
+
+def test_the_proximal_minimum_is_exact_in_fractions():
+    """½(φ − 3)² and φ²: λ = 2, θ = 0 gives 1; in two dimensions the closed form."""
+    one = decimals.quadratic([[Fraction(1)]], [Fraction(3)])
+    assert decimals.proximal(one, [Fraction(0)], Fraction(2), Fraction(1)) == [Fraction(1)]
+    A, c = [[2, 1], [1, 3]], [1, -2]
+    exact = lambda x: [[Fraction(v) for v in row] if isinstance(row, list) else Fraction(row) for row in x]
+    phi = decimals.proximal(decimals.quadratic(exact(A), exact(c)), exact([4, 5]), Fraction(3), Fraction(1))
+    expected = np.linalg.solve(np.array(A) + 3 * np.eye(2), np.array(A) @ c + 3 * np.array([4, 5]))
+    np.testing.assert_allclose(np.array(phi, float), expected, rtol=1e-15)
+
+
+@pytest.mark.eq("decimal-certificate")
+def test_the_decimal_divergence_is_that_of_logarithms():
+    for name in ("policy-gradient-001", "policy-gradient-005", "policy-gradient-009"):
+        case = next(c for c in cases("policy-gradient") if c.id == name)
+        x, task = case.arguments(), case.problem.task
+        old, new = task.at(x["theta"]), task.at(x["theta"] + x["v"])
+        d = old.occupancy if x["horizon"] is None else old.occupancy.sum(1)
+        logs = np.log(old.probabilities) - np.log(new.probabilities)
+        got, _ = certify.certified("policy-gradient", case.input, "kl")
+        np.testing.assert_allclose(
+            np.array(got, float), np.sum(d[..., None] * old.probabilities * logs, (1, 2)), rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", ["maml-quadratic-002", "maml-tabular-002", "maml-lq-001"])
 def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
     """The same perturbed inputs, but F in decimals: no rounding of the library is in it."""
     case = next(c for c in cases(name[:-4]) if c.id == name)
