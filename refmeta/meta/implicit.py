@@ -19,7 +19,7 @@ MOST = 50
 
 
 class Proximal(NamedTuple):
-    """φ* (..., d), ‖∇L(φ*) + λ(φ* − θ)‖ in units of max(‖∇L(θ)‖, λ‖φ*‖) (...), and the support's point at φ*."""
+    """φ* (..., d), ‖∇L(φ*)/λ + φ* − θ‖∞ in units of max(‖∇L(θ)‖∞/λ, ‖φ*‖∞) (...), and the support's point at φ*."""
 
     adapted: Array
     residual: Array
@@ -58,14 +58,14 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
 
     def residual(phi: Array) -> tuple[Array, Point]:
         point = support.at(phi)
-        return settled(point.grad + strength * (phi - theta), "the proximal gradient left the finite numbers"), point
+        return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers"), point
 
     def newton(r: Array, point: Point) -> Array:
-        return _conjugate_gradients(point, r / strength, strength, 1e-4)
+        return _conjugate_gradients(point, r, strength, 1e-4)
 
-    first, slope = _norm(residual(theta)[0]), _minimised(theta, support, strength)
-    phi, r, point = refined(slope, residual, newton)
-    scale = np.maximum(first, strength * _norm(phi))
+    first, near = _norm(residual(theta)[0]), _minimised(theta, support, strength)
+    phi, r, point = refined(near, residual, newton)
+    scale = np.maximum(first, _norm(phi))
     reached = _norm(r) / np.where(scale > 0, scale, 1)
     _require(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
     _conjugate_gradients(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
@@ -158,33 +158,29 @@ def _minimised(theta: Array, support: Task, strength: float) -> Array:
     """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once."""
     from scipy.optimize import minimize
 
-    at = _latest(support, theta)
+    at, shape = _latest(support, theta), theta.shape
 
     def value(x: Array) -> float:
-        phi = x.reshape(theta.shape)
+        phi = x.reshape(shape)
         try:
-            return float(np.sum(at(phi).loss) + strength / 2 * np.sum((phi - theta) ** 2))
+            return float(np.sum(at(phi).loss / strength) + np.sum((phi - theta) ** 2) / 2)
         except (FloatingPointError, ValueError):
             return np.inf
 
     def slope(x: Array) -> Array:
-        phi = x.reshape(theta.shape)
-        return (at(phi).grad + strength * (phi - theta)).ravel()
+        return (at(x.reshape(shape)).grad / strength + (x.reshape(shape) - theta)).ravel()
 
     def product(x: Array, v: Array) -> Array:
-        return (at(x.reshape(theta.shape)).hvp(v.reshape(theta.shape)) + strength * v.reshape(theta.shape)).ravel()
+        return at(x.reshape(shape)).hvp(v.reshape(shape)).ravel() / strength + v
 
-    first = float(np.linalg.norm(slope(theta.ravel())))
+    start = theta.ravel()
+    first = float(
+        settled(np.asarray(np.linalg.norm(slope(start))), "the gradient over strength left the finite numbers")
+    )
     if first == 0:
         return theta
-    options = {
-        "initial_trust_radius": first / strength,
-        "max_trust_radius": 1e8 * first / strength,
-        "gtol": 1e-6 * first,
-    }
-    return minimize(value, theta.ravel(), jac=slope, hessp=product, method="trust-ncg", options=options).x.reshape(
-        theta.shape
-    )
+    options = {"initial_trust_radius": first, "max_trust_radius": 1e8 * first, "gtol": 1e-6 * first}
+    return minimize(value, start, jac=slope, hessp=product, method="trust-ncg", options=options).x.reshape(shape)
 
 
 def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
@@ -206,8 +202,8 @@ def _at_query(inner: Proximal, support: Task, query: Task | None) -> Point:
 
 
 def _norm(x: Array) -> Array:
-    """‖x‖₂ of each task."""
-    return np.linalg.norm(x, axis=-1)
+    """‖x‖∞ of each task: no square of it may overflow or vanish."""
+    return np.max(np.abs(x), axis=-1)
 
 
 def _require(ok: Array, value: Array, sentence: str) -> None:

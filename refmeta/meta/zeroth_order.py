@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, finite, parameters, positive, real, scalar
-from refmeta.meta.inner import Task, Tasks, adapt, at_query, initialisation, summed
+from refmeta.meta.inner import Task, Tasks, adapt, at_query, each_point, initialisation, summed
 
 
 @finite
 def hessian_free_gradient(
-    theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: float, delta: float
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: float, delta: float
 ) -> Array:
     """g − (α/2δ) [∇L(θ + δg) − ∇L(θ − δg)], g = ∇L_query(θ − α∇L(θ)): one step of MAML; (..., d).
 
@@ -31,9 +31,9 @@ def hessian_free_gradient(
         If delta is not positive, or alpha not one number.
     """
     alpha, delta = scalar(alpha, "alpha"), positive(delta, "delta")
-    theta = parameters(theta)
+    theta, task = parameters(theta), each_point(support, 1)[0]
     g = np.asarray(at_query(adapt(theta, support, alpha=alpha, steps=1), support, query).grad)
-    return g - alpha / (2 * delta) * (support.at(theta + delta * g).grad - support.at(theta - delta * g).grad)
+    return g - alpha / (2 * delta) * (task.at(theta + delta * g).grad - task.at(theta - delta * g).grad)
 
 
 @finite

@@ -198,7 +198,7 @@ def _gain(theta: Array, lq: LinearQuadratic) -> Array:
 
 def _flat(by_gain: Array, by_log: Array) -> Array:
     """[by K row by row, by log σ]."""
-    flat = by_gain.reshape(*by_gain.shape[:-2], -1)
+    flat = by_gain.reshape(*by_gain.shape[:-2], by_gain.shape[-2] * by_gain.shape[-1])
     batch = np.broadcast_shapes(flat.shape[:-1], by_log.shape[:-1])
     return np.concatenate([np.broadcast_to(x, batch + x.shape[-1:]) for x in (flat, by_log)], axis=-1)
 

@@ -131,6 +131,18 @@ def test_tasks_of_very_different_size_are_each_solved_to_their_own_scale():
         np.testing.assert_allclose(got[i], expected[i], rtol=1e-11)
 
 
+def test_losses_and_strength_may_be_scaled_together_over_hundreds_of_orders():
+    A, c, theta = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, -2.0]), np.array([0.5, 0.25])
+    one = implicit.gradient(theta, rm.Quadratic(A, c), strength=1.5)
+    for power in (-600, 600):
+        scaled = implicit.gradient(theta, rm.Quadratic(A * 2.0**power, c), strength=1.5 * 2.0**power)
+        np.testing.assert_allclose(scaled * 2.0**-power, one, rtol=1e-13)
+    strong = implicit.gradient(theta, rm.Quadratic(A, c), strength=1e300)
+    np.testing.assert_allclose(strong, A @ (theta - c), rtol=1e-15)
+    with pytest.raises(FloatingPointError, match="left the finite numbers"):
+        implicit.gradient(theta * 1e10, rm.Quadratic(A, c), strength=1e-300)
+
+
 def test_a_far_start_and_a_weak_term_are_solved_too():
     """Logistic losses from θ = 30 with λ = 0.01: plain Newton steps from there would leave the region of trust."""
     case = problem(np.random.default_rng(3), "softmax-regression")

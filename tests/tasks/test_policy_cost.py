@@ -189,6 +189,14 @@ def test_batch_axes_broadcast_and_tasks_can_be_indexed():
     assert rm.PolicyCost(shared).shape == (3,) and rm.PolicyCost(shared).at(theta[0, 0]).grad.shape == (3, 4)
 
 
+def test_no_task_at_all_has_results_of_no_rows():
+    for horizon in (3, None):
+        lq = linear_quadratic(np.random.default_rng(5), 2, 2, 1, horizon)
+        task = rm.PolicyCost(lq)[0:0]
+        point = task.at(np.zeros(4))
+        assert point.loss.shape == (0,) and point.grad.shape == point.hvp(np.ones(4)).shape == (0, 4)
+
+
 def test_scaling_the_cost_by_a_power_of_two_scales_everything_bitwise():
     rng = np.random.default_rng(5)
     lq = linear_quadratic(rng, 2, 2, 2, 4)
