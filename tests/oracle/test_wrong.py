@@ -115,6 +115,24 @@ def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(ro
         assert np.max(in_tolerances(wrong, right, np.full(2, 100.0), per_task(right), 1e-10)) > 1e3, kind
 
 
+@pytest.mark.parametrize(
+    ("slug", "expected"),
+    [
+        ("implicit-without-proximal-term", 6), ("implicit-first-order", 3), ("implicit-one-term", 3 / 2),
+        ("implicit-not-inverted", 9 / 2), ("implicit-double-strength", 36 / 25), ("implicit-strength-inverted", 8 / 9),
+        ("implicit-hessian-at-start", 0), ("implicit-query-hessian", 12 / 7),
+    ],
+)  # fmt: skip
+def test_implicit_rows_by_hand(slug, expected):
+    """L = (φ − 3)², L_query = (3/2)φ², θ = 0, λ = 4: φ* = 1, g = 3, H = 2; the right answer is 3/(1 + 2/4) = 2."""
+    from refmeta.oracle.case import Proximity
+
+    case = Proximity(np.zeros(1), rm.Quadratic([[[2.0]]], [[3.0]]), rm.Quadratic([[[3.0]]], [[0.0]]), 4.0)
+    np.testing.assert_allclose(rm.implicit.gradient(case.theta, *case.split, strength=4.0), [[2.0]], rtol=1e-14)
+    row = next(row for row in WRONG["implicit"] if row.slug == slug)
+    np.testing.assert_allclose(row.function(case), [[expected]], rtol=1e-13, atol=1e-15)
+
+
 def test_the_implicit_rows_share_their_right_parts_with_the_library():
     """The rows' own φ* and solve, put together rightly, are the library's gradient."""
     from refmeta.oracle.case import Proximity

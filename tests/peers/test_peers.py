@@ -99,6 +99,29 @@ def test_single_precision_passes_where_it_is_what_is_meant(suite):
     assert status == 1 and MISTAKES["first_order"] in report, report
 
 
+@pytest.mark.parametrize(
+    ("function", "suite", "least"),
+    [("lq", "maml-lq", 13.5), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12)],
+)
+def test_control_implicit_maml_and_geometry_in_jax_are_right(function, suite, least):
+    skipped = [*NO_VALIDATION, "--skip-flag", "ill-conditioned"] if suite == "policy-gradient" else NO_VALIDATION
+    status, report = check(f"jax_control:{function}", "--suite", suite, "--timeout", "60", *skipped, patience=600)
+    assert status == 0 and digits(report) >= least and "Diagnosis" not in report, report
+
+
+@pytest.mark.parametrize(
+    ("function", "suite", "slug"),
+    [
+        ("lq_first_order", "maml-lq", "first-order"),
+        ("implicit_doubled", "implicit", "implicit-double-strength"),
+        ("divergence_swapped", "policy-gradient", "kl-swapped"),
+    ],
+)
+def test_their_mistakes_are_named(function, suite, slug):
+    status, report = check(f"jax_control:{function}", "--suite", suite, *NO_VALIDATION)
+    assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
 def test_without_validation_the_invalid_inputs_are_accepted_and_that_is_said():
     """An infinite step size; a wrong shape is refused by PyTorch itself."""
     status, report = check("torch_maml:regression", "--suite", "maml-regression")

@@ -205,3 +205,19 @@ def test_navigation_samples_are_those_of_the_paper():
 def test_bad_families_are_refused_in_a_sentence(make, error, sentence):
     with pytest.raises(error, match=sentence):
         make()
+
+
+@pytest.mark.parametrize(
+    "family",
+    [Sinusoids(), rm.RadialSinusoids(), RandomMDPs(3, 2, 2), rm.GoalGridworlds(2), rm.Navigation(3)],
+    ids=lambda f: type(f).__name__,
+)
+def test_every_family_draws_one_task_refuses_none_and_repeats_itself(family):
+    for task in family.sample(1, 0):
+        assert task is None or task.shape == (1,)
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        family.sample(0)
+    theta = np.full(family.dim, 0.1)
+    one, same, other = (family.sample(4, seed).support.at(theta).loss for seed in (3, np.random.default_rng(3), 4))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)

@@ -1,0 +1,110 @@
+"""Linear-quadratic MAML, implicit MAML and the geometry of policies in JAX, as one would write them, and some mistakes.
+
+Suites: maml-lq, implicit, policy-gradient.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax_maml import detached_meta_gradient, meta_gradient
+
+SYSTEM = ("A", "B", "Q", "R", "start", "noise")
+
+
+def cost(gamma, horizon):
+    """The expected cost of a = Kx + σε, by the recursion of second moments or its discounted sum."""
+
+    def loss(theta, A, B, Q, R, start, noise):
+        n, m = B.shape
+        K, variance = theta[: m * n].reshape(m, n), jnp.exp(2 * theta[m * n :])
+        M, added = A + B @ K, B @ jnp.diag(variance) @ B.T + noise
+
+        def stage(S, weight):
+            return jnp.trace((Q + K.T @ R @ K) @ S) + weight * jnp.trace(R @ jnp.diag(variance))
+
+        if horizon is None:
+            source = start + gamma / (1 - gamma) * added
+            system = jnp.eye(n * n) - gamma * jnp.kron(M, M)
+            return stage(jnp.linalg.solve(system, source.ravel()).reshape(n, n), 1 / (1 - gamma))
+        S, total = start, 0.0
+        for t in range(horizon):
+            total, S = total + gamma**t * stage(S, 1.0), M @ S @ M.T + added
+        return total
+
+    return loss
+
+
+def lq(theta, gamma, horizon, alpha, steps, **system):
+    support, query = (tuple(system[prefix + name] for name in SYSTEM) for prefix in ("", "query_"))
+    return meta_gradient(cost(gamma, horizon), theta, support, query, alpha, steps)
+
+
+def lq_first_order(theta, gamma, horizon, alpha, steps, **system):
+    support, query = (tuple(system[prefix + name] for name in SYSTEM) for prefix in ("", "query_"))
+    return detached_meta_gradient(cost(gamma, horizon), theta, support, query, alpha, steps, cut=lambda k: True)
+
+
+def quadratic(theta, A, c):
+    return (theta - c) @ A @ (theta - c) / 2
+
+
+def squared(theta, X, y):
+    return jnp.mean((X @ theta - y) ** 2) / 2
+
+
+def implicit(theta, strength, proximal=True, **data):
+    """One Newton step solves a quadratic inner problem; the system is solved densely."""
+    loss, names = (squared, ("X", "y")) if data["A"] is None else (quadratic, ("A", "c"))
+    support, query = (tuple(data[prefix + name] for name in names) for prefix in ("", "query_"))
+
+    def one(support, query):
+        H = jax.hessian(loss)(theta, *support)
+        weight = strength if proximal else 1e-9
+        phi = theta - jnp.linalg.solve(H + weight * jnp.eye(len(theta)), jax.grad(loss)(theta, *support))
+        return jnp.linalg.solve(jnp.eye(len(theta)) + H / strength, jax.grad(loss)(phi, *query))
+
+    return jax.vmap(one)(support, query)
+
+
+def implicit_doubled(theta, strength, **data):
+    return implicit(theta, 2 * strength, **data)
+
+
+def geometry(theta, P, R, rho, gamma, horizon, features, v, swapped=False):
+    """Everything that the suite policy-gradient takes, by automatic differentiation of J and of the divergence."""
+    R = jnp.einsum("nsat,nsat->nsa", P, R) if R.ndim == 4 else R
+    S, A = R.shape[1:]
+    features = jnp.eye(S * A).reshape(S, A, S * A) if features is None else features
+
+    def one(P, R, rho):
+        def visits(theta):
+            pi = jax.nn.softmax(features @ theta)
+            T = jnp.einsum("sa,sat->st", pi, P)
+            if horizon is None:
+                return jnp.linalg.solve(jnp.eye(S) - gamma * T.T, rho)
+            d, now = 0.0, rho
+            for t in range(horizon):
+                d, now = d + gamma**t * now, T.T @ now
+            return d
+
+        def loss(theta):
+            return -visits(theta) @ jnp.sum(jax.nn.softmax(features @ theta) * R, axis=1)
+
+        d = visits(theta)
+
+        def kl(new):
+            old, now = (jax.nn.log_softmax(features @ x) for x in ((new, theta) if swapped else (theta, new)))
+            return d @ jnp.sum(jnp.exp(old) * (old - now), axis=1)
+
+        hvp = lambda f, x: jax.jvp(jax.grad(f), (x,), (v,))[1]
+        F = jax.hessian(kl)(theta)
+        return {
+            "loss": loss(theta), "grad": jax.grad(loss)(theta), "hvp": hvp(loss, theta), "fisher": F @ v,
+            "natural_gradient": jnp.linalg.pinv(F, rtol=1e-11, hermitian=True) @ -jax.grad(loss)(theta),
+            "kl": kl(theta + v), "kl_grad": jax.grad(kl)(theta + v), "kl_hvp": hvp(kl, theta + v),
+        }  # fmt: skip
+
+    return jax.vmap(one)(P, R, rho)
+
+
+def divergence_swapped(**inputs):
+    return {"kl": geometry(**inputs, swapped=True)["kl"]}
