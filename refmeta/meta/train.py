@@ -150,13 +150,7 @@ def meta_train(
     FloatingPointError
         If a direction or θ leaves the finite numbers; a note names the iteration.
     """
-    for thing, name, method in (
-        (distribution, "distribution", "sample"),
-        (rule, "rule", "direction"),
-        (outer, "outer", "step"),
-    ):
-        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
-            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
+    _able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
     if np.iscomplexobj(start := initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
     now, done, state, rng = np.array(start), 0, outer.start(np.array(start)), np.random.default_rng(rng)
@@ -178,6 +172,13 @@ def meta_train(
     finally:
         _show(None)
     return Trained(now, done, False)
+
+
+def _able(**things: tuple[Any, str]) -> None:
+    """Refuse what is not an object with its method: a class, for instance, that has not been called."""
+    for name, (thing, method) in things.items():
+        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
+            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
 
 
 def _stops(callback: Callable[[Iteration], Any], iteration: Iteration) -> bool:

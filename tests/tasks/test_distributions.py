@@ -187,6 +187,13 @@ def test_navigation_samples_are_those_of_the_paper():
     np.testing.assert_array_equal(support.lq.start, np.diag([0.0, 0.0, 1.0]))
 
 
+def test_navigation_s_starts_are_stable_on_average_and_scatter_by_a_twentieth():
+    starts = np.stack([rm.Navigation().start(seed) for seed in range(300)])
+    np.testing.assert_allclose(starts[:, :6].mean(0), [-0.3, 0, 0, 0, -0.3, 0], rtol=0, atol=0.015)
+    np.testing.assert_allclose(starts[:, :6].std(0), 0.05, rtol=0.15)
+    np.testing.assert_array_equal(starts[:, 6:], np.log(0.1))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "sentence"),
     [
