@@ -48,14 +48,15 @@ def natural_gradient(point: PolicyPoint) -> Array:
     Eq: natural-gradient
 
     Tabular: A(s, a) − mean_b A(s, b) where d(s) > 0, and 0 elsewhere.  With features: the least-norm solution of the
-    least squares Σ d π (A − xᵀ∇log π)², whose singular values below max(SA, d)·eps of the largest count as zero: it
-    loses digits where √(dπ) spans more than some ten orders of magnitude.  With a horizon A is the mean of A_t,
-    weighted by γᵗd_t.
+    least squares Σ d π (A − xᵀ∇log π)², to a relative error of about eps·κ², κ the condition of its matrix.  With a
+    horizon A is the mean of A_t, weighted by γᵗd_t.
 
     Raises
     ------
     TypeError
         With features, for a complex theta: the least squares conjugate.
+    FloatingPointError
+        With features, if the policy is so certain that √(dπ) hides a direction that its scores have: κ above 10⁷.
     """
     d, pi = visits(point)[..., None], point.probabilities
     weighted = point.occupancy[..., None] * point.advantage
@@ -66,11 +67,18 @@ def natural_gradient(point: PolicyPoint) -> Array:
         return point.policy.pullback(A - np.mean(A, axis=-1, keepdims=True))
     if np.iscomplexobj(pi):
         raise TypeError("the natural gradient of a policy with features takes a real theta: least squares conjugate")
-    weight = np.sqrt(d * pi)
+    shape, weight = (*pi.shape[:-2], -1, point.policy.dim), np.sqrt(d * pi)
     scores = centred(pi[..., None, :], point.policy.features.swapaxes(-1, -2)).swapaxes(-1, -2)
-    X = (weight[..., None] * scores).reshape(*pi.shape[:-2], -1, point.policy.dim)
-    y = (weight * A).reshape(*pi.shape[:-2], -1, 1)
-    return (np.linalg.pinv(X, rcond=max(X.shape[-2:]) * np.finfo(float).eps) @ y)[..., 0]
+    differences = point.policy.features - np.mean(point.policy.features, axis=-2, keepdims=True)
+    has = np.linalg.matrix_rank((reached[..., None] * differences).reshape(shape))
+    X = (weight[..., None] * scores).reshape(shape)
+    lost = has - np.linalg.matrix_rank(X, tol=1e-7 * np.linalg.norm(X, ord=2, axis=(-2, -1)))
+    if np.any(lost):
+        raise FloatingPointError(
+            f"the policy is too certain for the natural gradient: {np.max(lost)} of {np.max(has)} directions of its scores "
+            "have weights sqrt(d pi) below 1e-7 of the largest, and least squares cannot tell them from rounding"
+        )
+    return (np.linalg.pinv(X, rcond=1e-7) @ (weight * A).reshape(*shape[:-1], 1))[..., 0]
 
 
 class HessianSplit(NamedTuple):

@@ -260,6 +260,26 @@ def test_what_is_no_point_of_a_return_and_complex_numbers_are_refused():
         rm.PolicyKL(point).at(np.ones(3))
 
 
+def test_a_policy_with_features_that_is_too_certain_is_refused_and_not_answered_wrongly():
+    """Two states share three features; the closer to certainty, the fewer digits, until none is left and it says so."""
+    from scipy.linalg import lstsq
+
+    rng, point = np.random.default_rng(2), two_states()
+    task = rm.PolicyReturn(point.mdp, rm.LinearSoftmax(rng.normal(size=(2, 2, 2))))
+    theta = np.array([0.7, -1.1])
+    for size in (1.0, 5.0, 10.0):
+        here = task.at(size * theta)
+        d, pi = fisher.visits(here)[0], here.probabilities[0]
+        w = np.sqrt(d[:, None] * pi).ravel()
+        X = scores(task, size * theta).reshape(4, 2)
+        expected = lstsq(w[:, None] * X, w * here.advantage[0].ravel())[0]
+        np.testing.assert_allclose(fisher.natural_gradient(here)[0], expected, rtol=1e-6)
+    with pytest.raises(
+        FloatingPointError, match="the policy is too certain for the natural gradient: 1 of 2 directions"
+    ):
+        fisher.natural_gradient(task.at(200 * theta))
+
+
 def test_features_that_depend_on_each_other_get_the_shortest_solution():
     """Two equal columns: the weight is shared between them."""
     point = two_states()
