@@ -67,7 +67,8 @@ def natural_gradient(point: PolicyPoint) -> Array:
         return point.policy.pullback(A - np.mean(A, axis=-1, keepdims=True))
     if np.iscomplexobj(pi):
         raise TypeError("the natural gradient of a policy with features takes a real theta: least squares conjugate")
-    shape, weight = (*pi.shape[:-2], -1, point.policy.dim), np.sqrt(d * pi)
+    pairs, weight = pi.shape[-2] * pi.shape[-1], np.sqrt(d * pi)
+    shape = (*pi.shape[:-2], pairs, point.policy.dim)
     scores = centred(pi[..., None, :], point.policy.features.swapaxes(-1, -2)).swapaxes(-1, -2)
     differences = point.policy.features - np.mean(point.policy.features, axis=-2, keepdims=True)
     has = np.linalg.matrix_rank((reached[..., None] * differences).reshape(shape))

@@ -242,6 +242,24 @@ def test_batch_axes_broadcast():
     )
 
 
+def test_no_task_and_no_choice():
+    """No task: no rows.  One action: nothing to choose, so the natural gradient is zero."""
+    rng, mdp = np.random.default_rng(0), two_states().mdp
+    for policy in (rm.TabularSoftmax(2, 2), rm.LinearSoftmax(rng.normal(size=(2, 2, 4)))):
+        none = rm.PolicyReturn(mdp, policy)[0:0].at(np.zeros(4))
+        results = [
+            fisher.natural_gradient(none),
+            fisher.product(none, np.ones(4)),
+            *fisher.hessian_split(none, np.ones(4)),
+        ]
+        assert all(result.shape == (0, 4) for result in results) and rm.PolicyKL(none).at(np.ones(4)).loss.shape == (0,)
+    one = rm.FiniteMDP(mdp.P[:, :, :1], mdp.R[:, :, :1], mdp.rho, 0.5)
+    for policy in (rm.TabularSoftmax(2, 1), rm.LinearSoftmax(rng.normal(size=(2, 1, 2)))):
+        np.testing.assert_array_equal(
+            fisher.natural_gradient(rm.PolicyReturn(one, policy).at([1.0, 2.0])), [[0.0, 0.0]]
+        )
+
+
 def test_what_is_no_point_of_a_return_and_complex_numbers_are_refused():
     point = two_states()
     for wrong in (lambda: fisher.product(3, [1.0]), lambda: rm.PolicyKL(rm.Quadratic([[1.0]], [0.0]).at([1.0])),
