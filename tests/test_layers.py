@@ -11,7 +11,7 @@ FLOORS = [
     "policies",
     "tasks.quadratic tasks.regression tasks.classification tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.fisher tasks.lq tasks.policy_cost tasks.distributions",
     "meta.inner meta.optimisers meta.maml meta.reptile meta.implicit meta.zeroth_order meta.train",
-    "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong "
+    "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong "
     "oracle.case oracle.cases oracle.decimals oracle.certify oracle.check oracle.match oracle.expand oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
     "oracle.commands oracle",
     "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence verify demo __main__",

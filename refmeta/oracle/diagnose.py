@@ -33,7 +33,11 @@ def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     if not failing or any(o.got is None for o in failing):
         return []
     if failing[0].case.suite == "policy-gradient":
-        return [f"{name}: {said}" for name in PARTS for said in _explained(_only(failing, name, settings), settings)]
+        return [
+            f"{name}: {said}"
+            for name in PARTS
+            for said in _explained(_only(failing, name, settings), settings, _right(outcomes, name, settings))
+        ]
     return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
 
 
@@ -41,6 +45,15 @@ def _only(failing: Sequence[Outcome], name: str, settings: Settings) -> list[Out
     """The outcomes whose result of this name is wrong, with nothing else in them."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
     return [o for o in alone if not matched(o, name, settings)]
+
+
+def _right(outcomes: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
+    """The outcomes whose result of this name is right."""
+    return [
+        o
+        for o in outcomes
+        if o.verdict in ("pass", "mismatch") and name in (o.got or {}) and matched(o, name, settings)
+    ]
 
 
 def _explained(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:
@@ -52,7 +65,17 @@ def _explained(failing: Sequence[Outcome], settings: Settings, passing: Sequence
         said = explain(failing, settings)
         if said:
             return said
-    return ["no mistake that is known here explains every failing vector"] if failing else []
+    unknown = "no mistake that is known here explains every failing vector"
+    return [unknown + _flagged(failing, passing)] if failing else []
+
+
+def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
+    """The flags that every failing vector has and no passing one: where to look when nothing is known."""
+    flags = set.intersection(*(set(o.case.flags) for o in failing)).difference(*(o.case.flags for o in passing))
+    if not flags or not passing:
+        return ""
+    said = " and ".join(repr(flag) for flag in sorted(flags))
+    return f"; it is wrong exactly where the flag is {said}, and right in the {len(passing)} others"
 
 
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
@@ -112,7 +135,8 @@ def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
     wanted = {"gradient": {"gradient"}, "step_size_gradient": {"step-size-gradient"}}.get(settings.quantity, set())
     if settings.quantity == "gradient" and settings.reduce != "none":
         wanted = wanted | {settings.reduce}
-    return tuple(row for row in WRONG["maml"] if row.quantity in wanted)
+    every = WRONG["maml"] + (WRONG["lq"] if suite == "maml-lq" else ())
+    return tuple(row for row in every if row.quantity in wanted)
 
 
 def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:

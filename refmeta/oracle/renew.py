@@ -130,10 +130,16 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     return case, worst
 
 
+def catalogue_of(suite: str) -> tuple[Any, ...]:
+    """Every known-wrong formula that may stand in a suite."""
+    own = {"policy-gradient": "policy", "reptile": "reptile", "implicit": "implicit"}.get(suite, "maml")
+    return WRONG[own] + (WRONG["lq"] if suite == "maml-lq" else ())
+
+
 def margins(suite: str, quantity: str, problem: Any, value: Array, kappa: Array, scale: Array) -> dict[str, float]:
     """How many tolerances each known-wrong formula is off, where it is off by more than ten."""
     found: dict[str, float] = {}
-    for row in WRONG[{"policy-gradient": "policy"}.get(suite, suite if suite in WRONG else "maml")]:
+    for row in catalogue_of(suite):
         compared = {"gradient": value, "sum": value.sum(0), "mean": value.mean(0)} if quantity == "gradient" else {}
         compared |= {"step-size-gradient": value} if quantity == "step_size_gradient" else {}
         compared |= {"update": value} if quantity == "update" else {}

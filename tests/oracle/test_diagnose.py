@@ -79,6 +79,13 @@ def test_a_known_wrong_policy_gradient_is_named(row):
     assert f"derivations/{chapter}.md" in text
 
 
+@pytest.mark.parametrize("row", WRONG["lq"], ids=lambda row: row.slug)
+def test_a_known_wrong_linear_quadratic_cost_is_named(row):
+    text = said(user(row, "maml-lq"), "maml-lq")
+    assert f"EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT match") == 1, text
+    assert "derivations/linear-quadratic-control.md" in text
+
+
 @pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)
 def test_a_known_wrong_implicit_gradient_is_named(row):
     text = said(user(row, "implicit"), "implicit")
@@ -230,3 +237,22 @@ def test_with_ascent_only_the_part_that_is_wrong_is_explained():
 
     text = said(doubled, "policy-gradient", ascent=True)
     assert "hvp: the right result times 2" in text and "loss:" not in text and "grad:" not in text, text
+
+
+def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have():
+    """A stationary cost that is wrong by itself, in a way of its own; with noise everywhere no flag is named."""
+
+    def only_without_horizon(**inputs):
+        g = exact(inputs, "maml-lq")
+        return g if inputs["horizon"] is not None else g + 1e-3 * np.cos(7 * g)
+
+    text = said(only_without_horizon, "maml-lq")
+    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 11 others"), text
+
+    def geometry(**inputs):
+        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        F = rm.fisher.product(point, inputs["v"])
+        return {"fisher": F if inputs["horizon"] is None else F + 1e-3 * np.cos(9 * F), "loss": point.loss}
+
+    text = said(geometry, "policy-gradient")
+    assert text.startswith("fisher: no mistake that is known") and "where the flag is 'finite-horizon'" in text, text

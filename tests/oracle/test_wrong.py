@@ -7,11 +7,14 @@ import pytest
 
 import refmeta as rm
 from refmeta import maml, reptile
+from refmeta.arrays import replaced
+from refmeta.judges import complex_step
 from refmeta.oracle.problems import KINDS, policy_return, problem
 from refmeta.oracle.tolerance import condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
+from tests.independent import LQ
 
 SLUGS = {
     "maml": """first-order no-gradient last-step-only first-step-only reversed-product hessians-at-start
@@ -25,6 +28,8 @@ SLUGS = {
         natural-gradient-undivided natural-gradient-uncentred""",
     "implicit": """implicit-without-proximal-term implicit-first-order implicit-one-term implicit-not-inverted
         implicit-double-strength implicit-strength-inverted implicit-hessian-at-start implicit-query-hessian""",
+    "lq": """lq-gain-negated lq-variance-for-deviation lq-exploration-dropped lq-process-noise-dropped lq-mean-start
+        lq-undiscounted lq-one-cost-too-many""",
 }
 RIGHT = {
     "gradient": lambda c: maml.gradient(c.theta, *c.split, **c.hyper),
@@ -142,6 +147,46 @@ def test_the_implicit_rows_share_their_right_parts_with_the_library():
     case = Proximity(case.theta, case.support, case.query, 2.0)
     right = rm.implicit.gradient(case.theta, *case.split, strength=2.0)
     np.testing.assert_allclose(solved(case, minimiser(case, 2.0)), right, rtol=0, atol=1e-13 * np.max(np.abs(right)))
+
+
+@pytest.mark.parametrize("row", WRONG["lq"], ids=lambda row: row.slug)
+def test_a_known_wrong_linear_quadratic_cost_is_rejected_by_a_thousand_tolerances(row):
+    margins = [
+        margin(
+            RIGHT["gradient"], row.function, problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2)
+        )
+        for seed in range(70, 75)
+    ]
+    assert sum(m > 1e3 for m in margins) >= 3, margins
+
+
+@pytest.mark.parametrize("slug", SLUGS["lq"].split())
+def test_linear_quadratic_rows_by_hand(slug):
+    """One cost x² + a², a = Kx + σε, σ = 1, E x_0² = 2, E x_0 = 1: ∇J = [2(2K_1 + K_2), 2(K_1 + K_2), 2σ²], K = (1, 1)."""
+    system = rm.LinearQuadratic(
+        np.eye(2), [[1.0], [0]], np.diag([1.0, 0]), [[1.0]], [[2.0, 1], [1, 1]], [[0.5, 0], [0, 0]], 0.5, 1
+    )
+    task = rm.PolicyCost(rm.LinearQuadratic(*([getattr(system, k)] for k in LQ), 0.5, 1))
+    case = SimpleNamespace(theta=np.array([1.0, 1.0, 0.0]), support=task, query=task, alpha=0.0, steps=0)
+    right = [6.0, 4.0, 2.0]
+    np.testing.assert_allclose(
+        RIGHT["gradient"](SimpleNamespace(**vars(case), split=(task, task), hyper={"alpha": 0.0, "steps": 0})), [right]
+    )
+    wrong = next(row for row in WRONG["lq"] if row.slug == slug).function(case)
+    by_hand = {
+        "lq-gain-negated": [6.0, 4.0, 2.0],
+        "lq-variance-for-deviation": [6.0, 4.0, 1.0],
+        "lq-exploration-dropped": [6.0, 4.0, 0.0],
+        "lq-process-noise-dropped": right,
+        "lq-mean-start": [4.0, 4.0, 2.0],
+        "lq-undiscounted": right,
+        "lq-one-cost-too-many": None,
+    }[slug]
+    if by_hand is None:
+        numeric = complex_step(lambda t: rm.PolicyCost(replaced(task.lq, horizon=2)).at(t).loss, case.theta)
+        np.testing.assert_allclose(wrong, numeric, rtol=1e-13)
+    else:
+        np.testing.assert_allclose(wrong, [by_hand], rtol=1e-14)
 
 
 def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():

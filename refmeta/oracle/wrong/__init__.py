@@ -3,7 +3,7 @@
 `WRONG[chapter]` is a tuple of rows; `row.function(case)` evaluates the row on a case.
 """
 
-from refmeta.oracle.wrong import implicit, maml, policy, reptile
+from refmeta.oracle.wrong import implicit, lq, maml, policy, reptile
 from refmeta.oracle.wrong.row import Wrong
 
 FALSE_ALARMS = {
@@ -23,4 +23,5 @@ WRONG: dict[str, tuple[Wrong, ...]] = {
     "reptile": reptile.ROWS,
     "policy": policy.ROWS,
     "implicit": implicit.ROWS,
+    "lq": lq.ROWS,
 }

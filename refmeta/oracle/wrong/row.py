@@ -44,6 +44,8 @@ def chapter_of(chapter: str, row: Wrong) -> str:
     """The derivation that a row of a chapter of the catalogue belongs to."""
     if row.quantity in GEOMETRY:
         return "policy-geometry"
+    if row.slug.startswith("lq-"):
+        return "linear-quadratic-control"
     return {"policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order"}.get(chapter, chapter)
 
 
