@@ -163,7 +163,7 @@ def test_soft_values_with_a_horizon_are_a_sum_over_trajectories_of_exponentials_
             sums.append(np.exp(total / tau))
         expected.append(tau * np.log(np.sum(sums)))
     got = rm.soft_values(mdp, temperature=tau)
-    np.testing.assert_allclose(got.value[0], expected, rtol=1e-13)
+    np.testing.assert_allclose(got.value[0], expected, rtol=1e-13, atol=1e-14)
     assert got.value.shape == (horizon + 1, 3) and got.probabilities.shape == (horizon, 3, 2)
     np.testing.assert_array_equal(got.value[-1], 0)
 
