@@ -83,9 +83,9 @@ def sinusoids(rng: Generator, alpha: float = 0.8) -> None:
     )
 
 
-def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300) -> None:
+def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks: int = 100) -> None:
     """Control: every rule of the library on held-out goals, with the edge of stability of gradient descent."""
-    family, held_out = Navigation(), Navigation().sample(100, rng)
+    family, held_out = Navigation(), Navigation().sample(tasks, rng)
     rules = {
         "MAML, 1 step": MAML(alpha),
         "first-order MAML, 1 step": FirstOrderMAML(alpha),
@@ -103,7 +103,7 @@ def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300) -> No
         rows[name] += [edge(held_out.support, x, alpha) for x in (theta, adapted)]
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
     table(
-        f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: 100 held-out goals",
+        f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
         "mean cost, sum of 100 squared distances",
         rows,
         f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be saved.\n"

@@ -124,7 +124,7 @@ def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys):
     """A short training: MAML's one step gains more than five of joint training, and the edge is beside the table."""
     from refmeta.demo import edge, navigation
 
-    navigation(np.random.default_rng(0), iterations=40)
+    navigation(np.random.default_rng(0), iterations=40, tasks=20)
     said = capsys.readouterr().out
     (rows,) = tables(said)
     best = float(re.search(r"The optimum is ([\d.]+), the mean squared distance", said)[1])
