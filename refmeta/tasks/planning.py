@@ -9,6 +9,7 @@ from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
 
 EPS = float(np.finfo(np.float64).eps)
+MOST = 1000
 
 
 class Optimum(NamedTuple):
@@ -64,7 +65,8 @@ def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     Eq: soft-values
 
     Infinite horizon: soft policy iteration, which is Newton's method on this equation.  It ends where a sweep of the
-    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A), and one Newton step later.
+    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A), and one Newton step later; or
+    where rounding makes the values come back, which exactly none does.
 
     Raises
     ------
@@ -95,19 +97,21 @@ def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
 
 
 def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
-    Q, settled = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions)), False
-    while True:
+    Q = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions))
+    settled, seen = False, set[bytes]()
+    for _ in range(MOST):
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
         M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
         bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
         value = np.linalg.solve(M, (mdp.rewards(pi) + bonus)[..., None])[..., 0]
         Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
-        size = np.max(np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
-        rounding = 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions))
         raised = _soft_maximum(Q, tau)
-        if settled:
+        if settled or Q.tobytes() in seen:
             return raised, Q
-        settled = not np.any(raised - value > rounding)
+        seen.add(Q.tobytes())
+        size = np.max(np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
+        settled = not np.any(raised - value > 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions)))
+    raise FloatingPointError(f"soft policy iteration did not settle in {MOST} steps")
 
 
 def _process(mdp: FiniteMDP, name: str) -> None:

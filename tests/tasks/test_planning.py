@@ -208,6 +208,23 @@ def test_soft_values_at_the_edges():
     )
 
 
+def test_soft_values_settle_where_rewards_of_all_sizes_meet():
+    """Rewards from 1e-12 to 1e12 side by side: the rounding of the large ones keeps the small ones from settling exactly."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        S, A = int(rng.integers(1, 9)), int(rng.integers(1, 4))
+        P = rng.dirichlet(np.full(S, 0.3), size=(S, A))
+        R = rng.normal(size=(S, A)) * 10.0 ** rng.uniform(-12, 12, size=(S, 1))
+        gamma, tau = 1 - 10.0 ** -rng.uniform(0, 6), 10.0 ** rng.uniform(-9, 6)
+        got = rm.soft_values(rm.FiniteMDP(P / P.sum(-1, keepdims=True), R, np.ones(S) / S, gamma), temperature=tau)
+        Q = got.action_value
+        top = Q.max(-1, keepdims=True)
+        swept = top[..., 0] + tau * np.log(np.sum(np.exp((Q - top) / tau), -1))
+        np.testing.assert_allclose(got.value, swept, rtol=0, atol=1e-14 * np.max(np.abs(got.value)) + 1e-15 * tau)
+        back = R + gamma * P @ got.value
+        np.testing.assert_allclose(back, Q, rtol=0, atol=1e-12 * np.max(np.abs(Q)))
+
+
 def test_soft_values_refuse_what_they_cannot_do():
     mdp = process(np.random.default_rng(3), gamma=0.9)
     for tau in (0.0, -1.0):
