@@ -31,7 +31,8 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
 
     Eq: implicit-maml
 
-    A trust region leads to the minimum, where Newton steps go on until the residual halves no more.
+    A trust region leads to a minimum, for a loss that is not convex the one it finds; Newton steps go on there until the
+    residual halves no more.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     ValueError, TypeError
         For a theta or strength of the wrong shape, sign or type.
     FloatingPointError
-        If the residual reached is above 1e-10 of its scale, or I + ∇²L(φ*)/λ is not positive definite.
+        If the residual reached is above 1e-10 of its scale, or I + ∇²L(φ*)/λ shows a direction of curvature that is not
+        positive, to the query gradient or to one generic vector.
     """
     if np.iscomplexobj(numbers(theta, "theta")):
         raise TypeError("theta must be real: conjugate gradients conjugate, so a complex step would be wrong")
@@ -121,10 +123,14 @@ def solve(point: Point, b: Array, strength: float) -> Array:
 
 
 def _product(point: Point, x: Array, strength: float) -> Array:
-    """(I + ∇²L/λ) x, refused where its curvature along x is negative."""
+    """(I + ∇²L/λ) x, refused where its curvature along x is not positive; squares below 1e-300 tell nothing."""
     Ax = x + point.hvp(x) / strength
     curvature = dot(x, Ax)
-    _require(curvature >= 0, curvature, "I + H/strength is not positive definite: a direction of curvature {:.3g}")
+    _require(
+        (curvature > 0) | (_norm(x) < 1e-150),
+        curvature,
+        "I + H/strength is not positive definite: a direction of curvature {:.3g}",
+    )
     return Ax
 
 

@@ -23,7 +23,7 @@ def hessian_free_gradient(
 
     Eq: hessian-free-maml
 
-    The remainder is −(α δ²/6) ∇⁴L[g, g, g] + O(δ⁴), none for a quadratic; rounding adds eps·α‖∇L‖/δ.
+    The remainder is −(α δ²/6) ∇⁴L[g, g, g] + O(δ⁴), none for a quadratic; rounding adds eps·α(‖∇L‖ + ‖∇²L‖‖θ‖)/δ.
 
     Raises
     ------

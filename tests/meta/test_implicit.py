@@ -162,6 +162,8 @@ def test_a_saddle_is_refused_even_where_no_gradient_points_away_from_it():
     task = rm.Quadratic(np.diag([1.0, -2.0]), [0.0, 0.0])
     with pytest.raises(FloatingPointError, match=r"I \+ H/strength is not positive definite"):
         implicit.gradient([1.0, 0.0], task, strength=1.0)
+    with pytest.raises(FloatingPointError, match="not positive definite"):
+        implicit.gradient([1.0, 0.0], task, strength=2.0)
     assert np.all(np.isfinite(implicit.gradient([1.0, 0.0], task, strength=2.5)))
 
 
