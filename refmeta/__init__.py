@@ -7,7 +7,8 @@ array([[-0.171875,  0.109375]])
 """
 
 from refmeta import judges, oracle
-from refmeta.meta import implicit, maml, reptile, zeroth_order
+from refmeta.gaussian import LinearGaussian
+from refmeta.meta import implicit, maml, reptile, sampled, zeroth_order
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
@@ -15,6 +16,11 @@ from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
 from refmeta.meta.zeroth_order import ESMAML
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.sampling import enumeration, estimators, returns, surrogates, values
+from refmeta.sampling.likelihood import likelihood
+from refmeta.sampling.rollout import rollout
+from refmeta.sampling.trajectories import Trajectories
+from refmeta.sampling.trust_region import SampledKL, TrustRegionStep, trpo_step
 from refmeta.tasks import fisher
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RadialSinusoids, RandomMDPs, Sinusoids, Split
@@ -27,12 +33,14 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML", "Iteration",
-    "LinearQuadratic", "LinearRegression", "LinearSoftmax", "MAML", "MetaSGD", "Navigation", "Optimum", "Point",
-    "PolicyCost", "PolicyKL", "PolicyReturn", "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD",
-    "Sinusoids", "SoftOptimum", "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "adapt", "fisher",
-    "implicit", "judges", "maml", "meta_train", "optimal_values", "oracle", "reptile", "soft_values", "zeroth_order",
+    "LinearGaussian", "LinearQuadratic", "LinearRegression", "LinearSoftmax", "MAML", "MetaSGD", "Navigation",
+    "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn", "Quadratic", "RadialSinusoids", "RandomMDPs",
+    "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum", "SoftmaxRegression", "Split", "TabularSoftmax",
+    "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt", "enumeration", "estimators", "fisher",
+    "implicit", "judges", "likelihood", "maml", "meta_train", "optimal_values", "oracle", "reptile", "returns",
+    "rollout", "sampled", "soft_values", "surrogates", "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip

@@ -1,15 +1,19 @@
-"""The command line: `python -m refmeta verify | check | list | show | explain | demo`."""
+"""The command line: `python -m refmeta verify | check | list | show | explain | bias | demo`."""
 
 import argparse
 import io
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import refmeta
+from refmeta.oracle.cases import VectorError
 
 FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds")
+TINY = ("two-state", "bandit", "chain")
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -21,6 +25,28 @@ def _whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _step_size(text: str) -> float:
+    """A finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
+    return number
+
+
+def _add_bias(found: Any) -> None:
+    bias = found.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
+    bias.add_argument("--mdp", default="two-state", metavar="NAME|FILE.json", help=f"{', '.join(TINY)}, or your own")
+    bias.add_argument(
+        "--alpha", type=_step_size, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes"
+    )
+    bias.add_argument("--episodes", type=_whole(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step")
+    bias.add_argument("--steps", type=_whole(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
+    bias.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("family", nargs="*", metavar="FAMILY", help=f"only these: {', '.join(FAMILIES)}")
     for command in (verify, demo):
         command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
+    _add_bias(found)
     commands.add(found)
     return parser
 
@@ -59,8 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             chosen(given.label)
             return verify(given.label, seed=given.seed, problems=given.problems)
+        if given.command == "bias":
+            from refmeta.bias import bias
+
+            settings = {"steps": given.steps, "episodes": given.episodes, "alphas": given.alpha}
+            return bias(given.mdp, **settings, form=given.format)
         return int(given.run(given))
-    except refmeta.oracle.UsageError as error:
+    except (refmeta.oracle.UsageError, VectorError) as error:
         parser.error(str(error))
 
 

@@ -74,6 +74,32 @@ PLACES = {
     "hessian-free-maml": "refmeta.meta.zeroth_order:hessian_free_gradient",
     "es-maml": "refmeta.meta.zeroth_order:evolution_gradient",
     "clip-by-norm": "refmeta.evidence.gradients:clipped",
+    "log-likelihood": "refmeta.sampling.likelihood:SoftmaxLikelihood.log_prob",
+    "log-likelihood-score": "refmeta.sampling.likelihood:SoftmaxLikelihood.pull",
+    "log-likelihood-hvp": "refmeta.sampling.likelihood:SoftmaxLikelihood.curve",
+    "reinforce": "refmeta.sampling.estimators:reinforce",
+    "gpomdp": "refmeta.sampling.estimators:gpomdp",
+    "undiscounted-visits": "refmeta.sampling.estimators:undiscounted_visits",
+    "leave-one-out": "refmeta.sampling.returns:leave_one_out",
+    "linear-feature-baseline": "refmeta.sampling.returns:linear_feature_baseline",
+    "gae": "refmeta.sampling.returns:gae",
+    "td-lambda": "refmeta.sampling.values:td_lambda",
+    "lstd": "refmeta.sampling.values:lstd",
+    "trajectory-expectation": "refmeta.evidence.sampling:expectation",
+    "sampled-kl": "refmeta.sampling.trust_region:GaussianKLPoint.loss",
+    "trpo-step": "refmeta.evidence.sampling:trpo_step",
+    "surrogate-naive": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "lvc": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "dice": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "tmaml-baseline": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "loaded-dice": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "surrogate-hvp": "refmeta.sampling.surrogates:SurrogatePoint.hvp",
+    "emaml-score-term": "refmeta.sampling.surrogates:emaml_score_term",
+    "formulation-exact": "refmeta.meta.sampled:formulation_exact",
+    "formulation-sampled": "refmeta.meta.sampled:_expected",
+    "promp-objective": "refmeta.meta.sampled:promp_gradient",
+    "estimator-bias": "refmeta.meta.sampled:estimator_bias",
+    "estimator-covariance": "refmeta.evidence.sampled:_found",
 }
 ORDERS = {"taylor-rate", "reptile-expansion"}
 
@@ -88,7 +114,7 @@ def worse(value, label):
         return [[x * (1 + type(x)("1e-6")) for x in row] for row in value[0]], value[1]
     factor = 1 + (1e-3 if label in ORDERS else 1e-6)
     if isinstance(value, tuple):
-        parts = [part * factor if isinstance(part, (np.ndarray, np.floating)) else part for part in value]
+        parts = [part * factor if isinstance(part, (np.ndarray, float)) else part for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return value * factor
 

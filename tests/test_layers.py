@@ -8,15 +8,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = [
     "arrays softmax judges",
-    "policies",
+    "policies gaussian",
     "tasks.quadratic tasks.regression tasks.classification tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.fisher tasks.lq tasks.policy_cost tasks.distributions",
-    "meta.inner meta.optimisers meta.maml meta.reptile meta.implicit meta.zeroth_order meta.train",
-    "oracle.tolerance oracle.problems oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong "
-    "oracle.case oracle.cases oracle.decimals oracle.certify oracle.check oracle.match oracle.expand oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
+    "sampling.trajectories sampling.likelihood sampling.rollout sampling.returns sampling.values sampling.estimators sampling.surrogates sampling.enumeration sampling.trust_region",
+    "meta.inner meta.optimisers meta.maml meta.reptile meta.implicit meta.zeroth_order meta.sampled meta.train",
+    "oracle.tolerance oracle.problems oracle.batches oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong.surrogates oracle.wrong.estimators oracle.wrong "
+    "oracle.case oracle.cases oracle.decimals oracle.sampled_decimals oracle.certify oracle.check oracle.match oracle.expand oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
     "oracle.commands oracle",
-    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence verify demo __main__",
+    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence.sampling evidence.sampled evidence verify demo bias __main__",
 ]
-APART = {"meta.maml", "meta.reptile", "meta.implicit", "meta.zeroth_order", "meta.train"}
+APART = {"meta.maml", "meta.reptile", "meta.implicit", "meta.zeroth_order", "meta.sampled", "meta.train"}
 PLACE = {room: (floor, i) for floor, rooms in enumerate(FLOORS) for i, room in enumerate(rooms.split())}
 
 
@@ -39,7 +40,7 @@ def imports_of(path):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=room_of)
 def test_imports_go_down(path):
     room = room_of(path)
-    if room in ("__init__", "tasks", "meta"):
+    if room in ("__init__", "tasks", "sampling", "meta"):
         return
     assert room in PLACE, f"{room} is on no floor"
     for other in imports_of(path):

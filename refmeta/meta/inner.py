@@ -159,3 +159,15 @@ def at_query(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
 def summed(gradients: Array) -> Array:
     """Σ over every leading axis: the direction of a rule, (d,)."""
     return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))
+
+
+def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array]) -> list[Array]:
+    """λ_0 … λ_K by λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}) from λ_K = s_K; the sources end in s_K, else 0."""
+    steps = len(inner.path) - 1
+    alphas, early = step_sizes(alpha, steps, inner.adapted.shape[-1]), steps + 1 - len(sources)
+    found = [np.array(sources[-1])]
+    for k in reversed(range(steps)):
+        source = sources[k - early] if k >= early else 0
+        earlier = source + found[0] - inner.path[k].hvp(alphas[k] * found[0])
+        found.insert(0, settled(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
+    return found

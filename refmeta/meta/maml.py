@@ -18,10 +18,10 @@ from refmeta.meta.inner import (
     Task,
     Tasks,
     adapt,
+    adjoints,
     at_query,
     initialisation,
     query_task,
-    step_sizes,
     summed,
 )  # fmt: skip
 from refmeta.tasks.quadratic import Quadratic
@@ -58,7 +58,7 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
     Exact for every number of steps, in time and memory linear in it.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return _adjoints(inner, alpha, [at_query(inner, support, query).grad])[0]
+    return adjoints(inner, alpha, [at_query(inner, support, query).grad])[0]
 
 
 @finite
@@ -70,9 +70,9 @@ def step_size_gradient(
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    adjoints = _adjoints(inner, alpha, [at_query(inner, support, query).grad])
-    each = [np.zeros((*adjoints[0].shape[:-1], 0, adjoints[0].shape[-1]))]
-    each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoints[1:], strict=False)]
+    found = adjoints(inner, alpha, [at_query(inner, support, query).grad])
+    each = [np.zeros((*found[0].shape[:-1], 0, found[0].shape[-1]))]
+    each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, found[1:], strict=False)]
     return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
 
 
@@ -100,7 +100,7 @@ def multi_step_gradient(
     inner = adapt(theta, support, alpha=alpha, steps=steps)
     queries = _every(inner, support, query)
     sources = [w * point.grad for w, point in zip(_weights(weights, len(queries)), queries, strict=True)]
-    return _adjoints(inner, alpha, sources)[0]
+    return adjoints(inner, alpha, sources)[0]
 
 
 @finite
@@ -220,18 +220,6 @@ def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]
     """The query at θ⁽⁰⁾ … θ⁽ᴷ⁾."""
     task, earlier = query_task(support, query), inner.path[:-1]
     return [*(p if task is support else task.at(p.theta) for p in earlier), at_query(inner, support, query)]
-
-
-def _adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array]) -> list[Array]:
-    """λ_0 … λ_K by λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}) from λ_K = s_K; the sources end in s_K, else 0."""
-    steps = len(inner.path) - 1
-    alphas, early = step_sizes(alpha, steps, inner.adapted.shape[-1]), steps + 1 - len(sources)
-    adjoints = [np.array(sources[-1])]
-    for k in reversed(range(steps)):
-        source = sources[k - early] if k >= early else 0
-        earlier = source + adjoints[0] - inner.path[k].hvp(alphas[k] * adjoints[0])
-        adjoints.insert(0, settled(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
-    return adjoints
 
 
 def _summed(each: Array, shape: tuple[int, ...]) -> Array:

@@ -10,6 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.batches import (
+    INPUTS_OF_BATCHES,
+    INPUTS_OF_EXPECTATIONS,
+    OF_BATCHES,
+    OF_EXPECTATIONS,
+    batches,
+    expectations,
+)
 from refmeta.oracle.problems import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
@@ -39,16 +47,27 @@ INPUTS = {
     "maml-lq": ("theta", *_both(*_SYSTEM), "gamma", "horizon", *_ADAPTED),
     "reptile": ("theta", "adapted", "epsilon"),
     "implicit": ("theta", *_both("A", "c", "X", "y"), "strength"),
+    "surrogates": INPUTS_OF_BATCHES,
+    "expected-estimators": INPUTS_OF_EXPECTATIONS,
 }
 QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
-PARTS = ("loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp")
-OF_RETURNS = ("loss", "grad", "hvp")
-INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels"}
+PARTS = {
+    "policy-gradient": ("loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp"),
+    "surrogates": OF_BATCHES,
+    "expected-estimators": OF_EXPECTATIONS,
+}
+INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels", "episodes", "mask", "state_count", "action_count"}
+STEPS = {"states", "actions"}
 
 
 def quantities(suite: str) -> tuple[str, ...]:
     """What a vector of the suite holds."""
-    return {"policy-gradient": PARTS, "reptile": ("update",), "implicit": QUANTITIES[:3]}.get(suite, QUANTITIES)
+    return (PARTS | {"reptile": ("update",), "implicit": QUANTITIES[:3]}).get(suite, QUANTITIES)
+
+
+def of_returns(suite: str, name: str) -> bool:
+    """Is a part of a suite of parts a loss or its derivative, whose sign is that of who works with returns?"""
+    return suite != "policy-gradient" or name in ("loss", "grad", "hvp")
 
 
 class Expected(NamedTuple):
@@ -87,9 +106,14 @@ def typed(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
     if value is None:
         return None
-    if name in INTEGERS:
+    if name in INTEGERS or name in STEPS and not _has_floats(value):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
     return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
+
+
+def _has_floats(value: Any) -> bool:
+    """Is any number of a nested list no integer?"""
+    return any(map(_has_floats, value)) if isinstance(value, list) else not isinstance(value, int)
 
 
 def floats(value: Any) -> Any:
@@ -175,5 +199,7 @@ BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "maml-lq": _split(_cost),
     "implicit": _proximity,
     "reptile": lambda x: Interpolation(x["theta"], x["adapted"], x["epsilon"]),
+    "surrogates": batches,
+    "expected-estimators": expectations,
 }
 SUITES = tuple(INPUTS)

@@ -37,16 +37,20 @@ def cases(suite: str) -> tuple[Case, ...]:
 
 
 def read_file(path: str) -> Iterator[Case]:
-    """The cases of a vector file; its size is looked at before it is read."""
+    """The cases of a vector file."""
+    return read(text_of(path), path)
+
+
+def text_of(path: str) -> str:
+    """The text of a file; its size is looked at before it is read."""
     try:
         size = os.stat(path).st_size
         if size > LIMIT:
             raise VectorError(f"{path}: {size} bytes, expected at most {LIMIT}")
         with open(path, "rb") as file:
-            text = file.read(LIMIT + 1).decode("utf-8")
+            return file.read(LIMIT + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise VectorError(f"{path}: cannot be read: {error}") from None
-    return read(text, path)
 
 
 def read(text: str, name: str) -> Iterator[Case]:
@@ -58,7 +62,7 @@ def read(text: str, name: str) -> Iterator[Case]:
 
 
 def _read(text: str, name: str) -> Iterator[Case]:
-    document = _parsed(text, name)
+    document = parsed(text, name)
     _keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
         raise VectorError(
@@ -143,7 +147,7 @@ def _keys(value: Any, wanted: set[str], name: str, where: str) -> None:
         raise VectorError(f"{name}: {where or 'top level'}: expected the keys {sorted(wanted)}, these differ: {got}")
 
 
-def _parsed(text: str, name: str) -> Any:
+def parsed(text: str, name: str) -> Any:
     """JSON of limited size and depth, without NaN literals and without a key twice."""
     if len(text) > LIMIT:
         raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")

@@ -10,6 +10,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
+from refmeta.oracle.batches import OF_BATCHES, OF_EXPECTATIONS
 from refmeta.oracle.decimals import (
     Loss,
     Number,
@@ -26,6 +27,7 @@ from refmeta.oracle.decimals import (
     quadratic,
     softmax_regression,
 )
+from refmeta.oracle.sampled_decimals import Process, surrogate
 
 PRECISIONS = (100, 120)
 
@@ -200,7 +202,43 @@ def _update(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number)
     return [t + epsilon * sum(row[j] - t for row in rows) / len(rows) for j, t in enumerate(theta)]
 
 
-QUANTITIES = {
+def _surrogate(name: str) -> Callable[..., list[Any]]:
+    """The loss, gradient or Hessian product of a surrogate, one entry a task."""
+    kind_of, part = name.rsplit("_", 1)
+
+    def compute(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+        given = {key: converted(value, kind) for key, value in x.items()}
+        losses = [surrogate(kind_of, given, task) for task in range(len(given["rewards"]))]
+        if part == "loss":
+            return [loss(given["theta"]) for loss in losses]
+        if part == "grad":
+            return [gradient(loss, given["theta"], outer) for loss in losses]
+        return [hessian_product(loss, given["theta"], given["v"], outer) for loss in losses]
+
+    return compute
+
+
+def _expectation(name: str) -> Callable[..., list[Any]]:
+    """A meta-gradient or an expected Hessian product, one entry a task."""
+
+    def compute(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+        given = {key: converted(value, kind) for key, value in x.items()}
+        theta, v = given["theta"], given["v"]
+        tasks = [Process(given, task) for task in range(len(given["P"]))]
+        rows = [[given["alpha"]] * len(theta)] * given["steps"]
+        if name == "formulation_exact":
+            return [gradient(lambda t, f=p.loss: f(adapted(t, f, rows, h)), theta, outer) for p in tasks]  # type: ignore[misc]
+        if name == "formulation_sampled":
+            return [gradient(lambda t, p=p: p.expected(t, given["steps"], h), theta, outer) for p in tasks]  # type: ignore[misc]
+        if name == "dice_hessian":
+            return [hessian_product(p.loss, theta, v, outer) for p in tasks]
+        return [p.curvature(name, theta, v, outer) for p in tasks]
+
+    return compute
+
+
+QUANTITIES: dict[str, Callable[..., list[Any]]] = {
+    **{name: _surrogate(name) for name in OF_BATCHES}, **{name: _expectation(name) for name in OF_EXPECTATIONS},
     "objective": _objective, "gradient": _gradient, "first_order": _first_order,
     "step_size_gradient": _step_size_gradient, "loss": _loss, "grad": _grad, "hvp": _hvp, "update": _update,
     "fisher": _fisher, "natural_gradient": _natural_gradient, "kl": _kl, "kl_grad": _kl_grad, "kl_hvp": _kl_hvp,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import OF_RETURNS, PARTS, QUANTITIES, Case, Expected
+from refmeta.oracle.case import PARTS, QUANTITIES, Case, Expected, of_returns
 from refmeta.oracle.tolerance import RESIDUAL, per_task, tolerance
 
 REDUCTIONS = ("none", "sum", "mean")
@@ -69,9 +69,9 @@ def validated(settings: Settings) -> Settings:
 
 
 def names(case: Case, settings: Settings) -> tuple[str, ...]:
-    """The expected quantities that a result may hold: one, or for a policy gradient up to three by name."""
-    if case.suite == "policy-gradient":
-        return PARTS
+    """The expected quantities that a result may hold: one, or in a suite of parts any of them by name."""
+    if case.suite in PARTS:
+        return PARTS[case.suite]
     if case.suite == "reptile":
         return ("update",)
     first = settings.expect == "first-order" and settings.quantity == "gradient"
@@ -80,9 +80,9 @@ def names(case: Case, settings: Settings) -> tuple[str, ...]:
 
 def transformed(value: Array, case: Case, settings: Settings, name: str = "") -> Array:
     """A result one row a task as the target is to return it: with its sign, and reduced over the tasks."""
-    signed = case.suite != "reptile" and (case.suite != "policy-gradient" or name in OF_RETURNS)
+    signed = case.suite != "reptile" and (case.suite not in PARTS or of_returns(case.suite, name))
     value = -value if settings.ascent and signed else value
-    if settings.reduce == "none" or case.suite in ("reptile", "policy-gradient"):
+    if settings.reduce == "none" or case.suite in ("reptile", *PARTS):
         return value
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
 
@@ -90,7 +90,7 @@ def transformed(value: Array, case: Case, settings: Settings, name: str = "") ->
 def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
     """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
     each = tolerance(expected.kappa, expected.scale, settings.dtype, RESIDUAL.get(case.suite, 0.0))
-    if case.suite in ("reptile", "policy-gradient") or settings.reduce == "none":
+    if case.suite in ("reptile", *PARTS) or settings.reduce == "none":
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
 
@@ -136,7 +136,7 @@ def _digits(got: Array, wanted: Array, scale: float) -> float:
 def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
     """The result as real arrays of the expected shapes; a sentence for anything else."""
     wanted = names(case, settings)
-    if case.suite == "policy-gradient":
+    if case.suite in PARTS:
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
             got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
             raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")

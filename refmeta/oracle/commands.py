@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle import report
-from refmeta.oracle.case import QUANTITIES, SUITES, Case
+from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -111,7 +111,7 @@ def _usage(given: Any) -> tuple[str, ...]:
     suites, plain = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
     if "implicit" in (given.suite or ()) and given.quantity == "step_size_gradient":
         raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
-    if {"reptile", "policy-gradient"} & set(given.suite or ()) and not plain:
+    if {"reptile", *PARTS} & set(given.suite or ()) and not plain:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     _writable(given.output)
     return suites

@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import OF_RETURNS, PARTS, Case
+from refmeta.oracle.case import PARTS, Case, of_returns
 from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.expand import detached_steps, odd_terms
 from refmeta.oracle.match import matched, matches, pairs
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.row import Wrong, chapter_of
 
-CATALOGUES = {"policy-gradient": "policy", "reptile": "reptile", "implicit": "implicit"}
+CATALOGUES = {
+    "policy-gradient": "policy",
+    "reptile": "reptile",
+    "implicit": "implicit",
+    "surrogates": "surrogates",
+    "expected-estimators": "estimators",
+}
 CONVENTIONS = {
     "mean-over-tasks",
     "sum-over-tasks",
@@ -32,10 +38,10 @@ def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     failing = [o for o in outcomes if o.verdict == "mismatch"]
     if not failing or any(o.got is None for o in failing):
         return []
-    if failing[0].case.suite == "policy-gradient":
+    if failing[0].case.suite in PARTS:
         return [
             f"{name}: {said}"
-            for name in PARTS
+            for name in PARTS[failing[0].case.suite]
             for said in _explained(_only(failing, name, settings), settings, _right(outcomes, name, settings))
         ]
     return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
@@ -126,8 +132,8 @@ def _in_all(failing: Sequence[Outcome]) -> str:
 
 def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
     """The known-wrong formulas that stand in the place of what the target computes."""
-    if suite == "policy-gradient":
-        return WRONG["policy"]
+    if suite in PARTS:
+        return WRONG[CATALOGUES[suite]]
     if suite == "implicit":
         return WRONG["implicit"] if settings.quantity == "gradient" and settings.reduce == "none" else ()
     if suite == "reptile":
@@ -147,11 +153,14 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
             return None
         with np.errstate(all="ignore"):
             try:
-                raw = np.asarray(row.function(case.problem))
+                found = row.function(case.problem)
             except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
                 return None
+        if row.quantity == "parts":
+            return transformed(found[name], case, settings, name) if name in found else None
+        raw = np.asarray(found)
         if case.suite == "policy-gradient":
-            return raw if settings.ascent or name not in OF_RETURNS else -raw
+            return raw if settings.ascent or not of_returns(case.suite, name) else -raw
         if row.quantity in ("sum", "mean"):
             return -raw if settings.ascent else raw
         return transformed(raw, case, settings)

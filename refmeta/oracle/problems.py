@@ -11,7 +11,9 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
+from refmeta.gaussian import LinearGaussian
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.lq import LinearQuadratic
@@ -22,6 +24,7 @@ from refmeta.tasks.regression import LinearRegression
 
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
          "linear-quadratic")  # fmt: skip
+POLICIES = ("tabular", "linear-features", "linear-gaussian")
 ALPHAS = ("scalar", "parameter", "step", "step-parameter")
 
 
@@ -104,6 +107,25 @@ def linear_quadratic(
     start[:, :n, n], start[:, n, :n], start[:, n, n] = mean, mean, 1
     gamma = float(rng.uniform(0.7, 0.95))
     return LinearQuadratic(A, B, semi_definite(n + 1), semi_definite(actions), start, noise, gamma, horizon)
+
+
+def trajectories(
+    rng: Generator, kind: str = "tabular", tasks: int = 2, episodes: int = 3, horizon: int = 4
+) -> tuple[Any, Array, Trajectories]:
+    """A policy (tabular, linear-features or linear-gaussian), parameters, and a batch in which some end early."""
+    shape, size, width = (tasks, episodes, horizon), 3, 2
+    ends = rng.integers(1, horizon + 1, size=(tasks, episodes, 1))
+    ends[..., 0, 0] = horizon
+    mask, rewards = np.arange(horizon) < ends, 0.5 + rng.normal(size=shape)
+    if kind == "linear-gaussian":
+        gaussian = LinearGaussian(size, width)
+        states = rng.normal(size=(*shape, size))
+        batch = Trajectories(states, rng.normal(size=(*shape, width)), rewards, mask)
+        return gaussian, 0.3 * rng.normal(size=gaussian.dim), batch
+    features = LinearSoftmax(rng.normal(size=(size, width, 4)))
+    policy = TabularSoftmax(size, width) if kind == "tabular" else features
+    batch = Trajectories(rng.integers(0, size, shape), rng.integers(0, width, shape), rewards, mask)
+    return policy, rng.normal(size=policy.dim), batch
 
 
 def batch(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int = 3) -> Any:

@@ -15,8 +15,10 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import implicit, maml, reptile
+from refmeta.oracle.batches import of_batch, of_expectation
 from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
+from refmeta.oracle.diagnose import CATALOGUES
 from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 from refmeta.tasks import fisher
@@ -53,6 +55,10 @@ def own(suite: str, quantity: str, problem: Any) -> Array:
         return np.asarray(GEOMETRY[quantity](point, problem.v) if quantity in GEOMETRY else getattr(point, quantity))
     if suite == "implicit":
         return np.asarray(implicit_answer(quantity, problem))
+    if suite == "surrogates":
+        return of_batch(quantity, problem)
+    if suite == "expected-estimators":
+        return of_expectation(quantity, problem)
     return np.asarray(OWN[quantity](problem.theta, *problem.split, **problem.hyper))
 
 
@@ -82,6 +88,19 @@ def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
         v = float(np.max(np.abs(problem.v)))
         size = {"loss": largest, "grad": largest, "hvp": largest * v, "natural_gradient": largest / term}
         return np.maximum(per_task(value), size.get(quantity, term * max(1.0, v)))
+    if suite == "surrogates":
+        slopes = problem.surrogate(quantity.rsplit("_", 1)[0]).at(problem.theta).slopes
+        term = np.sum(np.abs(slopes), axis=(-2, -1)) / slopes.shape[-2]
+        return np.maximum(
+            per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
+        )
+    if suite == "expected-estimators":
+        term = np.array(
+            [np.max(np.sum(np.abs(task.at(problem.theta).action_value), axis=-3)) for task in problem.tasks]
+        )
+        return np.maximum(
+            per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
+        )
     if quantity == "objective":
         return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
     return np.maximum(per_task(value), per_task(own(suite, "first_order", problem)))
@@ -126,13 +145,14 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
             "kappa": np.atleast_1d(kappa).tolist(), "scale": [float(f"{s:.3g}") for s in np.atleast_1d(scale)], "digits": digits,
         }  # fmt: skip
         if case["result"] == "valid":
-            case["discriminates"].update(margins(suite, quantity, problem, value, kappa, scale))
+            for slug, margin in margins(suite, quantity, problem, value, kappa, scale).items():
+                case["discriminates"][slug] = max(margin, case["discriminates"].get(slug, 0.0))
     return case, worst
 
 
 def catalogue_of(suite: str) -> tuple[Any, ...]:
     """Every known-wrong formula that may stand in a suite."""
-    own = {"policy-gradient": "policy", "reptile": "reptile", "implicit": "implicit"}.get(suite, "maml")
+    own = CATALOGUES.get(suite, "maml")
     return WRONG[own] + (WRONG["lq"] if suite == "maml-lq" else ())
 
 
@@ -145,21 +165,25 @@ def margins(suite: str, quantity: str, problem: Any, value: Array, kappa: Array,
         compared |= {"update": value} if quantity == "update" else {}
         compared |= {"gradient": -value} if quantity == "grad" else {"hvp": -value} if quantity == "hvp" else {}
         compared |= {quantity: value} if quantity in ("fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp") else {}
-        if row.quantity not in compared:
+        if row.quantity not in compared and row.quantity != "parts":
             continue
         with np.errstate(all="ignore"):
             try:
-                wrong = np.asarray(row.function(problem))
+                wrong = row.function(problem)
             except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
                 continue
-        right = compared[row.quantity]
+        if row.quantity == "parts" and quantity not in wrong:
+            continue
+        wrong, right = (
+            (wrong[quantity], value) if row.quantity == "parts" else (np.asarray(wrong), compared[row.quantity])
+        )
         one = suite == "reptile" or row.quantity in ("sum", "mean")
         got, right = (wrong[None], right[None]) if one else (wrong, right)
         limits = (np.max(kappa)[None], np.sum(scale)[None]) if one else (kappa, scale)
         residual = RESIDUAL.get(suite, 0.0)
         margin = float(np.max(in_tolerances(got, right, limits[0], limits[1], residual), initial=0.0))
         if margin > 10:
-            found[row.slug] = float(f"{margin:.2g}")
+            found[row.slug] = max(found.get(row.slug, 0.0), float(f"{margin:.2g}"))
     return found
 
 

@@ -88,9 +88,11 @@ def text(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
     lines += [f"… and {len(bad) - WORST} more"] if len(bad) > WORST else []
     for suite, found in by_suite(outcomes).items():
         lines += [f"\nDiagnosis: {sentence}" for sentence in diagnose(found, settings)]
-        if suite == "policy-gradient":
+        if suite in PARTS:
             given = [name for o in found if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-            lines.append("\njudged: " + ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS))
+            asked = ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS[suite] if n in given)
+            unasked = ", ".join(n for n in PARTS[suite] if n not in given)
+            lines.append(f"\njudged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else ""))
     unseen = faint([o.case for o in outcomes], settings)
     lines += [f"\nNot distinguishable in float32: {', '.join(unseen)}"] if unseen else []
     lines.append("\n" + verdict(outcomes))

@@ -149,15 +149,17 @@ class PolicyKL:
         """The point theta (..., d)."""
         theta = parameters(theta, dim=self.dim, why=self.start.policy.why)
         batch_shape(theta=theta.shape[:-1], start=self.shape)
-        return PolicyKLPoint(theta, self)
+        return PolicyKLPoint(theta, self.start.theta, self.start.policy, visits(self.start))
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyKLPoint:
-    """The divergence at θ."""
+    """The divergence at θ from the policy of θ₀ = `start`, with given visits (..., S)."""
 
     theta: Array
-    task: PolicyKL
+    start: Array
+    policy: Softmax
+    visits: Array
 
     @lazily
     def loss(self) -> Array:
@@ -168,12 +170,11 @@ class PolicyKLPoint:
         Near θ₀ as Σ_s d₀ log(1 + Σ_a π₀ (e^c − 1 − c)), c = x − ⟨π₀, x⟩ for the logits x of θ − θ₀: the same number,
         to its last digits however small it is.
         """
-        start, pi = self.task.start, self.task.start.probabilities
-        old, new = (self._policy.table(theta) for theta in (start.theta, self.theta))
+        old, new, pi = self.policy.table(self.start), self.policy.table(self.theta), self._probabilities(self.start)
         c = centred(pi, new - old)
         near = np.max(np.abs(np.real(c)), axis=-1) <= 1
         close = np.log1p(dot(pi, _exponential_remainder(np.where(near[..., None], c, 0))))
-        return dot(visits(start), np.where(near, close, dot(pi, log_softmax(old) - log_softmax(new))))
+        return dot(self.visits, np.where(near, close, dot(pi, log_softmax(old) - log_softmax(new))))
 
     @lazily
     def grad(self) -> Array:
@@ -181,8 +182,8 @@ class PolicyKLPoint:
 
         Eq: policy-kl-gradient
         """
-        start = self.task.start
-        return self._policy.pullback(visits(start)[..., None] * (self._probabilities - start.probabilities))
+        moved = self._probabilities(self.theta) - self._probabilities(self.start)
+        return self.policy.pullback(self.visits[..., None] * moved)
 
     @finite
     def hvp(self, v: ArrayLike) -> Array:
@@ -190,19 +191,14 @@ class PolicyKLPoint:
 
         Eq: policy-kl-hvp
         """
-        d, pi = visits(self.task.start), self._probabilities
-        batch = np.broadcast_shapes(pi.shape[:-2], self.task.shape)
-        x = self._policy.table(direction(v, self._policy.dim, batch))
-        return self._policy.pullback(d[..., None] * softmax_jvp(pi, x))
+        pi = self._probabilities(self.theta)
+        batch = np.broadcast_shapes(pi.shape[:-2], self.visits.shape[:-1])
+        x = self.policy.table(direction(v, self.policy.dim, batch))
+        return self.policy.pullback(self.visits[..., None] * softmax_jvp(pi, x))
 
-    @property
-    def _policy(self) -> Softmax:
-        return self.task.start.policy
-
-    @lazily
-    def _probabilities(self) -> Array:
+    def _probabilities(self, theta: Array) -> Array:
         """π, (..., S, A)."""
-        return softmax(self._policy.table(self.theta))
+        return softmax(self.policy.table(theta))
 
 
 def _exponential_remainder(c: Array) -> Array:

@@ -82,6 +82,18 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
             "policy-gradient": geometry,
             "reptile": {"update"},
             "implicit": {"gradient", "objective", "first_order"},
+            "surrogates": {
+                f"{name}_{part}"
+                for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice")
+                for part in ("loss", "grad", "hvp")
+            },
+            "expected-estimators": {
+                "formulation_exact",
+                "formulation_sampled",
+                "naive_hessian",
+                "lvc_hessian",
+                "dice_hessian",
+            },
         }
         wanted = others.get(suite, set(QUANTITIES))
         assert set(case.expected) == (set() if case.result == "invalid" else wanted)
@@ -101,6 +113,11 @@ def test_the_library_refuses_what_is_invalid(case):
         problem = case.problem
         if case.suite == "reptile":
             rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
+        elif case.suite == "surrogates":
+            problem.surrogate("dice").at(problem.theta)
+        elif case.suite == "expected-estimators":
+            given = {"alpha": problem.alpha, "episodes": problem.episodes, "steps": problem.steps}
+            rm.sampled.formulation_sampled(problem.theta, problem.tasks[0], **given)
         elif case.suite == "implicit":
             rm.implicit.gradient(problem.theta, *problem.split, strength=problem.strength)
         else:

@@ -5,7 +5,8 @@ import pytest
 
 import refmeta as rm
 from refmeta.oracle import cases
-from refmeta.oracle.case import BUILD
+from refmeta.oracle.batches import of_expectation
+from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Settings, calling, run
 from refmeta.oracle.diagnose import diagnose
 from refmeta.oracle.wrong import WRONG
@@ -91,6 +92,31 @@ def test_a_known_wrong_implicit_gradient_is_named(row):
     text = said(user(row, "implicit"), "implicit")
     assert f"EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT match") == 1, text
     assert "derivations/implicit-and-zeroth-order.md" in text
+
+
+@pytest.mark.parametrize("row", WRONG["surrogates"], ids=lambda row: row.slug)
+def test_a_known_wrong_surrogate_is_named_in_every_part_that_it_spoils(row):
+    def function(**inputs):
+        return dict(row.function(BUILD["surrogates"](inputs)))
+
+    first = cases("surrogates")[0]
+    parts = {k: v for k, v in row.function(first.problem).items() if not np.allclose(v, first.expected[k].value)}
+    text = said(function, "surrogates")
+    assert (
+        text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == len(parts)
+    ), text
+    assert "derivations/sampled-meta-gradients.md" in text
+
+
+@pytest.mark.parametrize("row", WRONG["estimators"], ids=lambda row: row.slug)
+def test_a_known_wrong_estimator_is_named(row):
+    def function(**inputs):
+        case = BUILD["expected-estimators"](inputs)
+        return {name: of_expectation(name, case) for name in PARTS["expected-estimators"]} | row.function(case)
+
+    text = said(function, "expected-estimators")
+    assert text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == 1, text
+    assert "derivations/sampled-meta-gradients.md" in text
 
 
 @pytest.mark.parametrize("slug", ["sum-over-tasks", "wrong-direction"])

@@ -30,6 +30,12 @@ SLUGS = {
         implicit-double-strength implicit-strength-inverted implicit-hessian-at-start implicit-query-hessian""",
     "lq": """lq-gain-negated lq-variance-for-deviation lq-exploration-dropped lq-process-noise-dropped lq-mean-start
         lq-undiscounted lq-one-cost-too-many""",
+    "surrogates": """dice-averaged-dependencies dice-over-returns no-magic-box mean-over-time sum-over-episodes
+        surrogate-undiscounted-visits denominator-follows mask-ignored baseline-dropped tmaml-present-included
+        curvature-of-reinforce curvature-of-likelihood-ratio""",
+    "estimators": """score-term-dropped score-term-alpha score-term-mean score-term-first-step-only
+        one-batch-for-all-steps advantages-normalised score-counted-twice expected-first-order
+        expected-curvature-of-reinforce expected-curvature-of-likelihood-ratio""",
 }
 RIGHT = {
     "gradient": lambda c: maml.gradient(c.theta, *c.split, **c.hyper),

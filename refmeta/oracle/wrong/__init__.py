@@ -3,7 +3,7 @@
 `WRONG[chapter]` is a tuple of rows; `row.function(case)` evaluates the row on a case.
 """
 
-from refmeta.oracle.wrong import implicit, lq, maml, policy, reptile
+from refmeta.oracle.wrong import estimators, implicit, lq, maml, policy, reptile, surrogates
 from refmeta.oracle.wrong.row import Wrong
 
 FALSE_ALARMS = {
@@ -24,4 +24,6 @@ WRONG: dict[str, tuple[Wrong, ...]] = {
     "policy": policy.ROWS,
     "implicit": implicit.ROWS,
     "lq": lq.ROWS,
+    "surrogates": surrogates.ROWS,
+    "estimators": estimators.ROWS,
 }

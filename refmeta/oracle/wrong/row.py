@@ -46,7 +46,11 @@ def chapter_of(chapter: str, row: Wrong) -> str:
         return "policy-geometry"
     if row.slug.startswith("lq-"):
         return "linear-quadratic-control"
-    return {"policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order"}.get(chapter, chapter)
+    elsewhere = {
+        "policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order", "surrogates": "sampled-meta-gradients",
+        "estimators": "sampled-meta-gradients",
+    }  # fmt: skip
+    return elsewhere.get(chapter, chapter)
 
 
 def rows(module: dict[str, Any]) -> tuple[Wrong, ...]:

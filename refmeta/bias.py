@@ -1,0 +1,231 @@
+"""`python -m refmeta bias`: exact bias and deviation of meta-gradient estimators on a tiny process.
+
+Derivation: derivations/sampled-meta-gradients.md
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import refmeta
+from refmeta.arrays import Array
+from refmeta.meta import maml, sampled
+from refmeta.oracle.cases import UsageError, parsed, text_of
+from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
+from refmeta.policies import TabularSoftmax
+from refmeta.sampling.enumeration import MOST, number_of_paths, paths
+from refmeta.sampling.returns import exact_baseline
+from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
+from refmeta.sampling.trajectories import Trajectories
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+PROCESSES: dict[str, dict[str, Any]] = {
+    "two-state": {
+        "P": [[[0.75, 0.25], [0.25, 0.75]], [[0.5, 0.5], [0.125, 0.875]]],
+        "R": [[0.0, 1.0], [2.0, -1.0]], "rho": [1.0, 0.0], "gamma": 0.75, "horizon": 2,
+        "theta": [0.5, -0.25, -0.75, 0.25],
+    },
+    "bandit": {
+        "P": [[[1.0], [1.0], [1.0]]], "R": [[0.0, 1.0, 3.0]], "rho": [1.0], "gamma": 0.5, "horizon": 1,
+        "theta": [0.5, 0.0, -0.5],
+    },
+    "chain": {
+        "P": [[[1, 0, 0], [0, 1, 0]], [[1, 0, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 1]]],
+        "R": [[0.25, 0.0], [0.25, 0.0], [0.25, 2.0]], "rho": [1.0, 0.0, 0.0], "gamma": 0.75, "horizon": 3,
+        "theta": [0.5, 0.0, 0.25, 0.0, -0.25, 0.0],
+    },
+}  # fmt: skip
+
+
+class Estimator(NamedTuple):
+    """A name, what it is, the surrogate of an inner step, and the meta-gradient from all of them."""
+
+    name: str
+    what: str
+    make: Callable[[PolicyReturn, Array, Trajectories], Surrogate]
+    estimate: Callable[[Any, Array, Surrogates, Any, int], Array]
+
+
+def _plain(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
+    return pathwise(task, theta, surrogates, alpha)
+
+
+def _first_order(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
+    return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+
+def _on(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+    return lambda task, theta, batch: kind(task.policy, theta, batch, gamma=task.mdp.gamma)
+
+
+def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+    """With the exact V_t(s_t) for a baseline."""
+
+    def make(task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
+        V = exact_baseline(batch, task.at(theta))
+        return kind(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=V)
+
+    return make
+
+
+ESTIMATORS = (
+    Estimator("e-maml", "naive curvature and the score term", naive, lambda t, x, s, a, M: scored(1.0)(t, x, s, a)),
+    Estimator("score-term-dropped", "naive curvature alone", naive, _plain),
+    Estimator("score-term-alpha", "the score term times α", naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
+    Estimator("score-term-mean", "the score term times 1/M", naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
+    Estimator("first-order", "no curvature", naive, _first_order),
+    Estimator("lvc", "likelihood-ratio curvature", _on(LikelihoodRatio), _plain),
+    Estimator("dice", "DiCE's curvature", _on(Dice), _plain),
+    Estimator("naive, exact V", "naive curvature, advantages", _advantage(Reinforce), _plain),
+    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(LoadedDice), _plain),
+    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(TMAML), _plain),
+    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised,
+              lambda t, x, s, a, M: scored(1.0)(t, x, s, a)),
+)  # fmt: skip
+
+
+class Row(NamedTuple):
+    """One estimator at one setting: its bias for either formulation."""
+
+    estimator: Estimator
+    exact: sampled.Bias
+    sampled: sampled.Bias
+
+
+class Block(NamedTuple):
+    """One setting: K, M, α, the two gradients, and a row an estimator; no rows where there were too many tuples."""
+
+    steps: int
+    episodes: int
+    alpha: float
+    exact: Array
+    sampled: Array
+    rows: tuple[Row, ...]
+
+
+def process(name: str) -> tuple[PolicyReturn, Array]:
+    """A named process, or one of a JSON file, and theta (zeros where none is given)."""
+    given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
+    wanted = {"P", "R", "rho", "gamma", "horizon"}
+    if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
+        got = ", ".join(sorted(given)) if isinstance(given, dict) else type(given).__name__
+        raise UsageError(f"{name}: expected the keys P, R, rho, gamma, horizon and perhaps theta, got {got}")
+    try:
+        mdp = FiniteMDP(*(given[key] for key in ("P", "R", "rho", "gamma", "horizon")))
+        task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
+        theta = np.asarray(given.get("theta", [0.0] * task.dim), dtype=float)
+        if mdp.horizon is None or mdp.shape or theta.shape != (task.dim,):
+            raise ValueError(
+                f"one task with a horizon and theta of shape ({task.dim},) is required, got batch axes {mdp.shape}, "
+                f"horizon {mdp.horizon}, theta of shape {theta.shape}"
+            )
+        task.at(theta)
+        paths(mdp)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{name}: {error}") from None
+    return task, theta
+
+
+def blocks(
+    task: PolicyReturn, theta: Array, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float]
+) -> Iterator[Block]:
+    """Every setting in turn."""
+    number, none = number_of_paths(task.mdp), np.full(task.dim, np.nan)
+    for K in steps:
+        for M in episodes:
+            for alpha in alphas:
+                if number ** (K * M) > MOST:
+                    yield Block(K, M, alpha, none, none, ())
+                    continue
+                exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient
+                mean = sampled.formulation_sampled(theta, task, alpha=alpha, episodes=M, steps=K).gradient
+                rows = tuple(_row(e, task, theta, K, M, alpha, exact, mean) for e in ESTIMATORS)
+                yield Block(K, M, alpha, exact, mean, rows)
+
+
+def _row(
+    e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
+) -> Row:
+    found = sampled.moments(
+        lambda x, surrogates: e.estimate(task, x, surrogates, alpha, M),
+        lambda x, batch: e.make(task, x, batch),
+        theta, task, alpha=alpha, episodes=M, steps=K,
+    )  # fmt: skip
+    return Row(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
+
+
+def said(block: Block) -> str:
+    """A block as a table."""
+    head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
+    if not block.rows:
+        return f"{head}: not enumerated, more than {MOST:,} tuples of trajectories"
+    size = f"|∇I| = {np.linalg.norm(block.exact):.4g}, |∇II| = {np.linalg.norm(block.sampled):.4g}"
+    lines = [
+        f"{head}; {size}",
+        f"  {'':22}{'':34}{'---- against ∇I ----':>29}   {'---- against ∇II ---':>29}",
+        f"  {'estimator':22}{'':34}{'|bias|':>10} {'/|∇I|':>8} {'cosine':>9}   {'|bias|':>10} {'/|∇II|':>8} {'cosine':>9}"
+        f" {'deviation':>10}",
+    ]
+    for e, exact, mean in block.rows:
+        both = "   ".join(f"{b.norm:10.3g} {b.relative:8.1%} {b.cosine:9.6f}" for b in (exact, mean))
+        lines.append(f"  {e.name:22}{e.what:34}{both} {mean.deviation:10.4g}")
+    return "\n".join(lines)
+
+
+def as_json(name: str, task: PolicyReturn, found: Sequence[Block]) -> str:
+    """Every block, numbers as they are and null where there is none."""
+
+    def number(x: float) -> float | None:
+        return x if math.isfinite(x) else None
+
+    def entry(block: Block) -> dict[str, Any]:
+        rows = [
+            {"estimator": row.estimator.name}
+            | {
+                key: {f: number(x) for f, x in bias._asdict().items()}
+                for key, bias in (("exact", row.exact), ("sampled", row.sampled))
+            }
+            for row in block.rows
+        ]
+        gradients = {
+            key: [number(float(x)) for x in g] for key, g in (("exact", block.exact), ("sampled", block.sampled))
+        }
+        return {
+            "steps": block.steps,
+            "episodes": block.episodes,
+            "alpha": block.alpha,
+            "gradient": gradients,
+            "estimators": rows,
+        }
+
+    document = {"refmeta": refmeta.__version__, "process": name, "trajectories": number_of_paths(task.mdp)}
+    return json.dumps({**document, "settings": [entry(block) for block in found]}, indent=1)
+
+
+def bias(
+    name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text"
+) -> int:
+    """Print the table, or the JSON; 0."""
+    task, theta = process(name)
+    found = blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas)
+    if form == "json":
+        print(as_json(name, task, list(found)))
+        return 0
+    mdp = task.mdp
+    print(
+        f"Exact bias of sampled meta-gradients on {name}: {mdp.states} states, {mdp.actions} actions, horizon {mdp.horizon},"
+    )
+    print(
+        f"γ = {mdp.gamma:g}; {number_of_paths(mdp)} trajectories, every tuple of them enumerated.  Gradients are of the loss −J.\n"
+    )
+    print("∇I:  of L(θ − α∇L(θ)), exact adaptation (formulation-exact).")
+    print("∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).")
+    print("The gradient after the adaptation is exact: what is shown is the inner batch's doing.")
+    print("deviation: √tr Cov of one estimate, in the units of the gradient.")
+    for block in found:
+        print("\n" + said(block), flush=True)
+    return 0

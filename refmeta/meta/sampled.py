@@ -1,0 +1,229 @@
+"""Meta-gradients of sampled adaptation: what each is an estimate of, exactly.  Derivation: derivations/sampled-meta-gradients.md
+
+Two objectives, as losses L = −J: `formulation_exact` adapts by the exact gradient, `formulation_sampled` by M sampled
+trajectories a step, and takes the mean over all of them.  They differ, and the second depends on M.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar, require
+from refmeta.meta.inner import Task, adapt, adjoints, step_sizes
+from refmeta.sampling.enumeration import Expectation, Paths, likelihoods, paths
+from refmeta.sampling.likelihood import at
+from refmeta.sampling.returns import discounted_sum
+from refmeta.sampling.surrogates import Surrogate, emaml_score_term
+from refmeta.sampling.trajectories import Trajectories, discounts
+from refmeta.tasks.exact_return import PolicyReturn
+
+Estimate = Callable[[Array, Sequence[Surrogate]], Array]
+
+
+class Formulation(NamedTuple):
+    """An objective, as a loss, (...), and its exact gradient, (..., d)."""
+
+    objective: Array
+    gradient: Array
+
+
+@finite
+def formulation_exact(theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, steps: int = 1) -> Formulation:
+    """L(φ), φ = θ − α∇L(θ) after `steps` exact steps, and its gradient: MAML's objective.
+
+    Eq: formulation-exact
+    """
+    inner = adapt(theta, task, alpha=alpha, steps=steps)
+    point = inner.path[-1]
+    return Formulation(np.array(point.loss)[()], adjoints(inner, alpha, [point.grad])[0])
+
+
+@finite
+def formulation_sampled(
+    theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, episodes: int, steps: int = 1
+) -> Formulation:
+    """E[L(φ)], φ = θ⁽ᴷ⁾ with θ⁽ᵏ⁺¹⁾ = θ⁽ᵏ⁾ + αĝ(τ; θ⁽ᵏ⁾), τ ~ M trajectories at θ⁽ᵏ⁾, and its gradient, by enumeration.
+
+    Eq: formulation-sampled
+
+    ĝ is the mean of M GPOMDP estimates without a baseline.  One task, with a horizon; theta (..., d).
+
+    Raises
+    ------
+    ValueError
+        For more than 10⁶ tuples of trajectories, of all steps together, or a task without a horizon.
+    """
+    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
+    theta = parameters(theta, dim=task.dim, why=task.policy.why)
+    return Formulation(*_expected(theta, task, every, step_sizes(alpha, steps, task.dim), M))
+
+
+def _expected(theta: Array, task: PolicyReturn, every: Paths, alphas: Array, M: int) -> tuple[Array, Array]:
+    """F and ∇F = Σ_τ p [∇F'(φ) + α∇ĝ ∇F'(φ) + F'(φ) ∇ log p], F' the same for one step less."""
+    if not len(alphas):
+        point = task.at(theta)
+        return point.loss, point.grad
+    loss, gradient = np.zeros(()), np.zeros(())
+    for batch, weight in every.batches(M):
+        like = at(task.policy, theta[..., None, :], batch)
+        w = discounts(batch.mask, task.mdp.gamma) * discounted_sum(batch.rewards, task.mdp.gamma) / M
+        p = weight * np.exp(np.sum(like.log_prob, axis=(-2, -1)))
+        phi = theta[..., None, :] + alphas[0] * like.pull(w)
+        F, g = _expected(phi, task, every, alphas[1:], M)
+        each = g + like.curve(w, alphas[0] * g) + F[..., None] * like.pull(np.ones(w.shape))
+        loss, gradient = loss + np.sum(p * F, axis=-1), gradient + np.einsum("...n,...ni->...i", p, each)
+    return loss, gradient
+
+
+def _enumerated(task: PolicyReturn, episodes: int, steps: int) -> Paths:
+    """Every trajectory of the task's process, if their tuples over all steps are not too many."""
+    if not isinstance(task, PolicyReturn):
+        raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
+    return paths(task.mdp, tuples_of=count(episodes, "episodes", least=1) * count(steps, "steps"))
+
+
+@finite
+def emaml_gradient(
+    theta: ArrayLike,
+    support: Surrogate | Sequence[Surrogate],
+    query: Task,
+    *,
+    alpha: ArrayLike,
+    value: ArrayLike | None = None,
+) -> Array:
+    """λ_0 of λ_k = (I − α∇²L̂_k) λ_{k+1} + L(φ) Σ_m ∇ log p(τ_m|θ⁽ᵏ⁾), λ_K = ∇L(φ): MAML's adjoints, and a score term a step.
+
+    Eq: emaml-score-term
+
+    Unbiased for the gradient of `formulation_sampled`, if `support` is one `Reinforce` a step, without a baseline, each on
+    M fresh trajectories drawn at the parameters where it is used, and `query` an exact return or an unbiased estimate.
+
+    `value` is the loss after the adaptation, (...); by default that of the query, which must then be an exact one.
+    """
+    surrogates = [support] if isinstance(support, Surrogate) else list(support)
+    inner = adapt(theta, surrogates, alpha=alpha, steps=len(surrogates))
+    _drawn_there(surrogates, [point.theta for point in inner.path])
+    if value is None and isinstance(query, Surrogate):
+        raise ValueError("value is required where the query is a surrogate, whose loss may lack a constant")
+    end = query.at(inner.adapted)
+    value = end.loss if value is None else numbers(value, "value")
+    terms = [
+        emaml_score_term(s.policy, point.theta, s.trajectories, value=value)
+        for s, point in zip(surrogates, inner.path, strict=False)
+    ]
+    return adjoints(inner, alpha, [*terms, end.grad])[0]
+
+
+def _drawn_there(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
+    """Refuse a batch that was drawn at other parameters than those where it is used."""
+    for k, (surrogate, theta) in enumerate(zip(surrogates, thetas, strict=False)):
+        gap = np.abs(surrogate.theta_sampled - theta) / np.maximum(1, np.abs(theta))
+        require(
+            gap <= 1e-9,
+            lambda i, k=k: (  # type: ignore[misc]
+                f"the trajectories of step {k} were drawn at other parameters than its own, expected theta_sampled as reached "
+                f"there: they differ by {gap[i]:.3g} at index {list(map(int, i))}"  # noqa: B023
+            ),
+        )
+
+
+@finite
+def promp_objective(
+    theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
+) -> Array:
+    """L_clip(φ) + η D(θ), φ = θ − α∇L_ratio(θ): ProMP's objective as a loss, (...).
+
+    Eq: promp-objective
+
+    `support` is a `LikelihoodRatio` on the batch before, `query` a `Clipped` on the one after the adaptation, `kl` a
+    `SampledKL` on the batch before; η = `penalty`.
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=1)
+    return query.at(inner.adapted).loss + real_scalar(penalty, "penalty") * kl.at(theta).loss
+
+
+@finite
+def promp_gradient(
+    theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
+) -> Array:
+    """(I − α∇²L_ratio(θ)) ∇L_clip(φ) + η∇D(θ), (..., d).
+
+    Eq: promp-objective
+    """
+    inner = adapt(theta, support, alpha=alpha, steps=1)
+    return (
+        adjoints(inner, alpha, [query.at(inner.adapted).grad])[0] + real_scalar(penalty, "penalty") * kl.at(theta).grad
+    )
+
+
+@finite
+def moments(
+    estimate: Estimate,
+    make: Callable[[Array, Trajectories], Surrogate],
+    theta: ArrayLike,
+    task: PolicyReturn,
+    *,
+    alpha: ArrayLike,
+    episodes: int,
+    steps: int = 1,
+) -> Expectation:
+    """Exact mean and covariance of a meta-gradient estimate, over every M-tuple of trajectories of every inner step.
+
+    Eq: estimator-covariance
+
+    `make(theta, trajectories)` is the surrogate of an inner step at the parameters where its batch was drawn;
+    `estimate(theta, surrogates)` gives the meta-gradient, (..., d), from theta (d,) and one surrogate a step.
+    """
+    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
+    theta = parameters(theta, dim=task.dim, why=task.policy.why)
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected ({task.dim},)")
+    mean, square, centre = np.zeros(task.dim), np.zeros((task.dim, task.dim)), None
+    alphas = step_sizes(alpha, steps, task.dim)
+    for p, surrogates in _drawn(theta.reshape((1,) * len(alphas) + (-1,)), task, make, every, alphas, M):
+        rows = np.broadcast_to(estimate(theta, surrogates), (*p.shape, task.dim)).reshape(-1, task.dim)
+        flat = p.ravel()
+        centre = flat @ rows / np.sum(flat) if centre is None else centre
+        mean, square = mean + flat @ rows, square + ((rows - centre) * flat[:, None]).T @ (rows - centre)
+    apart = mean - (0 if centre is None else centre)
+    return Expectation(mean, square - np.multiply.outer(apart, apart))
+
+
+def _drawn(
+    theta: Array, task: PolicyReturn, make: Any, every: Paths, alphas: Array, M: int
+) -> Iterator[tuple[Array, list[Surrogate]]]:
+    """Joint probabilities and the surrogates of the steps, all (n_1, …, n_K): the batches of a step along its own axis."""
+    if not len(alphas):
+        yield np.ones(theta.shape[:-1]), []
+        return
+    later_axes = (1,) * (len(alphas) - 1)
+    for batch, weight in every.batches(M):
+        given = Trajectories(*(x.reshape(len(x), *later_axes, *x.shape[1:]) for x in batch))
+        surrogate = make(theta, given)
+        p = weight.reshape(-1, *later_axes) * likelihoods(task.policy, theta, given)
+        following = theta - alphas[0] * surrogate.at(theta).grad
+        for later, surrogates in _drawn(following, task, make, every, alphas[1:], M):
+            yield p * later, [surrogate, *surrogates]
+
+
+class Bias(NamedTuple):
+    """An estimate against what it is to estimate: ‖bias‖, ‖bias‖/‖truth‖, the cosine of the two, √tr covariance."""
+
+    norm: float
+    relative: float
+    cosine: float
+    deviation: float
+
+
+def estimator_bias(expectation: Expectation, truth: Array) -> Bias:
+    """‖E[ĝ] − g‖, the same over ‖g‖, cos(E[ĝ], g), and the standard deviation √tr Cov ĝ.
+
+    Eq: estimator-bias
+    """
+    gap, size = np.linalg.norm(expectation.mean - truth), np.linalg.norm(truth)
+    both = size * np.linalg.norm(expectation.mean)
+    deviation = np.sqrt(max(float(np.trace(expectation.covariance)), 0.0))
+    relative, cosine = (gap / size if size else np.nan), (dot(expectation.mean, truth) / both if both else np.nan)
+    return Bias(float(gap), float(relative), float(cosine), float(deviation))

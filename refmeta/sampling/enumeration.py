@@ -1,0 +1,143 @@
+"""Exact expectations over every trajectory of a tiny process.  Derivation: derivations/sampled-policy-gradients.md"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, settled
+from refmeta.sampling.likelihood import at
+from refmeta.sampling.rollout import ended, fitting, steps_of
+from refmeta.sampling.trajectories import Policy, Trajectories
+from refmeta.tasks.mdp import FiniteMDP
+
+MOST, CHUNK = 10**6, 2**13
+
+
+class Expectation(NamedTuple):
+    """The mean of an array, and the covariance of its entries, shape + shape."""
+
+    mean: Array
+    covariance: Array
+
+
+class Paths(NamedTuple):
+    """Every possible trajectory, arrays (T, H), and what the process contributes to its probability, (T,)."""
+
+    trajectories: Trajectories
+    weight: Array
+
+    def batches(self, episodes: int) -> Iterator[tuple[Trajectories, Array]]:
+        """All tuples of `episodes` trajectories in chunks: trajectories (n, M, H) and their weights (n,)."""
+        total = len(self.weight) ** episodes
+        for start in range(0, total, CHUNK):
+            number = np.arange(start, min(start + CHUNK, total))
+            index = np.stack(np.unravel_index(number, (len(self.weight),) * episodes), axis=-1)
+            yield Trajectories(*(x[index] for x in self.trajectories)), np.prod(self.weight[index], axis=-1)
+
+
+def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
+    """How many trajectories have a positive weight, by counting the ways into each state."""
+    if not isinstance(mdp, FiniteMDP):
+        raise TypeError(f"trajectories are enumerated on a FiniteMDP, got {type(mdp).__name__}")
+    if mdp.shape:
+        raise ValueError(
+            f"trajectories are enumerated for one task at a time, got a process with batch axes {mdp.shape}"
+        )
+    H, over, each = steps_of(mdp, horizon), ended(mdp), np.sum(mdp.P > 0, axis=1).astype(object)
+    each = np.where(over[:, None], np.eye(mdp.states, dtype=int), each).astype(object)
+    last = np.sum(each, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
+    ways = (mdp.rho > 0).astype(object)
+    for _ in range(H - 1):
+        ways = ways @ each
+    return int(ways @ last)
+
+
+def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> Paths:
+    """Every trajectory of positive weight ρ(s_0) Π P(s_{t+1}|s_t, a_t), the last s' only where a reward depends on it.
+
+    Refused, with the count, where their tuples of `tuples_of` are more than a million.
+    """
+    number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
+    if (total := number**tuples_of) > MOST:
+        raise ValueError(
+            f"{number} trajectories in tuples of {tuples_of} make {float(total):.3g} to enumerate, expected at most {MOST}; "
+            "take a smaller process, horizon or number of episodes"
+        )
+    over, by_next, s = ended(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
+    weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
+    for t in range(H):
+        source, a, following, probability = _continued(mdp, s, over[s], merge=t == H - 1 and not by_next)
+        reward = mdp.R[s[source], a, following] if by_next else mdp.R[s[source], a]
+        step = np.stack([s[source], a, reward, ~over[s[source]]], axis=-1)
+        past = np.concatenate([past[source], step[:, None]], axis=1)
+        weight, s = weight[source] * probability, following
+    states, actions, rewards, mask = (past[..., i] for i in range(4))
+    return Paths(Trajectories(states.astype(np.intp), actions.astype(np.intp), rewards, mask.astype(bool)), weight)
+
+
+def _continued(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Array, Array, Array, Array]:
+    """For every path a row of each action and next state: the path, a, s', P(s'|s, a); one row where it has ended.
+
+    With `merge` the next states of an action are one row.
+    """
+    P = mdp.P[s]
+    if merge:
+        P = np.broadcast_to(np.eye(mdp.states)[0], P.shape)
+    only = (np.arange(mdp.actions) == 0)[:, None] & (np.arange(mdp.states) == s[:, None])[:, None, :]
+    P = np.where(over[:, None, None], only, P)
+    source, a, following = np.nonzero(P)
+    return source, a, following, P[source, a, following]
+
+
+def likelihoods(policy: Policy, theta: Array, trajectories: Trajectories) -> Array:
+    """Π_m Π_t π_θ(a_t|s_t) of trajectories (..., M, H), (...)."""
+    return np.exp(np.sum(at(policy, theta, trajectories).log_prob, axis=(-2, -1)))
+
+
+def expectation(
+    f: Callable[[Trajectories], ArrayLike],
+    mdp: FiniteMDP,
+    policy: Policy,
+    theta: ArrayLike,
+    *,
+    horizon: int | None = None,
+    episodes: int = 1,
+) -> Expectation:
+    """E[f(τ_1 … τ_M)] = Σ_τ p(τ|θ) f(τ), and the covariance, over every M-tuple of trajectories.
+
+    Eq: trajectory-expectation
+
+    `f` takes a batch of tuples, `Trajectories` with arrays (n, M, H), and returns one row for each, (n, ...).
+
+    Raises
+    ------
+    ValueError
+        For more than 10⁶ tuples, a process with batch axes, or an f that returns another number of rows.
+    FloatingPointError
+        If f returns something that is not finite.
+    """
+    theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
+    every = paths(mdp, horizon, tuples_of=M)
+    mass, mean, scatter, shape = 0.0, np.zeros(()), np.zeros(()), ()
+    for batch, weight in every.batches(M):
+        p = weight * likelihoods(policy, theta, batch)
+        values = settled(np.asarray(f(batch)), "f returned something that is not finite")
+        if values.ndim == 0 or len(values) != len(p):
+            raise ValueError(f"f returned shape {values.shape}, expected ({len(p)}, ...): one row a tuple")
+        shape, rows = values.shape[1:], values.reshape(len(p), -1)
+        own = np.sum(p)
+        if own == 0:
+            continue
+        centre = p @ rows / own
+        apart, total = centre - mean, mass + own
+        scatter = (
+            scatter
+            + ((rows - centre) * p[:, None]).T @ (rows - centre)
+            + np.multiply.outer(apart, apart) * (mass * own / total)
+        )
+        mean, mass = mean + apart * (own / total), total
+    return Expectation(np.reshape(mean * mass, shape), np.reshape(scatter, shape + shape))

@@ -1,0 +1,63 @@
+"""Estimates of ∇J from one batch, of the return to be maximised.  Derivation: derivations/sampled-policy-gradients.md
+
+Each is the mean over M trajectories of Σ_t weight_t ∇ log π_θ(a_t|s_t), (..., d).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, finite
+from refmeta.sampling.likelihood import likelihood
+from refmeta.sampling.returns import at_steps, discount, reward_to_go, whole_return
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts
+
+
+def _pulled(policy: Policy, theta: ArrayLike, trajectories: Trajectories, weights: Array) -> Array:
+    """(1/M) Σ weight ∇ log π."""
+    return likelihood(policy, theta, trajectories).pull(weights) / weights.shape[-2]
+
+
+def _advantage(trajectories: Trajectories, gamma: float, baseline: ArrayLike) -> Array:
+    """Ĝ_t − b_t, (..., M, H)."""
+    given = checked(trajectories)
+    return reward_to_go(given, gamma=gamma) - at_steps(baseline, given, "baseline")
+
+
+@finite
+def reinforce(
+    policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Array:
+    """(1/M) Σ_m (G − b_t) Σ_t ∇ log π(a_t|s_t), G = Σ γᵗ r_t the whole return; (..., d).
+
+    Eq: reinforce
+    """
+    G = whole_return(trajectories, gamma=gamma)[..., None]
+    return _pulled(policy, theta, trajectories, G - at_steps(baseline, checked(trajectories), "baseline"))
+
+
+@finite
+def gpomdp(
+    policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Array:
+    """(1/M) Σ_m Σ_t γᵗ (Ĝ_t − b_t) ∇ log π(a_t|s_t), Ĝ the reward to go; (..., d).
+
+    Eq: gpomdp
+
+    Unbiased for the H-step ∇J.
+    """
+    advantage = _advantage(trajectories, gamma, baseline)
+    return _pulled(policy, theta, trajectories, discounts(np.ones(advantage.shape), discount(gamma)) * advantage)
+
+
+@finite
+def undiscounted_visits(
+    policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Array:
+    """(1/M) Σ_m Σ_t (Ĝ_t − b_t) ∇ log π(a_t|s_t), without γᵗ; (..., d).
+
+    Eq: undiscounted-visits
+
+    Biased for ∇J where γ < 1 and H ≥ 2: it weighs every visit alike.
+    """
+    advantage = _advantage(trajectories, gamma, baseline)
+    return _pulled(policy, theta, trajectories, advantage)

@@ -1,0 +1,194 @@
+"""Log-likelihoods of a batch of trajectories, and their products.  Derivation: derivations/sampled-policy-gradients.md
+
+`at(policy, theta, trajectories)` gives, for ℓ = log π_θ(a_t|s_t) of every step, (..., M, H) and 0 after the end:
+
+    log_prob        ℓ
+    along(u)        ∇ℓ · u                       (..., M, H)
+    pull(w)         Σ w ∇ℓ over M and H          (..., d), the transpose of `along`
+    curve(w, u)     Σ w ∇²ℓ u over M and H       (..., d)
+
+No Jacobian and no Hessian is formed.  Softmax policies work on tables (S, A): gather, scatter, and a product a state.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, finite, lazily, parameters
+from refmeta.gaussian import LinearGaussian
+from refmeta.policies import Softmax
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, together
+from refmeta.softmax import centred, log_softmax, softmax
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxLikelihood:
+    """ℓ under a softmax policy."""
+
+    policy: Softmax
+    theta: Array
+    trajectories: Trajectories
+
+    @lazily
+    def log_prob(self) -> Array:
+        """log π(a|s), (..., M, H).
+
+        Eq: log-likelihood
+        """
+        return self._gathered(log_softmax(self.policy.table(self.theta)))
+
+    @finite
+    def along(self, u: Array) -> Array:
+        """x_a − ⟨π, x⟩ at (s, a), x the logits of u.
+
+        Eq: log-likelihood-score
+        """
+        return self._gathered(centred(self._pi, self.policy.table(u)))
+
+    @finite
+    def pull(self, w: Array) -> Array:
+        """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n the sum of w over the visits to (s, a).
+
+        Eq: log-likelihood-score
+        """
+        n, pi, others = self._scattered(w), self._pi, 1 - np.eye(self.policy.actions)
+        return self.policy.pullback(n * (pi @ others) - pi * (n @ others))
+
+    @finite
+    def curve(self, w: Array, u: Array) -> Array:
+        """Φᵀg, g(s, ·) = −n(s) π ⊙ (x − ⟨π, x⟩), n the sum of w over the visits to s.
+
+        Eq: log-likelihood-hvp
+        """
+        n = np.sum(self._scattered(w), axis=-1)[..., None]
+        return self.policy.pullback(-n * self._pi * centred(self._pi, self.policy.table(u)))
+
+    @lazily
+    def _pi(self) -> Array:
+        return softmax(self.policy.table(self.theta))
+
+    def _cells(self) -> Array:
+        """s·A + a, (..., M·H)."""
+        cell = self.trajectories.states * self.policy.actions + self.trajectories.actions
+        return cell.reshape(*cell.shape[:-2], -1)
+
+    def _gathered(self, table: Array) -> Array:
+        """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""
+        cells, mask = self._cells(), self.trajectories.mask
+        flat = table.reshape(*table.shape[:-2], -1)
+        batch = np.broadcast_shapes(flat.shape[:-1], cells.shape[:-1])
+        flat, cells = (np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, cells))
+        return np.take_along_axis(flat, cells, axis=-1).reshape(*batch, *mask.shape[-2:]) * mask
+
+    def _scattered(self, w: Array) -> Array:
+        """The transpose of `_gathered`: Σ w over the steps at (s, a), (..., S, A)."""
+        w = (w * self.trajectories.mask).reshape(*np.broadcast_shapes(w.shape, self.trajectories.mask.shape)[:-2], -1)
+        size, cells = self.policy.states * self.policy.actions, self._cells()
+        batch = np.broadcast_shapes(w.shape[:-1], cells.shape[:-1])
+        tasks = int(np.prod(batch, dtype=int))
+        place = np.broadcast_to(cells, (*batch, w.shape[-1])).reshape(tasks, -1) + size * np.arange(tasks)[:, None]
+        flat = np.zeros(tasks * size, w.dtype)
+        np.add.at(flat, place.ravel(), np.broadcast_to(w, (*batch, w.shape[-1])).ravel())
+        return flat.reshape(*batch, self.policy.states, self.policy.actions)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianLikelihood:
+    """ℓ under a linear-Gaussian policy."""
+
+    policy: LinearGaussian
+    theta: Array
+    trajectories: Trajectories
+
+    @lazily
+    def log_prob(self) -> Array:
+        """−Σ_j (z_j²/2 + log σ_j + log(2π)/2), (..., M, H).
+
+        Eq: log-likelihood
+        """
+        each = self._z**2 / 2 + self._log_deviation + np.log(2 * np.pi) / 2
+        return -np.sum(each, axis=-1) * self.trajectories.mask
+
+    @finite
+    def along(self, u: Array) -> Array:
+        """Σ_j z_j (Ux)_j/σ_j + (z_j² − 1) ν_j.
+
+        Eq: log-likelihood-score
+        """
+        each = self._z * self._moved(u) + (self._z**2 - 1) * self._log(u)
+        return np.sum(each, axis=-1) * self.trajectories.mask
+
+    @finite
+    def pull(self, w: Array) -> Array:
+        """Σ w [(z/σ) xᵀ, z² − 1].
+
+        Eq: log-likelihood-score
+        """
+        return self._summed(w, self._z * self._scale, self._z**2 - 1)
+
+    @finite
+    def curve(self, w: Array, u: Array) -> Array:
+        """Σ w [((dz − zν)/σ) xᵀ, 2 z dz], dz = −(Ux)/σ − zν.
+
+        Eq: log-likelihood-hvp
+        """
+        z, nu = self._z, self._log(u)
+        dz = -self._moved(u) - z * nu
+        return self._summed(w, (dz - z * nu) * self._scale, 2 * z * dz)
+
+    def _log(self, u: Array) -> Array:
+        """The part of θ, or of a direction, that is of log σ, with axes for M and H."""
+        return self.policy.log_deviation(u)[..., None, None, :]
+
+    def _means(self, u: Array) -> Array:
+        """Kx, or Ux, at every step; (..., M, H, m)."""
+        return self.trajectories.states @ self.policy.gain(u)[..., None, :, :].swapaxes(-1, -2)
+
+    @property
+    def _log_deviation(self) -> Array:
+        return self._log(self.theta)
+
+    @property
+    def _scale(self) -> Array:
+        return np.exp(-self._log_deviation)
+
+    @lazily
+    def _z(self) -> Array:
+        """(a − Kx)/σ."""
+        return (self.trajectories.actions - self._means(self.theta)) * self._scale
+
+    def _moved(self, u: Array) -> Array:
+        """(Ux)/σ."""
+        return self._means(u) * self._scale
+
+    def _summed(self, w: Array, by_mean: Array, by_log: Array) -> Array:
+        """Σ w [by_mean xᵀ, by_log] over M and H, (..., d)."""
+        w = (w * self.trajectories.mask)[..., None]
+        gains = np.einsum("...mhi,...mhj->...ij", w * by_mean, self.trajectories.states + 0 * w)
+        logs = np.sum(w * by_log, axis=(-3, -2))
+        flat = gains.reshape(*gains.shape[:-2], -1)
+        batch = np.broadcast_shapes(flat.shape[:-1], logs.shape[:-1])
+        return np.concatenate([np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, logs)], axis=-1)
+
+
+Likelihood = SoftmaxLikelihood | GaussianLikelihood
+
+
+def at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:
+    """ℓ at parameters, on trajectories that have been checked."""
+    kind = GaussianLikelihood if isinstance(policy, LinearGaussian) else SoftmaxLikelihood
+    return kind(policy, theta, trajectories)  # type: ignore[arg-type]
+
+
+def likelihood(policy: Policy, theta: ArrayLike, trajectories: Trajectories) -> Likelihood:
+    """ℓ = log π_θ(a_t|s_t) of every step, and its products; batch axes of theta, policy and trajectories broadcast.
+
+    Eq: log-likelihood
+
+    log p(τ|θ) is Σ_t ℓ and a constant, the logarithm of what the process contributes.
+    """
+    theta = parameters(theta, dim=policy.dim, why=policy.why)
+    trajectories = checked(trajectories, policy)
+    together(policy, theta, trajectories)
+    return at(policy, theta, trajectories)

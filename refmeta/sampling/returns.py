@@ -1,0 +1,135 @@
+"""Returns, advantages and baselines of a batch of trajectories.  Derivation: derivations/sampled-policy-gradients.md
+
+Everything is (..., M, H), 0 after the end of a trajectory; the value of the state after the last step is 0.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, finite, numbers, positive, real, real_scalar
+from refmeta.sampling.trajectories import Trajectories, checked, discounts
+from refmeta.tasks.exact_return import DiscountedPoint
+from refmeta.tasks.finite_horizon import FiniteHorizonPoint
+
+
+def discounted_sum(x: Array, factor: float) -> Array:
+    """Σ_{k≥t} factorᵏ⁻ᵗ x_k over the last axis."""
+    out = np.array(x)
+    for t in reversed(range(x.shape[-1] - 1)):
+        out[..., t] += factor * out[..., t + 1]
+    return out
+
+
+def discount(gamma: Any, name: str = "gamma") -> float:
+    gamma = real_scalar(gamma, name)
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"{name} must satisfy 0 <= {name} <= 1, got {gamma}")
+    return gamma
+
+
+@finite
+def whole_return(trajectories: Trajectories, *, gamma: float) -> Array:
+    """G = Σ_t γᵗ r_t, (..., M)."""
+    mask, rewards = checked(trajectories).mask, checked(trajectories).rewards
+    return np.sum(discounts(mask, discount(gamma)) * rewards, axis=-1)
+
+
+@finite
+def reward_to_go(trajectories: Trajectories, *, gamma: float) -> Array:
+    """Ĝ_t = Σ_{k≥t} γᵏ⁻ᵗ r_k, (..., M, H)."""
+    return discounted_sum(checked(trajectories).rewards, discount(gamma))
+
+
+@finite
+def gae(trajectories: Trajectories, values: ArrayLike, *, gamma: float, lam: float) -> Array:
+    """Â_t = Σ_{k≥t} (γλ)ᵏ⁻ᵗ δ_k, δ_t = r_t + γ v_{t+1} − v_t, v_H = 0, for the values v of the states visited; (..., M, H).
+
+    Eq: gae
+
+    λ = 1 is Ĝ_t − v_t, for any v; λ = 0 the one-step error.
+    """
+    given = checked(trajectories)
+    v = at_steps(values, given, "values")
+    gamma, following = discount(gamma), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
+    return discounted_sum((given.rewards + gamma * following - v) * given.mask, gamma * discount(lam, "lam"))
+
+
+@finite
+def leave_one_out(trajectories: Trajectories, *, gamma: float) -> Array:
+    """b_t of a trajectory: the mean of Ĝ_t over the others, 1/(M−1) Σ_{j≠i} Ĝ_t(j); (..., M, H).
+
+    Eq: leave-one-out
+
+    Raises
+    ------
+    ValueError
+        For one trajectory: it has no others.
+    """
+    G = reward_to_go(trajectories, gamma=gamma)
+    if (M := G.shape[-2]) < 2:
+        raise ValueError("leave_one_out needs at least 2 trajectories a task, got 1: it has no others")
+    return (np.sum(G, axis=-2, keepdims=True) - G) / (M - 1)
+
+
+def features(trajectories: Trajectories, states: int | None = None) -> Array:
+    """[s, s², t/100, (t/100)², (t/100)³, 1] of every step, s one-hot out of `states` where it is an index; (..., M, H, k)."""
+    s = np.asarray(trajectories.states)
+    if s.ndim == np.ndim(trajectories.mask):
+        if states is None:
+            raise ValueError("states is required: the number of states, where a state is an index")
+        s = np.eye(states)[np.where(trajectories.mask, s, 0)]
+    else:
+        s = np.concatenate([s, s**2], axis=-1)
+    t = np.arange(s.shape[-2])[:, None] / 100
+    time = np.broadcast_to(np.concatenate([t, t**2, t**3, t**0], axis=-1), (*s.shape[:-1], 4))
+    return np.concatenate([s, time], axis=-1)
+
+
+@finite
+def linear_feature_baseline(
+    trajectories: Trajectories, fitted_on: Trajectories, *, gamma: float, states: int | None = None, ridge: float = 1e-5
+) -> Array:
+    """b = wᵀφ, w = argmin Σ (Ĝ − wᵀφ)² + ridge ‖w‖² over the steps of *another* batch of the same tasks; (..., M, H).
+
+    Eq: linear-feature-baseline
+
+    φ is [s, s², t/100, (t/100)², (t/100)³, 1], with a one-hot s (and without its square, which it is) for finite states.
+    Fitted on the batch itself it depends on the actions that it is to judge, and the gradient is biased.
+    """
+    given, other, ridge = checked(trajectories), checked(fitted_on), positive(ridge, "ridge")
+    G = reward_to_go(other, gamma=gamma)
+    phi = features(other, states) * other.mask[..., None]
+    X = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1])
+    transposed = X.swapaxes(-1, -2)
+    system = transposed @ X + ridge * np.eye(X.shape[-1])
+    w = np.linalg.solve(system, transposed @ G.reshape(*G.shape[:-2], -1, 1))
+    batch_shape(trajectories=given.mask.shape[:-2], fitted_on=other.mask.shape[:-2])
+    return (features(given, states) @ w[..., None, :, :])[..., 0] * given.mask
+
+
+@finite
+def exact_baseline(trajectories: Trajectories, point: DiscountedPoint | FiniteHorizonPoint) -> Array:
+    """V(s_t), or with a horizon V_t(s_t), of `PolicyReturn(mdp, policy).at(theta)`; (..., M, H)."""
+    given = checked(trajectories, point.policy)
+    H = given.mask.shape[-1]
+    V = point.value[..., None, :] if isinstance(point, DiscountedPoint) else point.value[..., :-1, :]
+    if V.shape[-2] not in (1, H):
+        raise ValueError(f"the point's horizon is {V.shape[-2]}, expected {H} as the trajectories'")
+    batch = batch_shape(trajectories=given.mask.shape[:-2], point=V.shape[:-2])
+    V = np.broadcast_to(V[..., None, :, :], (*batch, *given.mask.shape[-2:], V.shape[-1]))
+    states = np.broadcast_to(given.states, V.shape[:-1])[..., None]
+    return np.take_along_axis(V, states, axis=-1)[..., 0] * given.mask
+
+
+def at_steps(value: ArrayLike, trajectories: Trajectories, name: str) -> Array:
+    """A number for every step, broadcast to the trajectories, 0 after the end."""
+    array, shape = real(numbers(value, name), name), trajectories.mask.shape
+    try:
+        batch = np.broadcast_shapes(array.shape, shape)
+    except ValueError:
+        batch = ()
+    if batch[-2:] != shape[-2:]:
+        raise ValueError(f"{name} has shape {array.shape}, expected one that broadcasts to the trajectories' {shape}")
+    return np.broadcast_to(array, batch) * trajectories.mask

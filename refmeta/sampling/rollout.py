@@ -1,0 +1,134 @@
+"""Sampling trajectories, all tasks and episodes at once.  Derivation: derivations/sampled-policy-gradients.md"""
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, count, parameters, real
+from refmeta.gaussian import LinearGaussian
+from refmeta.sampling.trajectories import Policy, Trajectories
+from refmeta.softmax import softmax
+from refmeta.tasks.lq import LinearQuadratic
+from refmeta.tasks.mdp import FiniteMDP
+
+
+def rollout(
+    mdp: FiniteMDP | LinearQuadratic,
+    policy: Policy,
+    theta: ArrayLike,
+    *,
+    episodes: int,
+    horizon: int | None = None,
+    rng: Generator | int | None = None,
+) -> Trajectories:
+    """`episodes` trajectories a task, of at most `horizon` steps (the process's own, if it has one); (..., M, H).
+
+    Batch axes of theta, process and policy broadcast.  A reward R[s, a, s'] is that of the s' drawn.  On a finite process
+    a trajectory ends on reaching an absorbing state without rewards.  On a `LinearQuadratic`, start and noise are Gaussian
+    with the second moments given, and the reward is minus the cost.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters.
+    """
+    sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
+    if sampled is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
+        kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
+        raise TypeError(
+            f"rollout takes a FiniteMDP and a softmax policy, or a LinearQuadratic and a LinearGaussian, got {kinds}"
+        )
+    theta = fitting(mdp, policy, theta)
+    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
+    return sampled(mdp, policy, theta, M, H, rng)
+
+
+def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
+    """Real parameters of a policy that has the process's numbers of states and actions."""
+    wanted, got = ((x.states, x.actions) for x in (mdp, policy))
+    if wanted != got:
+        raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
+    theta = real(parameters(theta, dim=policy.dim, why=policy.why), "theta")
+    batch_shape(theta=theta.shape[:-1], mdp=mdp.shape, policy=policy.shape)
+    return theta
+
+
+def steps_of(mdp: Any, horizon: int | None) -> int:
+    """The number of steps: the one given, or the process's own, which it must be where there is one."""
+    H = mdp.horizon if horizon is None else count(horizon, "horizon", least=1)
+    if H is None:
+        raise ValueError("horizon is required: the process has none of its own")
+    if mdp.horizon not in (None, H):
+        raise ValueError(f"horizon must be {mdp.horizon} as the process's own, got {H}")
+    return int(H)
+
+
+def ended(mdp: FiniteMDP) -> Array:
+    """The states that are never left and pay nothing, (..., S): what reaches one has ended."""
+    stay = np.einsum("...sas->...sa", mdp.P) == 1
+    unpaid = np.all(mdp.R == 0, axis=-1) if mdp.R.ndim >= mdp.P.ndim else mdp.R == 0
+    return np.all(stay & unpaid, axis=-1)
+
+
+def _drawn(p: Array, u: Array) -> Array:
+    """An index for each row of probabilities p (..., n), by one uniform number u (...) each."""
+    below = np.cumsum(p, axis=-1)
+    return np.sum(u[..., None] >= below[..., :-1] / below[..., -1:], axis=-1)
+
+
+def _finite(mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+    pi = softmax(policy.table(theta))
+    batch = np.broadcast_shapes(pi.shape[:-2], mdp.shape)
+    core = 3 if mdp.R.ndim >= mdp.P.ndim else 2
+
+    def rows(array: Array, axes: int) -> Array:
+        """One task after another, (tasks, ...)."""
+        own = array.shape[array.ndim - axes :]
+        return np.broadcast_to(array, batch + own).reshape(-1, *own)
+
+    pi, P, R, rho, over = rows(pi, 2), rows(mdp.P, 3), rows(mdp.R, core), rows(mdp.rho, 1), rows(ended(mdp), 1)
+    task = np.arange(len(pi))[:, None]
+    shape = (len(pi), M, H)
+    states, actions, rewards, mask = (
+        np.zeros(shape, np.intp),
+        np.zeros(shape, np.intp),
+        np.zeros(shape),
+        np.ones(shape, bool),
+    )
+    s = _drawn(rho[:, None], rng.random(shape[:2]))
+    for t in range(H):
+        alive = ~over[task, s]
+        a = _drawn(pi[task, s], rng.random(shape[:2])) * alive
+        following = _drawn(P[task, s, a], rng.random(shape[:2]))
+        states[..., t], actions[..., t], mask[..., t] = s, a, alive
+        rewards[..., t] = R[task, s, a, following] if core == 3 else R[task, s, a]
+        s = following
+    return Trajectories(*(x.reshape(*batch, M, H) for x in (states, actions, rewards, mask)))
+
+
+def _root(S: Array) -> Array:
+    """L with L Lᵀ = S, for S symmetric positive semi-definite."""
+    values, vectors = np.linalg.eigh(S)
+    return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
+
+
+def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+    batch, n, m = np.broadcast_shapes(theta.shape[:-1], lq.shape), lq.states, lq.actions
+
+    def along(matrix: Array, x: Array) -> Array:
+        """matrix x for every episode."""
+        return x @ matrix.swapaxes(-1, -2)
+
+    K, deviation = policy.gain(theta), np.exp(policy.log_deviation(theta))[..., None, :]
+    mean = lq.start[..., -1]
+    spread, noise = _root(lq.start - mean[..., :, None] * mean[..., None, :]), _root(lq.noise)
+    x = mean[..., None, :] + along(spread, rng.normal(size=(*batch, M, n)))
+    states, actions, rewards = np.zeros((*batch, M, H, n)), np.zeros((*batch, M, H, m)), np.zeros((*batch, M, H))
+    for t in range(H):
+        a = along(K, x) + deviation * rng.normal(size=(*batch, M, m))
+        states[..., t, :], actions[..., t, :] = x, a
+        rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
+        x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
+    return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))

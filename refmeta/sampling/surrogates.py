@@ -1,0 +1,259 @@
+"""Surrogates on a fixed batch of trajectories, as tasks.  Derivation: derivations/sampled-meta-gradients.md
+
+With x_t = log π_θ(a_t|s_t) − log π_θ_sampled(a_t|s_t), every surrogate is one sum,
+
+    L(θ) = −(1/M) Σ_m Σ_j Σ_t w_j,t g((C_j x)_t),
+
+of weights w, a matrix C over the time steps, and g the exponential (or the identity, or a clipped exponential).  The
+denominator is frozen at θ_sampled, so that loss, gradient and Hessian product belong together at every θ.  With the same
+reward to go and baseline all share one gradient at θ_sampled, and differ in their Hessian product.
+
+`baseline` is anything that broadcasts to (..., M, H); advantages Â of another kind enter as Ĝ − Â.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, direction, finite, lazily, numbers, parameters, positive, real
+from refmeta.sampling.likelihood import Likelihood, at, likelihood
+from refmeta.sampling.returns import at_steps, discount, discounted_sum, reward_to_go
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, together
+
+Link = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+
+class Term(NamedTuple):
+    """Σ_t w_t g((Cx)_t): weights w (..., M, H), C = T_λ + shift·I with (T_λx)_t = Σ_{k≤t} λᵗ⁻ᵏ x_k, and the link g."""
+
+    weights: Array
+    trace: float
+    shift: float
+    link: Link
+
+    def mixed(self, x: Array) -> Array:
+        """Cx."""
+        return discounted_sum(x[..., ::-1], self.trace)[..., ::-1] + self.shift * x
+
+    def spread(self, y: Array) -> Array:
+        """Cᵀy."""
+        return discounted_sum(y, self.trace) + self.shift * y
+
+
+def exponential(w: Array, y: Array) -> tuple[Array, Array, Array]:
+    """w eʸ, and its first and second derivative."""
+    return (w * np.exp(y),) * 3
+
+
+def linear(w: Array, y: Array) -> tuple[Array, Array, Array]:
+    """w y, and its first and second derivative."""
+    return w * y, w + 0 * y, 0 * w * y
+
+
+def clipped(epsilon: float) -> Link:
+    """min(w eʸ, w clip(eʸ, 1 − ε, 1 + ε)), and its derivatives: those of w eʸ where it is the smaller, else 0."""
+
+    def link(w: Array, y: Array) -> tuple[Array, Array, Array]:
+        ratio = np.exp(y)
+        inside = np.where(w > 0, np.real(ratio) <= 1 + epsilon, np.real(ratio) >= 1 - epsilon)
+        held = np.where(w > 0, 1 + epsilon, 1 - epsilon)
+        return w * np.where(inside, ratio, held), w * ratio * inside, w * ratio * inside
+
+    return link
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """L(θ) = −(1/M) Σ_m Σ_j Σ_t w g(Cx), made by the functions of this module."""
+
+    policy: Policy
+    theta_sampled: Array
+    trajectories: Trajectories
+    terms: tuple[Term, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return together(self.policy, self.theta_sampled, self.trajectories)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return self.policy.dim
+
+    def at(self, theta: ArrayLike) -> "SurrogatePoint":
+        """The point theta (..., d)."""
+        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        together(self.policy, theta, self.trajectories)
+        return SurrogatePoint(theta, self)
+
+
+@dataclass(frozen=True, eq=False)
+class SurrogatePoint:
+    """A surrogate at θ.  With D = ∂x/∂θ and s, S the first and second derivative of the sum in x,
+
+    −M ∇L = Dᵀs,    −M ∇²L v = Dᵀ S D v + Σ_t s_t ∇² log π_θ(a_t|s_t) v.
+    """
+
+    theta: Array
+    task: Surrogate
+
+    @lazily
+    def loss(self) -> Array:
+        """−(1/M) Σ w g(Cx), (...)."""
+        return -np.sum(_sum(value for _, (value, _, _) in self._each), axis=(-2, -1)) / self._episodes
+
+    @lazily
+    def grad(self) -> Array:
+        """−(1/M) Dᵀ s, s = Σ_j Cᵀ w g'(Cx); (..., d)."""
+        return -self._likelihood.pull(self.slopes) / self._episodes
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """−(1/M) (Dᵀ S D v + Σ s ∇² log π v), S = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
+
+        Eq: surrogate-hvp
+        """
+        like = self._likelihood
+        v = direction(v, self.task.dim, self.grad.shape[:-1])
+        along = like.along(v)
+        bent = _sum(term.spread(curve * term.mixed(along)) for term, (_, _, curve) in self._each)
+        return -(like.pull(bent) + like.curve(self.slopes, v)) / self._episodes
+
+    @property
+    def _episodes(self) -> int:
+        return self.task.trajectories.mask.shape[-2]
+
+    @cached_property
+    def _likelihood(self) -> Likelihood:
+        return at(self.task.policy, self.theta, self.task.trajectories)
+
+    @cached_property
+    def _each(self) -> list[tuple[Term, tuple[Array, Array, Array]]]:
+        """Every term, with w g, w g' and w g'' at Cx."""
+        sampled = at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
+        x = self._likelihood.log_prob - sampled.log_prob
+        return [(term, term.link(term.weights, term.mixed(x))) for term in self.task.terms]
+
+    @lazily
+    def slopes(self) -> Array:
+        """s, (..., M, H)."""
+        return _sum(term.spread(slope) for term, (_, slope, _) in self._each)
+
+
+def _sum(parts: Iterable[Array]) -> Array:
+    return np.sum(np.broadcast_arrays(*parts), axis=0)
+
+
+def _parts(
+    policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, gamma: float, baseline: ArrayLike
+) -> tuple[Array, Trajectories, Array, Array, Array]:
+    """θ_sampled, the trajectories, γᵗr, γᵗb and γᵗ(Ĝ − b)."""
+    theta = real(parameters(theta_sampled, "theta_sampled", dim=policy.dim, why=policy.why), "theta_sampled")
+    given = checked(trajectories, policy)
+    together(policy, theta, given)
+    weight, b = discounts(given.mask, discount(gamma)), at_steps(baseline, given, "baseline")
+    return theta, given, weight * given.rewards, weight * b, weight * (reward_to_go(given, gamma=gamma) - b)
+
+
+def Reinforce(
+    policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Surrogate:
+    """−(1/M) Σ γᵗ(Ĝ_t − b_t) x_t: its Hessian is Σ γᵗ(Ĝ − b) ∇² log π alone.
+
+    Eq: surrogate-naive
+    """
+    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, linear),))
+
+
+def LikelihoodRatio(
+    policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Surrogate:
+    """−(1/M) Σ γᵗ(Ĝ_t − b_t) exp(x_t): its Hessian at θ_sampled is Σ γᵗ(Ĝ − b)(∇² log π + s sᵀ), LVC's.
+
+    Eq: lvc
+    """
+    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, exponential),))
+
+
+def Dice(
+    policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Surrogate:
+    """−(1/M) Σ γᵗ [r_t exp(Σ_{k≤t} x_k) + b_t (1 − exp(x_t))].
+
+    Eq: dice
+    """
+    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    base = (Term(b, 0.0, -1.0, exponential), Term(-b, 0.0, 0.0, exponential))
+    return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
+
+
+def TMAML(
+    policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
+) -> Surrogate:
+    """−(1/M) Σ γᵗ [r_t ☐_{≤t} + b_t ((1 − ☐_t) − (1 − ☐_{<t})(1 − ☐_t))], ☐_t = exp(x_t), ☐_{≤t} = exp(Σ_{k≤t} x_k).
+
+    Eq: tmaml-baseline
+
+    The products multiply out to b_t (☐_{<t} − ☐_{≤t}).
+    """
+    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    base = (Term(b, 1.0, -1.0, exponential), Term(-b, 1.0, 0.0, exponential))
+    return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
+
+
+def LoadedDice(
+    policy: Policy,
+    theta_sampled: ArrayLike,
+    trajectories: Trajectories,
+    *,
+    gamma: float,
+    baseline: ArrayLike = 0.0,
+    lam: float = 1.0,
+) -> Surrogate:
+    """−(1/M) Σ γᵗ(Ĝ_t − b_t) [exp(w_t) − exp(w_t − x_t)], w_t = Σ_{k≤t} λᵗ⁻ᵏ x_k.
+
+    Eq: loaded-dice
+
+    λ = 1 is unbiased; λ = 0 is the likelihood ratio, to a constant; between them a bias is paid for less variance.
+    """
+    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    lam = discount(lam, "lam")
+    both = (Term(advantage, lam, 0.0, exponential), Term(-advantage, lam, -1.0, exponential))
+    return Surrogate(policy, theta, given, both)
+
+
+def Clipped(
+    policy: Policy,
+    theta_sampled: ArrayLike,
+    trajectories: Trajectories,
+    *,
+    gamma: float,
+    epsilon: float,
+    baseline: ArrayLike = 0.0,
+) -> Surrogate:
+    """−(1/M) Σ γᵗ min(Â_t ☐_t, Â_t clip(☐_t, 1 − ε, 1 + ε)), Â = Ĝ − b: the query of ProMP.
+
+    Eq: promp-objective
+    """
+    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped(positive(epsilon, "epsilon"))),))
+
+
+@finite
+def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, value: ArrayLike) -> Array:
+    """value · Σ_m Σ_t ∇ log π_θ(a_t|s_t): the sum over all M trajectories, without α and without 1/M; (..., d).
+
+    Eq: emaml-score-term
+
+    `value`, one a task, is what was reached after the adaptation, as a return or as a loss; the term has its sign.
+    """
+    like = likelihood(policy, theta, trajectories)
+    value = parameters(numbers(value, "value")[..., None], "value")
+    return value * like.pull(np.ones(like.trajectories.mask.shape))

@@ -1,0 +1,87 @@
+"""A batch of trajectories, and what is asked of it.  Derivation: derivations/sampled-policy-gradients.md"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array, batch_shape, frozen, index_text, integers, real, require
+from refmeta.gaussian import LinearGaussian
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+
+Policy = TabularSoftmax | LinearSoftmax | LinearGaussian
+
+
+class Trajectories(NamedTuple):
+    """M trajectories of at most H steps a task.
+
+    states : (..., M, H), or (..., M, H, n) for a linear-Gaussian policy
+        The state in which each action was taken.
+    actions : (..., M, H), or (..., M, H, m)
+    rewards : (..., M, H)
+    mask : (..., M, H)
+        True where a step was taken.  Once a trajectory has ended it stays so; what stands after its end is not read.
+    """
+
+    states: Any
+    actions: Any
+    rewards: Any
+    mask: Any
+
+
+def checked(trajectories: Any, policy: Policy | None = None) -> Trajectories:
+    """The trajectories as read-only arrays, zero after the end; states and actions are those of the policy, if given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not belong together, a step after the end, a state or action that the policy does not have.
+    """
+    if not isinstance(trajectories, tuple) or len(trajectories) != 4:
+        raise TypeError(
+            f"trajectories must be Trajectories(states, actions, rewards, mask), got {type(trajectories).__name__}"
+        )
+    mask = np.asarray(trajectories[3])
+    if mask.dtype != bool:
+        mask = integers(mask, "mask", below=2).astype(bool)
+    if mask.ndim < 2 or 0 in mask.shape[-2:]:
+        raise ValueError(f"mask has shape {mask.shape}, expected (..., M, H), at least one trajectory of one step")
+    require(
+        mask[..., 1:] <= mask[..., :-1],
+        lambda i: f"mask{index_text((*i[:-1], i[-1] + 1))} is True after the end of its trajectory: it must stay False",
+    )
+    rewards = real(_until_the_end(trajectories[2], mask, 0, "rewards"), "rewards")
+    states, actions = (_kept(trajectories[i], mask, policy, name) for i, name in ((0, "states"), (1, "actions")))
+    return Trajectories(states, actions, rewards, frozen(np.array(mask)))
+
+
+def _until_the_end(value: Any, mask: Array, core: int, name: str) -> Array:
+    """The array with zeros where the mask is False, its shape that of the mask and `core` axes more."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufc":
+        raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
+    if array.ndim != mask.ndim + core or array.shape[: mask.ndim] != mask.shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {mask.shape}{' + (n,)' * core} as the mask's")
+    return np.where(mask.reshape(mask.shape + (1,) * core), array, np.zeros((), array.dtype))
+
+
+def _kept(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
+    """States or actions as the policy takes them."""
+    if policy is None:
+        return frozen(np.array(value))
+    most = getattr(policy, name)
+    if not isinstance(policy, LinearGaussian):
+        return integers(_until_the_end(value, mask, 0, name), name, below=most)
+    array = real(_until_the_end(value, mask, 1, name), name)
+    if array.shape[-1] != most:
+        raise ValueError(f"{name} has shape {array.shape}, expected last axis {most} as the policy's")
+    return array
+
+
+def discounts(mask: Array, gamma: float) -> Array:
+    """γᵗ where a step was taken, 0 after the end; (..., M, H)."""
+    return gamma ** np.arange(mask.shape[-1]) * mask
+
+
+def together(policy: Policy, theta: Array, trajectories: Trajectories) -> tuple[int, ...]:
+    """The batch axes of a policy, parameters and trajectories."""
+    return batch_shape(theta=theta.shape[:-1], policy=policy.shape, trajectories=trajectories.rewards.shape[:-2])

@@ -1,0 +1,194 @@
+"""The KL on sampled states, and one step in its trust region.  Derivation: derivations/sampled-policy-gradients.md"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
+from refmeta.gaussian import LinearGaussian
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, together
+from refmeta.tasks.fisher import PolicyKLPoint
+
+BLIND = "the gradient has a direction in which the KL has no curvature; damping must be positive"
+
+
+@dataclass(frozen=True, eq=False)
+class SampledKL:
+    """D(θ) = (1/M) Σ_m Σ_t KL(π_θ_sampled(·|s_t) ‖ π_θ(·|s_t)) over the states of a batch, as a task.
+
+    Per trajectory, and undiscounted: with one weight a visited state.
+    """
+
+    policy: Policy
+    theta_sampled: Array
+    trajectories: Trajectories
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        theta = parameters(self.theta_sampled, "theta_sampled", dim=policy.dim, why=policy.why)
+        object.__setattr__(self, "theta_sampled", real(theta, "theta_sampled"))
+        object.__setattr__(self, "trajectories", checked(self.trajectories, policy))
+        together(policy, theta, self.trajectories)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return together(self.policy, self.theta_sampled, self.trajectories)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return self.policy.dim
+
+    def at(self, theta: ArrayLike) -> "PolicyKLPoint | GaussianKLPoint":
+        """The point theta (..., d)."""
+        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        together(self.policy, theta, self.trajectories)
+        start, given = self.theta_sampled, self.trajectories
+        if isinstance(self.policy, LinearGaussian):
+            return GaussianKLPoint(theta, start, self.policy, given)
+        here = given.mask[..., None] & (given.states[..., None] == np.arange(self.policy.states))
+        return PolicyKLPoint(theta, start, self.policy, np.mean(np.sum(here, axis=-2), axis=-2))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianKLPoint:
+    """The divergence at θ between linear-Gaussian policies: Σ_j [log(σ/σ₀) + (σ₀² + Δ²)/(2σ²) − ½]_j, Δ = (K − K₀)x."""
+
+    theta: Array
+    start: Array
+    policy: LinearGaussian
+    trajectories: Trajectories
+
+    @lazily
+    def loss(self) -> Array:
+        """(1/M) Σ_m Σ_t Σ_j [(e^−2ℓ − 1 + 2ℓ)/2 + Δ²/(2σ²)], ℓ = log(σ/σ₀); (...).
+
+        Eq: sampled-kl
+        """
+        wider, far = self._log_ratio, (self._far / self._deviation) ** 2
+        return self._mean(np.sum((np.expm1(-2 * wider) + 2 * wider + far) / 2, axis=-1))
+
+    @lazily
+    def grad(self) -> Array:
+        """(1/M) Σ_m Σ_t [(Δ/σ²) xᵀ, 1 − (σ₀² + Δ²)/σ²], (..., d).
+
+        Eq: sampled-kl
+        """
+        far, shrunk = self._far / self._deviation, np.exp(-2 * self._log_ratio)
+        return self._pulled(far / self._deviation, 1 - shrunk - far**2)
+
+    @finite
+    def hvp(self, v: ArrayLike) -> Array:
+        """The gradient differentiated along v = [U, ν]: dΔ = Ux, dσ = σν; (..., d).
+
+        Eq: sampled-kl
+        """
+        batch = np.broadcast_shapes(self._far.shape[:-3], self.theta.shape[:-1])
+        v = direction(v, self.policy.dim, batch)
+        far, nu = self._far / self._deviation, self._log(v)
+        moved, shrunk = self._means(v) / self._deviation, np.exp(-2 * self._log_ratio)
+        return self._pulled((moved - 2 * far * nu) / self._deviation, 2 * nu * (shrunk + far**2) - 2 * far * moved)
+
+    def _log(self, theta: Array) -> Array:
+        return self.policy.log_deviation(theta)[..., None, None, :]
+
+    def _means(self, theta: Array) -> Array:
+        return self.trajectories.states @ self.policy.gain(theta)[..., None, :, :].swapaxes(-1, -2)
+
+    @property
+    def _deviation(self) -> Array:
+        """σ."""
+        return np.exp(self._log(self.theta))
+
+    @property
+    def _log_ratio(self) -> Array:
+        """log(σ/σ₀)."""
+        return self._log(self.theta - self.start)
+
+    @property
+    def _far(self) -> Array:
+        """Δ = (K − K₀)x."""
+        return self._means(self.theta - self.start)
+
+    def _mean(self, each: Array) -> Array:
+        """(1/M) Σ over M and H."""
+        return np.sum(each * self.trajectories.mask, axis=(-2, -1)) / self.trajectories.mask.shape[-2]
+
+    def _pulled(self, by_mean: Array, by_log: Array) -> Array:
+        rows = self.policy.pullback(by_mean, by_log, self.trajectories.states)
+        return np.sum(rows * self.trajectories.mask[..., None], axis=(-3, -2)) / self.trajectories.mask.shape[-2]
+
+
+class TrustRegionStep(NamedTuple):
+    """θ after the step, (d,); the KL that was spent; and by how much the loss fell.  Both are 0 where no step was taken."""
+
+    theta: Array
+    kl: float
+    improvement: float
+
+
+@finite
+def trpo_step(
+    theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
+) -> TrustRegionStep:
+    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a smaller loss.
+
+    Eq: trpo-step
+
+    Parameters
+    ----------
+    theta : (d,) array
+        The policy before the step.
+    loss, kl : tasks
+        What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
+        `LikelihoodRatio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
+    radius : float
+        δ, the most that the KL may be.
+    damping : float
+        Added to F's diagonal; 0 is the natural gradient.
+    backtracks : int
+        How often the step is halved before none is taken.
+
+    Raises
+    ------
+    FloatingPointError
+        If F has a direction of the gradient without curvature: a damping is needed.
+    """
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    theta = real(parameters(theta), "theta")
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected (d,)")
+    radius, damping = positive(radius, "radius"), real_scalar(damping, "damping", least=0.0)
+    start, region = loss.at(theta), kl.at(theta)
+    g = _total(start.grad)
+    if not np.any(g):
+        return TrustRegionStep(np.array(theta), 0.0, 0.0)
+
+    def product(v: Array) -> Array:
+        return _total(region.hvp(settled(v, BLIND))) + damping * v
+
+    size = np.max(np.abs(g))
+    x = (
+        size
+        * cg(LinearOperator((g.size, g.size), matvec=product, dtype=float), g / size, rtol=1e-12, maxiter=10 * g.size)[
+            0
+        ]
+    )
+    if not np.linalg.norm(product(x) - g) <= 1e-6 * np.linalg.norm(g):
+        raise FloatingPointError(BLIND)
+    x = x * np.sqrt(2 * radius / (x @ product(x)))
+    for j in range(count(backtracks, "backtracks") + 1):
+        following = theta - 0.5**j * x
+        spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
+        if spent <= radius and fallen > 0:
+            return TrustRegionStep(following, spent, fallen)
+    return TrustRegionStep(np.array(theta), 0.0, 0.0)
+
+
+def _total(gradients: Array) -> Array:
+    """Σ over the tasks."""
+    return np.sum(gradients, axis=tuple(range(np.ndim(gradients) - 1)))

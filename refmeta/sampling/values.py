@@ -1,0 +1,89 @@
+"""Linear value estimates by temporal differences.  Derivation: derivations/sampled-policy-gradients.md
+
+`features` φ (..., M, H, k) are those of the states visited (for a table, one-hot; with the time step in them, of V_t).
+The value after the last step is 0, unless `successors` says otherwise: the features of the following states,
+(..., M, H, k), for a process that goes on where the batch was cut off.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, finite, matvec, parameters, real, scalar
+from refmeta.sampling.returns import discount, discounted_sum
+from refmeta.sampling.trajectories import Trajectories, checked
+
+
+@finite
+def td_lambda(
+    w: ArrayLike,
+    trajectories: Trajectories,
+    features: ArrayLike,
+    *,
+    gamma: float,
+    lam: float,
+    step_size: float,
+    successors: ArrayLike | None = None,
+) -> Array:
+    """w + η (1/M) Σ_m Σ_t δ_t z_t, δ_t = r_t + γ wᵀφ_{t+1} − wᵀφ_t, z_t = γλ z_{t−1} + φ_t: one sweep; (..., k).
+
+    Eq: td-lambda
+
+    w stays as it is during the sweep, so that the order of the steps does not matter.
+    """
+    given, phi, following = _features(trajectories, features, successors)
+    w = parameters(w, "w", dim=phi.shape[-1], why=" as the features")
+    batch_shape(w=w.shape[:-1], trajectories=given.mask.shape[:-2])
+    z = _traces(phi, discount(gamma) * discount(lam, "lam"))
+    delta = given.rewards - matvec(phi - gamma * following, w[..., None, :])
+    return w + scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / given.mask.shape[-2]
+
+
+@finite
+def lstd(
+    trajectories: Trajectories,
+    features: ArrayLike,
+    *,
+    gamma: float,
+    lam: float = 0.0,
+    successors: ArrayLike | None = None,
+) -> Array:
+    """w with Σ z_t (φ_t − γφ_{t+1})ᵀ w = Σ z_t r_t, z_t = γλ z_{t−1} + φ_t: where TD(λ) stands still; (..., k).
+
+    Eq: lstd
+
+    Raises
+    ------
+    FloatingPointError
+        If the system is singular to rounding: a feature that the batch never shows, or two that it cannot tell apart.
+    """
+    given, phi, following = _features(trajectories, features, successors)
+    z = _traces(phi, discount(gamma) * discount(lam, "lam"))
+    A = np.einsum("...mhi,...mhj->...ij", z, phi - gamma * following)
+    b = np.einsum("...mhi,...mh->...i", z, given.rewards)
+    if np.any(np.linalg.matrix_rank(A) < A.shape[-1]):
+        raise FloatingPointError(
+            "the system of LSTD is singular: the batch does not show every feature, or cannot tell some of them apart"
+        )
+    return np.linalg.solve(A, b[..., None])[..., 0]
+
+
+def _features(
+    trajectories: Trajectories, features: ArrayLike, successors: ArrayLike | None
+) -> tuple[Trajectories, Array, Array]:
+    """The batch, φ and the following φ, both 0 after the end."""
+    given, phi = checked(trajectories), real(features, "features")
+    if phi.ndim != given.mask.ndim + 1 or phi.shape[:-1] != given.mask.shape:
+        raise ValueError(f"features has shape {phi.shape}, expected {given.mask.shape} + (k,) as the trajectories")
+    phi = phi * given.mask[..., None]
+    if successors is None:
+        return given, phi, np.concatenate([phi[..., 1:, :], 0 * phi[..., :1, :]], axis=-2)
+    following = real(successors, "successors")
+    if following.shape != phi.shape:
+        raise ValueError(f"successors has shape {following.shape}, expected {phi.shape} as features")
+    return given, phi, following * given.mask[..., None]
+
+
+def _traces(phi: Array, factor: float) -> Array:
+    """z_t = factor z_{t−1} + φ_t."""
+    backwards = np.moveaxis(phi, -2, -1)[..., ::-1]
+    return np.moveaxis(discounted_sum(backwards, factor)[..., ::-1], -1, -2)

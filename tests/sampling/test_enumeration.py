@@ -1,0 +1,149 @@
+"""Exact expectations: a recursive sum, closed forms on a bandit, and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import refmeta as rm
+from refmeta.sampling.enumeration import paths
+from tests.sampling.test_returns import tiny
+from tests.sampling.test_rollout import chain
+from tests.strategies import seeds
+
+
+def recursively(f, mdp, policy, theta, episodes):
+    """Σ p f and Σ p f fᵀ, one tuple after another, by recursion over steps."""
+    pi = np.exp(theta.reshape(mdp.states, mdp.actions))
+    pi /= pi.sum(-1, keepdims=True)
+
+    def trajectories(s, t):
+        for a in range(mdp.actions):
+            for following in range(mdp.states):
+                p = pi[s, a] * mdp.P[s, a, following]
+                r = mdp.R[s, a, following] if mdp.R.ndim == 3 else mdp.R[s, a]
+                if t == mdp.horizon - 1:
+                    yield p, [(s, a, r)]
+                else:
+                    for q, rest in trajectories(following, t + 1):
+                        yield p * q, [(s, a, r), *rest]
+
+    every = [(mdp.rho[s] * p, path) for s in range(mdp.states) for p, path in trajectories(s, 0)]
+
+    def tuples(m):
+        if m == 0:
+            yield 1.0, []
+            return
+        for p, path in every:
+            for q, rest in tuples(m - 1):
+                yield p * q, [path, *rest]
+
+    mean = square = 0.0
+    for p, several in tuples(episodes):
+        arrays = (np.array([[[step[i] for step in path] for path in several]]) for i in range(3))
+        states, actions, rewards = arrays
+        value = f(rm.Trajectories(states.astype(int), actions.astype(int), rewards, np.ones(rewards.shape, bool)))[0]
+        mean, square = mean + p * value, square + p * np.multiply.outer(value, value)
+    return mean, square - np.multiply.outer(mean, mean)
+
+
+@pytest.mark.eq("trajectory-expectation")
+@pytest.mark.parametrize(("episodes", "horizon", "nested"), [(1, 2, False), (2, 2, False), (1, 2, True), (3, 1, True)])
+def test_mean_and_covariance_are_those_of_a_recursive_sum(episodes, horizon, nested):
+    rng = np.random.default_rng(episodes)
+    mdp, policy, theta, _ = tiny(rng, horizon)
+    if nested:
+        mdp = rm.FiniteMDP(mdp.P, rng.normal(size=(2, 2, 2)), mdp.rho, mdp.gamma, horizon)
+
+    def f(batch):
+        g = rm.estimators.gpomdp(policy, theta, batch, gamma=mdp.gamma)
+        return np.concatenate([g, np.max(batch.rewards, axis=(1, 2))[:, None]], axis=1)
+
+    found = rm.enumeration.expectation(f, mdp, policy, theta, episodes=episodes)
+    mean, covariance = recursively(f, mdp, policy, theta, episodes)
+    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
+    assert np.trace(covariance) > 1e-2
+
+
+@pytest.mark.eq("trajectory-expectation")
+@given(rng=seeds)
+def test_on_a_bandit_the_estimate_s_mean_and_covariance_are_closed_forms(rng):
+    """ĝ = (1/M) Σ (r_a − b)(e_a − π): mean π(r − ⟨π, r⟩), covariance [Σ π (r − b)²(e − π)(e − π)ᵀ − mean meanᵀ]/M."""
+    r, theta, b, M = rng.normal(size=3), rng.normal(size=3), float(rng.normal()), int(rng.integers(1, 5))
+    bandit, policy = rm.FiniteMDP(np.ones((1, 3, 1)), r[None], [1.0], 0.5, 1), rm.TabularSoftmax(1, 3)
+    pi = np.exp(theta) / np.sum(np.exp(theta))
+    mean = pi * (r - pi @ r)
+    scores = np.eye(3) - pi
+    second = np.einsum("a,ai,aj->ij", pi * (r - b) ** 2, scores, scores)
+    found = rm.enumeration.expectation(
+        lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.5, baseline=b), bandit, policy, theta, episodes=M
+    )
+    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(found.covariance, (second - np.outer(mean, mean)) / M, rtol=0, atol=1e-13)
+
+
+@pytest.mark.eq("trajectory-expectation")
+@given(rng=seeds)
+def test_the_return_s_mean_is_the_exact_value_whatever_the_rewards_depend_on(rng):
+    mdp, policy, theta, _ = tiny(rng, horizon=3)
+    R = rng.normal(size=(2, 2, 2))
+    for process in (mdp, rm.FiniteMDP(mdp.P, R, mdp.rho, mdp.gamma, 3)):
+        found = rm.enumeration.expectation(
+            lambda t, g=mdp.gamma: np.mean(rm.returns.whole_return(t, gamma=g), axis=-1), process, policy, theta
+        )
+        assert found.mean == pytest.approx(-rm.PolicyReturn(process, policy).at(theta).loss, rel=1e-13, abs=1e-14)
+        assert found.mean.shape == () == found.covariance.shape
+
+
+def test_only_possible_trajectories_are_listed_and_their_probabilities_sum_to_one():
+    """0 → 1 → 2 ends on reaching 2: moves 0, 0 then the end; the chain has five trajectories in three steps, not 8."""
+    policy, theta = rm.TabularSoftmax(3, 2), np.array([0.3, 0.0, -0.4, 0.0, 1.0, 2.0])
+    every = paths(chain(), 3)
+    # stay, stay, stay|go; stay, go, stay|go; go, stay, stay|go; go, go, ended
+    assert len(every.weight) == 7 and np.all(every.weight == 1)
+    assert np.sum(~every.trajectories.mask) == 1 and every.trajectories.rewards[~every.trajectories.mask] == 0
+    total = rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), chain(), policy, theta, horizon=3, episodes=2)
+    assert total.mean == pytest.approx(1, abs=1e-15) and total.covariance == pytest.approx(0, abs=1e-15)
+    exact = rm.PolicyReturn(rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75, 3), policy).at(theta)
+    got = rm.enumeration.expectation(
+        lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.75), chain(), policy, theta, horizon=3
+    )
+    np.testing.assert_allclose(got.mean, -exact.grad, rtol=0, atol=1e-14)
+
+
+def test_too_many_tuples_are_refused_with_their_number():
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0), horizon=3)
+    with pytest.raises(
+        ValueError, match=r"64 trajectories in tuples of 4 make 1.68e\+07 to enumerate, expected at most 1000000"
+    ):
+        rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), mdp, policy, theta, episodes=4)
+    with pytest.raises(ValueError, match="^1267650600228229401496703205376 trajectories in tuples of 1 make 1.27e.30"):
+        rm.enumeration.expectation(
+            lambda t: np.ones(len(t.mask)), rm.FiniteMDP(mdp.P, mdp.R, mdp.rho, 0.5), policy, theta, horizon=50
+        )
+
+
+def test_what_f_returns_is_judged():
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0))
+    for f, error, message in (
+        (lambda t: 1.0, ValueError, r"f returned shape \(\), expected \(16, \.\.\.\): one row a tuple"),
+        (lambda t: np.ones(3), ValueError, r"f returned shape \(3,\), expected \(16"),
+        (lambda t: np.full(len(t.mask), np.nan), FloatingPointError, "f returned something that is not finite"),
+    ):
+        with pytest.raises(error, match=message):
+            rm.enumeration.expectation(f, mdp, policy, theta)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda m, p, t: (rm.FiniteMDP(m.P[None], m.R[None], m.rho[None], 0.5, 2), p, t), ValueError, "one task at a time"),
+        (lambda m, p, t: (m, p, np.zeros((2, 4))), ValueError, r"theta has shape \(2, 4\), expected \(4,\)"),
+        (lambda m, p, t: (m, rm.TabularSoftmax(3, 2), np.zeros(6)), ValueError, r"expected \(2, 2\) as in the process"),
+        (lambda m, p, t: (m, p, np.zeros(4) + 1j), TypeError, "theta must be real"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(change, error, message):
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0))
+    with pytest.raises(error, match=message):
+        rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), *change(mdp, policy, theta))

@@ -1,0 +1,145 @@
+"""Sampling: shapes, seeds, ends, rewards of the next state, and agreement with exact expectations."""
+
+import os
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.oracle.problems import linear_quadratic, process
+
+BATCHES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 4_000
+
+
+def chain():
+    """0 → 1 → 2, where 2 is never left and pays nothing; action 1 stays put."""
+    P = np.zeros((3, 2, 3))
+    P[0, 0, 1] = P[1, 0, 2] = P[0, 1, 0] = P[1, 1, 1] = P[2, :, 2] = 1
+    R = np.array([[1.0, 0.5], [2.0, 0.25], [0.0, 0.0]])
+    return rm.FiniteMDP(P, R, [1.0, 0.0, 0.0], 0.75)
+
+
+def test_shapes_seeds_and_batch_axes():
+    rng = np.random.default_rng(0)
+    mdp, policy = process(rng, tasks=3), rm.TabularSoftmax(3, 3)
+    theta = rng.normal(size=(2, 1, 9))
+    one, same = (rm.rollout(mdp, policy, theta, episodes=4, horizon=5, rng=7) for _ in range(2))
+    other = rm.rollout(mdp, policy, theta, episodes=4, horizon=5, rng=8)
+    for x, y in zip(one, same, strict=True):
+        assert x.shape == (2, 3, 4, 5)
+        np.testing.assert_array_equal(x, y)
+    assert np.any(one.states != other.states) and one.mask.all()
+    np.testing.assert_array_equal(one.rewards, mdp.R[np.arange(3)[:, None, None], one.states, one.actions])
+    generator = np.random.default_rng(7)
+    np.testing.assert_array_equal(
+        rm.rollout(mdp, policy, theta, episodes=4, horizon=5, rng=generator).states, one.states
+    )
+
+
+def test_the_horizon_is_the_process_s_own_or_must_be_given():
+    mdp, policy = process(np.random.default_rng(0), horizon=4), rm.TabularSoftmax(3, 3)
+    assert rm.rollout(mdp, policy, np.zeros(9), episodes=2, rng=0).mask.shape == (2, 2, 4)
+    with pytest.raises(ValueError, match="horizon must be 4 as the process's own, got 3"):
+        rm.rollout(mdp, policy, np.zeros(9), episodes=2, horizon=3)
+    with pytest.raises(ValueError, match="horizon is required: the process has none"):
+        rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=2)
+
+
+def test_a_trajectory_ends_where_nothing_is_left_to_earn():
+    got = rm.rollout(chain(), rm.TabularSoftmax(3, 2), [2.0, 0, 2.0, 0, 0, 0], episodes=200, horizon=5, rng=0)
+    np.testing.assert_array_equal(got.mask, got.states != 2)
+    assert np.all(got.mask[..., 0]) and not np.all(got.mask) and np.all(got.rewards[~got.mask] == 0)
+    assert np.all(np.diff(got.mask.astype(int), axis=-1) <= 0)
+    paid = chain()
+    assert rm.rollout(rm.FiniteMDP(paid.P, paid.R + 1, paid.rho, 0.75), rm.TabularSoftmax(3, 2), np.zeros(6),
+                      episodes=50, horizon=5, rng=0).mask.all()  # fmt: skip
+
+
+def test_impossible_states_and_actions_are_never_drawn():
+    P = np.zeros((3, 2, 3))
+    P[..., 0], P[..., 1] = 0.25, 0.75
+    mdp = rm.FiniteMDP(P, np.ones((3, 2)), [0.0, 1.0, 0.0], 0.5)
+    got = rm.rollout(mdp, rm.TabularSoftmax(3, 2), [700.0, 0, 700.0, 0, 0, 0], episodes=500, horizon=6, rng=0)
+    assert np.all(got.states[..., 0] == 1) and set(np.unique(got.states)) == {0, 1} and np.all(got.actions == 0)
+
+
+def test_a_reward_of_the_next_state_is_that_of_the_state_drawn():
+    rng = np.random.default_rng(1)
+    base = process(rng, tasks=2)
+    R = rng.normal(size=(2, 3, 3, 3))
+    mdp = rm.FiniteMDP(base.P, R, base.rho, 0.75)
+    got = rm.rollout(mdp, rm.TabularSoftmax(3, 3), np.zeros(9), episodes=5, horizon=4, rng=0)
+    task = np.arange(2)[:, None, None]
+    expected = R[task, got.states[..., :-1], got.actions[..., :-1], got.states[..., 1:]]
+    np.testing.assert_array_equal(got.rewards[..., :-1], expected)
+
+
+def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
+    """E-MAML's gradient, GPOMDP and the return, on batches of two trajectories against enumeration."""
+    rng = np.random.default_rng(2)
+    one = process(rng, 1, 2, 2, 0.75, 2)
+    mdp = rm.FiniteMDP(one.P[0], one.R[0], one.rho[0], 0.75, 2)
+    policy = rm.TabularSoftmax(2, 2)
+    task, theta = rm.PolicyReturn(mdp, policy), rng.normal(size=4)
+
+    def estimates(batch):
+        surrogate = rm.surrogates.Reinforce(policy, theta, batch, gamma=0.75)
+        dice = rm.surrogates.Dice(policy, theta, batch, gamma=0.75).at(theta)
+        return np.concatenate([
+            rm.sampled.emaml_gradient(theta, surrogate, task, alpha=0.5), rm.estimators.gpomdp(policy, theta, batch, gamma=0.75),
+            dice.hvp(np.array([1.0, -0.5, 0.25, 2.0])), np.mean(rm.returns.whole_return(batch, gamma=0.75), axis=-1)[:, None],
+        ], axis=-1)  # fmt: skip
+
+    exact = rm.enumeration.expectation(estimates, mdp, policy, theta, episodes=2)
+    drawn = rm.rollout(mdp, policy, np.broadcast_to(theta, (BATCHES, 4)), episodes=2, rng=3)
+    found = estimates(drawn)
+    error = np.sqrt(np.diag(exact.covariance) / BATCHES)
+    assert np.all(np.abs(found.mean(0) - exact.mean) < 4 * error), (found.mean(0) - exact.mean) / error
+    spread = np.cov(found.T)
+    np.testing.assert_allclose(np.diag(spread), np.diag(exact.covariance), rtol=40 / np.sqrt(BATCHES))
+
+
+def test_linear_quadratic_rollouts_have_the_exact_cost_within_four_standard_errors():
+    rng = np.random.default_rng(4)
+    lq = linear_quadratic(rng, tasks=2)
+    policy = rm.LinearGaussian(lq.states, lq.actions)
+    theta = 0.3 * rng.normal(size=policy.dim)
+    got = rm.rollout(lq, policy, theta, episodes=BATCHES, rng=0)
+    assert got.states.shape == (2, BATCHES, 4, 3) and got.actions.shape == (2, BATCHES, 4, 2)
+    np.testing.assert_allclose(got.states[..., -1], 1.0, rtol=1e-14)
+    G = rm.returns.whole_return(got, gamma=lq.gamma)
+    exact = -rm.PolicyCost(lq).at(theta).loss
+    assert np.all(np.abs(G.mean(-1) - exact) < 4 * G.std(-1) / np.sqrt(BATCHES))
+    again = rm.rollout(lq, policy, theta, episodes=BATCHES, rng=0)
+    np.testing.assert_array_equal(again.actions, got.actions)
+
+
+def test_a_noiseless_system_moves_as_it_must():
+    """x' = x + a, a = −x/2 with σ → 0: 1, 1/2, 1/4; the reward is −(x² + a²)."""
+    lq = rm.LinearQuadratic(np.eye(2), [[1.0], [0.0]], np.diag([1.0, 0.0]), [[1.0]], [[1.0, 1.0], [1.0, 1.0]],
+                            np.zeros((2, 2)), 0.5, 3)  # fmt: skip
+    got = rm.rollout(lq, rm.LinearGaussian(2, 1), [-0.5, 0.0, -700.0], episodes=1, rng=0)
+    np.testing.assert_allclose(got.states[0, :, 0], [1, 0.5, 0.25], rtol=1e-15)
+    np.testing.assert_allclose(got.rewards[0], [-1.25, -0.3125, -0.078125], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((chain(), rm.LinearGaussian(3, 2), np.zeros(8)), TypeError, "rollout takes a FiniteMDP and a softmax policy"),
+        (("process", rm.TabularSoftmax(3, 2), np.zeros(6)), TypeError, "got str and TabularSoftmax"),
+        ((chain(), rm.TabularSoftmax(2, 2), np.zeros(4)), ValueError, r"\(states, actions\) = \(2, 2\), expected \(3, 2\)"),
+        ((chain(), rm.TabularSoftmax(3, 2), np.zeros(5)), ValueError, r"theta has shape \(5,\), expected last axis 6"),
+        ((chain(), rm.TabularSoftmax(3, 2), np.zeros(6) + 1j), TypeError, "theta must be real"),
+        ((chain(), rm.TabularSoftmax(3, 2), np.full(6, np.nan)), ValueError, "theta.* is nan"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        rm.rollout(*arguments, episodes=2, horizon=3, rng=0)
+
+
+@pytest.mark.parametrize("episodes", [0, -1, 1.5, True])
+def test_a_number_of_episodes_that_is_none_is_refused(episodes):
+    with pytest.raises((ValueError, TypeError), match="episodes must be"):
+        rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=episodes, horizon=3)

@@ -1,0 +1,300 @@
+"""Surrogates: values by hand and by loops, derivatives by complex steps, and what their expectations are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta.arrays import replaced
+from refmeta.judges import complex_step, taylor_rates
+from refmeta.oracle.problems import POLICIES, trajectories
+from refmeta.sampling.surrogates import TMAML, Clipped, Dice, LikelihoodRatio, LoadedDice, Reinforce
+from tests import independent
+from tests.sampling.test_returns import tiny
+from tests.strategies import assert_close, seeds
+
+MAKERS = {
+    "reinforce": Reinforce,
+    "likelihood-ratio": LikelihoodRatio,
+    "dice": Dice,
+    "tmaml": TMAML,
+    "loaded-dice": lambda *x, **k: LoadedDice(*x, lam=0.625, **k),
+    "clipped": lambda *x, **k: Clipped(*x, epsilon=0.25, **k),
+}
+EXACT = 1e-13  # expectations of order one, over 8 to 64 trajectories
+names, kinds = st.sampled_from(sorted(MAKERS)), st.sampled_from(POLICIES)
+
+
+def drawn(rng, kind):
+    """Policy, θ, θ_sampled, batch, baseline."""
+    policy, start, batch = trajectories(rng, kind)
+    return policy, start + 0.2 * rng.normal(size=policy.dim), start, batch, rng.normal(size=batch.mask.shape)
+
+
+@pytest.mark.eq("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice")
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (Reinforce, 2 * np.log(2) + np.log(2 / 3)),
+        (LikelihoodRatio, 14 / 3),
+        (Dice, 11 / 3),
+        (TMAML, 23 / 6),
+        (LoadedDice, 4 / 3),
+    ],
+)
+def test_values_by_hand(make, expected):
+    """π_sampled = (1/4, 3/4), π = (1/2, 1/2), a = 0, 1: ratios 2, 2/3; r = 1, 3, b = 1/2, 1, γ = 1/2, so Ĝ = 5/2, 3."""
+    batch = rm.Trajectories([[0, 0]], [[0, 1]], [[1.0, 3.0]], [[1, 1]])
+    surrogate = make(rm.TabularSoftmax(1, 2), np.log([1.0, 3.0]), batch, gamma=0.5, baseline=[[0.5, 1.0]])
+    assert surrogate.at(np.zeros(2)).loss == pytest.approx(-expected, rel=1e-14)
+
+
+@pytest.mark.eq("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice", "promp-objective")
+@given(rng=seeds, name=names, kind=kinds)
+def test_values_are_those_of_loops(rng, name, kind):
+    policy, theta, start, batch, b = drawn(rng, kind)
+    expected = independent.surrogate(name, policy.log_prob, theta, start, batch, b, gamma=0.75, lam=0.625, epsilon=0.25)
+    got = MAKERS[name](policy, start, batch, gamma=0.75, baseline=b).at(theta).loss
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * max(1, np.max(np.abs(expected))))
+
+
+@pytest.mark.eq("surrogate-hvp")
+@given(rng=seeds, name=names, kind=kinds)
+def test_gradient_and_hessian_product_are_complex_steps_at_every_theta(rng, name, kind):
+    policy, theta, start, batch, b = drawn(rng, kind)
+    v = rng.normal(size=policy.dim)
+
+    def point(z):
+        return MAKERS[name](z[0], z[2], z[3], gamma=0.75, baseline=z[4]).at(z[1])
+
+    z = (policy, theta, start, batch, b)
+    at = point(z).task.at
+    scale = np.sum(np.abs(batch.rewards) + np.abs(b), axis=(1, 2))
+    assert_close(lambda z: point(z).grad, z, complex_step(lambda t: at(t).loss, theta), scale)
+    assert_close(lambda z: point(z[:5]).hvp(z[5]), (*z, v), complex_step(lambda t: at(t).grad, theta, v), scale)
+
+
+@pytest.mark.eq("surrogate-hvp")
+@pytest.mark.parametrize("name", MAKERS)
+def test_taylor_remainders_have_their_orders(name):
+    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    task = MAKERS[name](policy, start, batch, gamma=0.75, baseline=b)
+    v = 2 * np.random.default_rng(1).normal(size=policy.dim)
+    f = lambda t: np.sum(task.at(t).loss)
+    gradient, product = (np.sum(x, axis=0) for x in (task.at(theta).grad, task.at(theta).hvp(v)))
+    assert taylor_rates(f, theta, v, gradient=gradient, hvp=product).passed
+
+
+@given(rng=seeds, kind=kinds)
+def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
+    policy, _, start, batch, b = drawn(rng, kind)
+    expected = -rm.estimators.gpomdp(policy, start, batch, gamma=0.75, baseline=b)
+    products = {}
+    for name, make in MAKERS.items():
+        point = make(policy, start, batch, gamma=0.75, baseline=b).at(start)
+        np.testing.assert_allclose(point.grad, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)), err_msg=name)
+        products[name] = point.hvp(np.cos(np.arange(policy.dim)))
+    size = max(np.max(np.abs(p)) for p in products.values())
+    for one, other in (("reinforce", "likelihood-ratio"), ("likelihood-ratio", "dice"), ("dice", "loaded-dice")):
+        assert np.max(np.abs(products[one] - products[other])) > 1e-6 * size
+
+
+@pytest.mark.eq("tmaml-baseline", "loaded-dice")
+@given(rng=seeds, kind=kinds)
+def test_loaded_dice_is_tmaml_at_one_and_the_likelihood_ratio_at_zero_to_a_constant(rng, kind):
+    policy, theta, start, batch, b = drawn(rng, kind)
+    v, given_ = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
+    pairs = (
+        (LoadedDice(policy, start, batch, **given_), TMAML(policy, start, batch, **given_)),
+        (LoadedDice(policy, start, batch, lam=0.0, **given_), LikelihoodRatio(policy, start, batch, **given_)),
+    )
+    weight = 0.75 ** np.arange(4) * batch.mask
+    constants = (
+        -np.sum(weight * batch.rewards, axis=(1, 2)) / 3,
+        -np.sum(weight * (rm.returns.reward_to_go(batch, gamma=0.75) - b), axis=(1, 2)) / 3,
+    )
+    for (one, other), constant in zip(pairs, constants, strict=True):
+        p, q = one.at(theta), other.at(theta)
+        size = np.max(np.abs(q.hvp(v))) + np.max(np.abs(q.loss)) + 1
+        np.testing.assert_allclose(p.loss + constant, q.loss, rtol=0, atol=1e-12 * size)
+        np.testing.assert_allclose(p.grad, q.grad, rtol=0, atol=1e-12 * size)
+        np.testing.assert_allclose(p.hvp(v), q.hvp(v), rtol=0, atol=1e-12 * size)
+
+
+@pytest.mark.eq("dice", "loaded-dice", "tmaml-baseline", "lvc", "surrogate-naive")
+@pytest.mark.parametrize("baseline", ["none", "exact"])
+@pytest.mark.parametrize("seed", range(3))
+def test_in_expectation_dice_has_the_true_hessian_and_the_split_accounts_for_the_others(seed, baseline):
+    rng = np.random.default_rng(seed)
+    mdp, policy, theta, task = tiny(rng, horizon=3)
+    point, v = task.at(theta), rng.normal(size=4)
+    split = rm.fisher.hessian_split(point, v)
+
+    def expected(make):
+        def product(batch):
+            b = rm.returns.exact_baseline(batch, point) if baseline == "exact" else 0.0
+            return make(policy, theta, batch, gamma=mdp.gamma, baseline=b).at(theta).hvp(v)
+
+        return rm.enumeration.expectation(product, mdp, policy, theta).mean
+
+    for make in (Dice, TMAML, LoadedDice):
+        np.testing.assert_allclose(expected(make), point.hvp(v), rtol=0, atol=EXACT)
+    both = -(split.score_squared + split.curvature)
+    np.testing.assert_allclose(expected(LikelihoodRatio), both, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        expected(LikelihoodRatio) - point.hvp(v), split.cross + split.cross_transposed, rtol=0, atol=EXACT
+    )
+    naive = 0 * v if baseline == "exact" else -split.curvature
+    np.testing.assert_allclose(expected(Reinforce), naive, rtol=0, atol=EXACT)
+    for make in (LikelihoodRatio, Reinforce):
+        assert np.linalg.norm(expected(make) - point.hvp(v)) > 1e-2 * np.linalg.norm(point.hvp(v))
+
+
+@pytest.mark.eq("tmaml-baseline")
+def test_a_control_variate_that_knows_the_present_biases_the_hessian():
+    """The past up to and including t: E is off by Σ γᵗ b (∇²log π + …), exactly the second derivative of E[☐_≤t(1 − ☐_t)]."""
+    rng = np.random.default_rng(5)
+    mdp, policy, theta, task = tiny(rng)
+    v = rng.normal(size=4)
+
+    def product(batch):
+        surrogate = TMAML(policy, theta, batch, gamma=mdp.gamma, baseline=1.5)
+        rewards, base, other = surrogate.terms
+        wrong = replaced(surrogate, terms=(rewards, base._replace(shift=0.0), other._replace(shift=1.0)))
+        return wrong.at(theta).hvp(v)
+
+    off = rm.enumeration.expectation(product, mdp, policy, theta).mean - task.at(theta).hvp(v)
+    assert np.linalg.norm(off) > 0.1
+
+
+@pytest.mark.eq("thm:naive-curvature")
+@pytest.mark.parametrize("kind", ["tabular", "linear-features"])
+def test_naive_curvature_with_exact_advantages_vanishes_given_the_state(kind):
+    """Σ_a π(a|s) A(s, a) ∇² log π(a|s) = 0 in every state: ∇² log π is the same for every action."""
+    rng = np.random.default_rng(0)
+    policy, theta, _ = trajectories(rng, kind)
+    A = rng.normal(size=(3, 2))
+    pi = np.exp(policy.logits(theta))
+    pi /= pi.sum(-1, keepdims=True)
+    A -= np.sum(pi * A, axis=-1, keepdims=True)
+    u = rng.normal(size=policy.dim)
+    for s in range(3):
+        each = [pi[s, a] * A[s, a] * policy.score_hvp(theta, s, a, u) for a in range(2)]
+        np.testing.assert_allclose(sum(each), 0, atol=1e-15)
+        assert np.max(np.abs(each[0])) > 1e-4
+
+
+@pytest.mark.eq("thm:naive-curvature")
+def test_naive_curvature_of_a_gaussian_vanishes_for_its_gain_and_not_for_its_deviation():
+    """∇² log π in K is −xxᵀ/σ², the same for every action; in log σ it is −2z², which is not."""
+    policy, x, theta = rm.LinearGaussian(2, 1), np.array([0.5, 1.0]), np.array([0.25, -1.0, np.log(2.0)])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+    actions = policy.mean(theta, x) + 2.0 * nodes[:, None]
+    p, A = weights / weights.sum(), nodes**3 + nodes**2 - 1
+    by_gain = policy.score_hvp(theta, x, actions, np.array([1.0, -2.0, 0.0]))
+    np.testing.assert_allclose((p * A) @ by_gain[:, :2], 0, atol=1e-14)
+    assert abs(p @ A) < 1e-14 and np.max(np.abs(by_gain[:, :2])) > 0.1
+    by_log = policy.score_hvp(theta, x, actions, np.array([0.0, 0.0, 1.0]))
+    assert abs((p * A) @ by_log[:, 2]) > 1
+
+
+@pytest.mark.eq("thm:naive-curvature")
+def test_a_shift_of_the_rewards_moves_the_naive_curvature_by_its_formula_and_no_right_one():
+    """r → r + c: c Σ_t γᵗ (1 − γ^(H−t))/(1 − γ) E[∇² log π(a_t|s_t)]."""
+    rng = np.random.default_rng(1)
+    mdp, policy, theta, task = tiny(rng, horizon=3)
+    shifted, c, gamma, v = rm.FiniteMDP(mdp.P, mdp.R + 2.5, mdp.rho, mdp.gamma, 3), 2.5, mdp.gamma, rng.normal(size=4)
+
+    def expected(process, make):
+        f = lambda t: make(policy, theta, t, gamma=gamma).at(theta).hvp(v)
+        return rm.enumeration.expectation(f, process, policy, theta).mean
+
+    weight = (1 - gamma ** (3 - np.arange(3))) / (1 - gamma)
+    visits = weight @ task.at(theta).occupancy
+    curvature = sum(visits[s] * policy.score_hvp(theta, s, 0, v) for s in range(2))
+    moved = expected(shifted, Reinforce) - expected(mdp, Reinforce)
+    np.testing.assert_allclose(moved, -c * curvature, rtol=0, atol=EXACT * 10)
+    assert np.linalg.norm(moved) > 0.1
+    np.testing.assert_allclose(expected(shifted, Dice), expected(mdp, Dice), rtol=0, atol=EXACT * 10)
+    one = rm.Trajectories([[0, 1, 0]], [[1, 0, 1]], [[1.0, 2.0, -1.0]], [[1, 1, 1]])
+    other = one._replace(rewards=np.array(one.rewards) + c)
+    products = [Dice(policy, theta, batch, gamma=gamma).at(theta).hvp(v) for batch in (one, other)]
+    assert np.linalg.norm(products[0] - products[1]) > 0.1, "a single batch of a right one may move"
+
+
+@pytest.mark.eq("promp-objective")
+def test_the_clipped_surrogate_by_hand():
+    """Ratios 2 and 2/3, ε = 1/4, advantages 2 and −1, γ = ½: min(4, 5/2) + ½ min(−2/3, −3/4); flat where it is clipped."""
+    batch = rm.Trajectories([[0, 0]], [[0, 1]], [[1.0, 3.0]], [[1, 1]])
+    policy, start = rm.TabularSoftmax(1, 2), np.log([1.0, 3.0])
+    task = Clipped(policy, start, batch, gamma=0.5, epsilon=0.25, baseline=[[0.5, 4.0]])
+    point = task.at(np.zeros(2))
+    assert point.loss == pytest.approx(-(5 / 2 - 3 / 8), rel=1e-14)
+    np.testing.assert_array_equal(point.grad, 0)
+    np.testing.assert_array_equal(point.hvp(np.ones(2)), 0)
+    with pytest.raises(ValueError, match="epsilon must be positive"):
+        Clipped(policy, start, batch, gamma=0.5, epsilon=0.0)
+
+
+@pytest.mark.eq("emaml-score-term")
+@given(rng=seeds, kind=kinds)
+def test_the_score_term_is_the_slope_of_the_log_likelihood_of_the_whole_batch(rng, kind):
+    policy, theta, batch = trajectories(rng, kind)
+    value = rng.normal(size=2)
+    total = lambda t: value * np.sum(rm.likelihood(policy, t, batch).log_prob, axis=(-2, -1))
+    expected = complex_step(total, theta)
+    assert_close(
+        lambda z: rm.surrogates.emaml_score_term(z[0], z[1], z[2], value=z[3]),
+        (policy, theta, batch, value), expected, 10 * np.abs(value),
+    )  # fmt: skip
+
+
+def test_maml_runs_on_surrogates_unchanged():
+    """K = 1 by the definition: (I − αH)∇L_query(φ), on batches of two tasks, and by the complex step of the objective."""
+    rng = np.random.default_rng(0)
+    policy, theta, batch = trajectories(rng, "linear-gaussian")
+    query = trajectories(rng, "linear-gaussian")[2]
+    support = Dice(policy, theta, batch, gamma=0.75)
+    inner = rm.adapt(theta, support, alpha=0.01, steps=1)
+    outer = Reinforce(policy, inner.adapted, query, gamma=0.75, baseline=0.5)
+    got = rm.maml.gradient(theta, support, outer, alpha=0.01)
+    g = outer.at(inner.adapted).grad
+    np.testing.assert_allclose(got, g - support.at(theta).hvp(0.01 * g), rtol=1e-13)
+    expected = complex_step(lambda t: rm.maml.objective(t, support, outer, alpha=0.01), theta)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+
+
+def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
+    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    task = Dice(policy, start, batch, gamma=0.75, baseline=b)
+    before, point, v = task.at(theta).grad.copy(), task.at(theta), np.ones((2, policy.dim))
+    batch.rewards[:] = 1e9
+    b[:] = 1e9
+    np.testing.assert_array_equal(task.at(theta).grad, before)
+    np.testing.assert_array_equal(point.hvp(v), point.hvp(v))
+    with pytest.raises(ValueError, match="read-only"):
+        point.grad[:] = 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"gamma": 1.25}, ValueError, "gamma must satisfy 0 <= gamma <= 1, got 1.25"),
+        ({"gamma": np.nan}, ValueError, "gamma must be finite"),
+        ({"baseline": np.zeros(3)}, ValueError, r"baseline has shape \(3,\), expected one that broadcasts"),
+        ({"theta_sampled": np.zeros(7)}, ValueError, r"theta_sampled has shape \(7,\), expected last axis 6"),
+        ({"theta_sampled": np.zeros(6) + 1j}, TypeError, "theta_sampled must be real"),
+        ({"theta_sampled": np.zeros((3, 6))}, ValueError, "batch axes must broadcast"),
+        ({"trajectories": None}, TypeError, r"trajectories must be Trajectories\(states, actions, rewards, mask\)"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(change, error, message):
+    policy, _, start, batch, _ = drawn(np.random.default_rng(0), "tabular")
+    given_ = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
+    with pytest.raises(error, match=message):
+        Dice(policy, given_.pop("theta_sampled"), given_.pop("trajectories"), **given_)
+    with pytest.raises(ValueError, match="lam must satisfy"):
+        LoadedDice(policy, start, batch, gamma=0.75, lam=-0.5)
+    with pytest.raises(FloatingPointError, match="left the finite numbers"):
+        _ = Dice(policy, start - 1000 * np.arange(6), batch, gamma=0.75).at(start + 1000 * np.arange(6)).loss

@@ -1,0 +1,118 @@
+"""The KL on sampled states, and the step in its trust region."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta.judges import complex_step
+from refmeta.oracle.problems import POLICIES, policy_return, trajectories
+from tests.strategies import assert_close, seeds
+
+
+@pytest.mark.eq("sampled-kl")
+@given(rng=seeds, kind=st.sampled_from(POLICIES))
+def test_gradient_and_hessian_product_are_complex_steps(rng, kind):
+    policy, start, batch = trajectories(rng, kind)
+    theta, v = start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
+    at = rm.SampledKL(policy, start, batch).at
+    point = lambda z: rm.SampledKL(z[0], z[1], z[2]).at(z[3])
+    z = (policy, start, batch, theta)
+    assert_close(lambda z: point(z).grad, z, complex_step(lambda t: at(t).loss, theta), 1.0)
+    assert_close(lambda z: point(z[:4]).hvp(z[4]), (*z, v), complex_step(lambda t: at(t).grad, theta, v), 1.0)
+    assert np.all(at(theta).loss > 0) and np.all(at(start).loss == 0) and np.all(at(start).grad == 0)
+
+
+@pytest.mark.eq("sampled-kl")
+def test_the_divergence_by_hand():
+    """N(1, 1) ‖ N(3, 4) at x = 1: log 2 + (1 + 4)/8 − ½; and softmax (¼, ¾) ‖ (½, ½) at two steps of one trajectory in two."""
+    gaussian = rm.LinearGaussian(1, 1)
+    batch = rm.Trajectories([[[1.0]]], [[[0.0]]], [[0.0]], [[True]])
+    got = rm.SampledKL(gaussian, [1.0, 0.0], batch).at([3.0, np.log(2)]).loss
+    assert got == pytest.approx(np.log(2) + 5 / 8 - 1 / 2, rel=1e-14)
+    both = rm.Trajectories([[0, 0], [0, 0]], [[0, 1], [0, 0]], np.zeros((2, 2)), [[1, 1], [1, 0]])
+    got = rm.SampledKL(rm.TabularSoftmax(1, 2), np.log([1.0, 3.0]), both).at([0.0, 0.0]).loss
+    assert got == pytest.approx(1.5 * (np.log(1 / 2) / 4 + 3 / 4 * np.log(3 / 2)), rel=1e-14)
+
+
+def test_the_gaussian_divergence_keeps_its_digits_near_the_old_policy():
+    """σ moved by a factor e^δ: D = δ² + O(δ³), here 1e-18."""
+    batch = rm.Trajectories([[[1.0]]], [[[0.0]]], [[0.0]], [[True]])
+    got = rm.SampledKL(rm.LinearGaussian(1, 1), [0.0, 0.0], batch).at([0.0, 1e-9]).loss
+    assert got == pytest.approx(1e-18, rel=1e-6)
+
+
+@pytest.mark.eq("trpo-step")
+@given(rng=seeds)
+def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(rng):
+    """Tabular, exact: direction by the closed natural gradient, length by the quadratic model, halved until both hold."""
+    task = policy_return(rng, "discounted", tasks=1)
+    theta, radius = rng.normal(size=task.dim), float(rng.uniform(0.001, 0.5))
+    point, kl = task.at(theta), rm.PolicyKL(task.at(theta))
+    x = rm.fisher.natural_gradient(point)[0]
+    full = x * np.sqrt(2 * radius / (x @ rm.fisher.product(point, x)[0]))
+    got = rm.trpo_step(theta, task, kl, radius=radius)
+    moved = got.theta - theta
+    halvings = np.log2(np.linalg.norm(full) / np.linalg.norm(moved))
+    assert abs(halvings - round(halvings)) < 1e-6 and round(halvings) in range(16)
+    np.testing.assert_allclose(moved * 2 ** round(halvings), full, rtol=0, atol=1e-7 * np.linalg.norm(full))
+    assert 0 < got.kl <= radius and got.improvement > 0
+    assert got.kl == kl.at(got.theta).loss.sum() and got.improvement == pytest.approx(
+        point.loss[0] - task.at(got.theta).loss[0]
+    )
+    if round(halvings):
+        longer = theta + 2 * moved
+        assert kl.at(longer).loss.sum() > radius or task.at(longer).loss.sum() >= point.loss.sum()
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
+    policy, theta, batch = trajectories(np.random.default_rng(0), kind, episodes=12)
+    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    kl = rm.SampledKL(policy, theta, batch)
+    got = rm.trpo_step(theta, loss, kl, radius=0.01, damping=1e-6)
+    assert 0 < got.kl <= 0.01 and got.improvement > 0
+    assert got.kl == pytest.approx(np.sum(kl.at(got.theta).loss))
+
+
+def test_where_nothing_is_to_be_gained_the_step_is_none():
+    policy, theta, batch = trajectories(np.random.default_rng(0))
+    flat = rm.surrogates.LikelihoodRatio(policy, theta, batch._replace(rewards=0 * batch.rewards), gamma=0.75)
+    got = rm.trpo_step(theta, flat, rm.SampledKL(policy, theta, batch), radius=0.01)
+    np.testing.assert_array_equal(got.theta, theta)
+    assert got.theta is not theta and (got.kl, got.improvement) == (0, 0)
+    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    stuck = rm.trpo_step(theta, loss, rm.SampledKL(policy, theta, batch), radius=1e4, damping=1e-6, backtracks=0)
+    assert stuck.kl <= 1e4
+
+
+def test_a_direction_that_the_divergence_does_not_see_needs_damping():
+    """The KL of one state, a loss of another."""
+    policy, theta = rm.TabularSoftmax(2, 2), np.zeros(4)
+    batch = rm.Trajectories([[0], [1]], [[0], [1]], [[1.0], [2.0]], [[1], [1]])
+    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    blind = rm.SampledKL(policy, theta, rm.Trajectories([[0], [0]], [[0], [1]], [[1.0], [2.0]], [[1], [1]]))
+    with pytest.raises(
+        FloatingPointError, match="a direction in which the KL has no curvature; damping must be positive"
+    ):
+        rm.trpo_step(theta, loss, blind, radius=0.01)
+    assert rm.trpo_step(theta, loss, blind, radius=0.01, damping=0.1).improvement > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"radius": 0.0}, ValueError, "radius must be positive"),
+        ({"damping": -1.0}, ValueError, "damping must be at least 0"),
+        ({"backtracks": -1}, ValueError, "backtracks must be at least 0"),
+        ({"theta": np.zeros((2, 6))}, ValueError, r"theta has shape \(2, 6\), expected \(d,\)"),
+        ({"theta": np.zeros(6) + 1j}, TypeError, "theta must be real"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(change, error, message):
+    policy, theta, batch = trajectories(np.random.default_rng(0))
+    given_ = {"theta": theta, "radius": 0.01} | change
+    loss, kl = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
+    with pytest.raises(error, match=message):
+        rm.trpo_step(given_.pop("theta"), loss, kl, **given_)

@@ -1,0 +1,107 @@
+"""`python -m refmeta bias`: the table, the JSON, and what is refused of a user's own process."""
+
+import json
+
+import numpy as np
+import pytest
+
+from refmeta.__main__ import TINY, main
+from refmeta.bias import ESTIMATORS, PROCESSES, process
+from refmeta.meta import sampled
+
+SMALL = ["--alpha", "0.5", "--episodes", "1", "2", "--steps", "1"]
+
+
+def test_the_table_has_a_row_an_estimator_and_columns_that_stand_below_each_other(capsys):
+    assert main(["bias", *SMALL]) == 0
+    text = capsys.readouterr().out
+    blocks = text.split("\n\n")[2:]
+    assert len(blocks) == 2 and "K = 1, M = 2, α = 0.5" in blocks[1]
+    for block in blocks:
+        lines = block.splitlines()
+        assert len(lines) == 3 + len(ESTIMATORS) and len({len(line) for line in lines[2:]}) == 1
+        assert [line.split("  ")[1].strip() for line in lines[3:]][0] == "e-maml"
+        first = lines[3].split()
+        assert float(first[-4]) < 1e-14 and first[-3] == "0.0%" and first[-2] == "1.000000"
+
+
+def test_the_json_holds_the_numbers_of_the_library(capsys):
+    assert main(["bias", "--mdp", "bandit", "--format", "json", *SMALL]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["process"] == "bandit" and document["trajectories"] == 3
+    task, theta = process("bandit")
+    for block in document["settings"]:
+        given = {"alpha": block["alpha"], "episodes": block["episodes"], "steps": block["steps"]}
+        expected = sampled.formulation_sampled(theta, task, **given).gradient
+        np.testing.assert_array_equal(block["gradient"]["sampled"], expected)
+        assert [row["estimator"] for row in block["estimators"]] == [e.name for e in ESTIMATORS]
+        assert set(block["estimators"][0]["exact"]) == {"norm", "relative", "cosine", "deviation"}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_named_processes_exist_and_are_tiny(name, capsys):
+    assert set(TINY) == set(PROCESSES)
+    assert main(["bias", "--mdp", name, "--alpha", "0.5", "--episodes", "1", "--steps", "1"]) == 0
+    assert "not enumerated" not in capsys.readouterr().out
+
+
+def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
+    assert main(["bias", "--alpha", "0.5", "--episodes", "1", "7", "--steps", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text
+
+
+def test_a_process_of_one_s_own(tmp_path, capsys):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(PROCESSES["bandit"]))
+    assert main(["bias", "--mdp", str(file), *SMALL]) == 0
+    mine = capsys.readouterr().out
+    assert main(["bias", "--mdp", "bandit", *SMALL]) == 0
+    assert mine.split("\n\n")[2:] == capsys.readouterr().out.split("\n\n")[2:]
+    file.write_text(json.dumps({k: v for k, v in PROCESSES["bandit"].items() if k != "theta"}))
+    assert process(str(file))[1].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("P"), "expected the keys P, R, rho, gamma, horizon and perhaps theta, got R, gamma"),
+        (lambda d: d.update(colour=1), "expected the keys P, R, rho, gamma, horizon and perhaps theta, got P, R, colour"),
+        (lambda d: d.update(horizon=None), "one task with a horizon"),
+        (lambda d: d.update(theta=[1.0]), r"theta of shape \(3,\) is required, got .* theta of shape \(1,\)"),
+        (lambda d: d.update(theta=["a", "b", "c"]), "theta must be numbers|could not convert"),
+        (lambda d: d.update(gamma=2.0), "gamma must satisfy 0 <= gamma <= 1, got 2.0"),
+        (lambda d: d.update(rho=[0.5]), "rho sums to 0.5"),
+        (lambda d: d.update(P=[[[1.0], [1.0], ["x"]]]), "P must be numbers"),
+        (lambda d: d.update(P=[d["P"]], R=[d["R"]], rho=[d["rho"]]), "one task with a horizon"),
+        (lambda d: d.update(horizon=40), "trajectories in tuples of 1 make"),
+        (lambda d: d.update(theta=[1e999, 0, 0]), "the literal Infinity is no JSON"),
+    ],
+)  # fmt: skip
+def test_a_process_that_is_none_is_refused_by_name(change, message, tmp_path, capsys):
+    import re
+
+    document = json.loads(json.dumps(PROCESSES["bandit"]))
+    change(document)
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(document))
+    with pytest.raises(SystemExit) as end:
+        main(["bias", "--mdp", str(file)])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "mine.json" in said and re.search(message, said), said
+
+
+def test_files_that_are_no_json_or_do_not_exist_and_bad_options(tmp_path, capsys):
+    (tmp_path / "no.json").write_text("{")
+    for arguments, message in (
+        (["--mdp", str(tmp_path / "no.json")], "no JSON"),
+        (["--mdp", "nothing"], "nothing: cannot be read"),
+        (["--alpha", "x"], "must be a finite number, got 'x'"),
+        (["--alpha", "nan"], "must be a finite number, got 'nan'"),
+        (["--episodes", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--steps", "1.5"], "must be a whole number of at least 1"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["bias", *arguments])
+        assert end.value.code == 2 and message in capsys.readouterr().err
