@@ -94,6 +94,7 @@ PLACES = {
     "tmaml-baseline": "refmeta.sampling.surrogates:SurrogatePoint.loss",
     "loaded-dice": "refmeta.sampling.surrogates:SurrogatePoint.loss",
     "surrogate-hvp": "refmeta.sampling.surrogates:SurrogatePoint.hvp",
+    "thm:naive-curvature": "refmeta.evidence.sampled:expectation",
     "emaml-score-term": "refmeta.sampling.surrogates:emaml_score_term",
     "formulation-exact": "refmeta.meta.sampled:formulation_exact",
     "formulation-sampled": "refmeta.meta.sampled:_expected",

@@ -46,7 +46,7 @@ def test_verify_prints_a_row_a_label_and_succeeds(capsys):
     [
         ("softmax", "refmeta.evidence.shared", "softmax", lambda f: lambda x: f(x) * (1 + 1e-6)),
         ("maml-gradient", "refmeta.meta.maml", "gradient", lambda f: __import__("refmeta").maml.first_order_gradient),
-        ("step-size-gradient", "refmeta.meta.maml", "_adjoints", lambda f: lambda *a: [x[0] for x in [f(*a)]] * 4),
+        ("step-size-gradient", "refmeta.meta.maml", "adjoints", lambda f: lambda *a: [x[0] for x in [f(*a)]] * 4),
         ("reptile-update", "refmeta.meta.reptile", "update", lambda f: lambda t, a, epsilon: f(t, a, epsilon=-epsilon)),
         (
             "reptile-expansion",

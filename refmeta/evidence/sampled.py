@@ -15,8 +15,9 @@ from refmeta.meta import sampled
 from refmeta.oracle.problems import POLICIES, process, trajectories
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling import surrogates
+from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
-from refmeta.sampling.returns import reward_to_go
+from refmeta.sampling.returns import exact_baseline, reward_to_go
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.sampling.trust_region import SampledKL
 from refmeta.tasks.exact_return import PolicyReturn
@@ -115,6 +116,25 @@ def _tiny(rng: Generator) -> tuple[PolicyReturn, Array, float]:
     mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=2)
     task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, 2), TabularSoftmax(2, 2))
     return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
+
+
+def _naive_curvature(rng: Generator) -> float:
+    """E[(I − αĤ) g] = g, g = ∇L(θ − α∇L(θ)), Ĥ the naive curvature of reward to go less exact V."""
+    task, theta, alpha = _tiny(rng)
+    expected = task.at(theta - alpha * task.at(theta).grad).grad
+
+    def mean(z: Any) -> Array:
+        task, theta, alpha = z
+        point = task.at(theta)
+        g = task.at(theta - alpha * point.grad).grad
+
+        def bent(batch: Trajectories) -> Array:
+            V, gamma = exact_baseline(batch, point), task.mdp.gamma
+            return g - alpha * surrogates.Reinforce(task.policy, theta, batch, gamma=gamma, baseline=V).at(theta).hvp(g)
+
+        return expectation(bent, task.mdp, task.policy, theta).mean[None]
+
+    return off(mean, (task, theta, alpha), expected[None], scale=np.max(np.abs(task.at(theta).action_value)))
 
 
 def _formulation_exact(rng: Generator) -> float:
@@ -244,6 +264,7 @@ CHECKS = (
     Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("TMAML")),
     Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("LoadedDice")),
     Check("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _surrogate_hvp),
+    Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", _naive_curvature),
     Check("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", _score_term),
     Check("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", _formulation_exact),
     Check("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _formulation_sampled),

@@ -10,6 +10,7 @@
 No Jacobian and no Hessian is formed.  Softmax policies work on tables (S, A): gather, scatter, and a product a state.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,25 +72,29 @@ class SoftmaxLikelihood:
     def _cells(self) -> Array:
         """s·A + a, (..., M·H)."""
         cell = self.trajectories.states * self.policy.actions + self.trajectories.actions
-        return cell.reshape(*cell.shape[:-2], -1)
+        return cell.reshape(*cell.shape[:-2], self._steps)
+
+    @property
+    def _steps(self) -> int:
+        """M·H."""
+        return math.prod(self.trajectories.mask.shape[-2:])
 
     def _gathered(self, table: Array) -> Array:
         """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""
         cells, mask = self._cells(), self.trajectories.mask
-        flat = table.reshape(*table.shape[:-2], -1)
+        flat = table.reshape(*table.shape[:-2], self.policy.states * self.policy.actions)
         batch = np.broadcast_shapes(flat.shape[:-1], cells.shape[:-1])
         flat, cells = (np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, cells))
         return np.take_along_axis(flat, cells, axis=-1).reshape(*batch, *mask.shape[-2:]) * mask
 
     def _scattered(self, w: Array) -> Array:
         """The transpose of `_gathered`: Σ w over the steps at (s, a), (..., S, A)."""
-        w = (w * self.trajectories.mask).reshape(*np.broadcast_shapes(w.shape, self.trajectories.mask.shape)[:-2], -1)
-        size, cells = self.policy.states * self.policy.actions, self._cells()
-        batch = np.broadcast_shapes(w.shape[:-1], cells.shape[:-1])
-        tasks = int(np.prod(batch, dtype=int))
-        place = np.broadcast_to(cells, (*batch, w.shape[-1])).reshape(tasks, -1) + size * np.arange(tasks)[:, None]
-        flat = np.zeros(tasks * size, w.dtype)
-        np.add.at(flat, place.ravel(), np.broadcast_to(w, (*batch, w.shape[-1])).ravel())
+        w, cells, size = w * self.trajectories.mask, self._cells(), self.policy.states * self.policy.actions
+        batch = np.broadcast_shapes(w.shape[:-2], cells.shape[:-1])
+        rows = (math.prod(batch), self._steps)
+        place = np.broadcast_to(cells, (*batch, self._steps)).reshape(rows) + size * np.arange(rows[0])[:, None]
+        flat = np.zeros(rows[0] * size, w.dtype)
+        np.add.at(flat, place.ravel(), np.broadcast_to(w, (*batch, *w.shape[-2:])).ravel())
         return flat.reshape(*batch, self.policy.states, self.policy.actions)
 
 
@@ -167,7 +172,7 @@ class GaussianLikelihood:
         w = (w * self.trajectories.mask)[..., None]
         gains = np.einsum("...mhi,...mhj->...ij", w * by_mean, self.trajectories.states + 0 * w)
         logs = np.sum(w * by_log, axis=(-3, -2))
-        flat = gains.reshape(*gains.shape[:-2], -1)
+        flat = gains.reshape(*gains.shape[:-2], math.prod(gains.shape[-2:]))
         batch = np.broadcast_shapes(flat.shape[:-1], logs.shape[:-1])
         return np.concatenate([np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, logs)], axis=-1)
 

@@ -1,5 +1,6 @@
 """Sampling trajectories, all tasks and episodes at once.  Derivation: derivations/sampled-policy-gradients.md"""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,15 @@ def ended(mdp: FiniteMDP) -> Array:
     return np.all(stay & unpaid, axis=-1)
 
 
-def _drawn(p: Array, u: Array) -> Array:
-    """An index for each row of probabilities p (..., n), by one uniform number u (...) each."""
-    below = np.cumsum(p, axis=-1)
-    return np.sum(u[..., None] >= below[..., :-1] / below[..., -1:], axis=-1)
+def _below(p: Array) -> Array:
+    """Σ_{j≤i} p_j of every row of probabilities, its last entry, which is 1, left out; (..., n - 1)."""
+    total = np.cumsum(p, axis=-1)
+    return total[..., :-1] / total[..., -1:]
+
+
+def _drawn(below: Array, u: Array) -> Array:
+    """The index that each uniform number u (...) falls to, between the rows of `_below`."""
+    return np.sum(u[..., None] >= below, axis=-1)
 
 
 def _finite(mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
@@ -83,25 +89,23 @@ def _finite(mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Gene
     batch = np.broadcast_shapes(pi.shape[:-2], mdp.shape)
     core = 3 if mdp.R.ndim >= mdp.P.ndim else 2
 
+    tasks = math.prod(batch)
+
     def rows(array: Array, axes: int) -> Array:
         """One task after another, (tasks, ...)."""
         own = array.shape[array.ndim - axes :]
-        return np.broadcast_to(array, batch + own).reshape(-1, *own)
+        return np.broadcast_to(array, batch + own).reshape(tasks, *own)
 
-    pi, P, R, rho, over = rows(pi, 2), rows(mdp.P, 3), rows(mdp.R, core), rows(mdp.rho, 1), rows(ended(mdp), 1)
-    task = np.arange(len(pi))[:, None]
-    shape = (len(pi), M, H)
-    states, actions, rewards, mask = (
-        np.zeros(shape, np.intp),
-        np.zeros(shape, np.intp),
-        np.zeros(shape),
-        np.ones(shape, bool),
-    )
-    s = _drawn(rho[:, None], rng.random(shape[:2]))
+    pi, P, rho = rows(_below(pi), 2), rows(_below(mdp.P), 3), rows(_below(mdp.rho), 1)
+    R, over = rows(mdp.R, core), rows(ended(mdp), 1)
+    task, each = np.arange(tasks)[:, None], (tasks, M)
+    states, actions = np.zeros((2, *each, H), np.intp)
+    rewards, mask = np.zeros((*each, H)), np.ones((*each, H), bool)
+    s = _drawn(rho[:, None], rng.random(each))
     for t in range(H):
         alive = ~over[task, s]
-        a = _drawn(pi[task, s], rng.random(shape[:2])) * alive
-        following = _drawn(P[task, s, a], rng.random(shape[:2]))
+        a = _drawn(pi[task, s], rng.random(each)) * alive
+        following = _drawn(P[task, s, a], rng.random(each))
         states[..., t], actions[..., t], mask[..., t] = s, a, alive
         rewards[..., t] = R[task, s, a, following] if core == 3 else R[task, s, a]
         s = following

@@ -122,6 +122,38 @@ def test_their_mistakes_are_named(function, suite, slug):
     assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
 
 
+@pytest.mark.parametrize(("suite", "least"), [("surrogates", 14), ("expected-estimators", 14)])
+def test_surrogates_and_sampled_objectives_by_automatic_differentiation_are_right(suite, least):
+    function = suite.replace("-", "_")
+    status, report = check(
+        f"jax_sampled:{function}", "--suite", suite, "--timeout", "120", *NO_VALIDATION, patience=900
+    )
+    assert status == 0 and digits(report) >= least and "Diagnosis" not in report, report
+
+
+@pytest.mark.parametrize(
+    ("function", "suite", "slug"),
+    [
+        ("surrogates_following", "surrogates", "denominator-follows"),
+        ("score_dropped", "expected-estimators", "score-term-dropped"),
+    ],
+)
+def test_sampled_mistakes_are_named(function, suite, slug):
+    arguments = ["--suite", suite, "--timeout", "120", *NO_VALIDATION]
+    status, report = check(f"jax_sampled:{function}", *arguments, patience=900)
+    assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
+def test_the_rollout_is_timed_beside_gymnasium():
+    pytest.importorskip("gymnasium")
+    ran = subprocess.run(
+        [sys.executable, ROOT / "tests" / "benchmarks" / "sampling.py", "--seconds", "1"],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True, encoding="utf-8", timeout=300, check=True,
+    )  # fmt: skip
+    assert re.search(r"^gymnasium \(VectorEnv\) +[\d.]+ +[\d,]+ +[\d.]+x$", ran.stdout, re.M), ran.stdout
+
+
 def test_without_validation_the_invalid_inputs_are_accepted_and_that_is_said():
     """An infinite step size; a wrong shape is refused by PyTorch itself."""
     status, report = check("torch_maml:regression", "--suite", "maml-regression")

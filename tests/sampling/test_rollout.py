@@ -55,6 +55,22 @@ def test_a_trajectory_ends_where_nothing_is_left_to_earn():
                       episodes=50, horizon=5, rng=0).mask.all()  # fmt: skip
 
 
+def test_one_state_one_action_one_step_and_no_task():
+    bandit = rm.FiniteMDP(np.ones((1, 1, 1)), [[2.0]], [1.0], 0.5)
+    got = rm.rollout(bandit, rm.TabularSoftmax(1, 1), [0.0], episodes=1, horizon=1, rng=0)
+    assert (got.states, got.actions, got.rewards, got.mask) == (0, 0, 2.0, True)
+    arms = rm.FiniteMDP(np.ones((3, 1, 4, 1)), np.arange(12.0).reshape(3, 1, 4), np.ones((3, 1)), 0.5)
+    got = rm.rollout(arms, rm.TabularSoftmax(1, 4), np.zeros(4), episodes=2, horizon=3, rng=0)
+    np.testing.assert_array_equal(got.rewards, got.actions + 4 * np.arange(3)[:, None, None])
+    none = rm.rollout(rm.FiniteMDP(np.zeros((0, 2, 2, 2)), np.zeros((0, 2, 2)), np.zeros((0, 2)), 0.5),
+                      rm.TabularSoftmax(2, 2), np.zeros(4), episodes=2, horizon=3, rng=0)  # fmt: skip
+    assert none.mask.shape == (0, 2, 3)
+    assert rm.surrogates.Dice(rm.TabularSoftmax(2, 2), np.zeros(4), none, gamma=0.5).at(np.zeros(4)).grad.shape == (
+        0,
+        4,
+    )
+
+
 def test_impossible_states_and_actions_are_never_drawn():
     P = np.zeros((3, 2, 3))
     P[..., 0], P[..., 1] = 0.25, 0.75
