@@ -102,7 +102,10 @@ def emaml_gradient(
 
     `value` is the loss after the adaptation, (...); by default that of the query, which must then be an exact one.
     """
-    surrogates = [support] if isinstance(support, Surrogate) else list(support)
+    surrogates = list(support) if isinstance(support, Sequence) else [support]
+    for given in surrogates:
+        if not isinstance(given, Surrogate):
+            raise TypeError(f"support must be a surrogate, or a sequence of them, got {type(given).__name__}")
     inner = adapt(theta, surrogates, alpha=alpha, steps=len(surrogates))
     _drawn_there(surrogates, [point.theta for point in inner.path])
     if value is None and isinstance(query, Surrogate):

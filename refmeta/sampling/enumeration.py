@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, settled
+from refmeta.arrays import Array, count, numbers, settled
 from refmeta.sampling.likelihood import at
 from refmeta.sampling.rollout import ended, fitting, steps_of
 from refmeta.sampling.trajectories import Policy, Trajectories
@@ -118,6 +118,8 @@ def expectation(
     FloatingPointError
         If f returns something that is not finite.
     """
+    if not callable(f):
+        raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
     theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
@@ -125,7 +127,9 @@ def expectation(
     mass, mean, scatter, shape = 0.0, np.zeros(()), np.zeros(()), ()
     for batch, weight in every.batches(M):
         p = weight * likelihoods(policy, theta, batch)
-        values = settled(np.asarray(f(batch)), "f returned something that is not finite")
+        values = settled(numbers(f(batch), "what f returned"), "f returned something that is not finite")
+        if values.dtype.kind == "c":
+            raise TypeError("what f returned must be real, got complex numbers")
         if values.ndim == 0 or len(values) != len(p):
             raise ValueError(f"f returned shape {values.shape}, expected ({len(p)}, ...): one row a tuple")
         shape, rows = values.shape[1:], values.reshape(len(p), -1)

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, lazily, parameters
+from refmeta.arrays import Array, finite, lazily
 from refmeta.gaussian import LinearGaussian
 from refmeta.policies import Softmax
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, together
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.softmax import centred, log_softmax, softmax
 
 
@@ -193,7 +193,7 @@ def likelihood(policy: Policy, theta: ArrayLike, trajectories: Trajectories) -> 
 
     log p(τ|θ) is Σ_t ℓ and a constant, the logarithm of what the process contributes.
     """
-    theta = parameters(theta, dim=policy.dim, why=policy.why)
+    theta = placed(policy, theta)
     trajectories = checked(trajectories, policy)
     together(policy, theta, trajectories)
     return at(policy, theta, trajectories)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, numbers, positive, real, real_scalar
+from refmeta.arrays import Array, batch_shape, finite, integers, numbers, positive, real, real_scalar
 from refmeta.sampling.trajectories import Trajectories, checked, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -79,7 +79,7 @@ def features(trajectories: Trajectories, states: int | None = None) -> Array:
     if s.ndim == np.ndim(trajectories.mask):
         if states is None:
             raise ValueError("states is required: the number of states, where a state is an index")
-        s = np.eye(states)[np.where(trajectories.mask, s, 0)]
+        s = np.eye(states)[integers(np.where(trajectories.mask, s, 0), "states", below=states)]
     else:
         s = np.concatenate([s, s**2], axis=-1)
     t = np.arange(s.shape[-2])[:, None] / 100
@@ -104,14 +104,19 @@ def linear_feature_baseline(
     X = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1])
     transposed = X.swapaxes(-1, -2)
     system = transposed @ X + ridge * np.eye(X.shape[-1])
+    here = features(given, states)
+    if here.shape[-1] != X.shape[-1]:
+        raise ValueError(f"fitted_on has {X.shape[-1]} features a step, expected {here.shape[-1]} as the trajectories")
     w = np.linalg.solve(system, transposed @ G.reshape(*G.shape[:-2], -1, 1))
     batch_shape(trajectories=given.mask.shape[:-2], fitted_on=other.mask.shape[:-2])
-    return (features(given, states) @ w[..., None, :, :])[..., 0] * given.mask
+    return (here @ w[..., None, :, :])[..., 0] * given.mask
 
 
 @finite
 def exact_baseline(trajectories: Trajectories, point: DiscountedPoint | FiniteHorizonPoint) -> Array:
     """V(s_t), or with a horizon V_t(s_t), of `PolicyReturn(mdp, policy).at(theta)`; (..., M, H)."""
+    if not isinstance(point, DiscountedPoint | FiniteHorizonPoint):
+        raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")
     given = checked(trajectories, point.policy)
     H = given.mask.shape[-1]
     V = point.value[..., None, :] if isinstance(point, DiscountedPoint) else point.value[..., :-1, :]

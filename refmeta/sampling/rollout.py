@@ -7,9 +7,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, parameters, real
+from refmeta.arrays import Array, batch_shape, count, real
 from refmeta.gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories
+from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
 from refmeta.softmax import softmax
 from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
@@ -35,6 +35,7 @@ def rollout(
     ValueError, TypeError
         For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters.
     """
+    known(policy)
     sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
     if sampled is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
@@ -48,10 +49,10 @@ def rollout(
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
     """Real parameters of a policy that has the process's numbers of states and actions."""
-    wanted, got = ((x.states, x.actions) for x in (mdp, policy))
+    wanted, got = ((x.states, x.actions) for x in (mdp, known(policy)))
     if wanted != got:
         raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
-    theta = real(parameters(theta, dim=policy.dim, why=policy.why), "theta")
+    theta = real(placed(policy, theta), "theta")
     batch_shape(theta=theta.shape[:-1], mdp=mdp.shape, policy=policy.shape)
     return theta
 

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, direction, finite, lazily, numbers, parameters, positive, real
+from refmeta.arrays import Array, batch_shape, direction, entry, finite, lazily, numbers, parameters, positive, real
 from refmeta.sampling.likelihood import Likelihood, at, likelihood
 from refmeta.sampling.returns import at_steps, discount, discounted_sum, reward_to_go
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, together
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, placed, together
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 
@@ -78,7 +78,8 @@ class Surrogate:
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        return together(self.policy, self.theta_sampled, self.trajectories)
+        batch = together(self.policy, self.theta_sampled, self.trajectories)
+        return np.broadcast_shapes(batch, *(term.weights.shape[:-2] for term in self.terms))
 
     @property
     def dim(self) -> int:
@@ -87,9 +88,18 @@ class Surrogate:
 
     def at(self, theta: ArrayLike) -> "SurrogatePoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=self.policy.why)
-        together(self.policy, theta, self.trajectories)
+        theta = placed(self.policy, theta)
+        batch_shape(theta=theta.shape[:-1], surrogate=self.shape)
         return SurrogatePoint(theta, self)
+
+    def __getitem__(self, index: int | slice) -> "Surrogate":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
+        shape, given = self.shape, self.trajectories
+        over = given.mask.ndim - 2
+        batch = Trajectories(*(entry(x, index, shape, x.ndim - over) for x in given))
+        terms = (term._replace(weights=entry(term.weights, index, shape, 2)) for term in self.terms)
+        theta = entry(self.theta_sampled, index, shape, 1)
+        return Surrogate(self.policy.entry(index, shape), theta, batch, tuple(terms))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +163,7 @@ def _parts(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, gamma: float, baseline: ArrayLike
 ) -> tuple[Array, Trajectories, Array, Array, Array]:
     """θ_sampled, the trajectories, γᵗr, γᵗb and γᵗ(Ĝ − b)."""
-    theta = real(parameters(theta_sampled, "theta_sampled", dim=policy.dim, why=policy.why), "theta_sampled")
+    theta = real(placed(policy, theta_sampled, "theta_sampled"), "theta_sampled")
     given = checked(trajectories, policy)
     together(policy, theta, given)
     weight, b = discounts(given.mask, discount(gamma)), at_steps(baseline, given, "baseline")
@@ -256,4 +266,5 @@ def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectorie
     """
     like = likelihood(policy, theta, trajectories)
     value = parameters(numbers(value, "value")[..., None], "value")
+    batch_shape(value=value.shape[:-1], trajectories=together(policy, like.theta, like.trajectories))
     return value * like.pull(np.ones(like.trajectories.mask.shape))

@@ -3,12 +3,22 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, frozen, index_text, integers, real, require
+from refmeta.arrays import Array, batch_shape, frozen, index_text, integers, parameters, real, require
 from refmeta.gaussian import LinearGaussian
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 
 Policy = TabularSoftmax | LinearSoftmax | LinearGaussian
+
+
+def known(policy: Policy) -> Policy:
+    """The policy, if it is one of the three."""
+    if not isinstance(policy, Policy):
+        raise TypeError(
+            f"policy must be a TabularSoftmax, LinearSoftmax or LinearGaussian, got {type(policy).__name__}"
+        )
+    return policy
 
 
 class Trajectories(NamedTuple):
@@ -68,7 +78,7 @@ def _kept(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
     """States or actions as the policy takes them."""
     if policy is None:
         return frozen(np.array(value))
-    most = getattr(policy, name)
+    most = getattr(known(policy), name)
     if not isinstance(policy, LinearGaussian):
         return integers(_until_the_end(value, mask, 0, name), name, below=most)
     array = real(_until_the_end(value, mask, 1, name), name)
@@ -80,6 +90,11 @@ def _kept(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
 def discounts(mask: Array, gamma: float) -> Array:
     """γᵗ where a step was taken, 0 after the end; (..., M, H)."""
     return gamma ** np.arange(mask.shape[-1]) * mask
+
+
+def placed(policy: Policy, theta: ArrayLike, name: str = "theta") -> Array:
+    """Parameters (..., d) of a policy that is one."""
+    return parameters(theta, name, dim=known(policy).dim, why=policy.why)
 
 
 def together(policy: Policy, theta: Array, trajectories: Trajectories) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
 from refmeta.gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, together
+from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.tasks.fisher import PolicyKLPoint
 
 BLIND = "the gradient has a direction in which the KL has no curvature; damping must be positive"
@@ -27,7 +27,7 @@ class SampledKL:
 
     def __post_init__(self) -> None:
         policy = self.policy
-        theta = parameters(self.theta_sampled, "theta_sampled", dim=policy.dim, why=policy.why)
+        theta = placed(policy, self.theta_sampled, "theta_sampled")
         object.__setattr__(self, "theta_sampled", real(theta, "theta_sampled"))
         object.__setattr__(self, "trajectories", checked(self.trajectories, policy))
         together(policy, theta, self.trajectories)
@@ -44,7 +44,7 @@ class SampledKL:
 
     def at(self, theta: ArrayLike) -> "PolicyKLPoint | GaussianKLPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        theta = placed(self.policy, theta)
         together(self.policy, theta, self.trajectories)
         start, given = self.theta_sampled, self.trajectories
         if isinstance(self.policy, LinearGaussian):
@@ -162,6 +162,9 @@ def trpo_step(
     theta = real(parameters(theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,)")
+    for name, given in (("loss", loss), ("kl", kl)):
+        if not hasattr(given, "at"):
+            raise TypeError(f"{name} must be a task with at(theta), got {type(given).__name__}")
     radius, damping = positive(radius, "radius"), real_scalar(damping, "damping", least=0.0)
     start, region = loss.at(theta), kl.at(theta)
     g = _total(start.grad)

@@ -256,6 +256,8 @@ def test_a_batch_drawn_elsewhere_and_a_value_that_is_missing_are_refused():
     query = Dice(policy, theta, batch, gamma=0.5)
     with pytest.raises(ValueError, match="value is required where the query is a surrogate"):
         sampled.emaml_gradient(theta, here, query, alpha=0.5)
+    with pytest.raises(TypeError, match="support must be a surrogate, or a sequence of them, got PolicyReturn"):
+        sampled.emaml_gradient(theta, task, task, alpha=0.5)
     with pytest.raises(ValueError, match="got a sequence of 0 tasks"):
         sampled.emaml_gradient(theta, [], task, alpha=0.5)
 

@@ -128,6 +128,9 @@ def test_what_f_returns_is_judged():
     for f, error, message in (
         (lambda t: 1.0, ValueError, r"f returned shape \(\), expected \(16, \.\.\.\): one row a tuple"),
         (lambda t: np.ones(3), ValueError, r"f returned shape \(3,\), expected \(16"),
+        (None, TypeError, "f must be a function of a batch of trajectories, got NoneType"),
+        (lambda t: 1j * np.ones(len(t.mask)), TypeError, "what f returned must be real"),
+        (lambda t: np.array(["a"] * len(t.mask)), TypeError, "what f returned must be numbers"),
         (lambda t: np.full(len(t.mask), np.nan), FloatingPointError, "f returned something that is not finite"),
     ):
         with pytest.raises(error, match=message):

@@ -260,3 +260,14 @@ def test_a_baseline_of_another_shape_or_kind_is_refused():
         rm.returns.gae(BY_HAND, 0.0, gamma=0.5, lam=1.5)
     with pytest.raises(ValueError, match="values has shape"):
         rm.returns.gae(BY_HAND, np.zeros((2, 4)), gamma=0.5, lam=0.5)
+
+
+def test_what_a_baseline_cannot_be_made_of_is_named():
+    _, _, gaussian = trajectories(np.random.default_rng(0), "linear-gaussian")
+    _, _, batch = trajectories(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="fitted_on has 10 features a step, expected 7"):
+        rm.returns.linear_feature_baseline(batch, gaussian, gamma=0.5, states=3)
+    with pytest.raises(ValueError, match=r"states\[.*\] is 2, expected 0 <= it < 2"):
+        rm.returns.linear_feature_baseline(batch, batch, gamma=0.5, states=2)
+    with pytest.raises(TypeError, match=r"expected PolicyReturn\(mdp, policy\).at\(theta\), got float"):
+        rm.returns.exact_baseline(batch, 1.0)

@@ -298,3 +298,39 @@ def test_bad_input_is_named(change, error, message):
         LoadedDice(policy, start, batch, gamma=0.75, lam=-0.5)
     with pytest.raises(FloatingPointError, match="left the finite numbers"):
         _ = Dice(policy, start - 1000 * np.arange(6), batch, gamma=0.75).at(start + 1000 * np.arange(6)).loss
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_task_of_the_batch_stands_alone(kind):
+    rng = np.random.default_rng(3)
+    policy, theta, start, batch, b = drawn(rng, kind)
+    if kind == "linear-features":
+        policy = rm.LinearSoftmax(rng.normal(size=(2, 3, 2, 4)))
+    both = LoadedDice(policy, start, batch, gamma=0.75, baseline=b, lam=0.5)
+    v = rng.normal(size=policy.dim)
+    for n in range(2):
+        one = both[n]
+        assert one.shape == ()
+        np.testing.assert_array_equal(one.at(theta).loss, both.at(theta).loss[n])
+        np.testing.assert_allclose(one.at(theta).hvp(v), both.at(theta).hvp(v)[n], rtol=1e-13)
+    np.testing.assert_allclose(both[1:].at(theta).grad, both.at(theta).grad[1:], rtol=1e-13)
+    serial = rm.reptile.update_serial(theta, both, alpha=0.01, steps=2, epsilon=0.5)
+    by_hand = theta
+    for n in range(2):
+        by_hand = by_hand + 0.5 * (rm.adapt(by_hand, both[n], alpha=0.01, steps=2).adapted - by_hand)
+    np.testing.assert_allclose(serial, by_hand, rtol=1e-13)
+    with pytest.raises(IndexError, match="one task has no batch axis"):
+        both[0][0]
+
+
+def test_several_baselines_give_several_tasks_and_what_is_no_policy_is_refused():
+    policy, theta, start, batch, b = drawn(np.random.default_rng(4), "tabular")
+    several = Dice(policy, start, batch, gamma=0.75, baseline=np.stack([b, 2 * b, 0 * b]))
+    assert several.shape == (3, 2) and several.at(theta).grad.shape == (3, 2, 6)
+    np.testing.assert_array_equal(several.at(theta).loss[2], Dice(policy, start, batch, gamma=0.75).at(theta).loss)
+    with pytest.raises(TypeError, match="policy must be a TabularSoftmax, LinearSoftmax or LinearGaussian, got str"):
+        Dice("policy", start, batch, gamma=0.75)
+    with pytest.raises(
+        ValueError, match=r"batch axes must broadcast against each other, got value \(3,\), trajectories \(2,\)"
+    ):
+        rm.surrogates.emaml_score_term(policy, theta, batch, value=np.ones(3))

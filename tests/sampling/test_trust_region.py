@@ -116,3 +116,5 @@ def test_bad_input_is_named(change, error, message):
     loss, kl = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
     with pytest.raises(error, match=message):
         rm.trpo_step(given_.pop("theta"), loss, kl, **given_)
+    with pytest.raises(TypeError, match=r"kl must be a task with at\(theta\), got float"):
+        rm.trpo_step(theta, loss, 1.0, radius=0.1)
