@@ -38,6 +38,48 @@ def test_the_json_holds_the_numbers_of_the_library(capsys):
         assert set(block["estimators"][0]["exact"]) == {"norm", "relative", "cosine", "deviation"}
 
 
+def test_the_estimators_are_what_they_are_called():
+    """Each against its definition, taken over every batch: γᵗĜ or advantages in the step, what is added, what is left out."""
+    import refmeta as rm
+    from refmeta.bias import blocks
+
+    task, theta = process("two-state")
+    policy, alpha, M, gamma = task.policy, 0.5, 2, task.mdp.gamma
+    V = lambda batch, at: rm.returns.exact_baseline(batch, task.at(at))
+    value = lambda s: task.at(rm.adapt(theta, s[0], alpha=alpha, steps=1).adapted).loss
+    through = lambda t, s: rm.maml.gradient(t, s[0], task, alpha=alpha)
+    score = lambda scale: (
+        lambda t, s: (
+            through(t, s) + rm.surrogates.emaml_score_term(policy, t, s[0].trajectories, value=scale * value(s))
+        )
+    )
+    first = lambda t, s: rm.maml.first_order_gradient(t, s[0], task, alpha=alpha)
+
+    def by(make, advantage=False):
+        return lambda t, batch: make(policy, t, batch, gamma=gamma, baseline=V(batch, t) if advantage else 0.0)
+
+    def normalised(t, batch):
+        G = rm.returns.reward_to_go(batch, gamma=gamma)
+        A = (G - G.mean((-2, -1), keepdims=True)) / (G.std((-2, -1), keepdims=True) + 1e-8)
+        return rm.surrogates.Reinforce(policy, t, batch, gamma=gamma, baseline=G - A)
+
+    S = rm.surrogates
+    expected = {
+        "e-maml": (by(S.Reinforce), score(1.0)), "score-term-dropped": (by(S.Reinforce), through),
+        "score-term-alpha": (by(S.Reinforce), score(alpha)), "score-term-mean": (by(S.Reinforce), score(1 / M)),
+        "first-order": (by(S.Reinforce), first), "lvc": (by(S.LikelihoodRatio), through), "dice": (by(S.Dice), through),
+        "naive, exact V": (by(S.Reinforce, True), through), "loaded-dice, exact V": (by(S.LoadedDice, True), through),
+        "tmaml, exact V": (by(S.TMAML, True), through), "advantages-normalised": (normalised, score(1.0)),
+    }  # fmt: skip
+    (block,) = blocks(task, theta, steps=[1], episodes=[M], alphas=[alpha])
+    assert [row.estimator.name for row in block.rows] == list(expected)
+    for row in block.rows:
+        make, estimate = expected[row.estimator.name]
+        found = sampled.moments(estimate, make, theta, task, alpha=alpha, episodes=M)
+        for truth, got in ((block.exact, row.exact), (block.sampled, row.sampled)):
+            np.testing.assert_allclose(got, sampled.estimator_bias(found, truth), rtol=1e-9, atol=1e-14)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_the_named_processes_exist_and_are_tiny(name, capsys):
     assert set(TINY) == set(PROCESSES)

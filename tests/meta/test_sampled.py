@@ -226,6 +226,8 @@ def test_bias_by_hand():
     """Mean (3, 4) against (3, 0): ‖bias‖ = 4, 4/3 of the truth, cosine 3/5; covariance diag(1, 8): deviation 3."""
     found = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([1.0, 8.0]))
     assert sampled.estimator_bias(found, np.array([3.0, 0.0])) == pytest.approx((4, 4 / 3, 3 / 5, 3), rel=1e-15)
+    small = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([0.0625, 0.1875]))
+    assert sampled.estimator_bias(small, np.array([3.0, 0.0])).deviation == 0.5
     nowhere = sampled.estimator_bias(found, np.zeros(2))
     assert nowhere.norm == 5 and np.isnan(nowhere.relative) and np.isnan(nowhere.cosine)
 

@@ -77,7 +77,9 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
     ],
 )
 def test_a_program_that_does_not_speak_it_is_told_so(tmp_path, line, message):
-    found = outcomes(process(tmp_path, f"input(); {line}\nimport time; time.sleep(0.3)"))
+    target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(0.3)")
+    found = run(target, cases("reptile")[:2], Settings())
+    target.stop()
     assert message in found[0].message and found[0].verdict == "error"
 
 

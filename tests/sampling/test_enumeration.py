@@ -95,6 +95,23 @@ def test_the_return_s_mean_is_the_exact_value_whatever_the_rewards_depend_on(rng
         assert found.mean.shape == () == found.covariance.shape
 
 
+@pytest.mark.eq("trajectory-expectation", "estimator-covariance")
+def test_chunks_of_any_size_give_one_answer(monkeypatch):
+    mdp, policy, theta, task = tiny(np.random.default_rng(6))
+    f = lambda t: 3.0 + rm.estimators.gpomdp(policy, theta, t, gamma=mdp.gamma)
+    make = lambda t, batch: rm.surrogates.Reinforce(policy, t, batch, gamma=mdp.gamma)
+    estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=len(s))
+    found = []
+    for chunk in (2**13, 7):
+        monkeypatch.setattr("refmeta.sampling.enumeration.CHUNK", chunk)
+        moments = rm.sampled.moments(estimate, make, theta, task, alpha=0.5, episodes=1, steps=2)
+        sampled = rm.sampled.formulation_sampled(theta, task, alpha=0.5, episodes=2)
+        found.append([*rm.enumeration.expectation(f, mdp, policy, theta, episodes=2), *moments, *sampled])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+        assert np.max(np.abs(one)) > 1e-3
+
+
 def test_only_possible_trajectories_are_listed_and_their_probabilities_sum_to_one():
     """0 → 1 → 2 ends on reaching 2: moves 0, 0 then the end; the chain has five trajectories in three steps, not 8."""
     policy, theta = rm.TabularSoftmax(3, 2), np.array([0.3, 0.0, -0.4, 0.0, 1.0, 2.0])

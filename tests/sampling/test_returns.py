@@ -199,6 +199,17 @@ def test_td_by_hand_and_by_traces_one_step_after_another():
 
 
 @pytest.mark.eq("td-lambda", "lstd")
+def test_values_of_one_task_are_those_of_a_batch_of_one():
+    _, _, batch = trajectories(np.random.default_rng(1), episodes=8)
+    phi, given_ = np.eye(3)[batch.states], {"gamma": 0.75, "lam": 0.5}
+    one = rm.Trajectories(*(x[0] for x in batch))
+    w = np.array([1.0, -2.0, 0.5])
+    for f, more in ((rm.values.lstd, {}), (lambda *x, **k: rm.values.td_lambda(w, *x, **k), {"step_size": 0.25})):
+        np.testing.assert_allclose(f(one, phi[0], **given_, **more), f(batch, phi, **given_, **more)[0], rtol=1e-12)
+    assert np.max(np.abs(rm.values.lstd(one, phi[0], gamma=0.75) - rm.values.lstd(one, phi[0], **given_))) > 1e-3
+
+
+@pytest.mark.eq("td-lambda", "lstd")
 @given(rng=seeds)
 def test_td_stands_still_where_lstd_is_and_goes_there(rng):
     _, _, batch = trajectories(rng, episodes=8)

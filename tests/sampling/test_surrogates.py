@@ -86,6 +86,16 @@ def test_taylor_remainders_have_their_orders(name):
     assert taylor_rates(f, theta, v, gradient=gradient, hvp=product).passed
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_without_a_baseline_it_is_none_and_an_episode_more_of_the_same_changes_nothing(name):
+    policy, theta, start, batch, _ = drawn(np.random.default_rng(1), "tabular")
+    task = MAKERS[name](policy, start, batch, gamma=0.75)
+    none = MAKERS[name](policy, start, batch, gamma=0.75, baseline=0.0)
+    twice = MAKERS[name](policy, start, rm.Trajectories(*(np.concatenate([x, x], axis=1) for x in batch)), gamma=0.75)
+    np.testing.assert_array_equal(task.at(theta).loss, none.at(theta).loss)
+    np.testing.assert_allclose(twice.at(theta).grad, task.at(theta).grad, rtol=0, atol=1e-14)
+
+
 @given(rng=seeds, kind=kinds)
 def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
     policy, _, start, batch, b = drawn(rng, kind)
@@ -306,7 +316,8 @@ def test_a_task_of_the_batch_stands_alone(kind):
     policy, theta, start, batch, b = drawn(rng, kind)
     if kind == "linear-features":
         policy = rm.LinearSoftmax(rng.normal(size=(2, 3, 2, 4)))
-    both = LoadedDice(policy, start, batch, gamma=0.75, baseline=b, lam=0.5)
+    starts = np.stack([start, start + 0.1])
+    both = LoadedDice(policy, starts, batch, gamma=0.75, baseline=b, lam=0.5)
     v = rng.normal(size=policy.dim)
     for n in range(2):
         one = both[n]
@@ -314,6 +325,7 @@ def test_a_task_of_the_batch_stands_alone(kind):
         np.testing.assert_array_equal(one.at(theta).loss, both.at(theta).loss[n])
         np.testing.assert_allclose(one.at(theta).hvp(v), both.at(theta).hvp(v)[n], rtol=1e-13)
     np.testing.assert_allclose(both[1:].at(theta).grad, both.at(theta).grad[1:], rtol=1e-13)
+    np.testing.assert_array_equal(both[1].theta_sampled, starts[1])
     serial = rm.reptile.update_serial(theta, both, alpha=0.01, steps=2, epsilon=0.5)
     by_hand = theta
     for n in range(2):

@@ -36,6 +36,18 @@ def test_the_divergence_by_hand():
     assert got == pytest.approx(1.5 * (np.log(1 / 2) / 4 + 3 / 4 * np.log(3 / 2)), rel=1e-14)
 
 
+@pytest.mark.parametrize("kind", POLICIES)
+def test_one_task_is_a_batch_of_one_and_theta_may_have_axes_of_its_own(kind):
+    policy, start, batch = trajectories(np.random.default_rng(2), kind)
+    thetas, v = start + 0.1 * np.random.default_rng(3).normal(size=(3, 1, policy.dim)), np.ones(policy.dim)
+    both, one = (rm.SampledKL(policy, start, x) for x in (batch, rm.Trajectories(*(x[1] for x in batch))))
+    assert both.shape == (2,) and one.shape == ()
+    for part in (lambda p: p.loss, lambda p: p.grad, lambda p: p.hvp(v)):
+        several = part(both.at(thetas))
+        for k in range(3):
+            np.testing.assert_allclose(several[k, 1], part(one.at(thetas[k, 0])), rtol=1e-12, atol=1e-15)
+
+
 def test_the_gaussian_divergence_keeps_its_digits_near_the_old_policy():
     """σ moved by a factor e^δ: D = δ² + O(δ³), here 1e-18."""
     batch = rm.Trajectories([[[1.0]]], [[[0.0]]], [[0.0]], [[True]])
