@@ -50,6 +50,10 @@ def test_a_trajectory_ends_where_nothing_is_left_to_earn():
     np.testing.assert_array_equal(got.mask, got.states != 2)
     assert np.all(got.mask[..., 0]) and not np.all(got.mask) and np.all(got.rewards[~got.mask] == 0)
     assert np.all(np.diff(got.mask.astype(int), axis=-1) <= 0)
+    nested = rm.FiniteMDP(chain().P, chain().R[..., None] * np.ones(3), chain().rho, 0.75)
+    again = rm.rollout(nested, rm.TabularSoftmax(3, 2), [2.0, 0, 2.0, 0, 0, 0], episodes=200, horizon=5, rng=0)
+    for x, y in zip(got, again, strict=True):
+        np.testing.assert_array_equal(x, y)
     paid = chain()
     assert rm.rollout(rm.FiniteMDP(paid.P, paid.R + 1, paid.rho, 0.75), rm.TabularSoftmax(3, 2), np.zeros(6),
                       episodes=50, horizon=5, rng=0).mask.all()  # fmt: skip
