@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar, require
+from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar
 from refmeta.meta.inner import Task, adapt, adjoints, step_sizes
-from refmeta.sampling.enumeration import Expectation, Paths, likelihoods, paths
+from refmeta.sampling.enumeration import Expectation, Paths, accumulated, likelihoods, paths
 from refmeta.sampling.likelihood import at
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.surrogates import Surrogate, emaml_score_term
@@ -122,14 +122,12 @@ def emaml_gradient(
 def _drawn_there(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
     """Refuse a batch that was drawn at other parameters than those where it is used."""
     for k, (surrogate, theta) in enumerate(zip(surrogates, thetas, strict=False)):
-        gap = np.abs(surrogate.theta_sampled - theta) / np.maximum(1, np.abs(theta))
-        require(
-            gap <= 1e-9,
-            lambda i, k=k: (  # type: ignore[misc]
-                f"the trajectories of step {k} were drawn at other parameters than its own, expected theta_sampled as reached "
-                f"there: they differ by {gap[i]:.3g} at index {list(map(int, i))}"  # noqa: B023
-            ),
-        )
+        gap = np.max(np.abs(surrogate.theta_sampled - theta) / np.maximum(1, np.abs(theta)), initial=0.0)
+        if not gap <= 1e-9:
+            raise ValueError(
+                f"the trajectories of step {k} were drawn at other parameters than its own: theta_sampled differs from what "
+                f"was reached there by {gap:.3g}"
+            )
 
 
 @finite
@@ -183,15 +181,14 @@ def moments(
     theta = parameters(theta, dim=task.dim, why=task.policy.why)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({task.dim},)")
-    mean, square, centre = np.zeros(task.dim), np.zeros((task.dim, task.dim)), None
-    alphas = step_sizes(alpha, steps, task.dim)
-    for p, surrogates in _drawn(theta.reshape((1,) * len(alphas) + (-1,)), task, make, every, alphas, M):
-        rows = np.broadcast_to(estimate(theta, surrogates), (*p.shape, task.dim)).reshape(-1, task.dim)
-        flat = p.ravel()
-        centre = flat @ rows / np.sum(flat) if centre is None else centre
-        mean, square = mean + flat @ rows, square + ((rows - centre) * flat[:, None]).T @ (rows - centre)
-    apart = mean - (0 if centre is None else centre)
-    return Expectation(mean, square - np.multiply.outer(apart, apart))
+    alphas, shape = step_sizes(alpha, steps, task.dim), (1,) * count(steps, "steps") + (task.dim,)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for p, surrogates in _drawn(theta.reshape(shape), task, make, every, alphas, M):
+            rows = np.broadcast_to(estimate(theta, surrogates), (*p.shape, task.dim))
+            yield p.ravel(), rows.reshape(p.size, task.dim)
+
+    return accumulated(chunks())
 
 
 def _drawn(

@@ -1,6 +1,6 @@
 """Exact expectations over every trajectory of a tiny process.  Derivation: derivations/sampled-policy-gradients.md"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -123,25 +123,33 @@ def expectation(
     theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
-    every = paths(mdp, horizon, tuples_of=M)
-    mass, mean, scatter, shape = 0.0, np.zeros(()), np.zeros(()), ()
-    for batch, weight in every.batches(M):
-        p = weight * likelihoods(policy, theta, batch)
-        values = settled(numbers(f(batch), "what f returned"), "f returned something that is not finite")
-        if values.dtype.kind == "c":
-            raise TypeError("what f returned must be real, got complex numbers")
-        if values.ndim == 0 or len(values) != len(p):
-            raise ValueError(f"f returned shape {values.shape}, expected ({len(p)}, ...): one row a tuple")
-        shape, rows = values.shape[1:], values.reshape(len(p), -1)
-        own = np.sum(p)
-        if own == 0:
-            continue
-        centre = p @ rows / own
-        apart, total = centre - mean, mass + own
-        scatter = (
-            scatter
-            + ((rows - centre) * p[:, None]).T @ (rows - centre)
-            + np.multiply.outer(apart, apart) * (mass * own / total)
-        )
-        mean, mass = mean + apart * (own / total), total
-    return Expectation(np.reshape(mean * mass, shape), np.reshape(scatter, shape + shape))
+    shapes: set[tuple[int, ...]] = set()
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for batch, weight in paths(mdp, horizon, tuples_of=M).batches(M):
+            values = _judged(f(batch), len(weight))
+            shapes.add(values.shape[1:])
+            yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
+
+    mean, covariance = accumulated(chunks())
+    shape = shapes.pop()
+    return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
+
+
+def accumulated(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
+    """Σ p x and Σ p (x − Σpx)(x − Σpx)ᵀ over chunks of probabilities (n,) and rows (n, k), Σ p = 1."""
+    mean, square, centre = np.zeros(()), np.zeros(()), np.zeros(())
+    for i, (p, rows) in enumerate(chunks):
+        centre = rows[np.argmax(p)] if i == 0 else centre
+        mean, square = mean + p @ rows, square + ((rows - centre) * p[:, None]).T @ (rows - centre)
+    return Expectation(mean, square - np.multiply.outer(mean - centre, mean - centre))
+
+
+def _judged(returned: ArrayLike, rows: int) -> Array:
+    """What f returned, if it is real, finite, and one row a tuple."""
+    values = settled(numbers(returned, "what f returned"), "f returned something that is not finite")
+    if values.dtype.kind == "c":
+        raise TypeError("what f returned must be real, got complex numbers")
+    if values.ndim == 0 or len(values) != rows:
+        raise ValueError(f"f returned shape {values.shape}, expected ({rows}, ...): one row a tuple")
+    return values

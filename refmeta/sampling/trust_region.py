@@ -1,5 +1,6 @@
 """The KL on sampled states, and one step in its trust region.  Derivation: derivations/sampled-policy-gradients.md"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -157,8 +158,6 @@ def trpo_step(
     FloatingPointError
         If F has a direction of the gradient without curvature: a damping is needed.
     """
-    from scipy.sparse.linalg import LinearOperator, cg
-
     theta = real(parameters(theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,)")
@@ -174,15 +173,7 @@ def trpo_step(
     def product(v: Array) -> Array:
         return _total(region.hvp(settled(v, BLIND))) + damping * v
 
-    size = np.max(np.abs(g))
-    x = (
-        size
-        * cg(LinearOperator((g.size, g.size), matvec=product, dtype=float), g / size, rtol=1e-12, maxiter=10 * g.size)[
-            0
-        ]
-    )
-    if not np.linalg.norm(product(x) - g) <= 1e-6 * np.linalg.norm(g):
-        raise FloatingPointError(BLIND)
+    x = _solved(product, g)
     x = x * np.sqrt(2 * radius / (x @ product(x)))
     for j in range(count(backtracks, "backtracks") + 1):
         following = theta - 0.5**j * x
@@ -190,6 +181,17 @@ def trpo_step(
         if spent <= radius and fallen > 0:
             return TrustRegionStep(following, spent, fallen)
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
+
+
+def _solved(product: Callable[[Array], Array], g: Array) -> Array:
+    """x with F x = g, by SciPy's conjugate gradients, refused if the residual stays."""
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    size, matrix = np.max(np.abs(g)), LinearOperator((g.size, g.size), matvec=product, dtype=float)
+    x = size * cg(matrix, g / size, rtol=1e-12, maxiter=10 * g.size)[0]
+    if not np.linalg.norm(product(x) - g) <= 1e-6 * np.linalg.norm(g):
+        raise FloatingPointError(BLIND)
+    return x
 
 
 def _total(gradients: Array) -> Array:

@@ -248,9 +248,7 @@ def test_a_batch_drawn_elsewhere_and_a_value_that_is_missing_are_refused():
     _, policy, theta, task = tiny(np.random.default_rng(0))
     batch = rm.rollout(task.mdp, policy, theta, episodes=2, rng=0)
     elsewhere = Reinforce(policy, theta + 0.5, batch, gamma=0.5)
-    with pytest.raises(
-        ValueError, match=r"the trajectories of step 0 were drawn at other parameters .* by 0.5 at index \[0\]"
-    ):
+    with pytest.raises(ValueError, match=r"the trajectories of step 0 were drawn at other parameters .* by 0.5$"):
         sampled.emaml_gradient(theta, elsewhere, task, alpha=0.5)
     here = Reinforce(policy, theta, batch, gamma=0.5)
     with pytest.raises(ValueError, match="trajectories of step 1 were drawn at other parameters"):
