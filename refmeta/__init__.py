@@ -8,10 +8,11 @@ array([[-0.171875,  0.109375]])
 
 from refmeta import judges, oracle
 from refmeta.gaussian import LinearGaussian
-from refmeta.meta import implicit, maml, reptile, sampled, zeroth_order
+from refmeta.meta import implicit, maml, meta_lstm, reptile, sampled, zeroth_order
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
+from refmeta.meta.meta_lstm import IndependentMetaLSTM, MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
 from refmeta.meta.zeroth_order import ESMAML
@@ -33,14 +34,15 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
-    "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML", "Iteration",
-    "LinearGaussian", "LinearQuadratic", "LinearRegression", "LinearSoftmax", "MAML", "MetaSGD", "Navigation",
-    "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn", "Quadratic", "RadialSinusoids", "RandomMDPs",
-    "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum", "SoftmaxRegression", "Split", "TabularSoftmax",
-    "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt", "enumeration", "estimators", "fisher",
-    "implicit", "judges", "likelihood", "maml", "meta_train", "optimal_values", "oracle", "reptile", "returns",
-    "rollout", "sampled", "soft_values", "surrogates", "trpo_step", "values", "zeroth_order",
+    "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",
+    "IndependentMetaLSTM", "Iteration", "LinearGaussian", "LinearQuadratic", "LinearRegression", "LinearSoftmax",
+    "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
+    "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum",
+    "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
+    "enumeration", "estimators", "fisher", "implicit", "judges", "likelihood", "maml", "meta_lstm", "meta_train",
+    "optimal_values", "oracle", "reptile", "returns", "rollout", "sampled", "soft_values", "surrogates",
+    "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip

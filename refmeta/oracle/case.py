@@ -18,6 +18,7 @@ from refmeta.oracle.batches import (
     batches,
     expectations,
 )
+from refmeta.oracle.learner import INPUTS_OF_LEARNER, OF_LEARNER, learner
 from refmeta.oracle.problems import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
@@ -49,12 +50,14 @@ INPUTS = {
     "implicit": ("theta", *_both("A", "c", "X", "y"), "strength"),
     "surrogates": INPUTS_OF_BATCHES,
     "expected-estimators": INPUTS_OF_EXPECTATIONS,
+    "meta-lstm": INPUTS_OF_LEARNER,
 }
 QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
 PARTS = {
     "policy-gradient": ("loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp"),
     "surrogates": OF_BATCHES,
     "expected-estimators": OF_EXPECTATIONS,
+    "meta-lstm": OF_LEARNER,
 }
 INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels", "episodes", "mask", "state_count", "action_count"}
 STEPS = {"states", "actions"}
@@ -201,5 +204,6 @@ BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "reptile": lambda x: Interpolation(x["theta"], x["adapted"], x["epsilon"]),
     "surrogates": batches,
     "expected-estimators": expectations,
+    "meta-lstm": learner,
 }
 SUITES = tuple(INPUTS)

@@ -10,6 +10,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
+from refmeta.oracle import lstm_decimals
 from refmeta.oracle.batches import OF_BATCHES, OF_EXPECTATIONS
 from refmeta.oracle.decimals import (
     Loss,
@@ -27,6 +28,7 @@ from refmeta.oracle.decimals import (
     quadratic,
     softmax_regression,
 )
+from refmeta.oracle.learner import OF_LEARNER
 from refmeta.oracle.sampled_decimals import Process, surrogate
 
 PRECISIONS = (100, 120)
@@ -76,7 +78,7 @@ def losses(suite: str, x: dict[str, Any], prefix: str, kind: type) -> list[Loss]
         return each(linear_quadratic, *system, gamma=kind(x["gamma"]), horizon=x["horizon"])
     if suite in ("maml-regression", "implicit"):
         return each(linear_regression, "X", "y")
-    if suite == "maml-classification":
+    if suite in ("maml-classification", "meta-lstm"):
         return each(softmax_regression, "X", "labels", classes=x["classes"], ridge=kind(x["ridge"]))
     features = converted(x.get("features"), kind)
     return each(policy_return, "P", "R", "rho", gamma=kind(x["gamma"]), horizon=x["horizon"], features=features)
@@ -116,6 +118,8 @@ def _start(suite: str, x: dict[str, Any], kind: type) -> tuple[Vector, Any]:
 
 
 def _objective(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+    if suite == "meta-lstm":
+        return _learner("objective")(suite, x, kind, h, outer)
     theta, alpha = _start(suite, x, kind)
     return [query(phi(theta, alpha)) for query, phi in _each(suite, x, kind, h)]
 
@@ -237,7 +241,26 @@ def _expectation(name: str) -> Callable[..., list[Any]]:
     return compute
 
 
+def _learner(name: str) -> Callable[..., list[Any]]:
+    """The objective of a Meta-LSTM, or its derivative by one leaf, one entry a task."""
+    kind_of, _, leaf = name.partition("_")
+
+    def compute(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+        given, found = {key: converted(value, kind) for key, value in x.items()}, []
+        pairs = zip(losses(suite, x, "", kind), losses(suite, x, "query_", kind), strict=True)
+        for support, query in pairs:
+            if name == "objective":
+                found.append(query(lstm_decimals.adapted(given, support, h)[0]))
+            else:
+                hold = kind_of == "independent"
+                found.append(lstm_decimals.leaf_gradient(given, leaf, support, query, h, outer, hold))
+        return found
+
+    return compute
+
+
 QUANTITIES: dict[str, Callable[..., list[Any]]] = {
+    **{name: _learner(name) for name in OF_LEARNER if name != "objective"},
     **{name: _surrogate(name) for name in OF_BATCHES}, **{name: _expectation(name) for name in OF_EXPECTATIONS},
     "objective": _objective, "gradient": _gradient, "first_order": _first_order,
     "step_size_gradient": _step_size_gradient, "loss": _loss, "grad": _grad, "hvp": _hvp, "update": _update,

@@ -23,6 +23,7 @@ CATALOGUES = {
     "implicit": "implicit",
     "surrogates": "surrogates",
     "expected-estimators": "estimators",
+    "meta-lstm": "meta-lstm",
 }
 CONVENTIONS = {
     "mean-over-tasks",

@@ -19,6 +19,7 @@ from refmeta.oracle.batches import of_batch, of_expectation
 from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
 from refmeta.oracle.diagnose import CATALOGUES
+from refmeta.oracle.learner import of_learner
 from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 from refmeta.tasks import fisher
@@ -59,6 +60,8 @@ def own(suite: str, quantity: str, problem: Any) -> Array:
         return of_batch(quantity, problem)
     if suite == "expected-estimators":
         return of_expectation(quantity, problem)
+    if suite == "meta-lstm":
+        return of_learner(quantity, problem)
     return np.asarray(OWN[quantity](problem.theta, *problem.split, **problem.hyper))
 
 
@@ -101,6 +104,8 @@ def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
         return np.maximum(
             per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
         )
+    if suite == "meta-lstm":
+        return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
     if quantity == "objective":
         return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
     return np.maximum(per_task(value), per_task(own(suite, "first_order", problem)))

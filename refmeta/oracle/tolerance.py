@@ -32,7 +32,8 @@ def perturbed(value: Any, pattern: str, delta: float = DELTA) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value * (1 + delta * signs(pattern, value.size).reshape(value.shape))
     if isinstance(value, (tuple, list)):
-        return tuple(perturbed(entry, pattern, delta) for entry in value)
+        moved = [perturbed(entry, pattern, delta) for entry in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
     if is_dataclass(value) and not isinstance(value, type):
         return replaced(value, **{f.name: perturbed(getattr(value, f.name), pattern, delta) for f in fields(value)})
     return value

@@ -87,6 +87,12 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
                 for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice")
                 for part in ("loss", "grad", "hvp")
             },
+            "meta-lstm": {"objective"}
+            | {
+                f"{kind}_{leaf}"
+                for kind in ("exact", "independent")
+                for leaf in ("W", "b", "W_I", "b_I", "W_F", "b_F", "c0")
+            },
             "expected-estimators": {
                 "formulation_exact",
                 "formulation_sampled",
@@ -115,6 +121,8 @@ def test_the_library_refuses_what_is_invalid(case):
             rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
         elif case.suite == "surrogates":
             problem.surrogate("dice").at(problem.theta)
+        elif case.suite == "meta-lstm":
+            rm.meta_lstm.gradient(problem.parameters, problem.support, problem.query, steps=problem.steps)
         elif case.suite == "expected-estimators":
             given = {"alpha": problem.alpha, "episodes": problem.episodes, "steps": problem.steps}
             rm.sampled.formulation_sampled(problem.theta, problem.tasks[0], **given)

@@ -15,6 +15,7 @@ from refmeta.oracle import SUITES, cases
 from refmeta.oracle.batches import of_batch, of_expectation
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import RIGHT, Settings, calling, run
+from refmeta.oracle.learner import of_learner
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
 
@@ -92,8 +93,8 @@ def own(suite, quantity="gradient"):
             }  # fmt: skip
         if suite == "implicit":
             return implicit(quantity, problem)
-        if suite in ("surrogates", "expected-estimators"):
-            part = of_batch if suite == "surrogates" else of_expectation
+        if suite in ("surrogates", "expected-estimators", "meta-lstm"):
+            part = {"surrogates": of_batch, "meta-lstm": of_learner}.get(suite, of_expectation)
             return {name: part(name, problem) for name in PARTS[suite]}
         return functions[quantity](problem.theta, *problem.split, **problem.hyper)
 

@@ -113,6 +113,25 @@ def test_a_known_wrong_surrogate_is_named_in_every_part_that_it_spoils(row):
     assert "derivations/sampled-meta-gradients.md" in text
 
 
+@pytest.mark.parametrize("row", WRONG["meta-lstm"], ids=lambda row: row.slug)
+def test_a_known_wrong_meta_lstm_is_named_in_every_part_that_it_spoils(row):
+    def function(**inputs):
+        return dict(row.function(BUILD["meta-lstm"](inputs)))
+
+    valid = [case for case in cases("meta-lstm") if case.result == "valid"][:2]
+    parts = {
+        name
+        for case in valid
+        for name, value in row.function(case.problem).items()
+        if not np.allclose(value, case.expected[name].value)
+    }
+    text = said(function, "meta-lstm")
+    assert (
+        text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == len(parts)
+    ), text
+    assert len(parts) >= 2 and "derivations/meta-lstm.md" in text
+
+
 @pytest.mark.parametrize("row", WRONG["estimators"], ids=lambda row: row.slug)
 def test_a_known_wrong_estimator_is_named(row):
     def function(**inputs):

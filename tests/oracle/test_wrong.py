@@ -33,6 +33,8 @@ SLUGS = {
     "surrogates": """dice-averaged-dependencies dice-over-returns no-magic-box mean-over-time sum-over-episodes
         surrogate-undiscounted-visits denominator-follows mask-ignored baseline-dropped tmaml-present-included
         curvature-of-reinforce curvature-of-likelihood-ratio""",
+    "meta-lstm": """gates-before-sigmoid gradient-divided-by-batch gates-swapped input-gate-tied-to-forget
+        start-not-learned preprocessing-without-sign independent-called-exact""",
     "estimators": """score-term-dropped score-term-alpha score-term-mean score-term-first-step-only
         one-batch-for-all-steps advantages-normalised score-counted-twice expected-first-order
         expected-curvature-of-reinforce expected-curvature-of-likelihood-ratio""",

@@ -1,0 +1,280 @@
+"""Meta-LSTM: an LSTM whose cell state is the learner's parameters.  Derivation: derivations/meta-lstm.md
+
+For any task, as `support` and `query` of `maml` are; d is its number of parameters, H the hidden size.  Two layers work on
+every coordinate with shared weights: an ordinary LSTM over the preprocessed gradient and loss, and the gates of
+
+    θ_t = f_t ⊙ θ_{t−1} − i_t ⊙ ∇L(θ_{t−1}).
+
+Results are one per task; only the rules reduce: they sum over the tasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, dot, finite, parameters, settled
+from refmeta.meta.inner import Point, Task, Tasks, common_batch, each_point, initialisation, query_task, summed
+from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
+
+
+class Parameters(NamedTuple):
+    """The first layer's W (4H, 4 + H) and b (4H,); the gates' W_I, W_F (H + 2,), b_I, b_F (); the start c0 (d,).
+
+    Rows of W are those of the input, forget and output gate and of the candidate, its columns those of the preprocessed
+    gradient (2), the preprocessed loss (2) and h.  Columns of W_I and W_F are those of h, of θ and of the gate before.
+    A gradient is one as well, every leaf with the tasks' axes in front.
+    """
+
+    W: Any
+    b: Any
+    W_I: Any
+    b_I: Any
+    W_F: Any
+    b_F: Any
+    c0: Any
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return int(np.shape(self.W_I)[-1]) - 2
+
+    def ravel(self) -> Array:
+        """Every number in the order of the fields, W row by row; (..., size)."""
+        batch = np.shape(self.b_I)
+        return np.concatenate([np.reshape(leaf, (*batch, -1)) for leaf in self], axis=-1)
+
+
+def shapes(dim: int, hidden: int) -> Parameters:
+    """The shape of every leaf."""
+    H = count(hidden, "hidden", least=1)
+    return Parameters((4 * H, 4 + H), (4 * H,), (H + 2,), (), (H + 2,), (), (count(dim, "dim", least=1),))
+
+
+def unravel(flat: ArrayLike, *, dim: int, hidden: int) -> Parameters:
+    """The parameters of a flat (..., size) array: the inverse of `ravel`."""
+    leaves = shapes(dim, hidden)
+    sizes = [int(np.prod(shape)) for shape in leaves]
+    flat = parameters(flat, "flat", dim=sum(sizes), why=f" = those of {hidden} hidden units and {dim} coordinates")
+    parts = np.split(flat, np.cumsum(sizes)[:-1], axis=-1)
+    return Parameters(*(part.reshape(flat.shape[:-1] + shape) for part, shape in zip(parts, leaves, strict=True)))
+
+
+def init(
+    dim: int, *, hidden: int = 20, rng: Generator | int | None = None, start: ArrayLike | None = None
+) -> Parameters:
+    """Weights in [−0.01, 0.01], b_F in [4, 6], b_I in [−5, −4], the rest 0: f is nearly 1, i is small.
+
+    `start` is c0, (d,), zeros where none is given.
+    """
+    rng, leaves = np.random.default_rng(rng), shapes(dim, hidden)
+    W, _, W_I, _, W_F, _, _ = (rng.uniform(-0.01, 0.01, shape) for shape in leaves)
+    c0 = np.zeros(dim) if start is None else parameters(start, "start", dim=dim)
+    return Parameters(W, np.zeros(leaves.b), W_I, rng.uniform(-5, -4), W_F, rng.uniform(4, 6), np.array(c0))
+
+
+class Gate(NamedTuple):
+    """A gate (..., d), what the next step is told of it, and the slopes of both in z."""
+
+    value: Array
+    told: Array
+    slope: Array
+    told_slope: Array
+
+
+Recurrence = Callable[[Array], Gate]
+
+
+def gates(z: Array) -> Gate:
+    """σ(z), and the next step is told σ(z): the recurrence as the paper writes it.
+
+    Eq: meta-lstm-gates
+    """
+    value = sigmoid(z)
+    slope = value * sigmoid(-z)
+    return Gate(value, value, slope, slope)
+
+
+def gates_released(z: Array) -> Gate:
+    """σ(z), but the next step is told z: as the released code computes it, the gate *before* its sigmoid.
+
+    Eq: meta-lstm-gates-released
+    """
+    value = sigmoid(z)
+    return Gate(value, z, value * sigmoid(-z), np.ones_like(z))
+
+
+class Step(NamedTuple):
+    """One step: the point that it starts from, the first layer, the gates, what they had been told, and θ after it."""
+
+    point: Point
+    cell: Cell
+    input_gate: Gate
+    forget_gate: Gate
+    input_inputs: Array
+    forget_inputs: Array
+    theta: Array
+
+
+class Unrolled(NamedTuple):
+    """The adapted parameters (..., d), and the K steps that led there."""
+
+    adapted: Array
+    steps: tuple[Step, ...]
+
+
+def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurrence = gates) -> Unrolled:
+    """θ_t = f_t ⊙ θ_{t−1} − i_t ⊙ ∇L(θ_{t−1}) from θ_0 = c0, K times, with i_t = σ(W_I[h_t, θ_{t−1}, i_{t−1}] + b_I).
+
+    Eq: meta-lstm-cell
+
+    f_t is as i_t with W_F and b_F; h_t is the output of the first layer over the preprocessed (∇L, L); i_0 = f_0 = 0,
+    and so are the first layer's states.  `support` may be a sequence of K tasks, one a step; `recurrence` is `gates` or
+    `gates_released`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For parameters of the wrong shape or a number of steps that is none.
+    FloatingPointError
+        If a gradient or a step leaves the finite numbers; the message names the step.
+    """
+    tasks = each_point(support, steps)
+    given = checked(given, tasks[0].dim)
+    theta = np.broadcast_to(given.c0, (*common_batch(given.c0, tasks), tasks[0].dim))
+    h = c = np.zeros((*theta.shape, given.hidden))
+    told_i = told_f = np.zeros(theta.shape)
+    path: list[Step] = []
+    for k, task in enumerate(tasks[: count(steps, "steps")], start=1):
+        point = task.at(theta)
+        g, loss = settled(np.asarray(point.grad), f"the gradient of step {k} is not finite"), np.asarray(point.loss)
+        x = np.concatenate(np.broadcast_arrays(preprocessed(g), preprocessed(loss)[..., None, :]), axis=-1)
+        cell = forward(given.W, given.b, x, h, c)
+        h, c = cell.output, cell.state
+        to_i, to_f = (np.concatenate([h, theta[..., None], told[..., None]], axis=-1) for told in (told_i, told_f))
+        i, f = recurrence(to_i @ given.W_I + given.b_I), recurrence(to_f @ given.W_F + given.b_F)
+        with np.errstate(all="ignore"):
+            theta = settled(f.value * theta - i.value * g, f"step {k} left the finite numbers")
+        told_i, told_f = i.told, f.told
+        path.append(Step(point, cell, i, f, to_i, to_f, theta))
+    return Unrolled(np.array(theta), tuple(path))
+
+
+@finite
+def objective(
+    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+) -> Array:
+    """F = L_query(θ_K), (...).
+
+    Eq: meta-lstm-cell
+    """
+    adapted = unroll(given, support, steps=steps, recurrence=recurrence).adapted
+    return np.array(query_task(support, query).at(adapted).loss)[()]
+
+
+def gradient(
+    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+) -> Parameters:
+    """∂F by every weight and by c0, exact: the inputs of step t send H_t a_t + b_t ∇L_t back to θ_{t−1}.
+
+    Eq: meta-lstm-bptt-exact
+
+    a_t and b_t are the adjoints of ∇L_t and L_t; one Hessian product a step.  Time and memory are linear in the steps.
+    """
+    return _back(given, support, query, steps, recurrence, lambda point, a, b: point.hvp(a) + b[..., None] * point.grad)
+
+
+def gradient_independent(
+    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+) -> Parameters:
+    """The same with every ∇L_t and L_t held constant, as the paper assumes; the path θ_{t−1} → gates is kept.
+
+    Eq: meta-lstm-bptt
+    """
+    return _back(given, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
+
+
+@finite
+def _back(
+    given: Parameters,
+    support: Tasks,
+    query: Task | None,
+    steps: int,
+    recurrence: Recurrence,
+    returned: Callable[..., Array],
+) -> Parameters:
+    """Back-propagation through time; `returned` is what the inputs of a step send back to the parameters before it."""
+    forwards = unroll(given, support, steps=steps, recurrence=recurrence)
+    H, given = given.hidden, checked(given, forwards.adapted.shape[-1])
+    theta = np.array(query_task(support, query).at(forwards.adapted).grad)
+    zeros = np.zeros(theta.shape)
+    h = c = np.zeros((*theta.shape, H))
+    told_i, told_f = zeros, zeros
+    total: list[Array] = [np.zeros((*theta.shape[:-1], *shape)) for shape in shapes(theta.shape[-1], H)[:-1]]
+    for step in reversed(forwards.steps):
+        g, before = np.asarray(step.point.grad), step.input_inputs[..., H]
+        z_i = -theta * g * step.input_gate.slope + told_i * step.input_gate.told_slope
+        z_f = theta * before * step.forget_gate.slope + told_f * step.forget_gate.told_slope
+        back_i, back_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
+        cell = backward(given.W, step.cell, h + back_i[..., :H] + back_f[..., :H], c)
+        parts = (
+            np.einsum("...di,...dj->...ij", cell.gates, step.cell.inputs), np.sum(cell.gates, axis=-2),
+            np.einsum("...d,...dj->...j", z_i, step.input_inputs), np.sum(z_i, axis=-1),
+            np.einsum("...d,...dj->...j", z_f, step.forget_inputs), np.sum(z_f, axis=-1),
+        )  # fmt: skip
+        total = [x + y for x, y in zip(total, parts, strict=True)]
+        a = -theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))
+        slope = preprocessed_slope(np.asarray(step.point.loss))[..., None, :]
+        b = np.sum(cell.inputs[..., 2:4] * slope, axis=(-2, -1))
+        theta = theta * step.forget_gate.value + back_i[..., H] + back_f[..., H] + returned(step.point, a, b)
+        told_i, told_f, h, c = back_i[..., H + 1], back_f[..., H + 1], cell.inputs[..., 4:], cell.state
+    return Parameters(*[*total, theta])
+
+
+def checked(given: Parameters, dim: int) -> Parameters:
+    """The parameters as arrays of the shapes that they must have."""
+    if not isinstance(given, Parameters):
+        raise TypeError(
+            f"expected meta_lstm.Parameters, got {type(given).__name__}; unravel(...) makes them from a flat array"
+        )
+    found = []
+    for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, max(given.hidden, 1)), strict=True):
+        array = parameters(np.reshape(leaf, (1,)) if np.ndim(leaf) == 0 else leaf, name)
+        array = array[0] if np.ndim(leaf) == 0 else array
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected {shape} for {given.hidden} hidden units and d = {dim}"
+            )
+        found.append(array)
+    return Parameters(*found)
+
+
+@dataclass(frozen=True)
+class MetaLSTM:
+    """Rule for `meta_train` on `Parameters.ravel()`: Σᵢ of the exact gradients."""
+
+    dim: int
+    hidden: int = 20
+    steps: int = 5
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ ∇Fᵢ, (size,)."""
+        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return summed(gradient(given, support, query, steps=self.steps).ravel())
+
+
+@dataclass(frozen=True)
+class IndependentMetaLSTM:
+    """Rule for `meta_train` on `Parameters.ravel()`: Σᵢ of the gradients under the independence assumption."""
+
+    dim: int
+    hidden: int = 20
+    steps: int = 5
+
+    def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
+        """Σᵢ of `gradient_independent`, (size,)."""
+        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return summed(gradient_independent(given, support, query, steps=self.steps).ravel())
