@@ -20,9 +20,10 @@ test: $(VENV)  ## run the whole suite, derivations included
 deep: $(VENV)  ## the same with 5,000 examples a property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
 
-bench: $(VENV)  ## time the exact meta-gradient against its floors, rollouts and surrogates
+bench: $(VENV)  ## time the exact meta-gradient against its floors, rollouts, surrogates, Meta-LSTM
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
 	$(ONE_THREAD) $(RUN) tests/benchmarks/sampling.py
+	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_lstm.py
 
 vectors: $(VENV)  ## derive every expected value of the vectors again, and write it
 	$(RUN) -m refmeta.oracle.renew

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.meta import implicit, maml
+from refmeta.meta import implicit, maml, meta_lstm
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML
+from refmeta.meta.meta_lstm import MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
 from refmeta.oracle.problems import curvatures
@@ -42,6 +43,18 @@ def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
     return [_mean_loss(theta, held_out, alpha, k) for k in STEPS]
 
 
+def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> list[float]:
+    """The same of a Meta-LSTM trained for the last of STEPS, from zeros, which adapts by its own rule."""
+    dim, hidden = family.dim, 20
+    start = meta_lstm.init(dim, hidden=hidden, rng=rng).ravel()
+    rule, outer = MetaLSTM(dim, hidden, STEPS[-1]), Adam(0.01, max_norm=10.0)
+    done = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
+    if done.interrupted:
+        raise KeyboardInterrupt
+    given = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
+    return [float(np.mean(meta_lstm.objective(given, *held_out, steps=k))) for k in STEPS]
+
+
 def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float:
     try:
         return float(np.mean(maml.objective(theta, *held_out, alpha=alpha, steps=steps)))
@@ -64,7 +77,7 @@ def _said(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
 
 
-def sinusoids(rng: Generator, alpha: float = 0.8) -> None:
+def sinusoids(rng: Generator, alpha: float = 0.8, iterations: int = 600) -> None:
     """Regression: MAML's start in closed form and by training, Reptile's by training."""
     family, zeros = Sinusoids(), np.zeros(3)
     starts = {
@@ -73,13 +86,15 @@ def sinusoids(rng: Generator, alpha: float = 0.8) -> None:
         "MAML, closed form (= joint)": family.mean_parameters,
     } | trained(family, zeros, {"MAML, trained": MAML(alpha), "Reptile, trained": Reptile(alpha)}, rng)
     held_out = family.sample(1000, rng)
+    rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
     table(
         f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: 1000 held-out tasks",
         "mean query loss, (1/2) squared error",
-        {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()},
+        rows | {"Meta-LSTM, trained": learned(family, held_out, rng, iterations=iterations)},
         "The optimum is 0: with the features [1, sin x, cos x] every task is exactly linear.\n"
         "MAML's best start is the mean of the tasks' parameters, which is the joint minimiser too, for every alpha and\n"
-        "number of steps (thm:joint-tie): linear features leave nothing for MAML to gain over joint training here.",
+        "number of steps (thm:joint-tie): linear features leave nothing for MAML to gain over joint training here.\n"
+        "Meta-LSTM has learned its steps, too, for five of them: it need not be good after fewer.",
     )
 
 
@@ -132,10 +147,12 @@ def returns(
     starts |= trained(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
     held_out = family.sample(tasks, rng)
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
+    rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
+    rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=iterations // 2)
     table(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks",
         unit,
-        {name: [-loss for loss in curve(theta, held_out, alpha=alpha)] for name, theta in starts.items()},
+        {name: [-loss for loss in losses] for name, losses in rows.items()},
         said.format(best=best),
     )
 
@@ -148,7 +165,8 @@ def random_mdps(rng: Generator) -> None:
         said="The optimum, by a policy that may depend on time, is {best:.3f} on average.\n"
         "Before adaptation every start has the expected return 10, since every reward has mean 1 whatever is visited:\n"
         "what differs from 10 in the first column is the chance of these tasks, and only adaptation can gain.  Uniform\n"
-        "logits are the symmetric point of the family, so no start need be better than they are.",
+        "logits are the symmetric point of the family, so no start need be better than they are.  No step of Meta-LSTM\n"
+        "is longer than the gradient, whatever it has learned (thm:gate-bound), and here steps of ten gradients pay.",
     )  # fmt: skip
 
 
@@ -158,7 +176,8 @@ def gridworlds(rng: Generator) -> None:
         "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return, 0.95^(moves - 1) at the goal",
         GoalGridworlds(), rng, alpha=20.0, tasks=100,
         said="The optimum is {best:.3f} on average.  A start that leaves the corner meets more goals before it adapts; whether\n"
-        "it then adapts better is not promised: the gradient is large only where the goal is met.",
+        "it then adapts better is not promised: the gradient is large only where the goal is met.  Meta-LSTM cannot take\n"
+        "steps longer than the gradient (thm:gate-bound).",
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def test_the_demo_shows_what_it_says(tmp_path):
     done = run("demo", "sinusoids", "random-mdps", "gridworlds", folder=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     losses, returns, grids = tables(done.stdout)
-    assert len(losses) == len(returns) == len(grids) == 5
+    assert len(losses) == len(returns) == len(grids) == 6
     tie = losses["MAML, trained"] / losses["MAML, closed form (= joint)"]
     np.testing.assert_allclose(tie, 1, rtol=0, atol=0.05)
     assert all(np.all(np.diff(loss) < 0) for loss in losses.values())
@@ -118,6 +118,8 @@ def test_the_demo_shows_what_it_says(tmp_path):
         best = float(re.search(best, done.stdout)[1])
         assert all(np.all(np.diff(value) > 0) and value[-1] < best for value in rows.values())
         assert rows["zeros (uniform logits)"][-1] > 0.9 * best
+        assert rows["Meta-LSTM, trained"][-1] < rows["zeros (uniform logits)"][-1], "its steps are bounded"
+    assert losses["Meta-LSTM, trained"][-1] < 0.9 * losses["MAML, closed form (= joint)"][-1]
 
 
 def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys):

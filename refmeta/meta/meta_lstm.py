@@ -221,9 +221,9 @@ def _back(
         back_i, back_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
         cell = backward(given.W, step.cell, h + back_i[..., :H] + back_f[..., :H], c)
         parts = (
-            np.einsum("...di,...dj->...ij", cell.gates, step.cell.inputs), np.sum(cell.gates, axis=-2),
-            np.einsum("...d,...dj->...j", z_i, step.input_inputs), np.sum(z_i, axis=-1),
-            np.einsum("...d,...dj->...j", z_f, step.forget_inputs), np.sum(z_f, axis=-1),
+            cell.gates.swapaxes(-1, -2) @ step.cell.inputs, np.sum(cell.gates, axis=-2),
+            (z_i[..., None, :] @ step.input_inputs)[..., 0, :], np.sum(z_i, axis=-1),
+            (z_f[..., None, :] @ step.forget_inputs)[..., 0, :], np.sum(z_f, axis=-1),
         )  # fmt: skip
         total = [x + y for x, y in zip(total, parts, strict=True)]
         a = -theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))

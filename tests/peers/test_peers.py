@@ -144,6 +144,15 @@ def test_sampled_mistakes_are_named(function, suite, slug):
     assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
 
 
+def test_meta_lstm_by_automatic_differentiation_is_right_and_its_mistakes_are_named():
+    arguments = ["--suite", "meta-lstm", "--timeout", "120", *NO_VALIDATION]
+    status, report = check("jax_lstm:meta_lstm", *arguments, patience=900)
+    assert status == 0 and digits(report) >= 13.5 and "Diagnosis" not in report, report
+    for function, slug in (("released", "gates-before-sigmoid"), ("detached", "independent-called-exact")):
+        status, report = check(f"jax_lstm:meta_lstm_{function}", *arguments, patience=900)
+        assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
 def test_the_rollout_is_timed_beside_gymnasium():
     pytest.importorskip("gymnasium")
     ran = subprocess.run(
