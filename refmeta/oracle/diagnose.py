@@ -5,6 +5,7 @@ Derivation: derivations/using-the-oracle.md
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -146,17 +147,24 @@ def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
     return tuple(row for row in every if row.quantity in wanted)
 
 
+@lru_cache(maxsize=512)
+def _computed(row: Wrong, case: Case) -> Any:
+    """What the row gives on a case, kept while a diagnosis goes through its parts; None where it does not apply."""
+    with np.errstate(all="ignore"):
+        try:
+            return row.function(case.problem)
+        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
+            return None
+
+
 def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
     """What the row gives on a case, as the target would return it."""
 
     def value(case: Case, name: str) -> Array | None:
         if case.suite == "policy-gradient" and {"grad": "gradient"}.get(name, name) != row.quantity:
             return None
-        with np.errstate(all="ignore"):
-            try:
-                found = row.function(case.problem)
-            except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-                return None
+        if (found := _computed(row, case)) is None:
+            return None
         if row.quantity == "parts":
             return transformed(found[name], case, settings, name) if name in found else None
         raw = np.asarray(found)
