@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, parameters, settled
+from refmeta.arrays import Array, count, dot, finite, parameters, scalar, settled
 from refmeta.meta.inner import Point, Task, Tasks, common_batch, each_point, initialisation, query_task, summed
 from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
 
@@ -150,7 +150,7 @@ def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurre
     path: list[Step] = []
     for k, task in enumerate(tasks[: count(steps, "steps")], start=1):
         point = task.at(theta)
-        g, loss = settled(np.asarray(point.grad), f"the gradient of step {k} is not finite"), np.asarray(point.loss)
+        g, loss = _told(point, k)
         x = np.concatenate(np.broadcast_arrays(preprocessed(g), preprocessed(loss)[..., None, :]), axis=-1)
         cell = forward(given.W, given.b, x, h, c)
         h, c = cell.output, cell.state
@@ -161,6 +161,15 @@ def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurre
         told_i, told_f = i.told, f.told
         path.append(Step(point, cell, i, f, to_i, to_f, theta))
     return Unrolled(np.array(theta), tuple(path))
+
+
+def _told(point: Point, k: int) -> tuple[Array, Array]:
+    """∇L and L of step k, which are finite."""
+    try:
+        g = settled(np.asarray(point.grad), "the gradient is not finite")
+        return g, settled(np.asarray(point.loss), "the loss is not finite")
+    except FloatingPointError as error:
+        raise FloatingPointError(f"step {k} of Meta-LSTM: {error}") from error
 
 
 @finite
@@ -240,10 +249,11 @@ def checked(given: Parameters, dim: int) -> Parameters:
         raise TypeError(
             f"expected meta_lstm.Parameters, got {type(given).__name__}; unravel(...) makes them from a flat array"
         )
+    if np.ndim(given.W_I) != 1 or given.hidden < 1:
+        raise ValueError(f"W_I has shape {np.shape(given.W_I)}, expected (H + 2,) with at least one hidden unit")
     found = []
-    for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, max(given.hidden, 1)), strict=True):
-        array = parameters(np.reshape(leaf, (1,)) if np.ndim(leaf) == 0 else leaf, name)
-        array = array[0] if np.ndim(leaf) == 0 else array
+    for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, given.hidden), strict=True):
+        array = parameters(leaf, name) if shape else np.asarray(scalar(leaf, name))
         if array.shape != shape:
             raise ValueError(
                 f"{name} has shape {array.shape}, expected {shape} for {given.hidden} hidden units and d = {dim}"

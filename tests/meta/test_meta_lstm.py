@@ -325,7 +325,10 @@ def test_the_rules_sum_over_the_tasks_and_train():
     [
         ({"W": np.zeros((8, 5))}, ValueError, r"W has shape \(8, 5\), expected \(8, 6\) for 2 hidden units and d = 3"),
         ({"W_F": np.zeros(3)}, ValueError, r"W_F has shape \(3,\), expected \(4,\)"),
-        ({"b_I": np.zeros(1)}, ValueError, r"b_I has shape \(1,\), expected \(\)"),
+        ({"b_I": np.zeros(1)}, ValueError, r"b_I must be one number, got shape \(1,\)"),
+        ({"b_I": np.nan}, ValueError, "b_I must be finite, got nan"),
+        ({"W_I": [1.0, 2.0]}, ValueError, r"W_I has shape \(2,\), expected \(H \+ 2,\) with at least one hidden unit"),
+        ({"W_I": 1.0}, ValueError, r"W_I has shape \(\), expected \(H \+ 2,\)"),
         ({"c0": np.zeros(4)}, ValueError, r"c0 has shape \(4,\), expected \(3,\)"),
         ({"b": np.full(8, np.nan)}, ValueError, r"b\[0\] is nan"),
         ({"b_F": "a"}, TypeError, "b_F must be numbers"),
@@ -367,6 +370,12 @@ def test_no_steps_give_the_start_and_its_gradient():
     assert np.all(got.W == 0) and got.W.shape == (2, 8, 6)
 
 
+def test_a_loss_that_overflows_names_the_step():
+    given_ = weights(np.random.default_rng(0), 3, np.array([1e160, 0.0, 0.0]))
+    with pytest.raises(FloatingPointError, match="step 1 of Meta-LSTM: QuadraticPoint.loss left the finite numbers"):
+        meta_lstm.unroll(given_, rm.Quadratic(np.eye(3), np.zeros(3)), steps=2)
+
+
 def test_a_step_that_leaves_the_finite_numbers_is_named():
     class Cliff:
         shape, dim = (), 1
@@ -380,5 +389,5 @@ def test_a_step_that_leaves_the_finite_numbers_is_named():
 
     zero = np.zeros((4, 5))
     given_ = Parameters(zero, np.zeros(4), np.zeros(3), 0.0, np.zeros(3), 40.0, [1.0])
-    with pytest.raises(FloatingPointError, match="the gradient of step 2 is not finite"):
+    with pytest.raises(FloatingPointError, match="step 2 of Meta-LSTM: the gradient is not finite"):
         meta_lstm.unroll(given_, Cliff(), steps=3)
