@@ -14,7 +14,7 @@ from refmeta.oracle.problems import KINDS, problem, trajectories
 from tests.strategies import assert_close, seeds
 
 HIDDEN = 2
-kinds = st.sampled_from(KINDS)
+kinds = st.sampled_from(KINDS[:6])  # gates of order one are past the edge of stability of linear-quadratic costs
 recurrences = st.sampled_from((gates, gates_released))
 
 
@@ -26,10 +26,7 @@ def weights(rng, dim, start):
 
 def drawn(rng, kind, steps=3):
     case = problem(rng, kind, size=2, width=2, steps=steps)
-    given_ = weights(rng, case.support.dim, case.theta)
-    if kind == "linear-quadratic":  # its curvature allows small steps only
-        given_ = given_._replace(W_I=given_.W_I / 10, W_F=given_.W_F / 10, b_I=-7.0, b_F=4.0)
-    return given_, case
+    return weights(rng, case.support.dim, case.theta), case
 
 
 def of_flat(case):
@@ -124,6 +121,15 @@ def test_the_exact_gradient_is_the_complex_step_in_every_weight(rng, kind, recur
         lambda z: meta_lstm.gradient(z[0], z[1], z[2], **more).ravel(), (given_, *case.split), expected,
         np.max(np.abs(case.query.at(case.theta).loss)) + np.max(np.abs(expected)),
     )  # fmt: skip
+
+
+def test_the_exact_gradient_on_a_linear_quadratic_cost_whose_curvature_allows_small_steps_only():
+    given_, case = drawn(np.random.default_rng(0), "linear-quadratic")
+    given_ = given_._replace(W_I=given_.W_I / 10, W_F=given_.W_F / 10, b_I=-7.0, b_F=4.0)
+    unflat = of_flat(case)
+    expected = complex_step(lambda f: meta_lstm.objective(unflat(f), *case.split, steps=3), given_.ravel())
+    got = meta_lstm.gradient(given_, *case.split, steps=3).ravel()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
 
 
 def held(case, given_, steps, recurrence=gates):
@@ -238,8 +244,6 @@ def test_they_are_equal_where_gradients_are_constant_and_the_loss_is_not_looked_
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(1, 4), alpha=st.sampled_from((0.05, 0.2)))
 def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurrence, steps, alpha):
     given_, case = drawn(rng, kind)
-    if kind == "linear-quadratic":
-        alpha = alpha / 20
     zero = np.zeros(HIDDEN + 2)
     given_ = given_._replace(W_I=zero, W_F=zero, b_F=40.0, b_I=np.log(alpha / (1 - alpha)))
     more = {"steps": steps, "recurrence": recurrence}
@@ -256,7 +260,7 @@ def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurren
 def test_no_step_is_longer_than_the_gradient_and_the_forgotten_part(rng, kind):
     """|θ_t − f_t θ_{t−1}| = i_t |∇L| < |∇L|, coordinate by coordinate, whatever the weights."""
     given_, case = drawn(rng, kind)
-    given_ = given_._replace(b_I=float(rng.normal() * 5) - 7 * (kind == "linear-quadratic"))
+    given_ = given_._replace(b_I=float(rng.normal() * 5))
     before = np.broadcast_to(given_.c0, (2, case.support.dim))
     for step in meta_lstm.unroll(given_, case.support, steps=3).steps:
         moved = np.abs(step.theta - step.forget_gate.value * before)

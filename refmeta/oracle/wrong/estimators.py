@@ -112,7 +112,7 @@ def score_term_first_step_only(case: Any) -> Any:
 
 @wrong(
     "one-batch-for-all-steps", "every inner step on the first one's trajectories, no ratio; with K = 1, right",
-    quantity="parts", cause="the batch is drawn outside of the inner loop", seen="tristandeleu/pytorch-maml-rl #46",
+    quantity="parts", cause="the batch is drawn outside of the inner loop", seen="the docstring of tristandeleu/pytorch-maml-rl, whose code draws anew since 2020",
 )  # fmt: skip
 def one_batch_for_all_steps(case: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
