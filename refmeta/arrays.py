@@ -131,14 +131,19 @@ def positive(value: Any, name: str) -> float:
     return number
 
 
+def fraction(value: Any, name: str) -> float:
+    """One real number in [0, 1]."""
+    if not 0 <= (number := real_scalar(value, name)) <= 1:
+        raise ValueError(f"{name} must satisfy 0 <= {name} <= 1, got {number}")
+    return number
+
+
 def discounting(gamma: Any, horizon: Any) -> tuple[float, int | None]:
     """γ in [0, 1) without a horizon, in [0, 1] with one; and the horizon, at least 1."""
     gamma = real_scalar(gamma, "gamma")
     if horizon is None and not 0 <= gamma < 1:
         raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must satisfy 0 <= gamma <= 1, got {gamma}")
-    return gamma, None if horizon is None else count(horizon, "horizon", least=1)
+    return fraction(gamma, "gamma"), None if horizon is None else count(horizon, "horizon", least=1)
 
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from refmeta.meta import maml, sampled
 from refmeta.oracle.cases import UsageError, parsed, text_of
 from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.enumeration import MOST, number_of_paths, paths
+from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
 from refmeta.sampling.trajectories import Trajectories
@@ -138,7 +138,7 @@ def blocks(
     for K in steps:
         for M in episodes:
             for alpha in alphas:
-                if number ** (K * M) > MOST:
+                if too_many(number, K * M):
                     yield Block(K, M, alpha, none, none, ())
                     continue
                 exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient

@@ -65,19 +65,28 @@ class LinearGaussian:
 
     @finite
     def log_prob(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
-        """log π(a|x) = −Σ_j (z_j²/2 + log σ_j + log(2π)/2), (...)."""
+        """log π(a|x) = −Σ_j (z_j²/2 + log σ_j + log(2π)/2), (...).
+
+        Eq: log-likelihood
+        """
         theta, _, z = self._checked(theta, state, action)
         return -np.sum(z**2 / 2 + self.log_deviation(theta) + np.log(2 * np.pi) / 2, axis=-1)
 
     @finite
     def score(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
-        """∇ log π(a|x), (..., d): (z/σ) xᵀ in K, z² − 1 in log σ."""
+        """∇ log π(a|x), (..., d): (z/σ) xᵀ in K, z² − 1 in log σ.
+
+        Eq: log-likelihood-score
+        """
         theta, x, z = self._checked(theta, state, action)
         return self.pullback(z * np.exp(-self.log_deviation(theta)), z**2 - 1, x)
 
     @finite
     def score_hvp(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike, u: ArrayLike) -> Array:
-        """∇² log π(a|x) u, (..., d): the score differentiated along u, with dz = −(Ux)/σ − z ⊙ ν."""
+        """∇² log π(a|x) u, (..., d): the score differentiated along u, with dz = −(Ux)/σ − z ⊙ ν.
+
+        Eq: log-likelihood-hvp
+        """
         theta, x, z = self._checked(theta, state, action)
         u = direction(u, self.dim, z.shape[:-1])
         scale, nu = np.exp(-self.log_deviation(theta)), self.log_deviation(u)

@@ -206,6 +206,16 @@ def gradient_independent(
     return _back(given, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
 
 
+class Adjoint(NamedTuple):
+    """The derivatives of F by what a step hands on: θ, what the gates are told, and the first layer's h and c."""
+
+    theta: Array
+    told_i: Array
+    told_f: Array
+    h: Array
+    c: Array
+
+
 @finite
 def _back(
     given: Parameters,
@@ -219,28 +229,34 @@ def _back(
     forwards = unroll(given, support, steps=steps, recurrence=recurrence)
     H, given = given.hidden, checked(given, forwards.adapted.shape[-1])
     theta = np.array(query_task(support, query).at(forwards.adapted).grad)
-    zeros = np.zeros(theta.shape)
-    h = c = np.zeros((*theta.shape, H))
-    told_i, told_f = zeros, zeros
+    zeros, layer = np.zeros(theta.shape), np.zeros((*theta.shape, H))
+    adjoint = Adjoint(theta, zeros, zeros, layer, layer)
     total: list[Array] = [np.zeros((*theta.shape[:-1], *shape)) for shape in shapes(theta.shape[-1], H)[:-1]]
     for step in reversed(forwards.steps):
-        g, before = np.asarray(step.point.grad), step.input_inputs[..., H]
-        z_i = -theta * g * step.input_gate.slope + told_i * step.input_gate.told_slope
-        z_f = theta * before * step.forget_gate.slope + told_f * step.forget_gate.told_slope
-        back_i, back_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
-        cell = backward(given.W, step.cell, h + back_i[..., :H] + back_f[..., :H], c)
-        parts = (
-            cell.gates.swapaxes(-1, -2) @ step.cell.inputs, np.sum(cell.gates, axis=-2),
-            (z_i[..., None, :] @ step.input_inputs)[..., 0, :], np.sum(z_i, axis=-1),
-            (z_f[..., None, :] @ step.forget_inputs)[..., 0, :], np.sum(z_f, axis=-1),
-        )  # fmt: skip
+        adjoint, parts = _step_back(given, step, adjoint, returned)
         total = [x + y for x, y in zip(total, parts, strict=True)]
-        a = -theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))
-        slope = preprocessed_slope(np.asarray(step.point.loss))[..., None, :]
-        b = np.sum(cell.inputs[..., 2:4] * slope, axis=(-2, -1))
-        theta = theta * step.forget_gate.value + back_i[..., H] + back_f[..., H] + returned(step.point, a, b)
-        told_i, told_f, h, c = back_i[..., H + 1], back_f[..., H + 1], cell.inputs[..., 4:], cell.state
-    return Parameters(*[*total, theta])
+    return Parameters(*[*total, adjoint.theta])
+
+
+def _step_back(
+    given: Parameters, step: Step, after: Adjoint, returned: Callable[..., Array]
+) -> tuple[Adjoint, tuple[Array, ...]]:
+    """The adjoints before a step, and what the step adds to the gradient of each leaf but c0."""
+    H, g, before = given.hidden, np.asarray(step.point.grad), step.input_inputs[..., given.hidden]
+    z_i = -after.theta * g * step.input_gate.slope + after.told_i * step.input_gate.told_slope
+    z_f = after.theta * before * step.forget_gate.slope + after.told_f * step.forget_gate.told_slope
+    to_i, to_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
+    cell = backward(given.W, step.cell, after.h + to_i[..., :H] + to_f[..., :H], after.c)
+    a = -after.theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))
+    slope = preprocessed_slope(np.asarray(step.point.loss))[..., None, :]
+    b = np.sum(cell.inputs[..., 2:4] * slope, axis=(-2, -1))
+    theta = after.theta * step.forget_gate.value + to_i[..., H] + to_f[..., H] + returned(step.point, a, b)
+    parts = (
+        cell.gates.swapaxes(-1, -2) @ step.cell.inputs, np.sum(cell.gates, axis=-2),
+        (z_i[..., None, :] @ step.input_inputs)[..., 0, :], np.sum(z_i, axis=-1),
+        (z_f[..., None, :] @ step.forget_inputs)[..., 0, :], np.sum(z_f, axis=-1),
+    )  # fmt: skip
+    return Adjoint(theta, to_i[..., H + 1], to_f[..., H + 1], cell.inputs[..., 4:], cell.state), parts
 
 
 def checked(given: Parameters, dim: int) -> Parameters:

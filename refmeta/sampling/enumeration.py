@@ -1,5 +1,6 @@
 """Exact expectations over every trajectory of a tiny process.  Derivation: derivations/sampled-policy-gradients.md"""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from refmeta.sampling.rollout import ended, fitting, steps_of
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
-MOST, CHUNK = 10**6, 2**13
+MOST, CHUNK, COUNTED = 10**6, 2**13, 10**100
 
 
 class Expectation(NamedTuple):
@@ -38,7 +39,7 @@ class Paths(NamedTuple):
 
 
 def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
-    """How many trajectories have a positive weight, by counting the ways into each state."""
+    """How many trajectories have a positive weight, by counting the ways into each state; beyond 10¹⁰⁰ a lower bound."""
     if not isinstance(mdp, FiniteMDP):
         raise TypeError(f"trajectories are enumerated on a FiniteMDP, got {type(mdp).__name__}")
     if mdp.shape:
@@ -50,8 +51,18 @@ def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
     last = np.sum(each, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
     ways = (mdp.rho > 0).astype(object)
     for _ in range(H - 1):
-        ways = ways @ each
+        if (ways := ways @ each).sum() > COUNTED:
+            break
     return int(ways @ last)
+
+
+def too_many(number: int, tuples_of: int) -> str:
+    """Nothing if the tuples of `number` trajectories are at most a million; else how many they are, in words."""
+    exponent = tuples_of * math.log10(max(number, 1))
+    if exponent < 20 and number**tuples_of <= MOST:
+        return ""
+    said = f"{number**tuples_of:.3g}" if exponent < 100 else f"10^{exponent:.0f} or more"
+    return f"{number} trajectories in tuples of {tuples_of} make {said}"
 
 
 def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> Paths:
@@ -60,10 +71,9 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
     Refused, with the count, where their tuples of `tuples_of` are more than a million.
     """
     number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
-    if (total := number**tuples_of) > MOST:
+    if said := too_many(number, tuples_of):
         raise ValueError(
-            f"{number} trajectories in tuples of {tuples_of} make {float(total):.3g} to enumerate, expected at most {MOST}; "
-            "take a smaller process, horizon or number of episodes"
+            f"{said} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
         )
     over, by_next, s = ended(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
     weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
@@ -132,6 +142,8 @@ def expectation(
             yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
 
     mean, covariance = accumulated(chunks())
+    if len(shapes) > 1:
+        raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()
     return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
 

@@ -6,9 +6,9 @@ Each is the mean over M trajectories of Σ_t weight_t ∇ log π_θ(a_t|s_t), (.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite
+from refmeta.arrays import Array, finite, fraction
 from refmeta.sampling.likelihood import likelihood
-from refmeta.sampling.returns import at_steps, discount, reward_to_go, whole_return
+from refmeta.sampling.returns import at_steps, reward_to_go, whole_return
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts
 
 
@@ -46,7 +46,9 @@ def gpomdp(
     Unbiased for the H-step ∇J.
     """
     advantage = _advantage(trajectories, gamma, baseline)
-    return _pulled(policy, theta, trajectories, discounts(np.ones(advantage.shape), discount(gamma)) * advantage)
+    return _pulled(
+        policy, theta, trajectories, discounts(np.ones(advantage.shape), fraction(gamma, "gamma")) * advantage
+    )
 
 
 @finite

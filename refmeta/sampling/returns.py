@@ -3,12 +3,10 @@
 Everything is (..., M, H), 0 after the end of a trajectory; the value of the state after the last step is 0.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, integers, numbers, positive, real, real_scalar
+from refmeta.arrays import Array, batch_shape, finite, fraction, integers, numbers, positive, real
 from refmeta.sampling.trajectories import Trajectories, checked, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -22,24 +20,17 @@ def discounted_sum(x: Array, factor: float) -> Array:
     return out
 
 
-def discount(gamma: Any, name: str = "gamma") -> float:
-    gamma = real_scalar(gamma, name)
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"{name} must satisfy 0 <= {name} <= 1, got {gamma}")
-    return gamma
-
-
 @finite
 def whole_return(trajectories: Trajectories, *, gamma: float) -> Array:
     """G = Σ_t γᵗ r_t, (..., M)."""
-    mask, rewards = checked(trajectories).mask, checked(trajectories).rewards
-    return np.sum(discounts(mask, discount(gamma)) * rewards, axis=-1)
+    given = checked(trajectories)
+    return np.sum(discounts(given.mask, fraction(gamma, "gamma")) * given.rewards, axis=-1)
 
 
 @finite
 def reward_to_go(trajectories: Trajectories, *, gamma: float) -> Array:
     """Ĝ_t = Σ_{k≥t} γᵏ⁻ᵗ r_k, (..., M, H)."""
-    return discounted_sum(checked(trajectories).rewards, discount(gamma))
+    return discounted_sum(checked(trajectories).rewards, fraction(gamma, "gamma"))
 
 
 @finite
@@ -52,8 +43,8 @@ def gae(trajectories: Trajectories, values: ArrayLike, *, gamma: float, lam: flo
     """
     given = checked(trajectories)
     v = at_steps(values, given, "values")
-    gamma, following = discount(gamma), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
-    return discounted_sum((given.rewards + gamma * following - v) * given.mask, gamma * discount(lam, "lam"))
+    gamma, following = fraction(gamma, "gamma"), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
+    return discounted_sum((given.rewards + gamma * following - v) * given.mask, gamma * fraction(lam, "lam"))
 
 
 @finite

@@ -19,9 +19,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, entry, finite, lazily, numbers, parameters, positive, real
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    direction,
+    entry,
+    finite,
+    fraction,
+    lazily,
+    numbers,
+    parameters,
+    positive,
+    real,
+)
 from refmeta.sampling.likelihood import Likelihood, at, likelihood
-from refmeta.sampling.returns import at_steps, discount, discounted_sum, reward_to_go
+from refmeta.sampling.returns import at_steps, discounted_sum, reward_to_go
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, placed, together
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
@@ -166,7 +178,7 @@ def _parts(
     theta = real(placed(policy, theta_sampled, "theta_sampled"), "theta_sampled")
     given = checked(trajectories, policy)
     together(policy, theta, given)
-    weight, b = discounts(given.mask, discount(gamma)), at_steps(baseline, given, "baseline")
+    weight, b = discounts(given.mask, fraction(gamma, "gamma")), at_steps(baseline, given, "baseline")
     return theta, given, weight * given.rewards, weight * b, weight * (reward_to_go(given, gamma=gamma) - b)
 
 
@@ -234,7 +246,7 @@ def LoadedDice(
     λ = 1 is unbiased; λ = 0 is the likelihood ratio, to a constant; between them a bias is paid for less variance.
     """
     theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    lam = discount(lam, "lam")
+    lam = fraction(lam, "lam")
     both = (Term(advantage, lam, 0.0, exponential), Term(-advantage, lam, -1.0, exponential))
     return Surrogate(policy, theta, given, both)
 

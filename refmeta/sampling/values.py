@@ -8,8 +8,8 @@ The value after the last step is 0, unless `successors` says otherwise: the feat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, matvec, parameters, real, scalar
-from refmeta.sampling.returns import discount, discounted_sum
+from refmeta.arrays import Array, batch_shape, finite, fraction, matvec, parameters, real, scalar
+from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.trajectories import Trajectories, checked
 
 
@@ -33,7 +33,7 @@ def td_lambda(
     given, phi, following = _features(trajectories, features, successors)
     w = parameters(w, "w", dim=phi.shape[-1], why=" as the features")
     batch_shape(w=w.shape[:-1], trajectories=given.mask.shape[:-2])
-    z = _traces(phi, discount(gamma) * discount(lam, "lam"))
+    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
     delta = given.rewards - matvec(phi - gamma * following, w[..., None, :])
     return w + scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / given.mask.shape[-2]
 
@@ -57,7 +57,7 @@ def lstd(
         If the system is singular to rounding: a feature that the batch never shows, or two that it cannot tell apart.
     """
     given, phi, following = _features(trajectories, features, successors)
-    z = _traces(phi, discount(gamma) * discount(lam, "lam"))
+    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
     A = np.einsum("...mhi,...mhj->...ij", z, phi - gamma * following)
     b = np.einsum("...mhi,...mh->...i", z, given.rewards)
     if np.any(np.linalg.matrix_rank(A) < A.shape[-1]):

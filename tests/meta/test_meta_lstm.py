@@ -80,8 +80,8 @@ def test_the_cell_by_its_definition_and_its_transpose_by_pairing(rng):
 
 
 @pytest.mark.eq("meta-lstm-cell", "meta-lstm-gates", "meta-lstm-gates-released")
-@pytest.mark.parametrize(("recurrence", "second"), [(gates, 1 / 2), (gates_released, -np.log(3))])
-def test_two_steps_by_hand(recurrence, second):
+@pytest.mark.parametrize(("recurrence", "told"), [(gates, 1 / 4), (gates_released, -np.log(3))])
+def test_two_steps_by_hand(recurrence, told):
     """L = θ²/2 from θ = 1; W = 0, so h = 0; i_1 = σ(−log 3) = 1/4 and f_1 = 1/2 with W_F = 0, b_F = 0: θ_1 = 1/4.
 
     W_I tells the gate of itself: z = −log 3 + log 3 · told.  Told 1/4 it is −(3/4) log 3, told z_1 it is −log 3 − (log 3)².
@@ -90,7 +90,6 @@ def test_two_steps_by_hand(recurrence, second):
     given_ = Parameters(zero, np.zeros(4), [0.0, 0.0, np.log(3)], -np.log(3), [0.0, 0.0, 0.0], 0.0, [1.0])
     path = meta_lstm.unroll(given_, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence)
     assert path.steps[0].theta == pytest.approx(0.25, rel=1e-14)
-    told = 0.25 if recurrence is gates else -np.log(3)
     i = 1 / (1 + np.exp(np.log(3) - np.log(3) * told))
     assert path.adapted == pytest.approx(0.25 * (0.5 - i), rel=1e-13)
     assert meta_lstm.objective(given_, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence) == pytest.approx(

@@ -140,6 +140,22 @@ def test_too_many_tuples_are_refused_with_their_number():
         )
 
 
+@pytest.mark.parametrize(("horizon", "episodes"), [(1000, 1), (2, 10**9), (10**9, 10**9)])
+def test_numbers_that_no_memory_holds_are_refused_at_once(horizon, episodes):
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0))
+    endless = rm.FiniteMDP(mdp.P, mdp.R, mdp.rho, 0.5)
+    with pytest.raises(ValueError, match=r"make 10\^\d+ or more to enumerate, expected at most 1000000"):
+        rm.enumeration.expectation(lambda t: 1, endless, policy, theta, horizon=horizon, episodes=episodes)
+
+
+def test_rows_of_different_shapes_are_refused(monkeypatch):
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0))
+    monkeypatch.setattr("refmeta.sampling.enumeration.CHUNK", 8)
+    turns = iter([(8, 2, 3), (8, 3, 2)])
+    with pytest.raises(ValueError, match=r"f returned rows of different shapes, \[\(2, 3\), \(3, 2\)\]"):
+        rm.enumeration.expectation(lambda t: np.ones(next(turns)), mdp, policy, theta)
+
+
 def test_what_f_returns_is_judged():
     mdp, policy, theta, _ = tiny(np.random.default_rng(0))
     for f, error, message in (

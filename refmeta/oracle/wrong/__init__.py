@@ -15,6 +15,12 @@ FALSE_ALARMS = {
     "and K: thm:joint-tie, derivations/maml.md",
     "kl-always-zero": "in TRPO the KL and its gradient vanish at the old policy, and must; its Hessian product is the Fisher "
     "product: derivations/policy-geometry.md",
+    "whole-return-for-reward-to-go": "REINFORCE with the whole return and with the reward to go have one expectation, and so one "
+    "gradient; only the variance differs: derivations/sampled-policy-gradients.md",
+    "naive-curvature-is-first-order": "with exact advantages, a softmax policy and a batch of its own the naive curvature has mean "
+    "zero: in expectation it ties with first-order MAML: thm:naive-curvature, derivations/sampled-meta-gradients.md",
+    "start-of-meta-lstm-learned": "c0 of Meta-LSTM receives a gradient under the independence assumption, too: "
+    "derivations/meta-lstm.md",
     "query-is-support-on-returns": "an exact return has no sample to split: the query may be the support",
 }
 

@@ -21,6 +21,15 @@ HINTS = {
     "implicit-first-order": "the query's gradient is used as it is; the conjugate gradients' result is dropped, or theirs ran 0 steps",
     "kl-swapped": "PyTorch: kl_divergence(new, old); the old policy comes first",
     "fisher-normalised": "a .mean() over visited states, as in most code for TRPO, in the place of the discounted sum",
+    "score-term-dropped": "add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
+    "score-term-mean": "log_prob.mean() in the place of .sum() over the trajectories of the inner batch",
+    "no-magic-box": "exp(logp - logp.detach()), not logp, multiplies each reward",
+    "denominator-follows": "keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
+    "dice-averaged-dependencies": "cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only",
+    "mask-ignored": "torch.where(mask, x, 0) before every sum, in the log-probabilities, too",
+    "independent-called-exact": "PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
+    "start-not-learned": "c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
+    "gates-before-sigmoid": "keep sigmoid(z), not z, as the state of the gates",
     "wrong-direction": "theta.grad = phi - theta for an optimiser that descends: it must be theta - phi",
 }  # fmt: skip
 
