@@ -8,7 +8,7 @@ array([[-0.171875,  0.109375]])
 
 from refmeta import judges, oracle
 from refmeta.gaussian import LinearGaussian
-from refmeta.meta import implicit, maml, meta_lstm, reptile, sampled, zeroth_order
+from refmeta.meta import implicit, maml, meta_lstm, model_based, pearl, reptile, sampled, zeroth_order
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, Point, Task, adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
@@ -42,7 +42,7 @@ __all__ = [
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
     "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum",
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
-    "enumeration", "estimators", "fisher", "implicit", "judges", "likelihood", "maml", "meta_lstm", "meta_train",
-    "optimal_values", "oracle", "reptile", "returns", "rollout", "sampled", "soft_values", "surrogates",
+    "enumeration", "estimators", "fisher", "implicit", "judges", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
+    "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "soft_values", "surrogates",
     "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip

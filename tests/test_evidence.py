@@ -110,6 +110,21 @@ PLACES = {
     "promp-objective": "refmeta.meta.sampled:promp_gradient",
     "estimator-bias": "refmeta.meta.sampled:estimator_bias",
     "estimator-covariance": "refmeta.evidence.sampled:_found",
+    "gaussian-product": "refmeta.evidence.pearl:posterior_without_prior",
+    "gaussian-product-prior": "refmeta.evidence.pearl:posterior",
+    "gaussian-kl": "refmeta.evidence.pearl:kl",
+    "reparametrised-sample": "refmeta.evidence.pearl:sample",
+    "thm:exact-posterior": "refmeta.evidence.pearl:posterior",
+    "soft-critic-loss": "refmeta.evidence.pearl:critic_gradient",
+    "soft-actor-loss": "refmeta.evidence.pearl:actor_gradient",
+    "temperature-loss": "refmeta.evidence.pearl:temperature_loss",
+    "encoder-gradient": "refmeta.meta.pearl:encoder_gradient",
+    "posterior-sampling": "refmeta.evidence.pearl:posterior_sampling",
+    "task-posterior": "refmeta.evidence.pearl:task_posterior",
+    "model-posterior": "refmeta.evidence.model_based:posterior",
+    "model-prior": "refmeta.evidence.model_based:log_marginal_gradient",
+    "model-based-maml": "refmeta.meta.model_based:gradient",
+    "thm:model-order": "refmeta.meta.model_based:gradient",
 }
 ORDERS = {"taylor-rate", "reptile-expansion"}
 

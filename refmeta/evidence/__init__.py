@@ -1,9 +1,23 @@
 """The evidence for every labelled formula, chapter by chapter, in the order of reading."""
 
-from refmeta.evidence import control, geometry, gradients, lstm, maml, reptile, returns, sampled, sampling, shared
+from refmeta.evidence import (
+    control,
+    geometry,
+    gradients,
+    lstm,
+    maml,
+    model_based,
+    pearl,
+    reptile,
+    returns,
+    sampled,
+    sampling,
+    shared,
+)
 from refmeta.evidence.judged import Check
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *lstm.CHECKS,
+    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *lstm.CHECKS, *pearl.CHECKS,
+    *model_based.CHECKS,
 )  # fmt: skip

@@ -5,8 +5,6 @@ A *rule* is anything with `direction(theta, support, query) -> (d,)`, tasks alre
 state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
 """
 
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, finite, parameters, positive, real_scalar, settled
 from refmeta.meta.inner import initialisation
+from refmeta.meta.loop import looped
 from refmeta.meta.optimisers import Moments, adam, fresh
 
 
@@ -153,25 +152,30 @@ def meta_train(
     _able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
     if np.iscomplexobj(start := initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
-    now, done, state, rng = np.array(start), 0, outer.start(np.array(start)), np.random.default_rng(rng)
-    iterations, batch, begun = count(iterations, "iterations"), count(batch, "batch", least=1), time.perf_counter()
-    try:
-        while done < iterations:
-            direction = _direction(rule, now, distribution.sample(batch, rng), done)
-            with np.errstate(all="ignore"):
-                following, state = outer.step(now, direction, state)
-            following = settled(following, f"theta left the finite numbers in iteration {done + 1}")
-            now, done = following, done + 1
-            _show(done, iterations, direction, begun)
-            if callback is not None and _stops(callback, Iteration(done, np.array(now), np.array(direction))):
-                break
-    except KeyboardInterrupt:
-        _show(None)
-        print(f"meta_train: interrupted after {done} of {iterations} iterations", file=sys.stderr)
-        return Trained(now, done, True)
-    finally:
-        _show(None)
-    return Trained(now, done, False)
+    rng, iterations, batch = np.random.default_rng(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
+
+    def step(now: _State, done: int) -> _State:
+        direction = _direction(rule, now.theta, distribution.sample(batch, rng), done)
+        with np.errstate(all="ignore"):
+            following, state = outer.step(now.theta, direction, now.outer)
+        return _State(settled(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
+
+    def told(now: _State, done: int) -> None:
+        if callback is not None:
+            callback(Iteration(done, np.array(now.theta), np.array(now.direction)))
+
+    begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
+    norm = lambda now: f"|direction| {np.linalg.norm(now.direction):.3g}"  # noqa: E731
+    now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=norm, callback=told)
+    return Trained(now.theta, done, interrupted)
+
+
+class _State(NamedTuple):
+    """Between two iterations: θ, the direction that led to it, the outer optimiser's state."""
+
+    theta: Array
+    direction: Array
+    outer: Any
 
 
 def _able(**things: tuple[Any, str]) -> None:
@@ -179,15 +183,6 @@ def _able(**things: tuple[Any, str]) -> None:
     for name, (thing, method) in things.items():
         if isinstance(thing, type) or not callable(getattr(thing, method, None)):
             raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
-
-
-def _stops(callback: Callable[[Iteration], Any], iteration: Iteration) -> bool:
-    """Tell the callback; does it raise StopIteration?"""
-    try:
-        callback(iteration)
-    except StopIteration:
-        return True
-    return False
 
 
 def _direction(rule: Rule, theta: Array, tasks: Any, done: int) -> Array:
@@ -211,12 +206,3 @@ def _checked(outer: SGD | Adam) -> None:
     real_scalar(outer.beta, "beta")
     if outer.max_norm is not None:
         positive(outer.max_norm, "max_norm")
-
-
-def _show(done: int | None, iterations: int = 0, direction: Any = None, begun: float = 0.0) -> None:
-    """One line that rewrites itself, on a terminal only; None clears it."""
-    if sys.stderr.isatty():
-        spent = time.perf_counter() - begun
-        norm = 0.0 if direction is None else np.linalg.norm(direction)
-        said = "" if done is None else f"meta_train: {done} of {iterations}, |direction| {norm:.3g}, {spent:.0f} s"
-        print(said.ljust(78), end="\r", file=sys.stderr, flush=True)

@@ -36,7 +36,7 @@ def rollout(
         For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters.
     """
     known(policy)
-    sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
+    sampled: Any = {FiniteMDP: finite_rollout, LinearQuadratic: _gaussian}.get(type(mdp))
     if sampled is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
         raise TypeError(
@@ -44,7 +44,7 @@ def rollout(
         )
     theta = fitting(mdp, policy, theta)
     M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
-    return sampled(mdp, policy, theta, M, H, rng)
+    return sampled(mdp, policy, theta, M, H, rng)[0]
 
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
@@ -85,7 +85,10 @@ def _drawn(below: Array, u: Array) -> Array:
     return np.sum(u[..., None] >= below, axis=-1)
 
 
-def _finite(mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+def finite_rollout(
+    mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Generator
+) -> tuple[Trajectories, Array]:
+    """The trajectories, and the state after every step, (..., M, H)."""
     pi = softmax(policy.table(theta))
     batch = np.broadcast_shapes(pi.shape[:-2], mdp.shape)
     core = 3 if mdp.R.ndim >= mdp.P.ndim else 2
@@ -100,17 +103,18 @@ def _finite(mdp: FiniteMDP, policy: Any, theta: Array, M: int, H: int, rng: Gene
     pi, P, rho = rows(_below(pi), 2), rows(_below(mdp.P), 3), rows(_below(mdp.rho), 1)
     R, over = rows(mdp.R, core), rows(ended(mdp), 1)
     task, each = np.arange(tasks)[:, None], (tasks, M)
-    states, actions = np.zeros((2, *each, H), np.intp)
+    states, actions, after = np.zeros((3, *each, H), np.intp)
     rewards, mask = np.zeros((*each, H)), np.ones((*each, H), bool)
     s = _drawn(rho[:, None], rng.random(each))
     for t in range(H):
         alive = ~over[task, s]
         a = _drawn(pi[task, s], rng.random(each)) * alive
         following = _drawn(P[task, s, a], rng.random(each))
-        states[..., t], actions[..., t], mask[..., t] = s, a, alive
+        states[..., t], actions[..., t], after[..., t], mask[..., t] = s, a, following, alive
         rewards[..., t] = R[task, s, a, following] if core == 3 else R[task, s, a]
         s = following
-    return Trajectories(*(x.reshape(*batch, M, H) for x in (states, actions, rewards, mask)))
+    shaped = [x.reshape(*batch, M, H) for x in (states, actions, rewards, mask, after)]
+    return Trajectories(*shaped[:4]), shaped[4]
 
 
 def _root(S: Array) -> Array:
@@ -119,7 +123,7 @@ def _root(S: Array) -> Array:
     return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
-def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> tuple[Trajectories]:
     batch, n, m = np.broadcast_shapes(theta.shape[:-1], lq.shape), lq.states, lq.actions
 
     def along(matrix: Array, x: Array) -> Array:
@@ -136,4 +140,4 @@ def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rn
         states[..., t, :], actions[..., t, :] = x, a
         rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
         x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
-    return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))
+    return (Trajectories(states, actions, rewards, np.ones(rewards.shape, bool)),)

@@ -1,0 +1,195 @@
+"""PEARL's inference: Gaussian factors of transitions, their product, its divergence.  Derivation: derivations/pearl.md
+
+A diagonal Gaussian over the latent variable z is a mean and the logarithm of its variances.  Every transition is a
+factor; the posterior is their product, whose weights are a softmax of the log precisions, so that no variance is ever
+inverted.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, dot, finite, index_text, parameters, require, settled
+from refmeta.sampling.transitions import Transitions
+from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.softmax import log_softmax, softmax
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian: mean and log σ², (..., Z) each."""
+
+    mean: Array
+    log_variance: Array
+
+    @property
+    def variance(self) -> Array:
+        """σ², (..., Z)."""
+        return np.exp(self.log_variance)
+
+    @property
+    def entropy(self) -> Array:
+        """½ Σ (1 + log 2π + log σ²), in nats; (...)."""
+        return np.sum(1 + np.log(2 * np.pi) + self.log_variance, axis=-1) / 2
+
+
+class Encoder(NamedTuple):
+    """The linear encoder: a transition's mean and log σ² are these weights times its features; (..., Z, F) each."""
+
+    mean: Any
+    log_variance: Any
+
+
+class Context(NamedTuple):
+    """Features ψ (..., n, F) of a context, and a mask (..., n): True where there is a transition."""
+
+    features: Any
+    mask: Any
+
+
+class Inference(Protocol):
+    """`posterior` or `posterior_without_prior`."""
+
+    def __call__(self, factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian: ...
+
+
+def width(states: int, actions: int) -> int:
+    """F = 1 + 2SA + 2S, the number of features of a transition."""
+    return 1 + 2 * states * actions + 2 * states
+
+
+def context_of(transitions: Transitions, states: int, actions: int) -> Context:
+    """ψ(s, a, r, s') = [1, e_sa, e_s', r e_sa, r e_s'], e the unit vectors of R^SA and R^S; features (..., n, F)."""
+    s, a, r, following, _, mask = checked_transitions(transitions, states, actions)
+    pair, after = np.eye(states * actions)[s * actions + a], np.eye(states)[following]
+    r = r[..., None]
+    return Context(np.concatenate([np.ones_like(r), pair, after, r * pair, r * after], axis=-1), mask)
+
+
+def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
+    """The Gaussian factor of every transition, mean W_μ ψ and log σ² = W_σ ψ; (..., n, Z)."""
+    mean, log_variance = (parameters(w, f"encoder.{name}") for w, name in zip(encoder, Encoder._fields, strict=True))
+    if mean.ndim < 2 or mean.shape != log_variance.shape:
+        raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
+    psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
+    if psi.ndim < 2:
+        raise ValueError(f"features has shape {psi.shape}, expected (..., n, {mean.shape[-1]})")
+    return finite(_linear)(psi, mean, log_variance)
+
+
+def _linear(psi: Array, mean: Array, log_variance: Array) -> Gaussian:
+    return Gaussian(psi @ mean.swapaxes(-1, -2), psi @ log_variance.swapaxes(-1, -2))
+
+
+def posterior_without_prior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
+    """∏ N(μ_n, σ_n²), normalised: log σ² = −log Σ σ_n⁻², μ = Σ p_n μ_n with p = softmax(−log σ_n²); (..., Z).
+
+    Eq: gaussian-product
+
+    Parameters
+    ----------
+    factors : Gaussian of (..., n, Z)
+    mask : (..., n) of bool, optional
+        True where there is a factor.
+
+    Raises
+    ------
+    ValueError
+        If a task has no factor: without a prior an empty context says nothing.
+    FloatingPointError
+        If a variance of the product underflows or overflows.
+    """
+    mean, log_variance, there = _checked(factors, mask)
+    require(
+        np.any(there, axis=-1),
+        lambda i: (
+            f"the context of task {index_text(i) or '()'} is empty: without a prior factor it has no posterior; use `posterior`"
+        ),
+    )
+    precision = np.where(there[..., None], -log_variance, -np.inf).swapaxes(-1, -2)
+    likeliest = np.argmax(precision.real, axis=-1)[..., None]
+    with np.errstate(all="ignore"):
+        total = np.take_along_axis(precision - log_softmax(precision), likeliest, axis=-1)[..., 0]
+        product = Gaussian(dot(softmax(precision), mean.swapaxes(-1, -2)), -total)
+    return settled_variance(product)
+
+
+def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
+    """N(0, I) ∏ N(μ_n, σ_n²), normalised: the prior is one factor more, and all there is for an empty context; (..., Z).
+
+    Eq: gaussian-product-prior
+
+    Parameters and errors are those of `posterior_without_prior`, with at least no factor.
+    """
+    mean, log_variance, there = _checked(factors, mask)
+    one = np.zeros((*mean.shape[:-2], 1, mean.shape[-1]))
+    with_prior = Gaussian(*(np.concatenate([one, x], axis=-2) for x in (mean, log_variance)))
+    return posterior_without_prior(with_prior, np.concatenate([np.ones((*there.shape[:-1], 1), bool), there], axis=-1))
+
+
+def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Means and log-variances (..., n, Z) of one shape, zero where there is no factor, and the mask (..., n)."""
+    mean, log_variance = (parameters(x, f"factors.{n}") for x, n in zip(factors, Gaussian._fields, strict=True))
+    if mean.ndim < 2 or mean.shape != log_variance.shape:
+        raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
+    there = np.ones(mean.shape[:-1], bool) if mask is None else np.asarray(mask)
+    if there.dtype != bool or there.shape != mean.shape[:-1]:
+        raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {mean.shape[:-1]} of bool")
+    return mean, log_variance, there
+
+
+def settled_variance(gaussian: Gaussian) -> Gaussian:
+    """The Gaussian, if its mean is finite and no variance underflows or overflows."""
+    with np.errstate(all="ignore"):
+        variance = np.abs(np.exp(gaussian.log_variance.real))
+    bad = ~((variance > np.finfo(float).tiny) & np.isfinite(variance))
+    if bad.any():
+        i = tuple(np.argwhere(bad)[0])
+        how = "underflows" if gaussian.log_variance.real[i] < 0 else "overflows"
+        raise FloatingPointError(
+            f"the variance of the posterior {how}: log_variance{index_text(i)} is {gaussian.log_variance[i]:.6g}"
+        )
+    settled(np.asarray(gaussian.mean), "the mean of the posterior left the finite numbers")
+    return gaussian
+
+
+def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
+    """A Gaussian (..., Z) that is one."""
+    mean, log_variance = (parameters(x, f"{name}.{n}") for x, n in zip(value, Gaussian._fields, strict=True))
+    if mean.shape != log_variance.shape:
+        raise ValueError(
+            f"{name} has shapes {mean.shape} and {log_variance.shape}, expected one and the same, (..., Z)"
+        )
+    return settled_variance(Gaussian(mean, log_variance))
+
+
+@finite
+def kl(posterior: Gaussian) -> Array:
+    """KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²); (...).
+
+    Eq: gaussian-kl
+    """
+    mean, log_variance = gaussian_of(posterior)
+    return np.sum(np.expm1(log_variance) - log_variance + mean**2, axis=-1) / 2
+
+
+@finite
+def sample(posterior: Gaussian, noise: ArrayLike) -> Array:
+    """z = μ + σ ⊙ ε for noise ε (..., Z), so that ∂z/∂μ = 1 and ∂z/∂log σ² = (z − μ)/2; (..., Z).
+
+    Eq: reparametrised-sample
+    """
+    mean, log_variance = gaussian_of(posterior)
+    return mean + np.exp(log_variance / 2) * parameters(noise, "noise", dim=mean.shape[-1], why=" as the posterior")
+
+
+def pulled(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian) -> Encoder:
+    """From slopes ∂/∂μ, ∂/∂log σ² of the posterior q, with or without a prior factor, those in the encoder's weights.
+
+    With the weight p_n = exp(log σ² − log σ_n²) of factor n they are p_n ∂μ in μ_n and p_n (∂log σ² − (μ_n − μ) ∂μ) in
+    log σ_n², times ψ_n; (..., Z, F).
+    """
+    p = np.where(context.mask[..., None], np.exp(q.log_variance[..., None, :] - factors.log_variance), 0)
+    by_mean, by_log_variance = (slope[..., None, :] for slope in slopes)
+    by_mean, by_log_variance = p * by_mean, p * (by_log_variance - (factors.mean - q.mean[..., None, :]) * by_mean)
+    return Encoder(*(slope.swapaxes(-1, -2) @ context.features for slope in (by_mean, by_log_variance)))

@@ -1,0 +1,61 @@
+"""The loop of every training: progress on a terminal, a callback, Ctrl-C.  Derivation: derivations/meta-training.md"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+State = TypeVar("State")
+
+
+class Looped(NamedTuple):
+    """The last state, the number of iterations done, and whether Ctrl-C ended them."""
+
+    state: Any
+    done: int
+    interrupted: bool
+
+
+def looped(
+    step: Callable[[State, int], State],
+    state: State,
+    iterations: int,
+    *,
+    name: str,
+    said: Callable[[State], str],
+    callback: Callable[[State, int], Any] | None = None,
+) -> Looped:
+    """state ← step(state, k) for k = 0 … iterations − 1.
+
+    On a terminal the iteration, what `said` says of the state and the time are shown.  Ctrl-C ends the loop with the
+    last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.
+    """
+    done, begun = 0, time.perf_counter()
+    try:
+        while done < iterations:
+            state, done = step(state, done), done + 1
+            _show(f"{name}: {done} of {iterations}, {said(state)}, {time.perf_counter() - begun:.0f} s")
+            if callback is not None and _stops(callback, state, done):
+                break
+    except KeyboardInterrupt:
+        _show("")
+        print(f"{name}: interrupted after {done} of {iterations} iterations", file=sys.stderr)
+        return Looped(state, done, True)
+    finally:
+        _show("")
+    return Looped(state, done, False)
+
+
+def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bool:
+    """Tell the callback; does it raise StopIteration?"""
+    try:
+        callback(state, done)
+    except StopIteration:
+        return True
+    return False
+
+
+def _show(text: str) -> None:
+    """One line that rewrites itself, on a terminal only."""
+    if sys.stderr.isatty():
+        print(text.ljust(78), end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,277 @@
+"""Adaptation through a learned model of the process.  Derivation: derivations/model-based.md
+
+Transitions are Dirichlet-multinomial, rewards Gaussian with a Gaussian prior; the prior is learned across tasks by
+maximum marginal likelihood.  The inner step descends the exact loss of the posterior-mean model.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, finite, index_text, positive, real, require
+from refmeta.meta.inner import Task, adapt, adjoints, at_query
+from refmeta.sampling.transitions import Transitions, experience
+from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.tasks.distributions import Split
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+LIMIT = float(np.log(1e8))
+
+
+class Prior(NamedTuple):
+    """Before any transition of a task: P(·|s, a) ~ Dirichlet(concentration), mean rewards ~ N(mean, variance).
+
+    `concentration` broadcasts to (S, A, S), `mean` and `variance` to (S, A); what has fewer entries is shared.  `noise`
+    is the variance of a reward about its mean: given, not learned, since rewards without noise would drive it to 0.
+    """
+
+    concentration: Any
+    mean: Any
+    variance: Any
+    noise: float
+
+
+class Statistics(NamedTuple):
+    """All that a context says: counts n(s, a, s') (..., S, A, S); mean reward and Σ(r − r̄)² of (s, a), (..., S, A)."""
+
+    counts: Any
+    mean: Any
+    squares: Any
+
+
+class Model(NamedTuple):
+    """Posterior means: P (..., S, A, S) and R (..., S, A)."""
+
+    P: Array
+    R: Array
+
+
+class PriorGradient(NamedTuple):
+    """Slopes of the log marginal likelihood in log concentration (..., S, A, S), mean and log variance (..., S, A)."""
+
+    log_concentration: Array
+    mean: Array
+    log_variance: Array
+
+
+class Fitted(NamedTuple):
+    """The prior, the log marginal likelihood of all contexts together, and the number of iterations."""
+
+    prior: Prior
+    log_marginal: float
+    iterations: int
+
+
+def statistics(context: Transitions, states: int, actions: int) -> Statistics:
+    """Counts, mean rewards (0 where (s, a) was not visited) and their squared deviations of a context (..., n)."""
+    s, a, r, following, _, mask = checked_transitions(context, states, actions, "context")
+    task = tuple(np.expand_dims(i, -1) for i in np.indices(mask.shape[:-1]))
+    counts = np.zeros((*mask.shape[:-1], states, actions, states))
+    total, squares = np.zeros((2, *mask.shape[:-1], states, actions))
+    np.add.at(counts, (*task, s, a, following), mask)
+    np.add.at(total, (*task, s, a), r * mask)
+    visits = np.sum(counts, axis=-1)
+    mean = total / np.maximum(visits, 1)
+    np.add.at(squares, (*task, s, a), mask * (r - mean[(*task, s, a)]) ** 2)
+    return Statistics(counts, mean, squares)
+
+
+@finite
+def posterior(prior: Prior, seen: Statistics) -> Model:
+    """P = (c + n)/Σ(c + n), R = (mean/variance + n r̄/noise)/(1/variance + n/noise).
+
+    Eq: model-posterior
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a prior whose shapes do not broadcast to those of the counts or whose numbers are not positive, for counts
+        or squares below 0.
+    """
+    (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
+    visits = np.sum(n, axis=-1)
+    P = (c + n) / np.sum(c + n, axis=-1, keepdims=True)
+    return Model(
+        P / np.sum(P, axis=-1, keepdims=True), (noise * mean + variance * visits * r) / (noise + variance * visits)
+    )
+
+
+@finite
+def log_marginal(prior: Prior, seen: Statistics) -> Array:
+    """log p(s', r | s, a, prior): log Γ(c·)/Γ(c· + n·) + Σ log Γ(c + n)/Γ(c), and log N(r; mean, noise + variance); (...).
+
+    Eq: model-prior
+
+    With D = noise + n·variance the rewards of (s, a) give −(n log 2π + (n − 1) log noise + log D + Σ(r − r̄)²/noise +
+    n (r̄ − mean)²/D)/2.
+    """
+    from scipy.special import loggamma
+
+    (c, mean, variance, noise), (n, r, squares) = _checked(prior, seen)
+    visits, total = np.sum(n, axis=-1), np.sum(c, axis=-1)
+    rows = loggamma(total) - loggamma(total + visits) + np.sum(loggamma(c + n) - loggamma(c), axis=-1)
+    D = noise + visits * variance
+    rewards = visits * np.log(2 * np.pi * noise) + np.log(D / noise) + squares / noise + visits * (r - mean) ** 2 / D
+    return np.sum(rows - rewards / 2, axis=(-2, -1))
+
+
+@finite
+def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
+    """c (ψ(c·) − ψ(c· + n·) + ψ(c + n) − ψ(c)); n (r̄ − mean)/D; (variance/2)(n² (r̄ − mean)²/D² − n/D).
+
+    Eq: model-prior
+    """
+    from scipy.special import digamma
+
+    (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
+    visits, total = np.sum(n, axis=-1), np.sum(c, axis=-1)
+    D = noise + visits * variance
+    rows = (digamma(total) - digamma(total + visits))[..., None] + digamma(c + n) - digamma(c)
+    pull = visits * (r - mean) / D
+    return PriorGradient(c * rows, pull, variance / 2 * (pull**2 - visits / D))
+
+
+def fit(start: Prior, seen: Statistics) -> Fitted:
+    """The prior of the largest Σ log marginal likelihood over all tasks, from `start` on, by SciPy's L-BFGS-B.
+
+    Eq: model-prior
+
+    What is shared stays so: the result has the shapes of `start`.  Logarithms are kept within ±log 10⁸: tasks that are
+    all the same have no finite best concentration, and a next state that is never seen has the best concentration 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `posterior`.
+    FloatingPointError
+        If the optimiser does not end at a maximum within those bounds.
+    """
+    from scipy.optimize import minimize
+
+    full, _ = _checked(start, seen)
+    shapes = [np.shape(x) for x in start[:3]]
+    sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])
+
+    def placed(flat: Array) -> Prior:
+        c, mean, variance = (x.reshape(s) for x, s in zip(np.split(flat, sizes[:-1]), shapes, strict=True))
+        return Prior(np.exp(c), mean, np.exp(variance), full.noise)
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        prior = placed(flat)
+        slopes = log_marginal_gradient(prior, seen)
+        shared = [_summed_to(slope, shape) for slope, shape in zip(slopes, shapes, strict=True)]
+        return -float(np.sum(log_marginal(prior, seen))), -np.concatenate([x.ravel() for x in shared])
+
+    first = np.concatenate(
+        [np.ravel(x) for x in (np.log(start.concentration), np.asarray(start.mean, float), np.log(start.variance))]
+    )
+    free = np.concatenate(
+        [np.full(sizes[0], LIMIT), np.full(sizes[1] - sizes[0], np.inf), np.full(sizes[2] - sizes[1], LIMIT)]
+    )
+    found = minimize(
+        loss, first, jac=True, method="L-BFGS-B", bounds=np.stack([-free, free], axis=-1),
+        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-14, "gtol": 1e-8},
+    )  # fmt: skip
+    value, slope = loss(found.x)
+    inside = np.abs(found.x) < free
+    left = np.max(np.abs(slope[inside]), initial=0.0)
+    if not left <= 1e-4 * (1 + abs(value)):
+        raise FloatingPointError(
+            f"the fit of the prior did not settle ({found.message}): a slope of {left:.3g} is left"
+        )
+    return Fitted(placed(found.x), -value, int(found.nit))
+
+
+def _summed_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """The transpose of broadcasting `shape` to the array's."""
+    array = np.sum(array, axis=tuple(range(array.ndim - len(shape))))
+    return np.sum(array, axis=tuple(i for i, n in enumerate(shape) if n == 1 < array.shape[i]), keepdims=True)
+
+
+def model_task(prior: Prior, seen: Statistics, task: PolicyReturn) -> PolicyReturn:
+    """The return in the posterior-mean model, with the start, the discount, the horizon and the policy of the task."""
+    if not isinstance(task, PolicyReturn):
+        raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
+    model = posterior(prior, seen)
+    return PolicyReturn(FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon), task.policy)
+
+
+@finite
+def objective(
+    theta: ArrayLike, seen: Statistics, task: PolicyReturn, *, prior: Prior, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """L(φ) of the true task, φ adapted on the posterior-mean model of what was seen; (...).
+
+    Eq: model-based-maml
+    """
+    support: Task = model_task(prior, seen, task)
+    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, task).loss)[()]
+
+
+@finite
+def gradient(
+    theta: ArrayLike, seen: Statistics, task: PolicyReturn, *, prior: Prior, alpha: ArrayLike, steps: int = 1
+) -> Array:
+    """λ_0, by λ_k = λ_{k+1} − ∇²L̂(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L(φ), L̂ the model's loss; (..., d).
+
+    Eq: model-based-maml
+
+    Exact for a context that does not depend on θ.
+    """
+    support: Task = model_task(prior, seen, task)
+    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    return adjoints(inner, alpha, [at_query(inner, support, task).grad])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelledTasks:
+    """A family whose support is a model learned of `episodes` episodes of uniform actions, and whose query is the task.
+
+    `MAML` on it is adaptation through a learned model: meta_train(ModelledTasks(family, prior), theta, rule=MAML(α), …).
+    """
+
+    family: Any
+    prior: Prior
+    episodes: int = 5
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "episodes", count(self.episodes, "episodes", least=1))
+
+    def sample(self, n: int, rng: Generator | int | None = None) -> Split:
+        """n tasks: the posterior-mean models of fresh contexts, and the true tasks."""
+        rng = np.random.default_rng(rng)
+        task = self.family.sample(n, rng).support
+        uniform = np.zeros((*task.shape, task.dim))
+        context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, horizon=self.horizon, rng=rng)
+        return Split(model_task(self.prior, statistics(context, task.mdp.states, task.mdp.actions), task), task)
+
+
+def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
+    """A prior with its arrays broadcast to (S, A, S) and (S, A), and statistics that belong to it."""
+    if not isinstance(prior, tuple) or len(prior) != 4 or not isinstance(seen, tuple) or len(seen) != 3:
+        got = f"{type(prior).__name__} and {type(seen).__name__}"
+        raise TypeError(f"expected a Prior(concentration, mean, variance, noise) and Statistics, got {got}")
+    n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen, Statistics._fields, strict=True))
+    if n.ndim < 3 or n.shape[-1] != n.shape[-3] or r.shape != n.shape[:-1] or squares.shape != r.shape:
+        raise ValueError(
+            f"statistics has shapes {n.shape}, {r.shape}, {squares.shape}, expected (..., S, A, S), (..., S, A) twice"
+        )
+    for name, x in (("counts", n), ("squares", squares)):
+        require(x >= 0, lambda i, name=name, x=x: f"statistics.{name}{index_text(i)} is {x[i]}, expected at least 0")  # type: ignore[misc]
+    cores = {"concentration": n.shape[-3:], "mean": n.shape[-3:-1], "variance": n.shape[-3:-1]}
+    leaves = []
+    for name, core in cores.items():
+        x = np.asarray(getattr(prior, name))
+        x = x if x.dtype.kind == "c" else real(x, f"prior.{name}")
+        if name != "mean":
+            require(x.real > 0, lambda i, name=name, x=x: f"prior.{name}{index_text(i)} is {x[i]}, expected above 0")  # type: ignore[misc]
+        try:
+            leaves.append(np.broadcast_to(x, core))
+        except ValueError:
+            raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
+    return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(n, r, squares)

@@ -1,0 +1,187 @@
+"""Discrete soft actor-critic, bilinear in (s, a) and [1, z].  Derivation: derivations/pearl.md
+
+Critic and policy are weights (..., S, A, 1 + Z): a table over states and actions for every z (..., Z).  A batch is
+`Transitions` (..., n).  Losses are means over the transitions of a task, one a task; gradients have the weights' shape.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, batch_shape, dot, finite, parameters, real_scalar, scalar
+from refmeta.sampling.transitions import Transitions, averages
+from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.softmax import centred, log_softmax, softmax
+
+
+class CriticGradient(NamedTuple):
+    """Slopes of the critic's loss in its weights (..., S, A, 1 + Z), and in z (..., Z)."""
+
+    critic: Array
+    z: Array
+
+
+def table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
+    """w[s, a] · [1, z], (..., S, A), for weights (..., S, A, 1 + Z) and z (..., Z).
+
+    Raises
+    ------
+    ValueError
+        If the last axis of the weights is not 1 + Z.
+    """
+    z = parameters(z, "z")
+    w = parameters(weights, name, dim=z.shape[-1] + 1, why=" = 1 + the latent variables of z")
+    if w.ndim < 3 or 0 in w.shape[-3:]:
+        raise ValueError(f"{name} has shape {w.shape}, expected (..., S, A, 1 + Z), none of them 0")
+    batch_shape(**{name: w.shape[:-3], "z": z.shape[:-1]})
+    return finite(_table)(w, z)
+
+
+def _table(w: Array, z: Array) -> Array:
+    return w[..., 0] + dot(w[..., 1:], z[..., None, None, :])
+
+
+def lifted(slope: Array, z: Array) -> Array:
+    """The transpose of `table` in the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
+    return slope[..., None] * np.concatenate([np.ones((*z.shape[:-1], 1)), z], axis=-1)[..., None, None, :]
+
+
+@finite
+def soft_target(
+    batch: Transitions, z: ArrayLike, target_critic: ArrayLike, policy: ArrayLike, *, log_temperature: ArrayLike, gamma: float
+) -> Array:  # fmt: skip
+    """y = r + γ (1 − terminal) Σ_a π(a|s', z) (Q̄(s', a, z) − τ log π(a|s', z)), (..., n): a constant of `critic_loss`.
+
+    Eq: soft-critic-loss
+    """
+    Q, logits, tau = table(target_critic, z, "target_critic"), table(policy, z, "policy"), _temperature(log_temperature)
+    batch = _fitting(batch, Q)
+    V = dot(softmax(logits), Q - tau * log_softmax(logits))
+    return batch.rewards + gamma * ~batch.terminal * _at(V, batch.following)
+
+
+@finite
+def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> Array:
+    """½ mean (Q(s, a, z) − y)², the target y (..., n) held fixed; (...).
+
+    Eq: soft-critic-loss
+
+    Raises
+    ------
+    ValueError, TypeError
+        For weights, z, a batch or a target of shapes that do not belong together, a task without any transition.
+    """
+    batch, mean, error = _errors(critic, z, batch, target)
+    return dot(mean, error**2) / 2
+
+
+@finite
+def critic_gradient(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> CriticGradient:
+    """With D[s, a] the sum of (Q − y)/n over the transitions of (s, a): D ⊗ [1, z] in the weights, Σ D w in z.
+
+    Eq: soft-critic-loss
+    """
+    w, z = parameters(critic, "critic"), parameters(z, "z")
+    batch, mean, error = _errors(w, z, batch, target)
+    D = np.zeros((*error.shape[:-1], *w.shape[-3:-1]), error.dtype)
+    task = tuple(np.expand_dims(i, -1) for i in np.indices(error.shape[:-1]))
+    at = (*task, *(np.broadcast_to(i, error.shape) for i in (batch.states, batch.actions)))
+    np.add.at(D, at, mean * error)
+    return CriticGradient(lifted(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
+
+
+@finite
+def actor_loss(
+    policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
+) -> Array:
+    """mean_s Σ_a π(a|s, z) (τ log π(a|s, z) − Q(s, a, z)), z and the critic held fixed; (...).
+
+    Eq: soft-actor-loss
+    """
+    logits, visits, Q, tau = _acting(policy, z, batch, critic, log_temperature)
+    return dot(visits, dot(softmax(logits), tau * log_softmax(logits) - Q))
+
+
+@finite
+def actor_gradient(
+    policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
+) -> Array:
+    """ν(s) π (f − ⟨π, f⟩) ⊗ [1, z], f = τ log π − Q, ν(s) the fraction of the batch's states; (..., S, A, 1 + Z).
+
+    Eq: soft-actor-loss
+    """
+    logits, visits, Q, tau = _acting(policy, z, batch, critic, log_temperature)
+    pi = softmax(logits)
+    return lifted(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), parameters(z, "z"))
+
+
+@finite
+def temperature_loss(
+    log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
+) -> Array:
+    """τ (mean_s H(π(·|s, z)) − H̄), as a loss of log τ; (...).
+
+    Eq: temperature-loss
+    """
+    logits, visits, _, tau = _acting(policy, z, batch, policy, log_temperature)
+    return tau * (dot(visits, entropy(logits)) - real_scalar(target_entropy, "target_entropy"))
+
+
+def temperature_gradient(
+    log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
+) -> Array:
+    """∂/∂log τ of the loss is the loss itself, since dτ/d log τ = τ; (...).
+
+    Eq: temperature-loss
+    """
+    return temperature_loss(log_temperature, policy, z, batch, target_entropy=target_entropy)
+
+
+def entropy(logits: Array) -> Array:
+    """H(π(·|s)) = −Σ_a π log π, (..., S)."""
+    return -dot(softmax(logits), log_softmax(logits))
+
+
+def averaged(target: Array, weights: Array, rate: float) -> Array:
+    """Polyak averaging of the target's weights: (1 − κ) w̄ + κ w."""
+    return (1 - rate) * target + rate * weights
+
+
+def _temperature(log_temperature: ArrayLike) -> Array:
+    return np.exp(scalar(log_temperature, "log_temperature"))
+
+
+def _at(values: Array, states: Array) -> Array:
+    """values (..., S) at states (..., n), over batch axes."""
+    batch = np.broadcast_shapes(values.shape[:-1], states.shape[:-1])
+    values = np.broadcast_to(values, (*batch, values.shape[-1]))
+    return np.take_along_axis(values, np.broadcast_to(states, (*batch, states.shape[-1])), axis=-1)
+
+
+def _fitting(batch: Transitions, Q: Array) -> Transitions:
+    """The batch, checked against a table (..., S, A)."""
+    batch = checked_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
+    batch_shape(table=Q.shape[:-2], batch=batch.mask.shape[:-1])
+    return batch
+
+
+def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> tuple[Transitions, Array, Array]:
+    """The batch, 1/n for each of its transitions, and Q − y (..., n), 0 where there is none."""
+    Q = table(critic, z, "critic")
+    batch, y = _fitting(batch, Q), parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
+    mean, A = averages(batch, "the batch"), Q.shape[-1]
+    error = _at(Q.reshape(*Q.shape[:-2], -1), batch.states * A + batch.actions) - y
+    return batch, mean, np.where(batch.mask, error, 0)
+
+
+def _acting(
+    policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, log_temperature: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Logits (..., S, A), visits ν (..., S) of the batch, Q (..., S, A), and τ."""
+    logits, Q = table(policy, z, "policy"), table(critic, z, "critic")
+    if logits.shape[-2:] != Q.shape[-2:]:
+        raise ValueError(f"policy has (states, actions) = {logits.shape[-2:]}, expected {Q.shape[-2:]} as the critic")
+    batch = _fitting(batch, Q)
+    visits = np.sum(averages(batch, "the batch")[..., None] * np.eye(Q.shape[-2])[batch.states], axis=-2)
+    return logits, visits, Q, _temperature(log_temperature)

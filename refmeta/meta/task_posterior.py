@@ -1,0 +1,108 @@
+"""Exact Bayes over a finite set of tasks, and Thompson sampling with it.  Derivation: derivations/pearl.md"""
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, finite, index_text, real, require
+from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
+from refmeta.sampling.transitions import Transitions
+from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.softmax import softmax
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.planning import optimal_values
+
+CERTAIN = 1000.0
+
+
+def log_likelihood(tasks: FiniteMDP, context: Transitions) -> Array:
+    """Σ log P_i(s'|s, a) over a context (..., n), −∞ where a reward is not that of task i; (..., N) for N tasks.
+
+    The reward of (s, a, s') is the number R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`: it is compared exactly.
+    """
+    if not isinstance(tasks, FiniteMDP) or len(tasks.shape) != 1:
+        got = f"shape {tasks.shape}" if isinstance(tasks, FiniteMDP) else type(tasks).__name__
+        raise ValueError(f"tasks must be a FiniteMDP of N tasks, shape (N,), got {got}")
+    s, a, r, following, _, mask = checked_transitions(context, tasks.states, tasks.actions, "context")
+    each = [(..., s, a, following), (..., s, a)]
+    P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
+    core = tasks.R.shape[-3:] if tasks.R.ndim >= tasks.P.ndim else tasks.R.shape[-2:]
+    R = np.broadcast_to(tasks.R, (*tasks.shape, *core))
+    with np.errstate(divide="ignore"):
+        log_p = np.log(P[each[0]])
+    log_p = np.where(R[each[len(core) == 2]] == r, log_p, -np.inf)
+    return np.moveaxis(np.sum(np.where(mask, log_p, 0), axis=-1), 0, -1)
+
+
+@finite
+def task_posterior(tasks: FiniteMDP, context: Transitions, prior: ArrayLike | None = None) -> Array:
+    """p(i | c) ∝ p(i) ∏ P_i(s'|s, a) 1[r = R_i(s, a, s')], (..., N), for a context (..., n) and a prior (N,), else uniform.
+
+    Eq: task-posterior
+
+    Raises
+    ------
+    ValueError, TypeError
+        For tasks that are no batch (N,), a prior of the wrong shape or not of probabilities, or a context that none of
+        the tasks can have produced.
+    """
+    log_p = log_likelihood(tasks, context)
+    if prior is not None:
+        p = real(prior, "prior")
+        if p.shape != tasks.shape or not (np.all(p >= 0) and abs(np.sum(p) - 1) <= 1e-12):
+            raise ValueError(
+                f"prior must be {tasks.shape[0]} probabilities, got shape {p.shape} with sum {np.sum(p):.16g}"
+            )
+        with np.errstate(divide="ignore"):
+            log_p = log_p + np.log(p)
+    require(
+        np.any(log_p > -np.inf, axis=-1),
+        lambda i: f"none of the tasks can have produced the context of task {index_text(i) or '()'}",
+    )
+    return softmax(log_p)
+
+
+def entropy(p: Array) -> Array:
+    """−Σ p log p over the last axis, in nats."""
+    return -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), axis=-1)
+
+
+def optimal_plans(tasks: FiniteMDP) -> Array:
+    """Logits of each task's optimal stationary policy, all of one action to rounding; (N, S·A).
+
+    Raises
+    ------
+    ValueError
+        For tasks with a horizon, whose optimal policy depends on time.
+    """
+    if tasks.horizon is not None:
+        raise ValueError(
+            f"tasks have a horizon of {tasks.horizon}: their optimal policy depends on time; give plans of your own"
+        )
+    chosen = np.eye(tasks.actions)[optimal_values(tasks).action]
+    return CERTAIN * chosen.reshape(*tasks.shape, -1)
+
+
+def thompson_sampling(
+    task: PolicyReturn, tasks: FiniteMDP, plans: ArrayLike, *, prior: ArrayLike | None = None, episodes: int,
+    horizon: int | None = None, rng: Generator | int | None = None,
+) -> Adapted:  # fmt: skip
+    """Draw one of N `tasks` from the exact posterior, act by its plan (N, d), infer, draw again.
+
+    Eq: posterior-sampling
+
+    Parameters and results are those of `posterior_sampling`; a belief is `task_posterior`.  A yardstick, not a bound: it
+    knows the tasks and how to act in each, but a draw does not weigh what an episode would teach.
+    """
+    plans = real(plans, "plans")
+    if plans.ndim != 2 or len(plans) != tasks.shape[0]:
+        raise ValueError(f"plans has shape {plans.shape}, expected ({tasks.shape[0]}, d): one policy a task")
+
+    def act(p: Array, rng: Generator) -> Array:
+        below = np.cumsum(p, axis=-1)
+        return plans[np.sum(rng.random(p.shape[:-1])[..., None] * below[..., -1:] >= below[..., :-1], axis=-1)]
+
+    return posterior_sampling(
+        task, lambda context: task_posterior(tasks, context, prior), act, episodes=episodes, horizon=horizon, rng=rng
+    )

@@ -1,0 +1,131 @@
+"""Transitions out of their order: what a context and a replay buffer hold.  Derivation: derivations/pearl.md"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, count, frozen, index_text, integers, real, require
+from refmeta.policies import Softmax
+from refmeta.sampling.rollout import ended, finite_rollout, fitting, steps_of
+from refmeta.tasks.mdp import FiniteMDP
+
+
+class Transitions(NamedTuple):
+    """n transitions (s, a, r, s') a task, (..., n) each.
+
+    `terminal` is True where s' is never left and pays nothing, `mask` where there is a transition at all: tasks may have
+    different numbers of them.  What stands where the mask is False is not read.
+    """
+
+    states: Any
+    actions: Any
+    rewards: Any
+    following: Any
+    terminal: Any
+    mask: Any
+
+
+def none(shape: tuple[int, ...] = ()) -> Transitions:
+    """No transition, for every task of the batch axes `shape`."""
+    empty = np.zeros((*shape, 0), np.intp)
+    return Transitions(empty, empty, np.zeros(empty.shape), empty, empty.astype(bool), empty.astype(bool))
+
+
+def checked(transitions: Any, states: int, actions: int, name: str = "transitions") -> Transitions:
+    """The transitions as read-only arrays, zero where there is none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that differ, a state or action that does not exist, a reward that is not finite.
+    """
+    if not isinstance(transitions, tuple) or len(transitions) != 6:
+        raise TypeError(
+            f"{name} must be Transitions(states, actions, rewards, following, terminal, mask), "
+            f"got {type(transitions).__name__}"
+        )
+    mask = _flags(transitions[5], f"{name}.mask")
+    if mask.ndim == 0:
+        raise ValueError(f"{name}.mask is one flag, expected (..., n)")
+
+    def where(value: Any, field: str) -> Array:
+        array = np.asarray(value)
+        if array.shape != mask.shape:
+            raise ValueError(f"{name}.{field} has shape {array.shape}, expected {mask.shape} as the mask")
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"{name}.{field} must be numbers, got dtype {array.dtype}")
+        return np.where(mask, array, np.zeros((), array.dtype))
+
+    s, a, following = (
+        integers(where(transitions[i], field), f"{name}.{field}", below=below)
+        for i, field, below in ((0, "states", states), (1, "actions", actions), (3, "following", states))
+    )
+    rewards = real(where(transitions[2], "rewards"), f"{name}.rewards")
+    terminal = _flags(where(transitions[4], "terminal"), f"{name}.terminal")
+    return Transitions(s, a, rewards, following, frozen(np.array(terminal)), frozen(np.array(mask)))
+
+
+def _flags(value: Any, name: str) -> Array:
+    array = np.asarray(value)
+    return array if array.dtype == bool else integers(array, name, below=2).astype(bool)
+
+
+def experience(
+    mdp: FiniteMDP, policy: Softmax, theta: ArrayLike, *, episodes: int, horizon: int | None = None,
+    rng: Generator | int | None = None,
+) -> Transitions:  # fmt: skip
+    """The transitions of `episodes` trajectories a task, of at most `horizon` steps; (..., episodes · horizon).
+
+    Sampled as by `refmeta.rollout`, with the state after the last step kept, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For something else than a `FiniteMDP`, a policy of another size, a horizon that is missing or not the process's.
+    """
+    if not isinstance(mdp, FiniteMDP) or not hasattr(policy, "logits"):
+        kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
+        raise TypeError(f"transitions are of a FiniteMDP under a softmax policy, got {kinds}")
+    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
+    batch, after = finite_rollout(mdp, policy, fitting(mdp, policy, theta), M, H, rng)
+    flat = [x.reshape(*x.shape[:-2], M * H) for x in (*batch, after)]
+    states, actions, rewards, mask, following = flat
+    end = np.broadcast_to(ended(mdp), (*mask.shape[:-1], mdp.states))
+    terminal = np.take_along_axis(end, following, axis=-1) & mask
+    return Transitions(states, actions, rewards, following, terminal, mask)
+
+
+def together(*batches: Transitions) -> Transitions:
+    """The transitions of all batches, one batch after another."""
+    return Transitions(*(np.concatenate(parts, axis=-1) for parts in zip(*batches, strict=True)))
+
+
+def newest(batch: Transitions, most: int) -> Transitions:
+    """The last `most` transitions of every task, those that are there first; (..., most) or fewer."""
+    order = np.argsort(~batch.mask[..., ::-1], axis=-1, kind="stable")[..., :most]
+    chosen = batch.mask.shape[-1] - 1 - order[..., ::-1]
+    return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))
+
+
+def drawn(batch: Transitions, n: int, rng: Generator) -> Transitions:
+    """n transitions of every task, drawn uniformly and independently from those that are there; none where none is."""
+    there = np.sum(batch.mask, axis=-1, keepdims=True)
+    which = (rng.random((*there.shape[:-1], n)) * there).astype(np.intp)
+    chosen = np.take_along_axis(np.argsort(~batch.mask, axis=-1, kind="stable"), which, axis=-1)
+    return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))
+
+
+def some(batch: Transitions, rng: Generator) -> Transitions:
+    """Of every task's n transitions the first k that are there, k uniform in 0 … n."""
+    n = batch.mask.shape[-1]
+    k = rng.integers(0, n + 1, (*batch.mask.shape[:-1], 1))
+    return batch._replace(mask=batch.mask & (np.arange(n) < k))
+
+
+def averages(batch: Transitions, name: str) -> Array:
+    """1/n for each of the n transitions of a task that are there, 0 else; (..., n).  A task must have one."""
+    there = np.sum(batch.mask, axis=-1)
+    require(there > 0, lambda i: f"task {index_text(i) or '()'} of {name} has no transition, expected at least one")
+    return batch.mask / there[..., None]

@@ -1,0 +1,167 @@
+"""Adaptation through a learned model: posterior, marginal likelihood, its maximum, the meta-gradient and its order."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta.evidence.model_based import A, N, S, drawn, exactly, one_by_one, order, true_tasks
+from refmeta.judges import complex_step
+from refmeta.meta import model_based
+from refmeta.meta.model_based import (
+    ModelledTasks,
+    Prior,
+    Statistics,
+    fit,
+    log_marginal,
+    log_marginal_gradient,
+    posterior,
+    statistics,
+)
+from refmeta.sampling.transitions import none
+from tests.strategies import seeds
+
+
+@pytest.mark.eq("model-posterior", "model-prior")
+@given(rng=seeds)
+def test_beliefs_updated_one_by_one(rng):
+    prior, context = drawn(rng)
+    P, R, log_p = one_by_one(prior, context)
+    seen = statistics(context, S, A)
+    model = posterior(prior, seen)
+    np.testing.assert_allclose(model.P, P, rtol=1e-14)
+    np.testing.assert_allclose(model.R, R, rtol=0, atol=1e-14 * max(1, np.max(np.abs(R))) * 10)
+    np.testing.assert_allclose(log_marginal(prior, seen), log_p, rtol=0, atol=1e-13 * (10 + np.max(np.abs(log_p))))
+
+
+@pytest.mark.eq("model-prior")
+@given(rng=seeds)
+def test_the_gradient_of_the_marginal_likelihood_is_its_complex_step(rng):
+    prior, context = drawn(rng)
+    seen, got = statistics(context, S, A), None
+    got = log_marginal_gradient(prior, seen)
+    along = (
+        lambda x: prior._replace(concentration=np.exp(x).reshape(S, A, S)),
+        lambda x: prior._replace(mean=x.reshape(S, A)),
+        lambda x: prior._replace(variance=np.exp(x).reshape(S, A)),
+    )
+    at = np.log(prior.concentration), prior.mean, np.log(prior.variance)
+    for slope, place, x in zip(got, along, at, strict=True):
+        expected = complex_step(lambda x, place=place: log_marginal(place(x), seen), x.ravel())
+        np.testing.assert_allclose(slope.reshape(N, -1), expected, rtol=0, atol=1e-13 * (10 + np.max(np.abs(expected))))
+
+
+def test_no_transition_leaves_the_prior_and_a_shared_prior_is_the_spread_one():
+    prior = Prior(0.5, 1.0, 2.0, 0.25)
+    seen = statistics(none(), S, A)
+    model = posterior(prior, seen)
+    np.testing.assert_allclose(model.P, np.full((S, A, S), 1 / S), rtol=1e-15)
+    np.testing.assert_array_equal(model.R, np.ones((S, A)))
+    assert log_marginal(prior, seen) == 0
+    spread = Prior(np.full((S, A, S), 0.5), np.ones((S, A)), np.full((S, A), 2.0), 0.25)
+    seen = statistics(drawn(np.random.default_rng(0))[1], S, A)
+    np.testing.assert_array_equal(log_marginal(prior, seen), log_marginal(spread, seen))
+
+
+@pytest.mark.eq("model-prior")
+def test_the_fit_finds_the_prior_that_the_tasks_were_drawn_from_and_leaves_no_slope():
+    rng, tasks, visits = np.random.default_rng(0), 600, 40
+    c, mean, variance, noise = np.array([[0.5, 2.0, 1.0], [3.0, 1.0, 0.5]]), np.array([[1.0], [-2.0]]), 0.7, 0.3
+    P = np.stack([rng.dirichlet(row, (tasks, 3)) for row in c], axis=2)
+    counts = rng.multinomial(visits, P)
+    m = mean[:, 0] + np.sqrt(variance) * rng.normal(size=(tasks, 3, 2))
+    r = m[..., None] + np.sqrt(noise) * rng.normal(size=(tasks, 3, 2, visits))
+    average = r.mean(-1)
+    seen = Statistics(counts, average, np.sum((r - average[..., None]) ** 2, axis=-1))
+    start = Prior(np.ones((1, 2, 3)), np.zeros((1, 2)), 1.0, noise)
+    got = fit(start, seen)
+    np.testing.assert_allclose(got.prior.concentration[0], c, rtol=0.1)
+    np.testing.assert_allclose(got.prior.mean[0], mean[:, 0], atol=0.1)
+    np.testing.assert_allclose(got.prior.variance, variance, rtol=0.1)
+    assert got.log_marginal == pytest.approx(np.sum(log_marginal(got.prior, seen))) and got.iterations > 3
+    slopes = log_marginal_gradient(got.prior, seen)
+    assert np.max(np.abs(np.sum(slopes.log_concentration, axis=(0, 1)))) < 1e-4 * abs(got.log_marginal)
+    for other in (start, Prior(c[None] * 1.2, mean.T, variance, noise)):
+        assert np.sum(log_marginal(other, seen)) < got.log_marginal
+
+
+@pytest.mark.eq("model-based-maml")
+@given(rng=seeds, horizon=st.sampled_from((None, 3)), steps=st.integers(0, 3))
+def test_the_meta_gradient_is_the_complex_step_and_maml_on_the_split(rng, horizon, steps):
+    (prior, context), theta = drawn(rng), rng.normal(size=S * A)
+    seen, task, more = statistics(context, S, A), true_tasks(rng, horizon), {"alpha": 0.2, "steps": steps}
+    value = lambda x: model_based.objective(x, seen, task, prior=prior, **more)
+    got = model_based.gradient(theta, seen, task, prior=prior, **more)
+    scale = max(np.max(np.abs(got)), np.max(np.abs(value(theta))))
+    np.testing.assert_allclose(got, complex_step(value, theta), rtol=0, atol=1e-12 * scale)
+    support = model_based.model_task(prior, seen, task)
+    np.testing.assert_array_equal(got, rm.maml.gradient(theta, support, task, **more))
+
+
+@pytest.mark.eq("thm:model-order")
+@pytest.mark.parametrize("seed", range(4))
+def test_it_tends_to_maml_on_the_true_task_as_one_over_n(seed):
+    assert order(np.random.default_rng(seed)) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.eq("model-based-maml")
+def test_with_endless_exact_counts_it_is_maml():
+    task, prior, theta = (
+        true_tasks(np.random.default_rng(0)),
+        drawn(np.random.default_rng(1))[0],
+        np.linspace(-1, 1, S * A),
+    )
+    got = model_based.gradient(theta, exactly(task, 1e13), task, prior=prior, alpha=0.3, steps=2)
+    expected = rm.maml.gradient(theta, task, alpha=0.3, steps=2)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-11)
+    assert np.max(np.abs(expected)) > 0.1
+
+
+def test_modelled_tasks_are_a_family_that_maml_trains_on():
+    family = ModelledTasks(rm.GoalGridworlds(size=3), Prior(0.1, 0.0, 0.1, 0.1), episodes=4, horizon=10)
+    support, query = family.sample(5, 0)
+    assert support.shape == query.shape == (5,) and not np.array_equal(support.mdp.P, query.mdp.P)
+    again = family.sample(5, 0)
+    np.testing.assert_array_equal(support.mdp.P, again.support.mdp.P)
+    start, held_out = np.zeros(36), family.sample(40, 1)
+    got = rm.meta_train(family, start, rule=rm.MAML(5.0), outer=rm.Adam(0.05), iterations=20, batch=10, rng=0)
+    before, after = (np.mean(rm.maml.objective(x, *held_out, alpha=5.0)) for x in (start, got.theta))
+    assert after < before < np.mean(held_out.query.at(start).loss)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"concentration": 0.0}, ValueError, "prior.concentration is 0.0, expected above 0"),
+        (
+            {"concentration": np.ones(4)},
+            ValueError,
+            r"prior.concentration has shape \(4,\), expected one that broadcasts to \(3, 2, 3\)",
+        ),
+        ({"variance": -np.ones((S, A))}, ValueError, r"prior.variance\[0, 0\] is -1.0, expected above 0"),
+        ({"mean": np.nan}, ValueError, "prior.mean is nan"),
+        ({"noise": 0.0}, ValueError, "prior.noise must be positive, got 0.0"),
+    ],
+)
+def test_a_prior_that_is_none_is_named(change, error, message):
+    prior, context = drawn(np.random.default_rng(0))
+    with pytest.raises(error, match=message):
+        posterior(prior._replace(**change), statistics(context, S, A))
+
+
+def test_other_bad_input_is_named():
+    prior, context = drawn(np.random.default_rng(0))
+    seen = statistics(context, S, A)
+    with pytest.raises(ValueError, match=r"statistics.counts\[0, 0, 0, 0\] is -1"):
+        posterior(prior, seen._replace(counts=seen.counts - 1 - seen.counts))
+    with pytest.raises(ValueError, match="statistics has shapes"):
+        posterior(prior, seen._replace(mean=seen.mean[:, :2]))
+    with pytest.raises(TypeError, match="expected a Prior"):
+        posterior((1, 2), seen)
+    with pytest.raises(TypeError, match="task must be a PolicyReturn, got int"):
+        model_based.gradient(np.zeros(6), seen, 3, prior=prior, alpha=0.1)
+    with pytest.raises(ValueError, match="episodes must be at least 1"):
+        ModelledTasks(rm.RandomMDPs(), prior, episodes=0)
+    with pytest.raises(ValueError, match=r"context.states\[0, 0\] is"):
+        statistics(context._replace(states=context.states + 9, mask=np.ones_like(context.mask)), S, A)

@@ -1,0 +1,306 @@
+"""PEARL: inference, discrete soft actor-critic and the encoder's gradient; posterior sampling, exact Bayes, training."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import refmeta as rm
+from refmeta.evidence import pearl as evidence
+from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder, one_by_one, transitions
+from refmeta.judges import complex_step
+from refmeta.meta import pearl
+from refmeta.meta.encoder import Encoder, Gaussian, context_of, factors, kl, posterior, posterior_without_prior, sample
+from refmeta.meta.soft_actor_critic import averaged, soft_target
+from refmeta.meta.task_posterior import entropy, optimal_plans, task_posterior, thompson_sampling
+from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
+from tests.strategies import seeds
+
+EPS = np.finfo(float).eps
+infers = st.sampled_from((posterior, posterior_without_prior))
+
+
+@pytest.mark.eq("gaussian-product", "gaussian-product-prior")
+def test_two_factors_by_hand():
+    """N(3, 1) and N(0, 1/2): precision 3 and mean 1; with N(0, 1) precision 4 and mean 3/4."""
+    each = Gaussian(np.array([[3.0], [0.0]]), np.log([[1.0], [0.5]]))
+    without, having = posterior_without_prior(each), posterior(each)
+    np.testing.assert_allclose([without.mean[0], without.variance[0]], [1, 1 / 3], rtol=4 * EPS)
+    np.testing.assert_allclose([having.mean[0], having.variance[0]], [3 / 4, 1 / 4], rtol=4 * EPS)
+
+
+@pytest.mark.eq("gaussian-product", "gaussian-product-prior")
+@given(rng=seeds)
+def test_the_product_adds_natural_parameters_and_does_not_mind_the_order(rng):
+    each, n = Gaussian(*rng.normal(size=(2, N, 4, Z))), 4
+    for infer, prior in ((posterior_without_prior, False), (posterior, True)):
+        got = np.concatenate(infer(each), axis=-1)
+        np.testing.assert_allclose(got, one_by_one(each, prior), rtol=0, atol=1e-14 * np.max(np.abs(each)))
+        order = rng.permutation(n)
+        moved = np.concatenate(infer(Gaussian(*(x[:, order] for x in each))), axis=-1)
+        assert np.max(np.abs(moved - got)) <= 2 * (n + prior) * EPS * max(1.0, np.max(np.abs(each)))
+
+
+@pytest.mark.eq("gaussian-product", "gaussian-product-prior")
+def test_an_empty_context_is_the_prior_or_refused_and_a_mask_is_as_good_as_leaving_out():
+    each, mask = (
+        Gaussian(*np.random.default_rng(0).normal(size=(2, 2, 3, Z))),
+        np.array([[True, False, True], [False] * 3]),
+    )
+    got = posterior(each, mask)
+    np.testing.assert_array_equal(np.concatenate([got.mean[1], got.log_variance[1]]), np.zeros(2 * Z))
+    left = posterior(Gaussian(*(x[:1, [0, 2]] for x in each)))
+    np.testing.assert_allclose(got.mean[0], left.mean[0], rtol=4 * EPS)
+    with pytest.raises(ValueError, match=r"the context of task \[1\] is empty: without a prior factor"):
+        posterior_without_prior(each, mask)
+    nothing = Gaussian(*np.zeros((2, 0, Z)))
+    np.testing.assert_array_equal(posterior(nothing).mean, np.zeros(Z))
+    with pytest.raises(ValueError, match=r"the context of task \(\) is empty"):
+        posterior_without_prior(nothing)
+
+
+@pytest.mark.parametrize(("log_variance", "how"), [(-800.0, "underflows"), (800.0, "overflows")])
+def test_variances_that_leave_the_floats_are_named(log_variance, how):
+    each = Gaussian(np.zeros((1, Z)), np.full((1, Z), log_variance))
+    with pytest.raises(FloatingPointError, match=rf"the variance of the posterior {how}: log_variance\[0\] is -?800"):
+        posterior_without_prior(each)
+    with pytest.raises(FloatingPointError, match=how):
+        sample(Gaussian(*(x[0] for x in each)), np.zeros(Z))
+
+
+@pytest.mark.eq("gaussian-kl", "reparametrised-sample")
+def test_divergence_and_sample_by_hand():
+    q = Gaussian(np.array([1.0, 0.0]), np.log([4.0, 1.0]))
+    assert kl(q) == pytest.approx((4 + 1 - 1 - np.log(4)) / 2, rel=4 * EPS)
+    np.testing.assert_allclose(sample(q, [0.5, -2.0]), [2, -2], rtol=4 * EPS)
+    assert kl(Gaussian(np.zeros(3), np.zeros(3))) == 0
+    np.testing.assert_allclose(q.entropy, np.log(2 * np.pi * np.e) + np.log(2), rtol=1e-15)
+
+
+@pytest.mark.eq("thm:exact-posterior")
+@given(rng=seeds)
+def test_hand_set_weights_are_exact_bayes(rng):
+    """r = w_a z + s ε, by Bayes' rule in its textbook form."""
+    w, s, data = rng.normal(size=A) + 2, rng.uniform(0.5, 2), transitions(rng, 6)
+    context = context_of(data, S, A)
+    got = posterior(factors(exact_encoder(w, s), context.features), context.mask)
+    slope = np.where(data.mask, w[data.actions], 0)
+    T = 1 + np.sum(slope**2, axis=-1) / s**2
+    mean = np.sum(slope * data.rewards, axis=-1) / s**2 / T
+    np.testing.assert_allclose(got.variance[:, 0], 1 / T, rtol=1e-14)
+    np.testing.assert_allclose(
+        got.mean[:, 0], mean, rtol=0, atol=1e-14 * np.max(np.abs(data.rewards)) * np.max(1 / np.abs(w))
+    )
+
+
+@pytest.mark.eq("soft-critic-loss", "soft-actor-loss", "temperature-loss")
+@given(rng=seeds, which=st.sampled_from((0, 1, 2)))
+def test_losses_are_those_of_scalars_and_gradients_their_complex_steps(rng, which):
+    assert evidence._losses(rng, which) <= 1
+
+
+@pytest.mark.eq("encoder-gradient")
+@given(rng=seeds, infer=infers)
+def test_the_encoders_gradient_is_the_complex_step_and_has_nothing_of_the_actor(rng, infer):
+    given_, beta = drawn(rng), 0.3
+    z = sample(infer(factors(given_.encoder, given_.context.features), given_.context.mask), given_.noise)
+    target = soft_target(given_.batch, z, given_.target_critic, given_.policy, log_temperature=-0.5, gamma=0.8)
+    more = {"noise": given_.noise, "critic": given_.critic, "target": target, "infer": infer}
+    rest = given_.context, given_.batch
+
+    def loss(flat):
+        return pearl.encoder_loss(encoder_of(flat, given_.encoder), *rest, beta=beta, **more)
+
+    def leaking(flat):
+        encoder = encoder_of(flat, given_.encoder)
+        z = sample(infer(factors(encoder, rest[0].features), rest[0].mask), given_.noise)
+        return loss(flat) + pearl.actor_loss(given_.policy, z, rest[1], given_.critic, log_temperature=-0.5)
+
+    flat = np.concatenate([w.ravel() for w in given_.encoder])
+    got = pearl.encoder_gradient(given_.encoder, *rest, beta=beta, **more)
+    got = np.concatenate([w.reshape(N, -1) for w in got], axis=-1)
+    expected, leaked = complex_step(loss, flat), complex_step(leaking, flat)
+    scale = max(np.max(np.abs(expected)), np.max(loss(flat)))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * scale)
+    assert np.max(np.abs(got - leaked)) > 1e-6 * np.max(np.abs(expected))
+
+
+def test_without_latent_variables_it_is_plain_discrete_soft_actor_critic():
+    given_, z = drawn(np.random.default_rng(0)), np.zeros((N, 0))
+    w, y = given_.critic[..., :1], np.zeros((N, 5))
+    got = pearl.critic_gradient(w, z, given_.batch, y)
+    expected = complex_step(lambda x: pearl.critic_loss(x.reshape(S, A, 1), z, given_.batch, y), w.ravel())
+    np.testing.assert_allclose(got.critic.reshape(N, -1), expected, rtol=0, atol=1e-14)
+    assert got.critic.shape == (N, S, A, 1) and got.z.shape == (N, 0)
+
+
+def test_a_training_steps_gradient_is_made_of_the_four():
+    given_, settings = drawn(np.random.default_rng(1)), pearl.Settings(0.8, 0.3, 0.4)
+    agent = pearl.Agent(given_.encoder, given_.critic, given_.target_critic, given_.policy, -0.5)
+    got = pearl.gradient(agent, given_.context, given_.batch, given_.noise, settings)
+    z = sample(posterior(factors(given_.encoder, given_.context.features), given_.context.mask), given_.noise)
+    y = soft_target(given_.batch, z, given_.target_critic, given_.policy, log_temperature=-0.5, gamma=0.8)
+    np.testing.assert_array_equal(got.critic, pearl.critic_gradient(given_.critic, z, given_.batch, y).critic)
+    rest = (given_.batch, given_.critic)
+    np.testing.assert_array_equal(got.policy, pearl.actor_gradient(given_.policy, z, *rest, log_temperature=-0.5))
+    assert got.log_temperature.shape == (N,) and got.encoder.mean.shape == (N, Z, 1 + 2 * S * A + 2 * S)
+    flat = pearl._flat(got)
+    np.testing.assert_allclose(flat[-1], np.sum(got.log_temperature), rtol=1e-14)
+    back = pearl._filled(agent, pearl._flat(agent))
+    np.testing.assert_array_equal(back.policy, agent.policy)
+    np.testing.assert_array_equal(back.encoder.log_variance, agent.encoder.log_variance)
+    np.testing.assert_allclose(averaged(np.ones(2), np.zeros(2), 0.25), [0.75, 0.75])
+
+
+@pytest.mark.eq("posterior-sampling")
+@given(rng=seeds)
+def test_posterior_sampling_believes_what_the_episodes_before_say(rng):
+    assert evidence._posterior_sampling(rng) <= 1
+
+
+def test_adaptation_acts_from_the_prior_and_then_from_the_posterior():
+    family = rm.GoalGridworlds(size=3)
+    agent, task = pearl.init(9, 4, latent=2, scale=1.0, rng=0), family.sample(5, 1).support
+    for infer in (posterior, posterior_without_prior):
+        got = pearl.adapt(agent, task, episodes=3, horizon=6, infer=infer, rng=0)
+        np.testing.assert_array_equal(got.beliefs[0].mean, np.zeros((5, 2)))
+        np.testing.assert_array_equal(got.beliefs[0].log_variance, np.zeros((5, 2)))
+        seen = context_of(Transitions(*(x[:, :12] for x in got.context)), 9, 4)
+        again = infer(factors(agent.encoder, seen.features), seen.mask)
+        np.testing.assert_allclose(got.beliefs[2].mean, again.mean, rtol=1e-12)
+        np.testing.assert_allclose(got.returns, -task.at(got.theta).loss, rtol=1e-15)
+        assert got.returns.shape == (4, 5) and got.context.mask.shape == (5, 18)
+
+
+@pytest.mark.eq("task-posterior")
+def test_exact_bayes_by_hand_and_what_no_task_can_have_produced():
+    """Two coins: P(s' = 1) is 1/4 and 3/4; after 1, 1, 0 the odds are 9/64 · 1/3 : … = 1 : 3."""
+    P = np.array([[[[3 / 4, 1 / 4]]], [[[1 / 4, 3 / 4]]]]) * np.ones((2, 2, 1, 2))
+    tasks = rm.FiniteMDP(P, np.zeros((2, 1)), [1.0, 0.0], 0.5)
+    seen = Transitions([0, 1, 1], [0, 0, 0], np.zeros(3), [1, 1, 0], [False] * 3, [True] * 3)
+    np.testing.assert_allclose(task_posterior(tasks, seen), [1 / 4, 3 / 4], rtol=1e-14)
+    np.testing.assert_allclose(task_posterior(tasks, seen, [3 / 4, 1 / 4]), [1 / 2, 1 / 2], rtol=1e-14)
+    np.testing.assert_array_equal(task_posterior(tasks, none()), [1 / 2, 1 / 2])
+    with pytest.raises(ValueError, match=r"none of the tasks can have produced the context of task \(\)"):
+        task_posterior(tasks, seen._replace(rewards=np.ones(3)))
+    with pytest.raises(ValueError, match=r"prior must be 2 probabilities, got shape \(3,\)"):
+        task_posterior(tasks, seen, [0.5, 0.25, 0.25])
+    assert entropy(np.array([[0.5, 0.5], [1.0, 0.0]])) == pytest.approx([np.log(2), 0])
+
+
+@pytest.mark.eq("task-posterior")
+@given(rng=seeds)
+def test_exact_bayes_is_bayes_rule_step_by_step(rng):
+    assert evidence._task_posterior(rng) <= 1
+
+
+def test_thompson_sampling_finds_the_goal():
+    family = rm.GoalGridworlds(size=3)
+    every = family.tasks(np.arange(1, 9))
+    got = thompson_sampling(every, every.mdp, optimal_plans(every.mdp), episodes=8, horizon=20, rng=0)
+    best = rm.optimal_values(every.mdp).best_return
+    assert np.all(got.returns <= best * (1 + 1e-12)) and np.mean(got.returns[-1]) > 0.95 * np.mean(best)
+    assert np.mean(got.returns[0]) < 0.6 * np.mean(best)
+    entropies = [np.mean(entropy(b)) for b in got.beliefs]
+    assert entropies[0] == pytest.approx(np.log(8)) and entropies[-1] < 0.3
+    with pytest.raises(ValueError, match="their optimal policy depends on time"):
+        optimal_plans(rm.RandomMDPs().sample(2, 0).support.mdp)
+
+
+def small(**changes):
+    family = rm.GoalGridworlds(size=2)
+    more = {"settings": pearl.Settings(0.9, 1e-3, 0.5), "outer": rm.Adam(0.02), "iterations": 2, "tasks": 6, "episodes": 2,
+            "horizon": 5, "updates": 3, "batch": 3, "transitions": 8, "context": 5, "rng": 0}  # fmt: skip
+    return pearl.train(family, pearl.init(4, 4, latent=2, rng=0), **more | changes)
+
+
+def test_training_is_repeatable_can_be_watched_and_stopped(capsys):
+    seen = []
+    first, second = small(callback=seen.append), small()
+    np.testing.assert_array_equal(first.agent.policy, second.agent.policy)
+    assert [i.done for i in seen] == [1, 2] and seen[0].returns.shape == (3, 6) and not first.interrupted
+    assert first.iterations == 2 and np.any(first.agent.target_critic != first.agent.critic)
+
+    def stop(iteration):
+        raise (KeyboardInterrupt if iteration.done == 1 else AssertionError)
+
+    got = small(callback=stop)
+    assert got.interrupted and got.iterations == 1
+    assert "pearl.train: interrupted after 1 of 2 iterations" in capsys.readouterr().err
+    np.testing.assert_array_equal(got.agent.policy, seen[0].agent.policy)
+
+
+def test_training_learns_to_use_its_context():
+    """Four cells, goals in three: after two episodes better than before, and better than with another task's context."""
+    family = rm.GoalGridworlds(size=2, slip=0.0, gamma=0.8)
+    agent = pearl.train(
+        family, pearl.init(4, 4, latent=3, rng=1), settings=pearl.Settings(0.8, 1e-4, 0.3), outer=rm.Adam(0.02),
+        iterations=12, tasks=24, episodes=3, horizon=6, updates=60, batch=8, transitions=32, context=16, rng=1,
+    ).agent  # fmt: skip
+    task, other = family.sample(60, 2).support, np.roll(np.arange(60), 1)
+    right = pearl.adapt(agent, task, episodes=3, horizon=6, rng=3).returns.mean(1)
+    crossed = lambda f, mask: Gaussian(*(x[other] for x in posterior(f, mask)))
+    wrong = pearl.adapt(agent, task, episodes=3, horizon=6, rng=3, infer=crossed).returns.mean(1)
+    assert right[-1] > right[0] + 0.1 and right[-1] > wrong[-1] + 0.1
+
+
+def test_transitions_have_their_last_next_state_and_their_ends():
+    family = rm.GoalGridworlds(size=3, slip=0.0)
+    task = family.tasks([1, 8])
+    got = experience(task.mdp, task.policy, np.zeros(36), episodes=50, horizon=7, rng=0)
+    goal = np.array([[1], [8]])
+    np.testing.assert_array_equal(got.terminal, (got.following == goal) & got.mask)
+    P = task.mdp.P[np.arange(2)[:, None], got.states, got.actions, got.following]
+    assert np.all(P[got.mask] > 0) and np.array_equal(got.rewards[got.mask] == 1, got.terminal[got.mask])
+    trajectories = rm.rollout(task.mdp, task.policy, np.zeros(36), episodes=50, horizon=7, rng=0)
+    np.testing.assert_array_equal(got.states.reshape(2, 50, 7), trajectories.states)
+    np.testing.assert_array_equal(got.rewards.reshape(2, 50, 7), trajectories.rewards)
+
+
+def test_a_buffer_keeps_the_newest_and_a_context_any_number():
+    def of(rewards, mask):
+        zero = np.zeros(np.shape(rewards), int)
+        return Transitions(zero, zero, np.array(rewards, float), zero, zero.astype(bool), np.array(mask))
+
+    buffer = together(of([[1, 2, 3]], [[True, True, False]]), of([[4, 5]], [[False, True]]))
+    kept = newest(buffer, 2)
+    assert kept.rewards[kept.mask].tolist() == [2, 5]
+    assert newest(buffer, 9).mask.sum() == 3
+    sizes = {
+        int(some(of(np.ones((1, 3)), np.ones((1, 3), bool)), np.random.default_rng(k)).mask.sum()) for k in range(40)
+    }
+    assert sizes == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda g: factors(g.encoder, np.zeros((N, 4, 7))), ValueError, r"features has shape \(3, 4, 7\), expected last axis 19"),
+        (lambda g: factors(Encoder(np.zeros((2, 3)), np.zeros((2, 4))), np.zeros((1, 3))), ValueError, "expected .* twice"),
+        (lambda g: posterior(Gaussian(np.zeros((2, Z)), np.zeros((3, Z)))), ValueError, "factors have shapes"),
+        (lambda g: posterior(Gaussian(np.zeros((2, Z)), np.zeros((2, Z))), np.ones(3, bool)), ValueError, "mask has shape"),
+        (lambda g: posterior(Gaussian(np.full((2, Z), np.nan), np.zeros((2, Z)))), ValueError, "factors.mean.* is nan"),
+        (lambda g: sample(Gaussian(np.zeros(2), np.zeros(2)), np.zeros(3)), ValueError, "noise has shape"),
+        (lambda g: pearl.critic_loss(g.critic, np.zeros((N, 5)), g.batch, np.zeros((N, 5))), ValueError, "critic has shape"),
+        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch, np.zeros((N, 2))), ValueError, "target has shape"),
+        (lambda g: pearl.critic_loss(g.critic, g.noise, (1, 2), np.zeros((N, 5))), TypeError, "batch must be Transitions"),
+        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch._replace(mask=np.zeros((N, 5), bool)), np.zeros((N, 5))),
+         ValueError, r"task \[0\] of the batch has no transition"),
+        (lambda g: context_of(g.batch._replace(states=np.full((N, 5), S)), S, A), ValueError, r"states\[0, 0\] is 3"),
+        (lambda g: context_of(g.batch._replace(rewards=np.zeros((N, 4))), S, A), ValueError, "rewards has shape"),
+        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, "as the critic"),
+        (lambda g: pearl.adapt(pearl.init(2, 2), 3, episodes=1), TypeError, "task must be a PolicyReturn, got int"),
+        (lambda g: small(batch=7), ValueError, "batch must be at most the number of tasks, 6, got 7"),
+        (lambda g: small(averaging=2.0), ValueError, "averaging must satisfy"),
+        (lambda g: pearl.train(rm.GoalGridworlds(), pearl.init(4, 4), settings=pearl.Settings(0.9, 0, 0), outer=rm.SGD(1), iterations=1, rng=0),
+         ValueError, r"agent has \(states, actions\) = \(4, 4\), expected \(25, 4\)"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(drawn(np.random.default_rng(0)))
+
+
+def test_a_weight_that_leaves_the_finite_numbers_is_named():
+    with pytest.raises(FloatingPointError):
+        small(outer=rm.SGD(1e200), iterations=5)
