@@ -41,10 +41,10 @@ class Encoder(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Features ψ (..., n, F) of a context, and a mask (..., n): True where there is a transition."""
+    """Features ψ (..., n, F) of a context, and a mask (..., n): True where there is a transition, None if everywhere."""
 
     features: Any
-    mask: Any
+    mask: Any = None
 
 
 class Inference(Protocol):
@@ -59,7 +59,13 @@ def width(states: int, actions: int) -> int:
 
 
 def context_of(transitions: Transitions, states: int, actions: int) -> Context:
-    """ψ(s, a, r, s') = [1, e_sa, e_s', r e_sa, r e_s'], e the unit vectors of R^SA and R^S; features (..., n, F)."""
+    """ψ(s, a, r, s') = [1, e_sa, e_s', r e_sa, r e_s'], e the unit vectors of R^SA and R^S; features (..., n, F).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For transitions whose shapes differ, or a state or action that does not exist.
+    """
     s, a, r, following, _, mask = checked_transitions(transitions, states, actions)
     pair, after = np.eye(states * actions)[s * actions + a], np.eye(states)[following]
     r = r[..., None]
@@ -67,7 +73,13 @@ def context_of(transitions: Transitions, states: int, actions: int) -> Context:
 
 
 def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
-    """The Gaussian factor of every transition, mean W_μ ψ and log σ² = W_σ ψ; (..., n, Z)."""
+    """The Gaussian factor of every transition, mean W_μ ψ and log σ² = W_σ ψ; (..., n, Z).
+
+    Raises
+    ------
+    ValueError
+        If the features have another width than the encoder, or its two weights different shapes.
+    """
     mean, log_variance = (parameters(w, f"encoder.{name}") for w, name in zip(encoder, Encoder._fields, strict=True))
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
@@ -119,7 +131,7 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
 
     Eq: gaussian-product-prior
 
-    Parameters and errors are those of `posterior_without_prior`, with at least no factor.
+    Parameters and errors are those of `posterior_without_prior`, but no factor at all is allowed.
     """
     mean, log_variance, there = _checked(factors, mask)
     one = np.zeros((*mean.shape[:-2], 1, mean.shape[-1]))
@@ -132,10 +144,15 @@ def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, A
     mean, log_variance = (parameters(x, f"factors.{n}") for x, n in zip(factors, Gaussian._fields, strict=True))
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
-    there = np.ones(mean.shape[:-1], bool) if mask is None else np.asarray(mask)
-    if there.dtype != bool or there.shape != mean.shape[:-1]:
-        raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {mean.shape[:-1]} of bool")
-    return mean, log_variance, there
+    return mean, log_variance, present(mask, mean.shape[:-1])
+
+
+def present(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+    """The mask, of bool, broadcast to the shape (..., n) of what it is about; all True for None."""
+    there = np.ones(shape, bool) if mask is None else np.asarray(mask)
+    if there.dtype != bool or there.shape[-1:] != shape[-1:] or np.broadcast_shapes(there.shape, shape) != shape:
+        raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {shape} of bool")
+    return np.broadcast_to(there, shape)
 
 
 def settled_variance(gaussian: Gaussian) -> Gaussian:
@@ -189,7 +206,8 @@ def pulled(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian) -
     With the weight p_n = exp(log σ² − log σ_n²) of factor n they are p_n ∂μ in μ_n and p_n (∂log σ² − (μ_n − μ) ∂μ) in
     log σ_n², times ψ_n; (..., Z, F).
     """
-    p = np.where(context.mask[..., None], np.exp(q.log_variance[..., None, :] - factors.log_variance), 0)
+    there = present(context.mask, factors.mean.shape[:-1])
+    p = np.where(there[..., None], np.exp(q.log_variance[..., None, :] - factors.log_variance), 0)
     by_mean, by_log_variance = (slope[..., None, :] for slope in slopes)
     by_mean, by_log_variance = p * by_mean, p * (by_log_variance - (factors.mean - q.mean[..., None, :]) * by_mean)
     return Encoder(*(slope.swapaxes(-1, -2) @ context.features for slope in (by_mean, by_log_variance)))

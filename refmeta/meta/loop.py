@@ -28,12 +28,13 @@ def looped(
     """state ← step(state, k) for k = 0 … iterations − 1.
 
     On a terminal the iteration, what `said` says of the state and the time are shown.  Ctrl-C ends the loop with the
-    last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.
+    last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.  An error of
+    a step is given a note that says in which iteration.
     """
     done, begun = 0, time.perf_counter()
     try:
         while done < iterations:
-            state, done = step(state, done), done + 1
+            state, done = _noted(step, state, done, name), done + 1
             _show(f"{name}: {done} of {iterations}, {said(state)}, {time.perf_counter() - begun:.0f} s")
             if callback is not None and _stops(callback, state, done):
                 break
@@ -44,6 +45,22 @@ def looped(
     finally:
         _show("")
     return Looped(state, done, False)
+
+
+def able(**things: tuple[Any, str]) -> None:
+    """Refuse what is not an object with its method: a class, for instance, that has not been called."""
+    for name, (thing, method) in things.items():
+        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
+            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
+
+
+def _noted(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
+    """One step; an error of it says in which iteration."""
+    try:
+        return step(state, done)
+    except Exception as error:
+        error.add_note(f"in iteration {done + 1} of {name}, after {done} that were done")
+        raise
 
 
 def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bool:

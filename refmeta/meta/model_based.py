@@ -82,7 +82,7 @@ def statistics(context: Transitions, states: int, actions: int) -> Statistics:
 
 @finite
 def posterior(prior: Prior, seen: Statistics) -> Model:
-    """P = (c + n)/Σ(c + n), R = (mean/variance + n r̄/noise)/(1/variance + n/noise).
+    """P = (c + n)/Σ(c + n), R = (noise·mean + variance·n r̄)/(noise + variance·n).
 
     Eq: model-posterior
 
@@ -95,19 +95,17 @@ def posterior(prior: Prior, seen: Statistics) -> Model:
     (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
     visits = np.sum(n, axis=-1)
     P = (c + n) / np.sum(c + n, axis=-1, keepdims=True)
-    return Model(
-        P / np.sum(P, axis=-1, keepdims=True), (noise * mean + variance * visits * r) / (noise + variance * visits)
-    )
+    return Model(P, (noise * mean + variance * visits * r) / (noise + variance * visits))
 
 
 @finite
 def log_marginal(prior: Prior, seen: Statistics) -> Array:
-    """log p(s', r | s, a, prior): log Γ(c·)/Γ(c· + n·) + Σ log Γ(c + n)/Γ(c), and log N(r; mean, noise + variance); (...).
+    """Σ_sa log Γ(c·)/Γ(c· + n) + Σ_s' log Γ(c + n)/Γ(c) − (n log 2π noise + log D/noise + Σ(r − r̄)²/noise + n (r̄ − mean)²/D)/2.
 
     Eq: model-prior
 
-    With D = noise + n·variance the rewards of (s, a) give −(n log 2π + (n − 1) log noise + log D + Σ(r − r̄)²/noise +
-    n (r̄ − mean)²/D)/2.
+    D = noise + n·variance; (...), the log probability of next states and rewards in their order.  A concentration of 10ᵏ
+    costs about k digits, as a difference of log Γ.  Errors are those of `posterior`.
     """
     from scipy.special import loggamma
 
@@ -124,6 +122,8 @@ def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
     """c (ψ(c·) − ψ(c· + n·) + ψ(c + n) − ψ(c)); n (r̄ − mean)/D; (variance/2)(n² (r̄ − mean)²/D² − n/D).
 
     Eq: model-prior
+
+    In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `posterior`.
     """
     from scipy.special import digamma
 
@@ -207,6 +207,8 @@ def objective(
     """L(φ) of the true task, φ adapted on the posterior-mean model of what was seen; (...).
 
     Eq: model-based-maml
+
+    theta (..., d), alpha and steps are as in `refmeta.adapt`, and so are the errors, besides those of `posterior`.
     """
     support: Task = model_task(prior, seen, task)
     return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, task).loss)[()]
@@ -220,7 +222,7 @@ def gradient(
 
     Eq: model-based-maml
 
-    Exact for a context that does not depend on θ.
+    Exact for a context that does not depend on θ.  Parameters and errors are those of `objective`.
     """
     support: Task = model_task(prior, seen, task)
     inner = adapt(theta, support, alpha=alpha, steps=steps)
@@ -261,17 +263,21 @@ def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
         raise ValueError(
             f"statistics has shapes {n.shape}, {r.shape}, {squares.shape}, expected (..., S, A, S), (..., S, A) twice"
         )
-    for name, x in (("counts", n), ("squares", squares)):
-        require(x >= 0, lambda i, name=name, x=x: f"statistics.{name}{index_text(i)} is {x[i]}, expected at least 0")  # type: ignore[misc]
+    _bounded(n >= 0, n, "statistics.counts", "at least 0")
+    _bounded(squares >= 0, squares, "statistics.squares", "at least 0")
     cores = {"concentration": n.shape[-3:], "mean": n.shape[-3:-1], "variance": n.shape[-3:-1]}
     leaves = []
     for name, core in cores.items():
         x = np.asarray(getattr(prior, name))
         x = x if x.dtype.kind == "c" else real(x, f"prior.{name}")
         if name != "mean":
-            require(x.real > 0, lambda i, name=name, x=x: f"prior.{name}{index_text(i)} is {x[i]}, expected above 0")  # type: ignore[misc]
+            _bounded(x.real > 0, x, f"prior.{name}", "above 0")
         try:
             leaves.append(np.broadcast_to(x, core))
         except ValueError:
             raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
     return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(n, r, squares)
+
+
+def _bounded(ok: Array, array: Array, name: str, bound: str) -> None:
+    require(ok, lambda i: f"{name}{index_text(i)} is {array[i]}, expected {bound}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, fraction, real_scalar, settled
+from refmeta.arrays import Array, count, finite, fraction, frozen, positive, real_scalar, settled
 from refmeta.meta.encoder import (
     Context,
     Encoder,
@@ -26,7 +26,7 @@ from refmeta.meta.encoder import (
     sample,
     width,
 )
-from refmeta.meta.loop import looped
+from refmeta.meta.loop import able, looped
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.meta.soft_actor_critic import (
     actor_gradient,
@@ -39,11 +39,12 @@ from refmeta.meta.soft_actor_critic import (
     temperature_gradient,
     temperature_loss,
 )
+from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions, drawn, newest, none, some, together
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "Agent", "Context", "Encoder", "Gaussian", "Iteration", "Settings", "Trained", "actor_gradient", "actor_loss", "adapt",
+    "Agent", "Context", "Encoder", "Gaussian", "Gradient", "Iteration", "Settings", "Trained", "actor_gradient", "actor_loss", "adapt",
     "context_of", "critic_gradient", "critic_loss", "encoder_gradient", "encoder_loss", "factors", "gradient", "init", "kl",
     "posterior", "posterior_without_prior", "sample", "soft_target", "temperature_gradient", "temperature_loss", "train",
 ]  # fmt: skip
@@ -168,13 +169,21 @@ def init(
     states: int, actions: int, *, latent: int = 5, temperature: float = 0.1, scale: float = 0.1,
     rng: Generator | int | None = None,
 ) -> Agent:  # fmt: skip
-    """Weights N(0, scale²), no transition saying anything at first (log σ² = log 100 by its first feature)."""
+    """Weights N(0, scale²), no transition saying anything at first (log σ² = log 100 by its first feature); τ = `temperature`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a number below 1 where one is counted, a temperature that is not positive.
+    """
     S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
     rng, F = np.random.default_rng(rng), width(S, A)
-    mean, log_variance = scale * rng.normal(size=(2, Z, F))
+    mean, log_variance = real_scalar(scale, "scale") * rng.normal(size=(2, Z, F))
     log_variance[:, 0] += np.log(100.0)
     critic, policy = scale * rng.normal(size=(2, S, A, 1 + Z))
-    return Agent(Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(temperature))
+    return Agent(
+        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
+    )
 
 
 def adapt(
@@ -185,8 +194,11 @@ def adapt(
 
     Eq: posterior-sampling
 
-    Parameters and results are those of `posterior_sampling`; a belief is a `Gaussian` (..., Z).
+    Parameters and results are those of `posterior_sampling`; a belief is a `Gaussian` (..., Z), theta the logits of a
+    `TabularSoftmax` whatever the task's own policy.  Raises ValueError or TypeError for an agent of other tasks.
     """
+    _fitting(agent, task)
+    task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
 
     def believe(context: Transitions) -> Gaussian:
         if context.mask.shape[-1] == 0:
@@ -287,18 +299,14 @@ def train(
     FloatingPointError
         If a gradient or a weight leaves the finite numbers.
     """
-    for name, value in (
-        ("tasks", tasks),
-        ("episodes", episodes),
-        ("batch", batch),
-        ("transitions", transitions),
-        ("capacity", capacity),
-    ):
+    least = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
+    for name, value in least.items():
         count(value, name, least=1)
-    for name, value in (("iterations", iterations), ("updates", updates), ("context", context)):
+    for name, value in {"iterations": iterations, "updates": updates, "context": context}.items():
         count(value, name)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
+    able(distribution=(distribution, "sample"), outer=(outer, "step"))
     rate, rng = fraction(averaging, "averaging"), np.random.default_rng(rng)
     task = distribution.sample(tasks, rng).support
     _fitting(agent, task)
@@ -314,9 +322,10 @@ def train(
             noise,
             settings,
         )
-        flat, state = outer.step(_flat(agent), _flat(found), state)
+        with np.errstate(all="ignore"):
+            flat, state = outer.step(_flat(agent), _flat(found), state)
         agent = _filled(agent, settled(flat, "a weight of the agent left the finite numbers"))
-        return agent._replace(target_critic=averaged(agent.target_critic, agent.critic, rate)), state
+        return agent._replace(target_critic=frozen(averaged(agent.target_critic, agent.critic, rate))), state
 
     def step(now: _State, done: int) -> _State:
         acted = adapt(now.agent, task, episodes=episodes, horizon=horizon, infer=settings.infer, rng=rng)
@@ -331,6 +340,7 @@ def train(
             callback(Iteration(done, now.agent, now.returns))
 
     said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
+    agent = _filled(agent, _flat(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
     start = _State(agent, outer.start(_flat(agent)), none((tasks,)), np.zeros((1, tasks)))
     last, done, interrupted = looped(step, start, iterations, name="pearl.train", said=said, callback=told)
     return Trained(last.agent, done, interrupted)
@@ -342,12 +352,14 @@ def _of(batch: Transitions, tasks: Array) -> Transitions:
 
 
 def _fitting(agent: Agent, task: Any) -> None:
-    """Refuse an agent that is not for the states and actions of the tasks."""
+    """Refuse an agent that is none, or not for the states and actions of the task."""
+    if not isinstance(agent, Agent):
+        raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
     if not isinstance(task, PolicyReturn):
-        raise TypeError(f"the distribution's tasks must be a PolicyReturn, got {type(task).__name__}")
+        raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     ours, theirs = (agent.states, agent.actions), (task.mdp.states, task.mdp.actions)
     if ours != theirs:
-        raise ValueError(f"agent has (states, actions) = {ours}, expected {theirs} as the tasks")
+        raise ValueError(f"agent has (states, actions) = {ours}, expected {theirs} as the task")
 
 
 def _flat(parts: Agent | Gradient) -> Array:
@@ -360,7 +372,8 @@ def _flat(parts: Agent | Gradient) -> Array:
 
 
 def _filled(agent: Agent, flat: Array) -> Agent:
-    """The agent with what `_flat` has put in one axis."""
+    """The agent with what `_flat` has put in one axis, read-only: a callback sees what is trained on."""
+    flat = frozen(np.array(flat))
     shapes = [np.shape(x) for x in (*agent.encoder, agent.critic, agent.policy, agent.log_temperature)]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     mean, log_variance, critic, policy, tau = (x.reshape(s) for x, s in zip(np.split(flat, ends), shapes, strict=True))

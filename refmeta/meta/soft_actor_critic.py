@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, parameters, real_scalar, scalar
+from refmeta.arrays import Array, batch_shape, dot, finite, fraction, parameters, real_scalar, scalar
 from refmeta.sampling.transitions import Transitions, averages
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import centred, log_softmax, softmax
@@ -54,11 +54,16 @@ def soft_target(
     """y = r + γ (1 − terminal) Σ_a π(a|s', z) (Q̄(s', a, z) − τ log π(a|s', z)), (..., n): a constant of `critic_loss`.
 
     Eq: soft-critic-loss
+
+    Raises
+    ------
+    ValueError, TypeError
+        For weights, z or a batch of shapes that do not belong together, gamma outside [0, 1].
     """
     Q, logits, tau = table(target_critic, z, "target_critic"), table(policy, z, "policy"), _temperature(log_temperature)
     batch = _fitting(batch, Q)
     V = dot(softmax(logits), Q - tau * log_softmax(logits))
-    return batch.rewards + gamma * ~batch.terminal * _at(V, batch.following)
+    return batch.rewards + fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
 
 
 @finite
@@ -99,7 +104,8 @@ def actor_loss(
 
     Eq: soft-actor-loss
     """
-    logits, visits, Q, tau = _acting(policy, z, batch, critic, log_temperature)
+    logits, visits = _acting(policy, z, batch)
+    Q, tau = _judging(critic, z, logits), _temperature(log_temperature)
     return dot(visits, dot(softmax(logits), tau * log_softmax(logits) - Q))
 
 
@@ -111,8 +117,8 @@ def actor_gradient(
 
     Eq: soft-actor-loss
     """
-    logits, visits, Q, tau = _acting(policy, z, batch, critic, log_temperature)
-    pi = softmax(logits)
+    logits, visits = _acting(policy, z, batch)
+    pi, Q, tau = softmax(logits), _judging(critic, z, logits), _temperature(log_temperature)
     return lifted(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), parameters(z, "z"))
 
 
@@ -124,8 +130,9 @@ def temperature_loss(
 
     Eq: temperature-loss
     """
-    logits, visits, _, tau = _acting(policy, z, batch, policy, log_temperature)
-    return tau * (dot(visits, entropy(logits)) - real_scalar(target_entropy, "target_entropy"))
+    logits, visits = _acting(policy, z, batch)
+    surplus = dot(visits, entropy(logits)) - real_scalar(target_entropy, "target_entropy")
+    return _temperature(log_temperature) * surplus
 
 
 def temperature_gradient(
@@ -175,13 +182,16 @@ def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLi
     return batch, mean, np.where(batch.mask, error, 0)
 
 
-def _acting(
-    policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, log_temperature: ArrayLike
-) -> tuple[Array, Array, Array, Array]:
-    """Logits (..., S, A), visits ν (..., S) of the batch, Q (..., S, A), and τ."""
-    logits, Q = table(policy, z, "policy"), table(critic, z, "critic")
+def _acting(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
+    """Logits (..., S, A), and the fraction ν (..., S) of the batch that is in each state."""
+    logits = table(policy, z, "policy")
+    batch = _fitting(batch, logits)
+    return logits, np.sum(averages(batch, "the batch")[..., None] * np.eye(logits.shape[-2])[batch.states], axis=-2)
+
+
+def _judging(critic: ArrayLike, z: ArrayLike, logits: Array) -> Array:
+    """Q (..., S, A), over the states and actions of the policy."""
+    Q = table(critic, z, "critic")
     if logits.shape[-2:] != Q.shape[-2:]:
-        raise ValueError(f"policy has (states, actions) = {logits.shape[-2:]}, expected {Q.shape[-2:]} as the critic")
-    batch = _fitting(batch, Q)
-    visits = np.sum(averages(batch, "the batch")[..., None] * np.eye(Q.shape[-2])[batch.states], axis=-2)
-    return logits, visits, Q, _temperature(log_temperature)
+        raise ValueError(f"critic has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
+    return Q

@@ -21,17 +21,15 @@ def log_likelihood(tasks: FiniteMDP, context: Transitions) -> Array:
 
     The reward of (s, a, s') is the number R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`: it is compared exactly.
     """
-    if not isinstance(tasks, FiniteMDP) or len(tasks.shape) != 1:
-        got = f"shape {tasks.shape}" if isinstance(tasks, FiniteMDP) else type(tasks).__name__
-        raise ValueError(f"tasks must be a FiniteMDP of N tasks, shape (N,), got {got}")
+    _several(tasks)
     s, a, r, following, _, mask = checked_transitions(context, tasks.states, tasks.actions, "context")
-    each = [(..., s, a, following), (..., s, a)]
     P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
     core = tasks.R.shape[-3:] if tasks.R.ndim >= tasks.P.ndim else tasks.R.shape[-2:]
     R = np.broadcast_to(tasks.R, (*tasks.shape, *core))
     with np.errstate(divide="ignore"):
-        log_p = np.log(P[each[0]])
-    log_p = np.where(R[each[len(core) == 2]] == r, log_p, -np.inf)
+        log_p = np.log(P[..., s, a, following])
+    pays = R[..., s, a] if len(core) == 2 else R[..., s, a, following]
+    log_p = np.where(pays == r, log_p, -np.inf)
     return np.moveaxis(np.sum(np.where(mask, log_p, 0), axis=-1), 0, -1)
 
 
@@ -63,19 +61,28 @@ def task_posterior(tasks: FiniteMDP, context: Transitions, prior: ArrayLike | No
     return softmax(log_p)
 
 
+def _several(tasks: FiniteMDP) -> None:
+    """Refuse what is no batch (N,) of processes."""
+    if not isinstance(tasks, FiniteMDP):
+        raise TypeError(f"tasks must be a FiniteMDP of N tasks, got {type(tasks).__name__}")
+    if len(tasks.shape) != 1:
+        raise ValueError(f"tasks must be a FiniteMDP of N tasks, shape (N,), got shape {tasks.shape}")
+
+
 def entropy(p: Array) -> Array:
     """−Σ p log p over the last axis, in nats."""
     return -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), axis=-1)
 
 
 def optimal_plans(tasks: FiniteMDP) -> Array:
-    """Logits of each task's optimal stationary policy, all of one action to rounding; (N, S·A).
+    """Each task's optimal stationary policy as logits of a `TabularSoftmax`, 1000 for its action and 0 else; (N, S·A).
 
     Raises
     ------
     ValueError
         For tasks with a horizon, whose optimal policy depends on time.
     """
+    _several(tasks)
     if tasks.horizon is not None:
         raise ValueError(
             f"tasks have a horizon of {tasks.horizon}: their optimal policy depends on time; give plans of your own"
@@ -92,9 +99,11 @@ def thompson_sampling(
 
     Eq: posterior-sampling
 
-    Parameters and results are those of `posterior_sampling`; a belief is `task_posterior`.  A yardstick, not a bound: it
+    Parameters and results are those of `posterior_sampling`; a belief is `task_posterior`, a plan parameters of the task's
+    policy.  Errors are those of `task_posterior`, and ValueError for plans that are not one a task.  A yardstick, not a bound: it
     knows the tasks and how to act in each, but a draw does not weigh what an episode would teach.
     """
+    _several(tasks)
     plans = real(plans, "plans")
     if plans.ndim != 2 or len(plans) != tasks.shape[0]:
         raise ValueError(f"plans has shape {plans.shape}, expected ({tasks.shape[0]}, d): one policy a task")

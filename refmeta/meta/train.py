@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, finite, parameters, positive, real_scalar, settled
 from refmeta.meta.inner import initialisation
-from refmeta.meta.loop import looped
+from refmeta.meta.loop import able, looped
 from refmeta.meta.optimisers import Moments, adam, fresh
 
 
@@ -149,13 +149,13 @@ def meta_train(
     FloatingPointError
         If a direction or θ leaves the finite numbers; a note names the iteration.
     """
-    _able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
+    able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
     if np.iscomplexobj(start := initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
     rng, iterations, batch = np.random.default_rng(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
 
     def step(now: _State, done: int) -> _State:
-        direction = _direction(rule, now.theta, distribution.sample(batch, rng), done)
+        direction = _direction(rule, now.theta, distribution.sample(batch, rng))
         with np.errstate(all="ignore"):
             following, state = outer.step(now.theta, direction, now.outer)
         return _State(settled(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
@@ -165,7 +165,7 @@ def meta_train(
             callback(Iteration(done, np.array(now.theta), np.array(now.direction)))
 
     begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
-    norm = lambda now: f"|direction| {np.linalg.norm(now.direction):.3g}"  # noqa: E731
+    norm = lambda now: f"|direction| {np.linalg.norm(now.direction):.3g}"
     now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=norm, callback=told)
     return Trained(now.theta, done, interrupted)
 
@@ -178,22 +178,11 @@ class _State(NamedTuple):
     outer: Any
 
 
-def _able(**things: tuple[Any, str]) -> None:
-    """Refuse what is not an object with its method: a class, for instance, that has not been called."""
-    for name, (thing, method) in things.items():
-        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
-            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
-
-
-def _direction(rule: Rule, theta: Array, tasks: Any, done: int) -> Array:
-    """The rule's direction, (d,) and finite; an error is given a note that says in which iteration."""
-    try:
-        direction = settled(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
-        if direction.shape != theta.shape:
-            raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
-    except Exception as error:
-        error.add_note(f"in iteration {done + 1} of meta_train, after {done} that were done")
-        raise
+def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
+    """The rule's direction, (d,) and finite."""
+    direction = settled(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
+    if direction.shape != theta.shape:
+        raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
     return direction
 
 

@@ -36,7 +36,7 @@ def rollout(
         For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters.
     """
     known(policy)
-    sampled: Any = {FiniteMDP: finite_rollout, LinearQuadratic: _gaussian}.get(type(mdp))
+    sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
     if sampled is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
         raise TypeError(
@@ -44,7 +44,7 @@ def rollout(
         )
     theta = fitting(mdp, policy, theta)
     M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
-    return sampled(mdp, policy, theta, M, H, rng)[0]
+    return sampled(mdp, policy, theta, M, H, rng)
 
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
@@ -117,13 +117,17 @@ def finite_rollout(
     return Trajectories(*shaped[:4]), shaped[4]
 
 
+def _finite(*given: Any) -> Trajectories:
+    return finite_rollout(*given)[0]
+
+
 def _root(S: Array) -> Array:
     """L with L Lᵀ = S, for S symmetric positive semi-definite."""
     values, vectors = np.linalg.eigh(S)
     return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
-def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> tuple[Trajectories]:
+def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
     batch, n, m = np.broadcast_shapes(theta.shape[:-1], lq.shape), lq.states, lq.actions
 
     def along(matrix: Array, x: Array) -> Array:
@@ -140,4 +144,4 @@ def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rn
         states[..., t, :], actions[..., t, :] = x, a
         rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
         x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
-    return (Trajectories(states, actions, rewards, np.ones(rewards.shape, bool)),)
+    return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))

@@ -103,7 +103,7 @@ def together(*batches: Transitions) -> Transitions:
 
 
 def newest(batch: Transitions, most: int) -> Transitions:
-    """The last `most` transitions of every task, those that are there first; (..., most) or fewer."""
+    """The last `most` transitions of every task, in their order and after what is missing; (..., most) or fewer."""
     order = np.argsort(~batch.mask[..., ::-1], axis=-1, kind="stable")[..., :most]
     chosen = batch.mask.shape[-1] - 1 - order[..., ::-1]
     return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))

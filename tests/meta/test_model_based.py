@@ -39,7 +39,7 @@ def test_beliefs_updated_one_by_one(rng):
 @given(rng=seeds)
 def test_the_gradient_of_the_marginal_likelihood_is_its_complex_step(rng):
     prior, context = drawn(rng)
-    seen, got = statistics(context, S, A), None
+    seen = statistics(context, S, A)
     got = log_marginal_gradient(prior, seen)
     along = (
         lambda x: prior._replace(concentration=np.exp(x).reshape(S, A, S)),
@@ -165,3 +165,13 @@ def test_other_bad_input_is_named():
         ModelledTasks(rm.RandomMDPs(), prior, episodes=0)
     with pytest.raises(ValueError, match=r"context.states\[0, 0\] is"):
         statistics(context._replace(states=context.states + 9, mask=np.ones_like(context.mask)), S, A)
+
+
+def test_a_fit_that_does_not_settle_says_what_is_left(monkeypatch):
+    import scipy.optimize
+
+    whole = scipy.optimize.minimize
+    monkeypatch.setattr(scipy.optimize, "minimize", lambda *a, **k: whole(*a, **k | {"options": {"maxiter": 1}}))
+    seen = statistics(drawn(np.random.default_rng(0), 40)[1], S, A)
+    with pytest.raises(FloatingPointError, match="the fit of the prior did not settle .*: a slope of .* is left"):
+        fit(Prior(30.0, 5.0, 0.01, 0.3), seen)

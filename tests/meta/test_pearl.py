@@ -174,7 +174,7 @@ def test_adaptation_acts_from_the_prior_and_then_from_the_posterior():
 
 @pytest.mark.eq("task-posterior")
 def test_exact_bayes_by_hand_and_what_no_task_can_have_produced():
-    """Two coins: P(s' = 1) is 1/4 and 3/4; after 1, 1, 0 the odds are 9/64 · 1/3 : … = 1 : 3."""
+    """Two coins: P(s' = 1) is 1/4 and 3/4; after 1, 1, 0 they are as 3/64 to 9/64."""
     P = np.array([[[[3 / 4, 1 / 4]]], [[[1 / 4, 3 / 4]]]]) * np.ones((2, 2, 1, 2))
     tasks = rm.FiniteMDP(P, np.zeros((2, 1)), [1.0, 0.0], 0.5)
     seen = Transitions([0, 1, 1], [0, 0, 0], np.zeros(3), [1, 1, 0], [False] * 3, [True] * 3)
@@ -288,8 +288,15 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
          ValueError, r"task \[0\] of the batch has no transition"),
         (lambda g: context_of(g.batch._replace(states=np.full((N, 5), S)), S, A), ValueError, r"states\[0, 0\] is 3"),
         (lambda g: context_of(g.batch._replace(rewards=np.zeros((N, 4))), S, A), ValueError, "rewards has shape"),
-        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, "as the critic"),
+        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, r"states\[0, .*expected 0 <= it < 2|as the policy"),
         (lambda g: pearl.adapt(pearl.init(2, 2), 3, episodes=1), TypeError, "task must be a PolicyReturn, got int"),
+        (lambda g: pearl.adapt((1, 2), None, episodes=1), TypeError, "agent must be a pearl.Agent"),
+        (lambda g: pearl.adapt(pearl.init(4, 4), rm.GoalGridworlds().sample(2, 0).support, episodes=1, horizon=3), ValueError,
+         r"agent has \(states, actions\) = \(4, 4\), expected \(25, 4\) as the task"),
+        (lambda g: pearl.init(2, 2, temperature=0.0), ValueError, "temperature must be positive, got 0.0"),
+        (lambda g: soft_target(g.batch, g.noise, g.critic, g.policy, log_temperature=0.0, gamma=1.5), ValueError, "gamma must satisfy"),
+        (lambda g: task_posterior(3, none()), TypeError, "tasks must be a FiniteMDP of N tasks, got int"),
+        (lambda g: small(outer=rm.Adam), TypeError, r"outer must be an object with step\(...\)"),
         (lambda g: small(batch=7), ValueError, "batch must be at most the number of tasks, 6, got 7"),
         (lambda g: small(averaging=2.0), ValueError, "averaging must satisfy"),
         (lambda g: pearl.train(rm.GoalGridworlds(), pearl.init(4, 4), settings=pearl.Settings(0.9, 0, 0), outer=rm.SGD(1), iterations=1, rng=0),
@@ -302,5 +309,43 @@ def test_bad_input_is_named(call, error, message):
 
 
 def test_a_weight_that_leaves_the_finite_numbers_is_named():
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError) as raised:
         small(outer=rm.SGD(1e200), iterations=5)
+    assert raised.value.__notes__ == ["in iteration 1 of pearl.train, after 0 that were done"]
+
+
+def test_training_neither_writes_to_the_agent_that_it_was_given_nor_hands_it_back():
+    agent = pearl.init(4, 4, latent=2, rng=0)
+    before = [np.array(x) for x in (*agent.encoder, *agent[1:])]
+    for iterations in (0, 1):
+        got = pearl.train(
+            rm.GoalGridworlds(size=2), agent, settings=pearl.Settings(0.9, 1e-3, 0.5), outer=rm.Adam(0.1), updates=2,
+            iterations=iterations, tasks=2, episodes=1, horizon=4, batch=2, rng=0,
+        ).agent  # fmt: skip
+        for one, other in zip((*got.encoder, *got[1:]), (*agent.encoder, *agent[1:]), strict=True):
+            assert not np.shares_memory(one, other)
+    for x, kept in zip((*agent.encoder, *agent[1:]), before, strict=True):
+        np.testing.assert_array_equal(x, kept)
+
+
+def test_adaptation_acts_by_its_table_whatever_the_policy_of_the_task():
+    task = rm.GoalGridworlds(size=2).sample(3, 0).support
+    odd = rm.PolicyReturn(task.mdp, rm.LinearSoftmax(np.random.default_rng(0).normal(size=(4, 4, 16))))
+    agent = pearl.init(4, 4, latent=2, scale=1.0, rng=0)
+    one, other = (pearl.adapt(agent, t, episodes=2, horizon=5, rng=0) for t in (task, odd))
+    np.testing.assert_array_equal(one.returns, other.returns)
+
+
+def test_a_context_without_a_mask_is_whole_and_encoders_have_batch_axes():
+    given_ = drawn(np.random.default_rng(2))
+    whole = given_.context._replace(mask=np.ones_like(given_.context.mask))
+    more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.3}
+    got, expected = (
+        pearl.encoder_gradient(given_.encoder, c, given_.batch, **more) for c in (whole._replace(mask=None), whole)
+    )
+    np.testing.assert_array_equal(got.mean, expected.mean)
+    both = Encoder(*(np.stack([w, 2 * w])[:, None] for w in given_.encoder))
+    several = pearl.encoder_gradient(both, given_.context, given_.batch, **more)
+    for k in range(2):
+        alone = pearl.encoder_gradient(Encoder(*(w[k, 0] for w in both)), given_.context, given_.batch, **more)
+        np.testing.assert_allclose(several.log_variance[k], alone.log_variance, rtol=1e-12, atol=1e-15)
