@@ -20,10 +20,11 @@ test: $(VENV)  ## run the whole suite, derivations included
 deep: $(VENV)  ## the same with 5,000 examples a property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
 
-bench: $(VENV)  ## time the exact meta-gradient against its floors, rollouts, surrogates, Meta-LSTM
+bench: $(VENV)  ## time the exact meta-gradient against its floors, rollouts, surrogates, Meta-LSTM, PEARL
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
 	$(ONE_THREAD) $(RUN) tests/benchmarks/sampling.py
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_lstm.py
+	$(ONE_THREAD) $(RUN) tests/benchmarks/pearl.py
 
 vectors: $(VENV)  ## derive every expected value of the vectors again, and write it
 	$(RUN) -m refmeta.oracle.renew

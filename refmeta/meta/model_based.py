@@ -4,6 +4,7 @@ Transitions are Dirichlet-multinomial, rewards Gaussian with a Gaussian prior; t
 maximum marginal likelihood.  The inner step descends the exact loss of the posterior-mean model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -104,16 +105,14 @@ def log_marginal(prior: Prior, seen: Statistics) -> Array:
 
     Eq: model-prior
 
-    D = noise + n·variance; (...), the log probability of next states and rewards in their order.  A concentration of 10ᵏ
-    costs about k digits, as a difference of log Γ.  Errors are those of `posterior`.
+    D = noise + n·variance; (...), the log probability of next states and rewards in their order.  Errors are those of
+    `posterior`, and a ValueError for counts that are not whole.
     """
-    from scipy.special import loggamma
-
-    (c, mean, variance, noise), (n, r, squares) = _checked(prior, seen)
-    visits, total = np.sum(n, axis=-1), np.sum(c, axis=-1)
-    rows = loggamma(total) - loggamma(total + visits) + np.sum(loggamma(c + n) - loggamma(c), axis=-1)
-    D = noise + visits * variance
-    rewards = visits * np.log(2 * np.pi * noise) + np.log(D / noise) + squares / noise + visits * (r - mean) ** 2 / D
+    (c, mean, variance, noise), (n, r, squares) = _whole(*_checked(prior, seen))
+    visits = np.sum(n, axis=-1)
+    rows = np.sum(_rising(np.log, c, n), axis=-1) - _rising(np.log, np.sum(c, axis=-1), visits)
+    D, grown = noise + visits * variance, np.log1p(visits * variance / noise)
+    rewards = visits * np.log(2 * np.pi * noise) + grown + squares / noise + visits * (r - mean) ** 2 / D
     return np.sum(rows - rewards / 2, axis=(-2, -1))
 
 
@@ -123,16 +122,23 @@ def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
 
     Eq: model-prior
 
-    In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `posterior`.
+    In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `log_marginal`.
     """
-    from scipy.special import digamma
-
-    (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
-    visits, total = np.sum(n, axis=-1), np.sum(c, axis=-1)
+    (c, mean, variance, noise), (n, r, _) = _whole(*_checked(prior, seen))
+    visits = np.sum(n, axis=-1)
+    rows = _rising(np.reciprocal, c, n) - _rising(np.reciprocal, np.sum(c, axis=-1), visits)[..., None]
     D = noise + visits * variance
-    rows = (digamma(total) - digamma(total + visits))[..., None] + digamma(c + n) - digamma(c)
     pull = visits * (r - mean) / D
     return PriorGradient(c * rows, pull, variance / 2 * (pull**2 - visits / D))
+
+
+def _rising(f: Callable[[Array], Array], c: Array, n: Array) -> Array:
+    """Σ_{k<n} f(c + k), entry by entry: log Γ(c + n)/Γ(c) of f = log, ψ(c + n) − ψ(c) of f = 1/·, and no digit lost."""
+    times, total = n.ravel().astype(int), np.zeros(n.size, c.dtype)
+    which = np.repeat(np.arange(n.size), times)
+    k = np.arange(which.size) - np.repeat(np.cumsum(times) - times, times)
+    np.add.at(total, which, f(np.broadcast_to(c, n.shape).ravel()[which] + k))
+    return total.reshape(n.shape)
 
 
 def fit(start: Prior, seen: Statistics) -> Fitted:
@@ -277,6 +283,12 @@ def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
         except ValueError:
             raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
     return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(n, r, squares)
+
+
+def _whole(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
+    """Both, if the counts are whole numbers."""
+    _bounded(seen.counts == np.floor(seen.counts), seen.counts, "statistics.counts", "a whole number")
+    return prior, seen
 
 
 def _bounded(ok: Array, array: Array, name: str, bound: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.agents import INPUTS_OF_AGENTS, OF_AGENTS, SEEN, training_step
 from refmeta.oracle.batches import (
     INPUTS_OF_BATCHES,
     INPUTS_OF_EXPECTATIONS,
@@ -19,6 +20,7 @@ from refmeta.oracle.batches import (
     expectations,
 )
 from refmeta.oracle.learner import INPUTS_OF_LEARNER, OF_LEARNER, learner
+from refmeta.oracle.models import INPUTS_OF_MODELS, OF_MODELS, modelled
 from refmeta.oracle.problems import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
@@ -51,6 +53,8 @@ INPUTS = {
     "surrogates": INPUTS_OF_BATCHES,
     "expected-estimators": INPUTS_OF_EXPECTATIONS,
     "meta-lstm": INPUTS_OF_LEARNER,
+    "pearl": INPUTS_OF_AGENTS,
+    "model": INPUTS_OF_MODELS,
 }
 QUANTITIES = ("gradient", "objective", "first_order", "step_size_gradient")
 PARTS = {
@@ -58,8 +62,14 @@ PARTS = {
     "surrogates": OF_BATCHES,
     "expected-estimators": OF_EXPECTATIONS,
     "meta-lstm": OF_LEARNER,
+    "pearl": OF_AGENTS,
+    "model": OF_MODELS,
 }
-INTEGERS = {"steps", "horizon", "classes", "labels", "query_labels", "episodes", "mask", "state_count", "action_count"}
+OF_RETURNS = {"policy-gradient": ("loss", "grad", "hvp"), "pearl": (), "model": ("objective", "gradient")}
+INTEGERS = {
+    "steps", "horizon", "classes", "labels", "query_labels", "episodes", "mask", "state_count", "action_count", "following",
+    "terminal", "prior_factors",
+} | set(SEEN) - {"context_rewards"}  # fmt: skip
 STEPS = {"states", "actions"}
 
 
@@ -70,7 +80,7 @@ def quantities(suite: str) -> tuple[str, ...]:
 
 def of_returns(suite: str, name: str) -> bool:
     """Is a part of a suite of parts a loss or its derivative, whose sign is that of who works with returns?"""
-    return suite != "policy-gradient" or name in ("loss", "grad", "hvp")
+    return name in OF_RETURNS.get(suite, (name,))
 
 
 class Expected(NamedTuple):
@@ -205,5 +215,7 @@ BUILD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "surrogates": batches,
     "expected-estimators": expectations,
     "meta-lstm": learner,
+    "pearl": training_step,
+    "model": modelled,
 }
 SUITES = tuple(INPUTS)

@@ -10,15 +10,16 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
-from refmeta.oracle import lstm_decimals
-from refmeta.oracle.batches import OF_BATCHES, OF_EXPECTATIONS
+from refmeta.oracle import lstm_decimals, model_decimals, pearl_decimals
 from refmeta.oracle.decimals import (
     Loss,
     Number,
     Vector,
     adapted,
+    flattened,
     gradient,
     hessian_product,
+    leaf_gradient,
     least_norm,
     linear_quadratic,
     linear_regression,
@@ -26,9 +27,9 @@ from refmeta.oracle.decimals import (
     policy_return,
     proximal,
     quadratic,
+    rows_of,
     softmax_regression,
 )
-from refmeta.oracle.learner import OF_LEARNER
 from refmeta.oracle.sampled_decimals import Process, surrogate
 
 PRECISIONS = (100, 120)
@@ -55,14 +56,10 @@ def exactly(compute: Callable[[type, Number, Number], Any], rational: bool) -> t
 
 def agreement(one: Any, other: Any) -> int:
     """The number of decimal digits, relative to the largest entry, to which two results agree."""
-    a, b = _flat(one), _flat(other)
+    a, b = flattened(one)[0], flattened(other)[0]
     gap = max((abs(x - y) for x, y in zip(a, b, strict=True)), default=Decimal(0))
     size = max((abs(y) for y in b), default=Decimal(0))
     return PRECISIONS[0] if gap == 0 else int((size / gap).log10()) if size > 0 else 0
-
-
-def _flat(value: Any) -> list[Any]:
-    return [x for entry in value for x in _flat(entry)] if isinstance(value, list) else [value]
 
 
 def losses(suite: str, x: dict[str, Any], prefix: str, kind: type) -> list[Loss]:
@@ -84,15 +81,6 @@ def losses(suite: str, x: dict[str, Any], prefix: str, kind: type) -> list[Loss]
     return each(policy_return, "P", "R", "rho", gamma=kind(x["gamma"]), horizon=x["horizon"], features=features)
 
 
-def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
-    """α, nested as the user gives it, as one row of d a step."""
-    if not isinstance(alpha, list):
-        return [[alpha] * dim] * steps
-    if not alpha or not isinstance(alpha[0], list):
-        return [alpha] * steps
-    return [row * dim if len(row) == 1 else row for row in alpha]
-
-
 def certified(suite: str, x: dict[str, Any], quantity: str) -> tuple[list[Any], int]:
     """A quantity of a vector's input, one entry a task, and the digits to which two precisions agree.
 
@@ -100,7 +88,8 @@ def certified(suite: str, x: dict[str, Any], quantity: str) -> tuple[list[Any], 
     """
     rational = suite in ("maml-quadratic", "maml-regression") and quantity != "step_size_gradient"
     rational = rational or suite in ("reptile", "implicit")
-    return exactly(lambda kind, h, outer: QUANTITIES[quantity](suite, x, kind, h, outer), rational)
+    compute = PARTS_OF[suite](quantity) if suite in PARTS_OF else QUANTITIES[quantity]
+    return exactly(lambda kind, h, outer: compute(suite, x, kind, h, outer), rational)
 
 
 def _each(suite: str, x: dict[str, Any], kind: type, h: Number) -> Iterator[tuple[Loss, Callable[..., Vector]]]:
@@ -118,8 +107,6 @@ def _start(suite: str, x: dict[str, Any], kind: type) -> tuple[Vector, Any]:
 
 
 def _objective(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
-    if suite == "meta-lstm":
-        return _learner("objective")(suite, x, kind, h, outer)
     theta, alpha = _start(suite, x, kind)
     return [query(phi(theta, alpha)) for query, phi in _each(suite, x, kind, h)]
 
@@ -135,19 +122,8 @@ def _first_order(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Nu
 
 
 def _step_size_gradient(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
-    theta, flat, shaped = converted(x["theta"], kind), *_flattened(converted(x["alpha"], kind))
-    each = _each(suite, x, kind, h)
-    return [shaped(gradient(lambda a: query(phi(theta, shaped(a))), flat, outer)) for query, phi in each]  # noqa: B023
-
-
-def _flattened(alpha: Any) -> tuple[Vector, Callable[[Vector], Any]]:
-    """α as one list, and the way back to its nesting."""
-    if not isinstance(alpha, list):
-        return [alpha], lambda a: a[0]
-    if not alpha or not isinstance(alpha[0], list):
-        return alpha, lambda a: a
-    wide = len(alpha[0])
-    return _flat(alpha), lambda a: [a[i : i + wide] for i in range(0, len(a), wide)]
+    theta, alpha, each = converted(x["theta"], kind), converted(x["alpha"], kind), _each(suite, x, kind, h)
+    return [leaf_gradient(lambda a: query(phi(theta, a)), alpha, outer) for query, phi in each]  # noqa: B023
 
 
 def _loss(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
@@ -253,16 +229,31 @@ def _learner(name: str) -> Callable[..., list[Any]]:
                 found.append(query(lstm_decimals.adapted(given, support, h)[0]))
             else:
                 hold = kind_of == "independent"
-                found.append(lstm_decimals.leaf_gradient(given, leaf, support, query, h, outer, hold))
+                found.append(lstm_decimals.slope_in(given, leaf, support, query, h, outer, hold))
         return found
 
     return compute
 
 
+def _task_by_task(part: Callable[..., Any], name: str) -> Callable[..., list[Any]]:
+    """A part of a suite whose every task is computed by itself, one entry a task."""
+
+    def compute(suite: str, x: dict[str, Any], kind: type, h: Number, outer: Number) -> list[Any]:
+        given = {key: converted(value, kind) for key, value in x.items()}
+        return [part(name, given, task, h, outer) for task in range(len(given["context_mask"]))]
+
+    return compute
+
+
 QUANTITIES: dict[str, Callable[..., list[Any]]] = {
-    **{name: _learner(name) for name in OF_LEARNER if name != "objective"},
-    **{name: _surrogate(name) for name in OF_BATCHES}, **{name: _expectation(name) for name in OF_EXPECTATIONS},
     "objective": _objective, "gradient": _gradient, "first_order": _first_order,
     "step_size_gradient": _step_size_gradient, "loss": _loss, "grad": _grad, "hvp": _hvp, "update": _update,
     "fisher": _fisher, "natural_gradient": _natural_gradient, "kl": _kl, "kl_grad": _kl_grad, "kl_hvp": _kl_hvp,
 }  # fmt: skip
+PARTS_OF: dict[str, Callable[[str], Callable[..., list[Any]]]] = {
+    "surrogates": _surrogate,
+    "expected-estimators": _expectation,
+    "meta-lstm": _learner,
+    "pearl": lambda name: _task_by_task(pearl_decimals.part, name),
+    "model": lambda name: _task_by_task(model_decimals.part, name),
+}

@@ -3,6 +3,7 @@
 No derivative formula stands here: a gradient is a central difference of the objective, and so is every inner gradient.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -194,10 +195,36 @@ def gradient(f: Loss, x: Vector, h: Number) -> Vector:
     return [slope(f, x, [int(i == j) for j in range(len(x))], h) for i in range(len(x))]
 
 
+def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
+    """A number or a nested list as one list, and the way back to its nesting."""
+    if not isinstance(value, list):
+        return [value], lambda flat: flat[0]
+    parts = [flattened(entry) for entry in value]
+    ends = [0, *itertools.accumulate(len(flat) for flat, _ in parts)]
+    return [x for flat, _ in parts for x in flat], lambda flat: [
+        nested(flat[i:j]) for (_, nested), i, j in zip(parts, ends[:-1], ends[1:], strict=True)
+    ]
+
+
+def leaf_gradient(f: Callable[[Any], Number], leaf: Any, h: Number) -> Any:
+    """Every partial derivative by a number or a nested list, nested as it is."""
+    flat, nested = flattened(leaf)
+    return nested(gradient(lambda x: f(nested(x)), flat, h))
+
+
 def hessian_product(f: Loss, x: Vector, v: Vector, h: Number) -> Vector:
     """The slope along v of every partial derivative."""
     axes = [[int(i == j) for j in range(len(x))] for i in range(len(x))]
     return [slope(lambda z, e=e: slope(f, z, e, h), x, v, h) for e in axes]  # type: ignore[misc]
+
+
+def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
+    """α, nested as the user gives it, as one row of d a step."""
+    if not isinstance(alpha, list):
+        return [[alpha] * dim] * steps
+    if not alpha or not isinstance(alpha[0], list):
+        return [alpha] * steps
+    return [row * dim if len(row) == 1 else row for row in alpha]
 
 
 def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], h: Number) -> Vector:

@@ -25,6 +25,8 @@ CATALOGUES = {
     "surrogates": "surrogates",
     "expected-estimators": "estimators",
     "meta-lstm": "meta-lstm",
+    "pearl": "pearl",
+    "model": "model",
 }
 CONVENTIONS = {
     "mean-over-tasks",

@@ -3,10 +3,9 @@
 No derivative formula stands here: the learner's gradients are numeric, and so is the gradient by the weights.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from refmeta.oracle.decimals import Loss, Number, Vector, gradient
+from refmeta.oracle.decimals import Loss, Number, Vector, gradient, leaf_gradient
 
 Held = list[tuple[Vector, Number]]
 
@@ -57,24 +56,7 @@ def adapted(x: dict[str, Any], support: Loss, h: Number, held: Held | None = Non
     return theta, seen
 
 
-def leaf_gradient(
-    x: dict[str, Any], leaf: str, support: Loss, query: Loss, h: Number, outer: Number, hold: bool
-) -> Any:
+def slope_in(x: dict[str, Any], leaf: str, support: Loss, query: Loss, h: Number, outer: Number, hold: bool) -> Any:
     """∂ L_query(θ_K) by one leaf, nested as it is; with `hold`, every ∇L and L stay what they are at x."""
     held = adapted(x, support, h)[1] if hold else None
-    flat, nested = _flattened(x[leaf])
-
-    def objective(values: Vector) -> Number:
-        return query(adapted({**x, leaf: nested(values)}, support, h, held)[0])
-
-    return nested(gradient(objective, flat, outer))
-
-
-def _flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
-    """A number, a vector or a matrix as one list, and the way back."""
-    if not isinstance(value, list):
-        return [value], lambda flat: flat[0]
-    if not isinstance(value[0], list):
-        return value, lambda flat: list(flat)
-    wide = len(value[0])
-    return [x for row in value for x in row], lambda flat: [flat[i : i + wide] for i in range(0, len(flat), wide)]
+    return leaf_gradient(lambda value: query(adapted({**x, leaf: value}, support, h, held)[0]), x[leaf], outer)

@@ -15,11 +15,13 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import implicit, maml, reptile
+from refmeta.oracle.agents import of_agent
 from refmeta.oracle.batches import of_batch, of_expectation
 from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
 from refmeta.oracle.diagnose import CATALOGUES
 from refmeta.oracle.learner import of_learner
+from refmeta.oracle.models import of_model
 from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 from refmeta.tasks import fisher
@@ -39,6 +41,9 @@ GEOMETRY: dict[str, Callable[[Any, Array], Any]] = {
     "kl_grad": lambda point, v: _divergence(point, v).grad,
     "kl_hvp": lambda point, v: _divergence(point, v).hvp(v),
 }
+PARTS_OF: dict[str, Callable[[str, Any], Array]] = {
+    "surrogates": of_batch, "expected-estimators": of_expectation, "meta-lstm": of_learner, "pearl": of_agent, "model": of_model,
+}  # fmt: skip
 MOST, FAR = 1e6, 0.2
 
 
@@ -56,12 +61,8 @@ def own(suite: str, quantity: str, problem: Any) -> Array:
         return np.asarray(GEOMETRY[quantity](point, problem.v) if quantity in GEOMETRY else getattr(point, quantity))
     if suite == "implicit":
         return np.asarray(implicit_answer(quantity, problem))
-    if suite == "surrogates":
-        return of_batch(quantity, problem)
-    if suite == "expected-estimators":
-        return of_expectation(quantity, problem)
-    if suite == "meta-lstm":
-        return of_learner(quantity, problem)
+    if suite in PARTS_OF:
+        return PARTS_OF[suite](quantity, problem)
     return np.asarray(OWN[quantity](problem.theta, *problem.split, **problem.hyper))
 
 
@@ -106,6 +107,8 @@ def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
         )
     if suite == "meta-lstm":
         return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
+    if suite in ("pearl", "model"):
+        return per_task(value)
     if quantity == "objective":
         return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
     return np.maximum(per_task(value), per_task(own(suite, "first_order", problem)))

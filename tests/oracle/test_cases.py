@@ -6,6 +6,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+import refmeta as rm
 from refmeta.oracle.cases import (
     CASE,
     DEPTH,
@@ -58,10 +59,22 @@ def test_they_cover_what_they_should():
         assert case.input["steps"] == 0 or not np.allclose(ours[0], ours[1]), f"{case.id}: the tasks are alike"
 
 
-def test_inputs_are_exact_in_single_precision_and_logit_gaps_small():
+@pytest.mark.parametrize("suite", SUITES)
+def test_one_vector_of_every_suite_shows_that_an_input_was_rounded_to_single_precision(suite):
+    """In every input of it, those of probabilities and of a linear system apart."""
+    (case,) = [case for case in cases(suite) if "inexact" in case.flags]
+    system = {prefix + name for prefix in ("", "query_") for name in ("A", "B", "start", "noise") if suite == "maml-lq"}
+    for name, value in case.arguments().items():
+        if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            exact = name.removeprefix("query_") in ("P", "rho") or name in system
+            single = np.asarray(value, np.float32).astype(float)
+            assert np.all(single == value) == exact, name
+
+
+def test_other_inputs_are_exact_in_single_precision_and_logit_gaps_small():
     for case in VALID:
         for value in case.arguments().values():
-            if isinstance(value, (float, np.ndarray)):
+            if isinstance(value, (float, np.ndarray)) and "inexact" not in case.flags:
                 np.testing.assert_array_equal(np.float32(value), value)
         if case.suite in ("policy-gradient", "maml-tabular"):
             assert np.ptp(case.arguments()["theta"]) <= 4
@@ -87,6 +100,19 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
                 for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice")
                 for part in ("loss", "grad", "hvp")
             },
+            "pearl": {"mean", "variance", "kl", "z"}
+            | {f"{of}_{part}" for of in ("critic", "actor", "temperature") for part in ("loss", "grad")}
+            | {"encoder_mean_grad", "encoder_log_variance_grad"},
+            "model": {
+                "transition",
+                "reward",
+                "log_marginal",
+                "concentration_grad",
+                "reward_mean_grad",
+                "reward_variance_grad",
+                "objective",
+                "gradient",
+            },
             "meta-lstm": {"objective"}
             | {
                 f"{kind}_{leaf}"
@@ -111,16 +137,25 @@ def test_three_vectors_reject_every_known_wrong_formula_by_a_thousand_tolerances
     assert row.slug in NOT_EXPRESSIBLE or sum(m >= 1e3 for m in margins) >= 3
 
 
+def seen_of(problem):
+    return rm.pearl.context_of(problem.context, problem.agent.states, problem.agent.actions)
+
+
 @pytest.mark.parametrize("case", [case for case in EVERY if case.result == "invalid"], ids=lambda c: c.id)
 def test_the_library_refuses_what_is_invalid(case):
-    import refmeta as rm
-
     with pytest.raises((ValueError, TypeError, FloatingPointError)):
         problem = case.problem
         if case.suite == "reptile":
             rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
         elif case.suite == "surrogates":
             problem.surrogate("dice").at(problem.theta)
+        elif case.suite == "pearl":
+            rm.pearl.gradient(problem.agent, seen_of(problem), problem.batch, problem.noise, problem.settings)
+        elif case.suite == "model":
+            seen = rm.model_based.statistics(problem.context, problem.task.mdp.states, problem.task.mdp.actions)
+            rm.model_based.log_marginal(problem.prior, seen)
+            given = {"prior": problem.prior, "alpha": problem.alpha, "steps": problem.steps}
+            rm.model_based.gradient(problem.theta, seen, problem.task, **given)
         elif case.suite == "meta-lstm":
             rm.meta_lstm.gradient(problem.parameters, problem.support, problem.query, steps=problem.steps)
         elif case.suite == "expected-estimators":

@@ -12,10 +12,9 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
-from refmeta.oracle.batches import of_batch, of_expectation
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import RIGHT, Settings, calling, run
-from refmeta.oracle.learner import of_learner
+from refmeta.oracle.renew import PARTS_OF
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
 
@@ -93,9 +92,8 @@ def own(suite, quantity="gradient"):
             }  # fmt: skip
         if suite == "implicit":
             return implicit(quantity, problem)
-        if suite in ("surrogates", "expected-estimators", "meta-lstm"):
-            part = {"surrogates": of_batch, "meta-lstm": of_learner}.get(suite, of_expectation)
-            return {name: part(name, problem) for name in PARTS[suite]}
+        if suite in PARTS_OF:
+            return {name: PARTS_OF[suite](name, problem) for name in PARTS[suite]}
         return functions[quantity](problem.theta, *problem.split, **problem.hyper)
 
     return function
@@ -174,6 +172,19 @@ def test_reductions_ascent_and_first_order_on_purpose(reduce):
         rm.oracle.check(right, "maml-tabular", reduce=reduce)
     with pytest.raises(AssertionError, match="wrong"):
         rm.oracle.check(right, "maml-tabular", expect="first-order")
+
+
+@pytest.mark.parametrize(("suite", "turned"), [("pearl", ()), ("model", ("objective", "gradient"))])
+def test_ascent_turns_returns_only(suite, turned):
+    right = own(suite)
+
+    def ascent(**inputs):
+        return {name: -value if name in turned else value for name, value in right(**inputs).items()}
+
+    rm.oracle.check(ascent, suite, ascent=True)
+    if turned:
+        with pytest.raises(AssertionError, match="the sign"):
+            rm.oracle.check(right, suite, ascent=True)
 
 
 def test_ascent_turns_the_loss_and_its_derivatives_and_nothing_else_of_a_policy_gradient():
@@ -264,13 +275,13 @@ QUAD = ("--suite", "maml-quadratic", "--skip-flag", "validation")
 
 def test_the_command_on_a_right_function_that_prints(folder):
     done = command(folder, "mine:right", "--suite", "maml-quadratic")
-    assert done.returncode == 0 and "RIGHT: 17 of 17 cases, to 1" in done.stdout
+    assert done.returncode == 0 and "RIGHT: 18 of 18 cases, to 1" in done.stdout
     assert "noise" not in done.stdout and "noise" in done.stderr
 
 
 def test_the_command_names_first_order_in_text_json_and_junit(folder):
     done = command(folder, "mine:first_order", *QUAD)
-    assert done.returncode == 1 and "known-wrong formula first-order (g_q) in 13 of 13 failing vectors" in done.stdout
+    assert done.returncode == 1 and "known-wrong formula first-order (g_q) in 14 of 14 failing vectors" in done.stdout
     found = json.loads(command(folder, "mine:first_order", *QUAD, "--format", "json").stdout)
     assert found["status"] == 1 and "first-order" in found["diagnosis"]["maml-quadratic"][0]
     assert {"refmeta", "vectors", "numpy", "scipy", "blas"} <= set(found["versions"])
@@ -278,8 +289,8 @@ def test_the_command_names_first_order_in_text_json_and_junit(folder):
     path = folder / "report.xml"
     done = command(folder, "mine:first_order", *QUAD, "--format", "junit", "--output", str(path))
     suite = ElementTree.parse(path).getroot()[0]
-    assert done.returncode == 1 and "WRONG: 13 of 14 cases" in done.stdout
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("17", "13", "3")
+    assert done.returncode == 1 and "WRONG: 14 of 15 cases" in done.stdout
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("18", "14", "3")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +308,7 @@ def test_the_command_names_first_order_in_text_json_and_junit(folder):
 def test_what_a_target_does_is_said_and_the_rest_still_runs(folder, target, verdict, message):
     done = command(folder, f"mine:{target}", *QUAD)
     assert done.returncode == 1 and f"maml-quadratic-004: {verdict}: {message}" in done.stdout, done.stdout
-    assert "of 14 cases (3 skipped)" in done.stdout and "Traceback" not in done.stdout
+    assert "of 15 cases (3 skipped)" in done.stdout and "Traceback" not in done.stdout
 
 
 def test_a_crash_and_a_time_out_do_not_stop_the_others(folder):
@@ -400,7 +411,7 @@ def test_a_snippet_that_is_shown_runs(name, capsys):
 
 def test_a_refusal_counts_only_beside_a_result():
     """A function of the wrong signature has refused nothing."""
-    with pytest.raises(AssertionError, match="of 17 cases are wrong"):
+    with pytest.raises(AssertionError, match="of 18 cases are wrong"):
         rm.oracle.check(lambda A: A, "maml-quadratic")
     outcomes = run(calling(lambda A: A), [c for c in cases("maml-quadratic") if c.result == "invalid"], Settings())
     assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 1
@@ -460,7 +471,7 @@ def test_a_policy_gradient_says_what_was_judged(folder):
         "from refmeta.oracle.case import BUILD\n\ndef f(**x):\n    p = BUILD['policy-gradient'](x)\n    return {'loss': p.task.at(p.theta).loss}\n"
     )
     done = command(folder, "losses:f", "--suite", "policy-gradient")
-    assert done.returncode == 0 and "judged: loss in 16 cases; not judged: grad, hvp, fisher" in done.stdout
+    assert done.returncode == 0 and "judged: loss in 17 cases; not judged: grad, hvp, fisher" in done.stdout
 
 
 def test_a_terminated_check_leaves_no_process_behind(folder):

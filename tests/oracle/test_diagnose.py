@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.oracle import cases
+from refmeta.oracle import cases, renew
 from refmeta.oracle.batches import of_expectation
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Settings, calling, run
@@ -94,42 +94,48 @@ def test_a_known_wrong_implicit_gradient_is_named(row):
     assert "derivations/implicit-and-zeroth-order.md" in text
 
 
-@pytest.mark.parametrize("row", WRONG["surrogates"], ids=lambda row: row.slug)
-def test_a_known_wrong_surrogate_is_named_in_every_part_that_it_spoils(row):
-    def function(**inputs):
-        return dict(row.function(BUILD["surrogates"](inputs)))
+def test_a_discount_kept_in_single_precision_is_found():
+    """As torch.tensor(0.9) is: everything else is double, and only numbers that single precision does not hold tell."""
+    for suite, parts in (("maml-tabular", ["gradient"]), ("pearl", ["critic_loss", "encoder_mean_grad"])):
 
-    valid = [case for case in cases("surrogates") if case.result == "valid"]
+        def rounded(gamma, suite=suite, parts=parts, **inputs):
+            problem = BUILD[suite](inputs | {"gamma": float(np.float32(gamma))})
+            found = {name: renew.own(suite, name, problem) for name in parts}
+            return found if suite == "pearl" else found["gradient"]
+
+        outcomes = run(calling(rounded), cases(suite), Settings(skip_flags=("validation",)))
+        (case,) = [o.case for o in outcomes if o.verdict == "mismatch"]
+        assert "inexact" in case.flags
+        assert all("right to single precision only" in text for text in diagnose(outcomes, Settings()))
+
+
+BY_PARTS = {
+    "surrogates": "sampled-meta-gradients",
+    "meta-lstm": "meta-lstm",
+    "pearl": "pearl",
+    "model": "model-based",
+}
+
+
+@pytest.mark.parametrize(
+    ("suite", "row"), [(suite, row) for suite in BY_PARTS for row in WRONG[suite]], ids=lambda x: getattr(x, "slug", x)
+)
+def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row):
+    def function(**inputs):
+        return dict(row.function(BUILD[suite](inputs)))
+
+    valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates]
     parts = {
         name
         for case in valid
         for name, value in row.function(case.problem).items()
         if not np.allclose(value, case.expected[name].value)
     }
-    text = said(function, "surrogates")
+    text = said(function, suite)
     assert (
         text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == len(parts)
     ), text
-    assert "derivations/sampled-meta-gradients.md" in text
-
-
-@pytest.mark.parametrize("row", WRONG["meta-lstm"], ids=lambda row: row.slug)
-def test_a_known_wrong_meta_lstm_is_named_in_every_part_that_it_spoils(row):
-    def function(**inputs):
-        return dict(row.function(BUILD["meta-lstm"](inputs)))
-
-    valid = [case for case in cases("meta-lstm") if case.result == "valid"][:2]
-    parts = {
-        name
-        for case in valid
-        for name, value in row.function(case.problem).items()
-        if not np.allclose(value, case.expected[name].value)
-    }
-    text = said(function, "meta-lstm")
-    assert (
-        text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == len(parts)
-    ), text
-    assert len(parts) >= 2 and "derivations/meta-lstm.md" in text
+    assert parts and f"derivations/{BY_PARTS[suite]}.md" in text
 
 
 @pytest.mark.parametrize("row", WRONG["estimators"], ids=lambda row: row.slug)
@@ -297,7 +303,7 @@ def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have
         return g if inputs["horizon"] is not None else g + 1e-3 * np.cos(7 * g)
 
     text = said(only_without_horizon, "maml-lq")
-    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 11 others"), text
+    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 12 others"), text
 
     def geometry(**inputs):
         point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])

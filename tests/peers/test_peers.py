@@ -153,6 +153,32 @@ def test_meta_lstm_by_automatic_differentiation_is_right_and_its_mistakes_are_na
         assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
 
 
+@pytest.mark.parametrize(
+    ("peer", "suite", "mistakes"),
+    [
+        ("jax_pearl", "pearl", {"leaking": "actor-reaches-encoder"}),
+        ("torch_pearl", "pearl", {"leaking": "actor-reaches-encoder"}),
+        ("jax_model", "model", {"detached": "model-first-order", "believing": "query-on-the-model"}),
+    ],
+)
+def test_pearl_and_learned_models_by_automatic_differentiation(peer, suite, mistakes):
+    arguments = ["--suite", suite, "--timeout", "120", *NO_VALIDATION]
+    status, report = check(f"{peer}:{suite}", *arguments, patience=900)
+    assert status == 0 and digits(report) >= 13.5 and "Diagnosis" not in report, report
+    for function, slug in mistakes.items():
+        status, report = check(f"{peer}:{suite}_{function}", *arguments, patience=900)
+        assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
+def test_a_training_step_of_pearl_is_timed_beside_pytorch():
+    ran = subprocess.run(
+        [sys.executable, ROOT / "tests" / "benchmarks" / "pearl.py", "--seconds", "1"],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True, encoding="utf-8", timeout=300, check=True,
+    )  # fmt: skip
+    assert re.search(r"^ +\d+( +\d+){2} +[\d.]+ +[\d.]+x +[\d.]+ +[\d.]+x$", ran.stdout, re.M), ran.stdout
+
+
 def test_the_rollout_is_timed_beside_gymnasium():
     pytest.importorskip("gymnasium")
     ran = subprocess.run(
@@ -166,13 +192,13 @@ def test_the_rollout_is_timed_beside_gymnasium():
 def test_without_validation_the_invalid_inputs_are_accepted_and_that_is_said():
     """An infinite step size; a wrong shape is refused by PyTorch itself."""
     status, report = check("torch_maml:regression", "--suite", "maml-regression")
-    assert status == 1 and "maml-regression-015: accepted" in report and "WRONG: 1 of 15 cases." in report, report
+    assert status == 1 and "maml-regression-015: accepted" in report and "WRONG: 1 of 16 cases." in report, report
 
 
 def test_another_language():
     command = "node tests/peers/regression.mjs"
     status, report = check("--exec", command, "--suite", "maml-regression", cwd=ROOT)
-    assert status == 0 and digits(report) >= 15 and "15 of 15 cases," in report, report
+    assert status == 0 and digits(report) >= 15 and "16 of 16 cases," in report, report
     status, report = check("--exec", f"{command} first-order", "--suite", "maml-regression", cwd=ROOT)
     assert status == 1 and MISTAKES["first_order"] in report, report
     status, report = check("--exec", command, "--suite", "maml-tabular", cwd=ROOT)

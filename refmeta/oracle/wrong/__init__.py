@@ -3,7 +3,7 @@
 `WRONG[chapter]` is a tuple of rows; `row.function(case)` evaluates the row on a case.
 """
 
-from refmeta.oracle.wrong import estimators, implicit, lq, maml, meta_lstm, policy, reptile, surrogates
+from refmeta.oracle.wrong import estimators, implicit, lq, maml, meta_lstm, model, pearl, policy, reptile, surrogates
 from refmeta.oracle.wrong.row import Wrong
 
 FALSE_ALARMS = {
@@ -33,4 +33,6 @@ WRONG: dict[str, tuple[Wrong, ...]] = {
     "surrogates": surrogates.ROWS,
     "estimators": estimators.ROWS,
     "meta-lstm": meta_lstm.ROWS,
+    "pearl": pearl.ROWS,
+    "model": model.ROWS,
 }

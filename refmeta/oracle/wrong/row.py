@@ -30,6 +30,17 @@ HINTS = {
     "independent-called-exact": "PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
     "start-not-learned": "c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
     "gates-before-sigmoid": "keep sigmoid(z), not z, as the state of the gates",
+    "mean-of-factors": "precision = exp(-log_variance); mean = (precision * means).sum(context) / precision.sum(context)",
+    "deviation-for-variance": "PyTorch: Normal takes a deviation; precisions are 1 / deviation ** 2",
+    "actor-reaches-encoder": "z.detach() in the policy's input and in the Q of the policy's loss",
+    "next-state-missing": "oyster: use_next_obs_in_context",
+    "kl-summed-loss-averaged": "both .mean() or both .sum() over the tasks; beta carries over only with both alike",
+    "target-not-held": "PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)",
+    "end-ignored": "gamma * (1 - done) * V; a time limit is no terminal state",
+    "context-mask-ignored": "padded transitions have precision 0, not exp(-log_variance(0))",
+    "temperature-missing": "alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it",
+    "model-first-order": "PyTorch: create_graph=True in the step on the model; JAX: no stop_gradient on phi",
+    "query-on-the-model": "the query's return is that of the true process, or of trajectories from it",
     "wrong-direction": "theta.grad = phi - theta for an optimiser that descends: it must be theta - phi",
 }  # fmt: skip
 
@@ -57,7 +68,7 @@ def chapter_of(chapter: str, row: Wrong) -> str:
         return "linear-quadratic-control"
     elsewhere = {
         "policy": "exact-policy-gradient", "implicit": "implicit-and-zeroth-order", "surrogates": "sampled-meta-gradients",
-        "estimators": "sampled-meta-gradients",
+        "estimators": "sampled-meta-gradients", "model": "model-based",
     }  # fmt: skip
     return elsewhere.get(chapter, chapter)
 
