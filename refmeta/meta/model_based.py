@@ -147,14 +147,15 @@ def fit(start: Prior, seen: Statistics) -> Fitted:
     Eq: model-prior
 
     What is shared stays so: the result has the shapes of `start`.  Logarithms are kept within ±log 10⁸: tasks that are
-    all the same have no finite best concentration, and a next state that is never seen has the best concentration 0.
+    all the same have no finite best concentration.  A next state that is never seen where (s, a) is has the best
+    concentration 0, and gets 10⁻⁸ at once.
 
     Raises
     ------
     ValueError, TypeError
         As `posterior`.
     FloatingPointError
-        If the optimiser does not end at a maximum within those bounds.
+        If the optimiser does not end at a maximum within those bounds: a slope of more than 10⁻⁴ (1 + |value|) is left.
     """
     from scipy.optimize import minimize
 
@@ -178,18 +179,27 @@ def fit(start: Prior, seen: Statistics) -> Fitted:
     free = np.concatenate(
         [np.full(sizes[0], LIMIT), np.full(sizes[1] - sizes[0], np.inf), np.full(sizes[2] - sizes[1], LIMIT)]
     )
+    low, high = -free, free.copy()
+    high[: sizes[0]][_unseen(seen.counts, shapes[0]).ravel()] = -LIMIT
     found = minimize(
-        loss, first, jac=True, method="L-BFGS-B", bounds=np.stack([-free, free], axis=-1),
-        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-14, "gtol": 1e-8},
+        loss, np.clip(first, low, high), jac=True, method="L-BFGS-B", bounds=np.stack([low, high], axis=-1),
+        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-12, "gtol": 1e-8},
     )  # fmt: skip
     value, slope = loss(found.x)
-    inside = np.abs(found.x) < free
+    inside = (low < found.x) & (found.x < high)
     left = np.max(np.abs(slope[inside]), initial=0.0)
     if not left <= 1e-4 * (1 + abs(value)):
         raise FloatingPointError(
             f"the fit of the prior did not settle ({found.message}): a slope of {left:.3g} is left"
         )
     return Fitted(placed(found.x), -value, int(found.nit))
+
+
+def _unseen(counts: Array, shape: tuple[int, ...]) -> Array:
+    """Which concentrations stand for next states that are never seen, though their (s, a) is."""
+    seen = np.sum(counts, axis=tuple(range(counts.ndim - 3)))
+    visits = np.broadcast_to(np.sum(seen, axis=-1, keepdims=True), seen.shape)
+    return (_summed_to(seen, shape) == 0) & (_summed_to(visits, shape) > 0)
 
 
 def _summed_to(array: Array, shape: tuple[int, ...]) -> Array:

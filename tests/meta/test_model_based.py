@@ -1,5 +1,8 @@
 """Adaptation through a learned model: posterior, marginal likelihood, its maximum, the meta-gradient and its order."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -175,3 +178,36 @@ def test_a_fit_that_does_not_settle_says_what_is_left(monkeypatch):
     seen = statistics(drawn(np.random.default_rng(0), 40)[1], S, A)
     with pytest.raises(FloatingPointError, match="the fit of the prior did not settle .*: a slope of .* is left"):
         fit(Prior(30.0, 5.0, 0.01, 0.3), seen)
+
+
+def test_a_next_state_that_is_never_seen_gets_the_lowest_concentration_and_a_pair_never_met_keeps_its_own():
+    counts = np.zeros((4, 2, 1, 2))
+    counts[:, 0, 0, 0] = [3, 1, 4, 1]
+    seen = Statistics(counts, np.zeros((4, 2, 1)), np.zeros((4, 2, 1)))
+    fitted = model_based.fit(Prior(np.full((2, 1, 2), 0.5), 0.0, 1.0, 1.0), seen).prior
+    np.testing.assert_allclose(fitted.concentration[0, 0, 1], 1e-8, rtol=1e-12)
+    np.testing.assert_allclose(fitted.concentration[1, 0], 0.5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e5, 1e8])
+def test_the_marginal_likelihood_keeps_its_digits_at_every_concentration(size):
+    """∏ (c + k)/(c· + k), in fractions; a difference of log Γ would lose as many digits as the concentration has."""
+    c, n = [Fraction(size), Fraction(2 * size)], [5, 3]
+    steps = [(c[j] + k, j) for j in (0, 1) for k in range(n[j])]
+    p = math.prod(x for x, _ in steps) / math.prod(sum(c) + k for k in range(8))
+    slopes = [c[j] * (sum(1 / x for x, i in steps if i == j) - sum(1 / (sum(c) + k) for k in range(8))) for j in (0, 1)]
+    seen = Statistics(np.array([[n, [0, 0]]], float).reshape(2, 1, 2), np.zeros((2, 1)), np.zeros((2, 1)))
+    prior = Prior(np.array([float(x) for x in c]), 0.0, 1.0, 1.0)
+    rewards = 4 * math.log(2 * math.pi) + math.log(9) / 2
+    np.testing.assert_allclose(
+        log_marginal(prior, seen) + rewards, math.log(p), rtol=0, atol=1e-14 * (rewards - math.log(p))
+    )
+    found = model_based.log_marginal_gradient(prior, seen).log_concentration[0, 0]
+    np.testing.assert_allclose(found, [float(x) for x in slopes], rtol=1e-12)
+
+
+def test_counts_that_are_not_whole_have_a_posterior_but_no_likelihood():
+    seen = Statistics(np.full((1, 1, 1), 1.5), np.zeros((1, 1)), np.zeros((1, 1)))
+    model_based.posterior(Prior(1.0, 0.0, 1.0, 1.0), seen)
+    with pytest.raises(ValueError, match=r"statistics.counts\[0, 0, 0\] is 1.5, expected a whole number"):
+        log_marginal(Prior(1.0, 0.0, 1.0, 1.0), seen)
