@@ -34,7 +34,7 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",

@@ -12,7 +12,7 @@ from typing import Any
 import refmeta
 from refmeta.oracle.cases import VectorError
 
-FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds")
+FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds", "episodes")
 TINY = ("two-state", "bandit", "chain")
 
 

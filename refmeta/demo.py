@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from refmeta import episodes
 from refmeta.arrays import Array
 from refmeta.meta import implicit, maml, meta_lstm
 from refmeta.meta.implicit import ImplicitMAML
@@ -16,6 +17,7 @@ from refmeta.meta.meta_lstm import MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
 from refmeta.oracle.problems import curvatures
+from refmeta.tables import counted, table
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
 
@@ -62,19 +64,9 @@ def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float
         return float("inf")
 
 
-def table(title: str, unit: str, rows: dict[str, list[float]], best: str, more: tuple[str, ...] = ()) -> None:
-    """Print one line a start, one column a number of steps, and then the columns named in `more`."""
-    wide = max(len(name) for name in rows)
-    heads = [*("1 step" if k == 1 else f"{k} steps" for k in STEPS), *more]
-    print(f"{title}\n{'start':{wide}}" + "".join(f"{head:>10}" for head in heads) + f"   {unit}")
-    for name, values in rows.items():
-        print(f"{name:{wide}}" + "".join(f"{_said(value):>10}" for value in values))
-    print(f"{best}\n")
-
-
-def _said(value: float) -> str:
-    """Three decimals, or that it diverges."""
-    return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
+def steps_table(title: str, unit: str, rows: dict[str, list[float]], best: str, more: tuple[str, ...] = ()) -> None:
+    """One line a start, one column a number of steps, and then the columns named in `more`."""
+    table(title, "start", [*(counted(k, "step") for k in STEPS), *more], unit, rows, best)
 
 
 def sinusoids(rng: Generator, alpha: float = 0.8, iterations: int = 600) -> None:
@@ -87,7 +79,7 @@ def sinusoids(rng: Generator, alpha: float = 0.8, iterations: int = 600) -> None
     } | trained(family, zeros, {"MAML, trained": MAML(alpha), "Reptile, trained": Reptile(alpha)}, rng)
     held_out = family.sample(1000, rng)
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    table(
+    steps_table(
         f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: 1000 held-out tasks",
         "mean query loss, (1/2) squared error",
         rows | {"Meta-LSTM, trained": learned(family, held_out, rng, iterations=iterations)},
@@ -117,7 +109,7 @@ def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks
         adapted = adapt(theta, held_out.support, alpha=alpha, steps=1).adapted
         rows[name] += [edge(held_out.support, x, alpha) for x in (theta, adapted)]
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
-    table(
+    steps_table(
         f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
         "mean cost, sum of 100 squared distances",
         rows,
@@ -149,7 +141,7 @@ def returns(
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
     rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=iterations // 2)
-    table(
+    steps_table(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks",
         unit,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
@@ -181,7 +173,19 @@ def gridworlds(rng: Generator) -> None:
     )  # fmt: skip
 
 
-TABLES = {"sinusoids": sinusoids, "navigation": navigation, "random-mdps": random_mdps, "gridworlds": gridworlds}
+def few_episodes(rng: Generator) -> None:
+    """The tables of `refmeta.episodes`."""
+    episodes.gridworlds(rng)
+    episodes.random_mdps(rng)
+
+
+TABLES = {
+    "sinusoids": sinusoids,
+    "navigation": navigation,
+    "random-mdps": random_mdps,
+    "gridworlds": gridworlds,
+    "episodes": few_episodes,
+}
 
 
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:

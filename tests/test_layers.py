@@ -15,7 +15,7 @@ FLOORS = [
     "oracle.tolerance oracle.problems oracle.batches oracle.learner oracle.agents oracle.models oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong.surrogates oracle.wrong.estimators oracle.wrong.meta_lstm oracle.wrong.pearl oracle.wrong.model oracle.wrong "
     "oracle.case oracle.cases oracle.decimals oracle.sampled_decimals oracle.lstm_decimals oracle.pearl_decimals oracle.model_decimals oracle.certify oracle.check oracle.match oracle.expand oracle.diagnose oracle.protocol oracle.serve oracle.report oracle.renew "
     "oracle.commands oracle",
-    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence.sampling evidence.sampled evidence.lstm evidence.pearl evidence.model_based evidence verify demo bias __main__",
+    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence.sampling evidence.sampled evidence.lstm evidence.pearl evidence.model_based evidence verify tables episodes demo bias __main__",
 ]
 APART = {
     "meta.maml",

@@ -93,7 +93,7 @@ def tables(text):
     """The rows of every table by name, each the numbers after the name; "diverges" is infinite."""
     found = []
     for line in text.splitlines():
-        if line.startswith("start  "):
+        if line.startswith(("start  ", "episodes of")):
             found.append({})
         row = re.fullmatch(r"(.*?)((?:\s+(?:-?\d+\.\d{3}|diverges)){5,})", line)
         if row:
@@ -140,6 +140,26 @@ def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys):
     assert rows["implicit MAML"][5] < min(rows["random"][5], rows["joint training"][5])
     task = refmeta.Quadratic([[[3.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -0.5]]], np.zeros((2, 2)))
     assert edge(task, np.zeros(2), 0.9) == pytest.approx(1.7) and edge(task, np.zeros(2), 0.1) == pytest.approx(1.05)
+
+
+@pytest.mark.parametrize(("family", "iterations", "bayes"), [("gridworlds", 6, True), ("random_mdps", 4, False)])
+def test_the_demo_of_few_episodes(family, iterations, bayes, capsys):
+    """A short training: what was met pays, what another task's context says does not, and the belief narrows."""
+    from refmeta import episodes
+
+    getattr(episodes, family)(np.random.default_rng(0), tasks=150, iterations=iterations)
+    said = capsys.readouterr().out
+    (rows,) = tables(said)
+    best = float(re.search(r"([\d.]+) on average", said)[1])
+    entropies = [rows.pop(name) for name in list(rows) if name.startswith("entropy")]
+    assert len(entropies) == 1 + bayes and all(np.all(np.diff(entropy) < 0) for entropy in entropies)
+    assert all(len(row) == 6 and np.all(row < best) for row in rows.values())
+    gain = {name: row[-1] - row[0] for name, row in rows.items()}
+    misled = rows["PEARL, another task's context"]
+    assert rows["PEARL"][-1] - misled[-1] > 0.05 * best and gain["PEARL"] > 0.05 * best
+    assert all(gain[name] > 0.3 * best for name in gain if name.startswith("learned model"))
+    assert all(gain[name] > 0 for name in gain if "REINFORCE" in name)
+    assert ("exact Bayes, Thompson sampling" in rows) == bayes
 
 
 def test_a_family_that_does_not_exist_is_named():

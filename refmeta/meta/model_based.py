@@ -260,6 +260,11 @@ class ModelledTasks:
     def __post_init__(self) -> None:
         object.__setattr__(self, "episodes", count(self.episodes, "episodes", least=1))
 
+    @property
+    def dim(self) -> int:
+        """The number of parameters of the policy."""
+        return int(self.family.dim)
+
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks: the posterior-mean models of fresh contexts, and the true tasks."""
         rng = np.random.default_rng(rng)

@@ -165,8 +165,8 @@ def meta_train(
             callback(Iteration(done, np.array(now.theta), np.array(now.direction)))
 
     begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
-    norm = lambda now: f"|direction| {np.linalg.norm(now.direction):.3g}"
-    now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=norm, callback=told)
+    said = lambda now: f"largest slope {np.max(np.abs(now.direction), initial=0.0):.3g}"
+    now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=said, callback=told)
     return Trained(now.theta, done, interrupted)
 
 

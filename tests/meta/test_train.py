@@ -207,7 +207,7 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(capsys):
     os.close(theirs)
     said = os.read(ours, 10000).decode()
     os.close(ours)
-    assert "meta_train: 1 of 2, |direction| " in said and "meta_train: 2 of 2" in said and said.endswith(" \r")
+    assert "meta_train: 1 of 2, largest slope " in said and "meta_train: 2 of 2" in said and said.endswith(" \r")
 
 
 def test_an_error_says_in_which_iteration_it_happened():
@@ -293,3 +293,14 @@ def test_reptile_ignores_the_query_and_needs_one_step_size():
     np.testing.assert_array_equal(rule.direction(case.theta, *case.split), rule.direction(case.theta, case.support))
     with pytest.raises(ValueError, match="alpha must not be 0"):
         rm.Reptile(0.0).direction(case.theta, case.support)
+
+
+def test_directions_whose_squares_overflow_are_descended_along_without_a_word():
+    """A warning is an error here; the norm of the direction, which overflows, is nobody's business."""
+
+    class Steep:
+        def sample(self, n, rng=None):
+            return rm.Split(*[rm.Quadratic([[[1e200]]], [[1.0]])] * 2)
+
+    done = rm.meta_train(Steep(), [0.0], rule=rm.MAML(0.0), outer=rm.SGD(1e-201), iterations=3, batch=1, rng=0)
+    assert done.iterations == 3 and 0 < done.theta[0] < 1

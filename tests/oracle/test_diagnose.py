@@ -124,7 +124,7 @@ def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row)
     def function(**inputs):
         return dict(row.function(BUILD[suite](inputs)))
 
-    valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates]
+    valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates][:3]
     parts = {
         name
         for case in valid
