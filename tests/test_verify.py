@@ -30,8 +30,8 @@ def test_every_derived_label_is_judged_once():
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.label)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_formula_passes_on_other_seeds(check, seed):
-    row = command.judge(check, seed=seed, problems=5)
-    assert row.problems == 5 and row.passed, row.said
+    row = command.judge(check, seed=seed, problems=3)
+    assert row.problems == 3 and row.passed, row.said
 
 
 def test_verify_prints_a_row_a_label_and_succeeds(capsys):

@@ -1,211 +1,38 @@
 """Adaptation through a learned model of the process.  Derivation: derivations/model-based.md
 
-Transitions are Dirichlet-multinomial, rewards Gaussian with a Gaussian prior; the prior is learned across tasks by
-maximum marginal likelihood.  The inner step descends the exact loss of the posterior-mean model.
+The inner step descends the exact loss of the posterior-mean model of what was seen; the true task judges it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, index_text, positive, real, require
+from refmeta.arrays import Array, count, finite
 from refmeta.meta.inner import Task, adapt, adjoints, at_query
-from refmeta.sampling.transitions import Transitions, experience
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.meta.learned_model import (
+    Fitted,
+    Model,
+    Prior,
+    PriorGradient,
+    Statistics,
+    fit,
+    log_marginal,
+    log_marginal_gradient,
+    posterior,
+    statistics,
+)
+from refmeta.sampling.transitions import experience
 from refmeta.tasks.distributions import Split
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
-LIMIT = float(np.log(1e8))
-
-
-class Prior(NamedTuple):
-    """Before any transition of a task: P(·|s, a) ~ Dirichlet(concentration), mean rewards ~ N(mean, variance).
-
-    `concentration` broadcasts to (S, A, S), `mean` and `variance` to (S, A); what has fewer entries is shared.  `noise`
-    is the variance of a reward about its mean: given, not learned, since rewards without noise would drive it to 0.
-    """
-
-    concentration: Any
-    mean: Any
-    variance: Any
-    noise: float
-
-
-class Statistics(NamedTuple):
-    """All that a context says: counts n(s, a, s') (..., S, A, S); mean reward and Σ(r − r̄)² of (s, a), (..., S, A)."""
-
-    counts: Any
-    mean: Any
-    squares: Any
-
-
-class Model(NamedTuple):
-    """Posterior means: P (..., S, A, S) and R (..., S, A)."""
-
-    P: Array
-    R: Array
-
-
-class PriorGradient(NamedTuple):
-    """Slopes of the log marginal likelihood in log concentration (..., S, A, S), mean and log variance (..., S, A)."""
-
-    log_concentration: Array
-    mean: Array
-    log_variance: Array
-
-
-class Fitted(NamedTuple):
-    """The prior, the log marginal likelihood of all contexts together, and the number of iterations."""
-
-    prior: Prior
-    log_marginal: float
-    iterations: int
-
-
-def statistics(context: Transitions, states: int, actions: int) -> Statistics:
-    """Counts, mean rewards (0 where (s, a) was not visited) and their squared deviations of a context (..., n)."""
-    s, a, r, following, _, mask = checked_transitions(context, states, actions, "context")
-    task = tuple(np.expand_dims(i, -1) for i in np.indices(mask.shape[:-1]))
-    counts = np.zeros((*mask.shape[:-1], states, actions, states))
-    total, squares = np.zeros((2, *mask.shape[:-1], states, actions))
-    np.add.at(counts, (*task, s, a, following), mask)
-    np.add.at(total, (*task, s, a), r * mask)
-    visits = np.sum(counts, axis=-1)
-    mean = total / np.maximum(visits, 1)
-    np.add.at(squares, (*task, s, a), mask * (r - mean[(*task, s, a)]) ** 2)
-    return Statistics(counts, mean, squares)
-
-
-@finite
-def posterior(prior: Prior, seen: Statistics) -> Model:
-    """P = (c + n)/Σ(c + n), R = (noise·mean + variance·n r̄)/(noise + variance·n).
-
-    Eq: model-posterior
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a prior whose shapes do not broadcast to those of the counts or whose numbers are not positive, for counts
-        or squares below 0.
-    """
-    (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
-    visits = np.sum(n, axis=-1)
-    P = (c + n) / np.sum(c + n, axis=-1, keepdims=True)
-    return Model(P, (noise * mean + variance * visits * r) / (noise + variance * visits))
-
-
-@finite
-def log_marginal(prior: Prior, seen: Statistics) -> Array:
-    """Σ_sa log Γ(c·)/Γ(c· + n) + Σ_s' log Γ(c + n)/Γ(c) − (n log 2π noise + log D/noise + Σ(r − r̄)²/noise + n (r̄ − mean)²/D)/2.
-
-    Eq: model-prior
-
-    D = noise + n·variance; (...), the log probability of next states and rewards in their order.  Errors are those of
-    `posterior`, and a ValueError for counts that are not whole.
-    """
-    (c, mean, variance, noise), (n, r, squares) = _whole(*_checked(prior, seen))
-    visits = np.sum(n, axis=-1)
-    rows = np.sum(_rising(np.log, c, n), axis=-1) - _rising(np.log, np.sum(c, axis=-1), visits)
-    D, grown = noise + visits * variance, np.log1p(visits * variance / noise)
-    rewards = visits * np.log(2 * np.pi * noise) + grown + squares / noise + visits * (r - mean) ** 2 / D
-    return np.sum(rows - rewards / 2, axis=(-2, -1))
-
-
-@finite
-def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
-    """c (ψ(c·) − ψ(c· + n·) + ψ(c + n) − ψ(c)); n (r̄ − mean)/D; (variance/2)(n² (r̄ − mean)²/D² − n/D).
-
-    Eq: model-prior
-
-    In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `log_marginal`.
-    """
-    (c, mean, variance, noise), (n, r, _) = _whole(*_checked(prior, seen))
-    visits = np.sum(n, axis=-1)
-    rows = _rising(np.reciprocal, c, n) - _rising(np.reciprocal, np.sum(c, axis=-1), visits)[..., None]
-    D = noise + visits * variance
-    pull = visits * (r - mean) / D
-    return PriorGradient(c * rows, pull, variance / 2 * (pull**2 - visits / D))
-
-
-def _rising(f: Callable[[Array], Array], c: Array, n: Array) -> Array:
-    """Σ_{k<n} f(c + k), entry by entry: log Γ(c + n)/Γ(c) of f = log, ψ(c + n) − ψ(c) of f = 1/·, and no digit lost."""
-    times, total = n.ravel().astype(int), np.zeros(n.size, c.dtype)
-    which = np.repeat(np.arange(n.size), times)
-    k = np.arange(which.size) - np.repeat(np.cumsum(times) - times, times)
-    np.add.at(total, which, f(np.broadcast_to(c, n.shape).ravel()[which] + k))
-    return total.reshape(n.shape)
-
-
-def fit(start: Prior, seen: Statistics) -> Fitted:
-    """The prior of the largest Σ log marginal likelihood over all tasks, from `start` on, by SciPy's L-BFGS-B.
-
-    Eq: model-prior
-
-    What is shared stays so: the result has the shapes of `start`.  Logarithms are kept within ±log 10⁸: tasks that are
-    all the same have no finite best concentration.  A next state that is never seen where (s, a) is has the best
-    concentration 0, and gets 10⁻⁸ at once.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `posterior`.
-    FloatingPointError
-        If the optimiser does not end at a maximum within those bounds: a slope of more than 10⁻⁴ (1 + |value|) is left.
-    """
-    from scipy.optimize import minimize
-
-    full, _ = _checked(start, seen)
-    shapes = [np.shape(x) for x in start[:3]]
-    sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])
-
-    def placed(flat: Array) -> Prior:
-        c, mean, variance = (x.reshape(s) for x, s in zip(np.split(flat, sizes[:-1]), shapes, strict=True))
-        return Prior(np.exp(c), mean, np.exp(variance), full.noise)
-
-    def loss(flat: Array) -> tuple[float, Array]:
-        prior = placed(flat)
-        slopes = log_marginal_gradient(prior, seen)
-        shared = [_summed_to(slope, shape) for slope, shape in zip(slopes, shapes, strict=True)]
-        return -float(np.sum(log_marginal(prior, seen))), -np.concatenate([x.ravel() for x in shared])
-
-    first = np.concatenate(
-        [np.ravel(x) for x in (np.log(start.concentration), np.asarray(start.mean, float), np.log(start.variance))]
-    )
-    free = np.concatenate(
-        [np.full(sizes[0], LIMIT), np.full(sizes[1] - sizes[0], np.inf), np.full(sizes[2] - sizes[1], LIMIT)]
-    )
-    low, high = -free, free.copy()
-    high[: sizes[0]][_unseen(seen.counts, shapes[0]).ravel()] = -LIMIT
-    found = minimize(
-        loss, np.clip(first, low, high), jac=True, method="L-BFGS-B", bounds=np.stack([low, high], axis=-1),
-        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-12, "gtol": 1e-8},
-    )  # fmt: skip
-    value, slope = loss(found.x)
-    inside = (low < found.x) & (found.x < high)
-    left = np.max(np.abs(slope[inside]), initial=0.0)
-    if not left <= 1e-4 * (1 + abs(value)):
-        raise FloatingPointError(
-            f"the fit of the prior did not settle ({found.message}): a slope of {left:.3g} is left"
-        )
-    return Fitted(placed(found.x), -value, int(found.nit))
-
-
-def _unseen(counts: Array, shape: tuple[int, ...]) -> Array:
-    """Which concentrations stand for next states that are never seen, though their (s, a) is."""
-    seen = np.sum(counts, axis=tuple(range(counts.ndim - 3)))
-    visits = np.broadcast_to(np.sum(seen, axis=-1, keepdims=True), seen.shape)
-    return (_summed_to(seen, shape) == 0) & (_summed_to(visits, shape) > 0)
-
-
-def _summed_to(array: Array, shape: tuple[int, ...]) -> Array:
-    """The transpose of broadcasting `shape` to the array's."""
-    array = np.sum(array, axis=tuple(range(array.ndim - len(shape))))
-    return np.sum(array, axis=tuple(i for i, n in enumerate(shape) if n == 1 < array.shape[i]), keepdims=True)
+__all__ = [
+    "Fitted", "Model", "ModelledTasks", "Prior", "PriorGradient", "Statistics", "fit", "gradient", "log_marginal",
+    "log_marginal_gradient", "model_task", "objective", "posterior", "statistics",
+]  # fmt: skip
 
 
 def model_task(prior: Prior, seen: Statistics, task: PolicyReturn) -> PolicyReturn:
@@ -272,39 +99,3 @@ class ModelledTasks:
         uniform = np.zeros((*task.shape, task.dim))
         context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, horizon=self.horizon, rng=rng)
         return Split(model_task(self.prior, statistics(context, task.mdp.states, task.mdp.actions), task), task)
-
-
-def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
-    """A prior with its arrays broadcast to (S, A, S) and (S, A), and statistics that belong to it."""
-    if not isinstance(prior, tuple) or len(prior) != 4 or not isinstance(seen, tuple) or len(seen) != 3:
-        got = f"{type(prior).__name__} and {type(seen).__name__}"
-        raise TypeError(f"expected a Prior(concentration, mean, variance, noise) and Statistics, got {got}")
-    n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen, Statistics._fields, strict=True))
-    if n.ndim < 3 or n.shape[-1] != n.shape[-3] or r.shape != n.shape[:-1] or squares.shape != r.shape:
-        raise ValueError(
-            f"statistics has shapes {n.shape}, {r.shape}, {squares.shape}, expected (..., S, A, S), (..., S, A) twice"
-        )
-    _bounded(n >= 0, n, "statistics.counts", "at least 0")
-    _bounded(squares >= 0, squares, "statistics.squares", "at least 0")
-    cores = {"concentration": n.shape[-3:], "mean": n.shape[-3:-1], "variance": n.shape[-3:-1]}
-    leaves = []
-    for name, core in cores.items():
-        x = np.asarray(getattr(prior, name))
-        x = x if x.dtype.kind == "c" else real(x, f"prior.{name}")
-        if name != "mean":
-            _bounded(x.real > 0, x, f"prior.{name}", "above 0")
-        try:
-            leaves.append(np.broadcast_to(x, core))
-        except ValueError:
-            raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
-    return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(n, r, squares)
-
-
-def _whole(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
-    """Both, if the counts are whole numbers."""
-    _bounded(seen.counts == np.floor(seen.counts), seen.counts, "statistics.counts", "a whole number")
-    return prior, seen
-
-
-def _bounded(ok: Array, array: Array, name: str, bound: str) -> None:
-    require(ok, lambda i: f"{name}{index_text(i)} is {array[i]}, expected {bound}")

@@ -1,7 +1,6 @@
-"""PEARL (Rakelly et al. 2019) with a linear encoder and bilinear actor-critic.  Derivation: derivations/pearl.md
+"""PEARL (Rakelly et al. 2019): acting in an unknown task, and training for it.  Derivation: derivations/pearl.md
 
-An episode is acted on one sample z of a Gaussian belief about the task; a linear encoder makes that belief of the
-transitions seen, and is trained through z by the critic's loss alone, and by β KL.
+An episode is acted on one sample z of a Gaussian belief about the task, which an encoder makes of the transitions seen.
 """
 
 from collections.abc import Callable
@@ -9,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, fraction, frozen, positive, real_scalar, settled
+from refmeta.arrays import Array, count, fraction, frozen, settled
+from refmeta.meta.agent import Agent, Gradient, Settings, encoder_gradient, encoder_loss, gradient, init, ravel, unravel
 from refmeta.meta.encoder import (
     Context,
     Encoder,
@@ -22,9 +21,7 @@ from refmeta.meta.encoder import (
     kl,
     posterior,
     posterior_without_prior,
-    pulled,
     sample,
-    width,
 )
 from refmeta.meta.loop import able, looped
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
@@ -48,142 +45,6 @@ __all__ = [
     "context_of", "critic_gradient", "critic_loss", "encoder_gradient", "encoder_loss", "factors", "gradient", "init", "kl",
     "posterior", "posterior_without_prior", "sample", "soft_target", "temperature_gradient", "temperature_loss", "train",
 ]  # fmt: skip
-
-
-class Agent(NamedTuple):
-    """What is learned: encoder (Z, F) twice, critic and its target (S, A, 1 + Z), policy (S, A, 1 + Z), log τ."""
-
-    encoder: Encoder
-    critic: Any
-    target_critic: Any
-    policy: Any
-    log_temperature: Any
-
-    @property
-    def states(self) -> int:
-        """The number of states."""
-        return int(np.shape(self.critic)[-3])
-
-    @property
-    def actions(self) -> int:
-        """The number of actions."""
-        return int(np.shape(self.critic)[-2])
-
-    @property
-    def latent(self) -> int:
-        """The number of latent variables Z."""
-        return int(np.shape(self.critic)[-1]) - 1
-
-
-class Gradient(NamedTuple):
-    """Slopes in what an `Agent` learns by descent, one a task in the leading axes."""
-
-    encoder: Encoder
-    critic: Array
-    policy: Array
-    log_temperature: Array
-
-
-@finite
-def encoder_loss(
-    encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
-    beta: float, infer: Inference = posterior,
-) -> Array:  # fmt: skip
-    """critic_loss at z(encoder) with the target held fixed, + β KL(q(z|c) ‖ N(0, I)); (...).
-
-    Eq: encoder-gradient
-    """
-    q, _ = _believed(encoder, context, infer)
-    return critic_loss(critic, sample(q, noise), batch, target) + real_scalar(beta, "beta") * kl(q)
-
-
-@finite
-def encoder_gradient(
-    encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
-    beta: float, infer: Inference = posterior,
-) -> Encoder:  # fmt: skip
-    """g + β μ in the posterior's mean and (g ⊙ (z − μ) + β (σ² − 1))/2 in log σ², g = ∂critic_loss/∂z, pulled back.
-
-    Eq: encoder-gradient
-
-    Nothing of the actor's loss is in it.
-
-    Parameters
-    ----------
-    encoder : Encoder (Z, F) twice
-    context : Context, features (..., n, F) and mask (..., n)
-    batch : Transitions (..., m)
-        What the critic's loss is a mean over.
-    noise : (..., Z)
-        ε of the sample z = μ + σ ⊙ ε.
-    critic : (S, A, 1 + Z)
-    target : (..., m)
-        Held fixed, as of `soft_target`.
-    beta : float
-        Weight of the KL divergence.
-    infer : posterior or posterior_without_prior
-
-    Returns
-    -------
-    Encoder
-        (..., Z, F) twice, one a task.
-    """
-    q, each = _believed(encoder, context, infer)
-    z = sample(q, noise)
-    g, beta = critic_gradient(critic, z, batch, target).z, real_scalar(beta, "beta")
-    slopes = Gaussian(g + beta * q.mean, (g * (z - q.mean) + beta * np.expm1(q.log_variance)) / 2)
-    return pulled(q, each, context, slopes)
-
-
-def _believed(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
-    """The posterior, and the factors that it is made of."""
-    each = factors(encoder, context.features)
-    return infer(each, context.mask), each
-
-
-class Settings(NamedTuple):
-    """γ of the critic, β of the KL divergence, H̄ of the temperature, and how a posterior is inferred."""
-
-    gamma: float
-    beta: float
-    target_entropy: float
-    infer: Inference = posterior
-
-
-def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLike, settings: Settings) -> Gradient:
-    """Every slope at one z of every task, z = μ + σ ⊙ ε: what a training step sums over the tasks and descends along."""
-    q, _ = _believed(agent.encoder, context, settings.infer)
-    z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
-    target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
-    return Gradient(
-        encoder_gradient(
-            agent.encoder, context, batch, noise=noise, critic=agent.critic, target=target, beta=settings.beta, infer=settings.infer
-        ),
-        critic_gradient(agent.critic, z, batch, target).critic,
-        actor_gradient(agent.policy, z, batch, agent.critic, **tau),
-        temperature_gradient(agent.log_temperature, agent.policy, z, batch, target_entropy=settings.target_entropy),
-    )  # fmt: skip
-
-
-def init(
-    states: int, actions: int, *, latent: int = 5, temperature: float = 0.1, scale: float = 0.1,
-    rng: Generator | int | None = None,
-) -> Agent:  # fmt: skip
-    """Weights N(0, scale²), no transition saying anything at first (log σ² = log 100 by its first feature); τ = `temperature`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a number below 1 where one is counted, a temperature that is not positive.
-    """
-    S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
-    rng, F = np.random.default_rng(rng), width(S, A)
-    mean, log_variance = real_scalar(scale, "scale") * rng.normal(size=(2, Z, F))
-    log_variance[:, 0] += np.log(100.0)
-    critic, policy = scale * rng.normal(size=(2, S, A, 1 + Z))
-    return Agent(
-        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
-    )
 
 
 def adapt(
@@ -323,8 +184,8 @@ def train(
             settings,
         )
         with np.errstate(all="ignore"):
-            flat, state = outer.step(_flat(agent), _flat(found), state)
-        agent = _filled(agent, settled(flat, "a weight of the agent left the finite numbers"))
+            flat, state = outer.step(ravel(agent), ravel(found), state)
+        agent = unravel(agent, settled(flat, "a weight of the agent left the finite numbers"))
         return agent._replace(target_critic=frozen(averaged(agent.target_critic, agent.critic, rate))), state
 
     def step(now: _State, done: int) -> _State:
@@ -340,8 +201,8 @@ def train(
             callback(Iteration(done, now.agent, now.returns))
 
     said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
-    agent = _filled(agent, _flat(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
-    start = _State(agent, outer.start(_flat(agent)), none((tasks,)), np.zeros((1, tasks)))
+    agent = unravel(agent, ravel(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
+    start = _State(agent, outer.start(ravel(agent)), none((tasks,)), np.zeros((1, tasks)))
     last, done, interrupted = looped(step, start, iterations, name="pearl.train", said=said, callback=told)
     return Trained(last.agent, done, interrupted)
 
@@ -360,21 +221,3 @@ def _fitting(agent: Agent, task: Any) -> None:
     ours, theirs = (agent.states, agent.actions), (task.mdp.states, task.mdp.actions)
     if ours != theirs:
         raise ValueError(f"agent has (states, actions) = {ours}, expected {theirs} as the task")
-
-
-def _flat(parts: Agent | Gradient) -> Array:
-    """Encoder, critic, policy and log τ in one axis; a gradient summed over its tasks."""
-    leaves = (*parts.encoder, parts.critic, parts.policy, parts.log_temperature)
-    cores = (2, 2, 3, 3, 0)
-    return np.concatenate(
-        [np.sum(x, axis=tuple(range(np.ndim(x) - core))).ravel() for x, core in zip(leaves, cores, strict=True)]
-    )
-
-
-def _filled(agent: Agent, flat: Array) -> Agent:
-    """The agent with what `_flat` has put in one axis, read-only: a callback sees what is trained on."""
-    flat = frozen(np.array(flat))
-    shapes = [np.shape(x) for x in (*agent.encoder, agent.critic, agent.policy, agent.log_temperature)]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    mean, log_variance, critic, policy, tau = (x.reshape(s) for x, s in zip(np.split(flat, ends), shapes, strict=True))
-    return Agent(Encoder(mean, log_variance), critic, agent.target_critic, policy, tau)

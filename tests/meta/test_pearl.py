@@ -10,6 +10,7 @@ from refmeta.evidence import pearl as evidence
 from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder, one_by_one, transitions
 from refmeta.judges import complex_step
 from refmeta.meta import pearl
+from refmeta.meta.agent import ravel, unravel
 from refmeta.meta.encoder import Encoder, Gaussian, context_of, factors, kl, posterior, posterior_without_prior, sample
 from refmeta.meta.soft_actor_critic import averaged, soft_target
 from refmeta.meta.task_posterior import entropy, optimal_plans, task_posterior, thompson_sampling
@@ -144,9 +145,9 @@ def test_a_training_steps_gradient_is_made_of_the_four():
     rest = (given_.batch, given_.critic)
     np.testing.assert_array_equal(got.policy, pearl.actor_gradient(given_.policy, z, *rest, log_temperature=-0.5))
     assert got.log_temperature.shape == (N,) and got.encoder.mean.shape == (N, Z, 1 + 2 * S * A + 2 * S)
-    flat = pearl._flat(got)
+    flat = ravel(got)
     np.testing.assert_allclose(flat[-1], np.sum(got.log_temperature), rtol=1e-14)
-    back = pearl._filled(agent, pearl._flat(agent))
+    back = unravel(agent, ravel(agent))
     np.testing.assert_array_equal(back.policy, agent.policy)
     np.testing.assert_array_equal(back.encoder.log_variance, agent.encoder.log_variance)
     np.testing.assert_allclose(averaged(np.ones(2), np.zeros(2), 0.25), [0.75, 0.75])
