@@ -171,6 +171,8 @@ def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
         reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
         if settings.reduce == "none" and array.shape == reduced.shape and np.allclose(array, reduced, rtol=1e-5):
             return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
+    if case.suite in PARTS and array.shape == wanted.shape[1:]:
+        return "; the axis of the tasks is missing: results are one row a task, never reduced"
     if array.T.shape == wanted.shape:
         return "; it is the transposed shape"
     return "; its entries are as many: a matter of shape only" if array.size == wanted.size else ""

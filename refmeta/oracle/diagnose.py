@@ -181,8 +181,10 @@ def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
 
 def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
+    ascent = any(of_returns(o.case.suite, name) for o in failing for name in o.got or {})
+    sign = "−1: the sign" + " (if it works with returns, say --ascent; if not, do not)" * ascent
     named: dict[str, Callable[[Any, Case], float]] = {
-        "−1: the sign (if it works with returns, say --ascent; if not, do not)": lambda p, c: -1.0,
+        sign: lambda p, c: -1.0,
         "N, the number of tasks": lambda p, c: float(_tasks(c)),
         "1/N, N the number of tasks": lambda p, c: 1.0 / _tasks(c),
         "1/d, d the number of parameters": lambda p, c: 1.0 / len(p.theta),
@@ -227,8 +229,9 @@ def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """The rows of the tasks in another order."""
     for _, got, right, limit in pairs(failing, settings):
         if (
-            got.ndim != 2
-            or len(got) > 6
+            np.ndim(limit) != 1
+            or not 1 < len(limit) <= 6
+            or len(got) != len(limit)
             or not any(gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right))))
         ):
             return []

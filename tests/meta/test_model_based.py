@@ -211,3 +211,16 @@ def test_counts_that_are_not_whole_have_a_posterior_but_no_likelihood():
     model_based.posterior(Prior(1.0, 0.0, 1.0, 1.0), seen)
     with pytest.raises(ValueError, match=r"statistics.counts\[0, 0, 0\] is 1.5, expected a whole number"):
         log_marginal(Prior(1.0, 0.0, 1.0, 1.0), seen)
+
+
+def test_what_is_shared_and_never_seen_is_told_whatever_axes_the_tasks_have():
+    """The next state 2 follows nowhere: entry 2 of a shared row gets 10⁻⁸, with two axes of tasks, with one, with none."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 6, (2, 3, 3, 2, 3)).astype(float)
+    counts[..., 2] = 0
+    for seen in (counts, counts.reshape(6, 3, 2, 3), counts[0, 0]):
+        rewards = np.zeros(seen.shape[:-1])
+        row = model_based.fit(Prior(np.ones(3), 0.0, 1.0, 1.0), Statistics(seen, rewards, rewards)).prior.concentration
+        assert row.shape == (3,) and row[2] == pytest.approx(1e-8) and np.all(row[:2] > 0.1)
+        one = model_based.fit(Prior(np.ones(()), 0.0, 1.0, 1.0), Statistics(seen, rewards, rewards)).prior.concentration
+        assert one.shape == () and one > 1e-3

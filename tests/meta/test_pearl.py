@@ -350,3 +350,74 @@ def test_a_context_without_a_mask_is_whole_and_encoders_have_batch_axes():
     for k in range(2):
         alone = pearl.encoder_gradient(Encoder(*(w[k, 0] for w in both)), given_.context, given_.batch, **more)
         np.testing.assert_allclose(several.log_variance[k], alone.log_variance, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 2)])
+def test_critics_and_policies_of_their_own_are_those_of_each_task(shape):
+    """Weights, z and batches with the same axes of tasks in front, none or several, are each task's one by one."""
+    rng, n, S, A, Z = np.random.default_rng(5), 6, 5, 3, 2
+    critic, policy = rng.normal(size=(2, *shape, S, A, 1 + Z))
+    z, y = rng.normal(size=(*shape, Z)), rng.normal(size=(*shape, n))
+    ids = [rng.integers(0, k, (*shape, n)) for k in (S, A, S)]
+    mask = rng.random((*shape, n)) < 0.7
+    mask[..., 0] = True
+    batch = Transitions(ids[0], ids[1], rng.normal(size=y.shape), ids[2], rng.random(y.shape) < 0.3, mask)
+    tau = {"log_temperature": -0.5}
+
+    def all_of(critic, policy, z, batch, y):
+        slopes = pearl.critic_gradient(critic, z, batch, y)
+        return [
+            pearl.soft_target(batch, z, critic, policy, gamma=0.9, **tau), pearl.critic_loss(critic, z, batch, y),
+            slopes.critic, slopes.z, pearl.actor_loss(policy, z, batch, critic, **tau),
+            pearl.actor_gradient(policy, z, batch, critic, **tau),
+            pearl.temperature_loss(-0.5, policy, z, batch, target_entropy=0.3),
+        ]  # fmt: skip
+
+    together = all_of(critic, policy, z, batch, y)
+    for i in np.ndindex(shape):
+        alone = all_of(critic[i], policy[i], z[i], Transitions(*(part[i] for part in batch)), y[i])
+        for one, of_all in zip(alone, together, strict=True):
+            np.testing.assert_allclose(of_all[i], one, rtol=0, atol=1e-14 * (1 + np.max(np.abs(one))))
+
+
+def test_weights_of_other_tasks_than_the_batch_are_refused():
+    rng, batch = np.random.default_rng(0), transitions(np.random.default_rng(0), 4)
+    w, z = rng.normal(size=(2, S, A, 1 + Z)), rng.normal(size=(3, Z))
+    with pytest.raises(ValueError, match=r"critic.*\(2,\).*z.*\(3,\)"):
+        pearl.critic_loss(w, z, batch, np.zeros((3, 4)))
+    with pytest.raises(ValueError, match=r"table.*\(2,\).*batch.*\(3,\)"):
+        pearl.critic_loss(w, z[:2], batch, np.zeros((3, 4)))
+
+
+def test_features_and_actions_of_one_transition_each():
+    encoder = pearl.Encoder(np.ones((2, 5)), np.zeros((2, 5)))
+    np.testing.assert_array_equal(pearl.factors(encoder, np.ones((1, 5))).mean, [[5.0, 5.0]])
+    with pytest.raises(ValueError, match=r"features has shape \(5,\), expected \(\.\.\., n, 5\)"):
+        pearl.factors(encoder, np.ones(5))
+
+
+def test_an_agent_starts_as_it_says():
+    """No spread: only the constant's log variance; with it, weights of that spread, and a target that is the critic."""
+    bare = pearl.init(3, 2, latent=2, scale=0.0, temperature=0.25)
+    assert not np.any(bare.encoder.mean) and not np.any(bare.critic) and not np.any(bare.policy)
+    np.testing.assert_array_equal(bare.encoder.log_variance, np.log(100.0) * np.eye(19)[:1].repeat(2, axis=0))
+    np.testing.assert_allclose(np.exp(bare.log_temperature), 0.25, rtol=1e-15)
+    wide = pearl.init(12, 4, latent=6, scale=0.3, rng=0)
+    assert pearl.init(1, 1).latent == 5 and (wide.states, wide.actions, wide.latent) == (12, 4, 6)
+    for weights in (wide.encoder.mean, wide.encoder.log_variance[:, 1:], wide.critic, wide.policy):
+        assert abs(np.std(weights) / 0.3 - 1) < 0.15
+    assert wide.critic is not wide.target_critic
+    np.testing.assert_array_equal(wide.critic, wide.target_critic)
+
+
+def test_a_task_that_cannot_be_is_never_drawn():
+    """A prior of (0, ¾, ¼): the first plan is never acted by, the others as often as they are likely."""
+    tasks = rm.GoalGridworlds(size=2).tasks([1, 2, 3])
+    many = rm.PolicyReturn(
+        rm.FiniteMDP(tasks.mdp.P[:1].repeat(4000, 0), tasks.mdp.R[:1].repeat(4000, 0), tasks.mdp.rho, 0.9), tasks.policy
+    )
+    plans = np.arange(3.0)[:, None] * np.ones(16)
+    found = thompson_sampling(many, tasks.mdp, plans, prior=[0.0, 0.75, 0.25], episodes=0, horizon=1, rng=0)
+    shares = np.mean(found.theta[0, :, :1] == np.arange(3.0), axis=0)
+    assert shares[0] == 0 and abs(shares[1] - 0.75) < 0.03
+    np.testing.assert_allclose(found.beliefs[0], np.broadcast_to([0.0, 0.75, 0.25], (4000, 3)), rtol=1e-15)

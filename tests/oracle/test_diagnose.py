@@ -94,6 +94,27 @@ def test_a_known_wrong_implicit_gradient_is_named(row):
     assert "derivations/implicit-and-zeroth-order.md" in text
 
 
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (lambda x: -x, "times −1: the sign, in"),
+        (lambda x: x[::-1], "the right rows in another order of the tasks"),
+        (lambda x: x / len(x), "times 1/N, N the number of tasks"),
+    ],
+)
+def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
+    """A sign of what is no return has no --ascent; rows may be numbers, vectors or tables."""
+    for part in ("kl", "mean", "actor_grad"):
+        text = said(lambda **x: {part: mistake(renew.own("pearl", part, BUILD["pearl"](x)))}, "pearl")  # noqa: B023
+        assert f"{part}: the right " in text and sentence in text, text
+
+
+def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
+    reduced = lambda **x: {"encoder_mean_grad": renew.own("pearl", "encoder_mean_grad", BUILD["pearl"](x)).sum(0)}
+    outcomes = run(calling(reduced), cases("pearl"), Settings(skip_flags=("validation",)))
+    assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
+
+
 def test_a_discount_kept_in_single_precision_is_found():
     """As torch.tensor(0.9) is: everything else is double, and only numbers that single precision does not hold tell."""
     for suite, parts in (("maml-tabular", ["gradient"]), ("pearl", ["critic_loss", "encoder_mean_grad"])):

@@ -46,7 +46,7 @@ SLUGS = {
     "pearl": """mean-of-factors deviation-for-variance kl-reversed kl-without-half actor-reaches-encoder
         next-state-missing temperature-missing kl-summed-loss-averaged prior-factor-always prior-factor-never
         sample-by-variance target-not-held critic-for-its-target target-without-entropy end-ignored
-        context-mask-ignored""",
+        context-mask-ignored batch-mask-ignored""",
     "model": """model-most-likely model-add-one model-variances-swapped model-reward-of-one query-on-the-model
         support-on-the-truth model-first-order model-hessian-of-truth slopes-without-logarithm marginal-of-counts
         rewards-independent""",

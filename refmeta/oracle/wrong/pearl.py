@@ -267,4 +267,14 @@ def context_mask_ignored(case: Any) -> Any:
     return parts(case._replace(context=context), Change())
 
 
+@wrong(
+    "batch-mask-ignored",
+    "means over the batch, padding and all",
+    quantity="parts",
+    cause="the batch's mask is not applied",
+)
+def batch_mask_ignored(case: Any) -> Any:
+    return parts(case._replace(batch=case.batch._replace(mask=np.ones_like(case.batch.mask))), Change())
+
+
 ROWS = rows(globals())

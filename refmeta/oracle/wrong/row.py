@@ -38,6 +38,7 @@ HINTS = {
     "target-not-held": "PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)",
     "end-ignored": "gamma * (1 - done) * V; a time limit is no terminal state",
     "context-mask-ignored": "padded transitions have precision 0, not exp(-log_variance(0))",
+    "batch-mask-ignored": "(mask * loss).sum() / mask.sum(), not loss.mean()",
     "temperature-missing": "alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it",
     "model-first-order": "PyTorch: create_graph=True in the step on the model; JAX: no stop_gradient on phi",
     "query-on-the-model": "the query's return is that of the true process, or of trajectories from it",
