@@ -102,7 +102,12 @@ def encoder_gradient(
     """
     q, each = believed(encoder, context, infer)
     z = sample(q, noise)
-    g, beta = critic_gradient(critic, z, batch, target).z, real_scalar(beta, "beta")
+    return _pulled(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
+
+
+def _pulled(q: Gaussian, each: Gaussian, context: Context, z: Array, g: Array, beta: float) -> Encoder:
+    """Slopes g in z and those of β KL, in the encoder's weights."""
+    beta = real_scalar(beta, "beta")
     slopes = Gaussian(g + beta * q.mean, (g * (z - q.mean) + beta * np.expm1(q.log_variance)) / 2)
     return pulled(q, each, context, slopes)
 
@@ -124,17 +129,16 @@ class Settings(NamedTuple):
 
 def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLike, settings: Settings) -> Gradient:
     """Every slope at one z of every task, z = μ + σ ⊙ ε: what a training step sums over the tasks and descends along."""
-    q, _ = believed(agent.encoder, context, settings.infer)
+    q, each = believed(agent.encoder, context, settings.infer)
     z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
     target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
+    critic = critic_gradient(agent.critic, z, batch, target)
     return Gradient(
-        encoder_gradient(
-            agent.encoder, context, batch, noise=noise, critic=agent.critic, target=target, beta=settings.beta, infer=settings.infer
-        ),
-        critic_gradient(agent.critic, z, batch, target).critic,
+        _pulled(q, each, context, z, critic.z, settings.beta),
+        critic.critic,
         actor_gradient(agent.policy, z, batch, agent.critic, **tau),
         temperature_gradient(agent.log_temperature, agent.policy, z, batch, target_entropy=settings.target_entropy),
-    )  # fmt: skip
+    )
 
 
 def init(

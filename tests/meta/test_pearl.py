@@ -144,6 +144,12 @@ def test_a_training_steps_gradient_is_made_of_the_four():
     np.testing.assert_array_equal(got.critic, pearl.critic_gradient(given_.critic, z, given_.batch, y).critic)
     rest = (given_.batch, given_.critic)
     np.testing.assert_array_equal(got.policy, pearl.actor_gradient(given_.policy, z, *rest, log_temperature=-0.5))
+    more = {"noise": given_.noise, "critic": given_.critic, "target": y, "beta": 0.3}
+    encoder = pearl.encoder_gradient(given_.encoder, given_.context, given_.batch, **more)
+    np.testing.assert_array_equal(got.encoder.mean, encoder.mean)
+    np.testing.assert_array_equal(got.encoder.log_variance, encoder.log_variance)
+    expected = pearl.temperature_gradient(-0.5, given_.policy, z, given_.batch, target_entropy=0.4)
+    np.testing.assert_array_equal(got.log_temperature, expected)
     assert got.log_temperature.shape == (N,) and got.encoder.mean.shape == (N, Z, 1 + 2 * S * A + 2 * S)
     flat = ravel(got)
     np.testing.assert_allclose(flat[-1], np.sum(got.log_temperature), rtol=1e-14)
