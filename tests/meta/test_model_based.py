@@ -224,3 +224,13 @@ def test_what_is_shared_and_never_seen_is_told_whatever_axes_the_tasks_have():
         assert row.shape == (3,) and row[2] == pytest.approx(1e-8) and np.all(row[:2] > 0.1)
         one = model_based.fit(Prior(np.ones(()), 0.0, 1.0, 1.0), Statistics(seen, rewards, rewards)).prior.concentration
         assert one.shape == () and one > 1e-3
+
+
+def test_a_prior_is_one_for_all_tasks():
+    seen = Statistics(np.ones((4, 2, 1, 2)), np.zeros((4, 2, 1)), np.zeros((4, 2, 1)))
+    with pytest.raises(
+        ValueError, match=r"concentration has shape \(4, 2, 1, 2\), expected one that broadcasts to \(2, 1, 2\)"
+    ):
+        posterior(Prior(np.ones((4, 2, 1, 2)), 0.0, 1.0, 1.0), seen)
+    with pytest.raises(ValueError, match=r"mean has shape \(4, 2, 1\), expected one that broadcasts to \(2, 1\)"):
+        posterior(Prior(1.0, np.zeros((4, 2, 1)), 1.0, 1.0), seen)

@@ -427,3 +427,36 @@ def test_a_task_that_cannot_be_is_never_drawn():
     shares = np.mean(found.theta[0, :, :1] == np.arange(3.0), axis=0)
     assert shares[0] == 0 and abs(shares[1] - 0.75) < 0.03
     np.testing.assert_allclose(found.beliefs[0], np.broadcast_to([0.0, 0.75, 0.25], (4000, 3)), rtol=1e-15)
+
+
+def test_one_task_without_an_axis_is_adapted_to_as_well():
+    every, task = rm.GoalGridworlds(size=2).tasks([1, 2, 3]), rm.GoalGridworlds(size=2).tasks([3])[0]
+    found = thompson_sampling(task, every.mdp, optimal_plans(every.mdp), episodes=4, horizon=6, rng=0)
+    assert found.returns.shape == (5,) and found.theta.shape == (5, 16) and found.beliefs[-1].shape == (3,)
+    assert np.argmax(found.beliefs[-1]) == 2
+    acted = pearl.adapt(pearl.init(4, 4, rng=0), task, episodes=2, horizon=3, rng=0)
+    assert acted.returns.shape == (3,) and acted.beliefs[0].mean.shape == (5,)
+
+
+def test_a_critic_of_all_tasks_judges_policies_of_each():
+    rng, batch = np.random.default_rng(3), transitions(np.random.default_rng(3), 4)
+    critic, policy, z = rng.normal(size=(S, A, 1 + Z)), rng.normal(size=(N, S, A, 1 + Z)), rng.normal(size=(N, Z))
+    together = pearl.actor_loss(policy, z, batch, critic, log_temperature=-1.0)
+    for i in range(N):
+        one = Transitions(*(part[i] for part in batch))
+        alone = pearl.actor_loss(policy[i], z[i], one, critic, log_temperature=-1.0)
+        np.testing.assert_allclose(together[i], alone, rtol=1e-13)
+
+
+def test_actions_are_counted_by_the_axis_of_actions_and_nothing_is_empty():
+    """3 states, 2 actions: action 2 does not exist, though state 2 does."""
+    batch = transitions(np.random.default_rng(0), 4)
+    w, z = np.zeros((S, A, 1 + Z)), np.zeros((N, Z))
+    with pytest.raises(ValueError, match=r"batch.actions\[0, 0\] is 2, expected 0 <= it < 2"):
+        pearl.critic_loss(w, z, batch._replace(actions=np.full_like(batch.actions, 2)), np.zeros((N, 4)))
+    for shape in ((0, A, 1 + Z), (S, 0, 1 + Z)):
+        with pytest.raises(ValueError, match="none of them 0"):
+            pearl.critic_loss(np.zeros(shape), z, batch, np.zeros((N, 4)))
+    start = pearl.init(2, 2, rng=0)
+    np.testing.assert_allclose(np.exp(start.log_temperature), 0.1, rtol=1e-15)
+    assert np.max(np.abs(start.policy)) < 0.5
