@@ -22,7 +22,7 @@ from refmeta.meta.model_based import (
     posterior,
     statistics,
 )
-from refmeta.sampling.transitions import none
+from refmeta.sampling.transitions import Transitions, none
 from tests.strategies import seeds
 
 
@@ -234,3 +234,24 @@ def test_a_prior_is_one_for_all_tasks():
         posterior(Prior(np.ones((4, 2, 1, 2)), 0.0, 1.0, 1.0), seen)
     with pytest.raises(ValueError, match=r"mean has shape \(4, 2, 1\), expected one that broadcasts to \(2, 1\)"):
         posterior(Prior(1.0, np.zeros((4, 2, 1)), 1.0, 1.0), seen)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_statistics_are_those_of_each_task_whatever_their_axes(shape):
+    rng, n = np.random.default_rng(2), 12
+    ids = [rng.integers(0, k, (*shape, n)) for k in (S, A, S)]
+    met = Transitions(
+        ids[0], ids[1], rng.normal(size=(*shape, n)), ids[2], np.zeros((*shape, n), bool), rng.random((*shape, n)) < 0.7
+    )
+    together = statistics(met, S, A)
+    for i in np.ndindex(shape):
+        counts, rewards = np.zeros((S, A, S)), {}
+        for s, a, r, after, _, there in zip(*(part[i] for part in met), strict=True):
+            if there:
+                counts[s, a, after] += 1
+                rewards.setdefault((s, a), []).append(r)
+        np.testing.assert_array_equal(together.counts[i], counts)
+        for (s, a), seen in rewards.items():
+            np.testing.assert_allclose(together.mean[i][s, a], np.mean(seen), rtol=1e-13, atol=1e-15)
+            off = np.sum((np.array(seen) - np.mean(seen)) ** 2)
+            np.testing.assert_allclose(together.squares[i][s, a], off, rtol=1e-12, atol=1e-15)

@@ -13,7 +13,7 @@ from refmeta.meta import pearl
 from refmeta.meta.agent import ravel, unravel
 from refmeta.meta.encoder import Encoder, Gaussian, context_of, factors, kl, posterior, posterior_without_prior, sample
 from refmeta.meta.soft_actor_critic import averaged, soft_target
-from refmeta.meta.task_posterior import entropy, optimal_plans, task_posterior, thompson_sampling
+from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
 from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
 from tests.strategies import seeds
 
@@ -460,3 +460,26 @@ def test_actions_are_counted_by_the_axis_of_actions_and_nothing_is_empty():
     start = pearl.init(2, 2, rng=0)
     np.testing.assert_allclose(np.exp(start.log_temperature), 0.1, rtol=1e-15)
     assert np.max(np.abs(start.policy)) < 0.5
+
+
+def test_features_by_hand():
+    """Two states, two actions: (s, a) = (1, 0) is entry 2, (0, 1) entry 1; then s', and both times the reward."""
+    met = Transitions(
+        *np.array([[1, 0, 1], [0, 1, 1]]).T[:2], np.array([3.0, -0.5]), np.array([0, 1]), *[np.ones(2, bool)] * 2
+    )
+    expected = [
+        [1, 0, 0, 1, 0, 1, 0, 0, 0, 3, 0, 3, 0],
+        [1, 0, 1, 0, 0, 0, 1, 0, -0.5, 0, 0, 0, -0.5],
+    ]
+    np.testing.assert_array_equal(context_of(met, 2, 2).features, expected)
+
+
+def test_the_likelihood_by_hand_counts_nothing_that_is_not_there():
+    P = np.array([[[[0.25, 0.75]], [[0.0, 1.0]]], [[[0.5, 0.5]], [[0.0, 1.0]]]])
+    tasks = rm.FiniteMDP(P, np.array([[[0.0], [1.0]], [[0.0], [2.0]]]), [1.0, 0.0], 0.9)
+    there = np.array([True, True, False])
+    met = Transitions(np.array([0, 0, 1]), np.zeros(3, int), np.array([0.0, 0, 7]), np.array([0, 1, 1]), ~there, there)
+    np.testing.assert_allclose(log_likelihood(tasks, met), np.log([0.25 * 0.75, 0.25]), rtol=1e-15)
+    np.testing.assert_allclose(task_posterior(tasks, met), [3 / 7, 4 / 7], rtol=1e-15)
+    with pytest.raises(ValueError, match="prior must be 2 probabilities, got shape .2,. with sum 1.5"):
+        task_posterior(tasks, met, [0.75, 0.75])
