@@ -125,8 +125,8 @@ def train(
 
     In an iteration every task is acted in for `episodes` episodes; what is met joins the task's replay buffer, and is
     all that contexts are drawn from until the next.  Then `updates` times: of `batch` tasks, drawn without replacement,
-    `transitions` transitions each from the buffer and another 0 to `context` (their number uniform) as the context; one
-    z a task; one step of `outer` along Σᵢ `gradient`; and one of Polyak averaging of the target critic.
+    `transitions` transitions each from the buffer and another 0 to `context` (their number uniform; 1 at the least where
+    no prior is a factor) as the context; one z a task; one step of `outer` along Σᵢ `gradient`; and one of Polyak averaging of the target critic.
 
     Parameters
     ----------
@@ -163,8 +163,10 @@ def train(
     least = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
     for name, value in least.items():
         count(value, name, least=1)
-    for name, value in {"iterations": iterations, "updates": updates, "context": context}.items():
+    fewest = int(settings.infer is posterior_without_prior)
+    for name, value in {"iterations": iterations, "updates": updates}.items():
         count(value, name)
+    count(context, "context", least=fewest)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
@@ -174,7 +176,7 @@ def train(
 
     def update(agent: Agent, state: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
         chosen = rng.choice(tasks, batch, replace=False)
-        seen = some(drawn(_of(recent, chosen), context, rng), rng)
+        seen = some(drawn(_of(recent, chosen), context, rng), rng, fewest)
         noise = rng.normal(size=(batch, agent.latent))
         found = gradient(
             agent,

@@ -117,10 +117,10 @@ def drawn(batch: Transitions, n: int, rng: Generator) -> Transitions:
     return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))
 
 
-def some(batch: Transitions, rng: Generator) -> Transitions:
-    """Of every task's n transitions the first k that are there, k uniform in 0 … n."""
+def some(batch: Transitions, rng: Generator, fewest: int = 0) -> Transitions:
+    """Of every task's n transitions the first k that are there, k uniform in `fewest` … n."""
     n = batch.mask.shape[-1]
-    k = rng.integers(0, n + 1, (*batch.mask.shape[:-1], 1))
+    k = rng.integers(fewest, n + 1, (*batch.mask.shape[:-1], 1))
     return batch._replace(mask=batch.mask & (np.arange(n) < k))
 
 

@@ -483,3 +483,16 @@ def test_the_likelihood_by_hand_counts_nothing_that_is_not_there():
     np.testing.assert_allclose(task_posterior(tasks, met), [3 / 7, 4 / 7], rtol=1e-15)
     with pytest.raises(ValueError, match="prior must be 2 probabilities, got shape .2,. with sum 1.5"):
         task_posterior(tasks, met, [0.75, 0.75])
+
+
+def test_without_a_prior_factor_training_draws_no_empty_context():
+    """The paper's product: a context of none has no posterior, and the training needs none."""
+    settings = pearl.Settings(0.9, 1e-3, 0.3, posterior_without_prior)
+    given_ = {"outer": rm.Adam(0.02), "iterations": 2, "tasks": 20, "horizon": 8, "updates": 60, "context": 2, "rng": 0}
+    done = pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4, rng=0), settings=settings, **given_)
+    assert done.iterations == 2
+    with pytest.raises(ValueError, match="context must be at least 1, got 0"):
+        pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, **given_ | {"context": 0})
+    there = np.ones((50, 3), bool)
+    batch = Transitions(*np.zeros((3, 50, 3), int), *np.zeros((2, 50, 3), int), there)
+    assert set(np.sum(some(batch, np.random.default_rng(0), 1).mask, axis=-1)) == {1, 2, 3}
