@@ -203,7 +203,7 @@ def _summed_to(array: Array, shape: tuple[int, ...]) -> Array:
 
 def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
     """A prior with its arrays broadcast to (S, A, S) and (S, A), and statistics that belong to it."""
-    if not isinstance(prior, tuple) or len(prior) != 4 or not isinstance(seen, tuple) or len(seen) != 3:
+    if not isinstance(prior, Prior) or not isinstance(seen, Statistics):
         got = f"{type(prior).__name__} and {type(seen).__name__}"
         raise TypeError(f"expected a Prior(concentration, mean, variance, noise) and Statistics, got {got}")
     n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen, Statistics._fields, strict=True))

@@ -96,6 +96,8 @@ class ModelledTasks:
         """n tasks: the posterior-mean models of fresh contexts, and the true tasks."""
         rng = np.random.default_rng(rng)
         task = self.family.sample(n, rng).support
+        if not isinstance(task, PolicyReturn):
+            raise TypeError(f"family must be one of returns, as PolicyReturn, got tasks of {type(task).__name__}")
         uniform = np.zeros((*task.shape, task.dim))
         context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, horizon=self.horizon, rng=rng)
         return Split(model_task(self.prior, statistics(context, task.mdp.states, task.mdp.actions), task), task)

@@ -163,6 +163,10 @@ def train(
     least = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
     for name, value in least.items():
         count(value, name, least=1)
+    if not isinstance(settings, Settings) or not callable(settings.infer):
+        raise TypeError(
+            f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"
+        )
     fewest = int(settings.infer is posterior_without_prior)
     for name, value in {"iterations": iterations, "updates": updates}.items():
         count(value, name)

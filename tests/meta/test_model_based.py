@@ -255,3 +255,16 @@ def test_statistics_are_those_of_each_task_whatever_their_axes(shape):
             np.testing.assert_allclose(together.mean[i][s, a], np.mean(seen), rtol=1e-13, atol=1e-15)
             off = np.sum((np.array(seen) - np.mean(seen)) ** 2)
             np.testing.assert_allclose(together.squares[i][s, a], off, rtol=1e-12, atol=1e-15)
+
+
+def test_what_is_no_prior_and_no_family_of_returns_is_named():
+    seen = Statistics(np.ones((1, 1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
+    for call in (fit, posterior):
+        with pytest.raises(
+            TypeError, match="expected a Prior.concentration, mean, variance, noise. and Statistics, got tuple"
+        ):
+            call((1.0, 0.0, 1.0, 1.0), seen)
+    with pytest.raises(
+        TypeError, match="family must be one of returns, as PolicyReturn, got tasks of LinearRegression"
+    ):
+        ModelledTasks(rm.Sinusoids(), Prior(1.0, 0.0, 1.0, 1.0), 2, 5).sample(2, 0)

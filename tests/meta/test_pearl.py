@@ -496,3 +496,9 @@ def test_without_a_prior_factor_training_draws_no_empty_context():
     there = np.ones((50, 3), bool)
     batch = Transitions(*np.zeros((3, 50, 3), int), *np.zeros((2, 50, 3), int), there)
     assert set(np.sum(some(batch, np.random.default_rng(0), 1).mask, axis=-1)) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("settings", [(0.9, 1e-3, 0.3), {"gamma": 0.9}, pearl.Settings(0.9, 1e-3, 0.3, "prior")])
+def test_settings_that_are_none_are_named(settings):
+    with pytest.raises(TypeError, match=r"settings must be Settings\(gamma, beta, target_entropy, infer\)"):
+        pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, outer=rm.SGD(0.1), iterations=1)
