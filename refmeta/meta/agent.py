@@ -114,6 +114,8 @@ def _pulled(q: Gaussian, each: Gaussian, context: Context, z: Array, g: Array, b
 
 def believed(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
     """The posterior, and the factors that it is made of."""
+    if not isinstance(context, Context):
+        raise TypeError(f"context must be a pearl.Context, as of context_of, got {type(context).__name__}")
     each = factors(encoder, context.features)
     return infer(each, context.mask), each
 

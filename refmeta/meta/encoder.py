@@ -80,13 +80,20 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     ValueError
         If the features have another width than the encoder, or its two weights different shapes.
     """
-    mean, log_variance = (parameters(w, f"encoder.{name}") for w, name in zip(encoder, Encoder._fields, strict=True))
+    mean, log_variance = _pair(encoder, "encoder", Encoder)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
     psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
     if psi.ndim < 2:
         raise ValueError(f"features has shape {psi.shape}, expected (..., n, {mean.shape[-1]})")
     return finite(_linear)(psi, mean, log_variance)
+
+
+def _pair(value: Any, name: str, kind: type) -> tuple[Array, Array]:
+    """The two arrays of a Gaussian or an Encoder; an array alone, whose first axis happens to be 2, is none."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
+    return parameters(value[0], f"{name}.mean"), parameters(value[1], f"{name}.log_variance")
 
 
 def _linear(psi: Array, mean: Array, log_variance: Array) -> Gaussian:
@@ -141,7 +148,7 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
 
 def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Means and log-variances (..., n, Z) of one shape, zero where there is no factor, and the mask (..., n)."""
-    mean, log_variance = (parameters(x, f"factors.{n}") for x, n in zip(factors, Gaussian._fields, strict=True))
+    mean, log_variance = _pair(factors, "factors", Gaussian)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
     return mean, log_variance, present(mask, mean.shape[:-1])
@@ -172,7 +179,7 @@ def settled_variance(gaussian: Gaussian) -> Gaussian:
 
 def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
     """A Gaussian (..., Z) that is one."""
-    mean, log_variance = (parameters(x, f"{name}.{n}") for x, n in zip(value, Gaussian._fields, strict=True))
+    mean, log_variance = _pair(value, name, Gaussian)
     if mean.shape != log_variance.shape:
         raise ValueError(
             f"{name} has shapes {mean.shape} and {log_variance.shape}, expected one and the same, (..., Z)"

@@ -502,3 +502,17 @@ def test_without_a_prior_factor_training_draws_no_empty_context():
 def test_settings_that_are_none_are_named(settings):
     with pytest.raises(TypeError, match=r"settings must be Settings\(gamma, beta, target_entropy, infer\)"):
         pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, outer=rm.SGD(0.1), iterations=1)
+
+
+def test_what_is_no_gaussian_no_encoder_and_no_context_is_named():
+    """An array of two rows would be taken for a mean and a log variance."""
+    given_ = drawn(np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"posterior must be a pearl.Gaussian\(mean, log_variance\), got ndarray"):
+        kl(np.zeros((2, 3)))
+    with pytest.raises(TypeError, match=r"factors must be a pearl.Gaussian\(mean, log_variance\), got ndarray"):
+        posterior(np.zeros((2, 3, 2)))
+    with pytest.raises(TypeError, match=r"encoder must be a pearl.Encoder\(mean, log_variance\), got ndarray"):
+        factors(np.stack(given_.encoder), given_.context.features)
+    more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.1}
+    with pytest.raises(TypeError, match="context must be a pearl.Context, as of context_of, got Transitions"):
+        pearl.encoder_gradient(given_.encoder, given_.batch, given_.batch, **more)
