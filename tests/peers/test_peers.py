@@ -170,6 +170,12 @@ def test_pearl_and_learned_models_by_automatic_differentiation(peer, suite, mist
         assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
 
 
+def test_a_training_step_of_pearl_in_single_precision_is_right_to_single_precision():
+    arguments = ["--suite", "pearl", "--dtype", "float32", "--timeout", "120", *NO_VALIDATION]
+    status, report = check("torch_pearl:pearl", *arguments)
+    assert status == 0 and 5 <= digits(report) < 9, report
+
+
 def test_a_training_step_of_pearl_is_timed_beside_pytorch():
     ran = subprocess.run(
         [sys.executable, ROOT / "tests" / "benchmarks" / "pearl.py", "--seconds", "1"],
