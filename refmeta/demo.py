@@ -191,7 +191,7 @@ TABLES = {
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
     """Print the tables of the families named, of all without any; each is seeded by itself."""
     begun, wanted = time.perf_counter(), list(families) or list(TABLES)
-    print(f"Adaptation by exact gradient descent on tasks that no start was trained on (seed {seed}).\n")
+    print(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n")
     for name in wanted:
         TABLES[name](np.random.default_rng([seed, *name.encode()]))
     print(f"({time.perf_counter() - begun:.1f} s)")
