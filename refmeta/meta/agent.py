@@ -10,8 +10,20 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, frozen, positive, real_scalar
-from refmeta.meta.encoder import Context, Encoder, Gaussian, Inference, factors, kl, posterior, pulled, sample, width
+from refmeta.arrays import Array, batch_shape, count, finite, frozen, positive, real_scalar
+from refmeta.meta.encoder import (
+    Context,
+    Encoder,
+    Gaussian,
+    Inference,
+    factors,
+    gaussian_of,
+    kl,
+    posterior,
+    pulled,
+    sample,
+    width,
+)
 from refmeta.meta.soft_actor_critic import (
     actor_gradient,
     critic_gradient,
@@ -102,6 +114,7 @@ def encoder_gradient(
     """
     q, each = believed(encoder, context, infer)
     z = sample(q, noise)
+    batch_shape(context=q.mean.shape[:-1], batch=np.shape(target)[:-1])
     return _pulled(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
 
 
@@ -117,7 +130,7 @@ def believed(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaus
     if not isinstance(context, Context):
         raise TypeError(f"context must be a pearl.Context, as of context_of, got {type(context).__name__}")
     each = factors(encoder, context.features)
-    return infer(each, context.mask), each
+    return gaussian_of(infer(each, context.mask), "what infer returns"), each
 
 
 class Settings(NamedTuple):

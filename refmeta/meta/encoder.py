@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, dot, finite, index_text, parameters, require, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, index_text, parameters, require, settled
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import log_softmax, softmax
@@ -86,12 +86,13 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
     if psi.ndim < 2:
         raise ValueError(f"features has shape {psi.shape}, expected (..., n, {mean.shape[-1]})")
+    batch_shape(encoder=mean.shape[:-2], features=psi.shape[:-2])
     return finite(_linear)(psi, mean, log_variance)
 
 
-def _pair(value: Any, name: str, kind: type) -> tuple[Array, Array]:
+def _pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
     """The two arrays of a Gaussian or an Encoder; an array alone, whose first axis happens to be 2, is none."""
-    if not isinstance(value, tuple) or len(value) != 2:
+    if not isinstance(value, kind):
         raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
     return parameters(value[0], f"{name}.mean"), parameters(value[1], f"{name}.log_variance")
 
@@ -157,7 +158,8 @@ def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, A
 def present(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """The mask, of bool, broadcast to the shape (..., n) of what it is about; all True for None."""
     there = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    if there.dtype != bool or there.shape[-1:] != shape[-1:] or np.broadcast_shapes(there.shape, shape) != shape:
+    fits = there.ndim <= len(shape) and all(n in (1, m) for n, m in zip(there.shape[::-1], shape[::-1], strict=False))
+    if there.dtype != bool or there.shape[-1:] != shape[-1:] or not fits:
         raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {shape} of bool")
     return np.broadcast_to(there, shape)
 
@@ -204,7 +206,9 @@ def sample(posterior: Gaussian, noise: ArrayLike) -> Array:
     Eq: reparametrised-sample
     """
     mean, log_variance = gaussian_of(posterior)
-    return mean + np.exp(log_variance / 2) * parameters(noise, "noise", dim=mean.shape[-1], why=" as the posterior")
+    epsilon = parameters(noise, "noise", dim=mean.shape[-1], why=" as the posterior")
+    batch_shape(posterior=mean.shape[:-1], noise=epsilon.shape[:-1])
+    return mean + np.exp(log_variance / 2) * epsilon
 
 
 def pulled(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian) -> Encoder:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, finite, index_text, positive, real, require
+from refmeta.arrays import Array, finite, index_text, positive, real, require, settled
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
 
-LIMIT = float(np.log(1e8))
+LIMIT, NEAR = float(np.log(1e8)), (0.1, 10.0)
 
 
 class Prior(NamedTuple):
@@ -30,11 +30,15 @@ class Prior(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """All that a context says: counts n(s, a, s') (..., S, A, S); mean reward and Σ(r − r̄)² of (s, a), (..., S, A)."""
+    """All that a context says: counts n(s, a, s') (..., S, A, S); mean reward and Σ(r − r̄)² of (s, a), (..., S, A).
+
+    `ended`, (..., S), is True for states that were met as ends: they are never left and pay nothing, whatever the prior.
+    """
 
     counts: Any
     mean: Any
     squares: Any
+    ended: Any = False
 
 
 class Model(NamedTuple):
@@ -61,8 +65,8 @@ class Fitted(NamedTuple):
 
 
 def statistics(context: Transitions, states: int, actions: int) -> Statistics:
-    """Counts, mean rewards (0 where (s, a) was not visited) and their squared deviations of a context (..., n)."""
-    s, a, r, following, _, mask = checked_transitions(context, states, actions, "context")
+    """Counts, mean rewards (0 where (s, a) was not visited), their squared deviations and the ends of a context (..., n)."""
+    s, a, r, following, terminal, mask = checked_transitions(context, states, actions, "context")
     task = tuple(np.expand_dims(i, -1) for i in np.indices(mask.shape[:-1]))
     counts = np.zeros((*mask.shape[:-1], states, actions, states))
     total, squares = np.zeros((2, *mask.shape[:-1], states, actions))
@@ -71,7 +75,9 @@ def statistics(context: Transitions, states: int, actions: int) -> Statistics:
     visits = np.sum(counts, axis=-1)
     mean = total / np.maximum(visits, 1)
     np.add.at(squares, (*task, s, a), mask * (r - mean[(*task, s, a)]) ** 2)
-    return Statistics(counts, mean, squares)
+    ended = np.zeros((*mask.shape[:-1], states), bool)
+    np.logical_or.at(ended, (*task, following), terminal & mask)
+    return Statistics(counts, mean, squares, ended)
 
 
 @finite
@@ -80,16 +86,21 @@ def posterior(prior: Prior, seen: Statistics) -> Model:
 
     Eq: model-posterior
 
+    A state that is known as an end has P = 1 for itself, and R = 0.
+
     Raises
     ------
     ValueError, TypeError
         For a prior whose shapes do not broadcast to those of the counts or whose numbers are not positive, for counts
-        or squares below 0.
+        or squares below 0, squares of fewer than two rewards.
+    FloatingPointError
+        If concentrations and counts add to more than a float holds.
     """
-    (c, mean, variance, noise), (n, r, _) = _checked(prior, seen)
-    visits = np.sum(n, axis=-1)
-    P = (c + n) / np.sum(c + n, axis=-1, keepdims=True)
-    return Model(P, (noise * mean + variance * visits * r) / (noise + variance * visits))
+    (c, mean, variance, noise), (n, r, _, ended) = _checked(prior, seen)
+    visits, total = np.sum(n, axis=-1), np.sum(c + n, axis=-1, keepdims=True)
+    P = (c + n) / settled(total, "the concentrations of a row add to more than a float holds")
+    R = (noise * mean + variance * visits * r) / (noise + variance * visits)
+    return Model(np.where(ended[..., None, None], np.eye(P.shape[-1])[:, None], P), np.where(ended[..., None], 0, R))
 
 
 @finite
@@ -101,7 +112,7 @@ def log_marginal(prior: Prior, seen: Statistics) -> Array:
     D = noise + n·variance; (...), the log probability of next states and rewards in their order.  Errors are those of
     `posterior`, and a ValueError for counts that are not whole.
     """
-    (c, mean, variance, noise), (n, r, squares) = _whole(*_checked(prior, seen))
+    (c, mean, variance, noise), (n, r, squares, _) = _whole(*_checked(prior, seen))
     visits = np.sum(n, axis=-1)
     rows = np.sum(_rising(np.log, c, n), axis=-1) - _rising(np.log, np.sum(c, axis=-1), visits)
     D, grown = noise + visits * variance, np.log1p(visits * variance / noise)
@@ -117,7 +128,7 @@ def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
 
     In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `log_marginal`.
     """
-    (c, mean, variance, noise), (n, r, _) = _whole(*_checked(prior, seen))
+    (c, mean, variance, noise), (n, r, _, _) = _whole(*_checked(prior, seen))
     visits = np.sum(n, axis=-1)
     rows = _rising(np.reciprocal, c, n) - _rising(np.reciprocal, np.sum(c, axis=-1), visits)[..., None]
     D = noise + visits * variance
@@ -135,21 +146,30 @@ def _rising(f: Callable[[Array], Array], c: Array, n: Array) -> Array:
 
 
 def fit(start: Prior, seen: Statistics) -> Fitted:
-    """The prior of the largest Σ log marginal likelihood over all tasks, from `start` on, by SciPy's L-BFGS-B.
+    """A prior of a largest Σ log marginal likelihood over all tasks, by SciPy's L-BFGS-B.
 
     Eq: model-prior
 
-    What is shared stays so: the result has the shapes of `start`.  Logarithms are kept within ±log 10⁸: tasks that are
-    all the same have no finite best concentration.  A next state that is never seen where (s, a) is has the best
-    concentration 0, and gets 10⁻⁸ at once.
+    A local maximum, or the plateau of large concentrations where that is higher: the better of those that are reached
+    from `start` and from `start` with its concentrations brought into [0.1, 10].  What is shared stays so: the result
+    has the shapes of `start`.  Logarithms are kept within ±log 10⁸: tasks that are all the same have no finite best
+    concentration.  A next state that is never seen where (s, a) is has the best concentration 0, and gets 10⁻⁸ at once.
 
     Raises
     ------
     ValueError, TypeError
-        As `posterior`.
+        As `log_marginal`.
     FloatingPointError
-        If the optimiser does not end at a maximum within those bounds: a slope of more than 10⁻⁴ (1 + |value|) is left.
+        If the optimiser ends elsewhere within those bounds: a slope of more than 10⁻⁴ (1 + |value|) is left.
     """
+    _checked(start, seen)
+    nearer = start._replace(concentration=np.clip(start.concentration, *NEAR))
+    same = np.array_equal(nearer.concentration, start.concentration)
+    return max((_fit(x, seen) for x in (start, nearer)[: 2 - same]), key=lambda fitted: fitted.log_marginal)
+
+
+def _fit(start: Prior, seen: Statistics) -> Fitted:
+    """The end of one run of the optimiser."""
     from scipy.optimize import minimize
 
     full, _ = _checked(start, seen)
@@ -206,13 +226,20 @@ def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
     if not isinstance(prior, Prior) or not isinstance(seen, Statistics):
         got = f"{type(prior).__name__} and {type(seen).__name__}"
         raise TypeError(f"expected a Prior(concentration, mean, variance, noise) and Statistics, got {got}")
-    n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen, Statistics._fields, strict=True))
+    n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen[:3], Statistics._fields, strict=False))
+    ended = np.asarray(seen.ended)
     if n.ndim < 3 or n.shape[-1] != n.shape[-3] or r.shape != n.shape[:-1] or squares.shape != r.shape:
         raise ValueError(
             f"statistics has shapes {n.shape}, {r.shape}, {squares.shape}, expected (..., S, A, S), (..., S, A) twice"
         )
     _bounded(n >= 0, n, "statistics.counts", "at least 0")
     _bounded(squares >= 0, squares, "statistics.squares", "at least 0")
+    few = np.sum(n, axis=-1) <= 1
+    _bounded(~few | (squares == 0), squares, "statistics.squares", "0 where there are fewer than two rewards")
+    if ended.dtype != bool or ended.ndim and ended.shape != n.shape[:-2]:
+        raise ValueError(
+            f"statistics.ended has shape {ended.shape} and dtype {ended.dtype}, expected {n.shape[:-2]} of bool"
+        )
     cores = {"concentration": n.shape[-3:], "mean": n.shape[-3:-1], "variance": n.shape[-3:-1]}
     leaves = []
     for name, core in cores.items():
@@ -224,7 +251,9 @@ def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
             leaves.append(np.broadcast_to(x, core))
         except ValueError:
             raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
-    return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(n, r, squares)
+    return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(
+        n, r, squares, np.broadcast_to(ended, n.shape[:-2])
+    )
 
 
 def _whole(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:

@@ -24,6 +24,7 @@ from refmeta.meta.learned_model import (
     posterior,
     statistics,
 )
+from refmeta.meta.loop import able
 from refmeta.sampling.transitions import experience
 from refmeta.tasks.distributions import Split
 from refmeta.tasks.exact_return import PolicyReturn
@@ -86,6 +87,9 @@ class ModelledTasks:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "episodes", count(self.episodes, "episodes", least=1))
+        able(family=(self.family, "sample"))
+        if not isinstance(self.prior, Prior):
+            raise TypeError(f"prior must be a Prior, got {type(self.prior).__name__}")
 
     @property
     def dim(self) -> int:

@@ -18,10 +18,12 @@ from refmeta.meta.encoder import (
     Inference,
     context_of,
     factors,
+    gaussian_of,
     kl,
     posterior,
     posterior_without_prior,
     sample,
+    width,
 )
 from refmeta.meta.loop import able, looped
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
@@ -59,13 +61,15 @@ def adapt(
     `TabularSoftmax` whatever the task's own policy.  Raises ValueError or TypeError for an agent of other tasks.
     """
     _fitting(agent, task)
+    if not callable(infer):
+        raise TypeError(f"infer must be a function of factors and a mask, got {infer!r}")
     task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
 
     def believe(context: Transitions) -> Gaussian:
         if context.mask.shape[-1] == 0:
             return Gaussian(*np.zeros((2, *task.shape, agent.latent)))
         seen = context_of(context, agent.states, agent.actions)
-        return infer(factors(agent.encoder, seen.features), seen.mask)
+        return gaussian_of(infer(factors(agent.encoder, seen.features), seen.mask), "what infer returns")
 
     def act(belief: Gaussian, rng: Generator) -> Array:
         logits = table(agent.policy, sample(belief, rng.normal(size=belief.mean.shape)), "policy")
@@ -173,6 +177,8 @@ def train(
     count(context, "context", least=fewest)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of an Iteration, got {callback!r}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
     rate, rng = fraction(averaging, "averaging"), np.random.default_rng(rng)
     task = distribution.sample(tasks, rng).support
@@ -224,6 +230,17 @@ def _fitting(agent: Agent, task: Any) -> None:
         raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
-    ours, theirs = (agent.states, agent.actions), (task.mdp.states, task.mdp.actions)
-    if ours != theirs:
-        raise ValueError(f"agent has (states, actions) = {ours}, expected {theirs} as the task")
+    S, A = task.mdp.states, task.mdp.actions
+    if (agent.states, agent.actions) != (S, A):
+        raise ValueError(
+            f"agent has (states, actions) = {(agent.states, agent.actions)}, expected {(S, A)} as the task"
+        )
+    weights, Z = (S, A, 1 + agent.latent), agent.latent
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("critic", "target_critic", "policy"), weights)
+    shapes["log_temperature"] = ()
+    found = {name: np.shape(getattr(agent, name)) for name in shapes}
+    for name, matrix in zip(("mean", "log_variance"), agent.encoder, strict=True):
+        shapes[f"encoder.{name}"], found[f"encoder.{name}"] = (Z, width(S, A)), np.shape(matrix)
+    for name, shape in shapes.items():
+        if found[name] != shape:
+            raise ValueError(f"agent.{name} has shape {found[name]}, expected {shape}")

@@ -60,7 +60,8 @@ def soft_target(
     ValueError, TypeError
         For weights, z or a batch of shapes that do not belong together, gamma outside [0, 1].
     """
-    Q, logits, tau = table(target_critic, z, "target_critic"), table(policy, z, "policy"), _temperature(log_temperature)
+    logits, tau = table(policy, z, "policy"), _temperature(log_temperature)
+    Q = _judging(target_critic, z, logits, "target_critic")
     batch = _fitting(batch, Q)
     V = dot(softmax(logits), Q - tau * log_softmax(logits))
     return batch.rewards + fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
@@ -177,6 +178,7 @@ def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLi
     """The batch, 1/n for each of its transitions, and Q − y (..., n), 0 where there is none."""
     Q = table(critic, z, "critic")
     batch, y = _fitting(batch, Q), parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
+    batch_shape(target=y.shape[:-1], batch=batch.mask.shape[:-1])
     mean, A = averages(batch, "the batch"), Q.shape[-1]
     error = _at(Q.reshape(*Q.shape[:-2], -1), batch.states * A + batch.actions) - y
     return batch, mean, np.where(batch.mask, error, 0)
@@ -189,9 +191,9 @@ def _acting(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array,
     return logits, np.sum(averages(batch, "the batch")[..., None] * np.eye(logits.shape[-2])[batch.states], axis=-2)
 
 
-def _judging(critic: ArrayLike, z: ArrayLike, logits: Array) -> Array:
+def _judging(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
     """Q (..., S, A), over the states and actions of the policy."""
-    Q = table(critic, z, "critic")
+    Q = table(critic, z, name)
     if logits.shape[-2:] != Q.shape[-2:]:
-        raise ValueError(f"critic has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
+        raise ValueError(f"{name} has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
     return Q

@@ -118,10 +118,10 @@ def drawn(batch: Transitions, n: int, rng: Generator) -> Transitions:
 
 
 def some(batch: Transitions, rng: Generator, fewest: int = 0) -> Transitions:
-    """Of every task's n transitions the first k that are there, k uniform in `fewest` … n."""
+    """Of every task's transitions the first k that are there, k uniform in `fewest` … n, the number of places."""
     n = batch.mask.shape[-1]
     k = rng.integers(fewest, n + 1, (*batch.mask.shape[:-1], 1))
-    return batch._replace(mask=batch.mask & (np.arange(n) < k))
+    return batch._replace(mask=batch.mask & (np.cumsum(batch.mask, axis=-1) <= k))
 
 
 def averages(batch: Transitions, name: str) -> Array:

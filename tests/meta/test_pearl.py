@@ -11,10 +11,21 @@ from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder,
 from refmeta.judges import complex_step
 from refmeta.meta import pearl
 from refmeta.meta.agent import ravel, unravel
-from refmeta.meta.encoder import Encoder, Gaussian, context_of, factors, kl, posterior, posterior_without_prior, sample
+from refmeta.meta.encoder import (
+    Context,
+    Encoder,
+    Gaussian,
+    context_of,
+    factors,
+    kl,
+    posterior,
+    posterior_without_prior,
+    sample,
+)
 from refmeta.meta.soft_actor_critic import averaged, soft_target
 from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
 from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
+from refmeta.sampling.transitions import drawn as drawn_of
 from tests.strategies import seeds
 
 EPS = np.finfo(float).eps
@@ -295,7 +306,7 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
          ValueError, r"task \[0\] of the batch has no transition"),
         (lambda g: context_of(g.batch._replace(states=np.full((N, 5), S)), S, A), ValueError, r"states\[0, 0\] is 3"),
         (lambda g: context_of(g.batch._replace(rewards=np.zeros((N, 4))), S, A), ValueError, "rewards has shape"),
-        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, r"states\[0, .*expected 0 <= it < 2|as the policy"),
+        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, r"states\[0, .*expected 0 <= it < 2"),
         (lambda g: pearl.adapt(pearl.init(2, 2), 3, episodes=1), TypeError, "task must be a PolicyReturn, got int"),
         (lambda g: pearl.adapt((1, 2), None, episodes=1), TypeError, "agent must be a pearl.Agent"),
         (lambda g: pearl.adapt(pearl.init(4, 4), rm.GoalGridworlds().sample(2, 0).support, episodes=1, horizon=3), ValueError,
@@ -516,3 +527,113 @@ def test_what_is_no_gaussian_no_encoder_and_no_context_is_named():
     more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.1}
     with pytest.raises(TypeError, match="context must be a pearl.Context, as of context_of, got Transitions"):
         pearl.encoder_gradient(given_.encoder, given_.batch, given_.batch, **more)
+
+
+@pytest.mark.parametrize("shape", [(S, 1, 1 + Z), (1, A, 1 + Z), (S + 1, A, 1 + Z)])
+def test_a_policy_of_another_size_than_its_critic_is_never_broadcast(shape):
+    given_, other = drawn(np.random.default_rng(0)), np.zeros(shape)
+    with pytest.raises(
+        ValueError, match=r"target_critic has \(states, actions\) = \(3, 2\), expected .* as the policy"
+    ):
+        soft_target(given_.batch, given_.noise, given_.target_critic, other, log_temperature=-1.0, gamma=0.9)
+    one = given_.batch._replace(states=np.zeros_like(given_.batch.states))
+    with pytest.raises(ValueError, match=r"critic has \(states, actions\) = .*, expected \(3, 2\) as the policy"):
+        pearl.actor_loss(given_.policy, given_.noise, one, other, log_temperature=-1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a._replace(policy=a.policy.swapaxes(0, 1)), lambda a: a._replace(policy=a.policy.reshape(36, 1, 3)),
+        lambda a: a._replace(critic=a.critic[None]), lambda a: a._replace(target_critic=a.critic[..., :2]),
+        lambda a: a._replace(log_temperature=np.zeros(2)), lambda a: a._replace(encoder=pearl.Encoder(*(w[:, :3] for w in a.encoder))),
+    ],
+)  # fmt: skip
+def test_an_agent_whose_parts_do_not_fit_is_refused_before_it_acts(change):
+    agent, family = change(pearl.init(9, 4, latent=2, rng=0)), rm.GoalGridworlds(size=3)
+    with pytest.raises(ValueError, match=r"agent\.\S+ has shape .*, expected \(|as the task"):
+        pearl.adapt(agent, family.sample(2, 0).support, episodes=1, horizon=3)
+    with pytest.raises(ValueError, match=r"agent\.\S+ has shape .*, expected \(|as the task"):
+        pearl.train(family, agent, settings=pearl.Settings(0.9, 0.1, 0.1), outer=rm.SGD(0.1), iterations=1, horizon=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda g: sample(Gaussian(np.zeros((3, 2)), np.zeros((3, 2))), np.zeros((2, 2))), r"got posterior \(3,\), noise \(2,\)"),
+        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch, np.zeros((2, 5))), r"got target \(2,\), batch \(3,\)"),
+        (lambda g: posterior(Gaussian(*np.zeros((2, 2, 3, Z))), np.ones((4, 3), bool)), r"mask has shape \(4, 3\).*expected \(2, 3\)"),
+        (lambda g: factors(Encoder(*np.zeros((2, 2, Z, 5))), np.zeros((3, 4, 5))), r"got encoder \(2,\), features \(3,\)"),
+        (lambda g: pearl.encoder_gradient(g.encoder, Context(g.context.features[:2], None), g.batch, noise=g.noise[:1],
+                                          critic=g.critic, target=np.zeros((N, 5)), beta=0.1), r"got context \(2,\), batch \(3,\)"),
+    ],
+)  # fmt: skip
+def test_batch_axes_that_do_not_fit_are_said_in_a_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(drawn(np.random.default_rng(0)))
+
+
+def test_an_inference_and_a_callback_that_are_none_are_named():
+    task = rm.GoalGridworlds(size=2).sample(2, 0).support
+    with pytest.raises(TypeError, match="infer must be a function of factors and a mask, got 'prior'"):
+        pearl.adapt(pearl.init(4, 4), task, episodes=1, horizon=2, infer="prior")
+    with pytest.raises(TypeError, match="callback must be a function of an Iteration, got 3"):
+        small(callback=3)
+
+
+class Recorded:
+    """A generator that keeps what it was asked to choose."""
+
+    def __init__(self, seed):
+        self.rng, self.chosen = np.random.default_rng(seed), []
+
+    def choice(self, *arguments, **given_):
+        self.chosen.append(self.rng.choice(*arguments, **given_))
+        return self.chosen[-1]
+
+    def __getattr__(self, name):
+        return getattr(self.rng, name)
+
+
+def test_training_draws_what_it_says(monkeypatch):
+    """Tasks without replacement; contexts of the last iteration's episodes alone, batches of all that was ever met."""
+    import refmeta.meta.pearl as home
+
+    rng, buffers, inferences = Recorded(0), [], []
+    monkeypatch.setattr(home.np.random, "default_rng", lambda seed=None: rng)
+    real = home.drawn
+    monkeypatch.setattr(
+        home, "drawn", lambda batch, n, rng: buffers.append((n, batch.mask.shape[-1])) or real(batch, n, rng)
+    )
+
+    def infer(found, mask=None):
+        inferences.append(found.mean.shape[-2])
+        return posterior(found, mask)
+
+    settings = pearl.Settings(0.9, 1e-3, 0.5, infer)
+    small(settings=settings, iterations=3, updates=4, batch=5, tasks=6, episodes=2, horizon=3, transitions=7, context=9)
+    assert len(rng.chosen) == 12 and all(len(set(chosen)) == 5 for chosen in rng.chosen)
+    assert {places for n, places in buffers if n == 9} == {6}
+    assert sorted({places for n, places in buffers if n == 7}) == [6, 12, 18]
+    assert {3, 6} <= set(inferences), "acting infers of one and of two episodes by the settings' own inference"
+
+
+def test_transitions_are_drawn_uniformly_of_all_that_are_there():
+    there = np.array([[True, False, True, True, False, True, True]])
+    ids = np.arange(7)[None]
+    got = drawn_of(Transitions(ids, ids, 1.0 * ids, ids, there, there), 20_000, np.random.default_rng(0))
+    shares = np.bincount(got.states[0], minlength=7) / 20_000
+    np.testing.assert_allclose(shares, there[0] / 5, rtol=0, atol=0.015)
+    gaps = Transitions(*[ids[:, :3]] * 4, *[np.array([[False, True, True]])] * 2)
+    assert {int(some(gaps, np.random.default_rng(k), 1).mask.sum()) for k in range(30)} == {1, 2}
+
+
+def test_optimal_plans_are_certain_and_what_a_callback_sees_cannot_be_written_to():
+    every = rm.GoalGridworlds(size=2).tasks([1, 2, 3])
+    pi = every.policy.logits(optimal_plans(every.mdp))
+    np.testing.assert_array_equal(np.sort(np.exp(pi - pi.max(-1, keepdims=True)), axis=-1), np.eye(4)[[[3] * 4] * 3])
+    seen = []
+    small(iterations=1, callback=seen.append)
+    for part in (*seen[0].agent.encoder, *seen[0].agent[1:]):
+        with pytest.raises(ValueError, match="read-only"):
+            part[...] = 0

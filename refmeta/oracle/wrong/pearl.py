@@ -36,7 +36,7 @@ def _loss(critic: Array, actor: Array, divergence: Array) -> Array:
 
 
 class Change(NamedTuple):
-    """What is done differently; an `infer` of None is the case's own."""
+    """What is done differently."""
 
     features: Callable[[Any, Array], Array] = _features
     infer: Callable[[Any], Product] = lambda case: case.settings.infer
@@ -47,7 +47,6 @@ class Change(NamedTuple):
         np.sum(pi * target, -1) + entropy
     )
     goes_on: Callable[[Array], Array] = lambda terminal: 1 - terminal
-    mask: Callable[[Array], Array] = lambda mask: mask
     loss: Callable[[Array, Array, Array], Array] = _loss
     held: bool = True
 
@@ -56,7 +55,7 @@ def parts(case: Any, change: Change) -> dict[str, Array]:
     """The belief and its sample, three losses, and every slope."""
     agent, given, noise, settings = case.agent, case.context, case.noise, case.settings
     seen = context_of(given, agent.states, agent.actions)
-    psi, there = change.features(agent, seen.features), change.mask(np.asarray(seen.mask))
+    psi, there = change.features(agent, seen.features), np.asarray(seen.mask)
     b = case.batch
     s, a, after = (np.asarray(i, int) for i in (b.states, b.actions, b.following))
     mean = np.asarray(b.mask, bool) / np.sum(np.asarray(b.mask, bool), axis=-1, keepdims=True)
