@@ -172,13 +172,12 @@ def _fit(start: Prior, seen: Statistics) -> Fitted:
     """The end of one run of the optimiser."""
     from scipy.optimize import minimize
 
-    full, _ = _checked(start, seen)
     shapes = [np.shape(x) for x in start[:3]]
     sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
     def placed(flat: Array) -> Prior:
         c, mean, variance = (x.reshape(s) for x, s in zip(np.split(flat, sizes[:-1]), shapes, strict=True))
-        return Prior(np.exp(c), mean, np.exp(variance), full.noise)
+        return Prior(np.exp(c), mean, np.exp(variance), start.noise)
 
     def loss(flat: Array) -> tuple[float, Array]:
         prior = placed(flat)

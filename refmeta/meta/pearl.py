@@ -164,17 +164,19 @@ def train(
     FloatingPointError
         If a gradient or a weight leaves the finite numbers.
     """
-    least = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
-    for name, value in least.items():
-        count(value, name, least=1)
     if not isinstance(settings, Settings) or not callable(settings.infer):
         raise TypeError(
             f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"
         )
     fewest = int(settings.infer is posterior_without_prior)
-    for name, value in {"iterations": iterations, "updates": updates}.items():
-        count(value, name)
-    count(context, "context", least=fewest)
+    some_of = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
+    for least, numbers in (
+        (1, some_of),
+        (0, {"iterations": iterations, "updates": updates}),
+        (fewest, {"context": context}),
+    ):
+        for name, value in numbers.items():
+            count(value, name, least=least)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
     if callback is not None and not callable(callback):

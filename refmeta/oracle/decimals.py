@@ -26,7 +26,7 @@ def linear_regression(X: Any, y: Any) -> Loss:
     """1/(2n) ‖Xθ − y‖²."""
 
     def loss(theta: Vector) -> Number:
-        return sum((_dot(row, theta) - b) ** 2 for row, b in zip(X, y, strict=True)) / (2 * len(y))
+        return sum((dot(row, theta) - b) ** 2 for row, b in zip(X, y, strict=True)) / (2 * len(y))
 
     return loss
 
@@ -36,8 +36,8 @@ def softmax_regression(X: Any, labels: Any, classes: int, ridge: Number) -> Loss
 
     def loss(theta: Vector) -> Number:
         W = [theta[k * len(X[0]) : (k + 1) * len(X[0])] for k in range(classes)]
-        data = sum(softmax([_dot(w, x) for w in W])[label].ln() for x, label in zip(X, labels, strict=True))
-        return ridge * _dot(theta, theta) / 2 - data / len(labels)
+        data = sum(softmax([dot(w, x) for w in W])[label].ln() for x, label in zip(X, labels, strict=True))
+        return ridge * dot(theta, theta) / 2 - data / len(labels)
 
     return loss
 
@@ -49,16 +49,16 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
 
     def loss(theta: Vector) -> Number:
         pi = policy(theta, S, A, features)
-        reward = [[_dot(P[s][a], R[s][a]) if nested else R[s][a] for a in range(A)] for s in range(S)]
-        r = [_dot(pi[s], reward[s]) for s in range(S)]
+        reward = [[dot(P[s][a], R[s][a]) if nested else R[s][a] for a in range(A)] for s in range(S)]
+        r = [dot(pi[s], reward[s]) for s in range(S)]
         K = [[gamma * sum(pi[s][a] * P[s][a][t] for a in range(A)) for t in range(S)] for s in range(S)]
         if horizon is None:
             V = solved([[(s == t) - K[s][t] for t in range(S)] for s in range(S)], r)
         else:
             V = [0 * x for x in r]
             for _ in range(horizon):
-                V = [r[s] + _dot(K[s], V) for s in range(S)]
-        return -_dot(rho, V)
+                V = [r[s] + dot(K[s], V) for s in range(S)]
+        return -dot(rho, V)
 
     return loss
 
@@ -67,7 +67,7 @@ def policy(theta: Vector, S: int, A: int, features: Any = None) -> list[Vector]:
     """π, a row a state, of the table θ or of the logits Φθ."""
     table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
-        table = [[_dot(row, theta) for row in state] for state in features]
+        table = [[dot(row, theta) for row in state] for state in features]
     return [softmax(row) for row in table]
 
 
@@ -81,7 +81,7 @@ def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | Non
     else:
         d, now = [0 * x for x in rho], rho
         for _ in range(horizon):
-            d, now = [x + y for x, y in zip(d, now, strict=True)], [_dot(row, now) for row in K]
+            d, now = [x + y for x, y in zip(d, now, strict=True)], [dot(row, now) for row in K]
 
     def loss(theta: Vector) -> Number:
         new = policy(theta, S, A, features)
@@ -98,14 +98,14 @@ def linear_quadratic(
 
     def loss(theta: Vector) -> Number:
         K, variance = [theta[j * n : (j + 1) * n] for j in range(m)], [(2 * x).exp() for x in theta[m * n :]]
-        M = [[A[i][j] + _dot(B[i], [row[j] for row in K]) for j in range(n)] for i in range(n)]
+        M = [[A[i][j] + dot(B[i], [row[j] for row in K]) for j in range(n)] for i in range(n)]
         N = [[noise[i][j] + sum(B[i][k] * B[j][k] * variance[k] for k in range(m)) for j in range(n)] for i in range(n)]
 
         def cost(S: Any, weight: Number) -> Number:
             actions = [
-                [_dot(_times(S, K[i]), K[j]) + weight * (i == j) * variance[i] for j in range(m)] for i in range(m)
+                [dot(_times(S, K[i]), K[j]) + weight * (i == j) * variance[i] for j in range(m)] for i in range(m)
             ]
-            return sum(map(_dot, Q, S)) + sum(map(_dot, R, actions))
+            return sum(map(dot, Q, S)) + sum(map(dot, R, actions))
 
         if horizon is None:
             s, pairs = gamma / (1 - gamma), [(i, j) for i in range(n) for j in range(n)]
@@ -116,7 +116,7 @@ def linear_quadratic(
         for _ in range(horizon):
             total, weight = total + weight * cost(S, 0 * gamma + 1), weight * gamma
             MS = [_times(S, row) for row in M]
-            S = [[_dot(MS[i], M[j]) + N[i][j] for j in range(n)] for i in range(n)]
+            S = [[dot(MS[i], M[j]) + N[i][j] for j in range(n)] for i in range(n)]
         return total
 
     return loss
@@ -236,8 +236,9 @@ def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], h: Number) -
 
 def _times(S: Any, x: Vector) -> Vector:
     """S x, for a symmetric S."""
-    return [_dot(row, x) for row in S]
+    return [dot(row, x) for row in S]
 
 
-def _dot(a: Sequence[Number], b: Sequence[Number]) -> Number:
+def dot(a: Sequence[Number], b: Sequence[Number]) -> Number:
+    """Σ a b."""
     return sum((x * y for x, y in zip(a, b, strict=True)), start=0 * b[0])

@@ -5,7 +5,7 @@ No derivative formula stands here: the learner's gradients are numeric, and so i
 
 from typing import Any
 
-from refmeta.oracle.decimals import Loss, Number, Vector, gradient, leaf_gradient
+from refmeta.oracle.decimals import Loss, Number, Vector, dot, gradient, leaf_gradient
 
 Held = list[tuple[Vector, Number]]
 
@@ -25,13 +25,9 @@ def _preprocessed(x: Number) -> Vector:
     return [0 * x - 1, (0 * x + 10).exp() * x]
 
 
-def _dot(a: Vector, b: Vector) -> Number:
-    return sum(x * y for x, y in zip(a, b, strict=True))
-
-
 def _first_layer(x: dict[str, Any], inputs: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
     """h and c after one step, for one coordinate."""
-    z, H = [_dot(row, inputs + h) + b for row, b in zip(x["W"], x["b"], strict=True)], len(h)
+    z, H = [dot(row, inputs + h) + b for row, b in zip(x["W"], x["b"], strict=True)], len(h)
     c = [_sigmoid(z[H + j]) * c[j] + _sigmoid(z[j]) * _tanh(z[3 * H + j]) for j in range(H)]
     return [_sigmoid(z[2 * H + j]) * _tanh(c[j]) for j in range(H)], c
 
@@ -49,8 +45,8 @@ def adapted(x: dict[str, Any], support: Loss, h: Number, held: Held | None = Non
         for j in range(d):
             inputs = _preprocessed(g[j]) + _preprocessed(loss)
             hidden[j], cell[j] = _first_layer(x, inputs, hidden[j], cell[j])
-            i[j] = _sigmoid(_dot(x["W_I"], [*hidden[j], theta[j], i[j]]) + x["b_I"])
-            f[j] = _sigmoid(_dot(x["W_F"], [*hidden[j], theta[j], f[j]]) + x["b_F"])
+            i[j] = _sigmoid(dot(x["W_I"], [*hidden[j], theta[j], i[j]]) + x["b_I"])
+            f[j] = _sigmoid(dot(x["W_F"], [*hidden[j], theta[j], f[j]]) + x["b_F"])
             following.append(f[j] * theta[j] - i[j] * g[j])
         theta = following
     return theta, seen

@@ -5,13 +5,9 @@ No derivative formula stands here: every slope is that of a loss, numeric, and w
 
 from typing import Any
 
-from refmeta.oracle.decimals import Number, Vector, leaf_gradient, softmax
+from refmeta.oracle.decimals import Number, Vector, dot, leaf_gradient, softmax
 
 Given = dict[str, Any]
-
-
-def _dot(a: Vector, b: Vector) -> Number:
-    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _features(x: Given, task: int, n: int) -> Vector:
@@ -29,11 +25,9 @@ def posterior(x: Given, task: int) -> tuple[Vector, Vector]:
     for n, there in enumerate(x["context_mask"][task]):
         if there:
             psi = _features(x, task, n)
-            precision = [(-_dot(row, psi)).exp() for row in x["encoder_log_variance"]]
+            precision = [(-dot(row, psi)).exp() for row in x["encoder_log_variance"]]
             total = [t + p for t, p in zip(total, precision, strict=True)]
-            weighted = [
-                w + p * _dot(row, psi) for w, p, row in zip(weighted, precision, x["encoder_mean"], strict=True)
-            ]
+            weighted = [w + p * dot(row, psi) for w, p, row in zip(weighted, precision, x["encoder_mean"], strict=True)]
     return [w / t for w, t in zip(weighted, total, strict=True)], [1 / t for t in total]
 
 
@@ -50,7 +44,7 @@ def sample(x: Given, task: int) -> Vector:
 
 def _row(weights: Any, state: int, z: Vector) -> Vector:
     """w[s, a] · [1, z] of every action."""
-    return [_dot(w, [w[0] * 0 + 1, *z]) for w in weights[state]]
+    return [dot(w, [w[0] * 0 + 1, *z]) for w in weights[state]]
 
 
 def _there(x: Given, task: int) -> list[int]:

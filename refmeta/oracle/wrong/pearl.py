@@ -18,8 +18,8 @@ from refmeta.softmax import log_softmax, softmax
 Product = Callable[[Gaussian, Array], Gaussian]
 
 
-def _features(case: Any, features: Array) -> Array:
-    return features
+def _features(agent: Any, psi: Array) -> Array:
+    return psi
 
 
 def _kl(q: Gaussian) -> Array:
