@@ -39,6 +39,14 @@ class Outcome(NamedTuple):
     digits: float = np.inf
     got: dict[str, Array] | None = None
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    """A result of the target, with warnings about how it was computed."""
+
+    value: Any
+    warnings: tuple[str, ...] = ()
 
 
 class Failed(Exception):
@@ -196,7 +204,9 @@ def _one(target: Callable[..., Any], case: Case, settings: Settings) -> Outcome:
         return Outcome(case, "skip", f"skipped by --skip-flag {flags[0]}")
     start = time.perf_counter()
     try:
-        outcome = judge(case, target(case, settings), settings)
+        returned = target(case, settings)
+        answer = returned if isinstance(returned, Answer) else Answer(returned)
+        outcome = judge(case, answer.value, settings)._replace(warnings=answer.warnings)
     except Failed as failure:
         refused = failure.refusal and case.result == "invalid"
         outcome = Outcome(case, "refused" if refused else failure.verdict, plain(str(failure)))
