@@ -1,4 +1,4 @@
-"""Hypothesis profiles: seeded, without a clock, and with nothing left on disk."""
+"""Hypothesis profiles, without a clock and with nothing left on disk: `random` draws anew each time, the others do not."""
 
 import os
 
@@ -11,5 +11,6 @@ COMMON = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
 settings.register_profile("default", max_examples=20, **COMMON)
+settings.register_profile("random", max_examples=20, **COMMON | {"derandomize": False})
 settings.register_profile("deep", max_examples=5000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
