@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import frozen
-from refmeta.oracle.case import INPUTS, SUITES, Case, Expected, quantities, typed
+from refmeta.oracle.case import INPUTS, INTEGERS, SUITES, Case, Expected, quantities, typed
 
 FORMAT, VERSION, LIMIT, DEPTH = "refmeta-vectors", 1, 16 * 2**20, 12
 RESULTS = ("valid", "invalid", "ill_conditioned")
@@ -18,6 +20,11 @@ TOP = {"format", "version", "suite", "description", "flags", "groups"}
 GROUP = {"source", "derivation", "certificate", "cases"}
 CASE = {"id", "comment", "flags", "result", "input", "expected", "discriminates"}
 VALUE = {"value", "hex", "kappa", "scale", "digits"}
+MAY_BE_NULL = {
+    "policy-gradient": {"horizon", "features"}, "maml-tabular": {"horizon"}, "maml-linear-features": {"horizon"},
+    "maml-lq": {"horizon"}, "implicit": set(INPUTS["implicit"]) - {"theta", "strength"}, "surrogates": {"features"},
+    "model": {"horizon"},
+}  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -37,27 +44,41 @@ def cases(suite: str) -> tuple[Case, ...]:
 
 
 def read_file(path: str) -> Iterator[Case]:
-    """The cases of a vector file."""
-    return read(text_of(path), path)
+    """The cases of a vector file; the inputs of each are a problem of its suite, unless the case is called invalid."""
+    for case in read(text_of(path), path):
+        try:
+            _ = case.result == "invalid" or case.problem
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            raise VectorError(f"{path}: {case.id}: no problem of {case.suite}: {error}") from None
+        yield case
 
 
 def text_of(path: str) -> str:
-    """The text of a file; its size is looked at before it is read."""
+    """The text of a file; its kind and size are looked at before it is read."""
     try:
-        size = os.stat(path).st_size
-        if size > LIMIT:
-            raise VectorError(f"{path}: {size} bytes, expected at most {LIMIT}")
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise VectorError(f"{path}: is {_kind(status.st_mode)}, expected a regular file")
+        if status.st_size > LIMIT:
+            raise VectorError(f"{path}: {status.st_size} bytes, expected at most {LIMIT}")
         with open(path, "rb") as file:
             return file.read(LIMIT + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise VectorError(f"{path}: cannot be read: {error}") from None
 
 
+def _kind(mode: int) -> str:
+    """What a file is that is not a regular one."""
+    return "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+
+
 def read(text: str, name: str) -> Iterator[Case]:
     """The cases of a vector file's text; VectorError names file, key and reason."""
     try:
         yield from _read(text, name)
-    except (AttributeError, IndexError, KeyError, TypeError, OverflowError) as error:
+    except VectorError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"{name}: malformed: {type(error).__name__}: {error}") from None
 
 
@@ -86,7 +107,14 @@ def _read(text: str, name: str) -> Iterator[Case]:
 
 
 def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
-    """An id of its own, a result that exists, and flags that are declared."""
+    """An id of its own, a result that exists, flags that are declared, and margins that are numbers."""
+    margins = entry["discriminates"]
+    if not isinstance(entry["id"], str) or not isinstance(entry["comment"], str) or not isinstance(margins, dict):
+        raise VectorError(f"{where}: id and comment must be strings and discriminates an object")
+    if not all(type(margin) in (int, float) and 0 <= margin < np.inf for margin in margins.values()):
+        raise VectorError(f"{where}.discriminates: every margin must be a number of at least 0")
+    if not isinstance(entry["flags"], list) or not isinstance(document["flags"], dict):
+        raise VectorError(f"{where}: flags must be a list, of keys of the file's object flags")
     if entry["id"] in seen:
         raise VectorError(f"{where}: id {entry['id']!r} twice")
     if entry["result"] not in RESULTS:
@@ -103,13 +131,27 @@ def _complete(entry: dict[str, Any], suite: str, values: dict[str, Expected], wh
         raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
     if set(entry["input"]) != set(INPUTS[suite]):
         raise VectorError(f"{where}.input: expected {', '.join(INPUTS[suite])}, got {', '.join(entry['input'])}")
-    try:
-        for key, value in entry["input"].items():
+    for key, value in entry["input"].items():
+        if value is None and key in MAY_BE_NULL.get(suite, ()):
+            continue
+        kinds = {type(number) for number in _leaves(value)}
+        kinds -= {int} | (set() if key in INTEGERS else {float}) | ({str} if entry["result"] == "invalid" else set())
+        wanted = "whole numbers" if key in INTEGERS else "numbers"
+        if kinds:
+            raise VectorError(f"{where}.input.{key}: no {wanted}: {', '.join(kind.__name__ for kind in kinds)}")
+        try:
             typed(key, value, np.dtype("float64"))
-    except (TypeError, ValueError) as error:
-        raise VectorError(f"{where}.input.{key}: no numbers: {error}") from None
-    if not isinstance(entry["id"], str) or not isinstance(entry["discriminates"], dict):
-        raise VectorError(f"{where}: id must be a string and discriminates an object")
+        except ValueError as error:
+            raise VectorError(f"{where}.input.{key}: no {wanted}: {error}") from None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What nested lists hold."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _leaves(entry)
+    else:
+        yield value
 
 
 def _is(value: Any, kind: type, name: str, where: str) -> Any:
@@ -126,15 +168,19 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
         kappa, scale = np.array(entry["kappa"], float), np.array(entry["scale"], float)
     except (TypeError, ValueError) as error:
         raise VectorError(f"{name}: {where}: no numbers: {error}") from None
-    if value.shape != by_hex.shape or not np.array_equal(value, by_hex):
-        raise VectorError(f"{name}: {where}: value and hex disagree")
+    if not np.array_equal(value, by_hex) or not np.isfinite(value).all():
+        raise VectorError(f"{name}: {where}: value and hex disagree, or are not finite")
     if (
         kappa.shape != scale.shape
         or kappa.ndim != 1
+        or value.ndim == 0
+        or kappa.size not in (1, len(value))
         or not (np.all(kappa >= 0) and np.all(kappa < 1e12) and np.all(scale > 0) and np.all(scale < 1e300))
     ):
         raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one a task")
-    return Expected(frozen(value), frozen(kappa), frozen(scale), int(entry["digits"]))
+    if type(entry["digits"]) is not int or entry["digits"] < 0:
+        raise VectorError(f"{name}: {where}: digits must be a whole number of at least 0, got {entry['digits']!r}")
+    return Expected(frozen(value), frozen(kappa), frozen(scale), entry["digits"])
 
 
 def _from_hex(value: Any) -> Any:
@@ -147,27 +193,38 @@ def _keys(value: Any, wanted: set[str], name: str, where: str) -> None:
         raise VectorError(f"{name}: {where or 'top level'}: expected the keys {sorted(wanted)}, these differ: {got}")
 
 
+def depth(text: str) -> int:
+    """How deep the brackets of a text are nested, those in strings apart; a string may lack its end."""
+    deepest = level = 0
+    for bracket in re.sub(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"\[{\]}]++', "", text, flags=re.DOTALL):
+        level += 1 if bracket in "[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def as_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
+    """The object of these pairs; VectorError names a key that stands twice."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise VectorError(f"{name}: the key {key!r} stands twice in one object")
+        seen.add(key)
+    return dict(pairs)
+
+
 def parsed(text: str, name: str) -> Any:
     """JSON of limited size and depth, without NaN literals and without a key twice."""
     if len(text) > LIMIT:
         raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")
-    depth = deepest = 0
-    for bracket in text:
-        depth += (bracket in "[{") - (bracket in "]}")
-        deepest = max(deepest, depth)
-    if deepest > DEPTH:
-        raise VectorError(f"{name}: nested {deepest} deep, expected at most {DEPTH}")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice = [key for i, (key, _) in enumerate(pairs) if key in [k for k, _ in pairs[:i]]]
-        if twice:
-            raise VectorError(f"{name}: the key {twice[0]!r} stands twice in one object")
-        return dict(pairs)
+    if (nested := depth(text)) > DEPTH:
+        raise VectorError(f"{name}: nested {nested} deep, expected at most {DEPTH}")
 
     def literal(word: str) -> Any:
         raise VectorError(f"{name}: the literal {word} is no JSON")
 
     try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=literal)
-    except json.JSONDecodeError as error:
+        return json.loads(text, object_pairs_hook=lambda pairs: as_object(pairs, name), parse_constant=literal)
+    except VectorError:
+        raise
+    except ValueError as error:
         raise VectorError(f"{name}: no JSON: {error}") from None

@@ -1,18 +1,21 @@
 """The vectors that come with the library: their premises, their schema, and what is refused of others."""
 
 import json
+import os
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.oracle.case import INTEGERS
 from refmeta.oracle.cases import (
     CASE,
     DEPTH,
     FORMAT,
     GROUP,
     LIMIT,
+    MAY_BE_NULL,
     RESULTS,
     SUITES,
     TOP,
@@ -21,6 +24,7 @@ from refmeta.oracle.cases import (
     UsageError,
     VectorError,
     cases,
+    as_object,
     read,
     read_file,
 )
@@ -211,6 +215,8 @@ def changed(change):
         ('{"a": -Infinity}', "the literal -Infinity is no JSON"),
         ("[" * (DEPTH + 1) + "]" * (DEPTH + 1), f"nested {DEPTH + 1} deep, expected at most {DEPTH}"),
         ("[" * 100000, "nested 100000 deep"),
+        ('{"a": ' + "9" * 6000 + "}", "no JSON: Exceeds the limit"),
+        ('{"a": "' + "[" * (DEPTH + 1) + '\\"["}', "top level: expected the keys"),
         (" " * (LIMIT + 1), f"{LIMIT + 1} characters, expected at most {LIMIT}"),
         (changed(lambda d, c: d.update(version=2)), "format, version are 'refmeta-vectors', 2, expected 'refmeta-vectors', 1"),
         (changed(lambda d, c: d.update(suite="mamba")), "suite: 'mamba' is none of policy-gradient"),
@@ -245,6 +251,58 @@ def test_a_file_that_is_missing_or_too_large_is_refused_before_it_is_read(tmp_pa
         list(read_file(str(large)))
 
 
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a directory"), ("/dev/zero", "a device or a socket")):
+        with pytest.raises(VectorError, match=f"is {kind}, expected a regular file"):
+            list(read_file(str(path)))
+
+
+def test_many_keys_are_read_in_one_pass():
+    """Every key is hashed once, not compared with those before it."""
+
+    class Key(str):
+        compared = 0
+
+        def __eq__(self, other):
+            type(self).compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    as_object([(Key(i), i) for i in range(1000)], "mine.json")
+    assert Key.compared < 2000
+    with pytest.raises(VectorError, match="mine.json: the key '3' stands twice in one object"):
+        as_object([(str(i), i) for i in (1, 3, 2, 3)], "mine.json")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
+    document = json.loads((files("refmeta.oracle") / "vectors" / f"{suite}.json").read_text("utf-8"))
+    document["groups"] = document["groups"][:1]
+    document["groups"][0]["cases"] = document["groups"][0]["cases"][:1]
+    case = document["groups"][0]["cases"][0]
+    for name, value in case["input"].items():
+        for wrong in (None, 0.5):
+            case["input"][name] = wrong
+            text = json.dumps(document)
+            if wrong is None and name in MAY_BE_NULL.get(suite, ()) or wrong == 0.5 and name not in INTEGERS:
+                assert len(list(read(text, "mine.json"))) == 1
+            else:
+                with pytest.raises(VectorError, match=rf"mine.json: .*input.{name}: no (whole )?numbers: "):
+                    list(read(text, "mine.json"))
+        case["input"][name] = value
+
+
+def test_a_file_whose_inputs_are_no_problem_of_the_suite_is_refused(tmp_path):
+    document = json.loads((files("refmeta.oracle") / "vectors" / "maml-quadratic.json").read_text("utf-8"))
+    document["groups"][0]["cases"][0]["input"]["A"] = [[[1.0, 0.0], [0.5, 1.0]]]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(VectorError, match="mine.json: maml-quadratic-001: no problem of maml-quadratic: A"):
+        list(read_file(str(path)))
+
+
 def test_a_suite_that_does_not_exist_is_named():
     with pytest.raises(UsageError, match="no suite is called 'maml'; the suites are policy-gradient"):
         cases("maml")
@@ -257,15 +315,27 @@ def test_a_suite_that_does_not_exist_is_named():
         (lambda c: c["input"].pop("epsilon"), "expected theta, adapted, epsilon, got theta, adapted"),
         (lambda c: c["input"].update(theta=[[1.0], 2.0]), "input.theta: no numbers"),
         (lambda c: c["input"].update(theta="x"), "input.theta: no numbers"),
-        (lambda c: c.update(discriminates=[]), "id must be a string and discriminates an object"),
-        (lambda c: c.update(flags=5), "malformed: TypeError"),
-        (lambda c: c["expected"]["update"].update(digits=None), "malformed: TypeError"),
+        (lambda c: c["input"].update(theta=["1.0", "2.0", "3.0"]), "input.theta: no numbers: str"),
+        (lambda c: c["input"].update(theta=[True, 1.0, 1.0]), "input.theta: no numbers: bool"),
+        (lambda c: c["input"].update(epsilon=None), "input.epsilon: no numbers: NoneType"),
+        (lambda c: c["input"].update(theta=[1.0, None, 1.0]), "input.theta: no numbers: NoneType"),
+        (lambda c: c["input"].update(theta=[1.0, 10**400, 1.0]), "malformed: OverflowError"),
+        (lambda c: c.update(discriminates=[]), "id and comment must be strings and discriminates an object"),
+        (lambda c: c.update(comment=None), "id and comment must be strings and discriminates an object"),
+        (lambda c: c.update(discriminates={"first-order": "x"}), "discriminates: every margin must be a number"),
+        (lambda c: c.update(flags=5), "flags must be a list"),
+        (lambda c: c.update(flags="edge"), "flags must be a list"),
+        (lambda c: c.update(flags=[["edge"]]), "malformed: TypeError"),
+        *((lambda c, digits=d: c["expected"]["update"].update(digits=digits), "digits must be a whole number")
+          for d in (None, "x", 1.5, True, -1)),
+        (lambda c: c["expected"]["update"].update(value=[1e999] * 3, hex=["inf"] * 3), "the literal Infinity is no JSON"),
         (lambda c: c["expected"]["update"].update(kappa=[-1.0]), "kappa must be in"),
         (lambda c: c["expected"]["update"].update(kappa=[1e300]), "kappa must be in"),
         (lambda c: c["expected"]["update"].update(scale=[0.0]), "kappa must be in"),
         (lambda c: c["expected"]["update"].update(kappa=[1.0, 1.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1.0, 1.0], scale=[1.0, 1.0]), "kappa must be in"),
     ],
-)
+)  # fmt: skip
 def test_a_case_that_would_pass_anything_or_break_the_judge_is_refused(change, reason):
     with pytest.raises(VectorError, match=f"mine.json: .*{reason}"):
         list(read(changed(lambda d, c: change(c)), "mine.json"))
