@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.calls import CallError, as_array, result_of
 from refmeta.oracle.case import PARTS, QUANTITIES, Case, Expected, of_returns
 from refmeta.oracle.tolerance import RESIDUAL, per_task, tolerance
 
@@ -153,14 +154,7 @@ def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
 
 
 def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
-    if value is None:
-        raise TypeError(f"returned None for {name}: is a return statement missing, or the gradient cut off?")
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise TypeError(f"returned {type(value).__name__} for {name}, which is no array: {error}") from None
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"returned dtype {array.dtype} for {name}, expected real numbers")
+    array = as_array(value, name)
     shape = transformed(case.expected[name].value, case, settings, name).shape
     if array.shape != shape:
         raise ValueError(
@@ -169,7 +163,7 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"returned {array[tuple(index)]} for {name} at index {index}")
-    return array.astype(np.float64)
+    return array
 
 
 def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
@@ -218,8 +212,8 @@ def calling(function: Callable[..., Any]) -> Callable[[Case, Settings], Any]:
 
     def target(case: Case, settings: Settings) -> Any:
         try:
-            return function(**case.arguments(settings.dtype))
-        except Exception as error:
-            raise Failed("error", f"raised {type(error).__name__}: {error}", refusal=True) from error
+            return Answer(*result_of(function, case.arguments(settings.dtype)))
+        except CallError as error:
+            raise Failed("error", str(error), refusal=error.refusal) from error
 
     return target

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refmeta.oracle.calls import CallError, result_of
 from refmeta.oracle.case import typed
 from refmeta.oracle.protocol import encoded
 
@@ -25,6 +26,8 @@ def imported(target: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
+    except SystemExit as error:
+        raise ValueError(f"cannot import {target}: it called sys.exit({error.code!r})") from error
     except Exception as error:
         raise ValueError(f"cannot import {target}: {type(error).__name__}: {error}") from error
     if not callable(found):
@@ -32,40 +35,30 @@ def imported(target: str) -> Callable[..., Any]:
     return found
 
 
-def plain(value: Any) -> Any:
-    """What the function returned, as JSON has it; TypeError says what it was instead."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if value is None:
-        raise TypeError("returned None: is a return statement missing, or the gradient cut off?")
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"returned dtype {array.dtype}, expected real numbers")
-    return encoded(array.astype(np.float64))
-
-
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
     """The reply to one case."""
     try:
         inputs = {name: typed(name, value, np.dtype(dtype)) for name, value in question["inputs"].items()}
-        return {"type": "result", "id": question["id"], "result": plain(function(**inputs))}
-    except Exception as error:
-        said = str(error) if isinstance(error, TypeError) and str(error).startswith("returned") else ""
-        return {"type": "error", "id": question["id"], "message": said or f"raised {type(error).__name__}: {error}"}
+        value, warnings = result_of(function, inputs)
+        return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
+    except CallError as error:
+        return {"type": "error", "id": question["id"], "message": str(error), "refusal": error.refusal}
 
 
 def main() -> None:
-    """Answer line by line; whatever else is printed goes to the standard error."""
+    """Answer line by line; what the function prints goes to the standard error, and it has nothing to read."""
+    questions = os.fdopen(os.dup(0), encoding="utf-8")
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    hello = json.loads(sys.stdin.readline())
+    hello = json.loads(questions.readline())
     try:
         function = imported(sys.argv[1])
     except ValueError as error:
         print(json.dumps({"type": "failed", "message": str(error)}), file=out)
         return
     print(json.dumps({"type": "ready", "name": sys.argv[1], "suites": hello["suites"]}), file=out)
-    for line in sys.stdin:
+    for line in questions:
         question = json.loads(line)
         if question["type"] == "bye":
             return
