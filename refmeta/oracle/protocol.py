@@ -4,23 +4,23 @@
 ← {"type": "ready", "name": "…", "suites": […]}
 → {"type": "case", "id": "…", "suite": "…", "quantity": "gradient", "inputs": {…}}
 ← {"type": "result", "id": "…", "result": […]}, or "error" with a "message", or "skip" with a "reason"
+  Optional: "warnings": […] of a result; "refusal": false of an error that is no refusal of the inputs.
 → {"type": "bye"}
 """
 
-import contextlib
 import json
 import os
-import queue
 import shlex
-import signal
-import subprocess
-import threading
 from typing import Any
 
 import numpy as np
 
 from refmeta.oracle.case import Case, floats
-from refmeta.oracle.check import Failed, Settings
+from refmeta.oracle.cases import DEPTH, depth
+from refmeta.oracle.check import Answer, Failed, Settings, plain
+from refmeta.oracle.process import GRACE, LINE, Peer
+
+NUMBER = 64
 
 
 def encoded(value: Any) -> Any:
@@ -38,21 +38,26 @@ class TargetMissing(Exception):
     """The target cannot be started or imported at all."""
 
 
+def as_command(command: str, *, posix: bool = os.name == "posix") -> list[str] | str:
+    """The words of a command line; on Windows the line itself, which Windows splits by its own rules."""
+    return shlex.split(command) if posix else command
+
+
 class Process:
     """The target behind a command line; started when it is asked, and again after a crash or a time-out."""
 
     def __init__(self, command: str | list[str], suites: tuple[str, ...], *, timeout: float = 10.0) -> None:
         try:
-            self.command = shlex.split(command) if isinstance(command, str) else command
+            self.command = as_command(command) if isinstance(command, str) else command
         except ValueError as error:
             raise TargetMissing(f"cannot read the command {command!r}: {error}") from None
-        self.suites, self.timeout, self.name = suites, timeout, self.command[0] if self.command else ""
+        self.suites, self.timeout = suites, timeout
+        self.name = self.command if isinstance(self.command, str) else self.command[0] if self.command else ""
         self.does: set[str] = set(suites)
-        self._process: subprocess.Popen[str] | None = None
+        self._peer: Peer | None = None
         self._silent = False
-        self._lines: queue.Queue[str | None] = queue.Queue()
 
-    def __call__(self, case: Case, settings: Settings) -> Any:
+    def __call__(self, case: Case, settings: Settings) -> Answer:
         """What the target returns for a case; `Failed` if it does not."""
         if self._silent:
             raise Failed("timeout", "it did not answer the greeting before")
@@ -61,116 +66,86 @@ class Process:
             raise Failed("skip", f"the target does not do {case.suite}")
         inputs = encoded(case.arguments(settings.dtype))
         question = {"type": "case", "id": case.id, "suite": case.suite, "quantity": settings.quantity, "inputs": inputs}
-        answer = self._ask(question)
+        entries = sum(expected.value.size for expected in case.expected.values())
+        answer = self._ask(question, self.timeout, longest=LINE + NUMBER * entries)
         if answer.get("id") != case.id or answer.get("type") not in ("result", "error", "skip"):
-            self.stop()
-            raise Failed(
-                "error", f"answered {str(answer)[:200]}, expected a result, error or skip for the id {case.id}"
-            )
-        if answer["type"] != "result":
-            said = str(answer.get("message", answer.get("reason", "")))
-            raise Failed(
-                *(("error", said) if answer["type"] == "error" else ("skip", said)), refusal=answer["type"] == "error"
-            )
-        if "result" not in answer:
-            raise Failed("error", "answered a result without the key 'result'")
-        result = answer["result"]
-        try:
-            return {k: floats(v) for k, v in result.items()} if isinstance(result, dict) else floats(result)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise Failed("error", f"answered something else than numbers: {error}") from None
+            self.stop(seconds=0)
+            wanted = f"expected a result, error or skip for the id {case.id}, once"
+            raise Failed("error", f"answered {str(answer)[:200]}, {wanted}")
+        return answer_in(answer)
 
     def start(self, settings: Settings) -> None:
         """Start the process if it does not run, and learn its name and suites."""
-        if self._process is not None and self._process.poll() is None:
+        if self._peer is not None and self._peer.runs:
             return
+        self.stop()
         try:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                bufsize=1,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise TargetMissing(f"cannot start {' '.join(self.command)!r}: {error}") from None
-        self._lines = queue.Queue()
-        self._reader = threading.Thread(target=_read, args=(self._process, self._lines), daemon=True)
-        self._reader.start()
+            self._peer = Peer(self.command)
+        except (OSError, ValueError, IndexError) as error:
+            raise TargetMissing(f"cannot start {self.name!r}: {error}") from None
         hello = {"refmeta": 1, "type": "hello", "suites": list(self.suites), "dtype": settings.dtype}
-        ready = self._ask(hello, patience=6, doing="to the greeting ")
+        try:
+            ready = self._ask(hello, 6 * self.timeout)
+        except Failed as failure:
+            self._silent = failure.verdict == "timeout"
+            raise Failed(failure.verdict, f"at the greeting: {failure}") from None
+        self._greeted(ready)
+
+    def _greeted(self, ready: dict[str, Any]) -> None:
+        """The name and the suites of the answer to the greeting."""
         if ready.get("type") == "failed":
             raise TargetMissing(str(ready.get("message")))
-        if ready.get("type") != "ready":
-            raise Failed("error", f"answered {str(ready)[:200]} to the greeting, expected {{'type': 'ready', ...}}")
         suites = ready.get("suites", list(self.suites))
-        if not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
-            raise Failed("error", f"said that its suites are {str(suites)[:200]}, expected a list of names")
-        self.name, self.does = str(ready.get("name", self.name)), set(suites)
+        fault = ""
+        if ready.get("type") != "ready":
+            fault = f"answered {str(ready)[:200]} to the greeting, expected {{'type': 'ready', ...}}"
+        elif not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
+            fault = f"said that its suites are {str(suites)[:200]}, expected a list of names"
+        if fault:
+            self.stop(seconds=0)
+            raise Failed("error", fault)
+        self.name, self.does = plain(str(ready.get("name", self.name))), set(suites)
 
-    def _ask(self, message: dict[str, Any], patience: float = 1, doing: str = "") -> dict[str, Any]:
-        """One line there, one line back."""
-        process = self._process
-        assert process is not None and process.stdin is not None
+    def _ask(self, message: dict[str, Any], seconds: float, longest: int = LINE) -> dict[str, Any]:
+        """One line there, one line back; the process is ended if there is none, or no JSON."""
+        assert self._peer is not None
         try:
-            process.stdin.write(json.dumps(message) + "\n")
-            process.stdin.flush()
-            line = self._lines.get(timeout=self.timeout * patience)
-        except queue.Empty:
-            self.stop()
-            self._silent = bool(doing)
-            raise Failed("timeout", f"no answer {doing}within {self.timeout * patience:g} s") from None
-        except OSError:
-            line = None
-        if line is None:
-            status = self.stop()
-            raise Failed("crash", f"the process ended with status {status}")
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
-            self.stop()
-            raise Failed("error", f"printed a line that is no JSON: {line.strip()[:200]!r}") from None
-        return answer if isinstance(answer, dict) else {"type": str(answer)}
+            return decoded(self._peer.ask(json.dumps(message), seconds=seconds, longest=longest))
+        except Failed:
+            self.stop(seconds=0)
+            raise
 
-    def stop(self) -> int:
-        """End the process, politely first; its exit status."""
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        assert process.stdin is not None
-        try:
-            process.stdin.write('{"type": "bye"}\n')
-            process.stdin.close()
-            status = process.wait(timeout=0.5)
-        except (OSError, subprocess.TimeoutExpired):
-            _kill(process)
-            status = process.wait()
-        _kill(process)
-        self._reader.join(timeout=1)
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        return status
+    def stop(self, *, seconds: float = GRACE) -> None:
+        """Say goodbye, and end the process after so many seconds by force."""
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.tell('{"type": "bye"}')
+            peer.end(seconds=seconds)
 
 
-def _kill(process: "subprocess.Popen[str]") -> None:
-    """End the process and whatever it started: they are a group of their own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+def decoded(line: str) -> dict[str, Any]:
+    """The object of a line; whole numbers of any length as floats, infinite beyond the largest."""
+    if (nested := depth(line)) > DEPTH:
+        raise Failed("error", f"printed a line that is nested {nested} deep, expected at most {DEPTH}")
+    try:
+        answer = json.loads(line, parse_int=float)
+    except ValueError:
+        raise Failed("error", f"printed a line that is no JSON: {line.strip()[:200]!r}") from None
+    return answer if isinstance(answer, dict) else {"type": str(answer)}
 
 
-def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
-    """Every line of the process, and None at its end."""
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            for line in process.stdout:
-                lines.put(line)
-        except (OSError, ValueError):
-            pass
-    lines.put(None)
+def answer_in(message: dict[str, Any]) -> Answer:
+    """The result of an answer and its warnings; `Failed` for an error, a skip, and a result without numbers."""
+    if message["type"] != "result":
+        text, is_error = str(message.get("message", message.get("reason", ""))), message["type"] == "error"
+        raise Failed(message["type"], text, refusal=is_error and message.get("refusal", True) is True)
+    if "result" not in message:
+        raise Failed("error", "answered a result without the key 'result'")
+    result, warnings = message["result"], message.get("warnings", [])
+    if not isinstance(warnings, list):
+        raise Failed("error", f"answered the warnings {str(warnings)[:200]}, expected a list of sentences")
+    try:
+        value = {k: floats(v) for k, v in result.items()} if isinstance(result, dict) else floats(result)
+    except (TypeError, ValueError) as error:
+        raise Failed("error", f"answered something else than numbers: {error}") from None
+    return Answer(value, tuple(plain(str(warning)) for warning in warnings[:10]))

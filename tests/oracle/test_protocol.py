@@ -1,13 +1,19 @@
 """The line protocol: a small program that speaks it, and programs that do not."""
 
+import os
+import signal
+import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from refmeta.oracle.cases import cases
 from refmeta.oracle.check import Settings, run
-from refmeta.oracle.protocol import Process, TargetMissing, encoded
+from refmeta.oracle.process import LINE, Peer, ending
+from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status
 
 HARNESS = """
@@ -77,15 +83,16 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
     ],
 )
 def test_a_program_that_does_not_speak_it_is_told_so(tmp_path, line, message):
-    target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(0.3)")
-    found = run(target, cases("reptile")[:2], Settings())
-    target.stop()
+    target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(60)")
+    found = run(target, cases("reptile")[:1], Settings())
+    target.stop(seconds=0)
     assert message in found[0].message and found[0].verdict == "error"
 
 
 def test_a_program_that_ends_at_once_has_crashed(tmp_path):
-    found = outcomes(process(tmp_path, "raise SystemExit(9)"))
-    assert {o.verdict for o in found} == {"crash"} and "status 9" in found[0].message and status(found) == 3
+    target = process(tmp_path, "raise SystemExit(9)")
+    found = run(target, cases("reptile")[:2], Settings())
+    assert {(o.verdict, o.message) for o in found} == {("crash", "at the greeting: the process ended with status 9")}
 
 
 def test_a_program_that_says_nothing_times_out(tmp_path):
@@ -119,8 +126,6 @@ def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
 
 
 def test_a_greeting_that_is_never_answered_is_waited_for_once(tmp_path):
-    import time
-
     target, start = process(tmp_path, "import time; time.sleep(60)", timeout=0.1), time.perf_counter()
     found = run(target, cases("reptile"), Settings())
     target.stop()
@@ -131,3 +136,177 @@ def test_a_greeting_that_is_never_answered_is_waited_for_once(tmp_path):
 def test_suites_that_are_no_list_are_told(tmp_path):
     found = outcomes(process(tmp_path, """input(); print('{"type": "ready", "suites": 5}', flush=True); input()"""))
     assert "said that its suites are 5" in found[0].message
+
+
+PEER = """
+import json, os, signal, sys, time
+input()
+print('{"type": "ready", "suites": ["reptile"]}', flush=True)
+first = {"type": "result", "id": "reptile-001", "result": [0.25, 0.2630208333333333, 0.033854166666666664]}
+def say(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+"""
+RESULT = "input(); say(json.dumps(first) + chr(10))\n"
+FORK = """
+if os.fork() == 0:
+    open("child", "w").write(str(os.getpid()))
+    time.sleep(60)
+while not os.path.exists("child") or not open("child").read():
+    time.sleep(0.01)
+"""
+
+
+def first(tmp_path, code, count=1, timeout=5.0):
+    """What becomes of the first cases with a peer that behaves until it is asked the first."""
+    target = process(tmp_path, PEER + code, timeout=timeout)
+    try:
+        return run(target, cases("reptile")[:count], Settings())
+    finally:
+        target.stop(seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "sentence"),
+    [
+        ("while True: say('x' * 65536)", "error", "printed a line of more than 1048"),
+        ("while True: say('{}' + chr(10))", "error", "answered {}, expected a result, error or skip for the id reptile-001"),
+        ("input(); say(json.dumps(first | {'id': 'reptile-002'}) + chr(10)); time.sleep(60)", "error", "for the id reptile-001, once"),
+        ("input(); os.close(1); time.sleep(60)", "crash", "the process closed its output but did not end"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "crash", "the process was ended by SIGKILL: out of memory?"),
+        ("os.abort()", "crash", "the process was ended by SIGABRT"),
+        ("sys.exit(3)", "crash", "the process ended with status 3"),
+        ("input(); say(json.dumps(first)[:-20])", "error", "printed a line that is no JSON"),
+        ("input(); say('[' * 100000 + chr(10))", "error", "printed a line that is nested 100000 deep, expected at most 12"),
+        ("input(); os.write(1, bytes([255, 254, 10])); time.sleep(60)", "error", "printed a line that is no JSON: '\ufffd"),
+        ("input(); say(json.dumps(first | {'warnings': 'none'}) + chr(10)); time.sleep(60)", "error", "expected a list of sentences"),
+        ("input(); say(json.dumps(first).replace('0.25', '9' * 6000) + chr(10))", "mismatch", "returned inf for update at index [0]"),
+        ("input(); say(json.dumps(first).replace('0.25', 'NaN') + chr(10))", "mismatch", "returned nan for update at index [0]"),
+        ("input(); say(json.dumps(first).replace('0.25', 'null') + chr(10))", "mismatch", "returned dtype object for update with entries of type NoneType, float; return"),
+        ("input(); say(json.dumps(first | {'result': {'update': 1}}) + chr(10))", "mismatch", "returned a dict with the keys update for update"),
+    ],
+)  # fmt: skip
+def test_a_hostile_program_is_told_so(tmp_path, code, verdict, sentence):
+    (outcome,) = first(tmp_path, code)
+    assert outcome.verdict == verdict and sentence in outcome.message
+
+
+def test_a_program_that_ignores_requests_to_end_is_ended(tmp_path):
+    target = process(tmp_path, PEER + "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", timeout=0.2)
+    (outcome,) = run(target, cases("reptile")[:1], Settings())
+    assert outcome.verdict == "timeout"
+    assert outcome.message == "no answer within 0.2 s: it hangs, or needs longer, perhaps to compile: then raise --timeout"
+    assert target._peer is None
+
+
+@pytest.mark.parametrize("more", ["json.dumps(first)", "'done'"])
+def test_a_program_that_says_more_than_it_was_asked_is_told(tmp_path, more):
+    """The second line comes before the next question, or as the answer to it."""
+    one, other = first(tmp_path, RESULT + f"say({more} + chr(10)); time.sleep(60)", count=2)
+    assert (one.verdict, other.verdict) == ("pass", "error")
+    said = other.message
+    assert "before it was asked" in said or "for the id reptile-002, once" in said or "no JSON: 'done'" in said
+
+
+def test_lines_that_nobody_asked_for_are_not_kept():
+    """The program is held up by its full pipe, and the next question tells it so."""
+    peer = Peer([sys.executable, "-c", "input()\nwhile True: print('x' * 1000)"])
+    assert peer.ask("hello", seconds=5).startswith("xxx")
+    while peer._lines.qsize() < 2:
+        time.sleep(0.01)
+    with pytest.raises(Exception, match="printed a line before it was asked: 'xxx"):
+        peer.ask("again", seconds=5)
+    assert peer._lines.qsize() <= 2
+    peer.end()
+
+
+def test_a_program_that_stops_reading_does_not_hold_the_judge():
+    """A question larger than a pipe, and a program that never reads it."""
+    peer = Peer([sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(Exception, match="no answer within 0.1 s: it did not read the whole question"):
+        peer.ask("x" * 10**6, seconds=0.1)
+    peer.end()
+    assert not peer.runs
+
+
+def test_an_answer_may_be_as_long_as_the_result_of_the_case():
+    peer = Peer([sys.executable, "-c", f"input(); print('x' * {LINE + 10}); input(); print('x' * {LINE + 10})"])
+    assert len(peer.ask("hello", seconds=5, longest=LINE + 11)) >= LINE
+    with pytest.raises(Exception, match=f"printed a line of more than {LINE} bytes: 'xxx"):
+        peer.ask("hello", seconds=5)
+    peer.end()
+
+
+def runs(number):
+    """Is there a process of this number?  One that has ended and is not waited for yet does not count."""
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks into /proc")
+@pytest.mark.parametrize("code", ["sys.exit(4)", "say('no JSON' + chr(10)); time.sleep(60)"])
+def test_the_children_of_a_program_end_with_it_and_do_not_hold_the_judge(tmp_path, monkeypatch, code):
+    """The child has the pipe open, too: that the program has ended is not seen at the pipe."""
+    monkeypatch.chdir(tmp_path)
+    (outcome,) = first(tmp_path, FORK + code)
+    assert "ended with status 4" in outcome.message or "no JSON" in outcome.message
+    child, deadline = (tmp_path / "child").read_text(), time.monotonic() + 5
+    while runs(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_no_thread_is_left(tmp_path):
+    before = threading.active_count()
+    first(tmp_path, "while True: say('{}' + chr(10))")
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_interrupt_ends_a_judge_whose_program_stopped_reading():
+    """Ctrl-C while a question of 1 MB waits in a full pipe."""
+    code = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from refmeta.oracle.process import Peer
+peer = Peer([sys.executable, "-c", "import time; time.sleep(60)"])
+try:
+    print("begun", flush=True)
+    peer.ask("x" * 10**6, seconds=60)
+finally:
+    peer.end()
+    print(peer.runs)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as judge:
+        assert judge.stdout.readline() == "begun\n"
+        judge.send_signal(signal.SIGINT)
+        out, err = judge.communicate(timeout=30)
+    assert out == "False\n" and err.endswith("KeyboardInterrupt\n")
+
+
+def test_warnings_come_with_the_result_and_an_error_may_be_no_refusal(tmp_path):
+    (outcome,) = first(tmp_path, "input(); say(json.dumps(first | {'warnings': ['a' + chr(27), 'b']}) + chr(10))")
+    assert (outcome.verdict, outcome.warnings) == ("pass", ("a ", "b"))
+    unwilling = HARNESS.replace('"message": str(error)', '"refusal": False, "message": str(error)')
+    verdicts = {o.verdict for o in outcomes(process(tmp_path, unwilling)) if o.case.result == "invalid"}
+    assert verdicts == {"error"}
+
+
+def test_how_a_process_ended_is_said_in_words():
+    assert ending(3) == "the process ended with status 3"
+    assert ending(-signal.SIGSEGV) == "the process was ended by SIGSEGV: a fault in compiled code?"
+    assert ending(-63) in ("the process was ended by signal 63", "the process was ended by SIGRTMAX-1")
+
+
+def test_a_command_line_is_split_by_the_rules_of_its_system():
+    line = r'"C:\Program Files\julia.exe" harness.jl --flag="a b"'
+    assert as_command(line, posix=False) == line
+    assert as_command("julia 'my harness.jl'", posix=True) == ["julia", "my harness.jl"]
+    for wrong in (" ", "python \0"):
+        with pytest.raises(TargetMissing, match="cannot start"):
+            run(Process(wrong, ("reptile",)), cases("reptile"), Settings())
