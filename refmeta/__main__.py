@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -97,23 +98,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> int:
-    """`main` on a terminal of any encoding; quiet where the reader has gone, 130 on Ctrl-C."""
+    """`main` on a terminal of any encoding: 130 on Ctrl-C, 141 where the reader has gone, 6 where it fails by itself."""
+    _listen()
+    if sys.stderr is None:
+        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+    if sys.stdout is None:
+        return _unwritable("it is closed")
     try:
-        status = main()
-        sys.stdout.flush()
-        return status
+        try:
+            return main()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except Exception as error:
+        return _failed(error)
+
+
+def _listen() -> None:
+    """End on a signal with the status 128 plus its number; a signal that is ignored stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def _failed(error: Exception) -> int:
+    """The status where nobody reads, where the output cannot be written, and where refmeta itself fails."""
+    if isinstance(error, OSError) and error.filename is None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 141 if isinstance(error, BrokenPipeError) else _unwritable(error)
+    print(f"refmeta itself failed: {type(error).__name__}: {error}; please report it", file=sys.stderr)
+    traceback.print_exception(error)
+    return 6
+
+
+def _unwritable(reason: object) -> int:
+    """Say that nothing can be written."""
+    print(f"python -m refmeta: error: cannot write to the standard output: {reason}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -147,6 +147,14 @@ def blocks(
                 yield Block(K, M, alpha, exact, mean, rows)
 
 
+def _finite(name: str, found: Iterator[Block]) -> Iterator[Block]:
+    """The blocks; UsageError where rewards or step sizes are so large that a number is not finite."""
+    try:
+        yield from found
+    except (FloatingPointError, ValueError) as error:
+        raise UsageError(f"{name}: the rewards or a step size are too large: {error}") from None
+
+
 def _row(
     e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
 ) -> Row:
@@ -211,7 +219,7 @@ def bias(
 ) -> int:
     """Print the table, or the JSON; 0."""
     task, theta = process(name)
-    found = blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas)
+    found = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas))
     if form == "json":
         print(as_json(name, task, list(found)))
         return 0

@@ -203,11 +203,16 @@ def test_a_reader_that_goes_away_leaves_no_traceback():
 
 
 def test_an_interrupt_is_status_130():
-    command = [sys.executable, "-m", "refmeta", "verify", "--problems", "1000"]
+    """Also where the test itself runs with SIGINT ignored, which a child inherits."""
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); from refmeta.__main__ import run; sys.exit(run())"
+    command = [sys.executable, "-c", code, "verify", "--problems", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        said = process.communicate()[1]
+        try:
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()
         assert process.returncode == 130 and said == b"interrupted\n"
 
 

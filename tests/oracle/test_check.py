@@ -299,7 +299,7 @@ def test_the_command_names_first_order_in_text_json_and_junit(folder):
         ("raises", "error", "raised RuntimeError: no such thing"),
         ("nothing", "error", "returned None: is a return statement missing, or the gradient cut off?"),
         ("text", "error", "returned dtype <U8, expected real numbers"),
-        ("ragged", "error", "raised ValueError: setting an array element with a sequence"),
+        ("ragged", "error", "returned a list of 2 with the shapes (1,), (2,); return one array"),
         ("imaginary", "error", "returned dtype complex128, expected real numbers"),
         ("nan", "mismatch", "returned nan for gradient at index [0, 0]"),
         ("turned", "mismatch", "returned shape (3, 2) for gradient, expected (2, 3); it is the transposed shape"),

@@ -169,8 +169,8 @@ def first(tmp_path, code, count=1, timeout=5.0):
 @pytest.mark.parametrize(
     ("code", "verdict", "sentence"),
     [
-        ("while True: say('x' * 65536)", "error", "printed a line of more than 1048"),
-        ("while True: say('{}' + chr(10))", "error", "answered {}, expected a result, error or skip for the id reptile-001"),
+        ("input()\nwhile True: say('x' * 65536)", "error", "printed a line of more than 1048"),
+        ("input()\nwhile True: say('{}' + chr(10))", "error", "answered {}, expected a result, error or skip for the id reptile-001"),
         ("input(); say(json.dumps(first | {'id': 'reptile-002'}) + chr(10)); time.sleep(60)", "error", "for the id reptile-001, once"),
         ("input(); os.close(1); time.sleep(60)", "crash", "the process closed its output but did not end"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "crash", "the process was ended by SIGKILL: out of memory?"),
@@ -283,9 +283,12 @@ finally:
     print(peer.runs)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as judge:
-        assert judge.stdout.readline() == "begun\n"
-        judge.send_signal(signal.SIGINT)
-        out, err = judge.communicate(timeout=30)
+        try:
+            assert judge.stdout.readline() == "begun\n"
+            judge.send_signal(signal.SIGINT)
+            out, err = judge.communicate(timeout=30)
+        finally:
+            judge.kill()
     assert out == "False\n" and err.endswith("KeyboardInterrupt\n")
 
 
