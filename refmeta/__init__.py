@@ -6,7 +6,7 @@
 array([[-0.171875,  0.109375]])
 """
 
-from refmeta import _start, judges, oracle
+from refmeta import _start, judges, oracle  # noqa: F401
 from refmeta.gaussian import LinearGaussian
 from refmeta.meta import implicit, maml, meta_lstm, model_based, pearl, reptile, sampled, zeroth_order
 from refmeta.meta.implicit import ImplicitMAML

@@ -13,7 +13,8 @@ import numpy as np
 import refmeta
 from refmeta.arrays import Array
 from refmeta.meta import maml, sampled
-from refmeta.oracle.cases import UsageError, parsed, text_of
+from refmeta.oracle.cases import UsageError
+from refmeta.oracle.documents import parsed, text_of
 from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many

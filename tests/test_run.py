@@ -9,6 +9,7 @@ import pytest
 
 from refmeta import __main__ as command
 
+pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full and Unix signals")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

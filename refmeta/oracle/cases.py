@@ -1,9 +1,5 @@
 """The vectors that come with the library, and how a file of them is read.  Derivation: derivations/using-the-oracle.md"""
 
-import json
-import os
-import re
-import stat
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -13,8 +9,10 @@ import numpy as np
 
 from refmeta.arrays import frozen
 from refmeta.oracle.case import INPUTS, INTEGERS, SUITES, Case, Expected, quantities, typed
+from refmeta.oracle.documents import VectorError as VectorError
+from refmeta.oracle.documents import parsed, text_of
 
-FORMAT, VERSION, LIMIT, DEPTH = "refmeta-vectors", 1, 16 * 2**20, 12
+FORMAT, VERSION = "refmeta-vectors", 1
 RESULTS = ("valid", "invalid", "ill_conditioned")
 TOP = {"format", "version", "suite", "description", "flags", "groups"}
 GROUP = {"source", "derivation", "certificate", "cases"}
@@ -29,10 +27,6 @@ MAY_BE_NULL = {
 
 class UsageError(ValueError):
     """Something was asked for that does not exist: a suite, a case, a formula, a target."""
-
-
-class VectorError(ValueError):
-    """A vector file that is not what it should be: which file, which key, why."""
 
 
 @cache
@@ -51,25 +45,6 @@ def read_file(path: str) -> Iterator[Case]:
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             raise VectorError(f"{path}: {case.id}: no problem of {case.suite}: {error}") from None
         yield case
-
-
-def text_of(path: str) -> str:
-    """The text of a file; its kind and size are looked at before it is read."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise VectorError(f"{path}: is {_kind(status.st_mode)}, expected a regular file")
-        if status.st_size > LIMIT:
-            raise VectorError(f"{path}: {status.st_size} bytes, expected at most {LIMIT}")
-        with open(path, "rb") as file:
-            return file.read(LIMIT + 1).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VectorError(f"{path}: cannot be read: {error}") from None
-
-
-def _kind(mode: int) -> str:
-    """What a file is that is not a regular one."""
-    return "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
 def read(text: str, name: str) -> Iterator[Case]:
@@ -136,13 +111,13 @@ def _complete(entry: dict[str, Any], suite: str, values: dict[str, Expected], wh
             continue
         kinds = {type(number) for number in _leaves(value)}
         kinds -= {int} | (set() if key in INTEGERS else {float}) | ({str} if entry["result"] == "invalid" else set())
-        wanted = "whole numbers" if key in INTEGERS else "numbers"
+        what = "whole numbers" if key in INTEGERS else "numbers"
         if kinds:
-            raise VectorError(f"{where}.input.{key}: no {wanted}: {', '.join(kind.__name__ for kind in kinds)}")
+            raise VectorError(f"{where}.input.{key}: no {what}: {', '.join(kind.__name__ for kind in kinds)}")
         try:
             typed(key, value, np.dtype("float64"))
         except ValueError as error:
-            raise VectorError(f"{where}.input.{key}: no {wanted}: {error}") from None
+            raise VectorError(f"{where}.input.{key}: no {what}: {error}") from None
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -191,40 +166,3 @@ def _keys(value: Any, wanted: set[str], name: str, where: str) -> None:
     if not isinstance(value, dict) or set(value) != wanted:
         got = sorted(set(value) ^ wanted) if isinstance(value, dict) else type(value).__name__
         raise VectorError(f"{name}: {where or 'top level'}: expected the keys {sorted(wanted)}, these differ: {got}")
-
-
-def depth(text: str) -> int:
-    """How deep the brackets of a text are nested, those in strings apart; a string may lack its end."""
-    deepest = level = 0
-    for bracket in re.sub(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"\[{\]}]++', "", text, flags=re.DOTALL):
-        level += 1 if bracket in "[{" else -1
-        deepest = max(deepest, level)
-    return deepest
-
-
-def as_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
-    """The object of these pairs; VectorError names a key that stands twice."""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise VectorError(f"{name}: the key {key!r} stands twice in one object")
-        seen.add(key)
-    return dict(pairs)
-
-
-def parsed(text: str, name: str) -> Any:
-    """JSON of limited size and depth, without NaN literals and without a key twice."""
-    if len(text) > LIMIT:
-        raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")
-    if (nested := depth(text)) > DEPTH:
-        raise VectorError(f"{name}: nested {nested} deep, expected at most {DEPTH}")
-
-    def literal(word: str) -> Any:
-        raise VectorError(f"{name}: the literal {word} is no JSON")
-
-    try:
-        return json.loads(text, object_pairs_hook=lambda pairs: as_object(pairs, name), parse_constant=literal)
-    except VectorError:
-        raise
-    except ValueError as error:
-        raise VectorError(f"{name}: no JSON: {error}") from None

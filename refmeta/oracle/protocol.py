@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.case import Case, floats
-from refmeta.oracle.cases import DEPTH, depth
 from refmeta.oracle.check import Answer, Failed, Settings, plain
+from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.process import GRACE, LINE, Peer
 
 NUMBER = 64

@@ -11,10 +11,8 @@ import refmeta as rm
 from refmeta.oracle.case import INTEGERS
 from refmeta.oracle.cases import (
     CASE,
-    DEPTH,
     FORMAT,
     GROUP,
-    LIMIT,
     MAY_BE_NULL,
     RESULTS,
     SUITES,
@@ -24,11 +22,11 @@ from refmeta.oracle.cases import (
     UsageError,
     VectorError,
     cases,
-    as_object,
     read,
     read_file,
 )
 from refmeta.oracle.check import QUANTITIES
+from refmeta.oracle.documents import DEPTH, LIMIT, as_object
 from refmeta.oracle.wrong import WRONG
 
 EVERY = [case for suite in SUITES for case in cases(suite)]

@@ -270,7 +270,7 @@ def test_no_thread_is_left(tmp_path):
 
 def test_an_interrupt_ends_a_judge_whose_program_stopped_reading():
     """Ctrl-C while a question of 1 MB waits in a full pipe."""
-    code = f"""
+    code = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from refmeta.oracle.process import Peer
