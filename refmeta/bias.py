@@ -126,7 +126,7 @@ def process(name: str) -> tuple[PolicyReturn, Array]:
             )
         task.at(theta)
         paths(mdp)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"{name}: {error}") from None
     return task, theta
 

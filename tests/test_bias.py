@@ -118,6 +118,12 @@ def test_a_process_of_one_s_own(tmp_path, capsys):
         (lambda d: d.update(P=[d["P"]], R=[d["R"]], rho=[d["rho"]]), "one task with a horizon"),
         (lambda d: d.update(horizon=40), "trajectories in tuples of 1 make"),
         (lambda d: d.update(theta=[1e999, 0, 0]), "the literal Infinity is no JSON"),
+        (lambda d: d.update(gamma=None), "gamma must be numbers"),
+        (lambda d: d.update(R=None), "R must be numbers"),
+        (lambda d: d.update(theta=None), "is nan|theta of shape"),
+        (lambda d: d.update(R=[[0.0, 1.0, 10**400]]), "R must be numbers"),
+        (lambda d: d.update(theta=[10**400, 0, 0]), "theta must be numbers|too large"),
+        (lambda d: d.update(R=[[0.0, 1.0, 1e160]]), "the rewards or a step size are too large"),
     ],
 )  # fmt: skip
 def test_a_process_that_is_none_is_refused_by_name(change, message, tmp_path, capsys):
@@ -143,6 +149,8 @@ def test_files_that_are_no_json_or_do_not_exist_and_bad_options(tmp_path, capsys
         (["--alpha", "nan"], "must be a finite number, got 'nan'"),
         (["--episodes", "0"], "must be a whole number of at least 1, got '0'"),
         (["--steps", "1.5"], "must be a whole number of at least 1"),
+        (["--mdp", str(tmp_path)], "is a directory, expected a regular file"),
+        (["--mdp", "bandit", "--alpha", "1e308"], "bandit: the rewards or a step size are too large"),
     ):
         with pytest.raises(SystemExit) as end:
             main(["bias", *arguments])

@@ -130,6 +130,6 @@ def ending(status: int) -> str:
     return f"the process was ended by {name}{CAUSES.get(name, '')}"
 
 
-def _quoted(line: bytes, most: int = 200) -> str:
+def _quoted(line: bytes, most: int = 80) -> str:
     """The beginning of a line, as it can be shown."""
     return repr(line[:most].decode("utf-8", errors="replace").strip())
