@@ -12,9 +12,10 @@ import pytest
 
 from refmeta.oracle.cases import cases
 from refmeta.oracle.check import Settings, run
-from refmeta.oracle.process import LINE, Peer, ending
+from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status
+from refmeta.oracle.serve import imported
 
 HARNESS = """
 import json, sys
@@ -230,8 +231,9 @@ def test_a_program_that_stops_reading_does_not_hold_the_judge():
 
 
 def test_an_answer_may_be_as_long_as_the_result_of_the_case():
-    peer = Peer([sys.executable, "-c", f"input(); print('x' * {LINE + 10}); input(); print('x' * {LINE + 10})"])
-    assert len(peer.ask("hello", seconds=5, longest=LINE + 11)) >= LINE
+    long = LINE + 3 * CHUNK
+    peer = Peer([sys.executable, "-c", f"while input(): print('x' * {long})"])
+    assert len(peer.ask("hello", seconds=5, longest=long + 1)) == long
     with pytest.raises(Exception, match=f"printed a line of more than {LINE} bytes: 'xxx"):
         peer.ask("hello", seconds=5)
     peer.end()
@@ -313,3 +315,34 @@ def test_a_command_line_is_split_by_the_rules_of_its_system():
     for wrong in (" ", "python \0"):
         with pytest.raises(TargetMissing, match="cannot start"):
             run(Process(wrong, ("reptile",)), cases("reptile"), Settings())
+
+
+FUNCTION = """
+import sys
+
+def f(theta, adapted, epsilon):
+    print("noise")
+    if len(adapted) == 1:
+        sys.exit(3)
+    if epsilon == 1:
+        input()
+    adapted -= theta
+    return theta + epsilon * adapted.mean(axis=0)
+"""
+
+
+def test_a_python_function_is_served_with_what_it_did(tmp_path, monkeypatch):
+    """It prints, changes an input in place, exits, and finds nothing to read."""
+    (tmp_path / "reptiles.py").write_text(FUNCTION, "utf-8")
+    (tmp_path / "exits.py").write_text("raise SystemExit('no device')", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    target = Process([sys.executable, "-m", "refmeta.oracle.serve", "reptiles:f"], ("reptile",))
+    said = {}
+    for outcome in run(target, [case for case in cases("reptile") if case.result == "valid"], Settings()):
+        said[outcome.message or outcome.verdict] = outcome
+    target.stop()
+    assert set(said) == {"pass", "the target called sys.exit(3)", "raised EOFError: EOF when reading a line"}
+    assert said["pass"].warnings == ("the input adapted was changed in place: work on a copy of it",)
+    with pytest.raises(ValueError, match=r"cannot import exits:f: it called sys.exit\('no device'\)"):
+        imported("exits:f")
