@@ -17,7 +17,7 @@ import time
 from refmeta.oracle.check import Failed
 
 CHUNK, LINE, PULSE, GRACE = 2**16, 2**20, 0.05, 0.5
-COMPILES = "it hangs, or needs longer, perhaps to compile: then raise --timeout"
+LATE = "it hangs, does not flush what it prints, or needs longer, perhaps to compile: then raise --timeout"
 CAUSES = {"SIGKILL": ": out of memory?", "SIGSEGV": ": a fault in compiled code?"}
 
 
@@ -68,7 +68,7 @@ class Peer:
             if ended:
                 return None
             if time.monotonic() >= deadline:
-                why = COMPILES if self._written.is_set() else "it did not read the whole question"
+                why = LATE if self._written.is_set() else "it did not read the whole question"
                 raise Failed("timeout", f"{late}: {why}")
 
     def end(self, *, seconds: float = 0) -> str:

@@ -44,7 +44,10 @@ def as_command(command: str, *, posix: bool = os.name == "posix") -> list[str] |
 
 
 class Process:
-    """The target behind a command line; started when it is asked, and again after a crash or a time-out."""
+    """The target behind a command line; started when it is asked, and again after a crash or a time-out.
+
+    If a greeting fails, no other is tried, and every later case fails in the same way.
+    """
 
     def __init__(self, command: str | list[str], suites: tuple[str, ...], *, timeout: float = 10.0) -> None:
         try:
@@ -55,12 +58,12 @@ class Process:
         self.name = self.command if isinstance(self.command, str) else self.command[0] if self.command else ""
         self.does: set[str] = set(suites)
         self._peer: Peer | None = None
-        self._silent = False
+        self._hopeless: Failed | None = None
 
     def __call__(self, case: Case, settings: Settings) -> Answer:
         """What the target returns for a case; `Failed` if it does not."""
-        if self._silent:
-            raise Failed("timeout", "it did not answer the greeting before")
+        if self._hopeless is not None:
+            raise self._hopeless
         self.start(settings)
         if case.suite not in self.does:
             raise Failed("skip", f"the target does not do {case.suite}")
@@ -85,25 +88,21 @@ class Process:
             raise TargetMissing(f"cannot start {self.name!r}: {error}") from None
         hello = {"refmeta": 1, "type": "hello", "suites": list(self.suites), "dtype": settings.dtype}
         try:
-            ready = self._ask(hello, 6 * self.timeout)
+            self._introduce(self._ask(hello, 6 * self.timeout))
         except Failed as failure:
-            self._silent = failure.verdict == "timeout"
-            raise Failed(failure.verdict, f"at the greeting: {failure}") from None
-        self._greeted(ready)
+            self.stop(seconds=0)
+            self._hopeless = Failed(failure.verdict, f"at the greeting: {failure}")
+            raise self._hopeless from None
 
-    def _greeted(self, ready: dict[str, Any]) -> None:
+    def _introduce(self, ready: dict[str, Any]) -> None:
         """The name and the suites of the answer to the greeting."""
         if ready.get("type") == "failed":
             raise TargetMissing(str(ready.get("message")))
         suites = ready.get("suites", list(self.suites))
-        fault = ""
         if ready.get("type") != "ready":
-            fault = f"answered {str(ready)[:200]} to the greeting, expected {{'type': 'ready', ...}}"
-        elif not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
-            fault = f"said that its suites are {str(suites)[:200]}, expected a list of names"
-        if fault:
-            self.stop(seconds=0)
-            raise Failed("error", fault)
+            raise Failed("error", f"answered {str(ready)[:200]}, expected {{'type': 'ready', ...}}")
+        if not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
+            raise Failed("error", f"said that its suites are {str(suites)[:200]}, expected a list of names")
         self.name, self.does = plain(str(ready.get("name", self.name))), set(suites)
 
     def _ask(self, message: dict[str, Any], seconds: float, longest: int = LINE) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
 from refmeta.oracle.case import typed
+from refmeta.oracle.check import plain
 from refmeta.oracle.protocol import encoded
 
 
@@ -42,7 +43,7 @@ def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -
         value, warnings = result_of(function, inputs)
         return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
     except CallError as error:
-        return {"type": "error", "id": question["id"], "message": str(error), "refusal": error.refusal}
+        return {"type": "error", "id": question["id"], "message": plain(str(error)), "refusal": error.refusal}
 
 
 def main() -> None:
