@@ -52,11 +52,11 @@ def wrong_parameters(function: Callable[..., Any], inputs: Iterable[str]) -> str
     unexpected, missing = _differences(function, inputs)
     if not unexpected and not missing:
         return ""
-    said = [f"it does not accept {', '.join(unexpected)}"] if unexpected else []
-    said += [f"it requires {', '.join(missing)}, which this suite does not have"] if missing else []
+    faults = [f"it does not accept {', '.join(unexpected)}"] if unexpected else []
+    faults += [f"it requires {', '.join(missing)}, which this suite does not have"] if missing else []
     others = [suite for suite, names in INPUTS.items() if not any(_differences(function, names))]
     hint = f"; its parameters are those of {' or '.join(others)}" if others else ""
-    return f"the function cannot be called with the inputs of this suite: {' and '.join(said)}{hint}"
+    return f"the function cannot be called with the inputs of this suite: {' and '.join(faults)}{hint}"
 
 
 def _differences(function: Callable[..., Any], inputs: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -81,7 +81,7 @@ def as_array(value: Any, name: str = "") -> Array:
     if isinstance(value, dict):
         raise TypeError(f"returned a dict with the keys {', '.join(map(str, value))}{of}; return the array alone")
     try:
-        value = detached(value)
+        value = on_host(value)
         kind, remedy = _rows(value) if isinstance(value, (list, tuple)) else ("", "")
         array = np.asarray(0.0 if remedy else value)
     except Exception as error:
@@ -96,10 +96,10 @@ def as_array(value: Any, name: str = "") -> Array:
         return array.astype(np.float64)
 
 
-def detached(value: Any) -> Any:
+def on_host(value: Any) -> Any:
     """Tensors at any depth of lists and tuples, without their graph and in main memory."""
     if isinstance(value, (list, tuple)):
-        return type(value)(map(detached, value)) if type(value) in (list, tuple) else tuple(map(detached, value))
+        return type(value)(map(on_host, value)) if type(value) in (list, tuple) else tuple(map(on_host, value))
     if hasattr(value, "detach") and not isinstance(value, np.ndarray):
         value = value.detach()
         return value.cpu() if hasattr(value, "cpu") else value

@@ -44,7 +44,7 @@ class Peer:
         """One line there, one line of at most `longest` bytes back; `Failed` says what came instead."""
         deadline = time.monotonic() + seconds
         if not self._lines.empty():
-            raise Failed("error", f"printed a line before it was asked: {_quoted(self._lines.get())}")
+            raise Failed("error", f"printed a line before it was asked: {_beginning(self._lines.get())}")
         self._longest = longest
         self._written.clear()
         self.tell(question)
@@ -52,7 +52,7 @@ class Peer:
         if line is None:
             raise Failed("crash", self.end(seconds=GRACE))
         if len(line) > longest:
-            raise Failed("error", f"printed a line of more than {longest} bytes: {_quoted(line)}")
+            raise Failed("error", f"printed a line of more than {longest} bytes: {_beginning(line)}")
         return line.decode("utf-8", errors="replace")
 
     def tell(self, line: str) -> None:
@@ -62,10 +62,10 @@ class Peer:
     def _line(self, deadline: float, late: str) -> bytes | None:
         """The next line; None at the end, even if a child of the program keeps the pipe open."""
         while True:
-            ended = not (self._reader.is_alive() and self.runs)
+            at_end = not (self._reader.is_alive() and self.runs)
             with contextlib.suppress(queue.Empty):
                 return self._lines.get(timeout=max(0.0, min(PULSE, deadline - time.monotonic())))
-            if ended:
+            if at_end:
                 return None
             if time.monotonic() >= deadline:
                 why = LATE if self._written.is_set() else "it did not read the whole question"
@@ -130,6 +130,6 @@ def ending(status: int) -> str:
     return f"the process was ended by {name}{CAUSES.get(name, '')}"
 
 
-def _quoted(line: bytes, most: int = 80) -> str:
+def _beginning(line: bytes, most: int = 80) -> str:
     """The beginning of a line, as it can be shown."""
     return repr(line[:most].decode("utf-8", errors="replace").strip())

@@ -109,7 +109,7 @@ class Process:
         """One line there, one line back; the process is ended if there is none, or no JSON."""
         assert self._peer is not None
         try:
-            return decoded(self._peer.ask(json.dumps(message), seconds=seconds, longest=longest))
+            return as_message(self._peer.ask(json.dumps(message), seconds=seconds, longest=longest))
         except Failed:
             self.stop(seconds=0)
             raise
@@ -122,7 +122,7 @@ class Process:
             peer.end(seconds=seconds)
 
 
-def decoded(line: str) -> dict[str, Any]:
+def as_message(line: str) -> dict[str, Any]:
     """The object of a line; whole numbers of any length as floats, infinite beyond the largest."""
     if (nested := depth(line)) > DEPTH:
         raise Failed("error", f"printed a line that is nested {nested} deep, expected at most {DEPTH}")

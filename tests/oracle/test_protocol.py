@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from refmeta.oracle.cases import cases
-from refmeta.oracle.check import Settings, run
+from refmeta.oracle.check import Failed, Settings, run
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status
@@ -210,7 +210,7 @@ def test_lines_that_nobody_asked_for_are_not_kept():
     assert peer.ask("hello", seconds=5).startswith("xxx")
     while peer._lines.qsize() < 2:
         time.sleep(0.01)
-    with pytest.raises(Exception, match="printed a line before it was asked: 'xxx"):
+    with pytest.raises(Failed, match="printed a line before it was asked: 'xxx"):
         peer.ask("again", seconds=5)
     assert peer._lines.qsize() <= 2
     peer.end()
@@ -219,7 +219,7 @@ def test_lines_that_nobody_asked_for_are_not_kept():
 def test_a_program_that_stops_reading_does_not_hold_the_judge():
     """A question larger than a pipe, and a program that never reads it."""
     peer = Peer([sys.executable, "-c", "import time; time.sleep(60)"])
-    with pytest.raises(Exception, match="no answer within 0.1 s: it did not read the whole question"):
+    with pytest.raises(Failed, match="no answer within 0.1 s: it did not read the whole question"):
         peer.ask("x" * 10**6, seconds=0.1)
     peer.end()
     assert not peer.runs
@@ -229,7 +229,7 @@ def test_an_answer_may_be_as_long_as_the_result_of_the_case():
     long = LINE + 3 * CHUNK
     peer = Peer([sys.executable, "-c", f"while input(): print('x' * {long})"])
     assert len(peer.ask("hello", seconds=5, longest=long + 1)) == long
-    with pytest.raises(Exception, match=f"printed a line of more than {LINE} bytes: 'xxx"):
+    with pytest.raises(Failed, match=f"printed a line of more than {LINE} bytes: 'xxx"):
         peer.ask("hello", seconds=5)
     peer.end()
 
