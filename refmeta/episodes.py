@@ -23,7 +23,7 @@ from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import Reinforce
 from refmeta.sampling.transitions import experience
 from refmeta.tables import table
-from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs
+from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
@@ -48,13 +48,14 @@ def of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussia
 def learned_prior(family: Any, rng: Generator, *, horizon: int, noise: float) -> Prior:
     """Fitted on 100 tasks, 10 episodes of uniform actions each: one concentration, one mean and one variance."""
     task = family.sample(100, rng).support
-    met = experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, horizon=horizon, rng=rng)
+    acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family), "rng": rng}
+    met = experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, **acting)
     seen = model_based.statistics(met, task.mdp.states, task.mdp.actions)
     return model_based.fit(Prior(1.0, 0.0, 1.0, noise), seen).prior
 
 
 def through_a_model(
-    task: PolicyReturn, theta: Array, prior: Prior, rng: Generator, *, alpha: float, horizon: int
+    task: PolicyReturn, theta: Array, prior: Prior, rng: Generator, *, alpha: float, **acting: Any
 ) -> Adapted:
     """Five exact gradient steps from a start on the model of all that was met, then an episode by that policy."""
 
@@ -63,14 +64,14 @@ def through_a_model(
         return adapt(theta, model, alpha=alpha, steps=5).adapted
 
     infer = lambda met: model_based.statistics(met, task.mdp.states, task.mdp.actions)
-    return posterior_sampling(task, infer, act, episodes=EPISODES, horizon=horizon, rng=rng)
+    return posterior_sampling(task, infer, act, episodes=EPISODES, rng=rng, **acting)
 
 
 def by_policy_gradient(
-    task: PolicyReturn, theta: Array, rng: Generator, *, alpha: float, horizon: int, gamma: float
+    task: PolicyReturn, theta: Array, rng: Generator, *, alpha: float, gamma: float, **acting: Any
 ) -> list[float]:
     """One step of REINFORCE from a start, on 0, 1, … of its own episodes."""
-    batch = rollout(task.mdp, task.policy, theta, episodes=EPISODES, horizon=horizon, rng=rng)
+    batch = rollout(task.mdp, task.policy, theta, episodes=EPISODES, rng=rng, **acting)
     found = [float(-np.mean(task.at(theta).loss))]
     for n in range(1, EPISODES + 1):
         some = type(batch)(*(part[..., :n, :] for part in batch))
@@ -99,13 +100,13 @@ def compared(
     noise: float, iterations: int,
 ) -> tuple[dict[str, list[float]], Adapted]:  # fmt: skip
     """Mean returns of every way of adapting, and what PEARL did."""
-    more: dict[str, Any] = {"episodes": EPISODES, "horizon": horizon, "rng": rng}
-    ours = pearl.adapt(agent, held_out, **more)
-    others = pearl.adapt(agent, held_out, infer=of_another_task, **more)
+    acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family)}
+    ours = pearl.adapt(agent, held_out, episodes=EPISODES, rng=rng, **acting)
+    others = pearl.adapt(agent, held_out, episodes=EPISODES, infer=of_another_task, rng=rng, **acting)
     prior = learned_prior(family, rng, horizon=horizon, noise=noise)
     modelled = model_based.ModelledTasks(family, prior, episodes=2, horizon=horizon)
     zeros = np.zeros(family.dim)
-    given: dict[str, Any] = {"alpha": alpha, "horizon": horizon}
+    given: dict[str, Any] = {"alpha": alpha, **acting}
     learned = trained_start(modelled, MAML(alpha, steps=5), rng, iterations=iterations)
     starts = {"learned model, from zeros": zeros, "learned model, from MAML's start on models": learned}
     rows = {"PEARL": mean_returns(ours), "PEARL, another task's context": mean_returns(others)}
@@ -154,7 +155,8 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> No
     given = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=30, **given)
     held_out = family.sample(tasks, rng).support
-    more: dict[str, Any] = {"horizon": family.horizon, "noise": 1e-2, "iterations": 2 * iterations}
+    noise = family.reward_noise**2
+    more: dict[str, Any] = {"horizon": family.horizon, "noise": noise, "iterations": 2 * iterations}
     rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
     rows["entropy of PEARL's belief, nats"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))

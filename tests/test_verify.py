@@ -156,8 +156,9 @@ def test_the_demo_of_few_episodes(family, iterations, bayes, capsys):
     assert all(len(row) == 6 and np.all(row < best) for row in rows.values())
     gain = {name: row[-1] - row[0] for name, row in rows.items()}
     misled = rows["PEARL, another task's context"]
-    assert rows["PEARL"][-1] - misled[-1] > 0.05 * best and gain["PEARL"] > 0.05 * best
-    assert all(gain[name] > 0.3 * best for name in gain if name.startswith("learned model"))
+    least, most = (0.05, 0.3) if bayes else (0.04, 0.25)  # the rewards of the random MDPs are noisy: less can be learned
+    assert rows["PEARL"][-1] - misled[-1] > least * best and gain["PEARL"] > least * best
+    assert all(gain[name] > most * best for name in gain if name.startswith("learned model"))
     assert all(gain[name] > 0 for name in gain if "REINFORCE" in name)
     assert ("exact Bayes, Thompson sampling" in rows) == bayes
 

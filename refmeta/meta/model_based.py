@@ -26,7 +26,7 @@ from refmeta.meta.learned_model import (
 )
 from refmeta.meta.loop import able
 from refmeta.sampling.transitions import experience
-from refmeta.tasks.distributions import Split
+from refmeta.tasks.distributions import Split, reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -77,6 +77,8 @@ def gradient(
 class ModelledTasks:
     """A family whose support is a model learned of `episodes` episodes of uniform actions, and whose query is the task.
 
+    The rewards of these episodes have the noise of the family (`reward_noise`), if it has any.
+
     `MAML` on it is adaptation through a learned model: meta_train(ModelledTasks(family, prior), theta, rule=MAML(α), …).
     """
 
@@ -103,5 +105,6 @@ class ModelledTasks:
         if not isinstance(task, PolicyReturn):
             raise TypeError(f"family must be one of returns, as PolicyReturn, got tasks of {type(task).__name__}")
         uniform = np.zeros((*task.shape, task.dim))
-        context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, horizon=self.horizon, rng=rng)
+        acting: dict[str, Any] = {"horizon": self.horizon, "reward_noise": reward_noise_of(self.family), "rng": rng}
+        context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, **acting)
         return Split(model_task(self.prior, statistics(context, task.mdp.states, task.mdp.actions), task), task)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, fraction, frozen, settled
 from refmeta.meta.agent import Agent, Gradient, Settings, encoder_gradient, encoder_loss, gradient, init, ravel, unravel
@@ -40,6 +41,7 @@ from refmeta.meta.soft_actor_critic import (
 )
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions, drawn, newest, none, some, together
+from refmeta.tasks.distributions import reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
@@ -51,7 +53,7 @@ __all__ = [
 
 def adapt(
     agent: Agent, task: PolicyReturn, *, episodes: int, horizon: int | None = None, infer: Inference = posterior,
-    rng: Generator | int | None = None,
+    reward_noise: ArrayLike = 0.0, rng: Generator | int | None = None,
 ) -> Adapted:  # fmt: skip
     """Act on z from the prior N(0, I), infer q(z|c) of all that was seen, act on z from it, and so on.
 
@@ -75,7 +77,8 @@ def adapt(
         logits = table(agent.policy, sample(belief, rng.normal(size=belief.mean.shape)), "policy")
         return logits.reshape(*logits.shape[:-2], -1)
 
-    return posterior_sampling(task, believe, act, episodes=episodes, horizon=horizon, rng=rng)
+    more: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": reward_noise, "rng": rng}
+    return posterior_sampling(task, believe, act, **more)
 
 
 class Iteration(NamedTuple):
@@ -135,7 +138,8 @@ def train(
     Parameters
     ----------
     distribution : family
-        `sample(n, rng).support` is a batched PolicyReturn of n tasks.
+        `sample(n, rng).support` is a batched PolicyReturn of n tasks.  What is sampled in them has the family's
+        `reward_noise`, if it has that field.
     agent : Agent
         Where to start, as of `init`.
     settings : Settings
@@ -183,6 +187,8 @@ def train(
         raise TypeError(f"callback must be a function of an Iteration, got {callback!r}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
     rate, rng = fraction(averaging, "averaging"), np.random.default_rng(rng)
+    noise = reward_noise_of(distribution)
+    acting: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": noise, "rng": rng}
     task = distribution.sample(tasks, rng).support
     _fitting(agent, task)
 
@@ -203,7 +209,7 @@ def train(
         return agent._replace(target_critic=frozen(averaged(agent.target_critic, agent.critic, rate))), state
 
     def step(now: _State, done: int) -> _State:
-        acted = adapt(now.agent, task, episodes=episodes, horizon=horizon, infer=settings.infer, rng=rng)
+        acted = adapt(now.agent, task, infer=settings.infer, **acting)
         buffer = newest(together(now.buffer, acted.context), capacity)
         agent, state = now.agent, now.outer
         for _ in range(updates):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count
 from refmeta.sampling.transitions import Transitions, experience, none, together
@@ -37,6 +38,7 @@ def posterior_sampling(
     *,
     episodes: int,
     horizon: int | None = None,
+    reward_noise: ArrayLike = 0.0,
     rng: Generator | int | None = None,
 ) -> Adapted:
     """b_k = infer(c_k), θ_k = act(b_k), c_{k+1} = c_k and an episode under θ_k; from no context at all.
@@ -51,8 +53,9 @@ def posterior_sampling(
         The belief given a context.
     act : function of a belief and a Generator
         Parameters (..., d) of the policy, drawn from the belief.
-    episodes, horizon, rng
-        How many episodes, of how many steps at most (the process's own, if it has a horizon).
+    episodes, horizon, reward_noise, rng
+        How many episodes, of how many steps at most (the process's own, if it has a horizon); the deviation of the
+        rewards about their means, as in `refmeta.rollout`.
     """
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
@@ -60,7 +63,9 @@ def posterior_sampling(
     beliefs, thetas = [infer(context)], []
     thetas.append(act(beliefs[0], rng))
     for _ in range(count(episodes, "episodes")):
-        one = experience(task.mdp, task.policy, thetas[-1], episodes=1, horizon=horizon, rng=rng)
+        one = experience(
+            task.mdp, task.policy, thetas[-1], episodes=1, horizon=horizon, reward_noise=reward_noise, rng=rng
+        )
         context = together(context, one)
         beliefs.append(infer(context))
         thetas.append(act(beliefs[-1], rng))

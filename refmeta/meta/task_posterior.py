@@ -1,10 +1,12 @@
 """Exact Bayes over a finite set of tasks, and Thompson sampling with it.  Derivation: derivations/pearl.md"""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, index_text, real, require
+from refmeta.arrays import Array, finite, index_text, real, real_scalar, require
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
@@ -16,28 +18,34 @@ from refmeta.tasks.planning import optimal_values
 CERTAIN = 1000.0
 
 
-def log_likelihood(tasks: FiniteMDP, context: Transitions) -> Array:
-    """Σ log P_i(s'|s, a) over a context (..., n), −∞ where a reward is not that of task i; (..., N) for N tasks.
+def log_likelihood(tasks: FiniteMDP, context: Transitions, reward_noise: float = 0.0) -> Array:
+    """Σ log P_i(s'|s, a) p_i(r|s, a, s') over a context (..., n), but for a constant; (..., N) for N tasks.
 
-    The reward of (s, a, s') is the number R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`: it is compared exactly.
+    The reward of (s, a, s') is the number R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`.  Without noise it is compared
+    exactly, and p_i is 1 or 0; else p_i is the density of N(R_i, reward_noise²).
     """
     _several(tasks)
+    sigma = real_scalar(reward_noise, "reward_noise", least=0)
     s, a, r, following, _, mask = checked_transitions(context, tasks.states, tasks.actions, "context")
     P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
     core = tasks.R.shape[-3:] if tasks.R.ndim >= tasks.P.ndim else tasks.R.shape[-2:]
     R = np.broadcast_to(tasks.R, (*tasks.shape, *core))
-    with np.errstate(divide="ignore"):
-        log_p = np.log(P[..., s, a, following])
     pays = R[..., s, a] if len(core) == 2 else R[..., s, a, following]
-    log_p = np.where(pays == r, log_p, -np.inf)
+    with np.errstate(divide="ignore", over="ignore"):
+        log_p = np.log(P[..., s, a, following])
+        log_p = log_p - ((r - pays) / sigma) ** 2 / 2 if sigma else np.where(pays == r, log_p, -np.inf)
     return np.moveaxis(np.sum(np.where(mask, log_p, 0), axis=-1), 0, -1)
 
 
 @finite
-def task_posterior(tasks: FiniteMDP, context: Transitions, prior: ArrayLike | None = None) -> Array:
+def task_posterior(
+    tasks: FiniteMDP, context: Transitions, prior: ArrayLike | None = None, *, reward_noise: float = 0.0
+) -> Array:
     """p(i | c) ∝ p(i) ∏ P_i(s'|s, a) 1[r = R_i(s, a, s')], (..., N), for a context (..., n) and a prior (N,), else uniform.
 
     Eq: task-posterior
+
+    With `reward_noise` σ above 0 the density of N(R_i(s, a, s'), σ²) at r replaces 1[r = R_i(s, a, s')].
 
     Raises
     ------
@@ -45,7 +53,7 @@ def task_posterior(tasks: FiniteMDP, context: Transitions, prior: ArrayLike | No
         For tasks that are no batch (N,), a prior of the wrong shape or not of probabilities, or a context that none of
         the tasks can have produced.
     """
-    log_p = log_likelihood(tasks, context)
+    log_p = log_likelihood(tasks, context, reward_noise)
     if prior is not None:
         p = real(prior, "prior")
         if p.shape != tasks.shape or not (np.all(p >= 0) and abs(np.sum(p) - 1) <= 1e-12):
@@ -93,13 +101,13 @@ def optimal_plans(tasks: FiniteMDP) -> Array:
 
 def thompson_sampling(
     task: PolicyReturn, tasks: FiniteMDP, plans: ArrayLike, *, prior: ArrayLike | None = None, episodes: int,
-    horizon: int | None = None, rng: Generator | int | None = None,
+    horizon: int | None = None, reward_noise: float = 0.0, rng: Generator | int | None = None,
 ) -> Adapted:  # fmt: skip
     """Draw one of N `tasks` from the exact posterior, act by its plan (N, d), infer, draw again.
 
     Eq: posterior-sampling
 
-    Parameters and results are those of `posterior_sampling`; a belief is `task_posterior`, a plan parameters of the task's
+    Parameters and results are those of `posterior_sampling`, but that all tasks have one `reward_noise`; a belief is `task_posterior`, a plan parameters of the task's
     policy.  Errors are those of `task_posterior`, and ValueError for plans that are not one a task.  A yardstick, not a bound: it
     knows the tasks and how to act in each, but a draw does not weigh what an episode would teach.
     """
@@ -112,6 +120,6 @@ def thompson_sampling(
         below = np.cumsum(p, axis=-1)
         return plans[np.sum(rng.random(p.shape[:-1])[..., None] * below[..., -1:] >= below[..., :-1], axis=-1)]
 
-    return posterior_sampling(
-        task, lambda context: task_posterior(tasks, context, prior), act, episodes=episodes, horizon=horizon, rng=rng
-    )
+    believe = lambda context: task_posterior(tasks, context, prior, reward_noise=reward_noise)
+    more: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": reward_noise, "rng": rng}
+    return posterior_sampling(task, believe, act, **more)

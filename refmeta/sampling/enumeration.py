@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, numbers, settled
 from refmeta.sampling.likelihood import at
-from refmeta.sampling.rollout import ended, fitting, steps_of
+from refmeta.sampling.rollout import as_reward_noise, ended, fitting, steps_of
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -114,6 +114,7 @@ def expectation(
     *,
     horizon: int | None = None,
     episodes: int = 1,
+    reward_noise: ArrayLike = 0.0,
 ) -> Expectation:
     """E[f(τ_1 … τ_M)] = Σ_τ p(τ|θ) f(τ), and the covariance, over every M-tuple of trajectories.
 
@@ -124,13 +125,19 @@ def expectation(
     Raises
     ------
     ValueError
-        For more than 10⁶ tuples, a process with batch axes, or an f that returns another number of rows.
+        For more than 10⁶ tuples, a process with batch axes, rewards with noise, which cannot be listed, or an f that
+        returns another number of rows.
     FloatingPointError
         If f returns something that is not finite.
     """
     if not callable(f):
         raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
     theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
+    if np.any(as_reward_noise(reward_noise, mdp.shape)):
+        raise ValueError(
+            f"reward_noise must be 0, got {reward_noise}: trajectories with Gaussian rewards cannot be listed; without "
+            "noise the mean is that of the mean rewards, exact for every f that is linear in the rewards"
+        )
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
     shapes: set[tuple[int, ...]] = set()

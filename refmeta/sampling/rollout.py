@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, real
+from refmeta.arrays import Array, batch_shape, count, index_text, real, require, settled
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
 from refmeta.softmax import softmax
@@ -22,6 +22,7 @@ def rollout(
     *,
     episodes: int,
     horizon: int | None = None,
+    reward_noise: ArrayLike = 0.0,
     rng: Generator | int | None = None,
 ) -> Trajectories:
     """`episodes` trajectories a task, of at most `horizon` steps (the process's own, if it has one); (..., M, H).
@@ -30,10 +31,16 @@ def rollout(
     a trajectory ends on reaching an absorbing state without rewards.  On a `LinearQuadratic`, start and noise are Gaussian
     with the second moments given, and the reward is minus the cost.
 
+    Every reward gets Gaussian noise of standard deviation `reward_noise`, one number or one per task.  The noise is drawn
+    last, so that it changes neither the states nor the actions of a seed.
+
     Raises
     ------
     ValueError, TypeError
-        For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters.
+        For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters, a noise
+        that is negative or not one per task.
+    FloatingPointError
+        If a state, an action or a reward leaves the finite numbers.
     """
     known(policy)
     sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
@@ -44,7 +51,27 @@ def rollout(
         )
     theta = fitting(mdp, policy, theta)
     M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
-    return sampled(mdp, policy, theta, M, H, rng)
+    batch = sampled(mdp, policy, theta, M, H, rng)
+    return batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
+
+
+def as_reward_noise(value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Standard deviations of rewards, at least 0, that broadcast to the batch axes `shape` of the tasks."""
+    sigma = real(value, "reward_noise")
+    if batch_shape(reward_noise=sigma.shape, tasks=shape) != shape:
+        raise ValueError(f"reward_noise has shape {sigma.shape}, expected one number or one per task, {shape}")
+    require(sigma >= 0, lambda i: f"reward_noise{index_text(i)} must be at least 0, got {sigma[i]}")
+    return sigma
+
+
+def noisy(rewards: Array, mask: Array, reward_noise: ArrayLike, rng: Generator) -> Array:
+    """r + σ N(0, 1) where a step was taken, (..., M, H); the rewards themselves where every σ is 0."""
+    sigma = as_reward_noise(reward_noise, rewards.shape[:-2])
+    if not np.any(sigma):
+        return rewards
+    with np.errstate(over="ignore"):
+        noise = sigma[..., None, None] * rng.normal(size=rewards.shape)
+        return settled(rewards + np.where(mask, noise, 0), "a reward and its noise left the finite numbers")
 
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
@@ -127,6 +154,7 @@ def _root(S: Array) -> Array:
     return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
+@np.errstate(all="ignore")
 def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
     batch, n, m = np.broadcast_shapes(theta.shape[:-1], lq.shape), lq.states, lq.actions
 
@@ -144,4 +172,6 @@ def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rn
         states[..., t, :], actions[..., t, :] = x, a
         rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
         x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
+    for name, array in (("states", states), ("actions", actions), ("rewards", rewards)):
+        settled(array, f"the {name} of the rollout left the finite numbers: the gain or the deviation in theta is too large")
     return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, frozen, index_text, integers, real, require
 from refmeta.policies import Softmax
-from refmeta.sampling.rollout import ended, finite_rollout, fitting, steps_of
+from refmeta.sampling.rollout import ended, finite_rollout, fitting, noisy, steps_of
 from refmeta.tasks.mdp import FiniteMDP
 
 
@@ -74,11 +74,11 @@ def _flags(value: Any, name: str) -> Array:
 
 def experience(
     mdp: FiniteMDP, policy: Softmax, theta: ArrayLike, *, episodes: int, horizon: int | None = None,
-    rng: Generator | int | None = None,
+    reward_noise: ArrayLike = 0.0, rng: Generator | int | None = None,
 ) -> Transitions:  # fmt: skip
     """The transitions of `episodes` trajectories a task, of at most `horizon` steps; (..., episodes · horizon).
 
-    Sampled as by `refmeta.rollout`, with the state after the last step kept, too.
+    Sampled as by `refmeta.rollout`, noise of the rewards included, with the state after the last step kept, too.
 
     Raises
     ------
@@ -90,6 +90,7 @@ def experience(
         raise TypeError(f"transitions are of a FiniteMDP under a softmax policy, got {kinds}")
     M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
     batch, after = finite_rollout(mdp, policy, fitting(mdp, policy, theta), M, H, rng)
+    batch = batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
     flat = [x.reshape(*x.shape[:-2], M * H) for x in (*batch, after)]
     states, actions, rewards, mask, following = flat
     end = np.broadcast_to(ended(mdp), (*mask.shape[:-1], mdp.states))

@@ -20,6 +20,11 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.regression import LinearRegression
 
 
+def reward_noise_of(family: Any) -> float:
+    """The standard deviation of a sampled reward about its mean in the tasks of a family, 0 where the family has none."""
+    return getattr(family, "reward_noise", 0.0)
+
+
 class Split(NamedTuple):
     """Support and query tasks, N in the leading axis; `maml.gradient(theta, *split, alpha=...)`."""
 
@@ -114,16 +119,20 @@ def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int
 class RandomMDPs:
     """The tabular tasks of RL² (Duan et al. 2016): S states, A actions, start in state 0, γ = 1 over H steps.
 
-    Rows of P ~ Dirichlet(1), mean rewards ~ N(1, 1), independent of each other.
+    Rows of P ~ Dirichlet(1), mean rewards ~ N(1, 1), independent of each other.  A sampled reward is
+    N(R(s, a), reward_noise²); the tasks have the means, which are all that an exact return depends on.  Whatever samples
+    in the family's tasks takes `reward_noise`: `rollout(..., reward_noise=family.reward_noise)`.
     """
 
     states: int = 10
     actions: int = 5
     horizon: int = 10
+    reward_noise: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("states", "actions", "horizon"):
             object.__setattr__(self, name, count(getattr(self, name), name, least=1))
+        object.__setattr__(self, "reward_noise", real_scalar(self.reward_noise, "reward_noise", least=0))
 
     @property
     def policy(self) -> TabularSoftmax:

@@ -9,7 +9,7 @@ import refmeta as rm
 from refmeta.evidence import pearl as evidence
 from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder, one_by_one, transitions
 from refmeta.judges import complex_step
-from refmeta.meta import pearl
+from refmeta.meta import model_based, pearl, posterior_sampling
 from refmeta.meta.agent import ravel, unravel
 from refmeta.meta.encoder import (
     Context,
@@ -223,6 +223,45 @@ def test_thompson_sampling_finds_the_goal():
     assert entropies[0] == pytest.approx(np.log(8)) and entropies[-1] < 0.3
     with pytest.raises(ValueError, match="their optimal policy depends on time"):
         optimal_plans(rm.RandomMDPs().sample(2, 0).support.mdp)
+
+
+@pytest.mark.eq("task-posterior")
+def test_exact_bayes_weighs_noisy_rewards_by_their_density():
+    """Means 0 and 2, σ = 2, a reward of 3: the densities are as exp(−9/8) to exp(−1/8), 1 to e."""
+    P, R = np.ones((2, 1, 1, 1)), np.array([[[0.0]], [[2.0]]])
+    tasks, one = rm.FiniteMDP(P, R, [[1.0]], 0.5), Transitions([0], [0], [3.0], [0], [False], [True])
+    got = task_posterior(tasks, one, reward_noise=2.0)
+    np.testing.assert_allclose(got, [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-14)
+    with pytest.raises(ValueError, match="none of the tasks"):
+        task_posterior(tasks, one)
+    with pytest.raises(ValueError, match="reward_noise must be at least 0"):
+        task_posterior(tasks, one, reward_noise=-1.0)
+
+
+@pytest.mark.parametrize("way", ["thompson", "adapt", "train", "model"])
+def test_whatever_acts_in_a_task_meets_noisy_rewards(way, monkeypatch):
+    """Rewards have the deviation asked for about their means; training asks for that of the family."""
+    family, contexts = rm.RandomMDPs(3, 2, 4, reward_noise=0.5), []
+    task, more = family.sample(40, np.random.default_rng(3)).support, {"episodes": 5, "rng": np.random.default_rng(0)}
+    agent = pearl.init(3, 2, latent=1, rng=0)
+    whole = posterior_sampling.experience
+    for module in (posterior_sampling, model_based):
+        monkeypatch.setattr(module, "experience", lambda *a, **k: contexts.append(whole(*a, **k)) or contexts[-1])
+    if way == "thompson":
+        plans = np.random.default_rng(0).normal(size=(40, 6))
+        thompson_sampling(task, task.mdp, plans, reward_noise=0.5, **more)
+    elif way == "adapt":
+        pearl.adapt(agent, task, reward_noise=0.5, **more)
+    elif way == "train":
+        more |= {"outer": rm.SGD(0.0), "iterations": 1, "tasks": 40, "updates": 0, "rng": np.random.default_rng(3)}
+        pearl.train(family, agent, settings=pearl.Settings(0.9, 0.1, 0.5), **more)
+    else:
+        model_based.ModelledTasks(family, model_based.Prior(1.0, 1.0, 1.0, 0.25)).sample(40, np.random.default_rng(3))
+    error = np.concatenate([
+        c.rewards - task.mdp.R[np.arange(40)[:, None], c.states, c.actions] for c in contexts
+    ], axis=1)  # fmt: skip
+    np.testing.assert_allclose(error.std(), 0.5, rtol=4 / np.sqrt(2 * 800))
+    assert error.shape == (40, 20)
 
 
 def small(**changes):

@@ -156,6 +156,16 @@ def test_rows_of_different_shapes_are_refused(monkeypatch):
         rm.enumeration.expectation(lambda t: np.ones(next(turns)), mdp, policy, theta)
 
 
+def test_rewards_with_noise_are_refused():
+    mdp, policy, theta, _ = tiny(np.random.default_rng(0))
+    f = lambda t: np.ones(len(t.mask))
+    with pytest.raises(ValueError, match="reward_noise must be 0, got 0.5: trajectories with Gaussian rewards cannot be listed"):
+        rm.enumeration.expectation(f, mdp, policy, theta, reward_noise=0.5)
+    with pytest.raises(ValueError, match="reward_noise must be at least 0"):
+        rm.enumeration.expectation(f, mdp, policy, theta, reward_noise=-1.0)
+    assert rm.enumeration.expectation(f, mdp, policy, theta, reward_noise=0.0).mean == pytest.approx(1, abs=1e-14)
+
+
 def test_what_f_returns_is_judged():
     mdp, policy, theta, _ = tiny(np.random.default_rng(0))
     for f, error, message in (

@@ -119,6 +119,62 @@ def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
     np.testing.assert_allclose(np.diag(spread), np.diag(exact.covariance), rtol=40 / np.sqrt(BATCHES))
 
 
+def test_noise_of_the_rewards_is_drawn_last_and_has_the_deviation_of_its_task():
+    """States and actions are those of the seed without noise; r − R is N(0, σ²), 0 where σ is and after the end."""
+    mdp, policy, theta = process(np.random.default_rng(0), tasks=3), rm.TabularSoftmax(3, 3), np.zeros(9)
+    sigma = np.array([0.0, 0.5, 2.0])
+    plain = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, rng=7)
+    noisy = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, reward_noise=sigma, rng=7)
+    np.testing.assert_array_equal(noisy.states, plain.states)
+    np.testing.assert_array_equal(noisy.actions, plain.actions)
+    error = noisy.rewards - plain.rewards
+    assert not np.any(error[0])
+    np.testing.assert_allclose(error[1:].std(axis=(1, 2)), sigma[1:], rtol=4 / np.sqrt(8000))
+    assert np.all(np.abs(error[1:].mean(axis=(1, 2))) < 4 * sigma[1:] / np.sqrt(4000))
+    assert np.abs(np.mean(error[2, :, 1:] * error[2, :, :-1])) < 4 * 4 / np.sqrt(3000), "steps are independent"
+    silent = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, reward_noise=0.0, rng=7)
+    for x, y in zip(silent, plain, strict=True):
+        np.testing.assert_array_equal(x, y)
+    ends = rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=50, horizon=6, reward_noise=1.0, rng=0)
+    assert not ends.mask.all() and not np.any(ends.rewards[~ends.mask]) and np.all(ends.rewards[ends.mask] != 0)
+
+
+def test_costs_get_noise_as_well():
+    lq = linear_quadratic(np.random.default_rng(4), tasks=2)
+    policy = rm.LinearGaussian(lq.states, lq.actions)
+    plain, noisy = (rm.rollout(lq, policy, np.zeros(policy.dim), episodes=2, reward_noise=x, rng=0) for x in (0, 1))
+    np.testing.assert_array_equal(plain.states, noisy.states)
+    assert np.all(plain.rewards != noisy.rewards)
+
+
+@pytest.mark.parametrize(
+    ("noise", "error", "message"),
+    [
+        (-1.0, ValueError, "reward_noise must be at least 0, got -1.0"),
+        ([0.5, -2.0], ValueError, r"reward_noise\[1\] must be at least 0, got -2.0"),
+        (np.nan, ValueError, "reward_noise is nan"),
+        (1j, TypeError, "reward_noise must be real"),
+        ("much", TypeError, "reward_noise must be numbers"),
+        (np.ones(3), ValueError, r"got reward_noise \(3,\), tasks \(2,\)"),
+        (np.ones((3, 2)), ValueError, r"reward_noise has shape \(3, 2\), expected one number or one per task, \(2,\)"),
+        (1e308, FloatingPointError, "a reward and its noise left the finite numbers"),
+    ],
+)
+def test_a_noise_that_cannot_be_is_refused(noise, error, message):
+    mdp = process(np.random.default_rng(0), tasks=2)
+    with pytest.raises(error, match=message):
+        rm.rollout(mdp, rm.TabularSoftmax(3, 3), np.zeros(9), episodes=9, horizon=9, reward_noise=noise, rng=0)
+
+
+@pytest.mark.parametrize("theta", [[700.0, 0, 0], [1e308, 0, 0], [0, 0, 700.0], [0, 0, 1e308], [-700.0, 0, 700.0]])
+def test_a_linear_quadratic_rollout_that_overflows_is_named(theta):
+    """x' = (1 + k) x: a gain of 700 leaves the floats after some 108 steps, σ = e^700 in the first reward."""
+    lq = rm.LinearQuadratic(np.eye(2), [[1.0], [0.0]], np.diag([1.0, 0.0]), [[1.0]], [[1.0, 1.0], [1.0, 1.0]],
+                            np.zeros((2, 2)), 0.5, 200)  # fmt: skip
+    with pytest.raises(FloatingPointError, match="the (states|rewards) of the rollout left the finite numbers: the gain"):
+        rm.rollout(lq, rm.LinearGaussian(2, 1), theta, episodes=2, rng=0)
+
+
 def test_linear_quadratic_rollouts_have_the_exact_cost_within_four_standard_errors():
     rng = np.random.default_rng(4)
     lq = linear_quadratic(rng, tasks=2)

@@ -50,6 +50,8 @@ def test_random_mdps_are_those_of_the_paper():
     assert (mdp.states, mdp.actions, mdp.horizon, mdp.gamma) == (10, 5, 10, 1.0)
     np.testing.assert_array_equal(mdp.rho, np.eye(10)[0])
     assert abs(mdp.R.mean() - 1) < 5 / np.sqrt(mdp.R.size) and abs(mdp.R.std() - 1) < 5 / np.sqrt(mdp.R.size)
+    assert family.reward_noise == 1.0, "a sampled reward has variance 1 about its mean"
+    np.testing.assert_array_equal(mdp.R, RandomMDPs(reward_noise=0).sample(400, rng=5).support.mdp.R)
     assert abs(mdp.P.var() - 9 / 1100) < 1e-4, "Dirichlet(1) over ten states: variance (1/10)(9/10)/11"
 
 
@@ -82,6 +84,8 @@ def test_no_tasks_are_refused(n):
         (lambda: Sinusoids(shots=0), ValueError, "^shots must be at least 1, got 0"),
         (lambda: Sinusoids(5, 2.5), TypeError, "^query_shots must be an integer, got 2.5"),
         (lambda: RandomMDPs(0), ValueError, "^states must be at least 1, got 0"),
+        (lambda: RandomMDPs(reward_noise=-1), ValueError, "^reward_noise must be at least 0, got -1"),
+        (lambda: RandomMDPs(reward_noise=[1.0]), ValueError, "^reward_noise must be one number"),
         (lambda: RandomMDPs(horizon=True), TypeError, "^horizon must be an integer, got True"),
     ],
 )
