@@ -54,7 +54,7 @@ class Cell(NamedTuple):
 
 
 def forward(W: Array, b: Array, x: Array, h: Array, c: Array) -> Cell:
-    """c' = σ(f) ⊙ c + σ(i) ⊙ tanh(g), h' = σ(o) ⊙ tanh(c'), with [i, f, o, g] = W[x, h] + b, W (4H, n + H).
+    """c' = σ(u₂) ⊙ c + σ(u₁) ⊙ tanh(u₄), h' = σ(u₃) ⊙ tanh(c'), with [u₁, u₂, u₃, u₄] = W[x, h] + b, W (4H, n + H).
 
     Eq: lstm-cell
     """

@@ -255,9 +255,22 @@ def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurren
 
 
 @pytest.mark.eq("thm:gate-bound")
+@pytest.mark.parametrize("above", [1.0, 1.5])
+def test_a_gate_above_one_breaks_the_bound(above, monkeypatch):
+    """σ scaled by 1.5 exceeds |∇L| wherever a gate is above 2/3; with the library's own σ nothing does."""
+    from refmeta.evidence.lstm import added
+
+    given_, case = drawn(np.random.default_rng(0), "quadratic")
+    given_ = given_._replace(b_I=3.0)
+    monkeypatch.setattr(meta_lstm, "sigmoid", lambda z: above * sigmoid(z))
+    moved, bound = added(given_, case.support, 3)
+    assert np.all(moved < bound) if above == 1 else np.any(moved > 1.2 * bound)
+
+
+@pytest.mark.eq("thm:gate-bound")
 @given(rng=seeds, kind=kinds)
-def test_no_step_is_longer_than_the_gradient_and_the_forgotten_part(rng, kind):
-    """|θ_t − f_t θ_{t−1}| = i_t |∇L| < |∇L|, coordinate by coordinate, whatever the weights."""
+def test_no_step_adds_more_than_the_gradient(rng, kind):
+    """|θ_t − f_t θ_{t−1}| = i_t |∇L| ≤ |∇L|, coordinate by coordinate, whatever the weights."""
     given_, case = drawn(rng, kind)
     given_ = given_._replace(b_I=float(rng.normal() * 5))
     before = np.broadcast_to(given_.c0, (2, case.support.dim))
