@@ -116,9 +116,9 @@ class Surrogate:
 
 @dataclass(frozen=True, eq=False)
 class SurrogatePoint:
-    """A surrogate at θ.  With D = ∂x/∂θ and s, S the first and second derivative of the sum in x,
+    """A surrogate at θ.  With D = ∂x/∂θ and u, U the first and second derivative of the sum in x,
 
-    −M ∇L = Dᵀs,    −M ∇²L v = Dᵀ S D v + Σ_t s_t ∇² log π_θ(a_t|s_t) v.
+    −M ∇L = Dᵀu,    −M ∇²L v = Dᵀ U D v + Σ_t u_t ∇² log π_θ(a_t|s_t) v.
     """
 
     theta: Array
@@ -131,12 +131,12 @@ class SurrogatePoint:
 
     @lazily
     def grad(self) -> Array:
-        """−(1/M) Dᵀ s, s = Σ_j Cᵀ w g'(Cx); (..., d)."""
+        """−(1/M) Dᵀ u, u = Σ_j Cᵀ w g'(Cx); (..., d)."""
         return -self._likelihood.pull(self.slopes) / self._episodes
 
     @finite
     def hvp(self, v: ArrayLike) -> Array:
-        """−(1/M) (Dᵀ S D v + Σ s ∇² log π v), S = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
+        """−(1/M) (Dᵀ U D v + Σ u ∇² log π v), U = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
 
         Eq: surrogate-hvp
         """

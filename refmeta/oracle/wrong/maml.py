@@ -186,8 +186,7 @@ def loss_scale_double(case: Any) -> Array:
     return 2 * _exact(case, alpha=2 * np.asarray(case.alpha))
 
 
-@wrong("mean-over-dimensions", "1/d of the gradient", cause="a mean over the parameters' axis",
-       seen="learn2learn examples/rl/policies.py")  # fmt: skip
+@wrong("mean-over-dimensions", "1/d of the gradient", cause="a mean over the parameters' axis")
 def mean_over_dimensions(case: Any) -> Array:
     return _exact(case) / case.support.dim
 
