@@ -1,0 +1,260 @@
+"""What README and the chapters show of a terminal is what the commands print, and README's numbers are computed ones.
+
+A block in a `console` fence is a list of commands, each after `$ `, and below each what it prints.  A line `…` stands for
+any lines left out, a word `…` for any words.  Numbers are compared to the digits shown; times and folders are not.  A
+command without any output shown is run if it is quick, else parsed.
+"""
+
+import contextlib
+import functools
+import io
+import re
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import refmeta as rm
+from refmeta.__main__ import _parser, main
+from refmeta.evidence import CHECKS
+from refmeta.oracle.case import SUITES
+from refmeta.oracle.tolerance import tolerance
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+TARGETS = """import refmeta as rm
+
+def problem(x, query=""):
+    if "y" in x:
+        return rm.LinearRegression(x[query + "X"], x[query + "y"])
+    P, R, rho = (x[query + name] for name in ("P", "R", "rho"))
+    return rm.PolicyReturn(rm.FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), rm.TabularSoftmax(*P.shape[-3:-1]))
+
+def my_meta_gradient(theta, alpha, steps, **x):
+    return rm.maml.gradient(theta, problem(x), problem(x, "query_"), alpha=alpha, steps=steps)
+
+def first_order(theta, alpha, steps, **x):
+    return rm.maml.first_order_gradient(theta, problem(x), problem(x, "query_"), alpha=alpha, steps=steps)
+"""
+LONG = {"demo": "tests/test_verify.py", "verify": "tests/test_evidence.py", "experiment": "the tests of the experiments"}
+ELSEWHERE = ("jax_", "torch_", "node ")  # targets that need what is not installed here: tests/peers runs them
+RIGHT = ("check", "mymodule:my_meta_gradient", "--suite", "maml-tabular", "--skip-flag", "validation")
+ALLOWED: dict[str, str] = {}  # numbers of README's prose that nothing computes, each with the reason why it is right
+
+
+def shown_in(path):
+    """(line, words of a command, the lines shown below it) of every command of a file's console blocks."""
+    text = path.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        if match[1] != "console":
+            continue
+        first = text.count("\n", 0, match.start(2)) + 1
+        lines = match[2].replace("\\\n", "").splitlines()
+        starts = [i for i, line in enumerate(lines) if line.startswith("$ ")]
+        assert starts[:1] == [0], f"{path.name}:{first}: a console block begins with a command, `$ ...`"
+        for i, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            shown = [line.strip() for line in lines[i + 1 : end] if line.strip()]
+            yield first + i, tuple(shlex.split(lines[i][2:], comments=True)), shown
+
+
+BLOCKS = [
+    pytest.param(words, shown, id=f"{path.name}:{line}")
+    for path in (ROOT / "README.md", *sorted((ROOT / "derivations").glob("*.md")))
+    for line, words, shown in shown_in(path)
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the module that the texts call `mymodule`."""
+    path = tmp_path_factory.mktemp("prose")
+    (path / "mymodule.py").write_text(TARGETS, encoding="utf-8")
+    return path
+
+
+@functools.cache
+def printed(folder, arguments):
+    """The exit status of `python -m refmeta ...` and all that it prints."""
+    out = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            status = main(arguments)
+        except SystemExit as stopped:
+            status = stopped.code
+    return status, out.getvalue()
+
+
+def refmeta_command(arguments, shown, folder):
+    """Run, and compared with what is shown; parsed alone if it is long or needs what is not here, and shows nothing."""
+    named = {word.lstrip("-") for word in arguments}
+    long = arguments[:1] and arguments[0] in LONG and "problems" not in named
+    if long or any(word.startswith(ELSEWHERE) for word in arguments):
+        assert not shown, f"the output of {arguments} is not compared with anything: too long, or not installed here"
+        _parser().parse_args(arguments)
+        return
+    status, out = printed(folder, arguments)
+    assert status in ((0, 1) if shown else (0,)), out
+    assert not shown or (said := difference(shown, out.splitlines())) is None, f"{said}\nIt prints:\n{out}"
+
+
+def make_command(words, shown, folder):
+    """Every target is in the Makefile; what they do is run by hand."""
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert not shown and set(words) <= set(targets), f"{words}: the targets are {targets}"
+
+
+def pip_command(words, shown, folder):
+    """The project itself, with extras that it has."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = {extra for word in words for extra in re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", word)))}
+    assert not shown and extras <= set(config["options.extras_require"]), f"{words}: no such extra"
+
+
+def of_the_shell(words, shown, folder):
+    """Needs a network or a shell of its own: nothing is shown of it."""
+    assert not shown
+
+
+RULES = {
+    ("python", "-m", "refmeta"): refmeta_command,
+    ("refmeta",): refmeta_command,
+    ("make",): make_command,
+    ("pip", "install"): pip_command,
+    ("python", "-m", "pip", "install"): pip_command,
+    **dict.fromkeys((("git", "clone"), ("cd",), ("python", "-m", "venv"), ("source",), (".",)), of_the_shell),
+}
+
+
+def rule_of(words):
+    """The rule of a command, and the words after its name."""
+    for name, rule in RULES.items():
+        if words[: len(name)] == name:
+            return rule, words[len(name) :]
+    raise AssertionError(f"no rule in tests/test_prose.py says how `{shlex.join(words)}` is run or what stands for it")
+
+
+@pytest.mark.parametrize(("words", "shown"), BLOCKS)
+def test_a_command_prints_what_is_shown(words, shown, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rule, rest = rule_of(words)
+    rule(rest, shown, folder)
+
+
+def difference(shown, lines):
+    """None if the lines shown are those printed, else what differs; blank lines do not count."""
+    lines = [line for line in map(str.strip, lines) if line]
+    at, skipping = 0, False
+    for want in shown:
+        if want == "…":
+            skipping = True
+            continue
+        matches = [i for i in range(at, len(lines)) if same(words_of(want), words_of(lines[i]))]
+        if not matches or not skipping and matches[0] != at:
+            return f"shown: {want}\nprinted: {lines[at] if at < len(lines) else 'nothing more'}"
+        at, skipping = matches[0] + 1, False
+    return None if skipping or at == len(lines) else f"printed and not shown: {lines[at]}"
+
+
+def words_of(line):
+    """The words of a line, without times and without the folders of paths."""
+    line = re.sub(r"\b\d+(\.\d+)? s\b", "T", line)
+    return re.sub(r"(?<![\w|])/(?:[\w.+-]+/)+([\w.+-]+)", r"\1", line).split()
+
+
+def same(shown, got):
+    """Whether words match, where a word … stands for any number of them."""
+    if not shown or not got:
+        return not got and all(word == "…" for word in shown)
+    if shown[0] == "…":
+        return same(shown[1:], got) or same(shown, got[1:])
+    return alike(shown[0], got[0]) and same(shown[1:], got[1:])
+
+
+def alike(shown, got):
+    """Whether two words are one, their numbers to the digits shown; what is rounding on both sides is equal."""
+    if NUMBER.split(shown) != NUMBER.split(got):
+        return False
+    return all(map(close, NUMBER.findall(shown), NUMBER.findall(got)))
+
+
+def close(shown, got):
+    mantissa, _, exponent = shown.partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    x, y = (float(text.replace(",", "")) for text in (shown, got))
+    return abs(x - y) <= 0.5 * unit * (1 + 1e-9) or max(abs(x), abs(y)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "right"),
+    [
+        (["a 0.63 b"], ["a 0.6264 b"], True),
+        (["a 0.6256 b"], ["a 0.6264 b"], False),
+        (["x 1.5e-16"], ["x 1.36e-16"], True),
+        (["x 1.5e-3"], ["x 1.36e-3"], False),
+        (["22 of 22"], ["22 of 23"], False),
+        (["one"], ["one", "two"], False),
+        (["one", "…"], ["one", "two"], True),
+        (["two"], ["one", "two"], False),
+        (["…", "two"], ["one", "two"], True),
+        (["…", "three"], ["one", "two"], False),
+        (["version … of"], ["version 1.2, 3.4 of"], True),
+        (["wrote /tmp/x.json (0.3 s)"], ["wrote /home/a/x.json (12.0 s)"], True),
+        (["α = 0.75;  |∇I|"], ["α = 0.75; |∇I|"], True),
+    ],
+)
+def test_a_display_that_is_not_the_output_is_found(shown, printed, right):
+    assert (difference(shown, printed) is None) == right
+
+
+@pytest.mark.parametrize("command", ["node harness.mjs", "make tset", "pip install '.[tset]'", "python -m refmeta lst",
+                                     "python -m refmeta verify --problems x", "python -m refmeta show nothing-001"])  # fmt: skip
+def test_a_command_that_nobody_knows_is_refused(command, folder):
+    with pytest.raises((AssertionError, SystemExit)), contextlib.redirect_stderr(io.StringIO()):
+        rule, rest = rule_of(tuple(shlex.split(command)))
+        rule(rest, [], folder)
+
+
+def prose_numbers(text):
+    """Every number of two digits or more outside fences that is no part of a name, as it is written."""
+    found = re.findall(r"(?<![A-Za-z_]-)(?<![A-Za-z_\d.,])\d[\d,]*(?:\.\d+)*[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*", FENCE.sub("", text))
+    return [number for number in (word.rstrip(",") for word in found) if len(number) > 1]
+
+
+@functools.cache
+def computed(folder):
+    """Every number that README may say, and where it comes from."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    cases = {suite: rm.oracle.cases(suite) for suite in SUITES}
+    facts = {
+        "vectors": sum(map(len, cases.values())),
+        "labels": len(CHECKS),
+        "tolerance over eps": round(float(tolerance(np.ones(()), np.ones(())) / np.finfo(float).eps)),
+        "examples of make deep": settings.get_profile("deep").max_examples,
+    }
+    numbers = {f"{value:,}": name for name, value in facts.items()}
+    for suite, every in cases.items():
+        valid = [case for case in every if "validation" not in case.flags]
+        numbers |= {str(len(every)): f"cases of {suite}", str(len(valid)): f"cases of {suite} with valid inputs"}
+    numbers |= {config["options"]["python_requires"].lstrip(">="): "python_requires"}
+    wrong = printed(folder, ("check", "mymodule:first_order", *RIGHT[2:]))[1]
+    return numbers | dict.fromkeys(re.findall(r"in (\d+) of \1 failing", wrong), "the diagnosis of first-order MAML")
+
+
+def test_every_number_of_the_readme_is_computed(folder):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    digits, report = set(re.findall(r"([\d.]+) digits or more", text)), printed(folder, RIGHT)[1]
+    reached = float(re.search(r"to ([\d.]+) digits", report)[1])
+    assert all(abs(float(number) - reached) < 1 for number in digits), report
+    unknown = set(prose_numbers(text)) - set(computed(folder)) - set(ALLOWED) - digits
+    assert not unknown, f"numbers of README that no test holds: {unknown}; compute them, or say in ALLOWED why they are right"
+
+
+def test_numbers_of_the_prose_are_found_and_names_are_not():
+    text = "261 vectors, 5,000 examples, float64, maml-014, 10⁻¹² and 3.11; 7\n```console\n$ x 99\n```\n"
+    assert prose_numbers(text) == ["261", "5,000", "10⁻¹²", "3.11"]
