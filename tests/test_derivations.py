@@ -66,6 +66,23 @@ def test_the_reading_order_names_every_chapter_and_the_code_cites_only_chapters_
             assert (FOLDER / name).exists(), f"{path.name} cites {name}"
 
 
+def test_what_a_chapter_needs_stands_before_it_and_holds_what_it_links_to():
+    """A link back is a need, but for the asides; a need of a need is one, too."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    order = re.findall(r"^\d+\. \[.*?\]\((.*?)\)", text, re.M)
+    asides = {"softmax-policies.md": {1}, "model-based.md": {12}}
+    needs = {number: set() for number in range(1, len(order) + 1)}
+    for number, earlier in re.findall(r"(\d+) needs (\d+(?:, \d+)*)", " ".join(text.split())):
+        direct = {int(n) for n in earlier.split(", ")}
+        assert max(direct) < int(number)
+        needs[int(number)] = direct.union(*(needs[n] for n in direct))
+    assert needs[4] == {2} and {5, 10, 11} <= needs[14] and 4 in needs[15]
+    for number, name in enumerate(order[:-1], start=1):
+        links = set(re.findall(r"\]\(([\w-]+\.md)\)", (FOLDER / name).read_text(encoding="utf-8"))) & set(order)
+        back = {order.index(link) + 1 for link in links} - asides.get(name, set())
+        assert {n for n in back if n < number} <= needs[number], name
+
+
 def test_every_chapter_has_blocks_that_run_and_assert():
     for path in CHAPTERS:
         blocks = [body for language, body in FENCE.findall(path.read_text(encoding="utf-8")) if language == "python"]
