@@ -133,9 +133,9 @@ def expectation(
     if not callable(f):
         raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
     theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
-    if np.any(as_reward_noise(reward_noise, mdp.shape)):
+    if np.any(sigma := as_reward_noise(reward_noise, mdp.shape)):
         raise ValueError(
-            f"reward_noise must be 0, got {reward_noise}: trajectories with Gaussian rewards cannot be listed; without "
+            f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be listed; without "
             "noise the mean is that of the mean rewards, exact for every f that is linear in the rewards"
         )
     if theta.ndim != 1:

@@ -173,5 +173,5 @@ def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rn
         rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
         x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
     for name, array in (("states", states), ("actions", actions), ("rewards", rewards)):
-        settled(array, f"the {name} of the rollout left the finite numbers: the gain or the deviation in theta is too large")
+        settled(array, f"the {name} left the finite numbers: the gain or the deviation in theta is too large")
     return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))

@@ -171,7 +171,7 @@ def test_a_linear_quadratic_rollout_that_overflows_is_named(theta):
     """x' = (1 + k) x: a gain of 700 leaves the floats after some 108 steps, σ = e^700 in the first reward."""
     lq = rm.LinearQuadratic(np.eye(2), [[1.0], [0.0]], np.diag([1.0, 0.0]), [[1.0]], [[1.0, 1.0], [1.0, 1.0]],
                             np.zeros((2, 2)), 0.5, 200)  # fmt: skip
-    with pytest.raises(FloatingPointError, match="the (states|rewards) of the rollout left the finite numbers: the gain"):
+    with pytest.raises(FloatingPointError, match="the (states|rewards) left the finite numbers: the gain"):
         rm.rollout(lq, rm.LinearGaussian(2, 1), theta, episodes=2, rng=0)
 
 
