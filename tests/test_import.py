@@ -1,5 +1,7 @@
 """What `import refmeta` promises."""
 
+import contextlib
+import io
 import subprocess
 import sys
 
@@ -40,7 +42,10 @@ def test_the_readme_s_python_runs_and_its_names_exist():
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
     assert blocks and all("assert" in block for block in blocks)
     for block in blocks:
-        exec(block, {})
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(block, {})
+        for comment in re.findall(r"^print\(.*\) +# .*?: (\d[\d., ]*)$", block, re.M):
+            assert [float(x) for x in comment.split(",")] == [float(x) for x in re.findall(r"[\d.]+", out.getvalue())]
     for module in ("maml", "reptile", "judges"):
         row = next(line for line in text.splitlines() if f"`{module}." in line)
         for name in re.findall(r"`(?:\w+)?\.(\w+)`", row):
