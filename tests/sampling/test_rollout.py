@@ -132,7 +132,10 @@ def test_noise_of_the_rewards_is_drawn_last_and_has_the_deviation_of_its_task():
     np.testing.assert_allclose(error[1:].std(axis=(1, 2)), sigma[1:], rtol=4 / np.sqrt(8000))
     assert np.all(np.abs(error[1:].mean(axis=(1, 2))) < 4 * sigma[1:] / np.sqrt(4000))
     assert np.abs(np.mean(error[2, :, 1:] * error[2, :, :-1])) < 4 * 4 / np.sqrt(3000), "steps are independent"
-    silent = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, reward_noise=0.0, rng=7)
+    left, spent = np.random.default_rng(7), np.random.default_rng(7)
+    silent = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, reward_noise=0.0, rng=left)
+    spent.random((1 + 2 * 4, 3, 1000))
+    assert left.random() == spent.random(), "a start, and an action and a next state in every step: nothing else is drawn"
     for x, y in zip(silent, plain, strict=True):
         np.testing.assert_array_equal(x, y)
     ends = rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=50, horizon=6, reward_noise=1.0, rng=0)
