@@ -186,7 +186,8 @@ def loss_scale_double(case: Any) -> Array:
     return 2 * _exact(case, alpha=2 * np.asarray(case.alpha))
 
 
-@wrong("mean-over-dimensions", "1/d of the gradient", cause="a mean over the parameters' axis")
+@wrong("mean-over-dimensions", "1/d of the gradient", cause="a mean over the parameters' axis",
+       hint="a .mean() of the gradient; learn2learn's mean of log π over an action's coordinates is not this")  # fmt: skip
 def mean_over_dimensions(case: Any) -> Array:
     return _exact(case) / case.support.dim
 
