@@ -22,7 +22,7 @@ from refmeta.meta.train import Adam, meta_train
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import Reinforce
 from refmeta.sampling.transitions import experience
-from refmeta.tables import table
+from refmeta.tables import number_table
 from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
@@ -112,13 +112,16 @@ def compared(
     rows |= {name: mean_returns(through_a_model(held_out, x, prior, rng, **given)) for name, x in starts.items()}
     for name, rule in {"MAML": MAML(alpha), "Reptile": Reptile(alpha, steps=3)}.items():
         start = trained_start(family, rule, rng, iterations=iterations)
-        found = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
-        rows[f"{name}'s start, 1 step of REINFORCE"] = found
+        rows[f"{name}'s start (exact gradients), REINFORCE"] = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
     return rows, ours
 
 
 HEADS = tuple(str(n) for n in range(EPISODES + 1))
-CORNER = "episodes of experience"
+CORNER = "episodes of experience:"
+REINFORCE = (
+    " REINFORCE takes one step from a start on the episodes of that start; the starts of MAML and Reptile were trained on "
+    "exact gradients, not on samples."
+)
 
 
 def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> None:
@@ -133,16 +136,16 @@ def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> Non
     )
     exact = thompson_sampling(held_out, every, optimal_plans(every), episodes=EPISODES, horizon=horizon, rng=rng)
     rows["exact Bayes, Thompson sampling"] = mean_returns(exact)
-    rows["entropy of PEARL's belief, nats"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
-    rows["entropy of exact Bayes, nats"] = [float(np.mean(entropy(p))) for p in exact.beliefs]
+    rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
+    rows["entropy of exact Bayes"] = [float(np.mean(entropy(p))) for p in exact.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    table(
+    number_table(
         f"Goal gridworlds, episodes of {horizon} steps: {tasks} held-out tasks",
-        CORNER, HEADS, "mean exact return, 0.95^(moves - 1) at the goal", rows,
-        f"The optimum is {best:.3f} on average.  PEARL acts on one draw of z an episode, and has learned by acting in 60 other\n"
-        "tasks.  With another task's context it explores as much and learns nothing.  The learned model looks for the goal\n"
-        "where its prior, fitted on 100 other tasks, still promises one.  REINFORCE has the episodes of one start.  Exact\n"
-        "Bayes is told the 24 tasks and how to act in each: a yardstick, not a bound.  PEARL's belief is a density over 6\n"
+        "mean exact return: 0.95^(moves - 1) at the goal; entropies in nats", CORNER, HEADS, rows,
+        f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in 60 other "
+        "tasks. With another task's context it explores as much and learns nothing. The learned model looks for the goal "
+        f"where its prior, fitted on 100 other tasks, still promises one.{REINFORCE} Exact "
+        "Bayes is told the 24 tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
         "variables, whose entropy may be negative; only how the two entropies fall can be compared.",
     )  # fmt: skip
 
@@ -156,12 +159,12 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> No
     held_out = family.sample(tasks, rng).support
     more: dict[str, Any] = {"horizon": family.horizon, "noise": 1e-2, "iterations": 2 * iterations}
     rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
-    rows["entropy of PEARL's belief, nats"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
+    rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    table(
-        f"Random MDPs of RL^2, episodes of {family.horizon} steps: {tasks} held-out tasks",
-        CORNER, HEADS, "mean exact return, sum of 10 rewards", rows,
-        f"The optimum, by a policy that may depend on time, is {best:.3f} on average.  No start has anything to gain before it\n"
-        "adapts.  The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: it has to learn\n"
-        "from 300 other tasks what a transition says of all the rest.",
+    number_table(
+        f"Random MDPs after RL^2, exact expected rewards, episodes of {family.horizon} steps: {tasks} held-out tasks",
+        "mean exact return: sum of 10 expected rewards; entropy in nats", CORNER, HEADS, rows,
+        f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain before it "
+        "adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: it has to learn "
+        f"from 300 other tasks what a transition says of all the rest.{REINFORCE}",
     )  # fmt: skip
