@@ -1,7 +1,7 @@
 """`python -m refmeta demo`: adapt to held-out tasks of every family, from different starts."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,19 +127,19 @@ def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks
         f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
         "mean cost: sum of 100 squared distances", "start", HEADS,
         {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()},
-        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be saved.",
+        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be "
+        "saved.",
     )  # fmt: skip
     number_table(
         "2-D navigation: the same starts, the edge of stability, and implicit MAML's own way to adapt",
         "rho: the largest spectral radius of I - alpha H over these tasks; proximal: mean cost", "start",
         ("rho, 0 steps", "rho, 1 step", "proximal"),
         {name: _stability(theta, held_out.support, alpha) for name, theta in starts.items()},
-        "Where rho is above 1, a step of this size overshoots along some direction, or the curvature is negative there: "
-        "the edge of stability. A start may lie beyond it if its first "
-        "step leaves that region; one from which the steps grow diverges. "
-        f"'proximal' is the cost at argmin L + ({1 / alpha:g}/2) |phi - theta|^2, which is how implicit MAML adapts. "
-        "It takes no gradient steps, so nothing "
-        "keeps its start on this side of the edge; Reptile and joint training do not look at the Hessian, either.",
+        "Where rho is above 1, a step of this size overshoots along some direction, or the curvature is negative "
+        "there: the edge of stability. A start may lie beyond it if its first step leaves that region; one from "
+        f"which the steps grow diverges. 'proximal' is the cost at argmin L + ({1 / alpha:g}/2) |phi - theta|^2, "
+        "which is how implicit MAML adapts. It takes no gradient steps, so nothing keeps its start on this side of "
+        "the edge; Reptile and joint training do not look at the Hessian, either.",
     )  # fmt: skip
 
 
@@ -172,9 +172,9 @@ def returns(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks", unit, "start", HEADS,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
         below.format(best=best)
-        + " A step of Meta-LSTM is at most one gradient and what its forget gate takes from the parameters (thm:gate-bound): "
-        f"the forget gate can make it long. This one was trained for {iterations // 2} iterations. Its longest step on these "
-        f"tasks is {longest:.2f} gradients; each step of gradient descent is {alpha:g}.",
+        + " A step of Meta-LSTM is at most one gradient and what its forget gate takes from the parameters "
+        f"(thm:gate-bound): the forget gate can make it long. This one was trained for {iterations // 2} iterations. "
+        f"Its longest step on these tasks is {longest:.2f} gradients; each step of gradient descent is {alpha:g}.",
     )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def few_episodes(rng: Generator) -> None:
     episodes.random_mdps(rng)
 
 
-TABLES = {
+TABLES: dict[str, Callable[[Generator], None]] = {
     "sinusoids": sinusoids,
     "navigation": navigation,
     "random-mdps": random_mdps,

@@ -112,15 +112,16 @@ def compared(
     rows |= {name: mean_returns(through_a_model(held_out, x, prior, rng, **given)) for name, x in starts.items()}
     for name, rule in {"MAML": MAML(alpha), "Reptile": Reptile(alpha, steps=3)}.items():
         start = trained_start(family, rule, rng, iterations=iterations)
-        rows[f"{name}'s start (exact gradients), REINFORCE"] = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
+        returns = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
+        rows[f"{name}'s start (exact gradients), REINFORCE"] = returns
     return rows, ours
 
 
 HEADS = tuple(str(n) for n in range(EPISODES + 1))
 CORNER = "episodes of experience:"
 REINFORCE = (
-    " REINFORCE takes one step from a start on the episodes of that start; the starts of MAML and Reptile were trained on "
-    "exact gradients, not on samples."
+    " REINFORCE takes one step from a start on the episodes of that start; the starts of MAML and Reptile were "
+    "trained on exact gradients, not on samples."
 )
 
 
@@ -142,10 +143,10 @@ def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> Non
     number_table(
         f"Goal gridworlds, episodes of {horizon} steps: {tasks} held-out tasks",
         "mean exact return: 0.95^(moves - 1) at the goal; entropies in nats", CORNER, HEADS, rows,
-        f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in 60 other "
-        "tasks. With another task's context it explores as much and learns nothing. The learned model looks for the goal "
-        f"where its prior, fitted on 100 other tasks, still promises one.{REINFORCE} Exact "
-        "Bayes is told the 24 tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
+        f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in "
+        "60 other tasks. With another task's context it explores as much and learns nothing. The learned model looks "
+        f"for the goal where its prior, fitted on 100 other tasks, still promises one.{REINFORCE} Exact Bayes is told "
+        "the 24 tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
         "variables, whose entropy may be negative; only how the two entropies fall can be compared.",
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> No
     number_table(
         f"Random MDPs after RL^2, exact expected rewards, episodes of {family.horizon} steps: {tasks} held-out tasks",
         "mean exact return: sum of 10 expected rewards; entropy in nats", CORNER, HEADS, rows,
-        f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain before it "
-        "adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: it has to learn "
-        f"from 300 other tasks what a transition says of all the rest.{REINFORCE}",
+        f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain "
+        "before it adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: "
+        f"it has to learn from 300 other tasks what a transition says of all the rest.{REINFORCE}",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import difflib
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
@@ -16,7 +17,7 @@ def width() -> int:
 
 
 def wrapped(text: str, first: str = "", later: str | None = None) -> str:
-    """Paragraphs, one for each line of the text, broken at spaces only; `first` and `later` stand before their lines."""
+    """A paragraph for each line of the text, broken at spaces only; `first` and `later` stand before the lines."""
     return "\n".join(
         textwrap.fill(
             line, width(), initial_indent=first, subsequent_indent=first if later is None else later,
@@ -49,12 +50,16 @@ class Layout(NamedTuple):
 
     def heads(self) -> str:
         """The heads, and a rule below them."""
-        return self.row([column.head for column in self.columns], last=True) + "\n" + self._line("-" * w for w in self.widths)
+        heads = self.row([column.head for column in self.columns], last=True)
+        return heads + "\n" + self._line("-" * w for w in self.widths)
 
     def _line(self, parts: Iterable[str]) -> str:
-        """One line: every part in its column."""
-        padded = zip(parts, self.columns, self.widths, strict=True)
-        return GAP.join(part.rjust(w) if column.right else part.ljust(w) for part, column, w in padded).rstrip()
+        """One line: every part in its column; a combining mark takes no space."""
+        cells = []
+        for part, column, w in zip(parts, self.columns, self.widths, strict=True):
+            w += sum(map(bool, map(unicodedata.combining, part)))
+            cells.append(part.rjust(w) if column.right else part.ljust(w))
+        return GAP.join(cells).rstrip()
 
 
 def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:

@@ -75,15 +75,17 @@ def described(check: Check, *, columns: int) -> tuple[str, ...]:
 def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> int:
     """Print the table; 0 if every formula passes, else 1."""
     checks, start = chosen(labels), time.perf_counter()
-    texts = ("label", "formula", "judged against") if width() >= 120 else ("label: formula, and what it is judged against",)
+    narrow = ("label: formula, and what it is judged against",)
+    texts = ("label", "formula", "judged against") if width() >= 120 else narrow
     columns = [Column("verdict"), Column("worst error", right=True), *(Column(text, text=True) for text in texts)]
     rows = {check.label: described(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
         wrapped(
-            f"Every formula against something independent of it, on {counted(problems, 'random problem')} each (seed {seed}).\n"
-            "Unit of the worst error: tolerances of 30·eps·max(1, κ)·scale. A formula passes at 1 or less; where an order "
-            "of convergence is judged, within the bounds that are named.\n"
+            f"Every formula against something independent of it, on {counted(problems, 'random problem')} each "
+            f"(seed {seed}).\n"
+            "Unit of the worst error: tolerances of 30·eps·max(1, κ)·scale. A formula passes at 1 or less; where an "
+            "order of convergence is judged, within the bounds that are named.\n"
         )
     )
     print(form.heads())
