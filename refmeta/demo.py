@@ -23,6 +23,7 @@ from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, 
 from refmeta.tasks.planning import optimal_values
 
 STEPS = (0, 1, 2, 3, 5)
+NAVIGATION = Navigation()
 
 
 def trained(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
@@ -109,9 +110,11 @@ def sinusoids(
     )  # fmt: skip
 
 
-def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks: int = 100) -> None:
+def navigation(
+    rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks: int = 100, family: Any = NAVIGATION
+) -> None:
     """Control: every rule of the library on held-out goals, with the edge of stability of gradient descent."""
-    family, held_out = Navigation(), Navigation().sample(tasks, rng)
+    held_out = family.sample(tasks, rng)
     rules = {
         "MAML, 1 step": MAML(alpha),
         "first-order MAML, 1 step": FirstOrderMAML(alpha),
@@ -124,8 +127,8 @@ def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks
     starts |= trained(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
     number_table(
-        f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
-        "mean cost: sum of 100 squared distances", "start", HEADS,
+        f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
+        f"mean cost: sum of {family.horizon} squared distances", "start", HEADS,
         {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()},
         f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be "
         "saved.",

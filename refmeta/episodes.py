@@ -28,6 +28,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
 EPISODES = 5
+GRIDWORLDS, RANDOM_MDPS = GoalGridworlds(), RandomMDPs()
 
 
 def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, latent: int, **given: Any) -> pearl.Agent:
@@ -125,13 +126,15 @@ REINFORCE = (
 )
 
 
-def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> None:
-    """Goal gridworlds, with exact Bayes over the 24 goals."""
-    family, horizon = GoalGridworlds(), 40
+def gridworlds(
+    rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = GRIDWORLDS, horizon: int = 40
+) -> None:
+    """Goal gridworlds, with exact Bayes over their goals."""
+    goals = family.policy.states - 1
     settings = pearl.Settings(gamma=0.95, beta=1e-4, target_entropy=0.5)
     given = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=6, **given)
-    held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, 25)).mdp
+    held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, goals + 1)).mdp
     rows, ours = compared(
         family, held_out, agent, rng, alpha=20.0, horizon=horizon, gamma=0.95, noise=1e-2, iterations=3 * iterations
     )
@@ -146,14 +149,13 @@ def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> Non
         f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in "
         "60 other tasks. With another task's context it explores as much and learns nothing. The learned model looks "
         f"for the goal where its prior, fitted on 100 other tasks, still promises one.{REINFORCE} Exact Bayes is told "
-        "the 24 tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
+        f"the {goals} tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
         "variables, whose entropy may be negative; only how the two entropies fall can be compared.",
     )  # fmt: skip
 
 
-def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> None:
+def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = RANDOM_MDPS) -> None:
     """Random MDPs, of which there are too many for exact Bayes."""
-    family = RandomMDPs()
     settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=0.8)
     given = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=30, **given)
@@ -164,7 +166,7 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> No
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
     number_table(
         f"Random MDPs after RL^2, exact expected rewards, episodes of {family.horizon} steps: {tasks} held-out tasks",
-        "mean exact return: sum of 10 expected rewards; entropy in nats", CORNER, HEADS, rows,
+        f"mean exact return: sum of {family.horizon} expected rewards; entropy in nats", CORNER, HEADS, rows,
         f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain "
         "before it adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: "
         f"it has to learn from 300 other tasks what a transition says of all the rest.{REINFORCE}",
