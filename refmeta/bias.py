@@ -21,7 +21,7 @@ from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tables import Column, table, unknown, wrapped
+from refmeta.tables import Column, counted, table, unknown, wrapped
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -222,9 +222,9 @@ def bias(
     mdp = task.mdp
     print(
         wrapped(
-            f"Exact bias of sampled meta-gradients on {name}: {mdp.states} states, {mdp.actions} actions, horizon "
-            f"{mdp.horizon}, γ = {mdp.gamma:g}; {number_of_paths(mdp)} trajectories, every tuple of them enumerated. "
-            "Gradients are of the loss −J.\n\n"
+            f"Exact bias of sampled meta-gradients on {name}: {counted(mdp.states, 'state')}, "
+            f"{counted(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
+            f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss −J.\n\n"
             "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
             "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"
             "|bias|: of the mean estimate; in %: of the length of the gradient ∇I or ∇II; cosine: of the angle "

@@ -182,6 +182,7 @@ def test_every_known_wrong_formula_is_explained(capsys, monkeypatch):
         (["create_graph"], ["first-order", "first-step-only", "independent-called-exact", "model-first-order"]),
         (["reversed-p"], ["reversed-product"]),
         (["TRPO", "vanish"], ["kl-always-zero"]),
+        (["meta-lstm", "taken for each other"], ["gates-swapped"]),
         (["LQ", "horizon, right"], ["lq-undiscounted", "lq-one-cost-too-many"]),
     ],
 )

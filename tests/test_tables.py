@@ -80,6 +80,6 @@ def test_a_table_of_numbers_has_title_unit_rows_and_a_text(capsys, monkeypatch):
 
 def test_the_nearest_name_is_asked_for_and_a_far_one_is_not():
     assert (
-        near("First-Ordre", ["first-order", "second"]) == " (did you mean 'first-order'?)" and near("x", ["abc"]) == ""
+        near("FIRST-ORDRE", ["first-order", "second"]) == " (did you mean 'first-order'?)" and near("x", ["abc"]) == ""
     )
     assert unknown("suite", "b", ["bb"], "see list") == "no suite is called 'b' (did you mean 'bb'?); see list"
