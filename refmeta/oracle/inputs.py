@@ -29,7 +29,9 @@ class Table(NamedTuple):
 def _both(support: Entries) -> Entries:
     """The inputs of the support, and those of the query: like them, but with q data points."""
     return support | {
-        f"query_{name}": Entry(entry.shape.replace(" n", " q"), f"{name} of the query, on which the adapted parameters are judged")
+        f"query_{name}": Entry(
+            entry.shape.replace(" n", " q"), f"{name} of the query, on which the adapted parameters are judged"
+        )
         for name, entry in support.items()
     }
 
