@@ -165,7 +165,7 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, famil
     rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
     number_table(
-        f"Random MDPs after RL^2, exact expected rewards, episodes of {family.horizon} steps: {tasks} held-out tasks",
+        f"Random MDPs after RL^2, episodes of {family.horizon} steps, judged by exact returns: {tasks} held-out tasks",
         f"mean exact return: sum of {family.horizon} expected rewards; entropy in nats", CORNER, HEADS, rows,
         f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain "
         "before it adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: "
