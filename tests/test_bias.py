@@ -152,7 +152,6 @@ def test_files_that_are_no_json_or_do_not_exist_and_bad_options(tmp_path, capsys
     for arguments, message in (
         (["--mdp", str(tmp_path / "no.json")], "no JSON"),
         (["--mdp", "nothing"], "no process is called 'nothing'; the processes are two-state, bandit, chain; no file"),
-        (["--mdp", str(tmp_path)], "cannot be read"),
         (["--alpha", "x"], "must be a finite number, got 'x'"),
         (["--alpha", "nan"], "must be a finite number, got 'nan'"),
         (["--episodes", "0"], "must be a whole number of at least 1, got '0'"),
