@@ -113,9 +113,9 @@ def test_without_a_command_a_guide_names_the_three_that_people_need(capsys):
     ],
 )  # fmt: skip
 def test_wrong_usage_prints_the_usage_of_its_own_command_and_the_nearest_name(arguments, usage, sentence, capsys):
-    said = refused(capsys, *arguments)
-    assert said.startswith(f"usage: python -m refmeta {usage}") and sentence in said
-    assert len(said.splitlines()[-1]) < 320
+    message = refused(capsys, *arguments)
+    assert message.startswith(f"usage: python -m refmeta {usage}") and sentence in message
+    assert len(message.splitlines()[-1]) < 320
 
 
 def test_a_message_is_wrapped_on_a_terminal_and_one_line_elsewhere(monkeypatch, capsys):
@@ -195,6 +195,13 @@ def test_explain_searches_slugs_formulas_causes_hints_sources_and_chapters(words
         assert out.startswith(slugs[0] + "\n") and ("likely" in out or "a false alarm" in out)
     else:
         assert [line.split()[0] for line in out.splitlines()[4:]] == slugs and out.startswith(f"{len(slugs)} match ")
+
+
+def test_explain_has_one_line_for_each_of_many_matches(columns, capsys):
+    out, _ = printed(capsys, "explain", "the")
+    title, _, heads, rule, *rows = out.splitlines()
+    assert len(rows) == int(title.split()[0]) > 50 and {row.split()[0] for row in rows} <= set(SLUGS)
+    assert any(row.endswith(" …") for row in rows) == (columns == 80)
 
 
 def test_explain_without_a_word_lists_every_slug_by_chapter(capsys):

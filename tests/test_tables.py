@@ -19,12 +19,12 @@ def columns(request, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [("40", 80), ("80", 80), ("131", 131), ("", 80), ("many", 80), ("0", 80)]
+    ("variable", "expected"), [("40", 80), ("80", 80), ("131", 131), ("", 80), ("many", 80), ("0", 80)]
 )
-def test_the_width_is_the_terminal_s_and_at_least_80(said, expected, monkeypatch):
+def test_the_width_is_the_terminal_s_and_at_least_80(variable, expected, monkeypatch):
     """Pytest's standard output may be a terminal, so that one is taken away."""
     monkeypatch.setattr("sys.__stdout__", None)
-    monkeypatch.setenv("COLUMNS", said)
+    monkeypatch.setenv("COLUMNS", variable)
     assert width() == expected
 
 

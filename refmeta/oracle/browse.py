@@ -1,5 +1,6 @@
 """The oracle's commands that print what it knows: list, show, explain."""
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -41,6 +42,7 @@ def suites_named(names: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _list(options: Any) -> int:
+    """`list`: the vectors or the matrix of every suite that is asked for."""
     for suite in suites_named(options.suite):
         print(_matrix(suite) if options.matrix else _vectors(suite), end="\n\n")
     return 0
@@ -88,6 +90,7 @@ def _power(margin: float | None) -> str:
 
 
 def _show(options: Any) -> int:
+    """`show`: a suite, or a vector."""
     if options.id in SUITES:
         print("\n".join(_suite(options.id)))
         return 0
@@ -164,6 +167,7 @@ def _pasted(value: Any, indent: int, before: int) -> str:
 
 
 def _explain(options: Any) -> int:
+    """`explain`: the slug, what matches the words, or all slugs."""
     word, rows = " ".join(options.words), [(chapter, row) for chapter in WRONG for row in WRONG[chapter]]
     slugs = [row.slug for _, row in rows] + list(FALSE_ALARMS)
     if not word:
@@ -196,10 +200,12 @@ def _all_slugs() -> Iterator[str]:
 
 
 def _short(word: str, chosen: list[tuple[str, Wrong]], alarms: list[str]) -> str:
-    """One row for each match."""
+    """One line for each match; a formula that is too long for it ends in …"""
     rows = [(row.slug, row.formula) for _, row in chosen] + [(slug, "a false alarm") for slug in alarms]
+    room = width() - 2 - max(len(slug) for slug, _ in rows)
+    rows = [(slug, textwrap.shorten(formula, room, placeholder=" …")) for slug, formula in rows]
     title = f"{len(rows)} match {word!r}; `python -m refmeta explain SLUG` explains one\n"
-    return table(title, (Column("slug"), Column("computes", text=True)), rows)
+    return table(title, (Column("slug"), Column("computes")), rows)
 
 
 def _whole(chapter: str, row: Wrong) -> str:

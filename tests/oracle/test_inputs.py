@@ -11,7 +11,7 @@ from refmeta.oracle.inputs import INPUTS_OF
 
 
 def fits(shape, value, sizes):
-    """Does the value have the shape?  Sizes that are met for the first time are taken from it."""
+    """Does the value have the shape?  A size is taken from where it stands first."""
     if shape in ("number", "integer", "None"):
         return type(value) is {"number": float, "integer": int, "None": type(None)}[shape]
     axes = [axis.strip() for axis in shape.strip("()").split(",") if axis.strip()]
@@ -42,7 +42,7 @@ def test_names_are_those_of_the_suite(suite):
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_array_has_a_shape_of_its_table_and_every_shape_occurs(suite):
     """K, M and C are told by integers; "d = S*A parameters" is an equation between the sizes."""
-    about, met = INPUTS_OF[suite], set()
+    about, occurring = INPUTS_OF[suite], set()
     for case in cases(suite):
         if case.result == "invalid":
             continue
@@ -55,8 +55,8 @@ def test_every_array_has_a_shape_of_its_table_and_every_shape_occurs(suite):
             shapes = [shape for shape in entry.shape.split(" or ") if fits(shape, values[name], dict(sizes))]
             assert shapes, f"{case.id}: {name} has shape {np.shape(values[name])}, expected {entry.shape}"
             fits(shapes[0], values[name], sizes)
-            met.add((name, shapes[0]))
+            occurring.add((name, shapes[0]))
         for name, formula in re.findall(r"(\w+) = (\S+) ", about.sizes):
             assert sizes[name] == eval(formula, {}, sizes), f"{case.id}: {name} = {formula} of {sizes}"
-    said = {(name, shape) for name, entry in about.inputs.items() for shape in entry.shape.split(" or ")}
-    assert said - met == set()
+    declared = {(name, shape) for name, entry in about.inputs.items() for shape in entry.shape.split(" or ")}
+    assert declared - occurring == set()
