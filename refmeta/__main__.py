@@ -8,13 +8,36 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import refmeta
 from refmeta.oracle.cases import VectorError
+from refmeta.tables import unknown, wrapped
 
 FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds", "episodes")
 TINY = ("two-state", "bandit", "chain")
+GUIDE = """\
+refmeta {version}: a reference implementation of meta-reinforcement learning.
+
+  python -m refmeta verify
+      judge every formula of the library on random problems (half a minute)
+  python -m refmeta check mymodule:my_function --suite maml-regression
+      judge your own implementation; `show maml-regression` prints its inputs
+  python -m refmeta explain first-order
+      what a known mistake computes, what causes it, where it was seen
+
+`python -m refmeta --help` lists all commands, `COMMAND --help` their options.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors fit the terminal, if it is one that they go to: elsewhere a message stays one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """The usage of this command, and the message; status 2."""
+        message = f"{self.prog}: error: {message}"
+        self.print_usage(sys.stderr)
+        self.exit(2, (wrapped(message) if sys.stderr.isatty() else message) + "\n")
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -39,8 +62,9 @@ def _step_size(text: str) -> float:
     return number
 
 
-def _add_bias(found: Any) -> None:
-    bias = found.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
+def _add_bias(commands: Any) -> None:
+    """The parser of `bias`."""
+    bias = commands.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
     bias.add_argument("--mdp", default="two-state", metavar="NAME|FILE.json", help=f"{', '.join(TINY)}, or your own")
     bias.add_argument(
         "--alpha", type=_step_size, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes"
@@ -48,53 +72,73 @@ def _add_bias(found: Any) -> None:
     bias.add_argument("--episodes", type=_whole(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step")
     bias.add_argument("--steps", type=_whole(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     bias.add_argument("--format", choices=("text", "json"), default="text")
+    bias.set_defaults(run=_bias)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from refmeta.oracle import commands
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and those of its commands by name."""
+    from refmeta.oracle import browse, commands
 
-    parser = argparse.ArgumentParser(
-        prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning."
-    )
+    parser = Parser(prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning.")
     parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
-    found = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    verify = found.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
+    every = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    verify = every.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
     verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
     verify.add_argument("--problems", type=_whole(1), default=20, metavar="N", help="random problems a formula (20)")
-    demo = found.add_parser("demo", help="adapt to held-out tasks from different starts")
+    verify.set_defaults(run=_verify)
+    demo = every.add_parser("demo", help="adapt to held-out tasks from different starts")
     demo.add_argument("family", nargs="*", metavar="FAMILY", help=f"only these: {', '.join(FAMILIES)}")
+    demo.set_defaults(run=_demo)
     for command in (verify, demo):
         command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
-    _add_bias(found)
-    commands.add(found)
-    return parser
+    _add_bias(every)
+    commands.add(every)
+    browse.add(every)
+    return parser, every.choices
+
+
+def _verify(options: Any) -> int:
+    """`verify`."""
+    from refmeta.verify import verify
+
+    return verify(options.label, seed=options.seed, problems=options.problems)
+
+
+def _demo(options: Any) -> int:
+    """`demo`."""
+    from refmeta.demo import demo
+
+    return demo(options.family, seed=options.seed)
+
+
+def _bias(options: Any) -> int:
+    """`bias`."""
+    from refmeta.bias import bias
+
+    return bias(options.mdp, steps=options.steps, episodes=options.episodes, alphas=options.alpha, form=options.format)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit status: 0 all right, 1 something is wrong, 2 usage; `check --help` lists the others."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    """Run a command; its exit status: 0 all right, 1 something is wrong, 2 usage; `check --help` lists the others.
+
+    Without a command: a guide, and status 2, since nothing was judged.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments:
+        print(GUIDE.format(version=refmeta.__version__), end="")
+        return 2
+    parser, commands = _parsers()
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    if name and name not in commands:
+        parser.error(unknown("command", name, commands, f"the commands are {', '.join(commands)}"))
+    options, rest = parser.parse_known_args(arguments)
+    command = commands[options.command]
+    if rest:
+        command.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        if given.command == "demo":
-            from refmeta.demo import demo
-
-            for name in given.family:
-                if name not in FAMILIES:
-                    parser.error(f"no family is called {name!r}; the families are {', '.join(FAMILIES)}")
-            return demo(given.family, seed=given.seed)
-        if given.command == "verify":
-            from refmeta.verify import chosen, verify
-
-            chosen(given.label)
-            return verify(given.label, seed=given.seed, problems=given.problems)
-        if given.command == "bias":
-            from refmeta.bias import bias
-
-            settings = {"steps": given.steps, "episodes": given.episodes, "alphas": given.alpha}
-            return bias(given.mdp, **settings, form=given.format)
-        return int(given.run(given))
+        return int(options.run(options))
     except (refmeta.oracle.UsageError, VectorError) as error:
-        parser.error(str(error))
+        command.error(str(error))
 
 
 def run() -> int:

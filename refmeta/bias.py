@@ -5,6 +5,7 @@ Derivation: derivations/sampled-meta-gradients.md
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
 from refmeta.sampling.trajectories import Trajectories
+from refmeta.tables import Column, counted, table, unknown, wrapped
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -110,6 +112,9 @@ class Block(NamedTuple):
 
 def process(name: str) -> tuple[PolicyReturn, Array]:
     """A named process, or one of a JSON file, and theta (zeros where none is given)."""
+    if name not in PROCESSES and not os.path.exists(name):
+        listing = f"the processes are {', '.join(PROCESSES)}; no file is called so, either"
+        raise UsageError(unknown("process", name, PROCESSES, listing))
     given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
     if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
@@ -167,22 +172,21 @@ def _row(
     return Row(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
 
 
-def said(block: Block) -> str:
+def block_table(block: Block) -> str:
     """A block as a table."""
     head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
     if not block.rows:
-        return f"{head}: not enumerated, more than {MOST:,} tuples of trajectories"
+        return wrapped(f"{head}: not enumerated, more than {MOST:,} tuples of trajectories")
     size = f"|∇I| = {np.linalg.norm(block.exact):.4g}, |∇II| = {np.linalg.norm(block.sampled):.4g}"
-    lines = [
-        f"{head}; {size}",
-        f"  {'':22}{'':34}{'---- against ∇I ----':>29}   {'---- against ∇II ---':>29}",
-        f"  {'estimator':22}{'':34}{'|bias|':>10} {'/|∇I|':>8} {'cosine':>9}   {'|bias|':>10} {'/|∇II|':>8} {'cosine':>9}"
-        f" {'deviation':>10}",
-    ]
-    for e, exact, mean in block.rows:
-        both = "   ".join(f"{b.norm:10.3g} {b.relative:8.1%} {b.cosine:9.6f}" for b in (exact, mean))
-        lines.append(f"  {e.name:22}{e.what:34}{both} {mean.deviation:10.4g}")
-    return "\n".join(lines)
+    heads = [f"{target}\n{text}" for target in ("∇I:", "∇II:") for text in ("|bias|", "in %", "cosine")]
+    columns = [Column("estimator", text=True), *(Column(text, right=True) for text in (*heads, "deviation"))]
+    rows = [[e.name, *_cells(exact), *_cells(mean), f"{mean.deviation:.3g}"] for e, exact, mean in block.rows]
+    return table(f"{head}; {size}\n", columns, rows)
+
+
+def _cells(bias: sampled.Bias) -> tuple[str, str, str]:
+    """The norm, the norm in percent of the gradient's, and the cosine of estimate and gradient."""
+    return f"{bias.norm:.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
 
 
 def as_json(name: str, task: PolicyReturn, found: Sequence[Block]) -> str:
@@ -226,15 +230,19 @@ def bias(
         return 0
     mdp = task.mdp
     print(
-        f"Exact bias of sampled meta-gradients on {name}: {mdp.states} states, {mdp.actions} actions, horizon {mdp.horizon},"
+        wrapped(
+            f"Exact bias of sampled meta-gradients on {name}: {counted(mdp.states, 'state')}, "
+            f"{counted(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
+            f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss −J.\n\n"
+            "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
+            "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"
+            "|bias|: of the mean estimate; in %: of the length of the gradient ∇I or ∇II; cosine: of the angle "
+            "between them.\n"
+            "deviation: √tr Cov of one estimate, in the units of the gradient.\n"
+            "The gradient after the adaptation is exact: what is shown comes from the inner batch.\n"
+        )
     )
-    print(
-        f"γ = {mdp.gamma:g}; {number_of_paths(mdp)} trajectories, every tuple of them enumerated.  Gradients are of the loss −J.\n"
-    )
-    print("∇I:  of L(θ − α∇L(θ)), exact adaptation (formulation-exact).")
-    print("∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).")
-    print("The gradient after the adaptation is exact: what is shown is the inner batch's doing.")
-    print("deviation: √tr Cov of one estimate, in the units of the gradient.")
+    print(table("Estimators\n", (Column("estimator"), Column("what it is", text=True)), [e[:2] for e in ESTIMATORS]))
     for block in found:
-        print("\n" + said(block), flush=True)
+        print("\n" + block_table(block), flush=True)
     return 0

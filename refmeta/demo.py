@@ -1,8 +1,8 @@
 """`python -m refmeta demo`: adapt to held-out tasks of every family, from different starts."""
 
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -16,12 +16,14 @@ from refmeta.meta.maml import MAML, FirstOrderMAML
 from refmeta.meta.meta_lstm import MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
+from refmeta.oracle.cases import UsageError
 from refmeta.oracle.problems import curvatures
-from refmeta.tables import counted, table
+from refmeta.tables import counted, number_table, unknown, wrapped
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
 
 STEPS = (0, 1, 2, 3, 5)
+NAVIGATION = Navigation()
 
 
 def trained(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
@@ -45,16 +47,33 @@ def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
     return [_mean_loss(theta, held_out, alpha, k) for k in STEPS]
 
 
-def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> list[float]:
-    """The same of a Meta-LSTM trained for the last of STEPS, from zeros, which adapts by its own rule."""
+class Learned(NamedTuple):
+    """A trained Meta-LSTM on held-out tasks: mean query loss after each of STEPS, and its longest step in gradients."""
+
+    curve: list[float]
+    longest: float
+
+
+def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> Learned:
+    """A Meta-LSTM trained from zeros for the last of STEPS, which adapts by its own rule."""
     dim, hidden = family.dim, 20
     start = meta_lstm.init(dim, hidden=hidden, rng=rng).ravel()
     rule, outer = MetaLSTM(dim, hidden, STEPS[-1]), Adam(0.01, max_norm=10.0)
     done = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
     if done.interrupted:
         raise KeyboardInterrupt
-    given = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
-    return [float(np.mean(meta_lstm.objective(given, *held_out, steps=k))) for k in STEPS]
+    weights = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
+    losses = [float(np.mean(meta_lstm.objective(weights, *held_out, steps=k))) for k in STEPS]
+    return Learned(losses, longest_step(weights, held_out.support))
+
+
+def longest_step(weights: meta_lstm.Parameters, support: Any) -> float:
+    """max |θ_t − θ_{t−1}| / |∇L(θ_{t−1})| over tasks and steps."""
+    before, lengths = weights.c0, []
+    for step in meta_lstm.unroll(weights, support, steps=STEPS[-1]).steps:
+        lengths.append(np.linalg.norm(step.theta - before, axis=-1) / np.linalg.norm(step.point.grad, axis=-1))
+        before = step.theta
+    return float(np.max(lengths))
 
 
 def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float:
@@ -64,35 +83,38 @@ def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float
         return float("inf")
 
 
-def steps_table(title: str, unit: str, rows: dict[str, list[float]], best: str, more: tuple[str, ...] = ()) -> None:
-    """One line a start, one column a number of steps, and then the columns named in `more`."""
-    table(title, "start", [*(counted(k, "step") for k in STEPS), *more], unit, rows, best)
+HEADS = tuple(counted(k, "step") for k in STEPS)
 
 
-def sinusoids(rng: Generator, alpha: float = 0.8, iterations: int = 600) -> None:
+def sinusoids(
+    rng: Generator, alpha: float = 0.8, iterations: int = 300, tasks: int = 1000, lstm_iterations: int = 600
+) -> None:
     """Regression: MAML's start in closed form and by training, Reptile's by training."""
     family, zeros = Sinusoids(), np.zeros(3)
+    rules = {"MAML, trained": MAML(alpha), "Reptile, trained": Reptile(alpha)}
     starts = {
         "zeros": zeros,
         "random, N(0, 1)": rng.normal(size=3),
         "MAML, closed form (= joint)": family.mean_parameters,
-    } | trained(family, zeros, {"MAML, trained": MAML(alpha), "Reptile, trained": Reptile(alpha)}, rng)
-    held_out = family.sample(1000, rng)
+    } | trained(family, zeros, rules, rng, iterations=iterations)
+    held_out = family.sample(tasks, rng)
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    steps_table(
-        f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: 1000 held-out tasks",
-        "mean query loss, (1/2) squared error",
-        rows | {"Meta-LSTM, trained": learned(family, held_out, rng, iterations=iterations)},
-        "The optimum is 0: with the features [1, sin x, cos x] every task is exactly linear.\n"
-        "MAML's best start is the mean of the tasks' parameters, which is the joint minimiser too, for every alpha and\n"
-        "number of steps (thm:joint-tie): linear features leave nothing for MAML to gain over joint training here.\n"
+    rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=lstm_iterations).curve
+    number_table(
+        f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: {tasks} held-out tasks",
+        "mean query loss: half the mean squared error", "start", HEADS, rows,
+        "The optimum is 0: with the features [1, √2 sin x, √2 cos x] every task is exactly linear. "
+        "MAML's best start is the mean of the tasks' parameters, which is the joint minimiser too, for every alpha and "
+        "number of steps (thm:joint-tie): linear features leave nothing for MAML to gain over joint training here. "
         "Meta-LSTM has learned its steps, too, for five of them: it need not be good after fewer.",
-    )
+    )  # fmt: skip
 
 
-def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks: int = 100) -> None:
+def navigation(
+    rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks: int = 100, family: Any = NAVIGATION
+) -> None:
     """Control: every rule of the library on held-out goals, with the edge of stability of gradient descent."""
-    family, held_out = Navigation(), Navigation().sample(tasks, rng)
+    held_out = family.sample(tasks, rng)
     rules = {
         "MAML, 1 step": MAML(alpha),
         "first-order MAML, 1 step": FirstOrderMAML(alpha),
@@ -103,24 +125,32 @@ def navigation(rng: Generator, alpha: float = 1e-3, iterations: int = 300, tasks
     start = family.start(rng)
     starts = {"random": start} | trained(family, start, rules, rng, max_norm=1.0, iterations=iterations)
     starts |= trained(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
-    rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    for name, theta in starts.items():
-        rows[name].append(float(np.mean(implicit.objective(theta, held_out.support, strength=1 / alpha))))
-        adapted = adapt(theta, held_out.support, alpha=alpha, steps=1).adapted
-        rows[name] += [edge(held_out.support, x, alpha) for x in (theta, adapted)]
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
-    steps_table(
-        f"2-D navigation, 100 steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
-        "mean cost, sum of 100 squared distances",
-        rows,
-        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be saved.\n"
-        f"'proximal' is the cost at argmin L + ({1 / alpha:g}/2) |phi - theta|^2, which is how implicit MAML adapts.  'rho, k' is the\n"
-        "largest spectral radius of I - alpha H over these tasks after k steps.  Above 1 a step of this size overshoots along\n"
-        "some direction (or the curvature is negative there): the edge of stability.  A start may lie beyond it if its first\n"
-        "step leaves that region; one from which the steps grow diverges.  Implicit MAML takes no gradient steps, so nothing\n"
-        "keeps its start on this side of the edge; Reptile and joint training do not look at the Hessian, either.",
-        ("proximal", "rho, 0", "rho, 1"),
-    )
+    number_table(
+        f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
+        f"mean cost: sum of {family.horizon} squared distances", "start", HEADS,
+        {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()},
+        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be "
+        "saved.",
+    )  # fmt: skip
+    number_table(
+        "2-D navigation: the same starts, the edge of stability, and implicit MAML's own way to adapt",
+        "rho: the largest spectral radius of I - alpha H over these tasks; proximal: mean cost", "start",
+        ("rho, 0 steps", "rho, 1 step", "proximal"),
+        {name: _stability(theta, held_out.support, alpha) for name, theta in starts.items()},
+        "Where rho is above 1, a step of this size overshoots along some direction, or the curvature is negative "
+        "there: the edge of stability. A start may lie beyond it if its first step leaves that region; one from "
+        f"which the steps grow diverges. 'proximal' is the cost at argmin L + ({1 / alpha:g}/2) |phi - theta|^2, "
+        "which is how implicit MAML adapts. It takes no gradient steps, so nothing keeps its start on this side of "
+        "the edge; Reptile and joint training do not look at the Hessian, either.",
+    )  # fmt: skip
+
+
+def _stability(theta: Array, task: Any, alpha: float) -> list[float]:
+    """The edge before and after one step, and the mean cost of the proximal solution."""
+    after = adapt(theta, task, alpha=alpha, steps=1).adapted
+    cost = float(np.mean(implicit.objective(theta, task, strength=1 / alpha)))
+    return [edge(task, theta, alpha), edge(task, after, alpha), cost]
 
 
 def edge(task: Any, theta: Array, alpha: float) -> float:
@@ -129,7 +159,7 @@ def edge(task: Any, theta: Array, alpha: float) -> float:
 
 
 def returns(
-    title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, said: str, iterations: int = 100
+    title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, below: str, iterations: int
 ) -> None:
     """Returns: MAML's and Reptile's starts by training on exact gradients."""
     zeros, start = np.zeros(family.dim), rng.normal(size=family.dim)
@@ -140,36 +170,36 @@ def returns(
     held_out = family.sample(tasks, rng)
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=iterations // 2)
-    steps_table(
-        f"{title}, alpha = {alpha:g}: {tasks} held-out tasks",
-        unit,
+    rows["Meta-LSTM, trained"], longest = learned(family, held_out, rng, iterations=iterations // 2)
+    number_table(
+        f"{title}, alpha = {alpha:g}: {tasks} held-out tasks", unit, "start", HEADS,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
-        said.format(best=best),
-    )
-
-
-def random_mdps(rng: Generator) -> None:
-    """The table of `RandomMDPs`."""
-    returns(
-        "Random MDPs of RL^2 (10 states, 5 actions, 10 steps)", "mean return, sum of 10 rewards", RandomMDPs(), rng,
-        alpha=10.0, tasks=200,
-        said="The optimum, by a policy that may depend on time, is {best:.3f} on average.\n"
-        "Before adaptation every start has the expected return 10, since every reward has mean 1 whatever is visited:\n"
-        "what differs from 10 in the first column is the chance of these tasks, and only adaptation can gain.  Uniform\n"
-        "logits are the symmetric point of the family, so no start need be better than they are.  No step of Meta-LSTM\n"
-        "is longer than the gradient, whatever it has learned (thm:gate-bound), and here steps of ten gradients pay.",
+        below.format(best=best)
+        + " A step of Meta-LSTM is at most one gradient and what its forget gate takes from the parameters "
+        f"(thm:gate-bound): the forget gate can make it long. This one was trained for {iterations // 2} iterations. "
+        f"Its longest step on these tasks is {longest:.2f} gradients; each step of gradient descent is {alpha:g}.",
     )  # fmt: skip
 
 
-def gridworlds(rng: Generator) -> None:
+def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> None:
+    """The table of `RandomMDPs`."""
+    returns(
+        "Random MDPs after RL^2, exact expected rewards (10 states, 5 actions, 10 steps)",
+        "mean return: sum of 10 expected rewards", RandomMDPs(), rng, alpha=10.0, tasks=tasks, iterations=iterations,
+        below="The optimum, by a policy that may depend on time, is {best:.3f} on average. "
+        "Before adaptation every start has the expected return 10, since every reward has mean 1 whatever is visited: "
+        "what differs from 10 in the first column is the chance of these tasks, and only adaptation can gain. Uniform "
+        "logits are the symmetric point of the family, so no start need be better than they are.",
+    )  # fmt: skip
+
+
+def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100) -> None:
     """The table of `GoalGridworlds`."""
     returns(
-        "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return, 0.95^(moves - 1) at the goal",
-        GoalGridworlds(), rng, alpha=20.0, tasks=100,
-        said="The optimum is {best:.3f} on average.  A start that leaves the corner meets more goals before it adapts; whether\n"
-        "it then adapts better is not promised: the gradient is large only where the goal is met.  Meta-LSTM cannot take\n"
-        "steps longer than the gradient (thm:gate-bound).",
+        "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return: 0.95^(moves - 1) at the goal",
+        GoalGridworlds(), rng, alpha=20.0, tasks=tasks, iterations=iterations,
+        below="The optimum is {best:.3f} on average. A start that leaves the corner meets more goals before it adapts; "
+        "whether it then adapts better is not promised: the gradient is large only where the goal is met.",
     )  # fmt: skip
 
 
@@ -179,7 +209,7 @@ def few_episodes(rng: Generator) -> None:
     episodes.random_mdps(rng)
 
 
-TABLES = {
+TABLES: dict[str, Callable[[Generator], None]] = {
     "sinusoids": sinusoids,
     "navigation": navigation,
     "random-mdps": random_mdps,
@@ -191,7 +221,10 @@ TABLES = {
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
     """Print the tables of the families named, of all without any; each is seeded by itself."""
     begun, wanted = time.perf_counter(), list(families) or list(TABLES)
-    print(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n")
+    for name in wanted:
+        if name not in TABLES:
+            raise UsageError(unknown("family", name, TABLES, f"the families are {', '.join(TABLES)}"))
+    print(wrapped(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n"))
     for name in wanted:
         TABLES[name](np.random.default_rng([seed, *name.encode()]))
     print(f"({time.perf_counter() - begun:.1f} s)")

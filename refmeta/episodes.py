@@ -22,12 +22,13 @@ from refmeta.meta.train import Adam, meta_train
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import Reinforce
 from refmeta.sampling.transitions import experience
-from refmeta.tables import table
+from refmeta.tables import number_table
 from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
 EPISODES = 5
+GRIDWORLDS, RANDOM_MDPS = GoalGridworlds(), RandomMDPs()
 
 
 def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, latent: int, **given: Any) -> pearl.Agent:
@@ -113,44 +114,49 @@ def compared(
     rows |= {name: mean_returns(through_a_model(held_out, x, prior, rng, **given)) for name, x in starts.items()}
     for name, rule in {"MAML": MAML(alpha), "Reptile": Reptile(alpha, steps=3)}.items():
         start = trained_start(family, rule, rng, iterations=iterations)
-        found = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
-        rows[f"{name}'s start, 1 step of REINFORCE"] = found
+        returns = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
+        rows[f"{name}'s start (exact gradients), REINFORCE"] = returns
     return rows, ours
 
 
 HEADS = tuple(str(n) for n in range(EPISODES + 1))
-CORNER = "episodes of experience"
+CORNER = "episodes of experience:"
+REINFORCE = (
+    " REINFORCE takes one step from a start on the episodes of that start; the starts of MAML and Reptile were "
+    "trained on exact gradients, not on samples."
+)
 
 
-def gridworlds(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> None:
-    """Goal gridworlds, with exact Bayes over the 24 goals."""
-    family, horizon = GoalGridworlds(), 40
+def gridworlds(
+    rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = GRIDWORLDS, horizon: int = 40
+) -> None:
+    """Goal gridworlds, with exact Bayes over their goals."""
+    goals = family.policy.states - 1
     settings = pearl.Settings(gamma=0.95, beta=1e-4, target_entropy=0.5)
     given = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=6, **given)
-    held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, 25)).mdp
+    held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, goals + 1)).mdp
     rows, ours = compared(
         family, held_out, agent, rng, alpha=20.0, horizon=horizon, gamma=0.95, noise=1e-2, iterations=3 * iterations
     )
     exact = thompson_sampling(held_out, every, optimal_plans(every), episodes=EPISODES, horizon=horizon, rng=rng)
     rows["exact Bayes, Thompson sampling"] = mean_returns(exact)
-    rows["entropy of PEARL's belief, nats"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
-    rows["entropy of exact Bayes, nats"] = [float(np.mean(entropy(p))) for p in exact.beliefs]
+    rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
+    rows["entropy of exact Bayes"] = [float(np.mean(entropy(p))) for p in exact.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    table(
+    number_table(
         f"Goal gridworlds, episodes of {horizon} steps: {tasks} held-out tasks",
-        CORNER, HEADS, "mean exact return, 0.95^(moves - 1) at the goal", rows,
-        f"The optimum is {best:.3f} on average.  PEARL acts on one draw of z an episode, and has learned by acting in 60 other\n"
-        "tasks.  With another task's context it explores as much and learns nothing.  The learned model looks for the goal\n"
-        "where its prior, fitted on 100 other tasks, still promises one.  REINFORCE has the episodes of one start.  Exact\n"
-        "Bayes is told the 24 tasks and how to act in each: a yardstick, not a bound.  PEARL's belief is a density over 6\n"
+        "mean exact return: 0.95^(moves - 1) at the goal; entropies in nats", CORNER, HEADS, rows,
+        f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in "
+        "60 other tasks. With another task's context it explores as much and learns nothing. The learned model looks "
+        f"for the goal where its prior, fitted on 100 other tasks, still promises one.{REINFORCE} Exact Bayes is told "
+        f"the {goals} tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a density over 6 "
         "variables, whose entropy may be negative; only how the two entropies fall can be compared.",
     )  # fmt: skip
 
 
-def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> None:
+def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = RANDOM_MDPS) -> None:
     """Random MDPs, of which there are too many for exact Bayes."""
-    family = RandomMDPs()
     settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=0.8)
     given = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=30, **given)
@@ -158,12 +164,12 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20) -> No
     noise = family.reward_noise**2
     more: dict[str, Any] = {"horizon": family.horizon, "noise": noise, "iterations": 2 * iterations}
     rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
-    rows["entropy of PEARL's belief, nats"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
+    rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    table(
-        f"Random MDPs of RL^2, episodes of {family.horizon} steps: {tasks} held-out tasks",
-        CORNER, HEADS, "mean exact return, sum of 10 rewards", rows,
-        f"The optimum, by a policy that may depend on time, is {best:.3f} on average.  No start has anything to gain before it\n"
-        "adapts.  The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: it has to learn\n"
-        "from 300 other tasks what a transition says of all the rest.",
+    number_table(
+        f"Random MDPs after RL^2, episodes of {family.horizon} steps, judged by exact returns: {tasks} held-out tasks",
+        f"mean exact return: sum of {family.horizon} expected rewards; entropy in nats", CORNER, HEADS, rows,
+        f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain "
+        "before it adapts. The learned model is told that processes are Markov and rewards Gaussian, PEARL is not: "
+        f"it has to learn from 300 other tasks what a transition says of all the rest.{REINFORCE}",
     )  # fmt: skip

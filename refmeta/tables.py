@@ -1,18 +1,100 @@
-"""Tables that a person reads, on standard output."""
+"""Text that fits the terminal: paragraphs, tables, and the sentence about a name that does not exist."""
 
-from collections.abc import Sequence
+import difflib
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+GAP = "  "
 
 
-def table(title: str, corner: str, heads: Sequence[str], unit: str, rows: dict[str, list[float]], below: str) -> None:
-    """A title, one line a row with its name, one column a head, the unit at the end of the heads, and a text below."""
-    wide = max(len(name) for name in (corner, *rows))
-    print(f"{title}\n{corner:{wide}}" + "".join(f"{head:>10}" for head in heads) + f"   {unit}")
-    for name, values in rows.items():
-        print(f"{name:{wide}}" + "".join(f"{said(value):>10}" for value in values))
-    print(f"{below}\n")
+def width() -> int:
+    """Columns of the terminal, at least 80; 80 where standard output is a file or a pipe, unless COLUMNS says more."""
+    return max(80, shutil.get_terminal_size((80, 24)).columns)
 
 
-def said(value: float) -> str:
+def wrapped(text: str, first: str = "", later: str | None = None) -> str:
+    """A paragraph for each line of the text, broken at spaces only; `first` and `later` stand before the lines."""
+    return "\n".join(
+        textwrap.fill(
+            line, width(), initial_indent=first, subsequent_indent=first if later is None else later,
+            break_long_words=False, break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )  # fmt: skip
+
+
+class Column(NamedTuple):
+    """A head, whether its cells may be broken into lines (text), and whether they end at one column (numbers)."""
+
+    head: str
+    text: bool = False
+    right: bool = False
+
+
+class Layout(NamedTuple):
+    """The columns of a table and their widths."""
+
+    columns: tuple[Column, ...]
+    widths: tuple[int, ...]
+
+    def row(self, cells: Sequence[str], *, last: bool = False) -> str:
+        """The lines of a row, all cells beginning on the first line, or with `last` all ending on the last."""
+        each = [_lines(cell, w) for cell, w in zip(cells, self.widths, strict=True)]
+        deep = max(map(len, each))
+        each = [[""] * (last * (deep - len(lines))) + lines for lines in each]
+        return "\n".join(self._line(parts) for parts in zip_longest(*each, fillvalue=""))
+
+    def heads(self) -> str:
+        """The heads, and a rule below them."""
+        heads = self.row([column.head for column in self.columns], last=True)
+        return heads + "\n" + self._line("-" * w for w in self.widths)
+
+    def _line(self, parts: Iterable[str]) -> str:
+        """One line: every part in its column; a combining mark takes no space."""
+        cells = []
+        for part, column, w in zip(parts, self.columns, self.widths, strict=True):
+            w += sum(map(bool, map(unicodedata.combining, part)))
+            cells.append(part.rjust(w) if column.right else part.ljust(w))
+        return GAP.join(cells).rstrip()
+
+
+def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:
+    """Every column as wide as its longest line; where that is too wide, columns of text share what the others leave."""
+    cells = [[column.head for column in columns], *rows]
+    widths = [max(len(line) for row in cells for line in row[i].split("\n")) for i in range(len(columns))]
+    texts = sorted((w, i) for i, (w, column) in enumerate(zip(widths, columns, strict=True)) if column.text)
+    left = width() - len(GAP) * (len(columns) - 1) - sum(widths) + sum(w for w, _ in texts)
+    for shared, (w, i) in zip(range(len(texts), 0, -1), texts, strict=True):
+        widths[i] = min(w, max(left // shared, 8))
+        left -= widths[i]
+    return Layout(tuple(columns), tuple(widths))
+
+
+def _lines(cell: str, columns: int) -> list[str]:
+    """A cell's lines, broken where they are longer than its column."""
+    return [line for part in cell.split("\n") for line in textwrap.wrap(part, columns) or [""]]
+
+
+def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    """A title, the heads, and a row for each entry."""
+    form = layout(columns, rows)
+    return "\n".join([wrapped(title), form.heads(), *map(form.row, rows)])
+
+
+def number_table(
+    title: str, unit: str, corner: str, heads: Sequence[str], rows: dict[str, list[float]], below: str
+) -> None:
+    """Print a title, the unit, one row a name with three decimals a number, and the text below."""
+    columns = [Column(corner, text=True), *(Column(head, right=True) for head in heads)]
+    cells = [[name, *map(decimals, values)] for name, values in rows.items()]
+    print(table(f"{title}\n({unit})\n", columns, cells), "", wrapped(below), "", sep="\n")
+
+
+def decimals(value: float) -> str:
     """Three decimals, or that it diverges."""
     return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
 
@@ -20,3 +102,14 @@ def said(value: float) -> str:
 def counted(n: int, one: str) -> str:
     """1 step, 2 steps."""
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def near(word: str, words: Iterable[str]) -> str:
+    """The nearest of the words, as a question in brackets; nothing where none is near."""
+    close = difflib.get_close_matches(word.lower(), list(words), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def unknown(kind: str, word: str, words: Iterable[str], listing: str) -> str:
+    """The sentence about a name that does not exist: the nearest one, and how to see them all."""
+    return f"no {kind} is called {word!r}{near(word, words)}; {listing}"

@@ -9,6 +9,7 @@ import numpy as np
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
 from refmeta.oracle.cases import UsageError
+from refmeta.tables import Column, counted, layout, near, width, wrapped
 
 
 class Row(NamedTuple):
@@ -26,11 +27,14 @@ class Row(NamedTuple):
         return self.worst <= 1
 
     @property
-    def said(self) -> str:
-        """The worst, with its unit."""
-        if self.check.order:
-            return f"order {self.worst:.4f}, expected {self.check.order[0]:g} ± {self.check.order[1]:g}"
-        return f"{self.worst:.4f} tolerances"
+    def verdict(self) -> str:
+        """Of one formula."""
+        return "ok" if self.passed else "WRONG"
+
+    @property
+    def error(self) -> str:
+        """The worst: a number of tolerances, or an order."""
+        return f"order {self.worst:.4f}" if self.check.order else f"{self.worst:.4f}"
 
 
 def judge(check: Check, *, seed: int, problems: int) -> Row:
@@ -51,36 +55,46 @@ def judge(check: Check, *, seed: int, problems: int) -> Row:
 def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
     """The checks of the labels, all of them without any; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
-    unknown = [label for label in wanted if label not in known]
-    if unknown:
-        raise UsageError(f"no formula has the label {unknown[0]!r}; the labels are {', '.join(known)}")
+    for label in wanted:
+        if label not in known:
+            raise UsageError(
+                f"no formula has the label {label!r}{near(label, known)}; verify without a label lists all {len(known)}"
+            )
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
+
+
+def described(check: Check, *, columns: int) -> tuple[str, ...]:
+    """Label, formula and what it is judged against, in three columns or, for a narrow terminal, in one."""
+    against = check.against
+    if check.order:
+        against += f"; order {check.order[0]:g} ± {check.order[1]:g}"
+    three = check.label, check.formula, against
+    return three if columns == 3 else (f"{check.label}: {check.formula}\n  against {against}",)
 
 
 def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> int:
     """Print the table; 0 if every formula passes, else 1."""
     checks, start = chosen(labels), time.perf_counter()
-    wide = [
-        max(len(text) for text in column)
-        for column in zip(*((c.label, c.formula, c.against) for c in checks), strict=True)
-    ]
-    print(f"Every formula against something independent of it, on {problems} random problems each (seed {seed}).")
-    print("Error: the worst, in units of the tolerance 30·eps·max(1, κ)·scale; a formula passes at 1 or less.\n")
-    print(f"{'label':{wide[0]}}  {'formula':{wide[1]}}  {'judged against':{wide[2]}}  verdict  worst error")
-    rows = []
-    for check in checks:
-        rows.append(row := judge(check, seed=seed, problems=problems))
-        verdict = "ok     " if row.passed else "WRONG  "
-        columns = (check.label, check.formula, check.against)
-        print(
-            "  ".join(f"{text:{w}}" for text, w in zip(columns, wide, strict=True)),
-            verdict,
-            row.said,
-            sep="  ",
-            flush=True,
+    narrow = ("label: formula, and what it is judged against",)
+    texts = ("label", "formula", "judged against") if width() >= 120 else narrow
+    columns = [Column("verdict"), Column("worst error", right=True), *(Column(text, text=True) for text in texts)]
+    rows = {check.label: described(check, columns=len(texts)) for check in checks}
+    form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
+    print(
+        wrapped(
+            f"Every formula against something independent of it, on {counted(problems, 'random problem')} each "
+            f"(seed {seed}).\n"
+            "Unit of the worst error: tolerances of 30·eps·max(1, κ)·scale. A formula passes at 1 or less; where an "
+            "order of convergence is judged, within the bounds that are named.\n"
         )
-    wrong = [row.check.label for row in rows if not row.passed]
-    print(f"\n{len(rows) - len(wrong)} of {len(rows)} formulas are right ({time.perf_counter() - start:.1f} s).")
+    )
+    print(form.heads())
+    wrong = []
+    for check in checks:
+        row = judge(check, seed=seed, problems=problems)
+        wrong += [] if row.passed else [check.label]
+        print(form.row((row.verdict, row.error, *rows[check.label])), flush=True)
+    print(f"\n{len(checks) - len(wrong)} of {len(checks)} formulas are right ({time.perf_counter() - start:.1f} s).")
     if wrong:
-        print("Wrong: " + ", ".join(wrong))
+        print(wrapped("Wrong: " + ", ".join(wrong)))
     return int(bool(wrong))

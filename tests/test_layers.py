@@ -7,15 +7,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = [
-    "_start arrays softmax judges",
+    "tables _start arrays softmax judges",
     "policies gaussian",
     "tasks.quadratic tasks.regression tasks.classification tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.fisher tasks.lq tasks.policy_cost tasks.distributions",
     "sampling.trajectories sampling.likelihood sampling.rollout sampling.returns sampling.values sampling.estimators sampling.surrogates sampling.enumeration sampling.trust_region sampling.transitions",
     "meta.inner meta.optimisers meta.loop meta.maml meta.reptile meta.implicit meta.zeroth_order meta.sampled meta.lstm meta.meta_lstm meta.encoder meta.soft_actor_critic meta.posterior_sampling meta.task_posterior meta.agent meta.pearl meta.learned_model meta.model_based meta.train",
-    "oracle.tolerance oracle.problems oracle.batches oracle.learner oracle.agents oracle.models oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong.surrogates oracle.wrong.estimators oracle.wrong.meta_lstm oracle.wrong.pearl oracle.wrong.model oracle.wrong "
-    "oracle.case oracle.documents oracle.cases oracle.decimals oracle.sampled_decimals oracle.lstm_decimals oracle.pearl_decimals oracle.model_decimals oracle.certify oracle.calls oracle.check oracle.match oracle.expand oracle.diagnose oracle.process oracle.protocol oracle.serve oracle.report oracle.renew "
-    "oracle.commands oracle",
-    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence.sampling evidence.sampled evidence.lstm evidence.pearl evidence.model_based evidence verify tables episodes demo bias __main__",
+    "oracle.tolerance oracle.problems oracle.batches oracle.learner oracle.agents oracle.models oracle.wrong.row oracle.wrong.maml oracle.wrong.policy oracle.wrong.reptile oracle.wrong.implicit oracle.wrong.lq oracle.wrong.surrogates oracle.wrong.estimators oracle.wrong.meta_lstm oracle.wrong.pearl oracle.wrong.model oracle.wrong oracle.case oracle.documents oracle.cases oracle.decimals oracle.sampled_decimals oracle.lstm_decimals oracle.pearl_decimals oracle.model_decimals oracle.certify oracle.calls oracle.check oracle.match oracle.expand oracle.diagnose oracle.process oracle.protocol oracle.serve oracle.report oracle.renew oracle.inputs oracle.browse oracle.commands oracle",
+    "evidence.judged evidence.shared evidence.returns evidence.geometry evidence.control evidence.maml evidence.reptile evidence.gradients evidence.sampling evidence.sampled evidence.lstm evidence.pearl evidence.model_based evidence verify episodes demo bias __main__",
 ]
 APART = {
     "meta.maml",

@@ -294,6 +294,6 @@ CHECKS = (
     Check("soft-actor-loss", "mean Σ π (τ log π − Q)", "scalars, complex steps", lambda g: _losses(g, 1)),
     Check("temperature-loss", "τ (mean H − H̄)", "scalars, complex steps", lambda g: _losses(g, 2)),
     Check("encoder-gradient", "critic through z + β KL", "complex steps", _encoder),
-    Check("posterior-sampling", "infer, act, infer again", "each belief and return by itself", _posterior_sampling),
+    Check("posterior-sampling", "act on a sample, update the belief", "each belief and return by itself", _posterior_sampling),
     Check("task-posterior", "p(i) ∏ P_i(s'|s, a)", "Bayes' rule, step by step", _task_posterior),
 )

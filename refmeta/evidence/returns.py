@@ -154,6 +154,6 @@ CHECKS = (
     Check("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _finite_occupancy),
     Check("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _finite_return),
     Check("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J", lambda g: _gradient("finite-horizon", g)),
-    Check("finite-horizon-hvp", "its product rule", "complex step of ∇J", lambda g: _hvp("finite-horizon", g)),
+    Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J", lambda g: _hvp("finite-horizon", g)),
     Check("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy", _optimal_values),
 )

@@ -1,22 +1,17 @@
-"""The oracle's commands: check, list, show, explain."""
+"""The oracle's command check."""
 
 import argparse
-import difflib
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refmeta.oracle import report
+from refmeta.oracle.browse import suites_named as _suites
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
 from refmeta.oracle.protocol import Process, TargetMissing
-from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
-from refmeta.oracle.wrong.row import chapter_of
+from refmeta.tables import near as _near
 
 STATUS = (
     "exit status: 0 all right; 1 a mismatch; 2 usage; 3 the target crashed or timed out; 4 a bad vector file; "
@@ -31,7 +26,10 @@ def add(found: Any) -> None:
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
     check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
     check.add_argument("--case", action="append", metavar="ID", help="only this case; may be repeated")
-    check.add_argument("--quantity", choices=QUANTITIES, default="gradient", help="what the target returns (gradient)")
+    check.add_argument(
+        "--quantity", choices=QUANTITIES, default="gradient", metavar="QUANTITY",
+        help=f"what the target returns: {', '.join(QUANTITIES)} (gradient)",
+    )  # fmt: skip
     check.add_argument("--reduce", choices=REDUCTIONS[1:], default="none", help="one result for all tasks")
     check.add_argument("--ascent", action="store_true", help="the target works with returns: its signs are opposite")
     check.add_argument(
@@ -46,18 +44,6 @@ def add(found: Any) -> None:
     check.add_argument("--format", choices=("text", "json", "junit"), default="text")
     check.add_argument("--output", metavar="FILE", help="write the report there")
     check.set_defaults(run=_check)
-    listed = found.add_parser("list", help="the vectors; --matrix: which known-wrong formula each rejects")
-    listed.add_argument("--suite", action="append", metavar="SUITE")
-    listed.add_argument("--matrix", action="store_true")
-    listed.set_defaults(run=_list)
-    show = found.add_parser("show", help="one vector, readable, and as a snippet to paste")
-    show.add_argument("id", metavar="CASE")
-    show.set_defaults(run=_show)
-    explain = found.add_parser(
-        "explain", help="a known-wrong formula: what it computes, likely causes, where it was seen"
-    )
-    explain.add_argument("slug", metavar="SLUG")
-    explain.set_defaults(run=_explain)
 
 
 def _seconds(text: str) -> float:
@@ -68,19 +54,6 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text!r}")
     return value
-
-
-def _suites(names: Iterable[str] | None) -> tuple[str, ...]:
-    """The suites named, all without any; UsageError names one that does not exist."""
-    for name in names or ():
-        if name not in SUITES:
-            raise UsageError(f"no suite is called {name!r}{_near(name, SUITES)}; the suites are {', '.join(SUITES)}")
-    return tuple(names or SUITES)
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(words), 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _check(given: Any) -> int:
@@ -153,80 +126,3 @@ def _selected(chosen: list[Case], given: Any) -> list[Case]:
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
     return [case for case in chosen if not given.case or case.id in given.case]
-
-
-def _list(given: Any) -> int:
-    for suite in _suites(given.suite):
-        if given.matrix:
-            _matrix(suite)
-            continue
-        print(f"{suite}: {len(cases(suite))} cases")
-        for case in cases(suite):
-            print(
-                f"  {case.id:26}{case.result:16}{case.comment}" + (f"  [{', '.join(case.flags)}]" if case.flags else "")
-            )
-    return 0
-
-
-def _matrix(suite: str) -> None:
-    """Known-wrong formulas down, cases across, the margin's power of ten in each cell."""
-    valid = [case for case in cases(suite) if case.result == "valid"]
-    slugs = list(dict.fromkeys(slug for case in valid for slug in case.discriminates))
-    wide = max((len(slug) for slug in slugs), default=0)
-    print(f"{suite}: margin in tolerances, as a power of ten; blank below 10")
-    print(" " * wide + "  " + " ".join(case.id[-3:] for case in valid) + "   cases with 10^3 or more")
-    for slug in slugs:
-        margins = [case.discriminates.get(slug) for case in valid]
-        cells = " ".join(f"{int(np.log10(m)):3d}" if m else "   " for m in margins)
-        print(f"{slug:{wide}}  {cells}   {sum(m is not None and m >= 1e3 for m in margins)}")
-    print()
-
-
-def _find(name: str) -> Case:
-    every = {case.id: case for suite in SUITES for case in cases(suite)}
-    if name not in every:
-        raise UsageError(f"no case is called {name!r}{_near(name, every)}; `python -m refmeta list` lists them")
-    return every[name]
-
-
-def _show(given: Any) -> int:
-    case = _find(given.id)
-    print(f"# {case.id}: {case.comment}\n# {case.result}" + (f"; flags: {', '.join(case.flags)}" if case.flags else ""))
-    print("import numpy as np\n\ninputs = dict(")
-    for name, value in case.arguments().items():
-        said = f"np.array({_pasted(case.input[name])})" if isinstance(value, np.ndarray) else _pasted(case.input[name])
-        print(f"    {name}={said},")
-    print(")\nexpected = dict(")
-    for name, expected in case.expected.items():
-        print(f"    {name}=np.array({json.dumps(expected.value.tolist())}),")
-    print(")")
-    for slug, margin in case.discriminates.items():
-        print(f"# {slug} is off by {margin:.2g} tolerances")
-    return 0
-
-
-def _pasted(value: Any) -> str:
-    """A number, None or a nested list as Python reads it, with np.nan and np.inf."""
-    if isinstance(value, list):
-        return "[" + ", ".join(_pasted(entry) for entry in value) + "]"
-    return {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}.get(str(value), repr(value))
-
-
-def _explain(given: Any) -> int:
-    if given.slug in FALSE_ALARMS:
-        print(f"{given.slug}\n  a false alarm: {FALSE_ALARMS[given.slug]}")
-        return 0
-    rows = [*(row.slug for chapter in WRONG for row in WRONG[chapter]), *FALSE_ALARMS]
-    if given.slug not in rows:
-        raise UsageError(
-            f"no known-wrong formula is called {given.slug!r}{_near(given.slug, rows)}; they are {', '.join(rows)}"
-        )
-    for chapter in WRONG:
-        for row in WRONG[chapter]:
-            if row.slug == given.slug:
-                file = chapter_of(chapter, row)
-                print(
-                    f"{row.slug}\n  computes   {row.formula}   (in the place of: {row.quantity})\n  likely     {row.cause}"
-                )
-                print(f"  in code    {row.hint}\n  seen in    {row.seen}\n  chapter    derivations/{file}.md\n")
-    return 0

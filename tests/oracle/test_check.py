@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
@@ -359,56 +358,6 @@ def test_all_cases_skipped_is_status_five(folder):
     assert done.returncode == 5 and "Nothing was run" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["list", "--suite", "reptile"], "reptile-009"),
-        (["list", "--matrix"], "reversed-product"),
-        (["show", "maml-quadratic-014"], "gradient=np.array([[0.046875, 0.890625]])"),
-        (["show", "reptile-009"], "np.nan"),
-        (["explain", "first-order"], "create_graph"),
-        (["explain", "sum-over-tasks"], "derivations/reptile.md"),
-        (["explain", "reptile-sign"], "a false alarm: θ + ε(φ − θ)"),
-    ],
-)
-def test_list_show_and_explain(arguments, sentence, capsys):
-    assert main(arguments) == 0
-    assert sentence in capsys.readouterr().out
-
-
-def test_every_known_wrong_formula_is_explained(capsys):
-    for rows in WRONG.values():
-        for row in rows:
-            assert main(["explain", row.slug]) == 0
-            out = capsys.readouterr().out
-            assert row.formula in out and row.cause in out and row.seen in out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["show", "maml-quadratic-14"], "did you mean 'maml-quadratic-014'?"),
-        (["explain", "first-ordre"], "did you mean 'first-order'?"),
-        (["list", "--suite", "mamba"], "no suite is called 'mamba'"),
-    ],
-)
-def test_what_does_not_exist_is_named(arguments, sentence, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert sentence in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["maml-quadratic-014", "policy-gradient-001", "maml-tabular-009", "reptile-001"])
-def test_a_snippet_that_is_shown_runs(name, capsys):
-    main(["show", name])
-    space = {}
-    exec(capsys.readouterr().out, space)
-    case = next(c for suite in SUITES for c in cases(suite) if c.id == name)
-    for key, value in case.arguments().items():
-        np.testing.assert_array_equal(space["inputs"][key], value)
-    assert set(space["expected"]) == set(case.expected)
-
-
 def test_a_refusal_counts_only_beside_a_result():
     """A function of the wrong signature has refused nothing."""
     with pytest.raises(AssertionError, match="of 18 cases are wrong"):
@@ -499,15 +448,6 @@ def test_a_terminated_check_leaves_no_process_behind(folder):
             return
         time.sleep(0.05)
     raise AssertionError(f"process {pid} is still there")
-
-
-@pytest.mark.parametrize("name", ["maml-regression-015", "maml-tabular-023", "reptile-009"])
-def test_a_snippet_of_an_invalid_case_runs_too(name, capsys):
-    main(["show", name])
-    space = {}
-    exec(capsys.readouterr().out, space)
-    values = np.concatenate([np.ravel(np.asarray(v, float)) for v in space["inputs"].values() if v is not None])
-    assert not np.all(np.isfinite(values))
 
 
 def test_what_is_called_a_false_alarm_is_right():
