@@ -180,13 +180,13 @@ def block_table(block: Block) -> str:
     size = f"|∇I| = {np.linalg.norm(block.exact):.4g}, |∇II| = {np.linalg.norm(block.sampled):.4g}"
     heads = [f"{target}\n{text}" for target in ("∇I:", "∇II:") for text in ("|bias|", "in %", "cosine")]
     columns = [Column("estimator", text=True), *(Column(text, right=True) for text in (*heads, "deviation"))]
-    rows = [[e.name, *_cells(exact), *_cells(mean), f"{mean.deviation:.3g}"] for e, exact, mean in block.rows]
+    rows = [[e.name, *_cells(exact), *_cells(mean), f"{mean.deviation:#.3g}"] for e, exact, mean in block.rows]
     return table(f"{head}; {size}\n", columns, rows)
 
 
 def _cells(bias: sampled.Bias) -> tuple[str, str, str]:
     """The norm, the norm in percent of the gradient's, and the cosine of estimate and gradient."""
-    return f"{bias.norm:.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
+    return f"{bias.norm:#.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
 
 
 def as_json(name: str, task: PolicyReturn, found: Sequence[Block]) -> str:
