@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, numbers, parameters, positive, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, index_text, matvec, numbers, parameters, positive, settled
 from refmeta.meta.inner import Point, Task, initialisation, query_task, summed
 
+EPS = float(np.finfo(np.float64).eps)
 REACHED = 1e-10
-MOST = 50
+MOST = 100
+HALVINGS = 60
 
 
 class Proximal(NamedTuple):
@@ -26,13 +28,29 @@ class Proximal(NamedTuple):
     point: Point
 
 
+class Curvature(NamedTuple):
+    """I + ∇²L/λ = V diag(μ) Vᵀ: μ (..., d), V (..., d, d), and the size below which a μ may be rounding, (...)."""
+
+    values: Array
+    vectors: Array
+    rounding: Array
+
+
+class _Place(NamedTuple):
+    """φ, L(φ)/λ + ½‖φ − θ‖², its gradient, and the support's point."""
+
+    phi: Array
+    value: Array
+    slope: Array
+    point: Point
+
+
 def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
-    """φ* = argmin_φ L(φ) + (λ/2)‖φ − θ‖², by Newton's method with conjugate gradients, from θ.
+    """φ* = argmin_φ L(φ) + (λ/2)‖φ − θ‖², by Newton's method from θ.
 
     Eq: implicit-maml
 
-    A trust region leads to a minimum, for a loss that is not convex the one it finds; Newton steps go on there until the
-    residual halves no more.
+    For a loss that is not convex it is the minimum that the descent finds.  A Newton step takes d Hessian products.
 
     Parameters
     ----------
@@ -46,32 +64,10 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     ValueError, TypeError
         For a theta or strength of the wrong shape, sign or type.
     FloatingPointError
-        If the residual reached is above 1e-10 of its scale, or I + ∇²L(φ*)/λ shows a direction of curvature that is not
-        positive, to the query gradient or to one generic vector.
+        If the smallest eigenvalue of I + ∇²L(φ*)/λ is not above its rounding, or if the residual reached is above 1e-10
+        of its scale.  The message names the task.
     """
-    if np.iscomplexobj(numbers(theta, "theta")):
-        raise TypeError("theta must be real: conjugate gradients conjugate, so a complex step would be wrong")
-    if not isinstance(support, Task):
-        raise TypeError(f"support must be a task with at(theta), got {type(support).__name__}")
-    strength = positive(strength, "strength")
-    theta = parameters(theta, dim=support.dim)
-    batch = batch_shape(theta=theta.shape[:-1], task=support.shape)
-    theta = np.broadcast_to(theta, (*batch, support.dim))
-
-    def residual(phi: Array) -> tuple[Array, Point]:
-        point = support.at(phi)
-        return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers"), point
-
-    def newton(r: Array, point: Point) -> Array:
-        return _conjugate_gradients(point, r, strength, 1e-4)
-
-    first, near = _norm(residual(theta)[0]), _minimised(theta, support, strength)
-    phi, r, point = refined(near, residual, newton)
-    scale = np.maximum(first, _norm(phi))
-    reached = _norm(r) / np.where(scale > 0, scale, 1)
-    _require(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
-    _conjugate_gradients(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
-    return Proximal(np.array(phi), reached, point)
+    return _adapted(theta, support, strength)[0]
 
 
 @finite
@@ -80,21 +76,20 @@ def objective(theta: ArrayLike, support: Task, query: Task | None = None, *, str
 
     Eq: implicit-maml
     """
-    return np.array(_at_query(adapt(theta, support, strength=strength), support, query).loss)[()]
+    return _at_query(*_adapted(theta, support, strength), theta, support, query, strength)[0][()]
 
 
 @finite
 def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
-    """∇F = (I + ∇²L(φ*)/λ)⁻¹ ∇L_query(φ*), by conjugate gradients; (..., d).
+    """∇F = (I + ∇²L(φ*)/λ)⁻¹ ∇L_query(φ*), (..., d).
 
     Eq: implicit-maml
 
     Exact to the residuals that were reached, of φ* and of the linear system, both at most 1e-10 of their scale and as
     a rule near rounding.  The errors raised are those of `adapt`.
     """
-    inner = adapt(theta, support, strength=strength)
-    g = np.asarray(_at_query(inner, support, query).grad)
-    return solve(inner.point, g + np.zeros(inner.adapted.shape), strength)
+    inner, matrix = _adapted(theta, support, strength)
+    return solve(matrix, inner.point, _at_query(inner, matrix, theta, support, query, strength)[1], strength)
 
 
 @dataclass(frozen=True)
@@ -108,103 +103,144 @@ class ImplicitMAML:
         return summed(gradient(initialisation(theta), support, query, strength=self.strength))
 
 
-def solve(point: Point, b: Array, strength: float) -> Array:
-    """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined to the floor of rounding."""
-    size = _norm(b)[..., None]
-    size = np.where(size > 0, size, 1)
-    x, r, _ = refined(
+def solve(matrix: Curvature, point: Point, b: Array, strength: float) -> Array:
+    """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by eigenvectors, refined to the floor of rounding."""
+    size = np.where(_norm(b) > 0, _norm(b), 1)[..., None]
+    x, r = refined(
         np.zeros(b.shape),
-        lambda x: (b / size - _product(point, x, strength), None),
-        lambda r, _: -_conjugate_gradients(point, r, strength, 1e-8),
+        lambda x: x + point.hvp(x) / strength - b / size,
+        lambda r: _weighted(matrix, 1 / matrix.values, r),
     )
-    sentence = "conjugate gradients did not converge: their residual is {:.3g} of the right side"
-    _require(_norm(r) <= REACHED, _norm(r), sentence)
+    _require(_norm(r) <= REACHED, _norm(r), "the linear system is not solved: its residual is {:.3g} of the right side")
     return x * size
 
 
-def _product(point: Point, x: Array, strength: float) -> Array:
-    """(I + ∇²L/λ) x, refused where its curvature along x is not positive; squares below 1e-300 tell nothing."""
-    Ax = x + point.hvp(x) / strength
-    curvature = dot(x, Ax)
-    _require(
-        (curvature > 0) | (_norm(x) < 1e-150),
-        curvature,
-        "I + H/strength is not positive definite: a direction of curvature {:.3g}",
-    )
-    return Ax
-
-
-def _conjugate_gradients(point: Point, b: Array, strength: float, rtol: float) -> Array:
-    """(I + ∇²L/λ)⁻¹ b, to rtol of the norm of b, by SciPy on all tasks at once: they are the blocks of one matrix."""
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    matrix = LinearOperator(
-        (b.size, b.size), matvec=lambda x: _product(point, x.reshape(b.shape), strength).ravel(), dtype=float
-    )
-    return cg(matrix, b.ravel(), rtol=rtol, atol=0.0, maxiter=10 * b.size)[0].reshape(b.shape)
+def curvature(point: Point, shape: tuple[int, ...], strength: float) -> Curvature:
+    """The eigenvalues and vectors of I + ∇²L/λ, at a point whose θ has the shape."""
+    columns = [np.asarray(point.hvp(np.broadcast_to(e, shape))) / strength for e in np.eye(shape[-1])]
+    H = settled(np.stack(columns, axis=-1), "the Hessian over strength left the finite numbers")
+    values, vectors = np.linalg.eigh(np.eye(shape[-1]) + (H + H.swapaxes(-1, -2)) / 2)
+    rounding = 4 * shape[-1] * EPS * (1 + _width(H)) + _width(H - H.swapaxes(-1, -2))
+    return Curvature(values, vectors, rounding)
 
 
 def refined(
-    x: Array, residual: Callable[[Array], tuple[Array, Any]], correction: Callable[[Array, Any], Array]
-) -> tuple[Array, Array, Any]:
-    """x ← x − correction(r(x)) while it halves the largest residual of a task; x, its residual and what came with it."""
-    r, point = residual(x)
+    x: Array, residual: Callable[[Array], Array], correction: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """x ← x − correction(r(x)), for each task while it halves the residual; x and its residual."""
+    r = residual(x)
     for _ in range(MOST):
-        if not np.any(r):
+        following = x - correction(r)
+        nearer = residual(following)
+        better = (_norm(nearer) <= _norm(r) / 2) & (_norm(r) > 0)
+        if not np.any(better):
             break
-        following = x - correction(r, point)
-        nearer, there = residual(following)
-        if not np.max(_norm(nearer)) <= np.max(_norm(r)) / 2:
+        x, r = np.where(better[..., None], following, x), np.where(better[..., None], nearer, r)
+    return x, r
+
+
+def _adapted(theta: ArrayLike, support: Task, strength: float) -> tuple[Proximal, Curvature]:
+    """`adapt`, and the curvature at φ*."""
+    if np.iscomplexobj(numbers(theta, "theta")):
+        raise TypeError("theta must be real: complex numbers have no minimum, and a complex step would be wrong")
+    if not isinstance(support, Task):
+        raise TypeError(f"support must be a task with at(theta), got {type(support).__name__}")
+    strength = positive(strength, "strength")
+    theta = parameters(theta, dim=support.dim)
+    batch = batch_shape(theta=theta.shape[:-1], task=support.shape)
+    theta = np.broadcast_to(theta, (*batch, support.dim))
+
+    def at(phi: Array) -> _Place:
+        return _place(phi, theta, support, strength)
+
+    phi, first = theta, _norm(at(theta).slope)
+    for _ in range(MOST):
+        place = at(phi)
+        matrix, scale = curvature(place.point, phi.shape, strength), np.maximum(first, _norm(phi))
+        phi = _descended(place, matrix, at, scale)
+        if np.array_equal(phi, place.phi):
             break
-        x, r, point = following, nearer, there
-    return x, r, point
+    sentence = "I + H/strength is not positive definite, to rounding: its smallest eigenvalue is {:.3g}"
+    _require(matrix.values[..., 0] > matrix.rounding, matrix.values[..., 0], sentence)
+    reached = _norm(place.slope) / np.where(scale > 0, scale, 1)
+    _require(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
+    return Proximal(np.array(place.phi), reached, place.point), matrix
 
 
-def _minimised(theta: Array, support: Task, strength: float) -> Array:
-    """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once."""
-    from scipy.optimize import minimize
+def _weighted(matrix: Curvature, weights: Array, b: Array) -> Array:
+    """V diag(weights) Vᵀ b."""
+    return matvec(matrix.vectors, weights * matvec(matrix.vectors.swapaxes(-1, -2), b))
 
-    at, shape = _latest(support, theta), theta.shape
 
-    def value(x: Array) -> float:
-        phi = x.reshape(shape)
+def _place(phi: Array, theta: Array, support: Task, strength: float) -> _Place:
+    """The proximal objective at φ, divided by λ."""
+    point, away = support.at(phi), phi - theta
+    with np.errstate(all="ignore"):
+        value, slope = point.loss / strength + dot(away, away) / 2, point.grad / strength + away
+    sentence = "the proximal objective over strength left the finite numbers"
+    return _Place(phi, settled(value, sentence), settled(slope, sentence), point)
+
+
+def _descended(place: _Place, matrix: Curvature, at: Callable[[Array], _Place], scale: Array) -> Array:
+    """φ after a step of every task: Newton's where the curvature is positive, the gradient's in the other directions.
+
+    A step is halved until the value falls, or until it halves the gradient; near the minimum, where differences of
+    values are rounding, only the gradient counts.  A task without such a step stays where it is.
+    """
+    left, positive = _norm(place.slope), matrix.values > matrix.rounding[..., None]
+    weights = 1 / np.where(positive, matrix.values, np.maximum(1, np.abs(matrix.values)))
+    step = _weighted(matrix, weights, place.slope)
+    near, fall, size = left <= REACHED * scale, dot(place.slope, step), np.where(left > 0, 1.0, 0.0)
+    for _ in range(HALVINGS):
+        value, remains = _tried(place.phi - size[..., None] * step, place, at)
+        halved = (remains <= left / 2) & (value <= place.value + 1e-8 * np.abs(place.value))
+        taken = halved | ~near & (value <= place.value - 1e-4 * size * fall)
+        size = np.where(taken, size, np.where(near, 0, size / 2))
+        if np.all(taken | (size == 0)):
+            break
+    return place.phi - np.where(taken, size, 0)[..., None] * step
+
+
+def _tried(phi: Array, place: _Place, at: Callable[[Array], _Place]) -> tuple[Array, Array]:
+    """The value and the size of its gradient at φ, infinite for a task whose loss cannot be computed there."""
+    try:
+        there = at(phi)
+        return there.value, _norm(there.slope)
+    except (ArithmeticError, ValueError):
+        value, remains = np.full(phi.shape[:-1], np.inf), np.full(phi.shape[:-1], np.inf)
+    for i in np.ndindex(value.shape if value.size > 1 else (0,)):
+        alone = place.phi.copy()
+        alone[i] = phi[i]
         try:
-            return float(np.sum(at(phi).loss / strength) + np.sum((phi - theta) ** 2) / 2)
-        except (FloatingPointError, ValueError):
-            return np.inf
-
-    def slope(x: Array) -> Array:
-        return (at(x.reshape(shape)).grad / strength + (x.reshape(shape) - theta)).ravel()
-
-    def product(x: Array, v: Array) -> Array:
-        return at(x.reshape(shape)).hvp(v.reshape(shape)).ravel() / strength + v
-
-    start = theta.ravel()
-    first = float(
-        settled(np.asarray(np.linalg.norm(slope(start))), "the gradient over strength left the finite numbers")
-    )
-    if first == 0:
-        return theta
-    options = {"initial_trust_radius": first, "max_trust_radius": 1e8 * first, "gtol": 1e-6 * first}
-    return minimize(value, start, jac=slope, hessp=product, method="trust-ncg", options=options).x.reshape(shape)
+            there = at(alone)
+        except (ArithmeticError, ValueError):
+            continue
+        value[i], remains[i] = there.value[i], _norm(there.slope)[i]
+    return value, remains
 
 
-def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
-    """`support.at`, keeping the last point."""
-    kept = [support.at(theta)]
+def _at_query(
+    inner: Proximal, matrix: Curvature, theta: ArrayLike, support: Task, query: Task | None, strength: float
+) -> tuple[Array, Array]:
+    """L_query and its gradient at φ*, (...) and (..., d).
 
-    def at(phi: Array) -> Point:
-        if not np.array_equal(kept[0].theta, phi):
-            kept[0] = support.at(phi)
-        return kept[0]
-
-    return at
-
-
-def _at_query(inner: Proximal, support: Task, query: Task | None) -> Point:
+    One more Newton step −s, which is too small to be stored in φ*, is made in the query's Taylor series:
+    L − sᵀg + ½sᵀHs and g − Hs.
+    """
     task = query_task(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.point if task is support else task.at(inner.adapted)
+    try:
+        point = inner.point if task is support else task.at(inner.adapted)
+    except ValueError as error:
+        raise FloatingPointError(f"the query has no loss at the adapted parameters: {error}") from None
+    s = solve(matrix, inner.point, inner.point.grad / strength + (inner.adapted - theta), strength)
+    Hs = point.hvp(s)
+    return point.loss - dot(s, point.grad) + dot(s, Hs) / 2, point.grad - Hs
+
+
+def _width(matrix: Array) -> Array:
+    """The largest sum of absolute values in a row, (...): at least the largest eigenvalue of a symmetric matrix."""
+    return np.max(np.sum(np.abs(matrix), axis=-1), axis=-1)
 
 
 def _norm(x: Array) -> Array:
