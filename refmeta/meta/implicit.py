@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, matvec, numbers, parameters, positive, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, index_text, numbers, parameters, positive, settled
 from refmeta.meta.inner import Point, Task, initialisation, query_task, summed
+from refmeta.spectrum import Spectrum, spectrum
 
-EPS = float(np.finfo(np.float64).eps)
 REACHED = 1e-10
 MOST = 100
 HALVINGS = 60
@@ -26,14 +26,6 @@ class Proximal(NamedTuple):
     adapted: Array
     residual: Array
     point: Point
-
-
-class Curvature(NamedTuple):
-    """I + ∇²L/λ = V diag(μ) Vᵀ: μ (..., d), V (..., d, d), and the size below which a μ may be rounding, (...)."""
-
-    values: Array
-    vectors: Array
-    rounding: Array
 
 
 class _Place(NamedTuple):
@@ -103,25 +95,23 @@ class ImplicitMAML:
         return summed(gradient(initialisation(theta), support, query, strength=self.strength))
 
 
-def solve(matrix: Curvature, point: Point, b: Array, strength: float) -> Array:
+def solve(matrix: Spectrum, point: Point, b: Array, strength: float) -> Array:
     """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by eigenvectors, refined to the floor of rounding."""
     size = np.where(_norm(b) > 0, _norm(b), 1)[..., None]
+    inverse = 1 / matrix.values
     x, r = refined(
-        np.zeros(b.shape),
+        matrix.weighted(inverse, b / size),
         lambda x: x + point.hvp(x) / strength - b / size,
-        lambda r: _weighted(matrix, 1 / matrix.values, r),
+        lambda r: matrix.weighted(inverse, r),
     )
-    _require(_norm(r) <= REACHED, _norm(r), "the linear system is not solved: its residual is {:.3g} of the right side")
+    left = _norm(r) / (1 + (1 + np.max(np.abs(matrix.values), axis=-1)) * _norm(x))
+    _require(left <= REACHED, left, "the linear system is not solved: its residual is {:.3g} of its terms")
     return x * size
 
 
-def curvature(point: Point, shape: tuple[int, ...], strength: float) -> Curvature:
-    """The eigenvalues and vectors of I + ∇²L/λ, at a point whose θ has the shape."""
-    columns = [np.asarray(point.hvp(np.broadcast_to(e, shape))) / strength for e in np.eye(shape[-1])]
-    H = settled(np.stack(columns, axis=-1), "the Hessian over strength left the finite numbers")
-    values, vectors = np.linalg.eigh(np.eye(shape[-1]) + (H + H.swapaxes(-1, -2)) / 2)
-    rounding = 4 * shape[-1] * EPS * (1 + _width(H)) + _width(H - H.swapaxes(-1, -2))
-    return Curvature(values, vectors, rounding)
+def curvature(point: Point, shape: tuple[int, ...], strength: float) -> Spectrum:
+    """The eigenvalues and eigenvectors of I + ∇²L/λ, at a point whose θ has the shape."""
+    return spectrum(lambda v: np.asarray(point.hvp(v)) / strength, shape, 1.0)
 
 
 def refined(
@@ -139,7 +129,8 @@ def refined(
     return x, r
 
 
-def _adapted(theta: ArrayLike, support: Task, strength: float) -> tuple[Proximal, Curvature]:
+@np.errstate(all="ignore")
+def _adapted(theta: ArrayLike, support: Task, strength: float) -> tuple[Proximal, Spectrum]:
     """`adapt`, and the curvature at φ*."""
     if np.iscomplexobj(numbers(theta, "theta")):
         raise TypeError("theta must be real: complex numbers have no minimum, and a complex step would be wrong")
@@ -167,21 +158,15 @@ def _adapted(theta: ArrayLike, support: Task, strength: float) -> tuple[Proximal
     return Proximal(np.array(place.phi), reached, place.point), matrix
 
 
-def _weighted(matrix: Curvature, weights: Array, b: Array) -> Array:
-    """V diag(weights) Vᵀ b."""
-    return matvec(matrix.vectors, weights * matvec(matrix.vectors.swapaxes(-1, -2), b))
-
-
 def _place(phi: Array, theta: Array, support: Task, strength: float) -> _Place:
     """The proximal objective at φ, divided by λ."""
     point, away = support.at(phi), phi - theta
-    with np.errstate(all="ignore"):
-        value, slope = point.loss / strength + dot(away, away) / 2, point.grad / strength + away
+    value, slope = point.loss / strength + dot(away, away) / 2, point.grad / strength + away
     sentence = "the proximal objective over strength left the finite numbers"
     return _Place(phi, settled(value, sentence), settled(slope, sentence), point)
 
 
-def _descended(place: _Place, matrix: Curvature, at: Callable[[Array], _Place], scale: Array) -> Array:
+def _descended(place: _Place, matrix: Spectrum, at: Callable[[Array], _Place], scale: Array) -> Array:
     """φ after a step of every task: Newton's where the curvature is positive, the gradient's in the other directions.
 
     A step is halved until the value falls, or until it halves the gradient; near the minimum, where differences of
@@ -189,7 +174,7 @@ def _descended(place: _Place, matrix: Curvature, at: Callable[[Array], _Place], 
     """
     left, positive = _norm(place.slope), matrix.values > matrix.rounding[..., None]
     weights = 1 / np.where(positive, matrix.values, np.maximum(1, np.abs(matrix.values)))
-    step = _weighted(matrix, weights, place.slope)
+    step = matrix.weighted(weights, place.slope)
     near, fall, size = left <= REACHED * scale, dot(place.slope, step), np.where(left > 0, 1.0, 0.0)
     for _ in range(HALVINGS):
         value, remains = _tried(place.phi - size[..., None] * step, place, at)
@@ -208,7 +193,7 @@ def _tried(phi: Array, place: _Place, at: Callable[[Array], _Place]) -> tuple[Ar
         return there.value, _norm(there.slope)
     except (ArithmeticError, ValueError):
         value, remains = np.full(phi.shape[:-1], np.inf), np.full(phi.shape[:-1], np.inf)
-    for i in np.ndindex(value.shape if value.size > 1 else (0,)):
+    for i in np.ndindex(value.shape):
         alone = place.phi.copy()
         alone[i] = phi[i]
         try:
@@ -220,7 +205,7 @@ def _tried(phi: Array, place: _Place, at: Callable[[Array], _Place]) -> tuple[Ar
 
 
 def _at_query(
-    inner: Proximal, matrix: Curvature, theta: ArrayLike, support: Task, query: Task | None, strength: float
+    inner: Proximal, matrix: Spectrum, theta: ArrayLike, support: Task, query: Task | None, strength: float
 ) -> tuple[Array, Array]:
     """L_query and its gradient at φ*, (...) and (..., d).
 
@@ -236,11 +221,6 @@ def _at_query(
     s = solve(matrix, inner.point, inner.point.grad / strength + (inner.adapted - theta), strength)
     Hs = point.hvp(s)
     return point.loss - dot(s, point.grad) + dot(s, Hs) / 2, point.grad - Hs
-
-
-def _width(matrix: Array) -> Array:
-    """The largest sum of absolute values in a row, (...): at least the largest eigenvalue of a symmetric matrix."""
-    return np.max(np.sum(np.abs(matrix), axis=-1), axis=-1)
 
 
 def _norm(x: Array) -> Array:

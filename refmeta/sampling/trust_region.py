@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
+from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
+from refmeta.spectrum import spectrum
 from refmeta.tasks.fisher import PolicyKLPoint
 
 BLIND = "the gradient has a direction in which the KL has no curvature; damping must be positive"
@@ -135,7 +136,7 @@ class TrustRegionStep(NamedTuple):
 def trpo_step(
     theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
 ) -> TrustRegionStep:
-    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a smaller loss.
+    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L, β = ½, j the first with KL ≤ δ and a smaller loss.
 
     Eq: trpo-step
 
@@ -145,7 +146,7 @@ def trpo_step(
         The policy before the step.
     loss, kl : tasks
         What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
-        `LikelihoodRatio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
+        `LikelihoodRatio` and `SampledKL`.  F is the Hessian of `kl` at theta, from d products.
     radius : float
         δ, the most that the KL may be.
     damping : float
@@ -156,7 +157,7 @@ def trpo_step(
     Raises
     ------
     FloatingPointError
-        If F has a direction of the gradient without curvature: a damping is needed.
+        If F has a direction of the gradient without curvature: a damping is needed.  If F has a negative eigenvalue.
     """
     theta = real(parameters(theta), "theta")
     if theta.ndim != 1:
@@ -170,11 +171,8 @@ def trpo_step(
     if not np.any(g):
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
-    def product(v: Array) -> Array:
-        return _total(region.hvp(settled(v, BLIND))) + damping * v
-
-    x = _solved(product, g)
-    x = x * np.sqrt(2 * radius / (x @ product(x)))
+    x = _solved(lambda v: _total(region.hvp(v)), g, damping)
+    x = x * np.sqrt(2 * radius / (x @ g))
     for j in range(count(backtracks, "backtracks") + 1):
         following = theta - 0.5**j * x
         spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
@@ -183,13 +181,14 @@ def trpo_step(
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
 
-def _solved(product: Callable[[Array], Array], g: Array) -> Array:
-    """x with F x = g, by SciPy's conjugate gradients, refused if the residual stays."""
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    size, matrix = np.max(np.abs(g)), LinearOperator((g.size, g.size), matvec=product, dtype=float)
-    x = size * cg(matrix, g / size, rtol=1e-12, maxiter=10 * g.size)[0]
-    if not np.linalg.norm(product(x) - g) <= 1e-6 * np.linalg.norm(g):
+def _solved(product: Callable[[Array], Array], g: Array, damping: float) -> Array:
+    """x of least norm with (F + damping) x = g; an eigenvalue of F that may be rounding counts as 0."""
+    F = spectrum(product, g.shape, damping)
+    if F.values[0] < -F.rounding:
+        raise FloatingPointError(f"the Hessian of kl at theta has the eigenvalue {F.values[0]:.3g}, expected none below 0")
+    kept = F.values > F.rounding
+    x = F.weighted(kept / np.where(kept, F.values, 1), g)
+    if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):
         raise FloatingPointError(BLIND)
     return x
 
