@@ -77,13 +77,37 @@ class DiscountedPoint:
         np.einsum("...ii->...i", M)[...] += 1
         return _factorise(M)
 
+    @cached_property
+    def _level(self) -> Array:
+        """k = c/(1 − γ), the value of a reward that is always c, (...)."""
+        return self.mdp.centred_reward[0] / (1 - self.mdp.gamma)
+
+    @cached_property
+    def _rewards(self) -> Array:
+        """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k.
+
+        Eq: centred-bellman
+        """
+        _, less, excess = self.mdp.centred_reward
+        return less + self.mdp.gamma * self._level[..., None, None] * excess
+
+    @cached_property
+    def _relative_value(self) -> Array:
+        """V − k, (..., S)."""
+        return _solve(self._factors, dot(self.probabilities, self._rewards))
+
+    @cached_property
+    def _relative_action_value(self) -> Array:
+        """Q − k, (..., S, A)."""
+        return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
+
     @lazily
     def value(self) -> Array:
         """V = (I − γP_π)⁻¹ r_π, (..., S).
 
         Eq: bellman
         """
-        return _solve(self._factors, self.mdp.rewards(self.probabilities))
+        return self._relative_value + self._level[..., None]
 
     @lazily
     def action_value(self) -> Array:
@@ -91,7 +115,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(self.value)
+        return self._relative_action_value + self._level[..., None, None]
 
     @lazily
     def advantage(self) -> Array:
@@ -99,7 +123,7 @@ class DiscountedPoint:
 
         Eq: advantage
         """
-        return centred(self.probabilities, self.action_value)
+        return centred(self.probabilities, self._relative_action_value)
 
     @lazily
     def occupancy(self) -> Array:

@@ -29,7 +29,7 @@ class LinearQuadratic:
     A, B : (..., n+1, n+1) and (..., n+1, m) arrays
         Dynamics in homogeneous coordinates: the last row of A is (0 … 0 1), that of B zero.
     Q, R : (..., n+1, n+1) and (..., m, m) arrays
-        Cost of state and action, symmetric; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
+        Cost of state and action, symmetric to rounding; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
     start : (..., n+1, n+1) array
         Σ_0 = E[x_0 x_0ᵀ], symmetric positive semi-definite with last entry 1.
     noise : (..., n+1, n+1) array
@@ -56,7 +56,7 @@ class LinearQuadratic:
 
     def __post_init__(self) -> None:
         given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
-        A, B, start, noise = (given[name] for name in ("A", "B", "start", "noise"))
+        A, B = given["A"], given["B"]
         if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] < 2:
             raise ValueError(f"A has shape {A.shape}, expected (..., n+1, n+1) with n at least 1")
         if B.ndim < 2 or B.shape[-2] != A.shape[-1] or B.shape[-1] == 0:
@@ -65,12 +65,12 @@ class LinearQuadratic:
             size = B.shape[-1] if name == "R" else A.shape[-1]
             if given[name].shape[-2:] != (size, size):
                 raise ValueError(f"{name} has shape {given[name].shape}, expected (..., {size}, {size})")
-            symmetric(given[name], name)
+            given[name] = symmetric(given[name], name)
         batch_shape(**{name: value.shape[:-2] for name, value in given.items()})
         _equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
         _equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
-        _equal("start", start[..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
-        _equal("noise", noise[..., -1, :], 0.0, "the last row and column of noise must be 0")
+        _equal("start", given["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
+        _equal("noise", given["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
         for name in ("start", "noise"):
             _semi_definite(given[name], name)
         gamma, horizon = discounting(self.gamma, self.horizon)

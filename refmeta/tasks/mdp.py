@@ -49,6 +49,17 @@ def _probabilities(name: str, array: Array, what: str) -> None:
     require(gap <= ROUNDING, sentence)
 
 
+def _excess(P: Array) -> Array:
+    """Σ_s' P(s'|s, a) − 1, with what each addition rounds away added at the end."""
+    total, lost = np.full(P.shape[:-1], -1.0), np.zeros(P.shape[:-1])
+    for p in np.moveaxis(P, -1, 0):
+        following = total + p
+        part = following - total
+        lost += (total - (following - part)) + (p - part)
+        total = following
+    return total + lost
+
+
 @dataclass(frozen=True, eq=False)
 class FiniteMDP:
     """Transitions P, rewards R, start ρ, discount γ, horizon H; leading axes are tasks.
@@ -126,6 +137,17 @@ class FiniteMDP:
     def expected_reward(self) -> Array:
         """E[r | s, a], (..., S, A)."""
         return self.R if self._reward_core == 2 else frozen(finite(dot)(self.P, self.R))
+
+    @cached_property
+    def centred_reward(self) -> tuple[Array, Array, Array]:
+        """c, the middle of the rewards (...), E[r | s, a] − c and Σ_s' P(s'|s, a) − 1, both (..., S, A).
+
+        Eq: centred-bellman
+        """
+        axes = tuple(range(-self._reward_core, 0))
+        c = np.max(self.R, axis=axes) / 2 + np.min(self.R, axis=axes) / 2
+        less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
+        return c, less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess, excess
 
     @property
     def _matrix(self) -> Array:
