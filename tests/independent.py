@@ -76,6 +76,17 @@ def best_nonstationary(P, R, rho, gamma, horizon):
     return max(value(choices) for choices in itertools.product(rules, repeat=horizon))
 
 
+def solved(M, b):
+    """M⁻¹b in fractions, for an M whose leading blocks are regular: no pivot is 0."""
+    rows = [[*row, y] for row, y in zip(M, b, strict=True)]
+    for i in range(len(rows)):
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for k in range(len(rows)):
+            if k != i:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
+    return [row[-1] for row in rows]
+
+
 class Quadratic:
     """½(θ − c)ᵀA(θ − c)."""
 

@@ -17,7 +17,7 @@ from refmeta.spectrum import Spectrum, spectrum
 
 REACHED = 1e-10
 MOST = 100
-HALVINGS = 60
+HALVINGS = 40
 
 
 class Proximal(NamedTuple):

@@ -13,6 +13,7 @@ from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed,
 from refmeta.spectrum import spectrum
 from refmeta.tasks.fisher import PolicyKLPoint
 
+ROUNDING = 1e-14
 BLIND = "the gradient has a direction in which the KL has no curvature; damping must be positive"
 
 
@@ -136,7 +137,7 @@ class TrustRegionStep(NamedTuple):
 def trpo_step(
     theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
 ) -> TrustRegionStep:
-    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L, β = ½, j the first with KL ≤ δ and a smaller loss.
+    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L, β = ½, j the first with KL ≤ δ and a loss that is smaller beyond rounding.
 
     Eq: trpo-step
 
@@ -148,7 +149,7 @@ def trpo_step(
         What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
         `LikelihoodRatio` and `SampledKL`.  F is the Hessian of `kl` at theta, from d products.
     radius : float
-        δ, the most that the KL may be.
+        δ, the most that the KL may be, to rounding.
     damping : float
         Added to F's diagonal; 0 is the natural gradient.
     backtracks : int
@@ -172,11 +173,11 @@ def trpo_step(
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
     x = _solved(lambda v: _total(region.hvp(v)), g, damping)
-    x = x * np.sqrt(2 * radius / (x @ g))
+    x, noise = x * np.sqrt(2 * radius / (x @ g)), float(np.sum(np.abs(start.loss)))
     for j in range(count(backtracks, "backtracks") + 1):
         following = theta - 0.5**j * x
         spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
-        if spent <= radius and fallen > 0:
+        if spent <= radius * (1 + ROUNDING) and fallen > ROUNDING * noise:
             return TrustRegionStep(following, spent, fallen)
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
 

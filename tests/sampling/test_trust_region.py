@@ -112,6 +112,30 @@ def test_a_direction_that_the_divergence_does_not_see_needs_damping():
     assert rm.trpo_step(theta, loss, blind, radius=0.01, damping=0.1).improvement > 0
 
 
+def slope(g):
+    """½|θ + g|²: its gradient at 0 is g."""
+    return rm.Quadratic(np.eye(2), -np.array(g))
+
+
+@pytest.mark.parametrize("power", [-300, 0, 300])
+@pytest.mark.parametrize("turn", [0.0, 0.7])
+@pytest.mark.parametrize("g", [(1.0, 1.0), (1.0, 0.0), (3.0, -2.0)])
+def test_a_kl_whose_curvature_is_negative_or_zero_is_named(power, turn, g):
+    """diag(1, −1): xᵀFx is 0 but for rounding along (1, 1).  diag(1, 0): what g has along the second axis is not seen."""
+    Q = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    F = lambda low: 2.0**power * (Q * [1.0, low]) @ Q.T
+    with pytest.raises(FloatingPointError, match="the Hessian of kl at theta has the eigenvalue -.*, expected none below 0"):
+        rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(-1.0), np.zeros(2)), radius=0.1)
+    if g[1]:
+        with pytest.raises(FloatingPointError, match="the KL has no curvature; damping must be positive"):
+            rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(0.0), np.zeros(2)), radius=0.1)
+    else:
+        radius = 0.005 * 2.0**power
+        got = rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(0.0), np.zeros(2)), radius=radius)
+        np.testing.assert_allclose(got.theta, Q @ [-0.1, 0.0], rtol=0, atol=1e-14)
+        assert got.kl == pytest.approx(radius, rel=1e-13), "the whole step, whose KL is the radius to rounding"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
