@@ -532,6 +532,7 @@ def test_rows_that_do_not_sum_to_one_are_taken_as_they_are(horizon, detailed):
     R = 2.0**20 + rng.integers(-9, 9, size=(3, 2, 3) if detailed else (3, 2))
     point = PolicyReturn(FiniteMDP(P, R, np.eye(3)[0], 0.75, horizon), TabularSoftmax(3, 2)).at(rng.normal(size=6))
     P, R, pi = (np.vectorize(F, otypes=[object])(x) for x in (P, R, point.probabilities))
+    pi[:, 1] = 1 - pi[:, 0]
     r, gamma, V = (P * R).sum(-1) if detailed else R, F(3, 4), np.zeros(3, dtype=object)
     for _ in range(horizon or 0):
         Q = r + gamma * (P @ V)
