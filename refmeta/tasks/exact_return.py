@@ -81,19 +81,10 @@ class DiscountedPoint:
         np.einsum("...ii->...i", M)[...] += 1
         return _factorise(M)
 
-    @cached_property
-    def _level(self) -> Array:
-        """k = c/(1 − γ), the value of a reward that is always c, (...)."""
-        return self.mdp.centred_reward[0] / (1 - self.mdp.gamma)
-
-    @cached_property
+    @property
     def _rewards(self) -> Array:
-        """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k.
-
-        Eq: centred-bellman
-        """
-        _, less, excess = self.mdp.centred_reward
-        return less + self.mdp.gamma * self._level[..., None, None] * excess
+        """R − c + γkδ, (..., S, A): the rewards of V − k and Q − k."""
+        return self.mdp.relative_reward(self.mdp.levels)
 
     @cached_property
     def _relative_value(self) -> Array:
@@ -111,7 +102,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self._relative_value + self._level[..., None]
+        return self._relative_value + self.mdp.levels[..., None]
 
     @lazily
     def action_value(self) -> Array:
@@ -119,7 +110,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self._relative_action_value + self._level[..., None, None]
+        return self._relative_action_value + self.mdp.levels[..., None, None]
 
     @lazily
     def advantage(self) -> Array:

@@ -22,14 +22,6 @@ class FiniteHorizonPoint:
     probabilities: Array
 
     @cached_property
-    def _levels(self) -> Array:
-        """k_t = c + γk_{t+1}, k_H = 0: the values of a reward that is always c; (..., H+1)."""
-        k = [0 * self.mdp.centred_reward[0]]
-        for _ in range(self.mdp.horizon or 0):
-            k.insert(0, self.mdp.centred_reward[0] + self.mdp.gamma * k[0])
-        return np.stack(k, axis=-1)
-
-    @cached_property
     def _relative_action_value(self) -> Array:
         """Q_t − k_t = R − c + γk_{t+1}δ + γP(V_{t+1} − k_{t+1}), (..., H, S, A).
 
@@ -37,9 +29,8 @@ class FiniteHorizonPoint:
         """
         V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
         Q: list[Array] = []
-        (_, less, excess), gamma = self.mdp.centred_reward, self.mdp.gamma
         for t in range(self.mdp.horizon or 0, 0, -1):
-            Q.insert(0, less + gamma * self._levels[..., t, None, None] * excess + gamma * self.mdp.expect(V))
+            Q.insert(0, self.mdp.relative_reward(self.mdp.levels[..., t]) + self.mdp.gamma * self.mdp.expect(V))
             V = dot(self.probabilities, Q[0])
         return np.stack(Q, axis=-3)
 
@@ -49,7 +40,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        return self._relative_action_value + self._levels[..., :-1, None, None]
+        return self._relative_action_value + self.mdp.levels[..., :-1, None, None]
 
     @lazily
     def value(self) -> Array:
@@ -57,7 +48,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        V = dot(self._pi, self._relative_action_value) + self._levels[..., :-1, None]
+        V = dot(self._pi, self._relative_action_value) + self.mdp.levels[..., :-1, None]
         return np.concatenate([V, np.zeros_like(V[..., :1, :])], axis=-2)
 
     @lazily

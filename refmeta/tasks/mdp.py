@@ -140,14 +140,30 @@ class FiniteMDP:
 
     @cached_property
     def centred_reward(self) -> tuple[Array, Array, Array]:
-        """c, the middle of the rewards (...), E[r | s, a] − c and Σ_s' P(s'|s, a) − 1, both (..., S, A).
+        """c, the reward nearest to 0, or 0 between rewards of both signs (...); E[r | s, a] − c and δ = Σ_s' P − 1."""
+        axes = tuple(range(-self._reward_core, 0))
+        c = np.clip(0.0, np.min(self.R, axis=axes), np.max(self.R, axis=axes))
+        less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
+        return c, less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess, excess
+
+    @cached_property
+    def levels(self) -> Array:
+        """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
+        c = self.centred_reward[0]
+        if self.horizon is None:
+            return c / (1 - self.gamma)
+        k = [0 * c]
+        for _ in range(self.horizon):
+            k.insert(0, c + self.gamma * k[0])
+        return np.stack(k, axis=-1)
+
+    def relative_reward(self, following: Array) -> Array:
+        """R − c + γkδ, (..., S, A), for the level k (...) of what follows: the rewards whose values are less by their levels.
 
         Eq: centred-bellman
         """
-        axes = tuple(range(-self._reward_core, 0))
-        c = np.max(self.R, axis=axes) / 2 + np.min(self.R, axis=axes) / 2
-        less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
-        return c, less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess, excess
+        _, less, excess = self.centred_reward
+        return less + self.gamma * following[..., None, None] * excess
 
     @property
     def _matrix(self) -> Array:
