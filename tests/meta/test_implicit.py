@@ -191,6 +191,9 @@ def test_an_eigenvalue_that_is_zero_is_within_its_rounding_and_twice_the_roundin
         assert np.all(np.abs(zero.values[:, 0]) <= zero.rounding / 4)
         above = spectrum(lambda v: scale * matvec(H, v), (30, dim), scale + 2 * zero.rounding.max())
         assert np.all(above.values[:, 0] > above.rounding)
+    rough = H + 1e-6 * np.triu(rng.normal(size=H.shape), 1)
+    zero = spectrum(lambda v: matvec(rough, v), (30, dim), 1.0)
+    assert np.all(np.abs(zero.values[:, 0]) <= zero.rounding), "products that are rounded more show it by their asymmetry"
 
 
 @pytest.mark.parametrize("seed", range(6))

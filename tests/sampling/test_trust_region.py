@@ -1,5 +1,7 @@
 """The KL on sampled states, and the step in its trust region."""
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -134,6 +136,25 @@ def test_a_kl_whose_curvature_is_negative_or_zero_is_named(power, turn, g):
         got = rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(0.0), np.zeros(2)), radius=radius)
         np.testing.assert_allclose(got.theta, Q @ [-0.1, 0.0], rtol=0, atol=1e-14)
         assert got.kl == pytest.approx(radius, rel=1e-13), "the whole step, whose KL is the radius to rounding"
+
+
+class Sloped:
+    """1 + gθ: with g = 1e-15 a step of −1 lowers it by five roundings of the 1."""
+
+    shape, dim, g = (), 1, 1e-15
+
+    def at(self, theta):
+        return types.SimpleNamespace(loss=1 + self.g * theta[0], grad=np.array([self.g]), theta=theta)
+
+
+def test_a_loss_that_falls_by_its_rounding_alone_has_not_fallen():
+    kl = rm.Quadratic([[1.0]], [0.0])
+    assert Sloped().at([0.0]).loss > Sloped().at([-1.0]).loss
+    got = rm.trpo_step([0.0], Sloped(), kl, radius=0.5)
+    assert (got.theta, got.kl, got.improvement) == (0, 0, 0)
+    steep = Sloped()
+    steep.g = 1e-12
+    assert rm.trpo_step([0.0], steep, kl, radius=0.5).theta == pytest.approx(-1, rel=1e-14)
 
 
 @pytest.mark.parametrize(
