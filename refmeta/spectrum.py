@@ -26,10 +26,7 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(product: Callable[[Array], Array], shape: tuple[int, ...], shift: float) -> Spectrum:
-    """The eigenvalues and eigenvectors of shift·I + H, H by d products with vectors of the shape (..., d).
-
-    Eq: rounding-of-eigenvalues
-    """
+    """The eigenvalues and eigenvectors of shift·I + H, H by d products with vectors of the shape (..., d)."""
     d = shape[-1]
     columns = [np.broadcast_to(product(np.broadcast_to(e, shape)), shape) for e in np.eye(d)]
     H = settled(np.stack(columns, axis=-1), "the Hessian left the finite numbers")

@@ -172,8 +172,8 @@ def _descended(place: _Place, matrix: Spectrum, at: Callable[[Array], _Place], s
     A step is halved until the value falls, or until it halves the gradient; near the minimum, where differences of
     values are rounding, only the gradient counts.  A task without such a step stays where it is.
     """
-    left, positive = _norm(place.slope), matrix.values > matrix.rounding[..., None]
-    weights = 1 / np.where(positive, matrix.values, np.maximum(1, np.abs(matrix.values)))
+    left, upward = _norm(place.slope), matrix.values > matrix.rounding[..., None]
+    weights = 1 / np.where(upward, matrix.values, np.maximum(1, np.abs(matrix.values)))
     step = matrix.weighted(weights, place.slope)
     near, fall, size = left <= REACHED * scale, dot(place.slope, step), np.where(left > 0, 1.0, 0.0)
     for _ in range(HALVINGS):

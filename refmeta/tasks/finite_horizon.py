@@ -23,10 +23,7 @@ class FiniteHorizonPoint:
 
     @cached_property
     def _relative_action_value(self) -> Array:
-        """Q_t − k_t = R − c + γk_{t+1}δ + γP(V_{t+1} − k_{t+1}), (..., H, S, A).
-
-        Eq: centred-bellman
-        """
+        """Q_t − k_t = R − c + γk_{t+1}δ + γP(V_{t+1} − k_{t+1}), (..., H, S, A)."""
         V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
         Q: list[Array] = []
         for t in range(self.mdp.horizon or 0, 0, -1):

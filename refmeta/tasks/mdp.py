@@ -144,24 +144,22 @@ class FiniteMDP:
         axes = tuple(range(-self._reward_core, 0))
         c = np.clip(0.0, np.min(self.R, axis=axes), np.max(self.R, axis=axes))
         less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
-        return c, less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess, excess
+        mean = less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess
+        return frozen(np.asarray(c)), frozen(mean), frozen(excess)
 
     @cached_property
     def levels(self) -> Array:
         """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
         c = self.centred_reward[0]
         if self.horizon is None:
-            return c / (1 - self.gamma)
+            return frozen(np.asarray(c / (1 - self.gamma)))
         k = [0 * c]
         for _ in range(self.horizon):
             k.insert(0, c + self.gamma * k[0])
-        return np.stack(k, axis=-1)
+        return frozen(np.stack(k, axis=-1))
 
     def relative_reward(self, following: Array) -> Array:
-        """R − c + γkδ, (..., S, A), for the level k (...) of what follows: the rewards whose values are less by their levels.
-
-        Eq: centred-bellman
-        """
+        """R − c + γkδ, (..., S, A), k (...) the level of what follows: rewards whose values are V − k and Q − k."""
         _, less, excess = self.centred_reward
         return less + self.gamma * following[..., None, None] * excess
 

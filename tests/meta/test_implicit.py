@@ -180,7 +180,6 @@ def singular(rng, dim, turned):
     return (Q * values) @ Q.T, strength
 
 
-@pytest.mark.eq("rounding-of-eigenvalues")
 @pytest.mark.parametrize("turned", [False, True])
 @given(rng=seeds, dim=st.integers(1, 6))
 def test_an_eigenvalue_that_is_zero_is_within_its_rounding_and_twice_the_rounding_is_not(turned, rng, dim):

@@ -238,7 +238,6 @@ def test_soft_values_refuse_what_they_cannot_do():
         rm.soft_values(mdp, temperature=1e-310)
 
 
-@pytest.mark.eq("centred-bellman")
 @pytest.mark.parametrize("horizon", [None, 6])
 def test_a_reward_that_is_always_paid_changes_no_choice(horizon):
     """Rows of sixteenths: optimal actions of R + 10¹², and soft policies, are those of R."""

@@ -504,7 +504,6 @@ def test_a_direction_of_another_length_is_called_v():
             policy_return(np.random.default_rng(0), kind).at(np.zeros(9)).hvp(np.zeros(8))
 
 
-@pytest.mark.eq("centred-bellman")
 @pytest.mark.parametrize("horizon", [None, 1, 7])
 @pytest.mark.parametrize("detailed", [False, True])
 def test_a_reward_that_is_always_paid_costs_the_derivatives_no_digit_where_rows_sum_to_one(horizon, detailed):
@@ -521,7 +520,6 @@ def test_a_reward_that_is_always_paid_costs_the_derivatives_no_digit_where_rows_
     np.testing.assert_allclose(-raised.loss, 1e12 * total - one.loss, rtol=8 * EPS)
 
 
-@pytest.mark.eq("centred-bellman")
 @pytest.mark.parametrize("horizon", [None, 5])
 @pytest.mark.parametrize("detailed", [False, True])
 def test_rows_that_do_not_sum_to_one_are_taken_as_they_are(horizon, detailed):
