@@ -217,7 +217,7 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
 
 
 def _rounding(task: Quadratic, alpha: float, steps: int) -> float:
-    """What of an eigenvalue of Σ A' may be rounding: 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖, over the tasks."""
+    """How much of an eigenvalue of Σ A' may be rounding: Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
     size = np.linalg.norm(task.A, ord=2, axis=(-2, -1))
     N = np.linalg.norm(np.eye(task.dim) - alpha * task.A, ord=2, axis=(-2, -1))
     each = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))

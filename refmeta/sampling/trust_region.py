@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar
+from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.spectrum import spectrum
@@ -172,10 +172,11 @@ def trpo_step(
     if not np.any(g):
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
+    g = g / np.max(np.abs(g))
     x = _solved(lambda v: _total(region.hvp(v)), g, damping)
     x, noise = x * np.sqrt(2 * radius / (x @ g)), float(np.sum(np.abs(start.loss)))
     for j in range(count(backtracks, "backtracks") + 1):
-        following = theta - 0.5**j * x
+        following = settled(theta - 0.5**j * x, "the step left the finite numbers: radius is too large, or F too small")
         spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
         if spent <= radius * (1 + ROUNDING) and fallen > ROUNDING * noise:
             return TrustRegionStep(following, spent, fallen)
@@ -186,7 +187,8 @@ def _solved(product: Callable[[Array], Array], g: Array, damping: float) -> Arra
     """x of least norm with (F + damping) x = g; an eigenvalue of F that may be rounding counts as 0."""
     F = spectrum(product, g.shape, damping)
     if F.values[0] < -F.rounding:
-        raise FloatingPointError(f"the Hessian of kl at theta has the eigenvalue {F.values[0]:.3g}, expected none below 0")
+        low = F.values[0]
+        raise FloatingPointError(f"the Hessian of kl at theta has the eigenvalue {low:.3g}, expected none below 0")
     kept = F.values > F.rounding
     x = F.weighted(kept / np.where(kept, F.values, 1), g)
     if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):

@@ -20,9 +20,9 @@ class PolicyReturn:
     `at(theta)` gives a point with `loss`, `grad` and `hvp` of −J, and with `value`, `action_value`, `advantage` and
     `occupancy` of J: a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`.
 
-    The relative error of J and its gradient is about eps/(1 − γ).  A constant in all rewards costs the gradient no digit.
-    But a row of P is taken at its word: if it sums to 1 + δ, as rounded rows do, a constant c is worth γδc/(1 − γ) more
-    where that row is used.
+    The relative error of J and its gradient is about eps/(1 − γ).  A constant in all rewards costs the gradient no
+    digit.  But a row of P is taken at its word: if it sums to 1 + δ, as rounded rows do, a constant c is worth
+    γδc/(1 − γ) more where that row is used.
 
     Raises
     ------

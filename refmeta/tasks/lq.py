@@ -147,8 +147,8 @@ def stationary(M: Array, source: Array, gamma: float) -> Array:
             return X
     where = index_text(tuple(np.argwhere(~gone)[0]))
     raise FloatingPointError(
-        "the stationary cost has no digits: gamma, or sqrt(gamma) times the spectral radius of A + BK, is 1 to rounding; "
-        f"give a horizon{where and f' (first at task {where})'}"
+        "the stationary cost has no digits: gamma, or sqrt(gamma) times the spectral radius of A + BK, is 1 to "
+        f"rounding; give a horizon{where and f' (first at task {where})'}"
     )
 
 

@@ -139,6 +139,7 @@ class FiniteMDP:
         return self.R if self._reward_core == 2 else frozen(finite(dot)(self.P, self.R))
 
     @cached_property
+    @np.errstate(all="ignore")
     def centred_reward(self) -> tuple[Array, Array, Array]:
         """c, the reward nearest to 0, or 0 between rewards of both signs (...); E[r | s, a] − c and δ = Σ_s' P − 1."""
         axes = tuple(range(-self._reward_core, 0))
@@ -148,6 +149,7 @@ class FiniteMDP:
         return frozen(np.asarray(c)), frozen(mean), frozen(excess)
 
     @cached_property
+    @np.errstate(all="ignore")
     def levels(self) -> Array:
         """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
         c = self.centred_reward[0]

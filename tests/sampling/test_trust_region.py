@@ -138,6 +138,16 @@ def test_a_kl_whose_curvature_is_negative_or_zero_is_named(power, turn, g):
         assert got.kl == pytest.approx(radius, rel=1e-13), "the whole step, whose KL is the radius to rounding"
 
 
+def test_a_step_has_no_scale_of_the_loss_and_blames_nothing_that_was_not_given():
+    kl, zero = rm.Quadratic(np.eye(2), np.zeros(2)), np.zeros(2)
+    for scale in (2.0**-500, 2.0**500):
+        got = rm.trpo_step(zero, rm.Quadratic(scale * np.eye(2), [3.0, 4.0]), kl, radius=0.5)
+        np.testing.assert_allclose(got.theta, [0.6, 0.8], rtol=1e-14)
+    flat = rm.Quadratic(2.0**-1000 * np.eye(2), np.zeros(2))
+    with pytest.raises(FloatingPointError, match="the step left the finite numbers: radius is too large"):
+        rm.trpo_step(zero, slope([3.0, 4.0]), flat, radius=1e308)
+
+
 class Sloped:
     """1 + gθ: with g = 1e-15 a step of −1 lowers it by five roundings of the 1."""
 
