@@ -212,18 +212,24 @@ def matvec(matrix: Array, vector: Array) -> Array:
 
 
 def symmetric(array: Array, name: str) -> Array:
-    """The square matrices (..., n, n), exactly symmetric."""
+    """The square matrices (..., n, n), made symmetric where they are so to rounding, n·eps·‖A‖∞."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., d, d)")
     mirrored = array.swapaxes(-1, -2)
+    if np.array_equal(array, mirrored):
+        return array
+    unit = array.shape[-1] * np.finfo(np.float64).eps
+    with np.errstate(all="ignore"):
+        size = np.max(np.sum(unit * np.abs(array), axis=-1, keepdims=True), axis=-2, keepdims=True)
+        near = np.abs(array - mirrored) <= size
     require(
-        array == mirrored,
+        near,
         lambda i: (
             f"{name}{index_text(i)} is {array[i]}, its mirror image {mirrored[i]}; {name} must be symmetric: "
             f"({name} + {name}.T)/2"
         ),
     )
-    return array
+    return frozen(np.where(array == mirrored, array, array / 2 + mirrored / 2))
 
 
 def dot(a: Array, b: Array) -> Array:

@@ -76,6 +76,17 @@ def best_nonstationary(P, R, rho, gamma, horizon):
     return max(value(choices) for choices in itertools.product(rules, repeat=horizon))
 
 
+def solved(M, b):
+    """M⁻¹b in fractions, for an M whose leading blocks are regular: no pivot is 0."""
+    rows = [[*row, y] for row, y in zip(M, b, strict=True)]
+    for i in range(len(rows)):
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for k in range(len(rows)):
+            if k != i:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
+    return [row[-1] for row in rows]
+
+
 class Quadratic:
     """½(θ − c)ᵀA(θ − c)."""
 
@@ -150,22 +161,26 @@ class Return:
         spread = np.einsum("sa,sai,saj->sij", pi, x, x)
         dpi = pi[..., None] * x
         ddpi = pi[..., None, None] * (x[..., :, None] * x[..., None, :] - spread[:, None])
-        b, db, ddb = (np.einsum("sa...,sa->s...", jet, self.R) for jet in (pi, dpi, ddpi))
-        K, dK, ddK = (self.gamma * np.einsum("sa...,sat->st...", jet, self.P) for jet in (pi, dpi, ddpi))
+        K, S, d = self.gamma * np.einsum("sa,sat->st", pi, self.P), len(self.rho), theta.size
+
+        def less(x):
+            """x(s, a) less that of the likeliest action: derivatives of π sum to 0, so nothing large has to cancel."""
+            return x - x[np.arange(S), np.argmax(pi, axis=1)][:, None]
 
         def back(V, dV, ddV):
-            cross = np.einsum("sti,tj->sij", dK, dV)
-            second = ddb + np.einsum("stij,t->sij", ddK, V) + cross + cross.swapaxes(1, 2)
-            return b + K @ V, db + np.einsum("sti,t->si", dK, V) + K @ dV, second + np.einsum("st,tij->sij", K, ddV)
+            Q = self.R + self.gamma * self.P @ V
+            cross = np.einsum("sai,saj->sij", dpi, less(self.gamma * self.P @ dV))
+            first = np.einsum("sai,sa->si", dpi, less(Q))
+            second = np.einsum("saij,sa->sij", ddpi, less(Q)) + cross + cross.swapaxes(1, 2)
+            return np.sum(pi * Q, axis=1), first + K @ dV, second + np.einsum("st,tij->sij", K, ddV)
 
-        S, d = len(self.rho), theta.size
         if self.horizon is not None:
             jets = np.zeros(S), np.zeros((S, d)), np.zeros((S, d, d))
             for _ in range(self.horizon):
                 jets = back(*jets)
             return jets
         solve = np.linalg.inv(np.eye(S) - K)
-        V = solve @ b
+        V = solve @ np.sum(pi * self.R, axis=1)
         dV = solve @ back(V, np.zeros((S, d)), np.zeros((S, d, d)))[1]
         ddV = np.einsum("st,tij->sij", solve, back(V, dV, np.zeros((S, d, d)))[2])
         return V, dV, ddV

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = [
-    "tables _start arrays softmax judges",
+    "tables _start arrays conjugate_gradients softmax judges",
     "policies gaussian",
     "tasks.quadratic tasks.regression tasks.classification tasks.mdp tasks.finite_horizon tasks.exact_return tasks.planning tasks.fisher tasks.lq tasks.policy_cost tasks.distributions",
     "sampling.trajectories sampling.likelihood sampling.rollout sampling.returns sampling.values sampling.estimators sampling.surrogates sampling.enumeration sampling.trust_region sampling.transitions",

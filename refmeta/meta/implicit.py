@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, numbers, parameters, positive, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, numbers, parameters, positive, settled
+from refmeta.conjugate_gradients import conjugate_gradients, largest, require_all
 from refmeta.meta.inner import Point, Task, initialisation, query_task, summed
 
 REACHED = 1e-10
 MOST = 50
+SINGULAR = "I + H/strength is not positive definite, to rounding: a direction of curvature {:.3g}"
 
 
 class Proximal(NamedTuple):
@@ -59,18 +61,18 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     theta = np.broadcast_to(theta, (*batch, support.dim))
 
     def residual(phi: Array) -> tuple[Array, Point]:
-        point = support.at(phi)
-        return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers"), point
+        point = support.at(settled(phi, "the proximal steps left the finite numbers"))
+        return _slope(point, phi, theta, strength), point
 
     def newton(r: Array, point: Point) -> Array:
-        return _conjugate_gradients(point, r, strength, 1e-4)
+        return _solved(point, r, strength, 1e-4)
 
-    first, near = _norm(residual(theta)[0]), _minimised(theta, support, strength)
-    phi, r, point = refined(near, residual, newton)
-    scale = np.maximum(first, _norm(phi))
-    reached = _norm(r) / np.where(scale > 0, scale, 1)
-    _require(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
-    _conjugate_gradients(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
+    first = largest(residual(theta)[0])
+    phi, r, point = refined(_minimised(theta, support, strength), residual, newton)
+    scale = np.maximum(first, largest(phi))
+    reached = largest(r) / np.where(scale > 0, scale, 1)
+    require_all(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
+    _solved(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
     return Proximal(np.array(phi), reached, point)
 
 
@@ -80,7 +82,7 @@ def objective(theta: ArrayLike, support: Task, query: Task | None = None, *, str
 
     Eq: implicit-maml
     """
-    return np.array(_at_query(adapt(theta, support, strength=strength), support, query).loss)[()]
+    return _at_query(theta, support, query, strength)[1]
 
 
 @finite
@@ -92,9 +94,8 @@ def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, stre
     Exact to the residuals that were reached, of φ* and of the linear system, both at most 1e-10 of their scale and as
     a rule near rounding.  The errors raised are those of `adapt`.
     """
-    inner = adapt(theta, support, strength=strength)
-    g = np.asarray(_at_query(inner, support, query).grad)
-    return solve(inner.point, g + np.zeros(inner.adapted.shape), strength)
+    point, _, g = _at_query(theta, support, query, strength)
+    return solve(point, g, strength)
 
 
 @dataclass(frozen=True)
@@ -110,53 +111,35 @@ class ImplicitMAML:
 
 def solve(point: Point, b: Array, strength: float) -> Array:
     """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined to the floor of rounding."""
-    size = _norm(b)[..., None]
-    size = np.where(size > 0, size, 1)
+    size = np.where(largest(b) > 0, largest(b), 1)[..., None]
     x, r, _ = refined(
         np.zeros(b.shape),
-        lambda x: (b / size - _product(point, x, strength), None),
-        lambda r, _: -_conjugate_gradients(point, r, strength, 1e-8),
+        lambda x: (b / size - x - point.hvp(x) / strength, None),
+        lambda r, _: -_solved(point, r, strength, 1e-8),
     )
     sentence = "conjugate gradients did not converge: their residual is {:.3g} of the right side"
-    _require(_norm(r) <= REACHED, _norm(r), sentence)
+    require_all(largest(r) <= REACHED, largest(r), sentence)
     return x * size
 
 
-def _product(point: Point, x: Array, strength: float) -> Array:
-    """(I + ∇²L/λ) x, refused where its curvature along x is not positive; squares below 1e-300 tell nothing."""
-    Ax = x + point.hvp(x) / strength
-    curvature = dot(x, Ax)
-    _require(
-        (curvature > 0) | (_norm(x) < 1e-150),
-        curvature,
-        "I + H/strength is not positive definite: a direction of curvature {:.3g}",
-    )
-    return Ax
-
-
-def _conjugate_gradients(point: Point, b: Array, strength: float, rtol: float) -> Array:
-    """(I + ∇²L/λ)⁻¹ b, to rtol of the norm of b, by SciPy on all tasks at once: they are the blocks of one matrix."""
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    matrix = LinearOperator(
-        (b.size, b.size), matvec=lambda x: _product(point, x.reshape(b.shape), strength).ravel(), dtype=float
-    )
-    return cg(matrix, b.ravel(), rtol=rtol, atol=0.0, maxiter=10 * b.size)[0].reshape(b.shape)
+def _solved(point: Point, b: Array, strength: float, rtol: float) -> Array:
+    """(I + ∇²L/λ)⁻¹ b, to rtol of the norm of b."""
+    product = lambda x: np.asarray(point.hvp(x)) / strength
+    return conjugate_gradients(product, b, shift=1.0, rtol=rtol, refusal=SINGULAR)
 
 
 def refined(
     x: Array, residual: Callable[[Array], tuple[Array, Any]], correction: Callable[[Array, Any], Array]
 ) -> tuple[Array, Array, Any]:
-    """x ← x − correction(r(x)) while it halves the largest residual of a task; x, its residual and what came with it."""
+    """x ← x − correction(r(x)), for each task while it halves the residual; x, its residual and what came with it."""
     r, point = residual(x)
     for _ in range(MOST):
-        if not np.any(r):
-            break
         following = x - correction(r, point)
-        nearer, there = residual(following)
-        if not np.max(_norm(nearer)) <= np.max(_norm(r)) / 2:
+        better = largest(residual(following)[0]) < largest(r) / 2
+        if not np.any(better):
             break
-        x, r, point = following, nearer, there
+        x = np.where(better[..., None], following, x)
+        r, point = residual(x)
     return x, r, point
 
 
@@ -201,20 +184,23 @@ def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
     return at
 
 
-def _at_query(inner: Proximal, support: Task, query: Task | None) -> Point:
-    task = query_task(support, query)
+def _slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
+    """∇L(φ)/λ + φ − θ."""
+    return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
+
+
+def _at_query(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
+    """The support's point at φ, and at φ* the query's loss and gradient, (...) and (..., d).
+
+    The Newton step −s from φ to φ* is too small to be stored in φ.  It is made in the query's Taylor series instead:
+    L − sᵀg + ½sᵀHs and g − Hs.
+    """
+    inner, task = adapt(theta, support, strength=strength), query_task(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.point if task is support else task.at(inner.adapted)
-
-
-def _norm(x: Array) -> Array:
-    """‖x‖∞ of each task: no square of it may overflow or vanish."""
-    return np.max(np.abs(x), axis=-1)
-
-
-def _require(ok: Array, value: Array, sentence: str) -> None:
-    """FloatingPointError with the sentence, the number and the task, unless all is well."""
-    if not np.all(ok):
-        index = tuple(np.argwhere(~np.asarray(ok))[0])
-        where = f" at task {index_text(index)}" if index else ""
-        raise FloatingPointError(sentence.format(np.asarray(value)[index]) + where)
+    try:
+        point = inner.point if task is support else task.at(inner.adapted)
+    except ValueError as error:
+        raise FloatingPointError(f"the query has no loss at the adapted parameters: {error}") from None
+    s = solve(inner.point, _slope(inner.point, inner.adapted, np.asarray(theta), strength), strength)
+    Hs = point.hvp(s)
+    return inner.point, point.loss - dot(s, point.grad) + dot(s, Hs) / 2, point.grad - Hs

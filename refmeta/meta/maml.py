@@ -208,12 +208,20 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
     tasks = tuple(range(len(form.shape)))
     A = np.sum(np.broadcast_to(form.A, (*form.shape, form.dim, form.dim)), axis=tasks)
     low, high = np.linalg.eigvalsh(A)[[0, -1]]
-    if not low > form.dim * np.finfo(float).eps * abs(high):
+    if not low > _rounding(task, alpha, steps):
         raise FloatingPointError(
             f"the sum of A' = (I - alpha A)^K A (I - alpha A)^K must be positive definite for a unique minimiser, got "
             f"eigenvalues from {low:.3g} to {high:.3g}; alpha times an eigenvalue of A may be 1"
         )
     return np.linalg.solve(A, np.sum(matvec(form.A, form.c), axis=tasks))
+
+
+def _rounding(task: Quadratic, alpha: float, steps: int) -> float:
+    """How much of an eigenvalue of Σ A' may be rounding: Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
+    size = np.linalg.norm(task.A, ord=2, axis=(-2, -1))
+    N = np.linalg.norm(np.eye(task.dim) - alpha * task.A, ord=2, axis=(-2, -1))
+    each = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))
+    return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(each, task.shape)))
 
 
 def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:

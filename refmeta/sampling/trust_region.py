@@ -1,6 +1,5 @@
 """The KL on sampled states, and one step in its trust region.  Derivation: derivations/sampled-policy-gradients.md"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,11 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
+from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.tasks.fisher import PolicyKLPoint
 
-BLIND = "the gradient has a direction in which the KL has no curvature; damping must be positive"
+ROUNDING = 1e-14
+BLIND = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,7 @@ class TrustRegionStep(NamedTuple):
 def trpo_step(
     theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
 ) -> TrustRegionStep:
-    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a smaller loss.
+    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a loss that is smaller beyond rounding.
 
     Eq: trpo-step
 
@@ -147,7 +148,7 @@ def trpo_step(
         What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
         `LikelihoodRatio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
     radius : float
-        δ, the most that the KL may be.
+        δ, the most that the KL may be, to rounding.
     damping : float
         Added to F's diagonal; 0 is the natural gradient.
     backtracks : int
@@ -156,7 +157,7 @@ def trpo_step(
     Raises
     ------
     FloatingPointError
-        If F has a direction of the gradient without curvature: a damping is needed.
+        If F has a direction of the gradient without positive curvature: a damping is needed.
     """
     theta = real(parameters(theta), "theta")
     if theta.ndim != 1:
@@ -170,28 +171,18 @@ def trpo_step(
     if not np.any(g):
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
-    def product(v: Array) -> Array:
-        return _total(region.hvp(settled(v, BLIND))) + damping * v
-
-    x = _solved(product, g)
-    x = x * np.sqrt(2 * radius / (x @ product(x)))
+    g = g / np.max(np.abs(g))
+    product = lambda v: _total(region.hvp(v))
+    x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=BLIND)
+    if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):
+        raise FloatingPointError(BLIND.format(0.0))
+    x, noise = x * np.sqrt(2 * radius / (x @ g)), float(np.sum(np.abs(start.loss)))
     for j in range(count(backtracks, "backtracks") + 1):
-        following = theta - 0.5**j * x
+        following = settled(theta - 0.5**j * x, "the step left the finite numbers: radius is too large, or F too small")
         spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
-        if spent <= radius and fallen > 0:
+        if spent <= radius * (1 + ROUNDING) and fallen > ROUNDING * noise:
             return TrustRegionStep(following, spent, fallen)
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
-
-
-def _solved(product: Callable[[Array], Array], g: Array) -> Array:
-    """x with F x = g, by SciPy's conjugate gradients, refused if the residual stays."""
-    from scipy.sparse.linalg import LinearOperator, cg
-
-    size, matrix = np.max(np.abs(g)), LinearOperator((g.size, g.size), matvec=product, dtype=float)
-    x = size * cg(matrix, g / size, rtol=1e-12, maxiter=10 * g.size)[0]
-    if not np.linalg.norm(product(x) - g) <= 1e-6 * np.linalg.norm(g):
-        raise FloatingPointError(BLIND)
-    return x
 
 
 def _total(gradients: Array) -> Array:

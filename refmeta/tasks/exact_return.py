@@ -20,6 +20,10 @@ class PolicyReturn:
     `at(theta)` gives a point with `loss`, `grad` and `hvp` of −J, and with `value`, `action_value`, `advantage` and
     `occupancy` of J: a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`.
 
+    The relative error of J and its gradient is about eps/(1 − γ).  A constant in all rewards costs the gradient no
+    digit.  But a row of P is taken at its word: if it sums to 1 + δ, as rounded rows do, a constant c is worth
+    γδc/(1 − γ) more where that row is used.
+
     Raises
     ------
     ValueError
@@ -77,13 +81,28 @@ class DiscountedPoint:
         np.einsum("...ii->...i", M)[...] += 1
         return _factorise(M)
 
+    @property
+    def _rewards(self) -> Array:
+        """R − c + γkδ, (..., S, A): the rewards of V − k and Q − k."""
+        return self.mdp.relative_reward(self.mdp.levels)
+
+    @cached_property
+    def _relative_value(self) -> Array:
+        """V − k, (..., S)."""
+        return _solve(self._factors, dot(self.probabilities, self._rewards))
+
+    @cached_property
+    def _relative_action_value(self) -> Array:
+        """Q − k, (..., S, A)."""
+        return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
+
     @lazily
     def value(self) -> Array:
         """V = (I − γP_π)⁻¹ r_π, (..., S).
 
         Eq: bellman
         """
-        return _solve(self._factors, self.mdp.rewards(self.probabilities))
+        return self._relative_value + self.mdp.levels[..., None]
 
     @lazily
     def action_value(self) -> Array:
@@ -91,7 +110,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(self.value)
+        return self._relative_action_value + self.mdp.levels[..., None, None]
 
     @lazily
     def advantage(self) -> Array:
@@ -99,7 +118,7 @@ class DiscountedPoint:
 
         Eq: advantage
         """
-        return centred(self.probabilities, self.action_value)
+        return centred(self.probabilities, self._relative_action_value)
 
     @lazily
     def occupancy(self) -> Array:

@@ -1,6 +1,7 @@
 """The exact return over H steps of a stationary policy.  Derivation: derivations/exact-policy-gradient.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,18 +21,23 @@ class FiniteHorizonPoint:
     policy: Softmax
     probabilities: Array
 
+    @cached_property
+    def _relative_action_value(self) -> Array:
+        """Q_t − k_t = R − c + γk_{t+1}δ + γP(V_{t+1} − k_{t+1}), (..., H, S, A)."""
+        V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
+        Q: list[Array] = []
+        for t in range(self.mdp.horizon or 0, 0, -1):
+            Q.insert(0, self.mdp.relative_reward(self.mdp.levels[..., t]) + self.mdp.gamma * self.mdp.expect(V))
+            V = dot(self.probabilities, Q[0])
+        return np.stack(Q, axis=-3)
+
     @lazily
     def action_value(self) -> Array:
         """Q_t = R + γPV_{t+1}, (..., H, S, A).
 
         Eq: finite-horizon-bellman
         """
-        V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
-        Q: list[Array] = []
-        for _ in range(self.mdp.horizon or 0):
-            Q.insert(0, self.mdp.expected_reward + self.mdp.gamma * self.mdp.expect(V))
-            V = dot(self.probabilities, Q[0])
-        return np.stack(Q, axis=-3)
+        return self._relative_action_value + self.mdp.levels[..., :-1, None, None]
 
     @lazily
     def value(self) -> Array:
@@ -39,7 +45,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        V = dot(self._pi, self.action_value)
+        V = dot(self._pi, self._relative_action_value) + self.mdp.levels[..., :-1, None]
         return np.concatenate([V, np.zeros_like(V[..., :1, :])], axis=-2)
 
     @lazily
@@ -48,7 +54,7 @@ class FiniteHorizonPoint:
 
         Eq: advantage
         """
-        return centred(self._pi, self.action_value)
+        return centred(self._pi, self._relative_action_value)
 
     @lazily
     def occupancy(self) -> Array:

@@ -17,6 +17,7 @@ from refmeta.arrays import (
 )
 
 ROUNDING = 1e-12
+DOUBLINGS = 52
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class LinearQuadratic:
     A, B : (..., n+1, n+1) and (..., n+1, m) arrays
         Dynamics in homogeneous coordinates: the last row of A is (0 … 0 1), that of B zero.
     Q, R : (..., n+1, n+1) and (..., m, m) arrays
-        Cost of state and action, symmetric; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
+        Cost of state and action, symmetric to rounding; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
     start : (..., n+1, n+1) array
         Σ_0 = E[x_0 x_0ᵀ], symmetric positive semi-definite with last entry 1.
     noise : (..., n+1, n+1) array
@@ -55,7 +56,7 @@ class LinearQuadratic:
 
     def __post_init__(self) -> None:
         given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
-        A, B, start, noise = (given[name] for name in ("A", "B", "start", "noise"))
+        A, B = given["A"], given["B"]
         if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] < 2:
             raise ValueError(f"A has shape {A.shape}, expected (..., n+1, n+1) with n at least 1")
         if B.ndim < 2 or B.shape[-2] != A.shape[-1] or B.shape[-1] == 0:
@@ -64,12 +65,12 @@ class LinearQuadratic:
             size = B.shape[-1] if name == "R" else A.shape[-1]
             if given[name].shape[-2:] != (size, size):
                 raise ValueError(f"{name} has shape {given[name].shape}, expected (..., {size}, {size})")
-            symmetric(given[name], name)
+            given[name] = symmetric(given[name], name)
         batch_shape(**{name: value.shape[:-2] for name, value in given.items()})
         _equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
         _equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
-        _equal("start", start[..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
-        _equal("noise", noise[..., -1, :], 0.0, "the last row and column of noise must be 0")
+        _equal("start", given["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
+        _equal("noise", given["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
         for name in ("start", "noise"):
             _semi_definite(given[name], name)
         gamma, horizon = discounting(self.gamma, self.horizon)
@@ -101,7 +102,7 @@ class LinearQuadratic:
     def forward(self, M: Array, source: Array) -> Array:
         """X_t = source_t + γ M X_{t−1} Mᵀ, X_{−1} = 0; (..., T, n+1, n+1).  Without a horizon T = 1 and X_t = X_{t−1}."""
         if self.horizon is None:
-            return stationary(M[..., None, :, :], source, self.gamma)
+            return stationary(M, source[..., 0, :, :], self.gamma)[..., None, :, :]
         X, transposed = [source[..., 0, :, :]], M.swapaxes(-1, -2)
         for t in range(1, self.horizon):
             X.append(source[..., t, :, :] + self.gamma * (M @ X[-1] @ transposed))
@@ -110,7 +111,7 @@ class LinearQuadratic:
     def backward(self, M: Array, source: Array) -> Array:
         """X_t = source_t + γ Mᵀ X_{t+1} M, X_T = 0; (..., T, n+1, n+1): the transpose of `forward`."""
         if self.horizon is None:
-            return stationary(M.swapaxes(-1, -2)[..., None, :, :], source, self.gamma)
+            return stationary(M.swapaxes(-1, -2), source[..., 0, :, :], self.gamma)[..., None, :, :]
         X, transposed = [source[..., -1, :, :]], M.swapaxes(-1, -2)
         for t in range(2, self.horizon + 1):
             X.append(source[..., -t, :, :] + self.gamma * (transposed @ X[-1] @ M))
@@ -130,25 +131,25 @@ class LinearQuadratic:
 
 
 def stationary(M: Array, source: Array, gamma: float) -> Array:
-    """X = source + γ M X Mᵀ, by SciPy's discrete Lyapunov solver; (..., n, n).
+    """X = source + γ M X Mᵀ = Σ_t Aᵗ source (Aᵗ)ᵀ with A = √γ M, twice as many terms with every step; (..., n, n).
 
     Eq: lq-stationary
 
     Raises
     ------
-    TypeError
-        For complex numbers: the solver conjugates, and a complex step would be silently wrong.
+    FloatingPointError
+        If 2⁵² terms do not suffice: the spectral radius of A is 1, to rounding.
     """
-    from scipy.linalg import solve_discrete_lyapunov
-
-    if np.iscomplexobj(M) or np.iscomplexobj(source):
-        raise TypeError("the stationary linear-quadratic cost takes real numbers: its Lyapunov solver conjugates")
-    batch = np.broadcast_shapes(M.shape[:-2], source.shape[:-2])
-    M, source = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (M, source))
-    X = np.empty(source.shape)
-    for i in np.ndindex(batch):
-        X[i] = solve_discrete_lyapunov(np.sqrt(gamma) * M[i], source[i])
-    return X
+    A, X = np.sqrt(gamma) * M, source
+    for _ in range(DOUBLINGS):
+        X, A = X + A @ X @ A.swapaxes(-1, -2), A @ A
+        if np.all(gone := np.max(np.abs(A), axis=(-2, -1)) < 1e-20):
+            return X
+    where = index_text(tuple(np.argwhere(~gone)[0]))
+    raise FloatingPointError(
+        "the stationary cost has no digits: gamma, or sqrt(gamma) times the spectral radius of A + BK, is 1 to "
+        f"rounding; give a horizon{where and f' (first at task {where})'}"
+    )
 
 
 def _equal(name: str, last: Array, wanted: Array | float, sentence: str) -> None:

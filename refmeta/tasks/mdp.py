@@ -49,6 +49,17 @@ def _probabilities(name: str, array: Array, what: str) -> None:
     require(gap <= ROUNDING, sentence)
 
 
+def _excess(P: Array) -> Array:
+    """Σ_s' P(s'|s, a) − 1, with what each addition rounds away added at the end."""
+    total, lost = np.full(P.shape[:-1], -1.0), np.zeros(P.shape[:-1])
+    for p in np.moveaxis(P, -1, 0):
+        following = total + p
+        part = following - total
+        lost += (total - (following - part)) + (p - part)
+        total = following
+    return total + lost
+
+
 @dataclass(frozen=True, eq=False)
 class FiniteMDP:
     """Transitions P, rewards R, start ρ, discount γ, horizon H; leading axes are tasks.
@@ -126,6 +137,33 @@ class FiniteMDP:
     def expected_reward(self) -> Array:
         """E[r | s, a], (..., S, A)."""
         return self.R if self._reward_core == 2 else frozen(finite(dot)(self.P, self.R))
+
+    @cached_property
+    @np.errstate(all="ignore")
+    def centred_reward(self) -> tuple[Array, Array, Array]:
+        """c, the reward nearest to 0, or 0 between rewards of both signs (...); E[r | s, a] − c and δ = Σ_s' P − 1."""
+        axes = tuple(range(-self._reward_core, 0))
+        c = np.clip(0.0, np.min(self.R, axis=axes), np.max(self.R, axis=axes))
+        less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
+        mean = less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess
+        return frozen(np.asarray(c)), frozen(mean), frozen(excess)
+
+    @cached_property
+    @np.errstate(all="ignore")
+    def levels(self) -> Array:
+        """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
+        c = self.centred_reward[0]
+        if self.horizon is None:
+            return frozen(np.asarray(c / (1 - self.gamma)))
+        k = [0 * c]
+        for _ in range(self.horizon):
+            k.insert(0, c + self.gamma * k[0])
+        return frozen(np.stack(k, axis=-1))
+
+    def relative_reward(self, following: Array) -> Array:
+        """R − c + γkδ, (..., S, A), k (...) the level of what follows: rewards whose values are V − k and Q − k."""
+        _, less, excess = self.centred_reward
+        return less + self.gamma * following[..., None, None] * excess
 
     @property
     def _matrix(self) -> Array:

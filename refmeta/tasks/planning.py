@@ -31,8 +31,8 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
     Eq: optimal-values
 
     Infinite horizon: policy iteration.  An action is replaced only by one whose Q is larger by more than its rounding,
-    8·eps·(|R| + γP|V|), so the scale of the rewards does not matter; it ends where no action is, or where rounding makes
-    a policy come back, which exactly none does.
+    8·eps·(|R| + γP|V|) of the centred rewards, so the scale of the rewards does not matter, nor a constant in all of
+    them; it ends where no action is, or where rounding makes a policy come back, which exactly none does.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
     """
     _process(mdp, "optimal_values")
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
-    value, action_value, action = solve(mdp)
-    start = value if mdp.horizon is None else value[..., 0, :]
+    relative, relative_action, action = solve(mdp)
+    value, action_value, start = _raised(mdp, relative, relative_action)
     return Optimum(dot(mdp.rho, start), value, action_value, action)
 
 
@@ -77,9 +77,26 @@ def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     """
     _process(mdp, "soft_values")
     tau = positive(temperature, "temperature")
-    value, action_value = (_soft_iteration if mdp.horizon is None else _soft_induction)(mdp, tau)
-    start = value if mdp.horizon is None else value[..., 0, :]
-    return SoftOptimum(dot(mdp.rho, start), value, action_value, softmax(action_value / tau))
+    relative, relative_action = (_soft_iteration if mdp.horizon is None else _soft_induction)(mdp, tau)
+    value, action_value, start = _raised(mdp, relative, relative_action)
+    return SoftOptimum(dot(mdp.rho, start), value, action_value, softmax(relative_action / tau))
+
+
+def _raised(mdp: FiniteMDP, value: Array, action_value: Array) -> tuple[Array, Array, Array]:
+    """V and Q out of V − k and Q − k, and V at the start."""
+    if mdp.horizon is None:
+        value = value + mdp.levels[..., None]
+        return value, action_value + mdp.levels[..., None, None], value
+    value = value + mdp.levels[..., None]
+    return value, action_value + mdp.levels[..., :-1, None, None], value[..., 0, :]
+
+
+def _values(mdp: FiniteMDP, pi: Array, rewards: Array) -> Array:
+    """(I − γP_π)⁻¹ rewards, (..., S)."""
+    try:
+        return np.linalg.solve(np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi), rewards[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        raise FloatingPointError("I - gamma P is singular to rounding: 1 - gamma is too small; give a horizon") from None
 
 
 def _soft_maximum(Q: Array, tau: float) -> Array:
@@ -90,26 +107,26 @@ def _soft_maximum(Q: Array, tau: float) -> Array:
 
 def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
     value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
-    for _ in range(mdp.horizon or 0):
-        action_value.append(mdp.expected_reward + mdp.gamma * mdp.expect(value[-1]))
+    for t in range(mdp.horizon or 0, 0, -1):
+        action_value.append(mdp.relative_reward(mdp.levels[..., t]) + mdp.gamma * mdp.expect(value[-1]))
         value.append(_soft_maximum(action_value[-1], tau))
     return np.stack(value[::-1], axis=-2), np.stack(action_value[::-1], axis=-3)
 
 
 def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
-    Q = np.broadcast_to(mdp.expected_reward, (*mdp.shape, mdp.states, mdp.actions))
+    R = mdp.relative_reward(mdp.levels)
+    Q = np.broadcast_to(R, (*mdp.shape, mdp.states, mdp.actions))
     settled, seen = False, set[bytes]()
     for _ in range(MOST):
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
-        M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
         bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
-        value = np.linalg.solve(M, (mdp.rewards(pi) + bonus)[..., None])[..., 0]
-        Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
+        value = _values(mdp, pi, dot(pi, R) + bonus)
+        Q = R + mdp.gamma * mdp.expect(value)
         raised = _soft_maximum(Q, tau)
         if settled or Q.tobytes() in seen:
             return raised, Q
         seen.add(Q.tobytes())
-        size = np.max(np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
+        size = np.max(np.abs(R) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
         settled = not np.any(raised - value > 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions)))
     raise FloatingPointError(f"soft policy iteration did not settle in {MOST} steps")
 
@@ -121,22 +138,22 @@ def _process(mdp: FiniteMDP, name: str) -> None:
 
 def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
     value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
-    for _ in range(mdp.horizon or 0):
-        action_value.append(mdp.expected_reward + mdp.gamma * mdp.expect(value[-1]))
+    for t in range(mdp.horizon or 0, 0, -1):
+        action_value.append(mdp.relative_reward(mdp.levels[..., t]) + mdp.gamma * mdp.expect(value[-1]))
         value.append(np.max(action_value[-1], axis=-1))
     Q = np.stack(action_value[::-1], axis=-3)
     return np.stack(value[::-1], axis=-2), Q, np.argmax(Q, axis=-1)
 
 
 def _policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
+    R = mdp.relative_reward(mdp.levels)
     action, seen = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), set()
     while action.tobytes() not in seen:
         seen.add(action.tobytes())
         pi = np.eye(mdp.actions)[action]
-        M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
-        value = np.linalg.solve(M, mdp.rewards(pi)[..., None])[..., 0]
-        Q = mdp.expected_reward + mdp.gamma * mdp.expect(value)
-        rounding = 8 * EPS * (np.abs(mdp.expected_reward) + mdp.gamma * mdp.expect(np.abs(value)))
+        value = _values(mdp, pi, dot(pi, R))
+        Q = R + mdp.gamma * mdp.expect(value)
+        rounding = 8 * EPS * (np.abs(R) + mdp.gamma * mdp.expect(np.abs(value)))
         gain = Q - rounding - np.sum(pi * (Q + rounding), axis=-1, keepdims=True)
         action = np.where(np.max(gain, axis=-1) > 0, np.argmax(gain, axis=-1), action)
     return value, Q, action

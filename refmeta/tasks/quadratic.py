@@ -28,7 +28,7 @@ class Quadratic:
     Raises
     ------
     ValueError
-        If A is not square or not exactly symmetric, or c is of another size.
+        If A is not square or not symmetric to rounding, or c is of another size.
     """
 
     A: Array
@@ -36,7 +36,7 @@ class Quadratic:
 
     def __post_init__(self) -> None:
         A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
-        symmetric(A, "A")
+        A = symmetric(A, "A")
         if c.shape[-1] != A.shape[-1]:
             raise ValueError(f"c has shape {c.shape}, expected last axis {A.shape[-1]} as A of shape {A.shape}")
         batch_shape(A=A.shape[:-2], c=c.shape[:-1])

@@ -1,5 +1,8 @@
 """Implicit MAML: closed forms, dense Newton, the limit of a strong proximal term, and what is refused."""
 
+import re
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import implicit, maml
+from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.judges import central_difference
 from refmeta.meta.implicit import refined, solve
 from refmeta.oracle.problems import KINDS, curvature, curvatures, problem
@@ -72,7 +76,7 @@ def test_it_equals_newton_with_dense_hessians(kind, factor):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_central_difference_of_its_objective(kind):
-    case = problem(np.random.default_rng([8, *kind.encode()]), kind)
+    case = problem(np.random.default_rng([8, *kind.encode()]), kind, size=2, width=2)
     strength = strong(case, 3.0)
     value = lambda t: implicit.objective(t, *case.split, strength=strength)
     found, got = central_difference(value, case.theta), implicit.gradient(case.theta, *case.split, strength=strength)
@@ -162,21 +166,130 @@ def test_a_saddle_is_refused_even_where_no_gradient_points_away_from_it():
     task = rm.Quadratic(np.diag([1.0, -2.0]), [0.0, 0.0])
     with pytest.raises(FloatingPointError, match=r"I \+ H/strength is not positive definite"):
         implicit.gradient([1.0, 0.0], task, strength=1.0)
-    with pytest.raises(FloatingPointError, match="not positive definite"):
+    with pytest.raises(FloatingPointError, match="not positive definite, to rounding: a direction of curvature 0"):
         implicit.gradient([1.0, 0.0], task, strength=2.0)
     assert np.all(np.isfinite(implicit.gradient([1.0, 0.0], task, strength=2.5)))
 
 
+def singular(rng, dim, turned):
+    """(A, λ): I + A/λ has one eigenvalue that is 0 but for the rounding of A, the others positive, some of them huge."""
+    strength = float(np.exp(rng.normal()))
+    values = np.append(rng.uniform(-0.9, 10.0 ** rng.integers(0, 5), size=dim - 1), -1.0) * strength
+    Q = np.linalg.qr(rng.normal(size=(dim, dim)))[0] if turned else np.eye(dim)
+    return (Q * values) @ Q.T, strength
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@given(rng=seeds, dim=st.integers(1, 6))
+def test_a_curvature_that_is_zero_is_within_its_rounding_and_a_larger_one_is_not(turned, rng, dim):
+    """I + A/λ with an eigenvalue of 0, at every scale; then with one of 2⁻¹⁰ more, where CG finds the solution."""
+    A, strength = singular(rng, dim, turned)
+    H, x = (A + A.T) / (2 * strength), rng.normal(size=dim)
+    for scale in (1.0, 2.0**-300, 2.0**300):
+        product = lambda v, c=scale: c * (H @ v)
+        with pytest.raises(FloatingPointError, match="^refused -?[0-9.e+-]+$"):
+            conjugate_gradients(product, x, shift=scale, rtol=1e-6, refusal="refused {:.3g}")
+        shift = scale * (1 + 2.0**-10)
+        got = conjugate_gradients(product, shift * x + product(x), shift=shift, rtol=1e-12, refusal="{}")
+        np.testing.assert_allclose(shift * got + product(got), shift * x + product(x), rtol=0, atol=1e-9 * np.max(np.abs(product(x)) + shift))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_singular_task_is_refused_by_its_name_and_a_healthy_one_is_not_blamed(seed):
+    rng = np.random.default_rng(seed)
+    dim, theta, c = 1 + seed % 3, rng.normal(size=1 + seed % 3), rng.normal(size=1 + seed % 3)
+    A, strength = singular(rng, dim, turned=seed % 2)
+    sick, whole = (A + A.T) / 2, strength * np.diag(rng.uniform(0.5, 2, size=dim))
+    both = np.stack([whole, sick] if seed < 3 else [sick, whole])
+    sentence = r"I \+ H/strength is not positive definite, to rounding: a direction of curvature \S+"
+    for function in (implicit.gradient, implicit.adapt):
+        with pytest.raises(FloatingPointError, match=sentence + "$"):
+            function(theta, rm.Quadratic(sick, c), strength=strength)
+    with pytest.raises(FloatingPointError, match=sentence + rf" at task \[{int(seed < 3)}\]$"):
+        implicit.gradient(theta, rm.Quadratic(both, c), strength=strength)
+    healthy = implicit.gradient(theta, rm.Quadratic(whole, c), strength=strength)
+    inverse = np.linalg.inv(whole / strength + np.eye(dim))
+    np.testing.assert_allclose(healthy, inverse @ inverse @ whole @ (theta - c), rtol=1e-13)
+
+
+def exactly(A, strength, c, theta):
+    """(φ*, ∇F) of a quadratic with itself as its query, in fractions."""
+    exact = lambda x: [Fraction(float(y)) for y in x]
+    M = [[x + (Fraction(strength) if i == j else 0) for j, x in enumerate(exact(row))] for i, row in enumerate(A)]
+    pull = lambda x: [sum(a * y for a, y in zip(exact(row), x, strict=True)) for row in A]
+    phi = independent.solved(M, [a + Fraction(strength) * t for a, t in zip(pull(exact(c)), exact(theta), strict=True)])
+    slope = independent.solved(M, pull([p - q for p, q in zip(phi, exact(c), strict=True)]))
+    return phi, np.array([float(Fraction(strength) * x) for x in slope])
+
+
+@pytest.mark.parametrize("power", [-4, -8, -11, -13])
+def test_a_nearly_singular_task_is_solved_to_its_condition(power):
+    """An eigenvalue μ of I + A/λ costs a relative error of eps(1 + ‖A‖/λ)/μ and no more, or it is refused; in fractions."""
+    for seed in range(4):
+        rng = np.random.default_rng([seed, -power])
+        dim, mu = 1 + seed % 3, 10.0**power
+        values = np.append(rng.uniform(-0.5, 1, size=dim - 1) * (1 + 9 * (seed % 2)), mu - 1)
+        values = np.where(values < mu - 1, -values, values)
+        Q = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+        A, (c, theta) = (Q * values) @ Q.T, rng.normal(size=(2, dim))
+        A = (A + A.T) / 2
+        expected = exactly(A, 1.0, c, theta)[1]
+        try:
+            got = implicit.gradient(theta, rm.Quadratic(A, c), strength=1.0)
+        except FloatingPointError as error:
+            assert power < -5 and re.search("not positive definite, to rounding|residual is .* of the right side", str(error))
+            continue
+        allowed = 4 * dim * EPS * (1 + np.max(np.abs(values))) / mu
+        assert np.max(np.abs(got - expected)) <= allowed * np.max(np.abs(expected))
+
+
+@pytest.mark.eq("implicit-maml")
+@pytest.mark.parametrize("ratio", [1e-8, 1.0, 1e4, 1e8, 1e12])
+def test_no_digit_is_lost_where_the_query_is_the_support(ratio):
+    """∇L(φ*) = λA/(λ + A)(θ − c), a small difference where A/λ is large."""
+    A, c, theta = ratio * np.array([0.7, 1.1, 1.9]), np.array([0.3, -1.2, 2.1]), np.array([1.7, 0.4, -0.9])
+    got = implicit.gradient(theta, rm.Quadratic(np.diag(A), c), strength=1.3)
+    np.testing.assert_allclose(got, exactly(np.diag(A), 1.3, c, theta)[1], rtol=4 * EPS)
+    slope = A * 1.3 / (A + 1.3) * (theta - c)
+    F = implicit.objective(theta, rm.Quadratic(np.diag(A), c), strength=1.3)
+    np.testing.assert_allclose(F, np.sum(slope**2 / A) / 2, rtol=16 * EPS)
+
+
+class Fenced:
+    """The quadratic of A, with no loss where a coordinate is above 10: a step may meet the fence, an answer may not."""
+
+    shape, dim = (2,), 1
+
+    def __init__(self, A, c):
+        self.task = rm.Quadratic(np.reshape(A, (2, 1, 1)), np.reshape(c, (2, 1)))
+
+    def at(self, theta):
+        if np.any(np.asarray(theta) > 10):
+            raise ValueError("theta[0] is above 10")
+        return self.task.at(theta)
+
+
+def test_the_complaint_of_a_point_on_the_way_never_reaches_the_user_as_his_own():
+    """Task 1 runs away from 0 until it meets the fence; task 0 is healthy.  Then a fence around the query's loss."""
+    with pytest.raises(FloatingPointError, match=r"not positive definite, .* curvature -1 at task \[1\]"):
+        implicit.gradient([1.0], Fenced([1.0, -2.0], [0.0, 0.0]), strength=1.0)
+    got = implicit.gradient([1.0], Fenced([1.0, 3.0], [0.0, 2.0]), strength=1.0)
+    np.testing.assert_allclose(got, [[0.25], [-3 / 16]], rtol=1e-15)
+    with pytest.raises(FloatingPointError, match=r"the query has no loss at the adapted parameters: theta\[0\] is above 10"):
+        far = rm.Quadratic(np.ones((2, 1, 1)), np.full((2, 1), 50.0))
+        implicit.gradient([1.0], far, Fenced([1.0, 1.0], [0.0, 0.0]), strength=1.0)
+
+
 @given(rng=seeds, dim=st.integers(2, 5))
 def test_every_negative_curvature_is_found(rng, dim):
-    """One eigenvalue of I + A/λ below zero in one of three tasks, along a direction that no gradient has."""
+    """One eigenvalue of I + A/λ below zero in task 2 of three, along a direction that no gradient has."""
     Q = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
     values = np.append(rng.uniform(0.1, 2, size=dim - 1), -1.05)
     bad = (Q * values) @ Q.T
     A = np.stack([np.eye(dim), np.diag(rng.uniform(0.5, 1.5, size=dim)), (bad + bad.T) / 2])
     theta = Q[:, 0]
     task = rm.Quadratic(A, np.zeros((3, dim)))
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError, match=r"not positive definite, .* curvature -0\.0\d* at task \[2\]"):
         implicit.gradient(theta, task, strength=1.0)
 
 

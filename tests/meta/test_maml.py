@@ -400,3 +400,17 @@ def test_an_adjoint_that_overflows_names_its_step():
 def test_step_sizes_that_are_infinite_or_of_one_row_for_two_steps_are_refused(alpha):
     with pytest.raises(ValueError, match="alpha"):
         maml.gradient(np.zeros(2), TASK, alpha=alpha, steps=2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_minimiser_that_rounding_would_choose_is_refused(turned):
+    """One eigenvalue of A is 1/α: that of A' is the square of a rounding, of either sign where A is turned."""
+    rng = np.random.default_rng(0)
+    for steps in (1, 2, 3):
+        for dim in (1, 2, 3, 4) * 5:
+            alpha = float(np.exp(rng.normal()))
+            Q = np.linalg.qr(rng.normal(size=(dim, dim)))[0] if turned else np.eye(dim)
+            values = np.append(1.0, rng.uniform(0.2, 0.8, size=dim - 1)) / alpha
+            A = (Q * values) @ Q.T
+            with pytest.raises(FloatingPointError, match="must be positive definite for a unique minimiser"):
+                maml.quadratic_minimiser(rm.Quadratic(A, np.ones(dim)), alpha=alpha, steps=steps)

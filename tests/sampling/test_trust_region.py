@@ -1,5 +1,7 @@
 """The KL on sampled states, and the step in its trust region."""
 
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -106,10 +108,62 @@ def test_a_direction_that_the_divergence_does_not_see_needs_damping():
     loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
     blind = rm.SampledKL(policy, theta, rm.Trajectories([[0], [0]], [[0], [1]], [[1.0], [2.0]], [[1], [1]]))
     with pytest.raises(
-        FloatingPointError, match="a direction in which the KL has no curvature; damping must be positive"
+        FloatingPointError, match="a direction in which the KL has the curvature .*, not positive to rounding; damping"
     ):
         rm.trpo_step(theta, loss, blind, radius=0.01)
     assert rm.trpo_step(theta, loss, blind, radius=0.01, damping=0.1).improvement > 0
+
+
+def slope(g):
+    """½|θ + g|²: its gradient at 0 is g."""
+    return rm.Quadratic(np.eye(2), -np.array(g))
+
+
+@pytest.mark.parametrize("power", [-300, 0, 300])
+@pytest.mark.parametrize("turn", [0.0, 0.7])
+@pytest.mark.parametrize("g", [(1.0, 1.0), (1.0, 0.0), (3.0, -2.0)])
+def test_a_kl_whose_curvature_is_negative_or_zero_is_named(power, turn, g):
+    """diag(1, −1): xᵀFx is 0 but for rounding along (1, 1).  diag(1, 0): what g has along the second axis is not seen."""
+    Q = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    F = lambda low: 2.0**power * (Q * [1.0, low]) @ Q.T
+    if g[1]:
+        for low in (-1.0, 0.0):
+            with pytest.raises(FloatingPointError, match="the KL has the curvature .*, not positive to rounding; damping"):
+                rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(low), np.zeros(2)), radius=0.1)
+    else:
+        radius = 0.005 * 2.0**power
+        got = rm.trpo_step(np.zeros(2), slope(Q @ g), rm.Quadratic(F(0.0), np.zeros(2)), radius=radius)
+        np.testing.assert_allclose(got.theta, Q @ [-0.1, 0.0], rtol=0, atol=1e-14)
+        assert got.kl == pytest.approx(radius, rel=1e-13), "the whole step, whose KL is the radius to rounding"
+
+
+def test_a_step_has_no_scale_of_the_loss_and_blames_nothing_that_was_not_given():
+    kl, zero = rm.Quadratic(np.eye(2), np.zeros(2)), np.zeros(2)
+    for scale in (2.0**-500, 2.0**500):
+        got = rm.trpo_step(zero, rm.Quadratic(scale * np.eye(2), [3.0, 4.0]), kl, radius=0.5)
+        np.testing.assert_allclose(got.theta, [0.6, 0.8], rtol=1e-14)
+    flat = rm.Quadratic(2.0**-1000 * np.eye(2), np.zeros(2))
+    with pytest.raises(FloatingPointError, match="the step left the finite numbers: radius is too large"):
+        rm.trpo_step(zero, slope([3.0, 4.0]), flat, radius=1e308)
+
+
+class Sloped:
+    """1 + gθ: with g = 1e-15 a step of −1 lowers it by five roundings of the 1."""
+
+    shape, dim, g = (), 1, 1e-15
+
+    def at(self, theta):
+        return types.SimpleNamespace(loss=1 + self.g * theta[0], grad=np.array([self.g]), theta=theta)
+
+
+def test_a_loss_that_falls_by_its_rounding_alone_has_not_fallen():
+    kl = rm.Quadratic([[1.0]], [0.0])
+    assert Sloped().at([0.0]).loss > Sloped().at([-1.0]).loss
+    got = rm.trpo_step([0.0], Sloped(), kl, radius=0.5)
+    assert (got.theta, got.kl, got.improvement) == (0, 0, 0)
+    steep = Sloped()
+    steep.g = 1e-12
+    assert rm.trpo_step([0.0], steep, kl, radius=0.5).theta == pytest.approx(-1, rel=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values
+from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values, soft_values
 from refmeta.oracle.problems import process
 from tests import independent
 from tests.strategies import seeds, sizes, widths
@@ -236,3 +236,23 @@ def test_soft_values_refuse_what_they_cannot_do():
         rm.soft_values(3, temperature=1.0)
     with pytest.raises(FloatingPointError, match="left the finite numbers"):
         rm.soft_values(mdp, temperature=1e-310)
+
+
+@pytest.mark.parametrize("horizon", [None, 6])
+def test_a_reward_that_is_always_paid_changes_no_choice(horizon):
+    """Rows of sixteenths: optimal actions of R + 10¹², and soft policies, are those of R."""
+    rng = np.random.default_rng(0)
+    P, R = rng.multinomial(16, np.full(3, 1 / 3), size=(3, 4)) / 16, rng.integers(-9, 9, size=(3, 4)) / 4
+    one, raised = (FiniteMDP(P, R + c, np.eye(3)[0], 0.99, horizon) for c in (0.0, 1e12))
+    np.testing.assert_array_equal(optimal_values(raised).action, optimal_values(one).action)
+    soft = [soft_values(mdp, temperature=0.5).probabilities for mdp in (one, raised)]
+    np.testing.assert_allclose(soft[1], soft[0], rtol=1e-11)
+
+
+def test_a_discount_without_digits_is_named():
+    P = np.array([[[0.3, 0.7]], [[0.6, 0.4]]])
+    mdp = FiniteMDP(P, [[1.0], [2.0]], [1, 0], 1 - 2.0**-53)
+    try:
+        assert np.isfinite(optimal_values(mdp).best_return)
+    except FloatingPointError as error:
+        assert "1 - gamma is too small" in str(error)

@@ -502,3 +502,42 @@ def test_a_direction_of_another_length_is_called_v():
     for kind in ("discounted", "finite-horizon"):
         with pytest.raises(ValueError, match=r"^v has shape \(8,\), expected last axis 9"):
             policy_return(np.random.default_rng(0), kind).at(np.zeros(9)).hvp(np.zeros(8))
+
+
+@pytest.mark.parametrize("horizon", [None, 1, 7])
+@pytest.mark.parametrize("detailed", [False, True])
+def test_a_reward_that_is_always_paid_costs_the_derivatives_no_digit_where_rows_sum_to_one(horizon, detailed):
+    """Rows of sixteenths and rewards of quarters: the sums of rows and R + 10¹² are exact."""
+    rng = np.random.default_rng(0)
+    P = rng.multinomial(16, np.full(4, 1 / 4), size=(2, 4, 3)) / 16
+    R = rng.integers(-20, 20, size=(2, 4, 3, 4) if detailed else (2, 4, 3)) / 4
+    theta, v = rng.normal(size=(2, 12))
+    at = lambda R: PolicyReturn(FiniteMDP(P, R, np.eye(4)[0], 0.99, horizon), TabularSoftmax(4, 3)).at(theta)
+    one, raised = at(R), at(R + 1e12)
+    for part in (lambda p: p.grad, lambda p: p.hvp(v), lambda p: p.advantage):
+        np.testing.assert_allclose(part(raised), part(one), rtol=0, atol=1e-13 * np.max(np.abs(part(one))))
+    total = 100 if horizon is None else (1 - 0.99**horizon) / (1 - 0.99)
+    np.testing.assert_allclose(-raised.loss, 1e12 * total - one.loss, rtol=8 * EPS)
+
+
+@pytest.mark.parametrize("horizon", [None, 5])
+@pytest.mark.parametrize("detailed", [False, True])
+def test_rows_that_do_not_sum_to_one_are_taken_as_they_are(horizon, detailed):
+    """J and its derivatives of P as given, in fractions: the excess of a row times the value of what is always paid."""
+    rng = np.random.default_rng(1)
+    P = rng.dirichlet(np.ones(3), size=(3, 2)) * (1 + 9e-13 * rng.uniform(-1, 1, size=(3, 2, 1)))
+    assert np.max(np.abs(P.sum(-1) - 1)) > 1e-13
+    R = 2.0**20 + rng.integers(-9, 9, size=(3, 2, 3) if detailed else (3, 2))
+    point = PolicyReturn(FiniteMDP(P, R, np.eye(3)[0], 0.75, horizon), TabularSoftmax(3, 2)).at(rng.normal(size=6))
+    P, R, pi = (np.vectorize(F, otypes=[object])(x) for x in (P, R, point.probabilities))
+    pi[:, 1] = 1 - pi[:, 0]
+    r, gamma, V = (P * R).sum(-1) if detailed else R, F(3, 4), np.zeros(3, dtype=object)
+    for _ in range(horizon or 0):
+        Q = r + gamma * (P @ V)
+        V = (pi * Q).sum(-1)
+    if horizon is None:
+        M = np.eye(3, dtype=int) - gamma * (pi[..., None] * P).sum(1)
+        Q = r + gamma * (P @ independent.solved(M, (pi * r).sum(-1)))
+    A = point.advantage if horizon is None else point.advantage[0]
+    expected = np.array(Q[:, 0] - Q[:, 1], dtype=float)
+    np.testing.assert_allclose(A[:, 0] - A[:, 1], expected, rtol=0, atol=16 * EPS * np.max(np.abs(expected)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from refmeta import LinearRegression, Quadratic, SoftmaxRegression
+from refmeta import LinearQuadratic, LinearRegression, Quadratic, SoftmaxRegression
 from refmeta.judges import central_difference, complex_step, taylor_rates
 from refmeta.oracle.problems import batch, hessian
 from tests import independent
@@ -177,6 +177,7 @@ ONE = np.ones((2, 1))
         (lambda: SoftmaxRegression(ONE, [True, False]), TypeError, "labels must be numbers of float64 or less, got dtype bool"),
         (lambda: SoftmaxRegression(ONE, [0, -1]), ValueError, r"labels\[1\] is -1, expected 0 <= it$"),
         (lambda: SoftmaxRegression([[1.0]], np.array([2**63], "u8")), ValueError, r"labels\[0\] is 9223372036854775808, expected 0 <= it$"),
+        (lambda: Quadratic([[1, 1 + 3e-15], [1, 1]], [0, 0]), ValueError, "A must be symmetric"),
         (lambda: Quadratic([[0, 1e308], [-1e308, 0]], [0, 0]), ValueError, "A must be symmetric"),
         (lambda: Quadratic(np.eye(2), np.zeros((2, 2))).at([0, 0]).hvp(np.zeros((3, 2))), ValueError, r"got v \(3,\), point \(2,\)"),
         (lambda: LinearRegression(np.ones((2, 2, 1)), [1, 2]).at([0]).hvp(np.zeros((3, 1))), ValueError, r"got v \(3,\), point \(2,\)"),
@@ -235,3 +236,22 @@ def test_integers_are_copied_and_kept_read_only():
     task = SoftmaxRegression(ONE, labels)
     labels[:] = 1
     assert task.labels.tolist() == [0, 1] and not task.labels.flags.writeable
+
+
+@pytest.mark.parametrize("scale", [2.0**-1000, 1.0, 2.0**1022])
+def test_a_matrix_that_is_symmetric_to_rounding_is_made_so_and_an_exact_one_keeps_its_bits(scale):
+    rng, mended = np.random.default_rng(0), 0
+    for dim in (2, 3, 5, 8):
+        Q, d = np.linalg.qr(rng.normal(size=(20, dim, dim)))[0], rng.normal(size=(20, 1, dim))
+        A = scale * (Q * d) @ Q.swapaxes(-1, -2)
+        got = Quadratic(A, np.zeros(dim)).A
+        np.testing.assert_array_equal(got, got.swapaxes(-1, -2))
+        np.testing.assert_allclose(got, A, rtol=0, atol=dim * EPS * scale * np.abs(d).max())
+        mended += np.sum(np.any(A != got, axis=(-2, -1)))
+        exact = np.tril(A) + np.tril(A, -1).swapaxes(-1, -2)
+        np.testing.assert_array_equal(Quadratic(exact, np.zeros(dim)).A, exact)
+        assert not got.flags.writeable
+    assert mended > 0
+    Q = [[1, 0.1], [np.nextafter(0.1, 1), 1]]
+    task = LinearQuadratic(np.eye(2), [[1.0], [0.0]], Q, [[1.0]], np.eye(2), np.zeros((2, 2)), 0.9)
+    assert Q[0][1] != Q[1][0] and task.Q[0, 1] == task.Q[1, 0]
