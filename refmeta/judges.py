@@ -13,6 +13,7 @@ from refmeta.arrays import Array, count, parameters, positive, real, settled
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
+RATIO, ROUNDING = 3**0.5, 32.0
 
 
 class Difference(NamedTuple):
@@ -103,13 +104,13 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
 def central_difference(
     f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float | None = None
 ) -> Difference:
-    """(f(x + hv) − f(x − hv)) / 2h, with its error budget.
+    """(f(x + hv) − f(x − hv)) / 2h, with a bound on its error: truncation and rounding, or inf where none can be given.
 
     Eq: central-difference
 
-    The truncation error is estimated by the same quotient at 2h (a third of their difference).  The rounding error, of a
-    function that is right to the last digit, is eps·max|f|/h for f and about eps·|x|∞·|quotient|/(h|v|∞) for the points
-    x ± hv.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
+    f is evaluated at x and at x ± h_k v, h_k = h·3^(k/2), k = 0 … 3.  The error is inf unless f is smooth at these steps:
+    the quotients at h_k must approach each other at their order, 2, and so must the two one-sided quotients, at 1, or
+    differ by rounding only.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
 
     Returns
     -------
@@ -117,18 +118,57 @@ def central_difference(
         `derivative` and `error`, each shaped as in `complex_step`.
     """
     x = real(x, "x")
-    size = float(np.max(np.abs(x)))
+    size = float(np.max(np.abs(x), initial=0.0))
     step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
+    with np.errstate(over="ignore"):
+        steps = step * RATIO ** np.arange(4)
 
     def along(v: Array) -> Array:
-        near, far = ([_value(f, x + s * v) for s in (-k * step, k * step)] for k in (1, 2))
-        quotient, wider = (near[1] - near[0]) / (2 * step), (far[1] - far[0]) / (4 * step)
-        moved = size / max(float(np.max(np.abs(v))), EPS)
-        eps = np.finfo(quotient.dtype).eps
-        rounding = eps * (np.max(np.abs(near)) + moved * np.max(np.abs(quotient))) / step
-        return np.stack([quotient, np.abs(wider - quotient) / 3 + rounding])
+        return np.stack([[_value(f, _moved(x, s, v)) for s in signed] for signed in (steps, -steps)])
 
-    return Difference(*_directions(x, direction, along))
+    ahead, behind = _directions(x, direction, along)
+    axes = tuple(range(-x.ndim, 0)) if direction is None else ()
+    length = 1.0 if direction is None else float(np.max(np.abs(direction), initial=0.0))
+    with np.errstate(all="ignore"):
+        error = _error(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
+        quotient = settled((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
+    return Difference(quotient, error)
+
+
+def _moved(x: Array, step: float, v: Array) -> Array:
+    """x + hv."""
+    with np.errstate(all="ignore"):
+        return settled(x + step * v, "x + hv left the finite numbers: h is too large")
+
+
+def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
+    """2 max_k 3⁻ᵏ|q_{k+1} − q_k|/2 + (2u + 8σ)/h, or inf where f is not smooth at the steps.
+
+    u = eps (max|f| + |x|∞ |q|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
+    that no polynomial of degree 5 follows, over all directions, the axes `axes`.
+    """
+    scale = steps.reshape(-1, *(1,) * (ahead.ndim - 1))
+    odd, even = (ahead - behind) / (2 * scale), (ahead + behind - 2 * start) / (2 * scale)
+    falls = np.abs(np.diff(odd, axis=0))
+    eps = np.finfo(odd.dtype).eps
+    unit = eps * (np.max(np.abs([*ahead, *behind]), axis=0) + moved * np.max(np.abs(odd), axis=0))
+    noise = np.max([_residual(odd * scale, steps, 1), _residual(even * scale, steps, 2)], axis=(0, *axes), keepdims=True)
+    rounding = ROUNDING * unit / steps[0]
+    smooth = _orders(falls, 1.5, rounding) & _orders(np.abs(even), 0.5, rounding)
+    truncation = np.max(falls / RATIO ** (2 * np.arange(3.0).reshape(-1, *scale.shape[1:])), axis=0)
+    return np.where(smooth, truncation + (2 * unit + 8 * noise[0]) / steps[0], np.inf)
+
+
+def _residual(part: Array, steps: Array, power: int) -> Array:
+    """What the even or odd part of f at the steps has beside h^power and its two next terms of the same parity, over σ."""
+    powers = (steps[:, None] / steps[-1]) ** (power + 2 * np.arange(3))
+    weights = np.linalg.svd(powers)[0][:, -1]
+    return np.abs(np.tensordot(weights, part, axes=1))
+
+
+def _orders(sizes: Array, order: float, floor: Array) -> Array:
+    """Whether the sizes grow with the steps by at least this order, as far as they are above the floor."""
+    return np.all((sizes[1:] >= RATIO**order * sizes[:-1]) | (sizes[:-1] <= floor), axis=0)
 
 
 def taylor_rates(
