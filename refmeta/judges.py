@@ -39,9 +39,19 @@ class TaylorRates(NamedTuple):
         return all(off)
 
 
+def _callable(**functions: Any) -> None:
+    """Check that each argument is a function."""
+    for name, f in functions.items():
+        if not callable(f):
+            raise TypeError(f"{name} must be a function of an array, got {type(f).__name__}")
+
+
 def _value(f: Function, x: Array) -> Array:
     """f(x) as an array of its own, of finite numbers."""
-    out = np.array(f(x))
+    with np.errstate(all="ignore"):
+        out = np.array(f(x))
+    if out.dtype.kind not in "iufc":
+        raise TypeError(f"f must return numbers, got dtype {out.dtype}")
     return settled(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
 
 
@@ -90,10 +100,11 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     TypeError
         If f returns real numbers for complex input: it cut the imaginary part off.
     """
+    _callable(f=f)
     x, h = real(x, "x"), positive(h, "h")
 
     def along(v: Array) -> Array:
-        out = _value(f, x + 1j * (h * v))
+        out = _value(f, x + 1j * _moved(0.0, h, v))
         if not np.iscomplexobj(out):
             raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
         return out.imag / h
@@ -117,6 +128,7 @@ def central_difference(
     Difference
         `derivative` and `error`, each shaped as in `complex_step`.
     """
+    _callable(f=f)
     x = real(x, "x")
     size = float(np.max(np.abs(x), initial=0.0))
     step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
@@ -135,7 +147,7 @@ def central_difference(
     return Difference(quotient, error)
 
 
-def _moved(x: Array, step: float, v: Array) -> Array:
+def _moved(x: Array | float, step: float, v: Array) -> Array:
     """x + hv."""
     with np.errstate(all="ignore"):
         return settled(x + step * v, "x + hv left the finite numbers: h is too large")
@@ -199,17 +211,28 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
+    _callable(f=f)
     x = real(x, "x")
     v, g = _same_shape(x, direction=direction, gradient=gradient)
     steps = positive(h, "h") * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
-    start, *rest = (float(_value(f, x + s * v)) for s in (0.0, *steps))
-    values, slope = np.array(rest), float(np.sum(g * v))
-    remainders = [values - start, values - start - steps * slope]
-    if hvp is not None:
-        remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
-    floor = 1600 * EPS * np.max(np.abs([start, *values]))
+    start, *values = (_scalar_value(f, _moved(x, s, v)) for s in (0.0, *steps))
+    with np.errstate(all="ignore"):
+        remainders = [np.array(values) - start]
+        remainders.append(remainders[0] - steps * float(np.sum(g * v)))
+        if hvp is not None:
+            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
+        settled(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
+    floor = 1600 * EPS * float(np.max(np.abs([start, *values])))
     sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
     return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
+
+
+def _scalar_value(f: Function, x: Array) -> float:
+    """f(x) as one real number."""
+    value = _value(f, x)
+    if value.shape or np.iscomplexobj(value):
+        raise TypeError(f"f must return one real number, got shape {value.shape} and dtype {value.dtype}")
+    return float(value)
 
 
 def _order(steps: Array, remainder: Array, floor: float, sharp: bool) -> float:
@@ -231,11 +254,13 @@ def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike
 
     Eq: adjoint-test
     """
+    _callable(forward=forward, adjoint=adjoint)
     u, w = parameters(u, "u"), parameters(w, "w")
     ju, jw = _value(forward, u), _value(adjoint, w)
     if ju.shape != w.shape or jw.shape != u.shape:
         raise ValueError(f"forward and adjoint returned shapes {ju.shape}, {jw.shape}, expected {w.shape}, {u.shape}")
-    size = np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u))
-    if size == 0:
-        raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
-    return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)
+    with np.errstate(all="ignore"):
+        size = settled(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
+        if size == 0:
+            raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
+        return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)

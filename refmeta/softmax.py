@@ -48,6 +48,13 @@ def centred(pi: Array, x: Array) -> Array:
     return D - np.einsum("...a,...a->...", pi, D)[..., None]
 
 
+def others(pi: Array, x: Array) -> Array:
+    """Σ_{b≠a} x_b, (..., n): for the likeliest a as a sum without it, for others as Σ x − x_a, where π_a ≤ ½."""
+    likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
+    rest = np.sum(np.where(likeliest, 0, x), axis=-1, keepdims=True)
+    return np.where(likeliest, rest, np.sum(x, axis=-1, keepdims=True) - x)
+
+
 def softmax_jvp(pi: Array, u: Array) -> Array:
     """dπ = π ⊙ (u − ⟨π, u⟩) for the logits' direction u (..., n).
 

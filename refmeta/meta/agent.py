@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, finite, frozen, positive, real_scalar
+from refmeta.arrays import Array, batch_shape, count, finite, frozen, generator, positive, real_scalar, settled
 from refmeta.meta.encoder import (
     Context,
     Encoder,
@@ -168,10 +168,11 @@ def init(
         For a number below 1 where one is counted, a temperature that is not positive.
     """
     S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
-    rng, F = np.random.default_rng(rng), width(S, A)
-    mean, log_variance = real_scalar(scale, "scale") * rng.normal(size=(2, Z, F))
+    rng, F, scale = generator(rng), width(S, A), real_scalar(scale, "scale")
+    with np.errstate(over="ignore"):
+        mean, log_variance = settled(scale * rng.normal(size=(2, Z, F)), "scale is too large")
+        critic, policy = settled(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
     log_variance[:, 0] += np.log(100.0)
-    critic, policy = scale * rng.normal(size=(2, S, A, 1 + Z))
     return Agent(
         Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
     )

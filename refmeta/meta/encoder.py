@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, parameters, require, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, index_text, one_hot, parameters, rectangular, require, settled
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import log_softmax, softmax
@@ -67,7 +67,7 @@ def context_of(transitions: Transitions, states: int, actions: int) -> Context:
         For transitions whose shapes differ, or a state or action that does not exist.
     """
     s, a, r, following, _, mask = checked_transitions(transitions, states, actions)
-    pair, after = np.eye(states * actions)[s * actions + a], np.eye(states)[following]
+    pair, after = one_hot(s * actions + a, states * actions), one_hot(following, states)
     r = r[..., None]
     return Context(np.concatenate([np.ones_like(r), pair, after, r * pair, r * after], axis=-1), mask)
 
@@ -157,7 +157,7 @@ def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, A
 
 def present(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """The mask, of bool, broadcast to the shape (..., n) of what it is about; all True for None."""
-    there = np.ones(shape, bool) if mask is None else np.asarray(mask)
+    there = np.ones(shape, bool) if mask is None else rectangular(mask, "mask")
     fits = there.ndim <= len(shape) and all(n in (1, m) for n, m in zip(there.shape[::-1], shape[::-1], strict=False))
     if there.dtype != bool or there.shape[-1:] != shape[-1:] or not fits:
         raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {shape} of bool")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from refmeta.arrays import Array, count, fraction, frozen, settled
+from refmeta.arrays import Array, count, fraction, frozen, generator, settled
 from refmeta.meta.agent import Agent, Gradient, Settings, encoder_gradient, encoder_loss, gradient, init, ravel, unravel
 from refmeta.meta.encoder import (
     Context,
@@ -35,6 +35,7 @@ from refmeta.meta.soft_actor_critic import (
     critic_loss,
     soft_target,
     table,
+    target_entropy_of,
     temperature_gradient,
     temperature_loss,
 )
@@ -182,9 +183,10 @@ def train(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of an Iteration, got {callback!r}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
-    rate, rng = fraction(averaging, "averaging"), np.random.default_rng(rng)
+    rate, rng = fraction(averaging, "averaging"), generator(rng)
     task = distribution.sample(tasks, rng).support
     _fitting(agent, task)
+    target_entropy_of(settings.target_entropy, agent.actions)
 
     def update(agent: Agent, state: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
         chosen = rng.choice(tasks, batch, replace=False)

@@ -7,7 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
+from refmeta.arrays import (
+    Array,
+    count,
+    direction,
+    finite,
+    lazily,
+    parameters,
+    positive,
+    real,
+    real_scalar,
+    reduced,
+    settled,
+)
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.tasks.fisher import PolicyKLPoint
@@ -197,3 +209,7 @@ def _solved(product: Callable[[Array], Array], g: Array) -> Array:
 def _total(gradients: Array) -> Array:
     """Σ over the tasks."""
     return np.sum(gradients, axis=tuple(range(np.ndim(gradients) - 1)))
+
+    __reduce__ = reduced
+
+    __reduce__ = reduced

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -184,3 +184,5 @@ def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
 def _solve_transposed(factors: tuple[Array, Array], b: Array) -> Array:
     """M⁻ᵀb from the factors of Mᵀ."""
     return _solve(factors, b, trans=0)
+
+    __reduce__ = reduced

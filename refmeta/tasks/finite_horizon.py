@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, direction, dot, finite, lazily
+from refmeta.arrays import Array, direction, dot, finite, lazily, reduced
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP, Tangent
@@ -109,3 +109,5 @@ class FiniteHorizonPoint:
     def _pi(self) -> Array:
         """π with an axis for time."""
         return self.probabilities[..., None, :, :]
+
+    __reduce__ = reduced

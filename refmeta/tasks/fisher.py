@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
 from refmeta.policies import Softmax, TabularSoftmax
 from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import DiscountedPoint
@@ -212,3 +212,5 @@ def _exponential_remainder(c: Array) -> Array:
 def _softmax_point(point: PolicyPoint) -> None:
     if not isinstance(point, PolicyPoint):
         raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")
+
+    __reduce__ = reduced

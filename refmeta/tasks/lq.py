@@ -11,6 +11,7 @@ from refmeta.arrays import (
     entry,
     index_text,
     real,
+    reduced,
     replaced,
     require,
     symmetric,
@@ -166,3 +167,5 @@ def _semi_definite(array: Array, name: str) -> None:
             "it must be positive semi-definite"
         ),
     )
+
+    __reduce__ = reduced

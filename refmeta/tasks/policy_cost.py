@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, finite, index_text, lazily, parameters, require
+from refmeta.arrays import Array, batch_shape, direction, finite, index_text, lazily, parameters, reduced, require
 from refmeta.tasks.lq import LinearQuadratic
 
 
@@ -206,3 +206,5 @@ def _flat(by_gain: Array, by_log: Array) -> Array:
 def _spread(lq: LinearQuadratic, variance: Array) -> Array:
     """B diag(variance) Bᵀ."""
     return (lq.B * variance[..., None, :]) @ _transposed(lq.B)
+
+    __reduce__ = reduced

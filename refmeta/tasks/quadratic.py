@@ -16,6 +16,7 @@ from refmeta.arrays import (
     matvec,
     parameters,
     real,
+    reduced,
     replaced,
     symmetric,
 )  # fmt: skip
@@ -95,3 +96,7 @@ class QuadraticPoint:
         """
         batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
         return matvec(self.task.A, direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))
+
+    __reduce__ = reduced
+
+    __reduce__ = reduced
