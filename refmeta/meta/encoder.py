@@ -80,7 +80,7 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     ValueError
         If the features have another width than the encoder, or its two weights different shapes.
     """
-    mean, log_variance = _pair(encoder, "encoder", Encoder)
+    mean, log_variance = pair(encoder, "encoder", Encoder)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
     psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
@@ -90,7 +90,7 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     return finite(_linear)(psi, mean, log_variance)
 
 
-def _pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
+def pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
     """The two arrays of a Gaussian or an Encoder; an array alone, whose first axis happens to be 2, is none."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
@@ -149,7 +149,7 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
 
 def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Means and log-variances (..., n, Z) of one shape, zero where there is no factor, and the mask (..., n)."""
-    mean, log_variance = _pair(factors, "factors", Gaussian)
+    mean, log_variance = pair(factors, "factors", Gaussian)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
     return mean, log_variance, present(mask, mean.shape[:-1])
@@ -181,7 +181,7 @@ def settled_variance(gaussian: Gaussian) -> Gaussian:
 
 def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
     """A Gaussian (..., Z) that is one."""
-    mean, log_variance = _pair(value, name, Gaussian)
+    mean, log_variance = pair(value, name, Gaussian)
     if mean.shape != log_variance.shape:
         raise ValueError(
             f"{name} has shapes {mean.shape} and {log_variance.shape}, expected one and the same, (..., Z)"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, real
+from refmeta.arrays import Array, batch_shape, count, generator, real
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
 from refmeta.softmax import softmax
@@ -43,12 +43,14 @@ def rollout(
             f"rollout takes a FiniteMDP and a softmax policy, or a LinearQuadratic and a LinearGaussian, got {kinds}"
         )
     theta = fitting(mdp, policy, theta)
-    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
+    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), generator(rng)
     return sampled(mdp, policy, theta, M, H, rng)
 
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
     """Real parameters of a policy that has the process's numbers of states and actions."""
+    if not isinstance(mdp, FiniteMDP | LinearQuadratic):
+        raise TypeError(f"mdp must be a FiniteMDP or a LinearQuadratic, got {type(mdp).__name__}")
     wanted, got = ((x.states, x.actions) for x in (mdp, known(policy)))
     if wanted != got:
         raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")

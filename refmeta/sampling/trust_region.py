@@ -38,6 +38,8 @@ class SampledKL:
     theta_sampled: Array
     trajectories: Trajectories
 
+    __reduce__ = reduced
+
     def __post_init__(self) -> None:
         policy = self.policy
         theta = placed(policy, self.theta_sampled, "theta_sampled")
@@ -74,6 +76,8 @@ class GaussianKLPoint:
     start: Array
     policy: LinearGaussian
     trajectories: Trajectories
+
+    __reduce__ = reduced
 
     @lazily
     def loss(self) -> Array:
@@ -209,7 +213,3 @@ def _solved(product: Callable[[Array], Array], g: Array) -> Array:
 def _total(gradients: Array) -> Array:
     """Σ over the tasks."""
     return np.sum(gradients, axis=tuple(range(np.ndim(gradients) - 1)))
-
-    __reduce__ = reduced
-
-    __reduce__ = reduced

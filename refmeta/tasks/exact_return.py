@@ -71,6 +71,8 @@ class DiscountedPoint:
     policy: Softmax
     probabilities: Array
 
+    __reduce__ = reduced
+
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
@@ -184,5 +186,3 @@ def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
 def _solve_transposed(factors: tuple[Array, Array], b: Array) -> Array:
     """M⁻ᵀb from the factors of Mᵀ."""
     return _solve(factors, b, trans=0)
-
-    __reduce__ = reduced

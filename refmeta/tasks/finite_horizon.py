@@ -20,6 +20,8 @@ class FiniteHorizonPoint:
     policy: Softmax
     probabilities: Array
 
+    __reduce__ = reduced
+
     @lazily
     def action_value(self) -> Array:
         """Q_t = R + γPV_{t+1}, (..., H, S, A).
@@ -109,5 +111,3 @@ class FiniteHorizonPoint:
     def _pi(self) -> Array:
         """π with an axis for time."""
         return self.probabilities[..., None, :, :]
-
-    __reduce__ = reduced

@@ -161,6 +161,8 @@ class PolicyKLPoint:
     policy: Softmax
     visits: Array
 
+    __reduce__ = reduced
+
     @lazily
     def loss(self) -> Array:
         """Σ_s d₀ Σ_a π₀ (log π₀ − log π), (...).
@@ -212,5 +214,3 @@ def _exponential_remainder(c: Array) -> Array:
 def _softmax_point(point: PolicyPoint) -> None:
     if not isinstance(point, PolicyPoint):
         raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")
-
-    __reduce__ = reduced

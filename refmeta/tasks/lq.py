@@ -54,6 +54,8 @@ class LinearQuadratic:
     gamma: float
     horizon: int | None = None
 
+    __reduce__ = reduced
+
     def __post_init__(self) -> None:
         given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
         A, B, start, noise = (given[name] for name in ("A", "B", "start", "noise"))
@@ -167,5 +169,3 @@ def _semi_definite(array: Array, name: str) -> None:
             "it must be positive semi-definite"
         ),
     )
-
-    __reduce__ = reduced

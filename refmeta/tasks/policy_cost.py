@@ -77,6 +77,8 @@ class PolicyCostPoint:
     theta: Array
     lq: LinearQuadratic
 
+    __reduce__ = reduced
+
     @property
     def gain(self) -> Array:
         """K, (..., m, n+1)."""
@@ -206,5 +208,3 @@ def _flat(by_gain: Array, by_log: Array) -> Array:
 def _spread(lq: LinearQuadratic, variance: Array) -> Array:
     """B diag(variance) Bᵀ."""
     return (lq.B * variance[..., None, :]) @ _transposed(lq.B)
-
-    __reduce__ = reduced

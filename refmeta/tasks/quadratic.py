@@ -35,6 +35,8 @@ class Quadratic:
     A: Array
     c: Array
 
+    __reduce__ = reduced
+
     def __post_init__(self) -> None:
         A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
         symmetric(A, "A")
@@ -72,6 +74,8 @@ class QuadraticPoint:
     theta: Array
     task: Quadratic
 
+    __reduce__ = reduced
+
     @lazily
     def loss(self) -> Array:
         """½(θ − c)ᵀA(θ − c), (...).
@@ -96,7 +100,3 @@ class QuadraticPoint:
         """
         batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
         return matvec(self.task.A, direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))
-
-    __reduce__ = reduced
-
-    __reduce__ = reduced
