@@ -248,7 +248,7 @@ def reduced(record: Any) -> tuple[Any, ...]:
 def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
     """Entry `index`, or a slice, of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
     if not shape:
-        raise TypeError("one task has no batch axis to be indexed or iterated over; give arrays with a first axis of tasks")
+        raise TypeError("one task has no batch axis to index or to iterate over; give arrays with a first axis of tasks")
     try:
         index = range(shape[0])[index]  # type: ignore[assignment]
     except TypeError:

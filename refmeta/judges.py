@@ -154,7 +154,7 @@ def _moved(x: Array | float, step: float, v: Array) -> Array:
 
 
 def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
-    """2 max_k 3⁻ᵏ|q_{k+1} − q_k|/2 + (2u + 8σ)/h, or inf where f is not smooth at the steps.
+    """2 max_k 3⁻ᵏ|q_{k+1} − q_k|/2 + 8 (u + σ)/h, or inf where f is not smooth at the steps.
 
     u = eps (max|f| + |x|∞ |q|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
     that no polynomial of degree 5 follows, over all directions, the axes `axes`.
@@ -168,7 +168,7 @@ def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float
     rounding = ROUNDING * unit / steps[0]
     smooth = _orders(falls, 1.5, rounding) & _orders(np.abs(even), 0.5, rounding)
     truncation = np.max(falls / RATIO ** (2 * np.arange(3.0).reshape(-1, *scale.shape[1:])), axis=0)
-    return np.where(smooth, truncation + (2 * unit + 8 * noise[0]) / steps[0], np.inf)
+    return np.where(smooth, truncation + 8 * (unit + noise[0]) / steps[0], np.inf)
 
 
 def _residual(part: Array, steps: Array, power: int) -> Array:

@@ -203,6 +203,18 @@ def test_the_error_reported_holds_on_maml_objectives_and_is_not_absurdly_large(k
     assert np.median(ratios) < 100
 
 
+@pytest.mark.eq("central-difference")
+@pytest.mark.parametrize("lift", [0.0, 16.0])
+def test_the_rounding_reported_covers_a_thousand_functions_right_or_less_right_to_the_last_digit(lift):
+    """a sin(x + b), and the same after 16 is added and subtracted, which rounds it to 8 units in the last place of 1."""
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(1, 2, size=4000), rng.uniform(-0.7, 1.3, size=4000)
+    got = central_difference(lambda x: (a * np.sin(x[0] + b) + lift) - lift, [0.3], h=1e-7)
+    off = np.abs(got.derivative[:, 0] - a * np.cos(0.3 + b))
+    assert np.all(off <= got.error[:, 0] + EPS * np.abs(a))
+    assert np.mean(np.isfinite(got.error)) > 0.99
+
+
 def adam(g):
     """A step of Adam's: its slope at 0 is 10⁸, and a hundredth of that two steps of 10⁻⁷ further."""
     return g[0] / (np.abs(g[0]) + 1e-8)
