@@ -78,6 +78,7 @@ def test_a_hostile_argument_is_refused_by_a_sentence_of_this_project_s_own(name)
     [
         (lambda: LIKELIHOOD.pull(np.ones((2, 3, 1))), r"w has shape \(2, 3, 1\), expected \(\.\.\., 3, 4\) as the traj"),
         (lambda: LIKELIHOOD.pull(1.0), "w is a scalar"),
+        (lambda: rm.returns.whole_return(BATCH._replace(states=BATCH.states * np.nan), gamma=0.5), r"states\[0, 0, 0\] is nan"),
         (lambda: LIKELIHOOD.along(np.ones((3, 6))), r"got u \(3,\), point \(2,\)"),
         (lambda: POLICY.log_prob(THETA, [0, 1], [0, 1, 1]), r"got action \(3,\), state \(2,\)"),
         (lambda: rm.pearl.init(3, 2, rng=-1), "rng must be a Generator, a seed"),

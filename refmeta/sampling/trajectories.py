@@ -88,7 +88,9 @@ def _kept(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
     """States or actions as the policy takes them."""
     if policy is None:
         core = int(rectangular(value, name).ndim > mask.ndim)
-        return numbers(_until_the_end(value, mask, core, name), name)
+        array = numbers(_until_the_end(value, mask, core, name), name)
+        require(np.isfinite(array), lambda i: f"{name}{index_text(i)} is {array[i]}; every number must be finite")
+        return array
     most = getattr(known(policy), name)
     if not isinstance(policy, LinearGaussian):
         return integers(_until_the_end(value, mask, 0, name), name, below=most)
