@@ -71,7 +71,7 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
     Refused, with the count, where their tuples of `tuples_of` are more than a million.
     """
     number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
-    tuples_of = count(tuples_of, "tuples_of", least=1)
+    tuples_of = count(tuples_of, "tuples_of")
     if said := too_many(number, tuples_of):
         raise ValueError(
             f"{said} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
