@@ -103,14 +103,14 @@ def linear_feature_baseline(
 
 
 def _ridge_regression(X: Array, y: Array, ridge: float) -> Array:
-    """argmin ‖y − Xw‖² + ridge ‖w‖² as V (s/(s² + ridge)) Uᵀy of X = U s Vᵀ: the condition of X is not squared.
-
-    What X does not tell apart to rounding, s ≤ eps max(n, k) max s, has no weight, as in the limit of no ridge.
-    """
-    U, s, Vt = np.linalg.svd(settled(X, "a feature left the finite numbers: a state is too large"), full_matrices=False)
-    clear = s > np.finfo(float).eps * max(X.shape[-2:]) * s[..., :1]
-    s = np.where(clear, s, 1)
-    return matvec(Vt.swapaxes(-1, -2), clear / (s + ridge / s) * matvec(U.swapaxes(-1, -2), y))
+    """argmin ‖y − Xw‖² + ridge ‖w‖² by Rw = Qᵀ[y; 0], QR = [X; √ridge I]: the condition of X is not squared; (..., k)."""
+    n, k = X.shape[-2:]
+    damped = np.broadcast_to(np.sqrt(ridge) * np.eye(k), (*X.shape[:-2], k, k))
+    Z = np.concatenate([settled(X, "a feature left the finite numbers: a state is too large"), damped], axis=-2)
+    Q, R = np.linalg.qr(Z)
+    if np.any(np.abs(np.einsum("...ii->...i", R)) <= np.finfo(float).eps * (n + k) * np.max(np.abs(Z), axis=-2)):
+        raise FloatingPointError(f"ridge = {ridge} is too small for features that depend on each other to rounding")
+    return np.linalg.solve(R, matvec(Q[..., :n, :].swapaxes(-1, -2), y)[..., None])[..., 0]
 
 
 @finite
