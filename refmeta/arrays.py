@@ -11,22 +11,29 @@ from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 Record = TypeVar("Record")
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+LARGEST = int(np.iinfo(np.intp).max)
+
+
+def rectangular(value: Any, name: str) -> Array:
+    """The value as an array, of whatever type; ValueError where its rows differ in length."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
 def numbers(value: ArrayLike, name: str) -> Array:
     """The value as an array of numbers of at most double precision; TypeError for anything else."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
+    array = rectangular(value, name)
     if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
         raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
     return array
@@ -79,13 +86,32 @@ def integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
     array = numbers(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {array.dtype}")
-    top, bound = (np.iinfo(np.intp).max, "") if below is None else (below, f" < {below}")
+    top, bound = (LARGEST, "") if below is None else (below, f" < {below}")
     require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
     return frozen(np.array(array, dtype=np.intp, order="C"))
 
 
-def count(value: int, name: str, *, least: int = 0) -> int:
-    """A whole number of at least `least`."""
+def flags(value: Any, name: str) -> Array:
+    """An array of bool; the integers 0 and 1 are taken, too."""
+    array = rectangular(value, name)
+    return array if array.dtype == bool else integers(array, name, below=2).astype(bool)
+
+
+def one_hot(index: Array, size: int) -> Array:
+    """e_i for every index, (..., size)."""
+    return (index[..., None] == np.arange(size)).astype(float)
+
+
+def generator(rng: Any) -> Generator:
+    """A Generator as it is, or a new one of a seed or of None."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise TypeError(f"rng must be a Generator, a seed (whole numbers from 0) or None, got {rng!r}") from None
+
+
+def count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
+    """A whole number of at least `least` and at most `most`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
@@ -94,13 +120,15 @@ def count(value: int, name: str, *, least: int = 0) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, got {number}")
     return number
 
 
-def direction(v: ArrayLike, dim: int, batch: tuple[int, ...]) -> Array:
+def direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
     """A direction v (..., d) that broadcasts with a point's batch axes."""
-    v = parameters(v, "v", dim=dim)
-    batch_shape(v=v.shape[:-1], point=batch)
+    v = parameters(v, name, dim=dim)
+    batch_shape(**{name: v.shape[:-1]}, point=batch)
     return v
 
 
@@ -198,11 +226,37 @@ def replaced(record: Record, **changes: Any) -> Record:
     return new
 
 
+def rebuilt(kind: type[Record], values: dict[str, Any]) -> Record:
+    """A record of these fields, its arrays read-only again: copies and pickles forget that they were."""
+    new = object.__new__(kind)
+    new.__dict__.update({name: _again_frozen(value) for name, value in values.items()})
+    return new
+
+
+def _again_frozen(value: Any) -> Any:
+    """The value, its arrays and those of tuples in it read-only."""
+    for part in value if isinstance(value, tuple) else ():
+        _again_frozen(part)
+    return frozen(value) if isinstance(value, np.ndarray) else value
+
+
+def reduced(record: Any) -> tuple[Any, ...]:
+    """`__reduce__` of a frozen record: its fields; what a point has computed is computed again."""
+    return rebuilt, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
+
+
 def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
     """Entry `index`, or a slice, of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
     if not shape:
-        raise IndexError("one task has no batch axis to be indexed")
-    index = index if isinstance(index, slice) else operator.index(index)
+        raise TypeError("one task has no batch axis to index or to iterate over; give arrays with a first axis of tasks")
+    try:
+        index = range(shape[0])[index]  # type: ignore[assignment]
+    except TypeError:
+        raise TypeError(f"a task is chosen by an integer or a slice, got {type(index).__name__}") from None
+    except IndexError:
+        raise IndexError(f"task {index} does not exist: there are {shape[0]}") from None
+    if isinstance(index, range):
+        index = slice(index.start, index.stop if index.stop >= 0 else None, index.step)
     return np.broadcast_to(array, shape + array.shape[array.ndim - core :])[index]
 
 

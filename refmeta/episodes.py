@@ -157,7 +157,7 @@ def gridworlds(
 
 def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = RANDOM_MDPS) -> None:
     """Random MDPs, of which there are too many for exact Bayes."""
-    settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=0.8)
+    settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=float(np.log(family.actions)) / 2)
     given = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=30, **given)
     held_out = family.sample(tasks, rng).support

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, direction, finite, matvec, parameters, real
+from refmeta.arrays import Array, batch_shape, count, direction, finite, generator, matvec, parameters, real
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class LinearGaussian:
         """One action a state, (..., m)."""
         theta = real(parameters(theta, dim=self.dim, why=self.why), "theta")
         mean = self.mean(theta, state)
-        return mean + np.exp(self.log_deviation(theta)) * np.random.default_rng(rng).normal(size=mean.shape)
+        return mean + np.exp(self.log_deviation(theta)) * generator(rng).normal(size=mean.shape)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearGaussian":
         """The policy of task `index`: the same for all."""

@@ -13,6 +13,7 @@ from refmeta.arrays import Array, count, parameters, positive, real, settled
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
+RATIO, ROUNDING = 3**0.5, 32.0
 
 
 class Difference(NamedTuple):
@@ -38,9 +39,19 @@ class TaylorRates(NamedTuple):
         return all(off)
 
 
+def _callable(**functions: Any) -> None:
+    """Check that each argument is a function."""
+    for name, f in functions.items():
+        if not callable(f):
+            raise TypeError(f"{name} must be a function of an array, got {type(f).__name__}")
+
+
 def _value(f: Function, x: Array) -> Array:
     """f(x) as an array of its own, of finite numbers."""
-    out = np.array(f(x))
+    with np.errstate(all="ignore"):
+        out = np.array(f(x))
+    if out.dtype.kind not in "iufc":
+        raise TypeError(f"f must return numbers, got dtype {out.dtype}")
     return settled(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
 
 
@@ -89,10 +100,11 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     TypeError
         If f returns real numbers for complex input: it cut the imaginary part off.
     """
+    _callable(f=f)
     x, h = real(x, "x"), positive(h, "h")
 
     def along(v: Array) -> Array:
-        out = _value(f, x + 1j * (h * v))
+        out = _value(f, x + 1j * _moved(0.0, h, v))
         if not np.iscomplexobj(out):
             raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
         return out.imag / h
@@ -103,32 +115,72 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
 def central_difference(
     f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float | None = None
 ) -> Difference:
-    """(f(x + hv) − f(x − hv)) / 2h, with its error budget.
+    """(f(x + hv) − f(x − hv)) / 2h, with a bound on its error: truncation and rounding, or inf where none can be given.
 
     Eq: central-difference
 
-    The truncation error is estimated by the same quotient at 2h (a third of their difference).  The rounding error, of a
-    function that is right to the last digit, is eps·max|f|/h for f and about eps·|x|∞·|quotient|/(h|v|∞) for the points
-    x ± hv.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
+    f is evaluated at x and at x ± h_k v, h_k = h·3^(k/2), k = 0 … 3.  The error is inf unless f is smooth at these steps:
+    the quotients at h_k must approach each other at their order, 2, and so must the two one-sided quotients, at 1, or
+    differ by rounding only.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
 
     Returns
     -------
     Difference
         `derivative` and `error`, each shaped as in `complex_step`.
     """
+    _callable(f=f)
     x = real(x, "x")
-    size = float(np.max(np.abs(x)))
+    size = float(np.max(np.abs(x), initial=0.0))
     step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
+    with np.errstate(over="ignore"):
+        steps = step * RATIO ** np.arange(4)
 
     def along(v: Array) -> Array:
-        near, far = ([_value(f, x + s * v) for s in (-k * step, k * step)] for k in (1, 2))
-        quotient, wider = (near[1] - near[0]) / (2 * step), (far[1] - far[0]) / (4 * step)
-        moved = size / max(float(np.max(np.abs(v))), EPS)
-        eps = np.finfo(quotient.dtype).eps
-        rounding = eps * (np.max(np.abs(near)) + moved * np.max(np.abs(quotient))) / step
-        return np.stack([quotient, np.abs(wider - quotient) / 3 + rounding])
+        return np.stack([[_value(f, _moved(x, s, v)) for s in signed] for signed in (steps, -steps)])
 
-    return Difference(*_directions(x, direction, along))
+    ahead, behind = _directions(x, direction, along)
+    axes = tuple(range(-x.ndim, 0)) if direction is None else ()
+    length = 1.0 if direction is None else float(np.max(np.abs(direction), initial=0.0))
+    with np.errstate(all="ignore"):
+        error = _error(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
+        quotient = settled((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
+    return Difference(quotient, error)
+
+
+def _moved(x: Array | float, step: float, v: Array) -> Array:
+    """x + hv."""
+    with np.errstate(all="ignore"):
+        return settled(x + step * v, "x + hv left the finite numbers: h is too large")
+
+
+def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
+    """2 max_k 3⁻ᵏ|q_{k+1} − q_k|/2 + 8 (u + σ)/h, or inf where f is not smooth at the steps.
+
+    u = eps (max|f| + |x|∞ |q|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
+    that no polynomial of degree 5 follows, over all directions, the axes `axes`.
+    """
+    scale = steps.reshape(-1, *(1,) * (ahead.ndim - 1))
+    odd, even = (ahead - behind) / (2 * scale), (ahead + behind - 2 * start) / (2 * scale)
+    falls = np.abs(np.diff(odd, axis=0))
+    eps = np.finfo(odd.dtype).eps
+    unit = eps * (np.max(np.abs([*ahead, *behind]), axis=0) + moved * np.max(np.abs(odd), axis=0))
+    noise = np.max([_residual(odd * scale, steps, 1), _residual(even * scale, steps, 2)], axis=(0, *axes), keepdims=True)
+    rounding = ROUNDING * unit / steps[0]
+    smooth = _orders(falls, 1.5, rounding) & _orders(np.abs(even), 0.5, rounding)
+    truncation = np.max(falls / RATIO ** (2 * np.arange(3.0).reshape(-1, *scale.shape[1:])), axis=0)
+    return np.where(smooth, truncation + 8 * (unit + noise[0]) / steps[0], np.inf)
+
+
+def _residual(part: Array, steps: Array, power: int) -> Array:
+    """What the even or odd part of f at the steps has beside h^power and its two next terms of the same parity, over σ."""
+    powers = (steps[:, None] / steps[-1]) ** (power + 2 * np.arange(3))
+    weights = np.linalg.svd(powers)[0][:, -1]
+    return np.abs(np.tensordot(weights, part, axes=1))
+
+
+def _orders(sizes: Array, order: float, floor: Array) -> Array:
+    """Whether the sizes grow with the steps by at least this order, as far as they are above the floor."""
+    return np.all((sizes[1:] >= RATIO**order * sizes[:-1]) | (sizes[:-1] <= floor), axis=0)
 
 
 def taylor_rates(
@@ -159,17 +211,28 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
+    _callable(f=f)
     x = real(x, "x")
     v, g = _same_shape(x, direction=direction, gradient=gradient)
     steps = positive(h, "h") * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
-    start, *rest = (float(_value(f, x + s * v)) for s in (0.0, *steps))
-    values, slope = np.array(rest), float(np.sum(g * v))
-    remainders = [values - start, values - start - steps * slope]
-    if hvp is not None:
-        remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
-    floor = 1600 * EPS * np.max(np.abs([start, *values]))
+    start, *values = (_scalar_value(f, _moved(x, s, v)) for s in (0.0, *steps))
+    with np.errstate(all="ignore"):
+        remainders = [np.array(values) - start]
+        remainders.append(remainders[0] - steps * float(np.sum(g * v)))
+        if hvp is not None:
+            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
+        settled(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
+    floor = 1600 * EPS * float(np.max(np.abs([start, *values])))
     sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
     return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
+
+
+def _scalar_value(f: Function, x: Array) -> float:
+    """f(x) as one real number."""
+    value = _value(f, x)
+    if value.shape or np.iscomplexobj(value):
+        raise TypeError(f"f must return one real number, got shape {value.shape} and dtype {value.dtype}")
+    return float(value)
 
 
 def _order(steps: Array, remainder: Array, floor: float, sharp: bool) -> float:
@@ -191,11 +254,13 @@ def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike
 
     Eq: adjoint-test
     """
+    _callable(forward=forward, adjoint=adjoint)
     u, w = parameters(u, "u"), parameters(w, "w")
     ju, jw = _value(forward, u), _value(adjoint, w)
     if ju.shape != w.shape or jw.shape != u.shape:
         raise ValueError(f"forward and adjoint returned shapes {ju.shape}, {jw.shape}, expected {w.shape}, {u.shape}")
-    size = np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u))
-    if size == 0:
-        raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
-    return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)
+    with np.errstate(all="ignore"):
+        size = settled(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
+        if size == 0:
+            raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
+        return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)

@@ -14,7 +14,21 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, entry, finite, integers, matvec, parameters, real, replaced
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    count,
+    entry,
+    finite,
+    generator,
+    integers,
+    matvec,
+    one_hot,
+    parameters,
+    real,
+    reduced,
+    replaced,
+)
 from refmeta.softmax import centred, log_softmax, one_hot_less, softmax
 
 
@@ -33,15 +47,18 @@ def _pull_row(policy: Any, row: Array, state: ArrayLike) -> Array:
     return policy.pullback(here[..., None] * row[..., None, :])
 
 
-def _one_hot(policy: Any, action: ArrayLike) -> Array:
-    """e_a, (..., A)."""
-    return np.eye(policy.actions)[integers(action, "action", below=policy.actions)]
+def _one_hot(policy: Any, action: ArrayLike, **rows: Array) -> Array:
+    """e_a, (..., A), whose batch axes broadcast with those of the rows (..., A)."""
+    e = one_hot(integers(action, "action", below=policy.actions), policy.actions)
+    batch_shape(action=e.shape[:-1], **{name: row.shape[:-1] for name, row in rows.items()})
+    return e
 
 
 @finite
 def _log_prob(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
     """log π(a|s)."""
-    return np.sum(np.where(_one_hot(self, action) == 1, log_softmax(_row(self, theta, state)), 0), axis=-1)
+    row = _row(self, theta, state)
+    return np.sum(np.where(_one_hot(self, action, state=row) == 1, log_softmax(row), 0), axis=-1)
 
 
 @finite
@@ -50,7 +67,8 @@ def _score(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> 
 
     Eq: score
     """
-    return _pull_row(self, one_hot_less(softmax(_row(self, theta, state)), _one_hot(self, action)), state)
+    row = _row(self, theta, state)
+    return _pull_row(self, one_hot_less(softmax(row), _one_hot(self, action, state=row)), state)
 
 
 @finite
@@ -59,18 +77,19 @@ def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike,
 
     Eq: score-hvp
     """
-    pi, x = softmax(_row(self, theta, state)), _row(self, u, state, "u")
-    return _pull_row(self, -pi * centred(pi, x) + 0.0 * _one_hot(self, action), state)
+    row, x = _row(self, theta, state), _row(self, u, state, "u")
+    e, pi = _one_hot(self, action, state=row, u=x), softmax(row)
+    return _pull_row(self, -pi * centred(pi, x) + 0.0 * e, state)
 
 
 @finite
 def _sample(self: Any, theta: ArrayLike, state: ArrayLike, rng: Generator | int | None = None) -> Array:
     """One action a state, drawn from π(·|s)."""
-    if np.iscomplexobj(theta):
-        raise TypeError("theta must be real to sample from the policy, got complex numbers")
     pi = softmax(_row(self, theta, state))
+    if np.iscomplexobj(pi):
+        raise TypeError("theta must be real to sample from the policy, got complex numbers")
     below = np.cumsum(pi, axis=-1)[..., :-1]
-    return np.sum(np.random.default_rng(rng).random(pi.shape[:-1])[..., None] >= below, axis=-1)
+    return np.sum(generator(rng).random(pi.shape[:-1])[..., None] >= below, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class TabularSoftmax:
         return theta.reshape(*theta.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
-        """The transpose of `logits`: g (..., S, A) flat, (..., d)."""
+        """The transpose of `logits`: g (..., S, A) flat, (..., d), for a g that has been checked."""
         return g.reshape(*g.shape[:-2], self.dim)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "TabularSoftmax":
@@ -124,6 +143,7 @@ class LinearSoftmax:
 
     features: Array
 
+    __reduce__ = reduced
     log_prob, score, score_hvp, sample = _log_prob, _score, _score_hvp, _sample
 
     def __post_init__(self) -> None:
@@ -176,7 +196,7 @@ class LinearSoftmax:
         return table.reshape(*table.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
-        """Φᵀg for g (..., S, A), (..., d): the transpose of `logits`.
+        """Φᵀg for g (..., S, A) that has been checked, (..., d): the transpose of `logits`.
 
         Eq: linear-features
         """

@@ -42,8 +42,17 @@ def one_hot_less(pi: Array, e: Array) -> Array:
 
 
 def centred(pi: Array, x: Array) -> Array:
-    """x_a − ⟨π, x⟩, as Σ_b π_b (x_a − x_b): the same number without its cancellation; all (..., n)."""
-    return np.einsum("...b,...ab->...a", pi, x[..., :, None] - x[..., None, :])
+    """x_a − ⟨π, x⟩ as D_a − ⟨π, D⟩, D_a = x_a − x_c, c the likeliest: no digit cancels where π is nearly certain; (..., n)."""
+    likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
+    D = x - np.einsum("...a,...a->...", likeliest, x)[..., None]
+    return D - np.einsum("...a,...a->...", pi, D)[..., None]
+
+
+def others(pi: Array, x: Array) -> Array:
+    """Σ_{b≠a} x_b, (..., n): for the likeliest a as a sum without it, for others as Σ x − x_a, where π_a ≤ ½."""
+    likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
+    rest = np.sum(np.where(likeliest, 0, x), axis=-1, keepdims=True)
+    return np.where(likeliest, rest, np.sum(x, axis=-1, keepdims=True) - x)
 
 
 def softmax_jvp(pi: Array, u: Array) -> Array:

@@ -61,3 +61,16 @@ def test_the_readme_s_adapters_are_those_that_the_peers_are_tested_with():
     assert len(blocks) == 2
     for block, name in zip(blocks, ("jax_maml.py", "torch_maml.py"), strict=True):
         assert block in (root / "tests" / "peers" / name).read_text("utf-8")
+
+
+def test_the_source_archive_names_what_its_tests_read_and_the_wheel_the_chapters():
+    import configparser
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    manifest, config = (root / "MANIFEST.in").read_text("utf-8"), configparser.ConfigParser()
+    config.read(root / "setup.cfg", encoding="utf-8")
+    for name in ("derivations", "tests", "CHANGELOG.md", "Makefile"):
+        assert (root / name).exists() and name in manifest.split()
+    assert config["options.data_files"]["share/refmeta/derivations"].strip() == "derivations/*.md"
+    assert config["metadata"]["author"] == "refmeta developers"

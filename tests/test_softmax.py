@@ -73,6 +73,31 @@ def test_the_complex_step_of_log_softmax_is_the_score(x, rng):
     np.testing.assert_allclose(complex_step(log_softmax, x, u), expected, rtol=0, atol=30 * EPS * np.max(np.abs(u)))
 
 
+@pytest.mark.parametrize("gap", [1, 40, 300, 700])
+def test_centring_loses_no_digit_of_the_sum_over_pairs(gap):
+    """Against rationals of the same π and x, relative to Σ_b π_b |x_a − x_b|: at most n ε in real arithmetic."""
+    rng = np.random.default_rng(gap)
+    logits, x = rng.normal(size=(8, 4)), rng.normal(size=(8, 4)) + 1e3
+    logits[:, 2] += gap
+    pi = softmax(logits)
+    for p, u, row in zip(pi, x, centred(pi, x), strict=True):
+        p, u = ([Fraction(float(value)) for value in values] for values in (p, u))
+        for a, got in enumerate(row):
+            exact, size = (sum(q * f(u[a] - y) for q, y in zip(p, u, strict=True)) for f in (lambda z: z, abs))
+            assert abs(Fraction(float(got)) - exact) <= 4 * Fraction(EPS) * size
+
+
+def test_centring_is_holomorphic_and_broadcasts_without_an_array_of_pairs():
+    rng = np.random.default_rng(0)
+    pi, x = softmax(rng.normal(size=(1, 2, 3))), rng.normal(size=(4, 1, 3)) + 1j * rng.normal(size=(4, 1, 3))
+    pairs = np.sum(pi[..., None, :] * (x[..., :, None] - x[..., None, :]), axis=-1)
+    np.testing.assert_allclose(centred(pi, x), pairs, rtol=0, atol=20 * EPS)
+    np.testing.assert_allclose(centred(pi + 1e-9j * x, x).imag, pairs.imag, rtol=0, atol=1e-7)
+    many = np.zeros(40_000)
+    many[7] = 1
+    assert centred(softmax(many), many)[7] == pytest.approx(1 - np.e / (np.e + 39_999), rel=1e-12)
+
+
 def test_the_pairwise_form_keeps_its_digits_at_a_logit_gap_of_forty():
     """Two actions: x_0 − ⟨π, x⟩ = π_1 (x_0 − x_1), of the order of e⁻⁴⁰; the plain difference has no digit left."""
     pi, x = softmax(np.array([40.0, 0.0])), np.array([1.0 / 3.0, -0.7])

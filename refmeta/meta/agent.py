@@ -10,7 +10,19 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, finite, frozen, positive, real_scalar
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    count,
+    finite,
+    frozen,
+    generator,
+    parameters,
+    positive,
+    real_scalar,
+    scalar,
+    settled,
+)
 from refmeta.meta.encoder import (
     Context,
     Encoder,
@@ -19,6 +31,7 @@ from refmeta.meta.encoder import (
     factors,
     gaussian_of,
     kl,
+    pair,
     posterior,
     pulled,
     sample,
@@ -114,7 +127,8 @@ def encoder_gradient(
     """
     q, each = believed(encoder, context, infer)
     z = sample(q, noise)
-    batch_shape(context=q.mean.shape[:-1], batch=np.shape(target)[:-1])
+    target = parameters(target, "target")
+    batch_shape(context=q.mean.shape[:-1], batch=target.shape[:-1])
     return _pulled(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
 
 
@@ -142,8 +156,30 @@ class Settings(NamedTuple):
     infer: Inference = posterior
 
 
+def checked_agent(agent: Any) -> Agent:
+    """The agent with its weights as arrays of finite numbers."""
+    if not isinstance(agent, Agent):
+        raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
+    encoder = Encoder(*pair(agent.encoder, "agent.encoder", Encoder))
+    names = ("critic", "target_critic", "policy")
+    critic, target, policy = (parameters(getattr(agent, name), f"agent.{name}") for name in names)
+    if critic.ndim < 3:
+        raise ValueError(f"agent.critic has shape {critic.shape}, expected (S, A, 1 + Z)")
+    return Agent(encoder, critic, target, policy, scalar(agent.log_temperature, "agent.log_temperature"))
+
+
+def checked_settings(settings: Any) -> Settings:
+    """The settings, if they are some, and infer is a function."""
+    if not isinstance(settings, Settings) or not callable(settings.infer):
+        raise TypeError(
+            f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"
+        )
+    return settings
+
+
 def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLike, settings: Settings) -> Gradient:
     """Every slope at one z of every task, z = μ + σ ⊙ ε: what a training step sums over the tasks and descends along."""
+    agent, settings = checked_agent(agent), checked_settings(settings)
     q, each = believed(agent.encoder, context, settings.infer)
     z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
     target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
@@ -168,10 +204,11 @@ def init(
         For a number below 1 where one is counted, a temperature that is not positive.
     """
     S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
-    rng, F = np.random.default_rng(rng), width(S, A)
-    mean, log_variance = real_scalar(scale, "scale") * rng.normal(size=(2, Z, F))
+    rng, F, scale = generator(rng), width(S, A), real_scalar(scale, "scale")
+    with np.errstate(over="ignore"):
+        mean, log_variance = settled(scale * rng.normal(size=(2, Z, F)), "scale is too large")
+        critic, policy = settled(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
     log_variance[:, 0] += np.log(100.0)
-    critic, policy = scale * rng.normal(size=(2, S, A, 1 + Z))
     return Agent(
         Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, parameters, require, settled
+from refmeta.arrays import Array, batch_shape, dot, finite, index_text, one_hot, parameters, rectangular, require, settled
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import log_softmax, softmax
@@ -67,7 +67,7 @@ def context_of(transitions: Transitions, states: int, actions: int) -> Context:
         For transitions whose shapes differ, or a state or action that does not exist.
     """
     s, a, r, following, _, mask = checked_transitions(transitions, states, actions)
-    pair, after = np.eye(states * actions)[s * actions + a], np.eye(states)[following]
+    pair, after = one_hot(s * actions + a, states * actions), one_hot(following, states)
     r = r[..., None]
     return Context(np.concatenate([np.ones_like(r), pair, after, r * pair, r * after], axis=-1), mask)
 
@@ -80,7 +80,7 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     ValueError
         If the features have another width than the encoder, or its two weights different shapes.
     """
-    mean, log_variance = _pair(encoder, "encoder", Encoder)
+    mean, log_variance = pair(encoder, "encoder", Encoder)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
     psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
@@ -90,7 +90,7 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     return finite(_linear)(psi, mean, log_variance)
 
 
-def _pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
+def pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
     """The two arrays of a Gaussian or an Encoder; an array alone, whose first axis happens to be 2, is none."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
@@ -149,7 +149,7 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
 
 def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Means and log-variances (..., n, Z) of one shape, zero where there is no factor, and the mask (..., n)."""
-    mean, log_variance = _pair(factors, "factors", Gaussian)
+    mean, log_variance = pair(factors, "factors", Gaussian)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
     return mean, log_variance, present(mask, mean.shape[:-1])
@@ -157,7 +157,7 @@ def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, A
 
 def present(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """The mask, of bool, broadcast to the shape (..., n) of what it is about; all True for None."""
-    there = np.ones(shape, bool) if mask is None else np.asarray(mask)
+    there = np.ones(shape, bool) if mask is None else rectangular(mask, "mask")
     fits = there.ndim <= len(shape) and all(n in (1, m) for n, m in zip(there.shape[::-1], shape[::-1], strict=False))
     if there.dtype != bool or there.shape[-1:] != shape[-1:] or not fits:
         raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {shape} of bool")
@@ -181,7 +181,7 @@ def settled_variance(gaussian: Gaussian) -> Gaussian:
 
 def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
     """A Gaussian (..., Z) that is one."""
-    mean, log_variance = _pair(value, name, Gaussian)
+    mean, log_variance = pair(value, name, Gaussian)
     if mean.shape != log_variance.shape:
         raise ValueError(
             f"{name} has shapes {mean.shape} and {log_variance.shape}, expected one and the same, (..., Z)"

@@ -34,6 +34,7 @@ class Task(Protocol):
 
 
 Tasks = Task | Sequence[Task]
+MOST_STEPS = 10**7  # every step is kept
 
 
 class Adaptation(NamedTuple):
@@ -53,7 +54,7 @@ def initialisation(theta: ArrayLike) -> Array:
 
 def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
     """α as one row a step, (K, 1) or (K, d), read by its number of axes: a scalar, (d,), (K, 1) or (K, d)."""
-    steps, alpha = count(steps, "steps"), numbers(alpha, "alpha")
+    steps, alpha = count(steps, "steps", most=MOST_STEPS), numbers(alpha, "alpha")
     shape = alpha.shape
     if len(shape) == 0:
         return np.full((steps, 1), scalar(alpha, "alpha"))
@@ -69,7 +70,7 @@ def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
 
 def each_point(tasks: Tasks, steps: int) -> list[Task]:
     """The tasks of K + 1 points: one and the same, or a sequence's one a step, the last once more."""
-    steps = count(steps, "steps")
+    steps = count(steps, "steps", most=MOST_STEPS)
     if isinstance(tasks, Task):
         return [tasks] * (steps + 1)
     if isinstance(tasks, Split) or not isinstance(tasks, Sequence) or not all(isinstance(t, Task) for t in tasks):

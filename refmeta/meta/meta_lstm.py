@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, parameters, scalar, settled
+from refmeta.arrays import Array, count, dot, finite, generator, numbers, parameters, scalar, settled
 from refmeta.meta.inner import Point, Task, Tasks, common_batch, each_point, initialisation, query_task, summed
 from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
 
@@ -70,7 +70,7 @@ def init(
 
     `start` is c0, (d,), zeros where none is given.
     """
-    rng, leaves = np.random.default_rng(rng), shapes(dim, hidden)
+    rng, leaves = generator(rng), shapes(dim, hidden)
     W, _, W_I, _, W_F, _, _ = (rng.uniform(-0.01, 0.01, shape) for shape in leaves)
     c0 = np.zeros(dim) if start is None else parameters(start, "start", dim=dim)
     return Parameters(W, np.zeros(leaves.b), W_I, rng.uniform(-5, -4), W_F, rng.uniform(4, 6), np.array(c0))
@@ -265,7 +265,7 @@ def checked(given: Parameters, dim: int) -> Parameters:
         raise TypeError(
             f"expected meta_lstm.Parameters, got {type(given).__name__}; unravel(...) makes them from a flat array"
         )
-    if np.ndim(given.W_I) != 1 or given.hidden < 1:
+    if numbers(given.W_I, "W_I").ndim != 1 or given.hidden < 1:
         raise ValueError(f"W_I has shape {np.shape(given.W_I)}, expected (H + 2,) with at least one hidden unit")
     found = []
     for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, given.hidden), strict=True):

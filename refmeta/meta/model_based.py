@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite
+from refmeta.arrays import Array, count, finite, generator
 from refmeta.meta.inner import Task, adapt, adjoints, at_query
 from refmeta.meta.learned_model import (
     Fitted,
@@ -100,7 +100,7 @@ class ModelledTasks:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks: the posterior-mean models of fresh contexts, and the true tasks."""
-        rng = np.random.default_rng(rng)
+        rng = generator(rng)
         task = self.family.sample(n, rng).support
         if not isinstance(task, PolicyReturn):
             raise TypeError(f"family must be one of returns, as PolicyReturn, got tasks of {type(task).__name__}")

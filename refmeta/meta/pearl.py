@@ -10,8 +10,20 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, fraction, frozen, settled
-from refmeta.meta.agent import Agent, Gradient, Settings, encoder_gradient, encoder_loss, gradient, init, ravel, unravel
+from refmeta.arrays import Array, count, fraction, frozen, generator, settled
+from refmeta.meta.agent import (
+    Agent,
+    Gradient,
+    Settings,
+    checked_agent,
+    checked_settings,
+    encoder_gradient,
+    encoder_loss,
+    gradient,
+    init,
+    ravel,
+    unravel,
+)
 from refmeta.meta.encoder import (
     Context,
     Encoder,
@@ -36,6 +48,7 @@ from refmeta.meta.soft_actor_critic import (
     critic_loss,
     soft_target,
     table,
+    target_entropy_of,
     temperature_gradient,
     temperature_loss,
 )
@@ -62,7 +75,7 @@ def adapt(
     Parameters and results are those of `posterior_sampling`; a belief is a `Gaussian` (..., Z), theta the logits of a
     `TabularSoftmax` whatever the task's own policy.  Raises ValueError or TypeError for an agent of other tasks.
     """
-    _fitting(agent, task)
+    agent = _fitting(agent, task)
     if not callable(infer):
         raise TypeError(f"infer must be a function of factors and a mask, got {infer!r}")
     task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
@@ -168,10 +181,7 @@ def train(
     FloatingPointError
         If a gradient or a weight leaves the finite numbers.
     """
-    if not isinstance(settings, Settings) or not callable(settings.infer):
-        raise TypeError(
-            f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"
-        )
+    settings = checked_settings(settings)
     fewest = int(settings.infer is posterior_without_prior)
     some_of = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
     for least, numbers in (
@@ -186,11 +196,12 @@ def train(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of an Iteration, got {callback!r}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
-    rate, rng = fraction(averaging, "averaging"), np.random.default_rng(rng)
+    rate, rng = fraction(averaging, "averaging"), generator(rng)
     noise = reward_noise_of(distribution)
     acting: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": noise, "rng": rng}
     task = distribution.sample(tasks, rng).support
-    _fitting(agent, task)
+    agent = _fitting(agent, task)
+    target_entropy_of(settings.target_entropy, agent.actions)
 
     def update(agent: Agent, state: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
         chosen = rng.choice(tasks, batch, replace=False)
@@ -232,10 +243,9 @@ def _of(batch: Transitions, tasks: Array) -> Transitions:
     return Transitions(*(part[tasks] for part in batch))
 
 
-def _fitting(agent: Agent, task: Any) -> None:
-    """Refuse an agent that is none, or not for the states and actions of the task."""
-    if not isinstance(agent, Agent):
-        raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
+def _fitting(agent: Agent, task: Any) -> Agent:
+    """The agent, checked to be one for the states and actions of the task."""
+    agent = checked_agent(agent)
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     S, A = task.mdp.states, task.mdp.actions
@@ -252,3 +262,4 @@ def _fitting(agent: Agent, task: Any) -> None:
     for name, shape in shapes.items():
         if found[name] != shape:
             raise ValueError(f"agent.{name} has shape {found[name]}, expected {shape}")
+    return agent

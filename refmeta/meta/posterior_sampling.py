@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count
+from refmeta.arrays import Array, count, generator
 from refmeta.sampling.transitions import Transitions, experience, none, together
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -59,7 +59,7 @@ def posterior_sampling(
     """
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
-    rng, context = np.random.default_rng(rng), none(task.shape)
+    rng, context = generator(rng), none(task.shape)
     beliefs, thetas = [infer(context)], []
     thetas.append(act(beliefs[0], rng))
     for _ in range(count(episodes, "episodes")):

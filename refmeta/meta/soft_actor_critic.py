@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, fraction, parameters, real_scalar, scalar
+from refmeta.arrays import Array, batch_shape, dot, finite, fraction, one_hot, parameters, real_scalar, scalar
 from refmeta.sampling.transitions import Transitions, averages
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import centred, log_softmax, softmax
@@ -132,7 +132,7 @@ def temperature_loss(
     Eq: temperature-loss
     """
     logits, visits = _acting(policy, z, batch)
-    surplus = dot(visits, entropy(logits)) - real_scalar(target_entropy, "target_entropy")
+    surplus = dot(visits, entropy(logits)) - target_entropy_of(target_entropy, logits.shape[-1])
     return _temperature(log_temperature) * surplus
 
 
@@ -144,6 +144,17 @@ def temperature_gradient(
     Eq: temperature-loss
     """
     return temperature_loss(log_temperature, policy, z, batch, target_entropy=target_entropy)
+
+
+def target_entropy_of(value: float, actions: int) -> float:
+    """H̄ in (0, log A], which a policy of A actions can have; 0 for a single action."""
+    H, most = real_scalar(value, "target_entropy"), float(np.log(actions))
+    if not (0 < H or H == most) or H > most * (1 + 1e-12):
+        raise ValueError(
+            f"target_entropy must be above 0 and at most log A = {most:.6g} for A = {actions} actions, got {H}: "
+            "no policy has another entropy"
+        )
+    return H
 
 
 def entropy(logits: Array) -> Array:
@@ -188,7 +199,7 @@ def _acting(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array,
     """Logits (..., S, A), and the fraction ν (..., S) of the batch that is in each state."""
     logits = table(policy, z, "policy")
     batch = _fitting(batch, logits)
-    return logits, np.sum(averages(batch, "the batch")[..., None] * np.eye(logits.shape[-2])[batch.states], axis=-2)
+    return logits, np.sum(averages(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2]), axis=-2)
 
 
 def _judging(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:

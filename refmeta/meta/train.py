@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, parameters, positive, real_scalar, settled
+from refmeta.arrays import Array, count, finite, generator, parameters, positive, real_scalar, settled
 from refmeta.meta.inner import initialisation
 from refmeta.meta.loop import able, looped
 from refmeta.meta.optimisers import Moments, adam, fresh
@@ -152,7 +152,7 @@ def meta_train(
     able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
     if np.iscomplexobj(start := initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
-    rng, iterations, batch = np.random.default_rng(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
+    rng, iterations, batch = generator(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
 
     def step(now: _State, done: int) -> _State:
         direction = _direction(rule, now.theta, distribution.sample(batch, rng))

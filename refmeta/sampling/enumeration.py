@@ -71,6 +71,7 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
     Refused, with the count, where their tuples of `tuples_of` are more than a million.
     """
     number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
+    tuples_of = count(tuples_of, "tuples_of")
     if said := too_many(number, tuples_of):
         raise ValueError(
             f"{said} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
@@ -148,7 +149,8 @@ def expectation(
             shapes.add(values.shape[1:])
             yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
 
-    mean, covariance = accumulated(chunks())
+    with np.errstate(all="ignore"):
+        mean, covariance = (settled(x, "what f returns is too large for its covariance") for x in accumulated(chunks()))
     if len(shapes) > 1:
         raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, lazily
+from refmeta.arrays import Array, batch_shape, direction, finite, lazily, parameters, reduced
 from refmeta.gaussian import LinearGaussian
 from refmeta.policies import Softmax
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
-from refmeta.softmax import centred, log_softmax, softmax
+from refmeta.softmax import centred, log_softmax, others, softmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class SoftmaxLikelihood:
     theta: Array
     trajectories: Trajectories
 
+    __reduce__ = reduced
+
     @lazily
     def log_prob(self) -> Array:
         """log π(a|s), (..., M, H).
@@ -40,29 +42,29 @@ class SoftmaxLikelihood:
         return self._gathered(log_softmax(self.policy.table(self.theta)))
 
     @finite
-    def along(self, u: Array) -> Array:
+    def along(self, u: ArrayLike) -> Array:
         """x_a − ⟨π, x⟩ at (s, a), x the logits of u.
 
         Eq: log-likelihood-score
         """
-        return self._gathered(centred(self._pi, self.policy.table(u)))
+        return self._gathered(centred(self._pi, self.policy.table(_direction(self, u))))
 
     @finite
-    def pull(self, w: Array) -> Array:
+    def pull(self, w: ArrayLike) -> Array:
         """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n the sum of w over the visits to (s, a).
 
         Eq: log-likelihood-score
         """
-        n, pi, others = self._scattered(w), self._pi, 1 - np.eye(self.policy.actions)
-        return self.policy.pullback(n * (pi @ others) - pi * (n @ others))
+        n, pi = self._scattered(_weights(self, w)), self._pi
+        return self.policy.pullback(n * others(pi, pi) - pi * others(pi, n))
 
     @finite
-    def curve(self, w: Array, u: Array) -> Array:
+    def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Φᵀg, g(s, ·) = −n(s) π ⊙ (x − ⟨π, x⟩), n the sum of w over the visits to s.
 
         Eq: log-likelihood-hvp
         """
-        n = np.sum(self._scattered(w), axis=-1)[..., None]
+        n, u = np.sum(self._scattered(_weights(self, w)), axis=-1)[..., None], _direction(self, u)
         return self.policy.pullback(-n * self._pi * centred(self._pi, self.policy.table(u)))
 
     @lazily
@@ -106,6 +108,8 @@ class GaussianLikelihood:
     theta: Array
     trajectories: Trajectories
 
+    __reduce__ = reduced
+
     @lazily
     def log_prob(self) -> Array:
         """−Σ_j (z_j²/2 + log σ_j + log(2π)/2), (..., M, H).
@@ -116,28 +120,30 @@ class GaussianLikelihood:
         return -np.sum(each, axis=-1) * self.trajectories.mask
 
     @finite
-    def along(self, u: Array) -> Array:
+    def along(self, u: ArrayLike) -> Array:
         """Σ_j z_j (Ux)_j/σ_j + (z_j² − 1) ν_j.
 
         Eq: log-likelihood-score
         """
+        u = _direction(self, u)
         each = self._z * self._moved(u) + (self._z**2 - 1) * self._log(u)
         return np.sum(each, axis=-1) * self.trajectories.mask
 
     @finite
-    def pull(self, w: Array) -> Array:
+    def pull(self, w: ArrayLike) -> Array:
         """Σ w [(z/σ) xᵀ, z² − 1].
 
         Eq: log-likelihood-score
         """
-        return self._summed(w, self._z * self._scale, self._z**2 - 1)
+        return self._summed(_weights(self, w), self._z * self._scale, self._z**2 - 1)
 
     @finite
-    def curve(self, w: Array, u: Array) -> Array:
+    def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Σ w [((dz − zν)/σ) xᵀ, 2 z dz], dz = −(Ux)/σ − zν.
 
         Eq: log-likelihood-hvp
         """
+        w, u = _weights(self, w), _direction(self, u)
         z, nu = self._z, self._log(u)
         dz = -self._moved(u) - z * nu
         return self._summed(w, (dz - z * nu) * self._scale, 2 * z * dz)
@@ -178,6 +184,20 @@ class GaussianLikelihood:
 
 
 Likelihood = SoftmaxLikelihood | GaussianLikelihood
+
+
+def _direction(like: Likelihood, u: ArrayLike) -> Array:
+    """A direction u (..., d) of θ, checked."""
+    return direction(u, like.policy.dim, together(like.policy, like.theta, like.trajectories), "u")
+
+
+def _weights(like: Likelihood, w: ArrayLike) -> Array:
+    """Weights w (..., M, H), checked: a number for every step."""
+    array, shape = parameters(w, "w"), like.trajectories.mask.shape
+    if array.shape[-2:] != shape[-2:]:
+        raise ValueError(f"w has shape {array.shape}, expected (..., {shape[-2]}, {shape[-1]}) as the trajectories")
+    batch_shape(w=array.shape[:-2], likelihood=together(like.policy, like.theta, like.trajectories))
+    return array
 
 
 def at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:

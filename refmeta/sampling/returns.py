@@ -6,7 +6,7 @@ Everything is (..., M, H), 0 after the end of a trajectory; the value of the sta
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, fraction, integers, numbers, positive, real
+from refmeta.arrays import Array, batch_shape, count, finite, fraction, integers, matvec, one_hot, positive, real, settled
 from refmeta.sampling.trajectories import Trajectories, checked, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -66,12 +66,14 @@ def leave_one_out(trajectories: Trajectories, *, gamma: float) -> Array:
 
 def features(trajectories: Trajectories, states: int | None = None) -> Array:
     """[s, s², t/100, (t/100)², (t/100)³, 1] of every step, s one-hot out of `states` where it is an index; (..., M, H, k)."""
-    s = np.asarray(trajectories.states)
-    if s.ndim == np.ndim(trajectories.mask):
+    given = checked(trajectories)
+    s = given.states
+    if s.ndim == given.mask.ndim:
         if states is None:
             raise ValueError("states is required: the number of states, where a state is an index")
-        s = np.eye(states)[integers(np.where(trajectories.mask, s, 0), "states", below=states)]
+        s = one_hot(integers(s, "states", below=count(states, "states", least=1)), states)
     else:
+        s = real(s, "states")
         s = np.concatenate([s, s**2], axis=-1)
     t = np.arange(s.shape[-2])[:, None] / 100
     time = np.broadcast_to(np.concatenate([t, t**2, t**3, t**0], axis=-1), (*s.shape[:-1], 4))
@@ -90,17 +92,25 @@ def linear_feature_baseline(
     Fitted on the batch itself it depends on the actions that it is to judge, and the gradient is biased.
     """
     given, other, ridge = checked(trajectories), checked(fitted_on), positive(ridge, "ridge")
-    G = reward_to_go(other, gamma=gamma)
+    G, here = reward_to_go(other, gamma=gamma), features(given, states)
     phi = features(other, states) * other.mask[..., None]
-    X = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1])
-    transposed = X.swapaxes(-1, -2)
-    system = transposed @ X + ridge * np.eye(X.shape[-1])
-    here = features(given, states)
+    X, y = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1]), G.reshape(*G.shape[:-2], -1)
     if here.shape[-1] != X.shape[-1]:
         raise ValueError(f"fitted_on has {X.shape[-1]} features a step, expected {here.shape[-1]} as the trajectories")
-    w = np.linalg.solve(system, transposed @ G.reshape(*G.shape[:-2], -1, 1))
     batch_shape(trajectories=given.mask.shape[:-2], fitted_on=other.mask.shape[:-2])
-    return (here @ w[..., None, :, :])[..., 0] * given.mask
+    w = _ridge_regression(X, y, ridge)
+    return matvec(here, w[..., None, :]) * given.mask
+
+
+def _ridge_regression(X: Array, y: Array, ridge: float) -> Array:
+    """argmin ‖y − Xw‖² + ridge ‖w‖² by Rw = Qᵀ[y; 0], QR = [X; √ridge I]: the condition of X is not squared; (..., k)."""
+    n, k = X.shape[-2:]
+    damped = np.broadcast_to(np.sqrt(ridge) * np.eye(k), (*X.shape[:-2], k, k))
+    Z = np.concatenate([settled(X, "a feature left the finite numbers: a state is too large"), damped], axis=-2)
+    Q, R = np.linalg.qr(Z)
+    if np.any(np.abs(np.einsum("...ii->...i", R)) <= np.finfo(float).eps * (n + k) * np.max(np.abs(Z), axis=-2)):
+        raise FloatingPointError(f"ridge = {ridge} is too small for features that depend on each other to rounding")
+    return np.linalg.solve(R, matvec(Q[..., :n, :].swapaxes(-1, -2), y)[..., None])[..., 0]
 
 
 @finite
@@ -121,7 +131,7 @@ def exact_baseline(trajectories: Trajectories, point: DiscountedPoint | FiniteHo
 
 def at_steps(value: ArrayLike, trajectories: Trajectories, name: str) -> Array:
     """A number for every step, broadcast to the trajectories, 0 after the end."""
-    array, shape = real(numbers(value, name), name), trajectories.mask.shape
+    array, shape = real(value, name), trajectories.mask.shape
     try:
         batch = np.broadcast_shapes(array.shape, shape)
     except ValueError:

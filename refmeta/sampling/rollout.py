@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, index_text, real, require, settled
+from refmeta.arrays import Array, batch_shape, count, generator, index_text, real, require, settled
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
 from refmeta.softmax import softmax
@@ -50,7 +50,7 @@ def rollout(
             f"rollout takes a FiniteMDP and a softmax policy, or a LinearQuadratic and a LinearGaussian, got {kinds}"
         )
     theta = fitting(mdp, policy, theta)
-    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
+    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), generator(rng)
     batch = sampled(mdp, policy, theta, M, H, rng)
     return batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
 
@@ -76,6 +76,8 @@ def noisy(rewards: Array, mask: Array, reward_noise: ArrayLike, rng: Generator) 
 
 def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
     """Real parameters of a policy that has the process's numbers of states and actions."""
+    if not isinstance(mdp, FiniteMDP | LinearQuadratic):
+        raise TypeError(f"mdp must be a FiniteMDP or a LinearQuadratic, got {type(mdp).__name__}")
     wanted, got = ((x.states, x.actions) for x in (mdp, known(policy)))
     if wanted != got:
         raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")

@@ -11,9 +11,9 @@ reward to go and baseline all share one gradient at θ_sampled, and differ in th
 `baseline` is anything that broadcasts to (..., M, H); advantages Â of another kind enter as Ĝ − Â.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ from refmeta.arrays import (
     parameters,
     positive,
     real,
+    reduced,
 )
 from refmeta.sampling.likelihood import Likelihood, at, likelihood
 from refmeta.sampling.returns import at_steps, discounted_sum, reward_to_go
@@ -68,14 +69,15 @@ def linear(w: Array, y: Array) -> tuple[Array, Array, Array]:
 
 def clipped(epsilon: float) -> Link:
     """min(w eʸ, w clip(eʸ, 1 − ε, 1 + ε)), and its derivatives: those of w eʸ where it is the smaller, else 0."""
+    return functools.partial(_clipped, epsilon)
 
-    def link(w: Array, y: Array) -> tuple[Array, Array, Array]:
-        ratio = np.exp(y)
-        inside = np.where(w > 0, np.real(ratio) <= 1 + epsilon, np.real(ratio) >= 1 - epsilon)
-        held = np.where(w > 0, 1 + epsilon, 1 - epsilon)
-        return w * np.where(inside, ratio, held), w * ratio * inside, w * ratio * inside
 
-    return link
+def _clipped(epsilon: float, w: Array, y: Array) -> tuple[Array, Array, Array]:
+    """The link of `clipped`."""
+    ratio = np.exp(y)
+    inside = np.where(w > 0, np.real(ratio) <= 1 + epsilon, np.real(ratio) >= 1 - epsilon)
+    held = np.where(w > 0, 1 + epsilon, 1 - epsilon)
+    return w * np.where(inside, ratio, held), w * ratio * inside, w * ratio * inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,8 @@ class Surrogate:
     theta_sampled: Array
     trajectories: Trajectories
     terms: tuple[Term, ...]
+
+    __reduce__ = reduced
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,6 +128,8 @@ class SurrogatePoint:
     theta: Array
     task: Surrogate
 
+    __reduce__ = reduced
+
     @lazily
     def loss(self) -> Array:
         """−(1/M) Σ w g(Cx), (...)."""
@@ -150,11 +156,11 @@ class SurrogatePoint:
     def _episodes(self) -> int:
         return self.task.trajectories.mask.shape[-2]
 
-    @cached_property
+    @functools.cached_property
     def _likelihood(self) -> Likelihood:
         return at(self.task.policy, self.theta, self.task.trajectories)
 
-    @cached_property
+    @functools.cached_property
     def _each(self) -> list[tuple[Term, tuple[Array, Array, Array]]]:
         """Every term, with w g, w g' and w g'' at Cx."""
         sampled = at(self.task.policy, self.task.theta_sampled, self.task.trajectories)

@@ -5,7 +5,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, frozen, index_text, integers, parameters, real, require
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    flags,
+    frozen,
+    index_text,
+    integers,
+    numbers,
+    parameters,
+    real,
+    rectangular,
+    require,
+)
 from refmeta.gaussian import LinearGaussian
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 
@@ -50,9 +62,7 @@ def checked(trajectories: Any, policy: Policy | None = None) -> Trajectories:
         raise TypeError(
             f"trajectories must be Trajectories(states, actions, rewards, mask), got {type(trajectories).__name__}"
         )
-    mask = np.asarray(trajectories[3])
-    if mask.dtype != bool:
-        mask = integers(mask, "mask", below=2).astype(bool)
+    mask = flags(trajectories[3], "mask")
     if mask.ndim < 2 or 0 in mask.shape[-2:]:
         raise ValueError(f"mask has shape {mask.shape}, expected (..., M, H), at least one trajectory of one step")
     require(
@@ -66,7 +76,7 @@ def checked(trajectories: Any, policy: Policy | None = None) -> Trajectories:
 
 def _until_the_end(value: Any, mask: Array, core: int, name: str) -> Array:
     """The array with zeros where the mask is False, its shape that of the mask and `core` axes more."""
-    array = np.asarray(value)
+    array = rectangular(value, name)
     if array.dtype.kind not in "iufc":
         raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
     if array.ndim != mask.ndim + core or array.shape[: mask.ndim] != mask.shape:
@@ -77,7 +87,10 @@ def _until_the_end(value: Any, mask: Array, core: int, name: str) -> Array:
 def _kept(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
     """States or actions as the policy takes them."""
     if policy is None:
-        return frozen(np.array(value))
+        core = int(rectangular(value, name).ndim > mask.ndim)
+        array = numbers(_until_the_end(value, mask, core, name), name)
+        require(np.isfinite(array), lambda i: f"{name}{index_text(i)} is {array[i]}; every number must be finite")
+        return array
     most = getattr(known(policy), name)
     if not isinstance(policy, LinearGaussian):
         return integers(_until_the_end(value, mask, 0, name), name, below=most)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, frozen, index_text, integers, real, require
+from refmeta.arrays import Array, count, flags, frozen, generator, index_text, integers, real, rectangular, require
 from refmeta.policies import Softmax
 from refmeta.sampling.rollout import ended, finite_rollout, fitting, noisy, steps_of
 from refmeta.tasks.mdp import FiniteMDP
@@ -46,12 +46,13 @@ def checked(transitions: Any, states: int, actions: int, name: str = "transition
             f"{name} must be Transitions(states, actions, rewards, following, terminal, mask), "
             f"got {type(transitions).__name__}"
         )
-    mask = _flags(transitions[5], f"{name}.mask")
+    states, actions = count(states, "states", least=1), count(actions, "actions", least=1)
+    mask = flags(transitions[5], f"{name}.mask")
     if mask.ndim == 0:
         raise ValueError(f"{name}.mask is one flag, expected (..., n)")
 
     def where(value: Any, field: str) -> Array:
-        array = np.asarray(value)
+        array = rectangular(value, f"{name}.{field}")
         if array.shape != mask.shape:
             raise ValueError(f"{name}.{field} has shape {array.shape}, expected {mask.shape} as the mask")
         if array.dtype.kind not in "biufc":
@@ -63,13 +64,8 @@ def checked(transitions: Any, states: int, actions: int, name: str = "transition
         for i, field, below in ((0, "states", states), (1, "actions", actions), (3, "following", states))
     )
     rewards = real(where(transitions[2], "rewards"), f"{name}.rewards")
-    terminal = _flags(where(transitions[4], "terminal"), f"{name}.terminal")
+    terminal = flags(where(transitions[4], "terminal"), f"{name}.terminal")
     return Transitions(s, a, rewards, following, frozen(np.array(terminal)), frozen(np.array(mask)))
-
-
-def _flags(value: Any, name: str) -> Array:
-    array = np.asarray(value)
-    return array if array.dtype == bool else integers(array, name, below=2).astype(bool)
 
 
 def experience(
@@ -88,7 +84,7 @@ def experience(
     if not isinstance(mdp, FiniteMDP) or not hasattr(policy, "logits"):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
         raise TypeError(f"transitions are of a FiniteMDP under a softmax policy, got {kinds}")
-    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), np.random.default_rng(rng)
+    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), generator(rng)
     batch, after = finite_rollout(mdp, policy, fitting(mdp, policy, theta), M, H, rng)
     batch = batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
     flat = [x.reshape(*x.shape[:-2], M * H) for x in (*batch, after)]

@@ -6,7 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, direction, finite, lazily, parameters, positive, real, real_scalar, settled
+from refmeta.arrays import (
+    Array,
+    count,
+    direction,
+    finite,
+    lazily,
+    parameters,
+    positive,
+    real,
+    real_scalar,
+    reduced,
+    settled,
+)
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
@@ -26,6 +38,8 @@ class SampledKL:
     policy: Policy
     theta_sampled: Array
     trajectories: Trajectories
+
+    __reduce__ = reduced
 
     def __post_init__(self) -> None:
         policy = self.policy
@@ -63,6 +77,8 @@ class GaussianKLPoint:
     start: Array
     policy: LinearGaussian
     trajectories: Trajectories
+
+    __reduce__ = reduced
 
     @lazily
     def loss(self) -> Array:

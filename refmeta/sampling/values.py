@@ -8,7 +8,7 @@ The value after the last step is 0, unless `successors` says otherwise: the feat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, fraction, matvec, parameters, real, scalar
+from refmeta.arrays import Array, batch_shape, finite, fraction, matvec, parameters, real, scalar, settled
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.trajectories import Trajectories, checked
 
@@ -60,6 +60,7 @@ def lstd(
     z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
     A = np.einsum("...mhi,...mhj->...ij", z, phi - gamma * following)
     b = np.einsum("...mhi,...mh->...i", z, given.rewards)
+    settled(A, "lstd left the finite numbers: a feature is too large")
     if np.any(np.linalg.matrix_rank(A) < A.shape[-1]):
         raise FloatingPointError(
             "the system of LSTD is singular: the batch does not show every feature, or cannot tell some of them apart"

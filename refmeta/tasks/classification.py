@@ -15,8 +15,10 @@ from refmeta.arrays import (
     finite,
     integers,
     lazily,
+    one_hot,
     parameters,
     real_scalar,
+    reduced,
     replaced,
 )
 from refmeta.softmax import log_softmax, one_hot_less, softmax, softmax_jvp
@@ -46,6 +48,8 @@ class SoftmaxRegression:
     labels: Array
     classes: int | None = None
     ridge: float = 0.0
+
+    __reduce__ = reduced
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "X", inputs(self.X))
@@ -83,6 +87,8 @@ class SoftmaxRegressionPoint:
     theta: Array
     task: SoftmaxRegression
 
+    __reduce__ = reduced
+
     def _logits(self, theta: Array) -> Array:
         """Wxⱼ for every row, (..., n, classes)."""
         W = theta.reshape(*theta.shape[:-1], self.task.classes or 0, self.task.X.shape[-1])
@@ -96,7 +102,7 @@ class SoftmaxRegressionPoint:
     @lazily
     def _targets(self) -> Array:
         """The labels as one-hot rows, (..., n, classes)."""
-        return np.eye(self.task.classes or 0)[self.task.labels]
+        return one_hot(self.task.labels, self.task.classes or 0)
 
     @lazily
     def probabilities(self) -> Array:

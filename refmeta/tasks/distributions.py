@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, discounting, frozen, integers, real, real_scalar
+from refmeta.arrays import Array, count, discounting, frozen, generator, integers, real, real_scalar
 from refmeta.policies import TabularSoftmax
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.lq import LinearQuadratic
@@ -105,7 +105,7 @@ class RadialSinusoids:
 
 def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
     """n sinusoids seen through a family's features."""
-    rng, n = np.random.default_rng(rng), count(n, "n", least=1)
+    rng, n = generator(rng), count(n, "n", least=1)
     amplitude, phase = rng.uniform(*family.amplitude, n), rng.uniform(*family.phase, n)
 
     def regression(shots: int) -> LinearRegression:
@@ -146,7 +146,7 @@ class RandomMDPs:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = np.random.default_rng(rng), count(n, "n", least=1)
+        rng, n = generator(rng), count(n, "n", least=1)
         P = rng.dirichlet(np.ones(self.states), (n, self.states, self.actions))
         R = rng.normal(1.0, 1.0, (n, self.states, self.actions))
         start = frozen(np.eye(self.states)[0])
@@ -204,7 +204,7 @@ class GoalGridworlds:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = np.random.default_rng(rng), count(n, "n", least=1)
+        rng, n = generator(rng), count(n, "n", least=1)
         return Split(self.tasks(rng.integers(1, self.size**2, n)))
 
 
@@ -240,9 +240,9 @@ class Navigation:
 
     def start(self, rng: Generator | int | None = None) -> Array:
         """A stable start at random: K = [−0.3 I, 0] + 0.05 N(0, 1), σ = 0.1."""
-        K = np.eye(2, 3) * -0.3 + 0.05 * np.random.default_rng(rng).normal(size=(2, 3))
+        K = np.eye(2, 3) * -0.3 + 0.05 * generator(rng).normal(size=(2, 3))
         return np.concatenate([K.ravel(), np.log([0.1, 0.1])])
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact cost leaves nothing to split, so the query is the support."""
-        return Split(self.tasks(np.random.default_rng(rng).uniform(*self.goals, (count(n, "n", least=1), 2))))
+        return Split(self.tasks(generator(rng).uniform(*self.goals, (count(n, "n", least=1), 2))))

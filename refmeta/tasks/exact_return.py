@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -74,6 +74,8 @@ class DiscountedPoint:
     mdp: FiniteMDP
     policy: Softmax
     probabilities: Array
+
+    __reduce__ = reduced
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, direction, dot, finite, lazily
+from refmeta.arrays import Array, direction, dot, finite, lazily, reduced
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP, Tangent
@@ -20,6 +20,8 @@ class FiniteHorizonPoint:
     mdp: FiniteMDP
     policy: Softmax
     probabilities: Array
+
+    __reduce__ = reduced
 
     @cached_property
     def _relative_action_value(self) -> Array:

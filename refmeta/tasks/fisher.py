@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters
+from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
 from refmeta.policies import Softmax, TabularSoftmax
 from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import DiscountedPoint
@@ -160,6 +160,8 @@ class PolicyKLPoint:
     start: Array
     policy: Softmax
     visits: Array
+
+    __reduce__ = reduced
 
     @lazily
     def loss(self) -> Array:

@@ -11,6 +11,7 @@ from refmeta.arrays import (
     entry,
     index_text,
     real,
+    reduced,
     replaced,
     require,
     symmetric,
@@ -53,6 +54,8 @@ class LinearQuadratic:
     noise: Array
     gamma: float
     horizon: int | None = None
+
+    __reduce__ = reduced
 
     def __post_init__(self) -> None:
         given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}

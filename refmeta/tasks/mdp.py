@@ -16,6 +16,7 @@ from refmeta.arrays import (
     frozen,
     index_text,
     real,
+    reduced,
     replaced,
     require,
 )
@@ -89,6 +90,8 @@ class FiniteMDP:
     rho: Array
     gamma: float
     horizon: int | None = None
+
+    __reduce__ = reduced
 
     def __post_init__(self) -> None:
         P, R, rho = real(self.P, "P"), real(self.R, "R"), real(self.rho, "rho")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, finite, index_text, lazily, parameters, require
+from refmeta.arrays import Array, batch_shape, direction, finite, index_text, lazily, parameters, reduced, require
 from refmeta.tasks.lq import LinearQuadratic
 
 
@@ -76,6 +76,8 @@ class PolicyCostPoint:
 
     theta: Array
     lq: LinearQuadratic
+
+    __reduce__ = reduced
 
     @property
     def gain(self) -> Array:

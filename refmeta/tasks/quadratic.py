@@ -16,6 +16,7 @@ from refmeta.arrays import (
     matvec,
     parameters,
     real,
+    reduced,
     replaced,
     symmetric,
 )  # fmt: skip
@@ -33,6 +34,8 @@ class Quadratic:
 
     A: Array
     c: Array
+
+    __reduce__ = reduced
 
     def __post_init__(self) -> None:
         A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
@@ -70,6 +73,8 @@ class QuadraticPoint:
 
     theta: Array
     task: Quadratic
+
+    __reduce__ = reduced
 
     @lazily
     def loss(self) -> Array:

@@ -16,6 +16,7 @@ from refmeta.arrays import (
     matvec,
     parameters,
     real,
+    reduced,
     replaced,
 )  # fmt: skip
 
@@ -49,6 +50,8 @@ class LinearRegression:
     X: Array
     y: Array
 
+    __reduce__ = reduced
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "X", inputs(self.X))
         object.__setattr__(self, "y", outputs(real(self.y, "y"), "y", self.X))
@@ -80,6 +83,8 @@ class LinearRegressionPoint:
 
     theta: Array
     task: LinearRegression
+
+    __reduce__ = reduced
 
     @lazily
     def residual(self) -> Array:

@@ -342,3 +342,45 @@ def test_modelled_tasks_act_uniformly():
     learned = ModelledTasks(Bandit(), prior, 400, 1).sample(50, 0).support.mdp.R[:, 0, 3]
     weight = learned / 3  # n/(1 + n), n the visits of action 3
     assert abs(np.mean(weight / (1 - weight)) - 100) < 5
+
+
+@pytest.mark.eq("model-prior")
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 200])
+@pytest.mark.parametrize("c", [1e-8, 0.3, 32.0, 1e8])
+def test_rising_factorials_keep_every_digit_on_both_sides_of_the_series(c, n):
+    """Against Σ log(c + k) and Σ 1/(c + k) in decimals, relative to the sum of the magnitudes."""
+    from decimal import Decimal
+
+    from refmeta.meta.learned_model import LOG, RECIPROCAL, _rising
+
+    terms = [Decimal(c) + k for k in range(n)]
+    for kind, each in ((LOG, [x.ln() for x in terms]), (RECIPROCAL, [1 / x for x in terms])):
+        got = Decimal(float(_rising(kind, np.array(c), np.array(float(n)))))
+        assert abs(got - sum(each)) <= 8 * Decimal(float(np.finfo(float).eps)) * sum(abs(x) for x in each)
+        if c >= 32:
+            rest = Decimal(float(kind[1](np.array(c), np.array(float(n)))))
+            assert abs(rest - sum(each)) <= 8 * Decimal(float(np.finfo(float).eps)) * sum(abs(x) for x in each)
+
+
+def test_counts_beyond_any_memory_cost_what_small_ones_do():
+    """n of one next state: log Γ(c + n)/Γ(c) − log Γ(2c + n)/Γ(2c), about −c log n, for n to 10³⁰⁰."""
+    counts = np.zeros((2, 1, 2))
+    for n in (1e6, 1e15, 1e300):
+        counts[0, 0, 0] = n
+        seen = rm.model_based.Statistics(counts, np.zeros((2, 1)), np.zeros((2, 1)))
+        prior = rm.model_based.Prior(np.full((2, 1, 2), 0.5), 0.0, 1e-12 / n, 1 / (2 * np.pi))
+        assert np.isfinite(rm.model_based.log_marginal(prior, seen))
+        slope = rm.model_based.log_marginal_gradient(prior, seen).log_concentration
+        np.testing.assert_allclose(slope[0, 0, 1], 0.5 * -(np.log(n) + np.euler_gamma), rtol=1e-6)
+
+
+def test_an_overflow_of_the_statistics_and_a_complex_prior_are_named():
+    context = Transitions([0, 0], [0, 0], [1e200, -1e200], [0, 0], [False, False], [True, True])
+    with pytest.raises(FloatingPointError, match="statistics left the finite numbers"):
+        rm.model_based.statistics(context, 1, 1)
+    seen = rm.model_based.statistics(context._replace(rewards=[1.0, 2.0]), 1, 1)
+    with pytest.raises(TypeError, match="must be real, got complex"):
+        rm.model_based.fit(rm.model_based.Prior(1 + 0j, 0.0, 1.0, 1.0), seen)
+    prior = rm.model_based.Prior([[[1.0]]], 1e200, 1.0, 1.0)
+    with pytest.raises(FloatingPointError, match="left the finite numbers"):
+        rm.model_based.fit(prior, seen)

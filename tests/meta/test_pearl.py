@@ -589,10 +589,11 @@ def test_a_policy_of_another_size_than_its_critic_is_never_broadcast(shape):
     ],
 )  # fmt: skip
 def test_an_agent_whose_parts_do_not_fit_is_refused_before_it_acts(change):
+    SENTENCE = r"agent\.\S+ (has shape .*, expected \(|must be one number)|as the task"
     agent, family = change(pearl.init(9, 4, latent=2, rng=0)), rm.GoalGridworlds(size=3)
-    with pytest.raises(ValueError, match=r"agent\.\S+ has shape .*, expected \(|as the task"):
+    with pytest.raises(ValueError, match=SENTENCE):
         pearl.adapt(agent, family.sample(2, 0).support, episodes=1, horizon=3)
-    with pytest.raises(ValueError, match=r"agent\.\S+ has shape .*, expected \(|as the task"):
+    with pytest.raises(ValueError, match=SENTENCE):
         pearl.train(family, agent, settings=pearl.Settings(0.9, 0.1, 0.1), outer=rm.SGD(0.1), iterations=1, horizon=3)
 
 
@@ -676,3 +677,23 @@ def test_optimal_plans_are_certain_and_what_a_callback_sees_cannot_be_written_to
     for part in (*seen[0].agent.encoder, *seen[0].agent[1:]):
         with pytest.raises(ValueError, match="read-only"):
             part[...] = 0
+
+
+@pytest.mark.parametrize("entropy", [0.0, -0.5, np.log(2) + 1e-9, 1.2, np.nan])
+def test_a_target_entropy_that_no_policy_has_is_refused(entropy):
+    """Two actions: a policy has an entropy in [0, log 2], and 0 is never reached."""
+    given_, sentence = drawn(np.random.default_rng(0)), "target_entropy must be"
+    with pytest.raises(ValueError, match=sentence):
+        pearl.temperature_loss(-1.0, given_.policy, given_.noise, given_.batch, target_entropy=entropy)
+    family, agent = rm.GoalGridworlds(size=2), pearl.init(4, 4, latent=2, rng=0)
+    settings = pearl.Settings(0.9, 0.1, 2 * entropy)
+    with pytest.raises(ValueError, match=sentence):
+        pearl.train(family, agent, settings=settings, outer=rm.SGD(0.1), iterations=1, tasks=1, batch=1, horizon=3)
+
+
+def test_the_largest_target_entropy_is_allowed_and_0_for_a_single_action():
+    given_ = drawn(np.random.default_rng(0))
+    pearl.temperature_loss(-1.0, given_.policy, given_.noise, given_.batch, target_entropy=np.log(2))
+    one = given_.batch._replace(actions=np.zeros_like(given_.batch.actions))
+    loss = pearl.temperature_loss(-1.0, given_.policy[:, :1], given_.noise, one, target_entropy=0.0)
+    np.testing.assert_array_equal(loss, np.zeros(loss.shape))

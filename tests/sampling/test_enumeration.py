@@ -193,3 +193,9 @@ def test_bad_input_is_named(change, error, message):
     mdp, policy, theta, _ = tiny(np.random.default_rng(0))
     with pytest.raises(error, match=message):
         rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), *change(mdp, policy, theta))
+
+
+def test_an_overflow_of_a_covariance_is_named_and_not_warned_about():
+    mdp = rm.FiniteMDP(np.ones((1, 2, 1)), [[1.0, 2.0]], [1.0], 0.5)
+    with pytest.raises(FloatingPointError, match="what f returns is too large for its covariance"):
+        rm.enumeration.expectation(lambda t: 1e200 * t.rewards[..., 0], mdp, rm.TabularSoftmax(1, 2), [0.0, 1.0], horizon=1)

@@ -310,3 +310,18 @@ def test_features_that_depend_on_each_other_get_the_shortest_solution():
     np.testing.assert_allclose(
         fisher.natural_gradient(double.at([0.2, 0.2])), np.concatenate([x, x], -1) / 2, rtol=1e-12
     )
+
+
+def test_an_overflow_of_the_natural_gradient_is_named():
+    """Advantages of 0 and 1.7·10³⁰⁸, finite each, whose mean over the actions is not."""
+    mdp = rm.FiniteMDP(np.ones((1, 3, 1)), [[0.0, 1.7e308, 1.7e308]], [1.0], 0.0)
+    point = rm.PolicyReturn(mdp, rm.TabularSoftmax(1, 3)).at([0.0, -800.0, -800.0])
+    assert np.all(np.isfinite(point.advantage))
+    with pytest.raises(FloatingPointError, match="natural_gradient left the finite numbers"):
+        fisher.natural_gradient(point)
+
+
+def test_batch_axes_that_do_not_fit_the_start_of_a_divergence_are_named_at_once():
+    start = rm.PolicyReturn(replaced(two_states().mdp), rm.TabularSoftmax(2, 2)).at(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match=r"batch axes must broadcast .*, got theta \(2,\), start \(3,\)"):
+        rm.PolicyKL(start).at(np.zeros((2, 4)))

@@ -438,7 +438,7 @@ def test_a_batch_of_no_tasks_gives_results_for_no_task():
 
 def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
     batch = PolicyReturn(process(np.random.default_rng(0)), TabularSoftmax(3, 3))
-    with pytest.raises(IndexError, match="one task has no batch axis to be indexed"):
+    with pytest.raises(TypeError, match="one task has no batch axis to index"):
         batch[0][0]
     with pytest.raises(TypeError, match="tuple"):
         batch[0, 1]
