@@ -1,51 +1,37 @@
 """The oracle's commands: check, list, show, explain."""
 
 import argparse
+import contextlib
 import difflib
+import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refmeta.oracle import report
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
+from refmeta.oracle.check import run
+from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
+from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
+from refmeta.oracle.report import Report
+from refmeta.oracle.verdict import findings
 from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
 from refmeta.oracle.wrong.row import chapter_of
 
 STATUS = (
-    "exit status: 0 all right; 1 a mismatch; 2 usage; 3 the target crashed or timed out; 4 a bad vector file; "
-    "5 nothing was run; 130 interrupted"
+    "exit status: 0 all right; 1 a mismatch, or rounding without --allow-rounding; 2 usage; 3 the target crashed or timed "
+    "out after an answer; 4 a bad vector file; 5 nothing was computed; 130 interrupted"
 )
 
 
 def add(found: Any) -> None:
     """Add the commands to the parser's."""
-    check = found.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
-    check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
-    check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
-    check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
-    check.add_argument("--case", action="append", metavar="ID", help="only this case; may be repeated")
-    check.add_argument("--quantity", choices=QUANTITIES, default="gradient", help="what the target returns (gradient)")
-    check.add_argument("--reduce", choices=REDUCTIONS[1:], default="none", help="one result for all tasks")
-    check.add_argument("--ascent", action="store_true", help="the target works with returns: its signs are opposite")
-    check.add_argument(
-        "--expect", choices=("exact", "first-order"), default="exact", help="what it computes on purpose"
-    )
-    check.add_argument("--dtype", choices=("float64", "float32"), default="float64")
-    check.add_argument(
-        "--skip-flag", action="append", default=[], metavar="FLAG", help="what the target does not support"
-    )
-    check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
-    check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
-    check.add_argument("--format", choices=("text", "json", "junit"), default="text")
-    check.add_argument("--output", metavar="FILE", help="write the report there")
-    check.set_defaults(run=_check)
+    _add_check(found)
     listed = found.add_parser("list", help="the vectors; --matrix: which known-wrong formula each rejects")
     listed.add_argument("--suite", action="append", metavar="SUITE")
     listed.add_argument("--matrix", action="store_true")
@@ -60,6 +46,36 @@ def add(found: Any) -> None:
     explain.set_defaults(run=_explain)
 
 
+def _add_check(found: Any) -> None:
+    """Add the command `check`."""
+    check = found.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
+    check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
+    check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
+    check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
+    check.add_argument("--case", action="append", metavar="ID", help="only this case; may be repeated")
+    check.add_argument("--quantity", choices=QUANTITIES, default="gradient", help="what the target returns (gradient)")
+    check.add_argument("--reduce", choices=REDUCTIONS[1:], default="none", help="one result for all tasks")
+    check.add_argument("--ascent", action="store_true", help="the target works with returns: its signs are opposite")
+    check.add_argument(
+        "--expect", choices=("exact", "first-order"), default="exact", help="what it computes on purpose"
+    )
+    check.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    check.add_argument("--validation", action="store_true", help="judge, too, whether bad input is refused")
+    check.add_argument(
+        "--skip-flag", action="append", default=[], metavar="FLAG", help="what the target does not support"
+    )
+    check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
+    check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
+    check.add_argument("--repeat", type=_times, default=1, metavar="N", help="ask every case N times (the first: twice)")
+    check.add_argument("--allow-rounding", action="store_true", help="exit status 0 where only digits are lost")
+    check.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (text)")
+    endings = ", ".join(ENDINGS)
+    check.add_argument(
+        "--output", action="append", default=[], metavar="FILE", help=f"write it there, too, as {endings}; may be repeated"
+    )
+    check.set_defaults(run=_check)
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -68,6 +84,13 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"must be a positive number of seconds, got {text!r}")
     return value
+
+
+def _times(text: str) -> int:
+    """A number of times."""
+    if not (text.isdecimal() and 1 <= int(text[:6]) <= 1000 and len(text) < 6):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000, got {text!r}")
+    return int(text)
 
 
 def _suites(names: Iterable[str] | None) -> tuple[str, ...]:
@@ -91,13 +114,16 @@ def _check(given: Any) -> int:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
     chosen = _selected([c for c in chosen if c.suite in suites], given)
-    settings = Settings(given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag))
+    settings = Settings(
+        given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag), given.validation
+    )
     name, outcomes = _asked(given, suites, chosen, settings)
-    said = {"text": report.text, "json": report.as_json, "junit": report.junit}[given.format](name, outcomes, settings)
-    if given.output:
-        Path(given.output).write_text(said + "\n", encoding="utf-8")
-    print(report.verdict(outcomes) if given.output else said)
-    return report.status(outcomes)
+    report = Report(name, settings, tuple(findings(outcomes, settings)), given.allow_rounding)
+    for path in given.output:
+        kind = ENDINGS.get(Path(path).suffix, given.format)
+        Path(path).write_text(FORMATS[kind](report) + "\n", encoding="utf-8")
+    print(FORMATS[given.format](report))
+    return report.status
 
 
 def _usage(given: Any) -> tuple[str, ...]:
@@ -113,7 +139,8 @@ def _usage(given: Any) -> tuple[str, ...]:
         raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
     if {"reptile", *PARTS} & set(given.suite or ()) and not plain:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
-    _writable(given.output)
+    for path in given.output:
+        _writable(path)
     return suites
 
 
@@ -123,7 +150,8 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
     try:
         target = Process(command, suites, timeout=given.timeout)
         try:
-            outcomes = run(target, chosen, settings)
+            with _progress(len(chosen)) as told:
+                outcomes = run(target, chosen, settings, repeat=given.repeat, progress=told)
             return target.name, outcomes
         finally:
             target.stop()
@@ -131,14 +159,31 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
         raise UsageError(str(error)) from None
 
 
-def _writable(path: str | None) -> None:
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[Case], None]]:
+    """Tell each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
+    numbers, terminal = itertools.count(1), sys.stderr.isatty()
+
+    def told(case: Case) -> None:
+        if terminal:
+            number = next(numbers)
+            hint = " (the first answer may take longer: imports, compilation)" * (number == 1)
+            print(f"\r\x1b[K{number} of {total}: {case.id}{hint}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield told
+    finally:
+        if terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _writable(path: str) -> None:
     """Refuse an output file that cannot be written before anything is run."""
-    if path is not None:
-        try:
-            with open(path, "a", encoding="utf-8"):
-                pass
-        except OSError as error:
-            raise UsageError(f"cannot write the report to {path!r}: {error}") from None
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
 def _selected(chosen: list[Case], given: Any) -> list[Case]:

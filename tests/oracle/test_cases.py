@@ -24,7 +24,7 @@ from refmeta.oracle.cases import (
     read,
     read_file,
 )
-from refmeta.oracle.check import QUANTITIES
+from refmeta.oracle.judge import QUANTITIES
 from refmeta.oracle.wrong import WRONG
 
 EVERY = [case for suite in SUITES for case in cases(suite)]

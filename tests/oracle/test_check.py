@@ -13,8 +13,9 @@ from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
-from refmeta.oracle.check import RIGHT, Settings, calling, run
+from refmeta.oracle.check import calling, run
 from refmeta.oracle.renew import PARTS_OF
+from refmeta.oracle.judge import RIGHT, Settings
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
 

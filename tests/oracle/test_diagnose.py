@@ -7,8 +7,9 @@ import refmeta as rm
 from refmeta.oracle import cases, renew
 from refmeta.oracle.batches import of_expectation
 from refmeta.oracle.case import BUILD, PARTS
-from refmeta.oracle.check import Settings, calling, run
+from refmeta.oracle.check import calling, run
 from refmeta.oracle.diagnose import diagnose
+from refmeta.oracle.judge import Settings
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong.maml import path, product
 
@@ -234,7 +235,7 @@ def test_no_diagnosis_is_given_that_does_not_hold_on_every_failing_vector():
 
 def test_a_tie_is_said_to_be_one():
     """K = 1 alone cannot tell the first step from the last."""
-    from refmeta.oracle.check import judge
+    from refmeta.oracle.judge import judge
 
     case = next(c for c in cases("maml-quadratic") if c.input["steps"] == 2 and np.ndim(c.input["alpha"]) == 0)
     outcome = judge(case, ROWS["last-step-only"].function(case.problem), Settings())
@@ -249,7 +250,7 @@ def test_ascent_and_reduction_do_not_hide_a_formula():
 
 def test_pure_noise_is_never_explained():
     """Fewer numbers than unknowns fit everything: nothing is said of one case, nor of a single number."""
-    from refmeta.oracle.check import judge
+    from refmeta.oracle.judge import judge
 
     for suite, name, got in (
         ("maml-quadratic", "maml-quadratic-014", [[12.34, -5.0]]),
