@@ -156,7 +156,17 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
         finally:
             target.stop()
     except TargetMissing as error:
-        raise UsageError(str(error)) from None
+        if _is_misnamed(str(error), given.target or ""):
+            raise UsageError(str(error)) from None
+        return given.target, [Outcome(c, "error" if settings.validation or c.result != "invalid" else "unasked", str(error)) for c in chosen]
+
+
+def _is_misnamed(message: str, target: str) -> bool:
+    """Does the target not exist, rather than fail while it is imported?"""
+    module = target.partition(":")[0]
+    parents = itertools.accumulate(module.split("."), "{}.{}".format)
+    missing = [f"No module named '{name}'" for name in parents] + [f"AttributeError: module '{module}'"]
+    return not message.startswith("cannot import") or any(each in message for each in missing)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
 """`check` in this process and as a command: right code passes, wrong code is told, whatever a target does is said."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -54,9 +57,6 @@ def nothing(**inputs):
 def text(**inputs):
     return "gradient"
 
-def ragged(**inputs):
-    return [[1.0], [1.0, 2.0]]
-
 def imaginary(**inputs):
     return 1j * right(**inputs)
 
@@ -65,6 +65,15 @@ def nan(**inputs):
 
 def turned(**inputs):
     return right(**inputs).T
+
+def leaves(**inputs):
+    sys.exit(3)
+
+def unwanted(X, y):
+    pass
+
+def imports(**inputs):
+    import no_such_library
 
 not_a_function = 3
 """
@@ -112,7 +121,7 @@ def implicit(quantity, problem):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_right_implementation_passes_every_case_to_fourteen_digits(suite):
-    outcomes = rm.oracle.check(own(suite), suite)
+    outcomes = rm.oracle.check(own(suite), suite, validation=True)
     assert all(o.verdict in RIGHT for o in outcomes)
     assert min(o.digits for o in outcomes if o.verdict == "pass") >= 13.9
     assert {o.verdict for o in outcomes if o.case.result == "invalid"} <= {"refused"}
@@ -158,7 +167,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
         return function
 
     rm.oracle.check(iterative(1e-11), "implicit")
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match=r"ROUNDING: right to \d\.\d digits where (9|10)\.\d can be had"):
         rm.oracle.check(iterative(1e-7), "implicit")
 
 
@@ -169,9 +178,9 @@ def test_reductions_ascent_and_first_order_on_purpose(reduce):
     rm.oracle.check(reduced, "maml-tabular", reduce=reduce)
     rm.oracle.check(lambda **x: -reduced(**x), "maml-tabular", reduce=reduce, ascent=True)
     rm.oracle.check(own("maml-tabular", "first_order"), "maml-tabular", expect="first-order")
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "maml-tabular", reduce=reduce)
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "maml-tabular", expect="first-order")
 
 
@@ -195,7 +204,7 @@ def test_ascent_turns_the_loss_and_its_derivatives_and_nothing_else_of_a_policy_
         return {name: -x if name in ("loss", "grad", "hvp") else x for name, x in right(**inputs).items()}
 
     rm.oracle.check(ascent, "policy-gradient", ascent=True)
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "policy-gradient", ascent=True)
 
 
@@ -236,7 +245,8 @@ def test_single_precision_is_judged_as_single_precision():
 
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():
-    outcomes = run(calling(own("reptile")), cases("reptile"), Settings(skip_flags=("validation", "one-task", "edge")))
+    chosen = Settings(skip_flags=("validation", "one-task", "edge"), validation=True)
+    outcomes = run(calling(own("reptile")), cases("reptile"), chosen)
     assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
     assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
     flagged = [c for c in cases("reptile") if c.flags]
@@ -263,60 +273,82 @@ def folder(tmp_path_factory):
 
 
 def command(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "refmeta", "check", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
+    """The command in this process; a target runs in one of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(["check", *arguments])
+        except SystemExit as stopped:
+            code = stopped.code
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 QUAD = ("--suite", "maml-quadratic", "--skip-flag", "validation")
 
 
 def test_the_command_on_a_right_function_that_prints(folder):
-    done = command(folder, "mine:right", "--suite", "maml-quadratic")
-    assert done.returncode == 0 and "RIGHT: 18 of 18 cases, to 1" in done.stdout
+    arguments = [sys.executable, "-W", "error", "-m", "refmeta", "check", "mine:right", "--suite", "maml-quadratic"]
+    done = subprocess.run([*arguments, "--validation"], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0 and "RIGHT: 18 of 18 cases, to 1" in done.stdout and "Not judged" not in done.stdout
     assert "noise" not in done.stdout and "noise" in done.stderr
 
 
-def test_the_command_names_first_order_in_text_json_and_junit(folder):
-    done = command(folder, "mine:first_order", *QUAD)
-    assert done.returncode == 1 and "known-wrong formula first-order (g_q) in 14 of 14 failing vectors" in done.stdout
-    found = json.loads(command(folder, "mine:first_order", *QUAD, "--format", "json").stdout)
+def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_once(folder):
+    """In text of at most 80 columns, whatever else is written; an ending chooses the format, `--format` for others."""
+    endings = ["txt", "json", "xml", "md", "log"]
+    outputs = [word for end in endings for word in ("--output", f"report.{end}")]
+    done = command(folder, "mine:first_order", *QUAD, "--skip-flag", "array-alpha", *outputs)
+    text, found, xml, page, log = ((folder / f"report.{end}").read_text("utf-8") for end in endings)
+    assert done.returncode == 1 and done.stdout == text == log and max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    assert "EXACT match with known-wrong formula first-order (g_q) in 7 of 7 failing vectors" in flat
+    assert "worst entry: maml-quadratic-002, gradient[" in flat and "7 cases: mismatch: off by" in flat
+    assert text.splitlines()[-1] == "WRONG: 7 of 8 cases (10 skipped)."
+    found = json.loads(found)
     assert found["status"] == 1 and "first-order" in found["diagnosis"]["maml-quadratic"][0]
     assert {"refmeta", "vectors", "numpy", "scipy", "blas"} <= set(found["versions"])
-    assert sum(row["verdict"] == "skip" for row in found["cases"]) == 3
-    path = folder / "report.xml"
-    done = command(folder, "mine:first_order", *QUAD, "--format", "junit", "--output", str(path))
-    suite = ElementTree.parse(path).getroot()[0]
-    assert done.returncode == 1 and "WRONG: 14 of 15 cases" in done.stdout
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("18", "14", "3")
+    assert sum(row["verdict"] == "skip" for row in found["cases"]) == 10
+    assert found["suites"][0]["verdict"] == "WRONG" and found["suites"][0]["worst"]["id"] == "maml-quadratic-002"
+    suite = ElementTree.fromstring(xml)[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("18", "7", "10")
+    assert "**WRONG: 7 of 8 cases (10 skipped).**" in page and "| maml-quadratic | 18 | 1 | 7 | 0 | 10 |" in page
 
 
 @pytest.mark.parametrize(
-    ("target", "verdict", "message"),
+    ("target", "status", "message"),
     [
-        ("raises", "error", "raised RuntimeError: no such thing"),
-        ("nothing", "error", "returned None: is a return statement missing, or the gradient cut off?"),
-        ("text", "error", "returned dtype <U8, expected real numbers"),
-        ("ragged", "error", "raised ValueError: setting an array element with a sequence"),
-        ("imaginary", "error", "returned dtype complex128, expected real numbers"),
-        ("nan", "mismatch", "returned nan for gradient at index [0, 0]"),
-        ("turned", "mismatch", "returned shape (3, 2) for gradient, expected (2, 3); it is the transposed shape"),
+        ("raises", 5, "2 cases: error: raised RuntimeError: no such thing: maml-quadratic-004, 005"),
+        ("nothing", 5, "2 cases: error: returned None: is a return statement missing, or the gradient cut off?"),
+        ("text", 5, "2 cases: error: returned dtype <U8"),
+        ("imaginary", 5, "2 cases: error: returned dtype complex128"),
+        ("nan", 1, "2 cases: mismatch: returned nan for gradient at index [0, 0]: maml-quadratic-004, 005"),
+        ("turned", 1, "expected (2, 3); it is the transposed shape"),
+        ("leaves", 5, "2 cases: crash: the process ended with status"),
+        ("unwanted", 5, "takes these keywords: theta, A, c, query_A, query_c, alpha, steps; is it meant for another --suite?"),
+        ("imports", 5, "install what is missing in the Python that runs this command"),
     ],
 )
-def test_what_a_target_does_is_said_and_the_rest_still_runs(folder, target, verdict, message):
-    done = command(folder, f"mine:{target}", *QUAD)
-    assert done.returncode == 1 and f"maml-quadratic-004: {verdict}: {message}" in done.stdout, done.stdout
-    assert "of 15 cases (3 skipped)" in done.stdout and "Traceback" not in done.stdout
+def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target, status, message):
+    chosen = [word for i in (4, 5, 15) for word in ("--case", f"maml-quadratic-{i:03d}")]
+    done = command(folder, f"mine:{target}", "--suite", "maml-quadratic", *chosen)
+    text = " ".join(done.stdout.split())
+    assert done.returncode == status and text.count(message) == 1 and "Traceback" not in text, text
+    assert ("NOT RUN: the target computed nothing in 2 of 2 cases." if status == 5 else "WRONG: 2 of 2 cases.") in text
+    assert "Not judged: whether bad input is refused, 1 case;" in text
 
 
-def test_a_crash_and_a_time_out_do_not_stop_the_others(folder):
+def test_a_module_that_cannot_be_imported_is_not_run(folder):
+    (folder / "broken.py").write_text("import no_such_library\n")
+    done = command(folder, "broken:f", "--suite", "reptile")
+    assert done.returncode == 5 and done.stdout.count("no_such_library") == 1, done.stdout + done.stderr
+
+
+def test_a_crash_and_a_time_out_do_not_stop_the_others_and_neither_is_hidden(folder):
     chosen = [f"maml-quadratic-{i:03d}" for i in (1, 3, 6, 7, 8)]
     done = command(folder, "mine:sometimes", *QUAD, "--timeout", "2", *(x for i in chosen for x in ("--case", i)))
     assert done.returncode == 3
-    assert "crash: the process ended with status 7" in done.stdout and "timeout: no answer within 2 s" in done.stdout
+    assert "2 cases: crash: the process ended with status 7: maml-quadratic-003, 006" in done.stdout
+    assert "1 case: time-out: no answer within 2 s: maml-quadratic-007" in done.stdout
     assert "WRONG: 3 of 5 cases." in done.stdout
 
 
@@ -357,7 +389,9 @@ def test_a_bad_vector_file_is_status_four_and_one_s_own_is_checked(folder):
 
 def test_all_cases_skipped_is_status_five(folder):
     done = command(folder, "mine:right", "--suite", "reptile", "--case", "reptile-009", "--skip-flag", "validation")
-    assert done.returncode == 5 and "Nothing was run" in done.stdout
+    assert done.returncode == 5 and "NOT RUN: no case was judged" in done.stdout
+    done = command(folder, "mine:right", "--suite", "reptile", "--case", "reptile-009")
+    assert done.returncode == 5 and "judge them with --validation" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -412,10 +446,11 @@ def test_a_snippet_that_is_shown_runs(name, capsys):
 
 def test_a_refusal_counts_only_beside_a_result():
     """A function of the wrong signature has refused nothing."""
-    with pytest.raises(AssertionError, match="of 18 cases are wrong"):
-        rm.oracle.check(lambda A: A, "maml-quadratic")
-    outcomes = run(calling(lambda A: A), [c for c in cases("maml-quadratic") if c.result == "invalid"], Settings())
-    assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 1
+    with pytest.raises(AssertionError, match="NOT RUN: the target computed nothing in 18 of 18 cases"):
+        rm.oracle.check(lambda A: A, "maml-quadratic", validation=True)
+    invalid = [c for c in cases("maml-quadratic") if c.result == "invalid"]
+    outcomes = run(calling(lambda A: A), invalid, Settings(validation=True))
+    assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 5
 
 
 @pytest.mark.parametrize(
