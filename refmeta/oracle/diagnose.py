@@ -120,14 +120,15 @@ def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Ou
         return []
     suite = failing[0].case.suite
     rows: list[Departure] = [
-        Departure(row.slug, _less_right(_of(row, settings), settings)) for row in catalogue(suite, settings)
+        Departure(row.slug, departure_of(row, settings)) for row in catalogue(suite, settings)
     ]
     names = dict.fromkeys(name for o in failing for part in o.got or {} for name in effects(o.case, part))
     return traced(failing, settings, passing, rows, [Departure(name, returned(name, settings)) for name in names])
 
 
-def _less_right(value: Callable[[Case, str], Array | None], settings: Settings) -> Callable[[Case, str], Array | None]:
-    """The difference between a known-wrong formula and the right answer."""
+def departure_of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
+    """The difference between a known-wrong formula and the right answer; None where the formula does not apply."""
+    value = _of(row, settings)
 
     def departure(case: Case, name: str) -> Array | None:
         wrong, right = value(case, name), transformed(case.expected[name].value, case, settings, name)
@@ -140,7 +141,7 @@ def distance(case: Case, name: str, settings: Settings) -> float:
     """The distance in tolerances from the right answer to the nearest known-wrong formula that differs from it here."""
     limit, nearest = allowed_of(case, name, settings), np.inf
     for row in catalogue(case.suite, settings):
-        apart = _less_right(_of(row, settings), settings)(case, name)
+        apart = departure_of(row, settings)(case, name)
         if apart is not None and np.isfinite(apart).all() and (size := gap(apart, 0 * apart, limit)) > NEAR:
             nearest = min(nearest, size)
     return nearest

@@ -11,12 +11,14 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec, replaced
 from refmeta.judges import complex_step
+from refmeta.meta import meta_lstm as learned
 from refmeta.meta.encoder import Gaussian
 from refmeta.meta.lstm import P as LOGARITHMS
 from refmeta.meta.lstm import preprocessed
 from refmeta.oracle.answers import own
 from refmeta.oracle.batches import Batches
 from refmeta.oracle.case import Case
+from refmeta.oracle.learner import LEAVES
 from refmeta.oracle.judge import Settings, transformed
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.wrong import implicit, meta_lstm, model, pearl
@@ -211,11 +213,20 @@ def _places(case: Case) -> dict[str, Callable[[float], dict[str, Array]]]:
 
     def every(change: Callable[[Any, float], Any]) -> Callable[[float], dict[str, Array]]:
         moved = lambda e: {name: change(getattr(case.problem, name), e) for name in ("support", "query")}
-        return lambda e: {name: own(case.suite, name, case.problem._replace(**moved(e))) for name in case.expected}
+        return lambda e: _learned(case.problem._replace(**moved(e)))
 
     logarithm = lambda e: meta_lstm.parts(case.problem, meta_lstm.Change(meta_lstm.right, inputs=lambda x: inputs(x, e)))
     places = {name: every(change) for name, change in departures(case.problem.support).items()}
     return places | {"log(|x| + ε) in the preprocessing": logarithm}
+
+
+def _learned(problem: Any) -> dict[str, Array]:
+    """Every part of a Meta-LSTM, each gradient computed once."""
+    given, found = (problem.parameters, problem.support, problem.query), {}
+    for kind, gradient in (("exact", learned.gradient), ("independent", learned.gradient_independent)):
+        slopes = gradient(*given, steps=problem.steps)
+        found |= {f"{kind}_{leaf}": getattr(slopes, leaf) for leaf in LEAVES}
+    return found | {"objective": np.asarray(learned.objective(*given, steps=problem.steps))}
 
 
 @lru_cache(maxsize=256)

@@ -39,16 +39,20 @@ def traced(
     rows: Sequence[Departure],
     epsilons: Sequence[Departure],
 ) -> list[str]:
-    """The departure, a row or an ε, of which one multiple explains every vector; the best where there are several."""
+    """The row, or else the ε, of which one multiple explains every vector; the best where there are several."""
     worst = max(gap(got, right, limit) for _, _, got, right, limit in pairs(failing, settings))
-    fits = [(d, d in rows, fit) for d in (*rows, *epsilons) if (fit := fitted(d, failing, passing, settings))]
-    told = [(d, row, fit) for d, row, fit in fits if _explains(fit, worst, row)]
-    if not told:
-        return []
-    best = min(fit.left for _, _, fit in told)
-    alike = [each for each in told if each[2].left <= max(1.0, 2 * best)]
-    said = [_as_row(d, fit) if row else _as_epsilon(d, fit) for d, row, fit in sorted(alike, key=lambda each: each[2].left)]
-    vectors = f"in {len(failing)} of {len(failing)} failing vectors"
+    for departures, row in ((rows, True), (epsilons, False)):
+        fits = [(d, fit) for d in departures if (fit := fitted(d, failing, passing, settings))]
+        if told := [(d, fit) for d, fit in fits if _explains(fit, worst, row)]:
+            return _sentences(sorted(told, key=lambda each: each[1].left), row, len(failing))
+    return []
+
+
+def _sentences(told: Sequence[tuple[Departure, Fit]], row: bool, failing: int) -> list[str]:
+    """The best fit, and those that are as good to the tolerance."""
+    alike = [(d, fit) for d, fit in told if fit.left <= max(1.0, 2 * told[0][1].left)]
+    said = [_as_row(d, fit) if row else _as_epsilon(d, fit) for d, fit in alike]
+    vectors = f"in {failing} of {failing} failing vectors"
     tie = [f"a tie: {len(said)} explanations are alike on these vectors"] if len(said) > 1 else []
     return [*tie, *(f"{line}, {vectors}" for line in said[:4])]
 

@@ -45,7 +45,7 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Find
     counted = f"{len(bad) or len(asked)} of {len(asked)} cases{_left_out(outcomes)}"
     explanations = explain(outcomes, settings)
     less = _less(bad, explanations, settings) if bad else None
-    if (blind := _blind(asked, settings)) and (less or not bad):
+    if (blind := _blind(asked, settings)) and all(o.verdict == "mismatch" and o.error <= BLIND for o in bad):
         return made("CANNOT TELL", *blind)
     if less:
         return made("ROUNDING", f"{less} in {counted}", next((e.lines for e in explanations if e.name), [LOSS]))
