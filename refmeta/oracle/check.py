@@ -36,18 +36,19 @@ def run(
     chosen: Iterable[Case],
     settings: Settings,
     *,
-    repeat: int = 1,
+    repeat: int | None = 1,
     progress: Callable[[Case], None] = lambda case: None,
 ) -> list[Outcome]:
-    """Ask the target every case `repeat` times, and the first that it answers twice; whatever it does, the rest still runs.
+    """Ask the target every case `repeat` times, or if that is None the first that it answers twice and the others once.
 
+    Whatever the target does, the rest still runs.
     A refusal counts only beside a result: a target that never returns one has refused nothing.
     """
     outcomes: list[Outcome] = []
     for case in chosen:
         progress(case)
         first = all(o.got is None for o in outcomes)
-        outcomes.append(_repeated(target, case, settings, max(repeat, 1 + first)))
+        outcomes.append(_repeated(target, case, settings, repeat or 1 + first))
     answered = {o.case.suite for o in outcomes if o.got is not None}
     return [
         o._replace(verdict="error") if o.verdict == "refused" and o.case.suite not in answered else o for o in outcomes
@@ -60,21 +61,22 @@ def _repeated(target: Callable[..., Any], case: Case, settings: Settings, times:
     while outcomes[-1].got is not None and len(outcomes) < times:
         outcomes.append(_one(target, case, settings))
     worst = max(outcomes, key=lambda o: (is_bad(o), o.error))
-    warnings = dict.fromkeys(w for o in outcomes for w in (*o.warnings, *_differing(outcomes[0], o, settings)))
+    _, differs = max((_differing(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
+    warnings = dict.fromkeys([*(w for o in outcomes for w in o.warnings), *differs])
     return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds)
 
 
-def _differing(one: Outcome, other: Outcome, settings: Settings) -> list[str]:
-    """A sentence if two answers to one case differ."""
+def _differing(one: Outcome, other: Outcome, settings: Settings) -> tuple[float, list[str]]:
+    """By how many tolerances two answers to one case differ, and a sentence if they do."""
     a, b = one.got or {}, other.got or {}
     if a.keys() != b.keys():
-        return ["it answered the same case twice, once with a result of another kind"]
+        return np.inf, ["it answered the same case twice, once with a result of another kind"]
     if all(np.array_equal(a[name], b[name]) for name in a):
-        return []
+        return 0.0, []
     limits = {name: allowed(one.case.expected[name], one.case, settings) for name in a}
     name = max(a, key=lambda name: gap(a[name], b[name], limits[name]))
     size, tolerances = np.max(np.abs(a[name] - b[name])), gap(a[name], b[name], limits[name])
-    return [
+    return tolerances, [
         f"it answered the same case differently when it was asked again: {name} differs by up to {size:.2g}, "
         f"{tolerances:.2g} tolerances; is there a random number, dropout, or a state that is kept between calls?"
     ]

@@ -66,7 +66,7 @@ def _add_check(found: Any) -> None:
     )
     check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
     check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
-    check.add_argument("--repeat", type=_times, default=1, metavar="N", help="ask every case N times (the first: twice)")
+    check.add_argument("--repeat", type=_times, metavar="N", help="ask every case N times (once, the first twice)")
     check.add_argument("--allow-rounding", action="store_true", help="exit status 0 where only digits are lost")
     check.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (text)")
     endings = ", ".join(ENDINGS)

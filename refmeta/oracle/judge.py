@@ -119,7 +119,7 @@ def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
     try:
         results = _by_name(case, returned, settings)
     except (TypeError, ValueError) as error:
-        return Outcome(case, "error" if isinstance(error, TypeError) else "mismatch", str(error))
+        return Outcome(case, "mismatch", str(error))
     worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
     digits = min(_digits(case, name, got, settings) for name, got in results.items())
     right = "bounded" if case.result == "ill_conditioned" else "pass"

@@ -18,7 +18,7 @@ from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import calling, run
 from refmeta.oracle.renew import PARTS_OF
-from refmeta.oracle.judge import RIGHT, Settings
+from refmeta.oracle.judge import RIGHT, Settings, judge
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
 
@@ -561,3 +561,43 @@ def test_what_is_called_a_false_alarm_is_right():
         row = next(row for row in WRONG["maml"] if row.slug == slug)
         exact = rm.maml.gradient(case.theta, *case.split, **case.hyper)
         np.testing.assert_allclose(row.function(case), exact, rtol=1e-13)
+
+
+def test_a_missing_axis_is_hinted_at_only_where_it_is_the_one_of_the_tasks():
+    case, parts = cases("maml-quadratic")[0], cases("pearl")[0]
+    axis = "the axis of the tasks is missing"
+    wanted = parts.expected["mean"].value
+    for got, hinted in ((wanted[0], True), (np.zeros(9), False)):
+        assert (axis in judge(parts, {"mean": got}, Settings()).message) == hinted
+    assert axis not in judge(case, np.full(case.expected["gradient"].value.shape[1:], 7.0), Settings()).message
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (([1.0], [1.0, 2.0]), "returned a tuple of 2 for gradient, which is no array"),
+        ({"gradient": 1.0}, r"returned a dict with the keys \['gradient'\] for gradient, return its array alone"),
+        ([object()], "returned a list of 1 of dtype object for gradient, expected real numbers"),
+        (None, "returned None for gradient: is a return statement missing"),
+    ],
+)
+def test_what_is_no_array_is_told_with_its_remedy(value, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        rm.oracle.assert_matches(cases("maml-quadratic")[0], value)
+
+
+def test_a_tensor_of_an_autograd_graph_is_detached_and_a_tuple_of_one_is_hinted_at():
+    case = cases("maml-quadratic")[0]
+
+    class Tensor:
+        """As PyTorch's, which NumPy cannot read while it requires a gradient."""
+
+        def detach(self):
+            return case.expected["gradient"].value
+
+        def __array__(self, *_, **__):
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+    rm.oracle.assert_matches(case, Tensor())
+    with pytest.raises(AssertionError, match=r"a tuple or a batch of one: return its entry \[0\]"):
+        rm.oracle.assert_matches(case, (case.expected["gradient"].value,))

@@ -336,3 +336,26 @@ def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have
 
     text = said(geometry, "policy-gradient")
     assert text.startswith("fisher: no mistake that is known") and "where the flag is 'finite-horizon'" in text, text
+
+
+def test_a_part_counts_as_right_also_where_another_part_is_wrong():
+    """The Fisher product is wrong with a horizon, the loss everywhere and in no known way; the ill-conditioned case is none."""
+
+    def both(**inputs):
+        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        F, wrong = rm.fisher.product(point, inputs["v"]), inputs["horizon"] is not None
+        return {"loss": point.loss + 1e-3 * np.cos(9 * point.loss), "fisher": F + wrong * 1e-3 * np.cos(9 * F)}
+
+    outcomes = run(calling(both), cases("policy-gradient"), Settings())
+    loss, fisher = explain(outcomes, Settings())
+    others = sum(o.case.result == "valid" and o.case.input["horizon"] is None for o in outcomes)
+    assert (loss.part, fisher.part) == ("loss", "fisher") and "flag" not in loss.lines[0]
+    assert fisher.lines[0].endswith(f"the flag is 'finite-horizon', and right in the {others} others"), fisher
+
+
+def test_one_over_the_number_of_parameters_is_named():
+    def objective(**inputs):
+        p = BUILD["maml-tabular"](inputs)
+        return rm.maml.objective(p.theta, *p.split, **p.hyper) / p.theta.size
+
+    assert "times 1/d, d the number of parameters" in said(objective, quantity="objective")
