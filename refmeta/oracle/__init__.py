@@ -17,7 +17,12 @@ __all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cas
 
 
 def check(
-    function: Callable[..., Any], suite: str, *, repeat: int | None = None, allow_rounding: bool = False, **settings: Any
+    function: Callable[..., Any],
+    suite: str,
+    *,
+    repeat: int | None = None,
+    allow_rounding: bool = False,
+    **settings: Any,
 ) -> list[Outcome]:
     """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 

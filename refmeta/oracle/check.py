@@ -9,6 +9,8 @@ import numpy as np
 from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, allowed, gap, is_bad, judge
 
+__all__ = ["Answer", "Failed", "Outcome", "Settings", "calling", "plain", "run"]
+
 
 class Answer(NamedTuple):
     """A result of the target, with warnings about how it was computed."""

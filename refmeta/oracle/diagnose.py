@@ -5,31 +5,20 @@ Derivation: derivations/using-the-oracle.md
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import PARTS, Case, of_returns
-from refmeta.oracle.judge import Outcome, Settings, allowed, allowed_of, gap, transformed
+from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.epsilons import effects, returned
 from refmeta.oracle.expand import detached_steps, odd_terms
-from refmeta.oracle.match import NEAR, matched, matches, pairs
+from refmeta.oracle.judge import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.match import matched, matches, pairs
+from refmeta.oracle.rows import CATALOGUES, catalogue, departure_of, value_of
 from refmeta.oracle.traces import Departure, traced
-from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong.row import Wrong, chapter_of
+from refmeta.oracle.wrong.row import chapter_of
 
-CATALOGUES = {
-    "policy-gradient": "policy",
-    "reptile": "reptile",
-    "implicit": "implicit",
-    "surrogates": "surrogates",
-    "expected-estimators": "estimators",
-    "meta-lstm": "meta-lstm",
-    "pearl": "pearl",
-    "model": "model",
-}
 CONVENTIONS = {
     "mean-over-tasks",
     "sum-over-tasks",
@@ -37,8 +26,6 @@ CONVENTIONS = {
     "loss-scale-double",
     "natural-gradient-uncentred",
 }
-
-
 UNCERTAIN, FEWEST_DIGITS = ("", "single precision"), 2
 
 
@@ -119,32 +106,9 @@ def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Ou
     if any(o.digits < FEWEST_DIGITS for o in failing):
         return []
     suite = failing[0].case.suite
-    rows: list[Departure] = [
-        Departure(row.slug, departure_of(row, settings)) for row in catalogue(suite, settings)
-    ]
+    rows: list[Departure] = [Departure(row.slug, departure_of(row, settings)) for row in catalogue(suite, settings)]
     names = dict.fromkeys(name for o in failing for part in o.got or {} for name in effects(o.case, part))
     return traced(failing, settings, passing, rows, [Departure(name, returned(name, settings)) for name in names])
-
-
-def departure_of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
-    """The difference between a known-wrong formula and the right answer; None where the formula does not apply."""
-    value = _of(row, settings)
-
-    def departure(case: Case, name: str) -> Array | None:
-        wrong, right = value(case, name), transformed(case.expected[name].value, case, settings, name)
-        return None if wrong is None or wrong.shape != right.shape else wrong - right
-
-    return departure
-
-
-def distance(case: Case, name: str, settings: Settings) -> float:
-    """The distance in tolerances from the right answer to the nearest known-wrong formula that differs from it here."""
-    limit, nearest = allowed_of(case, name, settings), np.inf
-    for row in catalogue(case.suite, settings):
-        apart = departure_of(row, settings)(case, name)
-        if apart is not None and np.isfinite(apart).all() and (size := gap(apart, 0 * apart, limit)) > NEAR:
-            nearest = min(nearest, size)
-    return nearest
 
 
 def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
@@ -158,7 +122,7 @@ def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
 
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     found = [
-        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, _of(row, settings))
+        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, value_of(row, settings))
     ]
     name, said = CATALOGUES.get(failing[0].case.suite, "maml"), []
     for row in found:
@@ -175,7 +139,7 @@ def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
 def _rows_times(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """A known-wrong formula times one number."""
     for row in catalogue(failing[0].case.suite, settings):
-        value = _of(row, settings)
+        value = value_of(row, settings)
         every = [(got, value(o.case, name)) for o in failing for name, got in (o.got or {}).items()]
         both = [(got, v) for got, v in every if v is not None and v.shape == got.shape]
         if len(both) < len(every) or sum(got.size for got, _ in both) < 8:
@@ -202,51 +166,6 @@ def _in_all(failing: Sequence[Outcome]) -> str:
     return f"in {len(failing)} of {len(failing)} failing vectors"
 
 
-def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
-    """The known-wrong formulas that stand in the place of what the target computes."""
-    if suite in PARTS:
-        return WRONG[CATALOGUES[suite]]
-    if suite == "implicit":
-        return WRONG["implicit"] if settings.quantity == "gradient" and settings.reduce == "none" else ()
-    if suite == "reptile":
-        return tuple(row for row in WRONG["reptile"] if row.quantity == "update")
-    wanted = {"gradient": {"gradient"}, "step_size_gradient": {"step-size-gradient"}}.get(settings.quantity, set())
-    if settings.quantity == "gradient" and settings.reduce != "none":
-        wanted = wanted | {settings.reduce}
-    every = WRONG["maml"] + (WRONG["lq"] if suite == "maml-lq" else ())
-    return tuple(row for row in every if row.quantity in wanted)
-
-
-@lru_cache(maxsize=1024)
-def _computed(row: Wrong, case: Case) -> Any:
-    """What the row gives on a case, kept while a diagnosis goes through its parts; None where it does not apply."""
-    with np.errstate(all="ignore"):
-        try:
-            return row.function(case.problem)
-        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-            return None
-
-
-def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
-    """What the row gives on a case, as the target would return it."""
-
-    def value(case: Case, name: str) -> Array | None:
-        if case.suite == "policy-gradient" and {"grad": "gradient"}.get(name, name) != row.quantity:
-            return None
-        if (found := _computed(row, case)) is None:
-            return None
-        if row.quantity == "parts":
-            return transformed(found[name], case, settings, name) if name in found else None
-        raw = np.asarray(found)
-        if case.suite == "policy-gradient":
-            return raw if settings.ascent or not of_returns(case.suite, name) else -raw
-        if row.quantity in ("sum", "mean"):
-            return -raw if settings.ascent else raw
-        return transformed(raw, case, settings)
-
-    return value
-
-
 def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
     ascent = any(_turned(o.case, name, settings) for o in failing for name in o.got or {})
@@ -266,9 +185,7 @@ def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     for name, factor in named.items():
         if matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
             return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
-    number = (
-        _common_factor(failing, settings) if sum(pair.got.size for pair in pairs(failing, settings)) >= 4 else 0.0
-    )
+    number = _common_factor(failing, settings) if sum(pair.got.size for pair in pairs(failing, settings)) >= 4 else 0.0
     if number and matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
         return [f"the right result times {number:.12g}, in {len(failing)} of {len(failing)} failing vectors"]
     return []
@@ -276,8 +193,10 @@ def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
 
 def _turned(case: Case, name: str, settings: Settings) -> bool:
     """Does --ascent do anything to a result?"""
-    either = [transformed(case.expected[name].value, case, settings._replace(ascent=a), name) for a in (False, True)]
-    return not np.array_equal(*either)
+    one, other = (
+        transformed(case.expected[name].value, case, settings._replace(ascent=a), name) for a in (False, True)
+    )
+    return not np.array_equal(one, other)
 
 
 def _tasks(case: Case) -> int:
@@ -323,7 +242,11 @@ def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[st
             if gap(got, transformed(expected.value, o.case, single, name), allowed(expected, o.case, single)) > 1:
                 return []
     rounded = all(np.array_equal(np.float32(got), got) for o in failing for got in (o.got or {}).values())
-    where = "the result is in float32" if rounded else "float32 on the way, a finite difference, or an iteration that stops early"
+    where = (
+        "the result is in float32"
+        if rounded
+        else "float32 on the way, a finite difference, or an iteration that stops early"
+    )
     return [
         f"right to single precision only: {where} (in JAX: jax_enable_x64 is off; in PyTorch: the default dtype); or check "
         "it with --dtype float32"

@@ -63,7 +63,7 @@ def worst_line(found: Finding) -> list[str]:
         return []
     case, entry = pair
     return [
-        f"worst entry: {case.id}, {entry.part}{list(entry.index) or ''}: yours {entry.yours!r}, certified "
+        f"worst entry: {case.id}, {entry.part}{list(entry.at) or ''}: yours {entry.yours!r}, certified "
         f"{entry.certified!r}, off by {entry.tolerances:.3g} tolerances"
     ]
 

@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     """One entry of a result beside the certified one, and their distance in tolerances."""
 
     part: str
-    index: tuple[int, ...]
+    at: tuple[int, ...]
     yours: float
     certified: float
     tolerances: float

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from refmeta.oracle.facts import details, worst_of
-from refmeta.oracle.judge import Outcome, is_bad
+from refmeta.oracle.judge import Entry, Outcome, is_bad
 from refmeta.oracle.protocol import encoded
 from refmeta.oracle.report import Report, markdown, text, versions
 from refmeta.oracle.verdict import NEUTRAL, Finding, summary
@@ -25,15 +25,26 @@ def as_json(report: Report) -> str:
 def _suite(found: Finding) -> dict[str, Any]:
     """The verdict on a suite."""
     pair = worst_of(found.outcomes)
-    worst = {"id": pair[0].id, **pair[1]._asdict()} if pair else None
-    return {"suite": found.suite, "verdict": found.word, "sentence": found.sentence, "worst": worst, "details": details(found)}
+    worst = {"id": pair[0].id, **_entry(pair[1])} if pair else None
+    return {
+        "suite": found.suite,
+        "verdict": found.word,
+        "sentence": found.sentence,
+        "worst": worst,
+        "details": details(found),
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    """The worst entry of a result."""
+    return {"index" if name == "at" else name: value for name, value in entry._asdict().items()}
 
 
 def _case(o: Outcome) -> dict[str, Any]:
     """What became of a case."""
     return {
         "id": o.case.id, "suite": o.case.suite, "verdict": o.verdict, "message": o.message, "tolerances": o.error,
-        "digits": min(o.digits, 17.0), "seconds": o.seconds, "worst": o.worst._asdict() if o.worst else None,
+        "digits": min(o.digits, 17.0), "seconds": o.seconds, "worst": _entry(o.worst) if o.worst else None,
         "warnings": o.warnings,
     }  # fmt: skip
 

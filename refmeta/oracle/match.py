@@ -51,7 +51,13 @@ class Pair(NamedTuple):
 def pairs(outcomes: Sequence[Outcome], settings: Settings) -> list[Pair]:
     """Every result of every outcome."""
     return [
-        Pair(o.case, name, got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
+        Pair(
+            o.case,
+            name,
+            got,
+            transformed(o.case.expected[name].value, o.case, settings, name),
+            allowed_of(o.case, name, settings),
+        )
         for o in outcomes
         for name, got in (o.got or {}).items()
     ]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.answers import PARTS_OF, own
+from refmeta.oracle.answers import own
 from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
-from refmeta.oracle.diagnose import CATALOGUES
+from refmeta.oracle.rows import CATALOGUES
 from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 

@@ -37,9 +37,9 @@ class Report(NamedTuple):
         return status_of(self.found, allow_rounding=self.allow_rounding)
 
 
-def status(outcomes: Sequence[Outcome], settings: Settings = Settings()) -> int:
+def status(outcomes: Sequence[Outcome], settings: Settings | None = None) -> int:
     """The exit status: 0 all right, 1 a mismatch, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    return status_of(findings(outcomes, settings))
+    return status_of(findings(outcomes, settings or Settings()))
 
 
 def versions() -> dict[str, str]:
@@ -62,11 +62,20 @@ def versions() -> dict[str, str]:
 def row(found: Finding) -> tuple[str, ...]:
     """A line of the table: the counts, the worst error and the digits of a suite."""
     outcomes = found.outcomes
-    count = lambda *verdicts: sum(o.verdict in verdicts for o in outcomes)
+
+    def count(*verdicts: str) -> int:
+        return sum(o.verdict in verdicts for o in outcomes)
+
     judged = [o for o in outcomes if o.got is not None and o.verdict in ("pass", "mismatch")]
     worst = f"{max(o.error for o in judged):.3g} tol" if judged else "-"
     digits = f"{min(min(o.digits for o in judged), 17.0):.1f}" if judged else "-"
-    counts = len(outcomes), count(*RIGHT), count("mismatch", "accepted"), count("error", "crash", "timeout"), count(*NEUTRAL)
+    counts = (
+        len(outcomes),
+        count(*RIGHT),
+        count("mismatch", "accepted"),
+        count("error", "crash", "timeout"),
+        count(*NEUTRAL),
+    )
     return (found.suite, *map(str, counts), worst, digits)
 
 

@@ -149,8 +149,14 @@ RETURNS = {
     "P/(Σ P + ε)": returned(plain, lambda gamma, e: gamma / (1 + e)),
     "1/(1 − γ + ε)": returned(plain, lambda gamma, e: gamma - e),
 }
-ENTROPIES = {"log(p + ε)" if p is added else name: cross_entropy(p) for name, p in PROBABILITIES.items() if p is not mixed}
-LOSSES = {"PolicyReturn": RETURNS, "SoftmaxRegression": ENTROPIES, "LinearRegression": {"1/(n + ε)": counted}}
+ENTROPIES = {
+    "log(p + ε)" if p is added else name: cross_entropy(p) for name, p in PROBABILITIES.items() if p is not mixed
+}
+LOSSES: dict[str, dict[str, Loss]] = {
+    "PolicyReturn": RETURNS,
+    "SoftmaxRegression": ENTROPIES,
+    "LinearRegression": {"1/(n + ε)": counted},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,9 +221,18 @@ class WidenedPoint:
         return self.task.task.at(self.theta + np.log1p(self.task.epsilon / self._spread) / self.task.power)
 
 
-def departures(task: Any) -> dict[str, Callable[[Any, float], Any]]:
+Change = Callable[[Any, float], Any]
+
+
+def departures(task: Any) -> dict[str, Change]:
     """What each ε that may stand in the losses of a kind of task makes of the task."""
-    kind = type(task).__name__
-    if kind == "PolicyCost":
-        return {f"{name} + ε": lambda t, e, p=p: Widened(t, p, e) for name, p in (("σ", 1), ("σ²", 2))}  # type: ignore[misc]
-    return {name: lambda t, e, f=f: Shifted(t, f, e) for name, f in LOSSES.get(kind, {}).items()}  # type: ignore[misc]
+
+    def widened(power: int) -> Change:
+        return lambda task, epsilon: Widened(task, power, epsilon)
+
+    def shifted(loss: Loss) -> Change:
+        return lambda task, epsilon: Shifted(task, loss, epsilon)
+
+    if type(task).__name__ == "PolicyCost":
+        return {"σ + ε": widened(1), "σ² + ε": widened(2)}
+    return {name: shifted(loss) for name, loss in LOSSES.get(type(task).__name__, {}).items()}

@@ -69,7 +69,9 @@ def _as_epsilon(departure: Departure, fit: Fit) -> str:
     return f"the right result but for an ε that should not be there: {departure.name.replace('ε', number)}"
 
 
-def fitted(departure: Departure, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: Settings) -> Fit | None:
+def fitted(
+    departure: Departure, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: Settings
+) -> Fit | None:
     """Weighted least squares for one number on every result, in units of its tolerance.
 
     A departure has a value on every failing case, or it explains nothing; on a passing one it may not apply.
@@ -97,4 +99,4 @@ def _explains(fit: Fit, worst: float, row: bool) -> bool:
     if row:
         return abs(fit.number) <= SMALL and fit.entries >= FEWEST
     power = abs(fit.number / 10.0 ** np.round(np.log10(abs(fit.number))) - 1) < 0.02 if fit.number > 0 else False
-    return LEAST <= fit.number <= MOST and (power or fit.entries >= FEWEST)
+    return bool(LEAST <= fit.number <= MOST) and bool(power or fit.entries >= FEWEST)

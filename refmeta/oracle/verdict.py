@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.case import Case
-from refmeta.oracle.diagnose import UNCERTAIN, Explanation, distance, explain, first_of
+from refmeta.oracle.diagnose import UNCERTAIN, Explanation, explain, first_of
 from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, transformed
+from refmeta.oracle.rows import distance
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
@@ -39,7 +40,10 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Find
     """The verdict on the outcomes of one suite."""
     asked = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in asked if is_bad(o)]
-    made = lambda word, sentence, why=(): Finding(suite, word, sentence, tuple(outcomes), tuple(why))
+
+    def made(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
+        return Finding(suite, word, sentence, tuple(outcomes), tuple(why))
+
     if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in asked):
         return made("NOT RUN", *_not_run(outcomes))
     counted = f"{len(bad) or len(asked)} of {len(asked)} cases{_left_out(outcomes)}"
@@ -52,7 +56,9 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Find
     if bad:
         return made("WRONG", counted, first_of(explanations))
     digits = [o.digits for o in asked if o.verdict == "pass"]
-    return made("RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared"))
+    return made(
+        "RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
+    )
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> str:
@@ -86,7 +92,9 @@ def _remedy(o: Outcome) -> str:
         return "install what is missing in the Python that runs this command"
     inputs = ", ".join(o.case.input)
     if "argument" in message:
-        return f"a function for the suite {o.case.suite} takes these keywords: {inputs}; is it meant for another --suite?"
+        return (
+            f"a function for the suite {o.case.suite} takes these keywords: {inputs}; is it meant for another --suite?"
+        )
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 
 
@@ -98,7 +106,9 @@ def _blind(asked: Sequence[Outcome], settings: Settings) -> tuple[str, list[str]
     apart = max(_apart(case, settings) for case in both)
     if apart >= BLIND:
         return None
-    change = "choose cases with more steps or a larger step size" + ", or --dtype float64" * (settings.dtype == "float32")
+    change = "choose cases with more steps or a larger step size" + ", or --dtype float64" * (
+        settings.dtype == "float32"
+    )
     return f"first-order MAML is within {apart:.2g} tolerances of the right answer in all {len(both)} cases", [change]
 
 

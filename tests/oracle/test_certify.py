@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
+from refmeta.oracle.answers import own
 from refmeta.oracle.case import SUITES
 from refmeta.oracle.cases import cases
-from refmeta.oracle.answers import own
 from refmeta.oracle.renew import quantities, rows
 from refmeta.oracle.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
 from tests import independent

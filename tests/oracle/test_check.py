@@ -15,9 +15,9 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
+from refmeta.oracle.answers import PARTS_OF
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import calling, run
-from refmeta.oracle.renew import PARTS_OF
 from refmeta.oracle.judge import RIGHT, Settings, judge
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG

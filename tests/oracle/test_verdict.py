@@ -7,13 +7,13 @@ import refmeta as rm
 from refmeta.arrays import replaced
 from refmeta.judges import complex_step
 from refmeta.oracle import SUITES, cases
-from refmeta.oracle.answers import own
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Answer, Failed, calling, run
-from refmeta.oracle.diagnose import catalogue, departure_of
-from refmeta.oracle.epsilons import _steps, effects, returned
+from refmeta.oracle.epsilons import effects, returned
 from refmeta.oracle.judge import Settings, transformed
+from refmeta.oracle.learned_epsilons import steps_of
 from refmeta.oracle.renew import renewed
+from refmeta.oracle.rows import catalogue, departure_of
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.oracle.wrong import pearl
 from refmeta.softmax import softmax
@@ -60,7 +60,10 @@ def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simple
         chosen = [case for case in valid(suite) if row.slug in case.discriminates][:3]
         found = judged(mixed, suite, chosen)
         told = (f"1e-06 · ({row.slug} − the right result)", "times 0.99999", "times 1.00000", "coefficient 0.99999")
-        assert found.word == "WRONG" and any(each in line for each in told for line in found.explanation), (row.slug, found)
+        assert found.word == "WRONG" and any(each in line for each in told for line in found.explanation), (
+            row.slug,
+            found,
+        )
 
 
 @pytest.mark.parametrize("suite", [suite for suite in SUITES if suite != "maml-quadratic"])
@@ -76,7 +79,10 @@ def test_an_epsilon_is_named_wherever_one_may_stand(suite):
             return right if effect is None else right + 1e-8 * effect
 
         found = judged(softened, suite, chosen)
-        assert found.word == "WRONG" and any(name.replace("ε", "1e-8") in line for line in found.explanation), (name, found)
+        assert found.word == "WRONG" and any(name.replace("ε", "1e-8") in line for line in found.explanation), (
+            name,
+            found,
+        )
 
 
 class Softened:
@@ -91,7 +97,9 @@ class Softened:
 
     def _pieces(self, v=None):
         X, e = self.task.X, np.eye(self.task.classes)[self.task.labels]
-        logits = lambda x: X @ np.broadcast_to(x, self.theta.shape).reshape(*self.shape, -1, X.shape[-1]).swapaxes(-1, -2)
+        logits = lambda x: (
+            X @ np.broadcast_to(x, self.theta.shape).reshape(*self.shape, -1, X.shape[-1]).swapaxes(-1, -2)
+        )
         pi = softmax(logits(self.theta))
         p = np.sum(e * pi, axis=-1, keepdims=True)
         return e - pi, pi, p / (p + self.epsilon), None if v is None else logits(v)
@@ -128,7 +136,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
 
     def step(**inputs):
         case = BUILD["pearl"](inputs)
-        return pearl.parts(case, _steps(1e-8, case)["1/(Σ mask + ε)"])
+        return pearl.parts(case, steps_of(1e-8, case)["1/(Σ mask + ε)"])
 
     assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
 
@@ -136,7 +144,9 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
         e = np.exp(task.policy.table(theta))
         pi = e / (np.sum(e, axis=-1, keepdims=True) + 1e-7)
         r, P = np.sum(pi * task.mdp.expected_reward, -1), np.einsum("sa,nsat->nst", pi, task.mdp.P)
-        return -np.einsum("ns,ns->n", task.mdp.rho, np.linalg.solve(np.eye(len(e)) - task.mdp.gamma * P, r[..., None])[..., 0])
+        return -np.einsum(
+            "ns,ns->n", task.mdp.rho, np.linalg.solve(np.eye(len(e)) - task.mdp.gamma * P, r[..., None])[..., 0]
+        )
 
     def slopes(**inputs):
         task = BUILD["policy-gradient"](inputs).task
