@@ -15,12 +15,13 @@ ALWAYS = ("timeout", "crash", "unanswered")
 
 
 def kinds(found: Finding) -> list[str]:
-    """One line for each kind of failure: how many cases, what, and which; a time-out or crash names all its cases."""
+    """One line for each kind of failure: how many cases, what, and which; a time-out, a crash and rounding name all."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for o in found.outcomes:
         if is_bad(o) or o.verdict == "unanswered":
             groups.setdefault((o.verdict, _without_numbers(o)), []).append(o)
-    return [_kind(verdict, group) for (verdict, _), group in groups.items()]
+    every = found.word == "ROUNDING"
+    return [_kind(verdict, group, every or verdict in ALWAYS) for (verdict, _), group in groups.items()]
 
 
 def _without_numbers(o: Outcome) -> str:
@@ -28,14 +29,14 @@ def _without_numbers(o: Outcome) -> str:
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", o.message) if o.got is None else ""
 
 
-def _kind(verdict: str, group: Sequence[Outcome]) -> str:
-    """A line on failures of one kind."""
+def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
+    """A line on failures of one kind, with the names of all cases or of the first."""
     message = group[0].message
     if group[0].got is not None:
         least, most = (f(o.error for o in group) for f in (min, max))
         message = f"off by {most:.3g} tolerances" if least == most else f"off by {least:.3g} to {most:.3g} tolerances"
     excused = ": the input is ill-conditioned, so this is not counted as wrong" if verdict == "unanswered" else ""
-    shown = group if verdict in ALWAYS else group[:SHOWN]
+    shown = group if every else group[:SHOWN]
     more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
     word = "time-out" if verdict in ("timeout", "unanswered") else verdict
     return f"{counted(len(group))}: {word}: {message}{excused}: {ids(shown)}{more}"

@@ -601,3 +601,44 @@ def test_a_tensor_of_an_autograd_graph_is_detached_and_a_tuple_of_one_is_hinted_
     rm.oracle.assert_matches(case, Tensor())
     with pytest.raises(AssertionError, match=r"a tuple or a batch of one: return its entry \[0\]"):
         rm.oracle.assert_matches(case, (case.expected["gradient"].value,))
+
+
+def test_progress_is_told_on_a_terminal_only_and_wiped(folder, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    arguments = ["check", "mine:right", "--suite", "maml-quadratic", "--case", "maml-quadratic-001", "--case", "maml-quadratic-003"]
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+            assert main(arguments) == 0
+        told = [line for line in stream.getvalue().split("\r\x1b[K") if line]
+        if stream.isatty():
+            assert told == [
+                "1 of 2: maml-quadratic-001 (the first answer may take longer: imports, compilation)",
+                "2 of 2: maml-quadratic-003",
+            ] and stream.getvalue().endswith("\r\x1b[K")
+        else:
+            assert not told
+
+
+def test_the_readme_s_command_on_a_right_implementation_that_refuses_nothing(folder):
+    """Plain NumPy, without the library."""
+    (folder / "plain.py").write_text(
+        "import numpy as np\n\n"
+        "def gradient(theta, X, y, query_X, query_y, alpha, steps):\n"
+        "    rows, alphas = [], np.broadcast_to(alpha, (steps, len(theta)))\n"
+        "    for X, y, Q, q in zip(X, y, query_X, query_y):\n"
+        "        H, x = X.T @ X / len(X), theta\n"
+        "        for a in alphas:\n"
+        "            x = x - a * (H @ x - X.T @ y / len(X))\n"
+        "        g = Q.T @ (Q @ x - q) / len(Q)\n"
+        "        for a in alphas[::-1]:\n"
+        "            g = g - H @ (a * g)\n"
+        "        rows.append(g)\n"
+        "    return np.array(rows)\n"
+    )
+    done = command(folder, "plain:gradient", "--suite", "maml-regression")
+    assert done.returncode == 0 and "RIGHT: 15 of 15 cases, to 15" in done.stdout, done.stdout
+    assert "Not judged: whether bad input is refused, 2 cases" in done.stdout
