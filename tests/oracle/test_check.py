@@ -66,6 +66,10 @@ def nan(**inputs):
 def turned(**inputs):
     return right(**inputs).T
 
+def lossy(**inputs):
+    g = right(**inputs)
+    return g + 1e-12 * np.random.default_rng(0).normal(size=g.shape)
+
 def leaves(**inputs):
     sys.exit(3)
 
@@ -335,6 +339,15 @@ def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target,
     assert done.returncode == status and text.count(message) == 1 and "Traceback" not in text, text
     assert ("NOT RUN: the target computed nothing in 2 of 2 cases." if status == 5 else "WRONG: 2 of 2 cases.") in text
     assert "Not judged: whether bad input is refused, 1 case;" in text
+
+
+def test_rounding_is_allowed_on_demand_and_names_its_cases(folder):
+    chosen = [word for i in (3, 6, 10) for word in ("--case", f"maml-quadratic-{i:03d}")]
+    for more, status, failures in (([], 1, "3"), (["--allow-rounding"], 0, "0")):
+        done = command(folder, "mine:lossy", "--suite", "maml-quadratic", *chosen, *more, "--output", "rounding.xml")
+        assert done.returncode == status and "ROUNDING: right to 1" in done.stdout.splitlines()[-1], done.stdout
+        assert ElementTree.parse(folder / "rounding.xml").getroot()[0].get("failures") == failures
+    assert "maml-quadratic-003, 006, 010" in " ".join(done.stdout.split())
 
 
 def test_a_module_that_cannot_be_imported_is_not_run(folder):

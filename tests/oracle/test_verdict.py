@@ -10,10 +10,10 @@ from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Answer, Failed, calling, run
 from refmeta.oracle.epsilons import effects, returned
-from refmeta.oracle.judge import Settings, transformed
+from refmeta.oracle.judge import Settings, allowed_of, transformed
 from refmeta.oracle.learned_epsilons import steps_of
 from refmeta.oracle.renew import renewed
-from refmeta.oracle.rows import catalogue, departure_of
+from refmeta.oracle.rows import catalogue, departure_of, distance
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.oracle.wrong import pearl
 from refmeta.softmax import softmax
@@ -191,6 +191,29 @@ def test_noise_is_rounding_and_never_explained(suite):
         )
         found = judged(noisy, suite, valid(suite, 4))
         assert found.word == "ROUNDING" and not any("result" in line for line in found.explanation), found
+
+
+def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_a_known_mistake():
+    """Errors of a chosen number of tolerances and of random sign, which nothing explains."""
+
+    def off(tolerances):
+        rng = np.random.default_rng(0)
+
+        def change(case, part, right):
+            limit = allowed_of(case, part, settings)
+            return right + tolerances * limit[:, None] * rng.choice([-1.0, 1.0], size=right.shape)
+
+        return change
+
+    settings, chosen = Settings(), valid("maml-linear-features", 3)
+    assert min(distance(case, "gradient", settings) for case in chosen) > 1e8
+    words = [judged(off(t), "maml-linear-features", chosen).word for t in (0.9, 1.1, 9e5, 1.1e6)]
+    assert words == ["RIGHT", "ROUNDING", "ROUNDING", "WRONG"]
+    settings = Settings(dtype="float32")
+    far = next(case for case in valid("maml-linear-features") if 200 < distance(case, "gradient", settings) < 2000)
+    bound = distance(far, "gradient", settings) / 100
+    words = [judged(off(t * bound), "maml-linear-features", [far], dtype="float32").word for t in (0.9, 1.1)]
+    assert words == ["ROUNDING", "WRONG"]
 
 
 def test_a_result_in_single_precision_is_not_rounding_but_named():
