@@ -10,6 +10,7 @@ from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Answer, Failed, calling, run
 from refmeta.oracle.epsilons import effects, returned
+from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import Settings, allowed_of, transformed
 from refmeta.oracle.learned_epsilons import steps_of
 from refmeta.oracle.renew import renewed
@@ -299,8 +300,6 @@ def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_told
     outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), Settings())
     found = finding("maml-tabular", outcomes, Settings())
     assert (found.word, status_of([found])) == ("RIGHT", 0) and found.sentence.startswith("21 of 21 cases")
-    from refmeta.oracle.facts import kinds
-
     (line,) = kinds(found)
     assert line.startswith("1 case: time-out: no answer within 10 s: the input is ill-conditioned") and "024" in line
     outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), Settings())
@@ -372,3 +371,19 @@ def test_several_suites_have_one_summary():
     assert summary([wrong, right]) == "WRONG: of 2 suites 1 WRONG, 1 RIGHT."
     assert summary([right, right, left_out]).startswith("RIGHT: 30 of 30 cases in 2 suites, to 17.0 digits")
     assert (status_of([right, left_out]), status_of([left_out]), status_of([])) == (0, 5, 5)
+
+
+def test_a_first_case_that_times_out_has_a_hint_and_its_name():
+    def slow(late):
+        def target(case, settings):
+            if case.id in late:
+                raise Failed("timeout", "no answer within 10 s")
+            return case.expected["update"].value
+
+        found = finding("reptile", run(target, cases("reptile"), Settings()), Settings())
+        return found.word, "\n".join(details(found))
+
+    first, several = slow(["reptile-001"]), slow([f"reptile-{i:03d}" for i in range(2, 9)])
+    assert first[0] == several[0] == "WRONG" and "raise --timeout" in first[1] and "Hint" not in several[1]
+    assert "7 cases: time-out: no answer within 10 s: reptile-002, 003, 004, 005, 006, 007, 008" in several[1]
+    assert "worst entry: reptile-0" in first[1] and "update[" in first[1] and ", certified " in first[1]
