@@ -77,6 +77,7 @@ def _add_check(found: Any) -> None:
 
 
 def _seconds(text: str) -> float:
+    """A positive number of seconds."""
     try:
         value = float(text)
     except ValueError:
@@ -102,11 +103,13 @@ def _suites(names: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _near(word: str, words: Iterable[str]) -> str:
+    """A suggestion, if a word is like one of the words."""
     close = difflib.get_close_matches(word, list(words), 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _check(given: Any) -> int:
+    """Ask the target, write the reports and give the exit status."""
     suites = _usage(given)
     try:
         chosen = list(read_file(given.vectors)) if given.vectors else [c for suite in suites for c in cases(suite)]
@@ -197,6 +200,7 @@ def _writable(path: str) -> None:
 
 
 def _selected(chosen: list[Case], given: Any) -> list[Case]:
+    """The cases that --case names, with flags and names that exist."""
     flags = {flag for case in chosen for flag in case.flags}
     for flag in given.skip_flag:
         if flag not in flags:

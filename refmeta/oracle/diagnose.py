@@ -121,6 +121,7 @@ def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
 
 
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """The known-wrong formulas that every failing vector equals."""
     found = [
         row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, value_of(row, settings))
     ]
@@ -163,6 +164,7 @@ def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]
 
 
 def _in_all(failing: Sequence[Outcome]) -> str:
+    """In how many of the failing vectors an explanation holds."""
     return f"in {len(failing)} of {len(failing)} failing vectors"
 
 
@@ -200,10 +202,12 @@ def _turned(case: Case, name: str, settings: Settings) -> bool:
 
 
 def _tasks(case: Case) -> int:
+    """N."""
     return len(case.input["adapted"]) if case.suite == "reptile" else len(next(iter(case.expected.values())).value)
 
 
 def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], settings: Settings) -> Array | None:
+    """The right result times a factor of its case; None where the factor is not defined."""
     try:
         number = factor(case.problem, case)
     except (KeyError, AttributeError, ZeroDivisionError):
@@ -212,6 +216,7 @@ def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], setting
 
 
 def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
+    """The one number that times the right results comes nearest to the others."""
     found = pairs(failing, settings)
     x = np.concatenate([np.ravel(pair.right) for pair in found])
     y = np.concatenate([np.ravel(pair.got) for pair in found])

@@ -71,6 +71,7 @@ def _of_learner(case: Case, name: str) -> dict[str, Array]:
 
 
 def _changed(parts: Callable[..., dict[str, Array]], case: Case, change: Any) -> dict[str, Array]:
+    """All parts of a case with something changed."""
     with np.errstate(all="ignore"):
         return parts(case.problem, change)
 

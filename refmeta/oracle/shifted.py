@@ -74,6 +74,7 @@ class ShiftedPoint:
 
     @property
     def _right(self) -> Any:
+        """The right loss at θ."""
         return self.task.task.at(self.theta)
 
 
@@ -218,6 +219,7 @@ class WidenedPoint:
 
     @property
     def _inner(self) -> Any:
+        """The cost at u."""
         return self.task.task.at(self.theta + np.log1p(self.task.epsilon / self._spread) / self.task.power)
 
 

@@ -343,9 +343,9 @@ def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target,
 
 def test_rounding_is_allowed_on_demand_and_names_its_cases(folder):
     chosen = [word for i in (3, 6, 10) for word in ("--case", f"maml-quadratic-{i:03d}")]
-    for more, status, failures in (([], 1, "3"), (["--allow-rounding"], 0, "0")):
+    for more, code, failures in (([], 1, "3"), (["--allow-rounding"], 0, "0")):
         done = command(folder, "mine:lossy", "--suite", "maml-quadratic", *chosen, *more, "--output", "rounding.xml")
-        assert done.returncode == status and "ROUNDING: right to 1" in done.stdout.splitlines()[-1], done.stdout
+        assert done.returncode == code and "ROUNDING: right to 1" in done.stdout.splitlines()[-1], done.stdout
         assert ElementTree.parse(folder / "rounding.xml").getroot()[0].get("failures") == failures
     assert "maml-quadratic-003, 006, 010" in " ".join(done.stdout.split())
 
