@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, replaced
+from refmeta.meta.inner import adapt, adjoints
 from refmeta.oracle.answers import own
 from refmeta.oracle.batches import Batches
 from refmeta.oracle.case import Case
 from refmeta.oracle.shifted import departures, slope
+from refmeta.oracle.wrong import estimators
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import at
+from refmeta.sampling.surrogates import emaml_score_term
 
 
 class Softened(NamedTuple):
@@ -89,8 +92,8 @@ def of_expectations(case: Case, part: str) -> dict[str, Callable[[], Any]]:
         )
         changes = departures(problem.tasks[0])
         return {name: lambda f=f: slope(lambda e: one(f, e)) for name, f in changes.items()}  # type: ignore[misc]
-    if part not in kinds:
-        return {}
+    if part == "formulation_sampled":
+        return {"log(π + ε)": lambda: slope(lambda e: _sampled(problem, e), 1e-5)} if problem.steps else {}
 
     def effect(name: str) -> Array:
         return np.stack([_expected(problem, task, kinds[part], name) for task in problem.tasks])
@@ -107,3 +110,65 @@ def _expected(problem: Any, task: Any, kind: str, name: str) -> Array:
         return np.asarray(softened(case.surrogate(kind), problem.theta, "hvp", problem.v)[name]())
 
     return np.asarray(expectation(effect, task.mdp, task.policy, problem.theta).mean)
+
+
+class SoftSurrogate(NamedTuple):
+    """A surrogate as a task, with log(π + ε) where it differentiates log π."""
+
+    surrogate: Any
+    epsilon: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return tuple(self.surrogate.shape)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return int(self.surrogate.dim)
+
+    def at(self, theta: Array) -> "SoftPoint":
+        """The point theta."""
+        return SoftPoint(np.asarray(theta), self)
+
+
+class SoftPoint(NamedTuple):
+    """A softened surrogate at θ."""
+
+    theta: Array
+    task: SoftSurrogate
+
+    @property
+    def grad(self) -> Array:
+        """Its gradient."""
+        return self._evaluated("grad", self.theta)
+
+    def hvp(self, v: Array) -> Array:
+        """Its Hessian product."""
+        return self._evaluated("hvp", v)
+
+    def _evaluated(self, part: str, v: Array) -> Array:
+        """The gradient or the Hessian product along v."""
+        surrogate, epsilon = self.task
+        like = at(surrogate.policy, self.theta, surrogate.trajectories)
+        sampled = at(surrogate.policy, surrogate.theta_sampled, surrogate.trajectories).log_prob
+        return evaluated(surrogate, Softened(like, epsilon), sampled, part, v)
+
+
+def _sampled(problem: Any, epsilon: float) -> Array:
+    """The gradient of the sampled objective whose inner steps follow log(π + ε), one row a task."""
+
+    def estimate(task: Any, theta: Array, soft: Any, alpha: Any) -> Array:
+        inner = adapt(theta, list(soft), alpha=alpha, steps=len(soft))
+        end, drawn = (
+            task.at(inner.adapted),
+            [(each.surrogate, point.theta) for each, point in zip(soft, inner.path, strict=False)],
+        )
+        terms = [emaml_score_term(s.policy, there, s.trajectories, value=end.loss) for s, there in drawn]
+        return adjoints(inner, alpha, [*terms, end.grad])[0]
+
+    def make(task: Any, theta: Array, batch: Any) -> Any:
+        return SoftSurrogate(estimators.naive(task, theta, batch), epsilon)
+
+    return np.asarray(estimators.expected(problem, estimate, make)["formulation_sampled"])

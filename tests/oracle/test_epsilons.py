@@ -7,7 +7,7 @@ import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.epsilons import effects
-from refmeta.oracle.sampled_epsilons import Softened
+from refmeta.oracle.sampled_epsilons import Softened, _sampled
 from refmeta.oracle.shifted import Widened, departures
 from refmeta.sampling.likelihood import at
 from refmeta.softmax import softmax
@@ -32,7 +32,9 @@ def test_log_of_pi_plus_epsilon_on_a_batch_has_the_derivatives_of_its_values():
     value = lambda theta: np.sum(y * np.log(np.exp(at(case.policy, theta, batch).log_prob) + epsilon), axis=(-2, -1))
     soft = like(case.theta)
     np.testing.assert_allclose(soft.pull(y), complex_step(value, case.theta), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(np.sum(y * soft.along(case.v), (-2, -1)), complex_step(value, case.theta, case.v), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.sum(y * soft.along(case.v), (-2, -1)), complex_step(value, case.theta, case.v), rtol=1e-12
+    )
     bent = complex_step(lambda theta: like(theta).pull(y), case.theta, case.v)
     np.testing.assert_allclose(soft.curve(y, case.v), bent, rtol=1e-12, atol=1e-14)
 
@@ -54,7 +56,9 @@ def test_a_widened_cost_is_the_cost_at_the_wider_deviation(power, place):
     assert place in departures(task)
 
 
-@pytest.mark.parametrize("name", ["maml-tabular-001", "maml-tabular-008", "maml-classification-001", "maml-regression-001"])
+@pytest.mark.parametrize(
+    "name", ["maml-tabular-001", "maml-tabular-008", "maml-classification-001", "maml-regression-001"]
+)
 def test_a_shifted_loss_has_the_derivatives_of_its_values(name):
     """Gradient and Hessian product by central differences; the slope in ε at ε = 0 is that of the formula."""
     problem, h = case_of(name).problem, 1e-4
@@ -90,7 +94,9 @@ def test_effects_on_a_divergence_a_fisher_product_and_a_natural_gradient():
     g, F = -point.grad[..., None], fisher(0.0)
     damped = lambda e: np.linalg.pinv(F, rcond=1e-9) @ g if e == 0 else np.linalg.solve(F + e * np.eye(S * A), g)
     slope = differenced(damped)[..., 0]
-    np.testing.assert_allclose(effects(case, "natural_gradient")["F + ε·I"](), slope, rtol=1e-3, atol=1e-4 * np.max(np.abs(slope)))
+    np.testing.assert_allclose(
+        effects(case, "natural_gradient")["F + ε·I"](), slope, rtol=1e-3, atol=1e-4 * np.max(np.abs(slope))
+    )
 
 
 def test_effects_on_an_implicit_gradient_and_on_reptile():
@@ -106,3 +112,10 @@ def test_effects_on_an_implicit_gradient_and_on_reptile():
     x = case_of("reptile-001").arguments()
     mean = lambda e: x["theta"] + x["epsilon"] * np.sum(x["adapted"] - x["theta"], axis=0) / (len(x["adapted"]) + e)
     np.testing.assert_allclose(effects(case_of("reptile-001"), "update")["1/(N + ε)"](), differenced(mean), rtol=1e-6)
+
+
+def test_the_sampled_objective_with_an_epsilon_of_zero_is_the_certified_one():
+    for name in ("expected-estimators-003", "expected-estimators-004"):
+        case = case_of(name)
+        np.testing.assert_allclose(_sampled(case.problem, 0.0), case.expected["formulation_sampled"].value, rtol=1e-13)
+        assert np.max(np.abs(effects(case, "formulation_sampled")["log(π + ε)"]())) > 1e-2
