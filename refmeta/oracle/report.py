@@ -12,7 +12,7 @@ import numpy as np
 
 from refmeta.oracle.facts import details, faint, unjudged
 from refmeta.oracle.judge import RIGHT, Outcome, Settings
-from refmeta.oracle.verdict import NEUTRAL, Finding, findings, status_of, summary
+from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
 
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
 WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
@@ -85,13 +85,14 @@ def text(report: Report) -> str:
     head = f"refmeta check of {report.name}: {s.quantity}, {s.dtype}, expected: {s.expect}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
     lines += [_columns(HEADS), *(_columns(row(f)) for f in report.found)]
-    for f in report.found:
+    asked = counting(report.found)
+    for f in asked:
         said = details(f)
-        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(report.found) > 1 and said else []
+        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and said else []
         lines += [each for line in [*title, *said] for each in ("", line)]
     unseen = faint([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
-    lines += ["", *unjudged(report.outcomes), summary(report.found)]
+    lines += ["", *unjudged([o for f in asked for o in f.outcomes]), summary(report.found)]
     return "\n".join(each for line in lines for each in _wrapped(line, wide))
 
 
@@ -114,10 +115,11 @@ def markdown(report: Report) -> str:
     lines = [f"# refmeta check of {_escaped(report.name)}", "", f"**{_escaped(summary(report.found))}**", ""]
     lines += [f"{s.quantity}, {s.dtype}, expected: {s.expect}", "", _cells(HEADS), _cells(["---"] * len(HEADS))]
     lines += [_cells(row(f)) for f in report.found]
-    for f in report.found:
+    asked = counting(report.found)
+    for f in asked:
         lines += ["", f"## {f.suite}: {f.word}", "", f"{_escaped(f.sentence)}.", ""]
         lines += [f"- {_escaped(line)}" for line in details(f)]
-    lines += [f"\n{_escaped(line)}." for line in unjudged(report.outcomes)]
+    lines += [f"\n{_escaped(line)}." for line in unjudged([o for f in asked for o in f.outcomes])]
     lines += ["", ", ".join(f"{k} {v}" for k, v in versions().items())]
     return "\n".join(lines)
 

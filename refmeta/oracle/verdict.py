@@ -148,19 +148,19 @@ def _possible(o: Outcome, settings: Settings) -> float:
     return float(-np.log10(np.max(limit) / size))
 
 
-def _counting(found: Sequence[Finding]) -> list[Finding]:
+def counting(found: Sequence[Finding]) -> list[Finding]:
     """The suites of which a case was asked; all, if none was."""
     return [f for f in found if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(found)
 
 
 def overall(found: Sequence[Finding]) -> str:
     """The worst word of all suites that were asked; NOT RUN if there is none."""
-    return max((f.word for f in _counting(found)), key=ORDER.index, default="NOT RUN")
+    return max((f.word for f in counting(found)), key=ORDER.index, default="NOT RUN")
 
 
 def summary(found: Sequence[Finding]) -> str:
     """One sentence for all suites."""
-    asked, word = _counting(found), overall(found)
+    asked, word = counting(found), overall(found)
     if len(asked) == 1:
         return f"{word}: {asked[0].sentence}."
     outcomes = [o for f in asked for o in f.outcomes if o.verdict not in NEUTRAL]
@@ -173,7 +173,7 @@ def summary(found: Sequence[Finding]) -> str:
 
 def status_of(found: Sequence[Finding], *, allow_rounding: bool = False) -> int:
     """0 all right, 1 a mismatch or rounding, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    words = {f.word for f in _counting(found)}
+    words = {f.word for f in counting(found)}
     if words <= {"NOT RUN"}:
         return 5
     if any(o.verdict in ("crash", "timeout") for f in found for o in f.outcomes):

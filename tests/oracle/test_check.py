@@ -655,3 +655,26 @@ def test_the_readme_s_command_on_a_right_implementation_that_refuses_nothing(fol
     done = command(folder, "plain:gradient", "--suite", "maml-regression")
     assert done.returncode == 0 and "RIGHT: 15 of 15 cases, to 15" in done.stdout, done.stdout
     assert "Not judged: whether bad input is refused, 2 cases" in done.stdout
+
+
+def test_suites_that_a_program_does_not_do_stand_in_the_table_and_nowhere_else(folder):
+    """Every suite is asked for, and one is done."""
+    (folder / "harness.py").write_text(
+        "import json, sys\n\n"
+        "for line in sys.stdin:\n"
+        "    m = json.loads(line)\n"
+        "    if m['type'] == 'bye':\n"
+        "        break\n"
+        "    reply = {'type': 'ready', 'name': 'mean', 'suites': ['reptile']}\n"
+        "    if m['type'] == 'case':\n"
+        "        x = m['inputs']\n"
+        "        rows = [[p - t for p, t in zip(row, x['theta'])] for row in x['adapted']]\n"
+        "        mean = [sum(column) / len(rows) for column in zip(*rows)]\n"
+        "        r = [t + x['epsilon'] * step for t, step in zip(x['theta'], mean)]\n"
+        "        reply = {'type': 'result', 'id': m['id'], 'result': r}\n"
+        "    print(json.dumps(reply), flush=True)\n"
+    )
+    done = command(folder, "--exec", f"{sys.executable} harness.py", "--output", "all.md")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("RIGHT: 9 of 9 cases, to 1"), done.stdout
+    assert done.stdout.count("pearl") == 1 and "refused, 1 case;" in done.stdout and "NOT RUN" not in done.stdout
+    assert (folder / "all.md").read_text("utf-8").count("## ") == 1
