@@ -7,25 +7,32 @@ import numpy as np
 
 from refmeta.oracle.case import SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases
-from refmeta.oracle.check import RIGHT, Outcome, Settings, calling, judge, run, validated
+from refmeta.oracle.check import calling, run
 from refmeta.oracle.diagnose import diagnose
+from refmeta.oracle.facts import brief
+from refmeta.oracle.judge import RIGHT, Outcome, Settings, judge, validated
+from refmeta.oracle.verdict import finding, status_of
 
 __all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cases", "check"]
 
 
-def check(function: Callable[..., Any], suite: str, **settings: Any) -> list[Outcome]:
-    """Run a Python function on a suite; AssertionError with the diagnosis if it is wrong, else the outcomes.
+def check(
+    function: Callable[..., Any],
+    suite: str,
+    *,
+    repeat: int | None = None,
+    allow_rounding: bool = False,
+    **settings: Any,
+) -> list[Outcome]:
+    """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 
-    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags.
+    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation.
     """
     chosen = validated(Settings(**settings))
-    outcomes = run(calling(function), cases(suite), chosen)
-    bad = [o for o in outcomes if o.verdict not in (*RIGHT, "skip")]
-    if bad or all(o.verdict == "skip" for o in outcomes):
-        said = [f"{o.case.id}: {o.verdict}: {o.message}" for o in bad[:5]] or ["nothing was run"]
-        raise AssertionError(
-            "\n".join([f"{len(bad)} of {len(outcomes)} cases are wrong", *said, *diagnose(outcomes, chosen)])
-        )
+    outcomes = run(calling(function), cases(suite), chosen, repeat=repeat)
+    verdict = finding(suite, outcomes, chosen)
+    if status_of([verdict], allow_rounding=allow_rounding):
+        raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
     return outcomes
 
 

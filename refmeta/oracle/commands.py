@@ -1,26 +1,32 @@
 """The oracle's command check."""
 
 import argparse
+import contextlib
+import itertools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from refmeta.oracle import report
 from refmeta.oracle.browse import suites_named as _suites
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import REDUCTIONS, Outcome, Settings, run
+from refmeta.oracle.check import run
+from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
+from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
+from refmeta.oracle.report import Report
+from refmeta.oracle.verdict import findings
 from refmeta.tables import near as _near
 
 STATUS = (
-    "exit status: 0 all right; 1 a mismatch; 2 usage; 3 the target crashed or timed out; 4 a bad vector file; "
-    "5 nothing was run; 130 interrupted"
+    "exit status: 0 all right; 1 a mismatch, or rounding without --allow-rounding; 2 usage; 3 the target crashed or timed "
+    "out after an answer; 4 a bad vector file; 5 nothing was computed; 6 refmeta itself failed; 130 interrupted"
 )
 
 
 def add(found: Any) -> None:
-    """Add the commands to the parser's."""
+    """Add the command to the parser's."""
     check = found.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
     check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
@@ -36,17 +42,24 @@ def add(found: Any) -> None:
         "--expect", choices=("exact", "first-order"), default="exact", help="what it computes on purpose"
     )
     check.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    check.add_argument("--validation", action="store_true", help="judge, too, whether bad input is refused")
     check.add_argument(
         "--skip-flag", action="append", default=[], metavar="FLAG", help="what the target does not support"
     )
     check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
     check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
-    check.add_argument("--format", choices=("text", "json", "junit"), default="text")
-    check.add_argument("--output", metavar="FILE", help="write the report there")
+    check.add_argument("--repeat", type=_times, metavar="N", help="ask every case N times (once, the first twice)")
+    check.add_argument("--allow-rounding", action="store_true", help="exit status 0 where only digits are lost")
+    check.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (text)")
+    endings = ", ".join(ENDINGS)
+    check.add_argument(
+        "--output", action="append", default=[], metavar="FILE", help=f"write it there, too, as {endings}; may be repeated"
+    )
     check.set_defaults(run=_check)
 
 
 def _seconds(text: str) -> float:
+    """A positive number of seconds."""
     try:
         value = float(text)
     except ValueError:
@@ -56,7 +69,15 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _times(text: str) -> int:
+    """A number of times."""
+    if not (text.isdecimal() and 1 <= int(text[:6]) <= 1000 and len(text) < 6):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000, got {text!r}")
+    return int(text)
+
+
 def _check(given: Any) -> int:
+    """Ask the target, write the reports and give the exit status."""
     suites = _usage(given)
     try:
         chosen = list(read_file(given.vectors)) if given.vectors else [c for suite in suites for c in cases(suite)]
@@ -64,13 +85,16 @@ def _check(given: Any) -> int:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
     chosen = _selected([c for c in chosen if c.suite in suites], given)
-    settings = Settings(given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag))
+    settings = Settings(
+        given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag), given.validation
+    )
     name, outcomes = _asked(given, suites, chosen, settings)
-    said = {"text": report.text, "json": report.as_json, "junit": report.junit}[given.format](name, outcomes, settings)
-    if given.output:
-        Path(given.output).write_text(said + "\n", encoding="utf-8")
-    print(report.verdict(outcomes) if given.output else said)
-    return report.status(outcomes)
+    report = Report(name, settings, tuple(findings(outcomes, settings)), given.allow_rounding)
+    for path in given.output:
+        kind = ENDINGS.get(Path(path).suffix, given.format)
+        Path(path).write_text(FORMATS[kind](report) + "\n", encoding="utf-8")
+    print(FORMATS[given.format](report))
+    return report.status
 
 
 def _usage(given: Any) -> tuple[str, ...]:
@@ -86,7 +110,8 @@ def _usage(given: Any) -> tuple[str, ...]:
         raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
     if {"reptile", *PARTS} & set(given.suite or ()) and not plain:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
-    _writable(given.output)
+    for path in given.output:
+        _writable(path)
     return suites
 
 
@@ -96,25 +121,55 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
     try:
         target = Process(command, suites, timeout=given.timeout)
         try:
-            outcomes = run(target, chosen, settings)
+            with _progress(len(chosen)) as told:
+                outcomes = run(target, chosen, settings, repeat=given.repeat, progress=told)
             return target.name, outcomes
         finally:
             target.stop()
     except TargetMissing as error:
-        raise UsageError(str(error)) from None
+        if _is_misnamed(str(error), given.target or ""):
+            raise UsageError(str(error)) from None
+        asked = lambda case: settings.validation or case.result != "invalid"
+        return given.target, [Outcome(c, "error" if asked(c) else "unasked", str(error)) for c in chosen]
 
 
-def _writable(path: str | None) -> None:
+def _is_misnamed(message: str, target: str) -> bool:
+    """Does the target not exist, rather than fail while it is imported?"""
+    module = target.partition(":")[0]
+    parents = itertools.accumulate(module.split("."), "{}.{}".format)
+    missing = [f"No module named '{name}'" for name in parents] + [f"AttributeError: module '{module}'"]
+    return not message.startswith("cannot import") or any(each in message for each in missing)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[Case], None]]:
+    """Tell each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
+    numbers, terminal = itertools.count(1), sys.stderr.isatty()
+
+    def told(case: Case) -> None:
+        if terminal:
+            number = next(numbers)
+            hint = " (the first answer may take longer: imports, compilation)" * (number == 1)
+            print(f"\r\x1b[K{number} of {total}: {case.id}{hint}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield told
+    finally:
+        if terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _writable(path: str) -> None:
     """Refuse an output file that cannot be written before anything is run."""
-    if path is not None:
-        try:
-            with open(path, "a", encoding="utf-8"):
-                pass
-        except OSError as error:
-            raise UsageError(f"cannot write the report to {path!r}: {error}") from None
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
 def _selected(chosen: list[Case], given: Any) -> list[Case]:
+    """The cases that --case names, with flags and names that exist."""
     flags = {flag for case in chosen for flag in case.flags}
     for flag in given.skip_flag:
         if flag not in flags:

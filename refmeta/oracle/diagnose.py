@@ -5,29 +5,20 @@ Derivation: derivations/using-the-oracle.md
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import PARTS, Case, of_returns
-from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.case import PARTS, Case
+from refmeta.oracle.epsilons import effects, returned
 from refmeta.oracle.expand import detached_steps, odd_terms
+from refmeta.oracle.judge import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.match import matched, matches, pairs
-from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong.row import Wrong, chapter_of
+from refmeta.oracle.rows import CATALOGUES, catalogue, departure_of, value_of
+from refmeta.oracle.traces import Departure, traced
+from refmeta.oracle.wrong.row import chapter_of
 
-CATALOGUES = {
-    "policy-gradient": "policy",
-    "reptile": "reptile",
-    "implicit": "implicit",
-    "surrogates": "surrogates",
-    "expected-estimators": "estimators",
-    "meta-lstm": "meta-lstm",
-    "pearl": "pearl",
-    "model": "model",
-}
 CONVENTIONS = {
     "mean-over-tasks",
     "sum-over-tasks",
@@ -35,20 +26,48 @@ CONVENTIONS = {
     "loss-scale-double",
     "natural-gradient-uncentred",
 }
+UNCERTAIN, FEWEST_DIGITS = ("", "single precision"), 2
+
+
+class Explanation(NamedTuple):
+    """What explains a wrong part: the name of the mechanism, "" if nothing does, and sentences."""
+
+    part: str
+    name: str
+    lines: list[str]
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
     """Sentences, the best explanation first; nothing is explained that does not hold on every failing vector."""
+    return first_of(explain(outcomes, settings))
+
+
+def first_of(explanations: Sequence[Explanation]) -> list[str]:
+    """What explains the first wrong part, in order of dependence, and the names of the others."""
+    if not explanations:
+        return []
+    others = ", ".join(e.part for e in explanations[1:])
+    return [*explanations[0].lines, *([f"also wrong, perhaps because of it: {others}"] if others else [])]
+
+
+def explain(outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation]:
+    """What explains every wrong part, in order of dependence, up to the first that is explained by a mistake.
+
+    Nothing is explained where a result is no array of its shape.
+    """
     failing = [o for o in outcomes if o.verdict == "mismatch"]
     if not failing or any(o.got is None for o in failing):
         return []
-    if failing[0].case.suite in PARTS:
-        return [
-            f"{name}: {said}"
-            for name in PARTS[failing[0].case.suite]
-            for said in _explained(_only(failing, name, settings), settings, _right(outcomes, name, settings))
-        ]
-    return _explained(failing, settings, [o for o in outcomes if o.verdict == "pass"])
+    if failing[0].case.suite not in PARTS:
+        return [_explained("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
+    explanations: list[Explanation] = []
+    for name in PARTS[failing[0].case.suite]:
+        wrong, known = _only(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
+        if wrong and known:
+            explanations.append(Explanation(name, "", []))
+        elif wrong:
+            explanations.append(_explained(name, wrong, settings, _right(outcomes, name, settings)))
+    return explanations
 
 
 def _only(failing: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
@@ -58,25 +77,38 @@ def _only(failing: Sequence[Outcome], name: str, settings: Settings) -> list[Out
 
 
 def _right(outcomes: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
-    """The outcomes whose result of this name is right."""
-    return [
-        o
-        for o in outcomes
-        if o.verdict in ("pass", "mismatch") and name in (o.got or {}) and matched(o, name, settings)
-    ]
+    """The outcomes whose result of this name is right, with nothing else in them."""
+    judged = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
+    return [o._replace(got={name: (o.got or {})[name]}) for o in judged if matched(o, name, settings)]
 
 
-def _explained(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:
-    def steps(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-        return detached_steps(failing, settings, passing)
-
-    explanations = (_rows, steps, _other_quantity, _factors, _rows_times, odd_terms, _permuted, _single_precision)
-    for explain in explanations if failing else ():
-        said = explain(failing, settings)
-        if said:
-            return said
+def _explained(
+    part: str, failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()
+) -> Explanation:
+    """The first mechanism that explains every failing vector."""
+    explanations: dict[str, Callable[[], list[str]]] = {
+        "row": lambda: _rows(failing, settings), "detached step": lambda: detached_steps(failing, settings, passing),
+        "other quantity": lambda: _other_quantity(failing, settings), "factor": lambda: _factors(failing, settings),
+        "row times": lambda: _rows_times(failing, settings), "odd terms": lambda: odd_terms(failing, settings),
+        "order": lambda: _permuted(failing, settings), "trace": lambda: _traces(failing, settings, passing),
+        "single precision": lambda: _single_precision(failing, settings),
+    }  # fmt: skip
+    before = f"{part}: " if part else ""
+    for name, lines in explanations.items():
+        if explained := lines():
+            return Explanation(part, name, [before + line for line in explained])
     unknown = "no mistake that is known here explains every failing vector"
-    return [unknown + _flagged(failing, passing)] if failing else []
+    return Explanation(part, "", [before + unknown + _flagged(failing, passing)])
+
+
+def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
+    """A small multiple of a known departure: of a known-wrong formula, or an ε in a denominator or a logarithm."""
+    if any(o.digits < FEWEST_DIGITS for o in failing):
+        return []
+    suite = failing[0].case.suite
+    rows: list[Departure] = [Departure(row.slug, departure_of(row, settings)) for row in catalogue(suite, settings)]
+    names = dict.fromkeys(name for o in failing for part in o.got or {} for name in effects(o.case, part))
+    return traced(failing, settings, passing, rows, [Departure(name, returned(name, settings)) for name in names])
 
 
 def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
@@ -89,8 +121,9 @@ def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
 
 
 def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+    """The known-wrong formulas that every failing vector equals."""
     found = [
-        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, _of(row, settings))
+        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, value_of(row, settings))
     ]
     name, said = CATALOGUES.get(failing[0].case.suite, "maml"), []
     for row in found:
@@ -107,7 +140,7 @@ def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
 def _rows_times(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """A known-wrong formula times one number."""
     for row in catalogue(failing[0].case.suite, settings):
-        value = _of(row, settings)
+        value = value_of(row, settings)
         every = [(got, value(o.case, name)) for o in failing for name, got in (o.got or {}).items()]
         both = [(got, v) for got, v in every if v is not None and v.shape == got.shape]
         if len(both) < len(every) or sum(got.size for got, _ in both) < 8:
@@ -131,57 +164,13 @@ def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]
 
 
 def _in_all(failing: Sequence[Outcome]) -> str:
+    """In how many of the failing vectors an explanation holds."""
     return f"in {len(failing)} of {len(failing)} failing vectors"
-
-
-def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
-    """The known-wrong formulas that stand in the place of what the target computes."""
-    if suite in PARTS:
-        return WRONG[CATALOGUES[suite]]
-    if suite == "implicit":
-        return WRONG["implicit"] if settings.quantity == "gradient" and settings.reduce == "none" else ()
-    if suite == "reptile":
-        return tuple(row for row in WRONG["reptile"] if row.quantity == "update")
-    wanted = {"gradient": {"gradient"}, "step_size_gradient": {"step-size-gradient"}}.get(settings.quantity, set())
-    if settings.quantity == "gradient" and settings.reduce != "none":
-        wanted = wanted | {settings.reduce}
-    every = WRONG["maml"] + (WRONG["lq"] if suite == "maml-lq" else ())
-    return tuple(row for row in every if row.quantity in wanted)
-
-
-@lru_cache(maxsize=512)
-def _computed(row: Wrong, case: Case) -> Any:
-    """What the row gives on a case, kept while a diagnosis goes through its parts; None where it does not apply."""
-    with np.errstate(all="ignore"):
-        try:
-            return row.function(case.problem)
-        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-            return None
-
-
-def _of(row: Wrong, settings: Settings) -> Callable[[Case, str], Array | None]:
-    """What the row gives on a case, as the target would return it."""
-
-    def value(case: Case, name: str) -> Array | None:
-        if case.suite == "policy-gradient" and {"grad": "gradient"}.get(name, name) != row.quantity:
-            return None
-        if (found := _computed(row, case)) is None:
-            return None
-        if row.quantity == "parts":
-            return transformed(found[name], case, settings, name) if name in found else None
-        raw = np.asarray(found)
-        if case.suite == "policy-gradient":
-            return raw if settings.ascent or not of_returns(case.suite, name) else -raw
-        if row.quantity in ("sum", "mean"):
-            return -raw if settings.ascent else raw
-        return transformed(raw, case, settings)
-
-    return value
 
 
 def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
-    ascent = any(of_returns(o.case.suite, name) for o in failing for name in o.got or {})
+    ascent = any(_turned(o.case, name, settings) for o in failing for name in o.got or {})
     sign = "−1: the sign" + " (if it works with returns, say --ascent; if not, do not)" * ascent
     named: dict[str, Callable[[Any, Case], float]] = {
         sign: lambda p, c: -1.0,
@@ -198,19 +187,27 @@ def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     for name, factor in named.items():
         if matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
             return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
-    number = (
-        _common_factor(failing, settings) if sum(got.size for _, got, _, _ in pairs(failing, settings)) >= 4 else 0.0
-    )
+    number = _common_factor(failing, settings) if sum(pair.got.size for pair in pairs(failing, settings)) >= 4 else 0.0
     if number and matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
-        return [f"the right result times {number:.6g}, in {len(failing)} of {len(failing)} failing vectors"]
+        return [f"the right result times {number:.12g}, in {len(failing)} of {len(failing)} failing vectors"]
     return []
 
 
+def _turned(case: Case, name: str, settings: Settings) -> bool:
+    """Does --ascent do anything to a result?"""
+    one, other = (
+        transformed(case.expected[name].value, case, settings._replace(ascent=a), name) for a in (False, True)
+    )
+    return not np.array_equal(one, other)
+
+
 def _tasks(case: Case) -> int:
+    """N."""
     return len(case.input["adapted"]) if case.suite == "reptile" else len(next(iter(case.expected.values())).value)
 
 
 def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], settings: Settings) -> Array | None:
+    """The right result times a factor of its case; None where the factor is not defined."""
     try:
         number = factor(case.problem, case)
     except (KeyError, AttributeError, ZeroDivisionError):
@@ -219,15 +216,16 @@ def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], setting
 
 
 def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
+    """The one number that times the right results comes nearest to the others."""
     found = pairs(failing, settings)
-    x = np.concatenate([np.ravel(right) for _, _, right, _ in found])
-    y = np.concatenate([np.ravel(got) for _, got, _, _ in found])
+    x = np.concatenate([np.ravel(pair.right) for pair in found])
+    y = np.concatenate([np.ravel(pair.got) for pair in found])
     return float(x @ y / (x @ x)) if np.any(x) else 0.0
 
 
 def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     """The rows of the tasks in another order."""
-    for _, got, right, limit in pairs(failing, settings):
+    for _, _, got, right, limit in pairs(failing, settings):
         if (
             np.ndim(limit) != 1
             or not 1 < len(limit) <= 6
@@ -248,7 +246,13 @@ def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[st
             expected = o.case.expected[name]
             if gap(got, transformed(expected.value, o.case, single, name), allowed(expected, o.case, single)) > 1:
                 return []
+    rounded = all(np.array_equal(np.float32(got), got) for o in failing for got in (o.got or {}).values())
+    where = (
+        "the result is in float32"
+        if rounded
+        else "float32 on the way, a finite difference, or an iteration that stops early"
+    )
     return [
-        "right to single precision only: somewhere float32 is computed with (in JAX: jax_enable_x64 is off; in PyTorch: "
-        "the default dtype); or check it with --dtype float32"
+        f"right to single precision only: {where} (in JAX: jax_enable_x64 is off; in PyTorch: the default dtype); or check "
+        "it with --dtype float32"
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.case import Case
-from refmeta.oracle.check import Outcome, Settings, transformed
+from refmeta.oracle.judge import Outcome, Settings, transformed
 from refmeta.oracle.match import NEAR, agrees, matches, pairs
 from refmeta.oracle.wrong.maml import path, product
 
@@ -51,8 +51,8 @@ def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
         return []
     most = max(o.case.problem.steps for o in failing)
     blocks, results, weights = [], [], []
-    for o, got, _, limit in pairs(failing, settings):
-        terms = _orders(o.case, most, settings)
+    for case, _, got, _, limit in pairs(failing, settings):
+        terms = _orders(case, most, settings)
         blocks.append(np.stack([np.ravel(term) for term in terms], axis=-1))
         results.append(np.ravel(got))
         weights.append(np.full(got.size, 1 / np.max(limit)))

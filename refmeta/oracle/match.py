@@ -1,12 +1,13 @@
 """Does a candidate give the numbers that a target gave?  Derivation: derivations/using-the-oracle.md"""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.case import Case
-from refmeta.oracle.check import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.judge import Outcome, Settings, allowed, allowed_of, gap, transformed
 
 NEAR = 10.0
 
@@ -37,16 +38,27 @@ def matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[
     return told_apart
 
 
-def pairs(failing: Sequence[Outcome], settings: Settings) -> list[tuple[Outcome, Array, Array, Array]]:
-    """(outcome, got, right, tolerance) of every result."""
+class Pair(NamedTuple):
+    """A result beside the right one, with its tolerance."""
+
+    case: Case
+    name: str
+    got: Array
+    right: Array
+    limit: Array
+
+
+def pairs(outcomes: Sequence[Outcome], settings: Settings) -> list[Pair]:
+    """Every result of every outcome."""
     return [
-        (
-            o,
+        Pair(
+            o.case,
+            name,
             got,
             transformed(o.case.expected[name].value, o.case, settings, name),
-            allowed(o.case.expected[name], o.case, settings),
+            allowed_of(o.case, name, settings),
         )
-        for o in failing
+        for o in outcomes
         for name, got in (o.got or {}).items()
     ]
 

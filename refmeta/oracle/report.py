@@ -1,32 +1,45 @@
-"""Say what was found: text for a person, JSON and JUnit for machines."""
+"""Reports for a person: text for a terminal, Markdown for a page.  Derivation: derivations/using-the-oracle.md"""
 
 import hashlib
-import json
 import platform
+import shutil
+import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
-from xml.etree import ElementTree
+from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.case import PARTS, Case
-from refmeta.oracle.check import RIGHT, Outcome, Settings
-from refmeta.oracle.diagnose import diagnose
-from refmeta.oracle.protocol import encoded
-from refmeta.oracle.tolerance import RESIDUAL, tolerance
+from refmeta.oracle.facts import details, faint, unjudged
+from refmeta.oracle.judge import RIGHT, Outcome, Settings
+from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
 
-WORST = 12
+HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
+WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
 
 
-def status(outcomes: Sequence[Outcome]) -> int:
-    """0 all right, 1 a mismatch, 3 a crash or time-out, 5 nothing was run."""
-    verdicts = {o.verdict for o in outcomes} - {"skip"}
-    if not verdicts:
-        return 5
-    if verdicts & {"crash", "timeout"}:
-        return 3
-    return int(bool(verdicts - set(RIGHT)))
+class Report(NamedTuple):
+    """All that a report is written from: the target's name, the settings, and the verdict on every suite."""
+
+    name: str
+    settings: Settings
+    found: tuple[Finding, ...]
+    allow_rounding: bool = False
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What became of every case."""
+        return [o for f in self.found for o in f.outcomes]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return status_of(self.found, allow_rounding=self.allow_rounding)
+
+
+def status(outcomes: Sequence[Outcome], settings: Settings | None = None) -> int:
+    """The exit status: 0 all right, 1 a mismatch, 3 a crash or time-out after an answer, 5 nothing was computed."""
+    return status_of(findings(outcomes, settings or Settings()))
 
 
 def versions() -> dict[str, str]:
@@ -46,103 +59,77 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def by_suite(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes of each suite, in order."""
-    found: dict[str, list[Outcome]] = {}
-    for o in outcomes:
-        found.setdefault(o.case.suite, []).append(o)
-    return found
+def row(found: Finding) -> tuple[str, ...]:
+    """A line of the table: the counts, the worst error and the digits of a suite."""
+    outcomes = found.outcomes
 
+    def count(*verdicts: str) -> int:
+        return sum(o.verdict in verdicts for o in outcomes)
 
-def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
-    """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
-    if settings.dtype != "float32":
-        return []
-    one = np.ones(())
-    best: dict[str, float] = {}
-    for case in cases:
-        double, single = (tolerance(one, one, dtype, RESIDUAL.get(case.suite, 0.0)) for dtype in ("float64", "float32"))
-        shrink = float(double / single)
-        for slug, margin in case.discriminates.items():
-            best[slug] = max(best.get(slug, 0.0), margin * shrink)
-    return [slug for slug, margin in best.items() if margin < 10]
-
-
-def text(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
-    """The report for a person."""
-    lines = [f"refmeta check of {name}: {settings.quantity}, {settings.dtype}, expected: {settings.expect}"]
-    lines.append("(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")\n")
-    lines.append(
-        f"{'suite':22}{'cases':>6}{'right':>7}{'wrong':>7}{'failed':>8}{'skipped':>9}{'worst error':>15}{'digits':>8}"
+    judged = [o for o in outcomes if o.got is not None and o.verdict in ("pass", "mismatch")]
+    worst = f"{max(o.error for o in judged):.3g} tol" if judged else "-"
+    digits = f"{min(min(o.digits for o in judged), 17.0):.1f}" if judged else "-"
+    counts = (
+        len(outcomes),
+        count(*RIGHT),
+        count("mismatch", "accepted"),
+        count("error", "crash", "timeout"),
+        count(*NEUTRAL),
     )
-    for suite, found in by_suite(outcomes).items():
-        right, skipped = sum(o.verdict in RIGHT for o in found), sum(o.verdict == "skip" for o in found)
-        failed = sum(o.verdict in ("error", "crash", "timeout") for o in found)
-        judged = [o for o in found if o.got is not None and o.verdict in ("pass", "mismatch")]
-        worst = f"{max(o.error for o in judged):.3g} tol" if judged else "-"
-        digits = f"{min(min(o.digits for o in judged), 17.0):.1f}" if judged else "-"
-        wrong = len(found) - right - skipped - failed
-        lines.append(f"{suite:22}{len(found):6}{right:7}{wrong:7}{failed:8}{skipped:9}{worst:>15}{digits:>8}")
-    bad = [o for o in outcomes if o.verdict not in (*RIGHT, "skip")]
-    lines += [""] * bool(bad) + [f"{o.case.id}: {o.verdict}: {o.message}" for o in bad[:WORST]]
-    lines += [f"… and {len(bad) - WORST} more"] if len(bad) > WORST else []
-    for suite, found in by_suite(outcomes).items():
-        lines += [f"\nDiagnosis: {sentence}" for sentence in diagnose(found, settings)]
-        if suite in PARTS:
-            given = [name for o in found if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-            asked = ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS[suite] if n in given)
-            unasked = ", ".join(n for n in PARTS[suite] if n not in given)
-            lines.append(f"\njudged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else ""))
-    unseen = faint([o.case for o in outcomes], settings)
-    lines += [f"\nNot distinguishable in float32: {', '.join(unseen)}"] if unseen else []
-    lines.append("\n" + verdict(outcomes))
+    return (found.suite, *map(str, counts), worst, digits)
+
+
+def text(report: Report) -> str:
+    """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
+    wide, s = max(80, shutil.get_terminal_size().columns), report.settings
+    head = f"refmeta check of {report.name}: {s.quantity}, {s.dtype}, expected: {s.expect}"
+    lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
+    lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
+    asked = counting(report.found)
+    for f in asked:
+        said = details(f)
+        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and said else []
+        lines += [each for line in [*title, *said] for each in ("", line)]
+    unseen = faint([o.case for o in report.outcomes], s)
+    lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
+    lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
+    lines += ["", summary(report.found)] * (len(asked) > 1)
+    return "\n".join(each for line in lines for each in _wrapped(line, wide))
+
+
+def _columns(cells: Sequence[str]) -> str:
+    """One line of the table."""
+    first, *others = zip(cells, WIDTHS, strict=True)
+    return f"{first[0]:{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in others)
+
+
+def _wrapped(line: str, wide: int) -> list[str]:
+    """A line broken at spaces; what cannot be broken, as a path, stays whole."""
+    if len(line) <= wide:
+        return [line]
+    return textwrap.wrap(line, wide, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def markdown(report: Report) -> str:
+    """The report for a page: a heading, the verdict, a table, and a list of what is said of each suite."""
+    s = report.settings
+    lines = [f"# refmeta check of {_escaped(report.name)}", "", f"**{_escaped(summary(report.found))}**", ""]
+    lines += [f"{s.quantity}, {s.dtype}, expected: {s.expect}", "", _cells(HEADS), _cells(["---"] * len(HEADS))]
+    lines += [_cells(row(f)) for f in report.found]
+    asked = counting(report.found)
+    for f in asked:
+        lines += ["", f"## {f.suite}: {f.word}", "", f"{_escaped(f.sentence)}.", ""]
+        lines += [f"- {_escaped(line)}" for line in details(f)]
+    lines += [f"\n{_escaped(line)}." for line in unjudged([o for f in asked for o in f.outcomes])]
+    lines += ["", ", ".join(f"{k} {v}" for k, v in versions().items())]
     return "\n".join(lines)
 
 
-def verdict(outcomes: Sequence[Outcome]) -> str:
-    """One sentence."""
-    ran = [o for o in outcomes if o.verdict != "skip"]
-    right = sum(o.verdict in RIGHT for o in ran)
-    if not ran:
-        return "Nothing was run: no case was selected, or every case was skipped."
-    skipped = f" ({len(outcomes) - len(ran)} skipped)" if len(outcomes) > len(ran) else ""
-    if right == len(ran):
-        digits = [o.digits for o in ran if o.verdict == "pass"]
-        said = f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared"
-        return f"RIGHT: {right} of {len(ran)} cases{skipped}{said}."
-    return f"WRONG: {len(ran) - right} of {len(ran)} cases{skipped}."
+def _cells(cells: Sequence[str]) -> str:
+    """One line of a Markdown table."""
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
-def as_json(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
-    """The report for a machine."""
-    rows = [
-        {"id": o.case.id, "suite": o.case.suite, "verdict": o.verdict, "message": o.message, "tolerances": o.error,
-         "digits": min(o.digits, 17.0), "seconds": o.seconds}
-        for o in outcomes
-    ]  # fmt: skip
-    diagnosis = {suite: diagnose(found, settings) for suite, found in by_suite(outcomes).items()}
-    document: dict[str, Any] = {
-        "target": name, "settings": settings._asdict(), "versions": versions(), "status": status(outcomes),
-        "verdict": verdict(outcomes), "diagnosis": diagnosis, "cases": rows,
-    }  # fmt: skip
-    return json.dumps(encoded(document), indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def junit(name: str, outcomes: Sequence[Outcome], settings: Settings) -> str:
-    """The report for a CI server."""
-    root = ElementTree.Element("testsuites", name=f"refmeta check of {name}")
-    for suite, found in by_suite(outcomes).items():
-        bad = [o for o in found if o.verdict not in (*RIGHT, "skip")]
-        node = ElementTree.SubElement(
-            root, "testsuite", name=suite, tests=str(len(found)), failures=str(len(bad)),
-            skipped=str(sum(o.verdict == "skip" for o in found)),
-        )  # fmt: skip
-        for o in found:
-            entry = ElementTree.SubElement(node, "testcase", name=o.case.id, classname=suite, time=f"{o.seconds:.6f}")
-            if o.verdict == "skip":
-                ElementTree.SubElement(entry, "skipped", message=o.message)
-            elif o in bad:
-                ElementTree.SubElement(entry, "failure", message=f"{o.verdict}: {o.message}")
-        said = ElementTree.SubElement(node, "system-out")
-        said.text = "\n".join(diagnose(found, settings))
-    return ElementTree.tostring(root, encoding="unicode")
+def _escaped(line: str) -> str:
+    """A line in which nothing is markup."""
+    return "".join("\\" + c if c in "\\`*_|<>[]#" else c for c in line)

@@ -1,19 +1,25 @@
 """`check` in this process and as a command: right code passes, wrong code is told, whatever a target does is said."""
 
+import contextlib
+import io
 import json
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
+from refmeta.oracle.answers import PARTS_OF
 from refmeta.oracle.case import BUILD, PARTS
-from refmeta.oracle.check import RIGHT, Settings, calling, run
-from refmeta.oracle.renew import PARTS_OF
+from refmeta.oracle.check import calling, run
+from refmeta.oracle.judge import RIGHT, Settings, judge
 from refmeta.oracle.report import faint, status
 from refmeta.oracle.wrong import WRONG
 
@@ -64,6 +70,19 @@ def nan(**inputs):
 def turned(**inputs):
     return right(**inputs).T
 
+def lossy(**inputs):
+    g = right(**inputs)
+    return g + 1e-12 * np.random.default_rng(0).normal(size=g.shape)
+
+def leaves(**inputs):
+    sys.exit(3)
+
+def unwanted(X, y):
+    pass
+
+def imports(**inputs):
+    import no_such_library
+
 not_a_function = 3
 """
 
@@ -110,7 +129,7 @@ def implicit(quantity, problem):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_right_implementation_passes_every_case_to_fourteen_digits(suite):
-    outcomes = rm.oracle.check(own(suite), suite)
+    outcomes = rm.oracle.check(own(suite), suite, validation=True)
     assert all(o.verdict in RIGHT for o in outcomes)
     assert min(o.digits for o in outcomes if o.verdict == "pass") >= 13.9
     assert {o.verdict for o in outcomes if o.case.result == "invalid"} <= {"refused"}
@@ -156,7 +175,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
         return function
 
     rm.oracle.check(iterative(1e-11), "implicit")
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match=r"ROUNDING: right to \d\.\d digits where (9|10)\.\d can be had"):
         rm.oracle.check(iterative(1e-7), "implicit")
 
 
@@ -167,9 +186,9 @@ def test_reductions_ascent_and_first_order_on_purpose(reduce):
     rm.oracle.check(reduced, "maml-tabular", reduce=reduce)
     rm.oracle.check(lambda **x: -reduced(**x), "maml-tabular", reduce=reduce, ascent=True)
     rm.oracle.check(own("maml-tabular", "first_order"), "maml-tabular", expect="first-order")
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "maml-tabular", reduce=reduce)
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "maml-tabular", expect="first-order")
 
 
@@ -193,7 +212,7 @@ def test_ascent_turns_the_loss_and_its_derivatives_and_nothing_else_of_a_policy_
         return {name: -x if name in ("loss", "grad", "hvp") else x for name, x in right(**inputs).items()}
 
     rm.oracle.check(ascent, "policy-gradient", ascent=True)
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(AssertionError, match="WRONG"):
         rm.oracle.check(right, "policy-gradient", ascent=True)
 
 
@@ -234,7 +253,8 @@ def test_single_precision_is_judged_as_single_precision():
 
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():
-    outcomes = run(calling(own("reptile")), cases("reptile"), Settings(skip_flags=("validation", "one-task", "edge")))
+    chosen = Settings(skip_flags=("validation", "one-task", "edge"), validation=True)
+    outcomes = run(calling(own("reptile")), cases("reptile"), chosen)
     assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
     assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
     flagged = [c for c in cases("reptile") if c.flags]
@@ -261,60 +281,92 @@ def folder(tmp_path_factory):
 
 
 def command(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "refmeta", "check", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
+    """The command in this process; a target runs in one of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(["check", *arguments])
+        except SystemExit as stopped:
+            code = stopped.code
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 QUAD = ("--suite", "maml-quadratic", "--skip-flag", "validation")
 
 
 def test_the_command_on_a_right_function_that_prints(folder):
-    done = command(folder, "mine:right", "--suite", "maml-quadratic")
-    assert done.returncode == 0 and "RIGHT: 18 of 18 cases, to 1" in done.stdout
+    arguments = [sys.executable, "-W", "error", "-m", "refmeta", "check", "mine:right", "--suite", "maml-quadratic"]
+    done = subprocess.run([*arguments, "--validation"], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0 and "RIGHT: 18 of 18 cases, to 1" in done.stdout and "Not judged" not in done.stdout
     assert "noise" not in done.stdout and "noise" in done.stderr
 
 
-def test_the_command_names_first_order_in_text_json_and_junit(folder):
-    done = command(folder, "mine:first_order", *QUAD)
-    assert done.returncode == 1 and "known-wrong formula first-order (g_q) in 14 of 14 failing vectors" in done.stdout
-    found = json.loads(command(folder, "mine:first_order", *QUAD, "--format", "json").stdout)
+def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_once(folder):
+    """In text of at most 80 columns, whatever else is written; an ending chooses the format, `--format` for others."""
+    endings = ["txt", "json", "xml", "md", "log"]
+    outputs = [word for end in endings for word in ("--output", f"report.{end}")]
+    done = command(folder, "mine:first_order", *QUAD, "--skip-flag", "array-alpha", *outputs)
+    text, found, xml, page, log = ((folder / f"report.{end}").read_text("utf-8") for end in endings)
+    assert done.returncode == 1 and done.stdout == text == log and max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    assert "EXACT match with known-wrong formula first-order (g_q) in 7 of 7 failing vectors" in flat
+    assert "worst entry: maml-quadratic-002, gradient[" in flat and "7 cases: mismatch: off by" in flat
+    assert text.splitlines()[4] == "WRONG: 7 of 8 cases (10 skipped)."
+    found = json.loads(found)
     assert found["status"] == 1 and "first-order" in found["diagnosis"]["maml-quadratic"][0]
     assert {"refmeta", "vectors", "numpy", "scipy", "blas"} <= set(found["versions"])
-    assert sum(row["verdict"] == "skip" for row in found["cases"]) == 3
-    path = folder / "report.xml"
-    done = command(folder, "mine:first_order", *QUAD, "--format", "junit", "--output", str(path))
-    suite = ElementTree.parse(path).getroot()[0]
-    assert done.returncode == 1 and "WRONG: 14 of 15 cases" in done.stdout
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("18", "14", "3")
+    assert sum(row["verdict"] == "skip" for row in found["cases"]) == 10
+    assert found["suites"][0]["verdict"] == "WRONG" and found["suites"][0]["worst"]["id"] == "maml-quadratic-002"
+    suite = ElementTree.fromstring(xml)[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("18", "7", "10")
+    assert "**WRONG: 7 of 8 cases (10 skipped).**" in page and "| maml-quadratic | 18 | 1 | 7 | 0 | 10 |" in page
 
 
 @pytest.mark.parametrize(
-    ("target", "verdict", "message"),
+    ("target", "status", "message"),
     [
-        ("raises", "error", "raised RuntimeError: no such thing"),
-        ("nothing", "error", "returned None: is a return statement missing, or the gradient cut off?"),
-        ("text", "error", "returned dtype <U8, expected real numbers"),
-        ("ragged", "error", "returned a list of 2 with the shapes (1,), (2,); return one array"),
-        ("imaginary", "error", "returned dtype complex128, expected real numbers"),
-        ("nan", "mismatch", "returned nan for gradient at index [0, 0]"),
-        ("turned", "mismatch", "returned shape (3, 2) for gradient, expected (2, 3); it is the transposed shape"),
+        ("raises", 5, "2 cases: error: raised RuntimeError: no such thing: maml-quadratic-004, 005"),
+        ("nothing", 5, "2 cases: error: returned None: is a return statement missing, or the gradient cut off?"),
+        ("text", 5, "2 cases: error: returned dtype <U8"),
+        ("ragged", 5, "2 cases: error: returned a list of 2 with the shapes (1,), (2,); return one array"),
+        ("imaginary", 5, "2 cases: error: returned dtype complex128"),
+        ("nan", 1, "2 cases: mismatch: returned nan for gradient at index [0, 0]: maml-quadratic-004, 005"),
+        ("turned", 1, "expected (2, 3); it is the transposed shape"),
+        ("leaves", 5, "2 cases: error: the target called sys.exit("),
+        ("unwanted", 5, "the keywords of maml-quadratic: theta, A, c, query_A, query_c, alpha, steps; or is it meant for another --suite?"),
+        ("imports", 5, "install what is missing in the Python that runs this command"),
     ],
 )
-def test_what_a_target_does_is_said_and_the_rest_still_runs(folder, target, verdict, message):
-    done = command(folder, f"mine:{target}", *QUAD)
-    assert done.returncode == 1 and f"maml-quadratic-004: {verdict}: {message}" in done.stdout, done.stdout
-    assert "of 15 cases (3 skipped)" in done.stdout and "Traceback" not in done.stdout
+def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target, status, message):
+    chosen = [word for i in (4, 5, 15) for word in ("--case", f"maml-quadratic-{i:03d}")]
+    done = command(folder, f"mine:{target}", "--suite", "maml-quadratic", *chosen)
+    text = " ".join(done.stdout.split())
+    assert done.returncode == status and text.count(message) == 1 and "Traceback" not in text, text
+    assert ("NOT RUN: the target computed nothing in 2 of 2 cases." if status == 5 else "WRONG: 2 of 2 cases.") in text
+    assert "Not judged: whether bad input is refused, 1 case;" in text
 
 
-def test_a_crash_and_a_time_out_do_not_stop_the_others(folder):
+def test_rounding_is_allowed_on_demand_and_names_its_cases(folder):
+    chosen = [word for i in (3, 6, 10) for word in ("--case", f"maml-quadratic-{i:03d}")]
+    for more, code, failures in (([], 1, "3"), (["--allow-rounding"], 0, "0")):
+        done = command(folder, "mine:lossy", "--suite", "maml-quadratic", *chosen, *more, "--output", "rounding.xml")
+        assert done.returncode == code and "\nROUNDING: right to 1" in done.stdout, done.stdout
+        assert ElementTree.parse(folder / "rounding.xml").getroot()[0].get("failures") == failures
+    assert "maml-quadratic-003, 006, 010" in " ".join(done.stdout.split())
+
+
+def test_a_module_that_cannot_be_imported_is_not_run(folder):
+    (folder / "broken.py").write_text("import no_such_library\n")
+    done = command(folder, "broken:f", "--suite", "reptile")
+    assert done.returncode == 5 and done.stdout.count("no_such_library") == 1, done.stdout + done.stderr
+
+
+def test_a_crash_and_a_time_out_do_not_stop_the_others_and_neither_is_hidden(folder):
     chosen = [f"maml-quadratic-{i:03d}" for i in (1, 3, 6, 7, 8)]
     done = command(folder, "mine:sometimes", *QUAD, "--timeout", "2", *(x for i in chosen for x in ("--case", i)))
     assert done.returncode == 3
-    assert "crash: the process ended with status 7" in done.stdout and "timeout: no answer within 2 s" in done.stdout
+    assert "2 cases: crash: the process ended with status 7: maml-quadratic-003, 006" in done.stdout
+    assert re.search("1 case: time-out: no answer within 2 s: .*: maml-quadratic-007", " ".join(done.stdout.split()))
     assert "WRONG: 3 of 5 cases." in done.stdout
 
 
@@ -355,15 +407,18 @@ def test_a_bad_vector_file_is_status_four_and_one_s_own_is_checked(folder):
 
 def test_all_cases_skipped_is_status_five(folder):
     done = command(folder, "mine:right", "--suite", "reptile", "--case", "reptile-009", "--skip-flag", "validation")
-    assert done.returncode == 5 and "Nothing was run" in done.stdout
+    assert done.returncode == 5 and "NOT RUN: no case was judged" in done.stdout
+    done = command(folder, "mine:right", "--suite", "reptile", "--case", "reptile-009")
+    assert done.returncode == 5 and "judge them with --validation" in done.stdout
 
 
 def test_a_refusal_counts_only_beside_a_result():
     """A function of the wrong signature has refused nothing."""
-    with pytest.raises(AssertionError, match="of 18 cases are wrong"):
-        rm.oracle.check(lambda A: A, "maml-quadratic")
-    outcomes = run(calling(lambda A: A), [c for c in cases("maml-quadratic") if c.result == "invalid"], Settings())
-    assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 1
+    with pytest.raises(AssertionError, match="NOT RUN: the target computed nothing in 18 of 18 cases"):
+        rm.oracle.check(lambda A: A, "maml-quadratic", validation=True)
+    invalid = [c for c in cases("maml-quadratic") if c.result == "invalid"]
+    outcomes = run(calling(lambda A: A), invalid, Settings(validation=True))
+    assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 5
 
 
 @pytest.mark.parametrize(
@@ -465,3 +520,107 @@ def test_what_is_called_a_false_alarm_is_right():
         row = next(row for row in WRONG["maml"] if row.slug == slug)
         exact = rm.maml.gradient(case.theta, *case.split, **case.hyper)
         np.testing.assert_allclose(row.function(case), exact, rtol=1e-13)
+
+
+def test_a_missing_axis_is_hinted_at_only_where_it_is_the_one_of_the_tasks():
+    case, parts = cases("maml-quadratic")[0], cases("pearl")[0]
+    axis = "the axis of the tasks is missing"
+    wanted = parts.expected["mean"].value
+    for got, hinted in ((wanted[0], True), (np.zeros(9), False)):
+        assert (axis in judge(parts, {"mean": got}, Settings()).message) == hinted
+    assert axis not in judge(case, np.full(case.expected["gradient"].value.shape[1:], 7.0), Settings()).message
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (([1.0], [1.0, 2.0]), "returned a tuple of 2 for gradient with the shapes .*; return the result that is asked for alone"),
+        ({"gradient": 1.0}, "returned a dict with the keys gradient for gradient; return the array alone"),
+        ([object()], "returned dtype object for gradient with entries of type object; return one array of float64"),
+        (None, "returned None for gradient: is a return statement missing"),
+    ],
+)
+def test_what_is_no_array_is_told_with_its_remedy(value, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        rm.oracle.assert_matches(cases("maml-quadratic")[0], value)
+
+
+def test_a_tensor_of_an_autograd_graph_is_detached_and_a_tuple_of_one_is_hinted_at():
+    case = cases("maml-quadratic")[0]
+
+    class Tensor:
+        """As PyTorch's, which NumPy cannot read while it requires a gradient."""
+
+        def detach(self):
+            return case.expected["gradient"].value
+
+        def __array__(self, *_, **__):
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+    rm.oracle.assert_matches(case, Tensor())
+    with pytest.raises(AssertionError, match="returned a tuple of 1 for gradient with the shapes .*; return its entry alone"):
+        rm.oracle.assert_matches(case, (case.expected["gradient"].value,))
+
+
+def test_progress_is_told_on_a_terminal_only_and_wiped(folder, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    arguments = ["check", "mine:right", "--suite", "maml-quadratic", "--case", "maml-quadratic-001", "--case", "maml-quadratic-003"]
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+            assert main(arguments) == 0
+        told = [line for line in stream.getvalue().split("\r\x1b[K") if line]
+        if stream.isatty():
+            assert told == [
+                "1 of 2: maml-quadratic-001 (the first answer may take longer: imports, compilation)",
+                "2 of 2: maml-quadratic-003",
+            ] and stream.getvalue().endswith("\r\x1b[K")
+        else:
+            assert not told
+
+
+def test_the_readme_s_command_on_a_right_implementation_that_refuses_nothing(folder):
+    """Plain NumPy, without the library."""
+    (folder / "plain.py").write_text(
+        "import numpy as np\n\n"
+        "def gradient(theta, X, y, query_X, query_y, alpha, steps):\n"
+        "    rows, alphas = [], np.broadcast_to(alpha, (steps, len(theta)))\n"
+        "    for X, y, Q, q in zip(X, y, query_X, query_y):\n"
+        "        H, x = X.T @ X / len(X), theta\n"
+        "        for a in alphas:\n"
+        "            x = x - a * (H @ x - X.T @ y / len(X))\n"
+        "        g = Q.T @ (Q @ x - q) / len(Q)\n"
+        "        for a in alphas[::-1]:\n"
+        "            g = g - H @ (a * g)\n"
+        "        rows.append(g)\n"
+        "    return np.array(rows)\n"
+    )
+    done = command(folder, "plain:gradient", "--suite", "maml-regression")
+    assert done.returncode == 0 and "RIGHT: 15 of 15 cases, to 15" in done.stdout, done.stdout
+    assert "Not judged: whether bad input is refused, 2 cases" in done.stdout
+
+
+def test_suites_that_a_program_does_not_do_stand_in_the_table_and_nowhere_else(folder):
+    """Every suite is asked for, and one is done."""
+    (folder / "harness.py").write_text(
+        "import json, sys\n\n"
+        "for line in sys.stdin:\n"
+        "    m = json.loads(line)\n"
+        "    if m['type'] == 'bye':\n"
+        "        break\n"
+        "    reply = {'type': 'ready', 'name': 'mean', 'suites': ['reptile']}\n"
+        "    if m['type'] == 'case':\n"
+        "        x = m['inputs']\n"
+        "        rows = [[p - t for p, t in zip(row, x['theta'])] for row in x['adapted']]\n"
+        "        mean = [sum(column) / len(rows) for column in zip(*rows)]\n"
+        "        r = [t + x['epsilon'] * step for t, step in zip(x['theta'], mean)]\n"
+        "        reply = {'type': 'result', 'id': m['id'], 'result': r}\n"
+        "    print(json.dumps(reply), flush=True)\n"
+    )
+    done = command(folder, "--exec", f"{sys.executable} harness.py", "--output", "all.md")
+    assert done.returncode == 0 and "\nRIGHT: 9 of 9 cases, to 1" in done.stdout, done.stdout
+    assert done.stdout.count("pearl") == 1 and "refused, 1 case;" in done.stdout and "NOT RUN" not in done.stdout
+    assert (folder / "all.md").read_text("utf-8").count("## ") == 1

@@ -48,7 +48,7 @@ def process(tmp_path, code, suites=("reptile",), timeout=5.0):
 
 def outcomes(target, suite="reptile"):
     try:
-        return run(target, cases(suite), Settings())
+        return run(target, cases(suite), Settings(validation=True))
     finally:
         target.stop()
 
@@ -123,7 +123,7 @@ def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
 def test_a_program_that_fails_at_the_greeting_is_started_once(tmp_path, code, timeout, verdict, message):
     started = tmp_path / "started"
     code = f"import sys, time\nopen({str(started)!r}, 'a').write('once')\n{code}"
-    found = run(process(tmp_path, code, timeout=timeout), cases("reptile"), Settings())
+    found = run(process(tmp_path, code, timeout=timeout), cases("reptile"), Settings(validation=True))
     assert {o.verdict for o in found} == {verdict} and started.read_text() == "once"
     assert {o.message for o in found} == {found[0].message}
     assert found[0].message.startswith(f"at the greeting: {message}")

@@ -62,7 +62,7 @@ def first_scored(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) ->
     )
 
 
-def _expected(case: Any, estimate: Estimate, make: Callable[..., Surrogate] = naive, steps: int | None = None) -> Any:
+def expected(case: Any, estimate: Estimate, make: Callable[..., Surrogate] = naive, steps: int | None = None) -> Any:
     """The mean of an estimate, task by task; nothing where no step is made."""
     steps, found = case.steps if steps is None else steps, []
     if not case.steps:
@@ -82,7 +82,7 @@ def _expected(case: Any, estimate: Estimate, make: Callable[..., Surrogate] = na
     cause="the trajectories are taken as data: that they depend on θ is lost", seen="most MAML-RL code",
 )  # fmt: skip
 def score_term_dropped(case: Any) -> Any:
-    return _expected(case, pathwise)
+    return expected(case, pathwise)
 
 
 @wrong(
@@ -90,7 +90,7 @@ def score_term_dropped(case: Any) -> Any:
     cause="the α of the inner step is put before both terms", seen="ProMP eq. 3 as printed",
 )  # fmt: skip
 def score_term_alpha(case: Any) -> Any:
-    return _expected(case, scored(float(case.alpha)))
+    return expected(case, scored(float(case.alpha)))
 
 
 @wrong(
@@ -99,7 +99,7 @@ def score_term_alpha(case: Any) -> Any:
     seen="ProMP trpo_maml.py",
 )  # fmt: skip
 def score_term_mean(case: Any) -> Any:
-    return _expected(case, scored(1 / case.episodes))
+    return expected(case, scored(1 / case.episodes))
 
 
 @wrong(
@@ -107,7 +107,7 @@ def score_term_mean(case: Any) -> Any:
     quantity="parts", cause="the trajectories of later steps depend on θ as well", seen="ProMP trpo_maml.py",
 )  # fmt: skip
 def score_term_first_step_only(case: Any) -> Any:
-    return _expected(case, first_scored)
+    return expected(case, first_scored)
 
 
 @wrong(
@@ -118,7 +118,7 @@ def one_batch_for_all_steps(case: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
         return first_scored(task, theta, [surrogates[0]] * case.steps, alpha)
 
-    return _expected(case, estimate, steps=1)
+    return expected(case, estimate, steps=1)
 
 
 @wrong(
@@ -127,7 +127,7 @@ def one_batch_for_all_steps(case: Any) -> Any:
     seen="ProMP, learn2learn, pytorch-maml-rl",
 )  # fmt: skip
 def advantages_normalised(case: Any) -> Any:
-    return _expected(case, scored(1.0), normalised)
+    return expected(case, scored(1.0), normalised)
 
 
 @wrong(
@@ -138,7 +138,7 @@ def score_counted_twice(case: Any) -> Any:
     def dice(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
         return Dice(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
 
-    return _expected(case, scored(1.0), dice)
+    return expected(case, scored(1.0), dice)
 
 
 @wrong(
@@ -149,7 +149,7 @@ def expected_first_order(case: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
         return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
-    return _expected(case, estimate)
+    return expected(case, estimate)
 
 
 @wrong(

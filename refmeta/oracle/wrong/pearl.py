@@ -49,6 +49,8 @@ class Change(NamedTuple):
     goes_on: Callable[[Array], Array] = lambda terminal: 1 - terminal
     loss: Callable[[Array, Array, Array], Array] = _loss
     held: bool = True
+    log: Callable[[Array], Array] = log_softmax
+    weight: Callable[[Array], Array] = lambda mean: mean
 
 
 def parts(case: Any, change: Change) -> dict[str, Array]:
@@ -58,7 +60,7 @@ def parts(case: Any, change: Change) -> dict[str, Array]:
     psi, there = change.features(agent, seen.features), np.asarray(seen.mask)
     b = case.batch
     s, a, after = (np.asarray(i, int) for i in (b.states, b.actions, b.following))
-    mean = np.asarray(b.mask, bool) / np.sum(np.asarray(b.mask, bool), axis=-1, keepdims=True)
+    mean = change.weight(np.asarray(b.mask, bool) / np.sum(np.asarray(b.mask, bool), axis=-1, keepdims=True))
     task = np.arange(len(s))[:, None]
 
     def table(weights: Array, z: Array) -> Array:
@@ -71,7 +73,7 @@ def parts(case: Any, change: Change) -> dict[str, Array]:
         logits = table(agent.policy, z)
         pi, entropy = (
             softmax(logits),
-            -change.tau(agent.log_temperature) * np.sum(softmax(logits) * log_softmax(logits), -1),
+            -change.tau(agent.log_temperature) * np.sum(softmax(logits) * change.log(logits), -1),
         )
         V = change.future(pi, table(agent.critic, z), table(agent.target_critic, z), entropy)
         return b.rewards + settings.gamma * change.goes_on(np.asarray(b.terminal)) * V[task, after]
@@ -81,12 +83,12 @@ def parts(case: Any, change: Change) -> dict[str, Array]:
 
     def actor_loss(policy: Array, z: Array) -> Array:
         logits = table(policy, z)
-        f = change.tau(agent.log_temperature) * log_softmax(logits) - table(agent.critic, z)
+        f = change.tau(agent.log_temperature) * change.log(logits) - table(agent.critic, z)
         return np.sum(mean * np.sum(softmax(logits) * f, -1)[task, s], axis=-1)
 
     def temperature_loss(log_temperature: Array) -> Array:
         logits = table(agent.policy, z)
-        entropy = np.sum(mean * -np.sum(softmax(logits) * log_softmax(logits), -1)[task, s], axis=-1)
+        entropy = np.sum(mean * -np.sum(softmax(logits) * change.log(logits), -1)[task, s], axis=-1)
         return np.exp(log_temperature) * (entropy - settings.target_entropy)
 
     def encoder_loss(encoder: Encoder) -> Array:

@@ -1,0 +1,125 @@
+"""What a report says of one suite, sentence by sentence.  Derivation: derivations/using-the-oracle.md"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from refmeta.oracle.case import PARTS, Case
+from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
+from refmeta.oracle.tolerance import RESIDUAL, tolerance
+from refmeta.oracle.verdict import Finding
+
+SHOWN = 8
+ALWAYS = ("timeout", "crash", "unanswered")
+
+
+def kinds(found: Finding) -> list[str]:
+    """One line for each kind of failure: how many cases, what, and which; a time-out, a crash and rounding name all."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for o in found.outcomes:
+        if is_bad(o) or o.verdict == "unanswered":
+            groups.setdefault((o.verdict, _without_numbers(o)), []).append(o)
+    every = found.word == "ROUNDING"
+    return [_kind(verdict, group, every or verdict in ALWAYS) for (verdict, _), group in groups.items()]
+
+
+def _without_numbers(o: Outcome) -> str:
+    """The message of an outcome, each number in it replaced: failures of one kind share it."""
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", o.message) if o.got is None else ""
+
+
+def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
+    """A line on failures of one kind, with the names of all cases or of the first."""
+    message = group[0].message
+    if group[0].got is not None:
+        least, most = (f(o.error for o in group) for f in (min, max))
+        message = f"off by {most:.3g} tolerances" if least == most else f"off by {least:.3g} to {most:.3g} tolerances"
+    excused = ": the input is ill-conditioned, so this is not counted as wrong" if verdict == "unanswered" else ""
+    shown = group if every else group[:SHOWN]
+    more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
+    word = "time-out" if verdict in ("timeout", "unanswered") else verdict
+    return f"{counted(len(group))}: {word}: {message}{excused}: {ids(shown)}{more}"
+
+
+def counted(n: int) -> str:
+    """1 case, 2 cases."""
+    return f"{n} case" if n == 1 else f"{n} cases"
+
+
+def ids(group: Sequence[Outcome]) -> str:
+    """The first case's name, and the numbers of the others."""
+    return ", ".join(o.case.id if i == 0 else o.case.id.removeprefix(f"{o.case.suite}-") for i, o in enumerate(group))
+
+
+def worst_of(outcomes: Sequence[Outcome]) -> tuple[Case, Entry] | None:
+    """The case and the entry with the largest error, in tolerances; none where nothing was compared."""
+    judged = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in ("pass", "mismatch")]
+    return max(judged, key=lambda pair: pair[1].tolerances, default=None)
+
+
+def worst_line(found: Finding) -> list[str]:
+    """Part, index, yours, certified and tolerances of the worst entry."""
+    if (pair := worst_of(found.outcomes)) is None:
+        return []
+    case, entry = pair
+    return [
+        f"worst entry: {case.id}, {entry.part}{list(entry.at) or ''}: yours {entry.yours!r}, certified "
+        f"{entry.certified!r}, off by {entry.tolerances:.3g} tolerances"
+    ]
+
+
+def parts_line(found: Finding) -> list[str]:
+    """In a suite of several parts, which were judged and which were not."""
+    if found.suite not in PARTS:
+        return []
+    given = [name for o in found.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
+    asked = ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS[found.suite] if n in given)
+    unasked = ", ".join(n for n in PARTS[found.suite] if n not in given)
+    return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
+
+
+def warnings_of(found: Finding) -> list[str]:
+    """Every warning once, with the cases that it was given for."""
+    warned = dict.fromkeys(w for o in found.outcomes for w in o.warnings)
+    return [f"Warning: {w} ({ids([o for o in found.outcomes if w in o.warnings][:SHOWN])})" for w in warned]
+
+
+def hints(found: Finding) -> list[str]:
+    """What a slow first case may mean."""
+    asked = [o for o in found.outcomes if o.seconds > 0]
+    late = [o for o in asked if o.verdict == "timeout"]
+    if not late or late[0] is not asked[0] or found.word == "NOT RUN":
+        return []
+    return ["Hint: the first case timed out; a first answer may include compilation: raise --timeout"]
+
+
+def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line on what was not judged for want of --validation."""
+    n = sum(o.verdict == "unasked" for o in outcomes)
+    return [f"Not judged: whether bad input is refused, {counted(n)}; say --validation for that"] if n else []
+
+
+def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
+    """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
+    if settings.dtype != "float32":
+        return []
+    one = np.ones(())
+    best: dict[str, float] = {}
+    for case in cases:
+        double, single = (tolerance(one, one, dtype, RESIDUAL.get(case.suite, 0.0)) for dtype in ("float64", "float32"))
+        shrink = float(double / single)
+        for slug, margin in case.discriminates.items():
+            best[slug] = max(best.get(slug, 0.0), margin * shrink)
+    return [slug for slug, margin in best.items() if margin < 10]
+
+
+def brief(found: Finding) -> list[str]:
+    """What is wrong with a suite, for the message of an exception; the diagnosis stands at the end."""
+    return [*kinds(found), *warnings_of(found), *worst_line(found), *found.explanation]
+
+
+def details(found: Finding) -> list[str]:
+    """All that is said of a suite, below its verdict."""
+    explained = [line if found.word == "NOT RUN" else f"Diagnosis: {line}" for line in found.explanation]
+    return [*kinds(found), *worst_line(found), *explained, *parts_line(found), *warnings_of(found), *hints(found)]

@@ -1,0 +1,195 @@
+"""Compare what a target returned with the certified values.  Derivation: derivations/using-the-oracle.md"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.calls import as_array
+from refmeta.oracle.case import PARTS, QUANTITIES, Case, Expected, of_returns
+from refmeta.oracle.tolerance import RESIDUAL, tolerance
+
+REDUCTIONS = ("none", "sum", "mean")
+RIGHT = ("pass", "refused", "bounded")
+WRONG = ("mismatch", "accepted", "error", "crash", "timeout")
+
+
+class Settings(NamedTuple):
+    """What the target computes, in which precision, and whether it must refuse bad input; never a tolerance."""
+
+    quantity: str = "gradient"
+    reduce: str = "none"
+    ascent: bool = False
+    expect: str = "exact"
+    dtype: str = "float64"
+    skip_flags: tuple[str, ...] = ()
+    validation: bool = False
+
+
+class Entry(NamedTuple):
+    """One entry of a result beside the certified one, and their distance in tolerances."""
+
+    part: str
+    at: tuple[int, ...]
+    yours: float
+    certified: float
+    tolerances: float
+
+
+class Outcome(NamedTuple):
+    """What became of one case.
+
+    `verdict` is pass, refused (an invalid or ill-conditioned input) or bounded (an ill-conditioned one); mismatch,
+    accepted (an invalid input), error, crash or timeout; or skip, unasked (an invalid input, without `validation`) or
+    unanswered (a time-out on an ill-conditioned input).  `error` is in tolerances; `got` by name of the result; `worst`
+    the entry with the largest error.
+    """
+
+    case: Case
+    verdict: str
+    message: str = ""
+    error: float = 0.0
+    digits: float = np.inf
+    got: dict[str, Array] | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    worst: Entry | None = None
+
+
+def is_bad(o: Outcome) -> bool:
+    """Is the outcome neither right nor left out?"""
+    return o.verdict in WRONG
+
+
+def validated(settings: Settings) -> Settings:
+    """The settings, each with a value that exists."""
+    allowed_values = {
+        "quantity": QUANTITIES, "reduce": REDUCTIONS, "expect": ("exact", "first-order"), "dtype": ("float64", "float32")
+    }  # fmt: skip
+    for name, values in allowed_values.items():
+        if getattr(settings, name) not in values:
+            raise ValueError(f"{name} must be one of {', '.join(values)}, got {getattr(settings, name)!r}")
+    if isinstance(settings.skip_flags, str):
+        raise TypeError(f"skip_flags must be a tuple of flags, got the string {settings.skip_flags!r}")
+    return settings
+
+
+def names(case: Case, settings: Settings) -> tuple[str, ...]:
+    """The expected quantities that a result may hold: one, or in a suite of parts any of them by name."""
+    if case.suite in PARTS:
+        return PARTS[case.suite]
+    if case.suite == "reptile":
+        return ("update",)
+    first = settings.expect == "first-order" and settings.quantity == "gradient"
+    return ("first_order" if first else settings.quantity,)
+
+
+def transformed(value: Array, case: Case, settings: Settings, name: str = "") -> Array:
+    """A result one row a task as the target is to return it: with its sign, and reduced over the tasks."""
+    signed = case.suite != "reptile" and (case.suite not in PARTS or of_returns(case.suite, name))
+    value = -value if settings.ascent and signed else value
+    if settings.reduce == "none" or case.suite in ("reptile", *PARTS):
+        return value
+    return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
+
+
+def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
+    """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
+    each = tolerance(expected.kappa, expected.scale, settings.dtype, RESIDUAL.get(case.suite, 0.0))
+    if case.suite in ("reptile", *PARTS) or settings.reduce == "none":
+        return each
+    return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
+
+
+def gap(got: Array, wanted: Array, limit: Array) -> float:
+    """The largest error in units of its tolerance."""
+    return float(np.max(in_limits(got, wanted, limit), initial=0.0))
+
+
+def in_limits(got: Array, wanted: Array, limit: Array) -> Array:
+    """Every entry's error in units of its tolerance."""
+    with np.errstate(over="ignore"):
+        difference = np.abs(got - wanted)
+    return difference / np.reshape(limit, np.shape(limit) + (1,) * (np.ndim(difference) - np.ndim(limit)))
+
+
+def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
+    """Compare what the target returned with the certified value."""
+    if case.result == "invalid":
+        return Outcome(case, "accepted", "it returned a result for an input that must be refused")
+    try:
+        results = _by_name(case, returned, settings)
+    except (TypeError, ValueError) as error:
+        return Outcome(case, "mismatch", str(error))
+    worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
+    digits = min(_digits(case, name, got, settings) for name, got in results.items())
+    right = "bounded" if case.result == "ill_conditioned" else "pass"
+    verdict = right if worst.tolerances <= 1 else "mismatch"
+    message = "" if verdict == right else f"off by {worst.tolerances:.3g} tolerances ({digits:.1f} digits agree)"
+    return Outcome(case, verdict, message, worst.tolerances, digits, results, worst=worst)
+
+
+def _worst(case: Case, name: str, got: Array, settings: Settings) -> Entry:
+    """The entry of a result with the largest error; an ill-conditioned one may be off by twice the result's size."""
+    wanted, limit = transformed(case.expected[name].value, case, settings, name), allowed_of(case, name, settings)
+    if case.result == "ill_conditioned":
+        limit = limit + 2 * np.max(np.abs(wanted), initial=0.0)
+    errors = in_limits(got, wanted, limit)
+    if not errors.size:
+        return Entry(name, (), 0.0, 0.0, 0.0)
+    at = np.unravel_index(np.argmax(errors), errors.shape)
+    return Entry(name, tuple(map(int, at)), float(got[at]), float(wanted[at]), float(errors[at]))
+
+
+def allowed_of(case: Case, name: str, settings: Settings) -> Array:
+    """The tolerance of each row of one result of a case."""
+    return allowed(case.expected[name], case, settings)
+
+
+def _digits(case: Case, name: str, got: Array, settings: Settings) -> float:
+    """The number of digits, relative to the largest entry and term, to which a result agrees."""
+    wanted, scale = transformed(case.expected[name].value, case, settings, name), np.max(case.expected[name].scale)
+    with np.errstate(over="ignore"):
+        off, size = np.max(np.abs(got - wanted), initial=0.0), np.max(np.abs(wanted), initial=scale)
+    return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
+
+
+def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
+    """The result as real arrays of the expected shapes; a sentence for anything else."""
+    wanted = names(case, settings)
+    if case.suite in PARTS:
+        if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
+            got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
+            raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")
+        return {name: _array(value, case, name, settings) for name, value in returned.items()}
+    return {wanted[0]: _array(returned, case, wanted[0], settings)}
+
+
+def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
+    """One result as a real array of the expected shape; a sentence for anything else."""
+    array = as_array(value, name)
+    shape = transformed(case.expected[name].value, case, settings, name).shape
+    if array.shape != shape:
+        raise ValueError(
+            f"returned shape {array.shape} for {name}, expected {shape}{_hint(array, case, name, settings)}"
+        )
+    if not np.isfinite(array).all():
+        index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"returned {array[tuple(index)]} for {name} at index {index}")
+    return array
+
+
+def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
+    """What another shape may mean."""
+    wanted = transformed(case.expected[name].value, case, settings, name)
+    if array.shape == (1, *wanted.shape):
+        return "; it is a batch of one: return its entry [0]"
+    for reduce in REDUCTIONS[1:]:
+        reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
+        if settings.reduce == "none" and array.shape == reduced.shape and np.allclose(array, reduced, rtol=1e-5):
+            return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
+    if case.suite in PARTS and array.shape == wanted.shape[1:]:
+        return "; the axis of the tasks is missing: results are one row a task, never reduced"
+    if array.T.shape == wanted.shape:
+        return "; it is the transposed shape"
+    return "; its entries are as many: a matter of shape only" if array.size == wanted.size else ""

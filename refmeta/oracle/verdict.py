@@ -1,0 +1,179 @@
+"""The verdict on a suite: RIGHT, ROUNDING, CANNOT TELL, WRONG or NOT RUN.  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from refmeta.oracle.case import Case
+from refmeta.oracle.diagnose import UNCERTAIN, Explanation, explain, first_of
+from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, transformed
+from refmeta.oracle.rows import distance
+
+NEUTRAL = ("skip", "unasked", "unanswered")
+WIDEST = {"float64": 1e6, "float32": 1e3}
+NEAREST, BLIND = 1e-2, 100.0
+LOSS = (
+    "no known mistake explains it; digits are lost in a finite difference, an iteration that stops early, float32 on the "
+    "way, or a difference of nearly equal numbers"
+)
+ORDER = ("RIGHT", "ROUNDING", "CANNOT TELL", "NOT RUN", "WRONG")
+
+
+class Finding(NamedTuple):
+    """The verdict on one suite: a word, a sentence, and what explains it."""
+
+    suite: str
+    word: str
+    sentence: str
+    outcomes: tuple[Outcome, ...]
+    explanation: tuple[str, ...] = ()
+
+
+def findings(outcomes: Sequence[Outcome], settings: Settings) -> list[Finding]:
+    """The verdict on every suite, in their order."""
+    suites = dict.fromkeys(o.case.suite for o in outcomes)
+    return [finding(suite, [o for o in outcomes if o.case.suite == suite], settings) for suite in suites]
+
+
+def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Finding:
+    """The verdict on the outcomes of one suite."""
+    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
+    bad = [o for o in asked if is_bad(o)]
+
+    def made(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
+        return Finding(suite, word, sentence, tuple(outcomes), tuple(why))
+
+    if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in asked):
+        return made("NOT RUN", *_not_run(outcomes))
+    counted = f"{len(bad) or len(asked)} of {len(asked)} cases{_left_out(outcomes)}"
+    explanations = explain(outcomes, settings)
+    less = _less(bad, explanations, settings) if bad else None
+    if (blind := _blind(asked, settings)) and all(o.verdict == "mismatch" and o.error <= BLIND for o in bad):
+        return made("CANNOT TELL", *blind)
+    if less:
+        return made("ROUNDING", f"{less} in {counted}", next((e.lines for e in explanations if e.name), [LOSS]))
+    if bad:
+        return made("WRONG", counted, first_of(explanations))
+    digits = [o.digits for o in asked if o.verdict == "pass"]
+    return made(
+        "RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
+    )
+
+
+def _left_out(outcomes: Sequence[Outcome]) -> str:
+    """How many cases were skipped."""
+    skipped = sum(o.verdict == "skip" for o in outcomes)
+    return f" ({skipped} skipped)" if skipped else ""
+
+
+def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
+    """Why nothing was computed, and what to do."""
+    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
+    if not asked:
+        remedy = {
+            "unasked": "only inputs that must be refused were chosen: judge them with --validation, beside other cases",
+            "skip": "every case was skipped: leave out a --skip-flag, or choose a suite that the target does",
+            "unanswered": "the ill-conditioned case alone was chosen: choose other cases beside it",
+        }
+        why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
+        return "no case was judged", [why]
+    return f"the target computed nothing in {len(asked)} of {len(asked)} cases", [_remedy(asked[0])]
+
+
+def _remedy(o: Outcome) -> str:
+    """What to do where a target cannot be called."""
+    message = o.message
+    if o.verdict == "timeout":
+        return "the first answer may include compilation or a slow import: raise --timeout"
+    if o.verdict == "crash":
+        return "the process ended by itself: take out exit(), and run the program by hand to see its error"
+    if "Import" in message or "ModuleNotFound" in message:
+        return "install what is missing in the Python that runs this command"
+    inputs = ", ".join(o.case.input)
+    if "cannot be called" in message:
+        return f"write it for the keywords of {o.case.suite}: {inputs}; or is it meant for another --suite?"
+    return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
+
+
+def _blind(asked: Sequence[Outcome], settings: Settings) -> tuple[str, list[str]] | None:
+    """Whether first order is so near to the right answer, in every case judged, that they cannot be told apart."""
+    both = [o.case for o in asked if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
+    if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
+        return None
+    apart = max(_apart(case, settings) for case in both)
+    if apart >= BLIND:
+        return None
+    change = "choose cases with more steps or a larger step size" + ", or --dtype float64" * (
+        settings.dtype == "float32"
+    )
+    return f"first-order MAML is within {apart:.2g} tolerances of the right answer in all {len(both)} cases", [change]
+
+
+def _apart(case: Case, settings: Settings) -> float:
+    """The distance from first order to the right gradient, in tolerances."""
+    first, right = (transformed(case.expected[q].value, case, settings) for q in ("first_order", "gradient"))
+    return gap(first, right, allowed_of(case, "gradient", settings))
+
+
+def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: Settings) -> str | None:
+    """How many digits there are and can be had, if nothing but rounding explains what is wrong, and it is small."""
+    if any(e.name not in UNCERTAIN for e in explanations) or any(o.got is None for o in bad):
+        return None
+    if any(o.verdict != "mismatch" or o.case.result != "valid" for o in bad):
+        return None
+    if not all(_is_small(o, settings) for o in bad):
+        return None
+    worst = max(bad, key=lambda o: o.error)
+    wide = _possible(worst, settings)
+    return f"right to {wide - np.log10(worst.error):.1f} digits where {wide:.1f} can be had,"
+
+
+def _is_small(o: Outcome, settings: Settings) -> bool:
+    """Is every result within 10⁶ tolerances, and within a hundredth of its distance to the nearest known-wrong row?"""
+    return o.error <= WIDEST[settings.dtype] and all(
+        gap(got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
+        <= max(1.0, NEAREST * distance(o.case, name, settings))
+        for name, got in (o.got or {}).items()
+    )
+
+
+def _possible(o: Outcome, settings: Settings) -> float:
+    """The number of digits that the tolerance of the worst entry's part stands for."""
+    assert o.worst is not None
+    expected, limit = o.case.expected[o.worst.part], allowed_of(o.case, o.worst.part, settings)
+    size = max(float(np.max(np.abs(expected.value), initial=0.0)), float(np.max(expected.scale)))
+    return float(-np.log10(np.max(limit) / size))
+
+
+def counting(found: Sequence[Finding]) -> list[Finding]:
+    """The suites of which a case was asked; all, if none was."""
+    return [f for f in found if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(found)
+
+
+def overall(found: Sequence[Finding]) -> str:
+    """The worst word of all suites that were asked; NOT RUN if there is none."""
+    return max((f.word for f in counting(found)), key=ORDER.index, default="NOT RUN")
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """One sentence for all suites."""
+    asked, word = counting(found), overall(found)
+    if len(asked) == 1:
+        return f"{word}: {asked[0].sentence}."
+    outcomes = [o for f in asked for o in f.outcomes if o.verdict not in NEUTRAL]
+    if word == "RIGHT":
+        digits = min((o.digits for o in outcomes if o.verdict == "pass"), default=17.0)
+        return f"RIGHT: {len(outcomes)} of {len(outcomes)} cases in {len(asked)} suites, to {min(digits, 17.0):.1f} digits or more."
+    counts = [f"{n} {each}" for each in reversed(ORDER) if (n := sum(f.word == each for f in asked))]
+    return f"{word}: of {len(asked)} suites {', '.join(counts)}." if counts else "NOT RUN: no case was selected."
+
+
+def status_of(found: Sequence[Finding], *, allow_rounding: bool = False) -> int:
+    """0 all right, 1 a mismatch or rounding, 3 a crash or time-out after an answer, 5 nothing was computed."""
+    words = {f.word for f in counting(found)}
+    if words <= {"NOT RUN"}:
+        return 5
+    if any(o.verdict in ("crash", "timeout") for f in found for o in f.outcomes):
+        return 3
+    return int(not words <= {"RIGHT"} | ({"ROUNDING"} if allow_rounding else set()))

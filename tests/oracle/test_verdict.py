@@ -1,0 +1,389 @@
+"""Between RIGHT and WRONG: digits that are lost are told from mistakes, however small, and what cannot be told is said."""
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.arrays import replaced
+from refmeta.judges import complex_step
+from refmeta.oracle import SUITES, cases
+from refmeta.oracle.case import BUILD, PARTS
+from refmeta.oracle.check import Answer, Failed, calling, run
+from refmeta.oracle.epsilons import effects, returned
+from refmeta.oracle.facts import details, kinds
+from refmeta.oracle.judge import Settings, allowed_of, transformed
+from refmeta.oracle.learned_epsilons import steps_of
+from refmeta.oracle.renew import renewed
+from refmeta.oracle.rows import catalogue, departure_of, distance
+from refmeta.oracle.verdict import finding, findings, status_of, summary
+from refmeta.oracle.wrong import pearl
+from refmeta.softmax import softmax
+
+BY_ID = {case.id: case for suite in SUITES for case in cases(suite)}
+
+
+def parts_of(suite):
+    return PARTS.get(suite) or (("update",) if suite == "reptile" else ("gradient",))
+
+
+def valid(suite, most=None):
+    return [case for case in cases(suite) if case.result == "valid"][:most]
+
+
+def judged(change, suite, chosen=None, **settings):
+    """The verdict on the certified results, each changed by change(case, part, right)."""
+    settings = Settings(**settings)
+
+    def target(case, settings):
+        got = {p: change(case, p, transformed(case.expected[p].value, case, settings, p)) for p in parts_of(suite)}
+        return got if suite in PARTS else next(iter(got.values()))
+
+    return finding(suite, run(target, chosen or valid(suite), settings), settings)
+
+
+def verdict(function, suite, chosen=None, **settings):
+    """The verdict on a user's function, as the command gives it."""
+    settings = Settings(**settings)
+    return finding(suite, run(calling(function), chosen or cases(suite), settings, repeat=None), settings)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
+    """The first and the last rows of every suite, on the vectors that see them."""
+    rows = [r for r in catalogue(suite, Settings()) if any(r.slug in c.discriminates for c in valid(suite))]
+    for row in (rows[0], rows[-1])[: 1 if suite in ("meta-lstm", "pearl") else 2]:
+        value = departure_of(row, Settings())
+
+        def mixed(case, part, right, value=value):
+            wrong = value(case, part)
+            return right if wrong is None else right + 1e-6 * wrong
+
+        chosen = [case for case in valid(suite) if row.slug in case.discriminates][:3]
+        found = judged(mixed, suite, chosen)
+        told = (f"1e-06 · ({row.slug} − the right result)", "times 0.99999", "times 1.00000", "coefficient 0.99999")
+        assert found.word == "WRONG" and any(each in line for each in told for line in found.explanation), (
+            row.slug,
+            found,
+        )
+
+
+@pytest.mark.parametrize("suite", [suite for suite in SUITES if suite != "maml-quadratic"])
+def test_an_epsilon_is_named_wherever_one_may_stand(suite):
+    """1e-8 in every logarithm, denominator and probability of a suite, to first order; quadratics have none."""
+    chosen = valid(suite, 3 if suite in ("meta-lstm", "pearl") else 6)
+    places = dict.fromkeys(name for case in chosen for part in parts_of(suite) for name in effects(case, part))
+    for name in list(places)[:: 6 if suite in ("pearl", "expected-estimators") else 2]:
+        value = returned(name, Settings())
+
+        def softened(case, part, right, value=value):
+            effect = value(case, part)
+            return right if effect is None else right + 1e-8 * effect
+
+        found = judged(softened, suite, chosen)
+        assert found.word == "WRONG" and any(name.replace("ε", "1e-8") in line for line in found.explanation), (
+            name,
+            found,
+        )
+
+
+class Softened:
+    """−mean log(p + ε), written by hand: with w = p/(p + ε) its gradient is −mean w s, s the score."""
+
+    def __init__(self, task, epsilon, theta=None):
+        self.task, self.epsilon, self.theta = task, epsilon, theta
+        self.shape, self.dim = task.shape, task.dim
+
+    def at(self, theta):
+        return Softened(self.task, self.epsilon, np.broadcast_to(theta, (*self.shape, self.dim)))
+
+    def _pieces(self, v=None):
+        X, e = self.task.X, np.eye(self.task.classes)[self.task.labels]
+        logits = lambda x: (
+            X @ np.broadcast_to(x, self.theta.shape).reshape(*self.shape, -1, X.shape[-1]).swapaxes(-1, -2)
+        )
+        pi = softmax(logits(self.theta))
+        p = np.sum(e * pi, axis=-1, keepdims=True)
+        return e - pi, pi, p / (p + self.epsilon), None if v is None else logits(v)
+
+    def _pulled(self, g):
+        return -(g.swapaxes(-1, -2) @ self.task.X / self.task.X.shape[-2]).reshape(*self.shape, self.dim)
+
+    @property
+    def grad(self):
+        s, _, w, _ = self._pieces()
+        return self._pulled(w * s) + self.task.ridge * self.theta
+
+    def hvp(self, v):
+        s, pi, w, x = self._pieces(v)
+        along, bent = np.sum(s * x, -1, keepdims=True), -pi * (x - np.sum(pi * x, -1, keepdims=True))
+        return self._pulled(w * bent + w * (1 - w) * along * s) + self.task.ridge * v
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-8, 1e-6])
+def test_log_of_p_plus_epsilon_is_named_with_its_epsilon(epsilon):
+    """An implementation of its own, at finite ε: no first-order effect stands in it."""
+
+    def function(**inputs):
+        p = BUILD["maml-classification"](inputs)
+        return rm.maml.gradient(p.theta, *(Softened(task, epsilon) for task in p.split), **p.hyper)
+
+    found = verdict(function, "maml-classification", valid("maml-classification", 5))
+    assert found.word == ("WRONG" if epsilon else "RIGHT")
+    assert not epsilon or f"log(p + {epsilon:.0e}), in 5 of 5".replace("e-0", "e-") in found.explanation[0], found
+
+
+def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_size():
+    """PEARL's mask sum + 1e-8, and a softmax with 1e-7 in its denominator, as whole computations."""
+
+    def step(**inputs):
+        case = BUILD["pearl"](inputs)
+        return pearl.parts(case, steps_of(1e-8, case)["1/(Σ mask + ε)"])
+
+    assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
+
+    def loss(theta, task):
+        e = np.exp(task.policy.table(theta))
+        pi = e / (np.sum(e, axis=-1, keepdims=True) + 1e-7)
+        r, P = np.sum(pi * task.mdp.expected_reward, -1), np.einsum("sa,nsat->nst", pi, task.mdp.P)
+        return -np.einsum(
+            "ns,ns->n", task.mdp.rho, np.linalg.solve(np.eye(len(e)) - task.mdp.gamma * P, r[..., None])[..., 0]
+        )
+
+    def slopes(**inputs):
+        task = BUILD["policy-gradient"](inputs).task
+        return {"grad": complex_step(lambda t: loss(t, task), inputs["theta"])}
+
+    chosen = [c for c in valid("policy-gradient") if c.input["horizon"] is None and c.input["features"] is None][:4]
+    assert "exp(z)/(Σ exp(z) + 1e-7)" in verdict(slopes, "policy-gradient", chosen).explanation[0]
+
+
+def central(suite, step):
+    """The central difference of the right objective."""
+
+    def gradient(**inputs):
+        p = BUILD[suite](inputs)
+        F = lambda theta: rm.maml.objective(theta, *p.split, **p.hyper)
+        axes = step * np.eye(p.theta.size)
+        return np.stack([(F(p.theta + h) - F(p.theta - h)) / (2 * step) for h in axes], axis=-1)
+
+    return gradient
+
+
+@pytest.mark.parametrize("suite", ["maml-tabular", "maml-regression", "maml-lq"])
+def test_a_finite_difference_is_rounding_with_its_digits_and_cases(suite):
+    chosen = valid(suite, 5)
+    found = verdict(central(suite, 1e-6), suite, chosen)
+    assert found.word == "ROUNDING" and found.explanation and "EXACT" not in found.explanation[0], found
+    has, can = (float(word) for word in found.sentence.split() if word.count(".") == 1 and word[-1].isdigit())
+    assert 7 < has < 12 and 13 < can < 15 and "in 5 of 5 cases" in found.sentence or "in 4 of 5" in found.sentence
+    assert status_of([found]) == 1 and status_of([found], allow_rounding=True) == 0
+    with pytest.raises(AssertionError, match="ROUNDING: right to"):
+        rm.oracle.check(central("maml-regression", 1e-6), "maml-regression")
+    rm.oracle.check(central("maml-regression", 1e-6), "maml-regression", allow_rounding=True)
+
+
+@pytest.mark.parametrize("suite", ["maml-tabular", "pearl", "surrogates", "model", "reptile"])
+def test_noise_is_rounding_and_never_explained(suite):
+    for seed, size in enumerate((1e-12, 1e-10)):
+        rng = np.random.default_rng(seed)
+        part = parts_of(suite)[rng.integers(len(parts_of(suite)))]
+        noisy = lambda c, p, right, rng=rng, size=size, part=part: (
+            right * (1 + size * rng.normal(size=right.shape)) if p == part else right
+        )
+        found = judged(noisy, suite, valid(suite, 4))
+        assert found.word == "ROUNDING" and not any("result" in line for line in found.explanation), found
+
+
+def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_a_known_mistake():
+    """Errors of a chosen number of tolerances and of random sign, which nothing explains."""
+
+    def off(tolerances):
+        rng = np.random.default_rng(0)
+
+        def change(case, part, right):
+            limit = allowed_of(case, part, settings)
+            return right + tolerances * limit[:, None] * rng.choice([-1.0, 1.0], size=right.shape)
+
+        return change
+
+    settings, chosen = Settings(), valid("maml-linear-features", 3)
+    assert min(distance(case, "gradient", settings) for case in chosen) > 1e8
+    words = [judged(off(t), "maml-linear-features", chosen).word for t in (0.9, 1.1, 9e5, 1.1e6)]
+    assert words == ["RIGHT", "ROUNDING", "ROUNDING", "WRONG"]
+    settings = Settings(dtype="float32")
+    far = next(case for case in valid("maml-linear-features") if 200 < distance(case, "gradient", settings) < 2000)
+    bound = distance(far, "gradient", settings) / 100
+    words = [judged(off(t * bound), "maml-linear-features", [far], dtype="float32").word for t in (0.9, 1.1)]
+    assert words == ["ROUNDING", "WRONG"]
+
+
+def test_a_result_in_single_precision_is_not_rounding_but_named():
+    """A float32 is off by 10⁷ tolerances where the problem is well conditioned."""
+    found = judged(lambda c, p, right: right.astype(np.float32), "maml-regression")
+    assert found.word == "WRONG" and "right to single precision only: the result is in float32" in found.explanation[0]
+
+
+def test_a_product_in_single_precision_on_the_way_is_told_too():
+    def gradient(theta, X, y, query_X, query_y, alpha, steps):
+        rows, alphas = [], np.broadcast_to(alpha, (steps, len(theta)))
+        for X, y, Q, q in zip(X, y, query_X, query_y, strict=True):  # noqa: B020
+            H, x = (X.T @ X / len(X)).astype(np.float32).astype(float), theta
+            for a in alphas:
+                x = x - a * (H @ x - X.T @ y / len(X))
+            g = Q.T @ (Q @ x - q) / len(Q)
+            for a in alphas[::-1]:
+                g = g - H @ (a * g)
+            rows.append(g)
+        return np.array(rows)
+
+    found = verdict(gradient, "maml-regression")
+    assert found.word == "WRONG" and "float32 on the way, a finite difference" in found.explanation[0]
+
+
+def test_an_honest_computation_in_another_order_is_right():
+    """Dense Jacobians and explicit inverses; softmax without a shift; Q − V."""
+
+    def returns(theta, P, R, rho, gamma, horizon, features, v):
+        S, A = P.shape[1:3]
+        pi = np.exp(theta.reshape(S, A))
+        pi, found = pi / pi.sum(1, keepdims=True), []
+        for P, R, rho in zip(P, R, rho, strict=True):  # noqa: B020
+            R = R if R.ndim == 2 else np.sum(P * R, axis=-1)
+            inverse = np.linalg.inv(np.eye(S) - gamma * np.einsum("sa,sat->st", pi, P))
+            V = inverse @ np.sum(pi * R, 1)
+            found.append(-((inverse.T @ rho)[:, None] * pi * (R + gamma * P @ V - V[:, None])).ravel())
+        return {"grad": np.array(found)}
+
+    chosen = [c for c in cases("policy-gradient") if c.input["horizon"] is None and c.input["features"] is None]
+    assert verdict(returns, "policy-gradient", chosen).word == "RIGHT"
+
+
+def tiny(alpha):
+    """A quadratic problem with one small step."""
+    case = {
+        "id": "mine-001", "comment": "a tiny step", "flags": [], "result": "valid",
+        "input": {"theta": [1.0, 2.0], "A": [[[1.0, 0.5], [0.5, -0.5]]], "c": [[0.0, 1.0]],
+                  "query_A": [[[2.0, 0.0], [0.0, 1.0]]], "query_c": [[1.0, 0.0]], "alpha": alpha, "steps": 2},
+    }  # fmt: skip
+    done, _ = renewed(("maml-quadratic", case))
+    source = BY_ID["maml-quadratic-001"]
+    expected = {
+        name: source.expected["gradient"]._replace(**{k: np.array(e[k], float) for k in ("value", "kappa", "scale")})
+        for name, e in done["expected"].items()
+    }
+    return replaced(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
+
+
+def test_where_first_order_is_as_good_as_right_nothing_can_be_told():
+    case = tiny(2.0**-14)
+    for part in ("gradient", "first_order"):
+        found = judged(lambda c, p, r, part=part: c.expected[part].value, "maml-quadratic", [case], dtype="float32")
+        assert found.word == "CANNOT TELL" and "first-order MAML is within" in found.sentence, found
+        assert found.explanation == ("choose cases with more steps or a larger step size, or --dtype float64",)
+        assert status_of([found]) == 1
+    assert judged(lambda c, p, right: right, "maml-quadratic", [case]).word == "RIGHT"
+    assert judged(lambda c, p, right: right, "maml-quadratic", [tiny(0.25)], dtype="float32").word == "RIGHT"
+    assert judged(lambda c, p, right: -right, "maml-quadratic", [case], dtype="float32").word == "WRONG"
+
+
+def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_told():
+    def target(failure):
+        def answer(case, settings):
+            if case.result == "ill_conditioned":
+                raise failure
+            return case.expected["gradient"].value
+
+        return answer
+
+    outcomes = run(target(Failed("error", "too hard", refusal=True)), cases("maml-tabular"), Settings())
+    assert finding("maml-tabular", outcomes, Settings()).sentence.startswith("22 of 22 cases")
+    outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), Settings())
+    found = finding("maml-tabular", outcomes, Settings())
+    assert (found.word, status_of([found])) == ("RIGHT", 0) and found.sentence.startswith("21 of 21 cases")
+    (line,) = kinds(found)
+    assert line.startswith("1 case: time-out: no answer within 10 s: the input is ill-conditioned") and "024" in line
+    outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), Settings())
+    assert status_of(findings(outcomes, Settings())) == 3
+
+
+def test_without_validation_invalid_inputs_are_not_even_asked():
+    asked = []
+
+    def right(**inputs):
+        asked.append(inputs)
+        p = BUILD["maml-quadratic"](inputs)
+        return rm.maml.gradient(p.theta, *p.split, **p.hyper)
+
+    found = verdict(right, "maml-quadratic")
+    assert (found.word, len(asked)) == ("RIGHT", 16)  # fifteen vectors, the first of them twice
+    assert sum(o.verdict == "unasked" for o in found.outcomes) == 3
+
+    def careless(**inputs):
+        try:
+            return right(**inputs)
+        except ValueError:
+            return inputs["c"]
+
+    found = verdict(careless, "maml-quadratic", validation=True)
+    assert found.word == "WRONG" and {o.verdict for o in found.outcomes} == {"pass", "accepted"}
+
+
+def test_a_changed_input_and_an_answer_that_changes_are_warned_of():
+    calls = []
+
+    def restless(theta, adapted, epsilon):
+        calls.append(1)
+        new = theta + epsilon * np.mean(adapted - theta, axis=0) + 1e-15 * len(calls)
+        adapted += 1
+        return new
+
+    found = verdict(restless, "reptile")
+    warnings = {w for o in found.outcomes for w in o.warnings}
+    assert "the input adapted was changed in place: work on a copy of it" in warnings and found.word == "RIGHT"
+    (differs,) = (w for w in warnings if "differently" in w)
+    assert "update differs by up to" in differs and "tolerances" in differs
+    assert [bool(o.warnings[1:]) for o in found.outcomes[:3]] == [True, False, False]
+    for times in (1, 3):
+        del calls[:]
+        outcomes = run(calling(restless), valid("reptile", 2), Settings(), repeat=times)
+        assert len(calls) == 2 * times and all(len(o.warnings) == 1 + (times == 3) for o in outcomes)
+
+
+def test_an_answer_that_is_wrong_the_second_time_only_is_wrong():
+    answers = iter([0.0, 1.0])
+
+    def target(case, settings):
+        return Answer(case.expected["update"].value + next(answers))
+
+    (outcome,) = run(target, valid("reptile", 1), Settings(), repeat=None)
+    assert outcome.verdict == "mismatch" and "differently" in outcome.warnings[0]
+
+
+def test_ascent_is_advised_only_where_it_does_something():
+    turned = judged(lambda c, p, right: -right, "reptile")
+    assert "times −1: the sign, in" in turned.explanation[0] and "--ascent" not in turned.explanation[0]
+    assert "say --ascent" in judged(lambda c, p, right: -right, "maml-regression").explanation[0]
+
+
+def test_several_suites_have_one_summary():
+    wrong, right = judged(lambda c, p, r: -r, "reptile"), judged(lambda c, p, r: r, "maml-regression")
+    left_out = finding("implicit", run(lambda c, s: None, [], Settings()), Settings())
+    assert summary([wrong, right]) == "WRONG: of 2 suites 1 WRONG, 1 RIGHT."
+    assert summary([right, right, left_out]).startswith("RIGHT: 30 of 30 cases in 2 suites, to 17.0 digits")
+    assert (status_of([right, left_out]), status_of([left_out]), status_of([])) == (0, 5, 5)
+
+
+def test_a_first_case_that_times_out_has_a_hint_and_its_name():
+    def slow(late):
+        def target(case, settings):
+            if case.id in late:
+                raise Failed("timeout", "no answer within 10 s")
+            return case.expected["update"].value
+
+        found = finding("reptile", run(target, cases("reptile"), Settings()), Settings())
+        return found.word, "\n".join(details(found))
+
+    first, several = slow(["reptile-001"]), slow([f"reptile-{i:03d}" for i in range(2, 9)])
+    assert first[0] == several[0] == "WRONG" and "raise --timeout" in first[1] and "Hint" not in several[1]
+    assert "7 cases: time-out: no answer within 10 s: reptile-002, 003, 004, 005, 006, 007, 008" in several[1]
+    assert "worst entry: reptile-0" in first[1] and "update[" in first[1] and ", certified " in first[1]
