@@ -6,7 +6,10 @@
 array([[-0.171875,  0.109375]])
 """
 
-from refmeta import _start, judges, oracle  # noqa: F401
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from refmeta import _start, judges  # noqa: F401
 from refmeta.gaussian import LinearGaussian
 from refmeta.meta import implicit, maml, meta_lstm, model_based, pearl, reptile, sampled, zeroth_order
 from refmeta.meta.implicit import ImplicitMAML
@@ -34,6 +37,9 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
+if TYPE_CHECKING:
+    from refmeta import oracle
+
 __version__ = "0.5.0"
 
 __all__ = [
@@ -46,3 +52,15 @@ __all__ = [
     "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "soft_values", "surrogates",
     "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The oracle, imported when it is asked for."""
+    if name != "oracle":
+        raise AttributeError(f"module 'refmeta' has no attribute {name!r}")
+    return importlib.import_module("refmeta.oracle")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -12,8 +12,11 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_no_scipy_submodule_is_loaded():
-    assert run("import refmeta, sys; print([m for m in sys.modules if m.split('.')[0] == 'scipy'])") == "[]"
+def test_neither_scipy_nor_the_oracle_is_loaded():
+    code = "import refmeta, sys; print([m for m in sys.modules if m.split('.')[0] == 'scipy' or 'oracle' in m])"
+    assert run(code + "; print(callable(refmeta.oracle.check), sorted(dir(refmeta)) == sorted(refmeta.__all__))") == (
+        "[]\nTrue True"
+    )
 
 
 def test_every_public_name_exists_and_says_what_it_is():

@@ -1,6 +1,8 @@
 """The house: an import goes down the floors only, and within a floor to rooms named before."""
 
 import ast
+import functools
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,9 +35,16 @@ def room_of(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def import_nodes(path):
+    """Every import statement of a file, at whatever depth of it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def imports_of(path):
-    """The rooms that a file imports, at whatever depth of it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The rooms that a file imports."""
+    for node in import_nodes(path):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: a relative import hides its floor"
@@ -61,15 +70,7 @@ def test_the_table_names_no_room_that_does_not_exist():
 
 
 def test_only_numpy_and_scipy_are_imported_from_outside():
-    import sys
-
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = (
-                [a.name for a in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module]
-                if isinstance(node, ast.ImportFrom)
-                else []
-            )
+        for node in import_nodes(path):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert {n.split(".")[0] for n in names} <= {"refmeta", "numpy", "scipy"} | sys.stdlib_module_names, path

@@ -31,9 +31,8 @@ def test_every_derived_label_is_judged_once():
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.label)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_formula_passes_on_other_seeds(check, seed):
-    row = command.judge(check, seed=seed, problems=2)
+def test_every_formula_passes_on_another_seed(check):
+    row = command.judge(check, seed=1, problems=2)
     assert row.problems == 2 and row.passed, row.error
 
 

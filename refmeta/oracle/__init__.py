@@ -8,10 +8,7 @@ import numpy as np
 from refmeta.oracle.case import SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases
 from refmeta.oracle.check import calling, run
-from refmeta.oracle.diagnose import diagnose
-from refmeta.oracle.facts import brief
 from refmeta.oracle.judge import RIGHT, Outcome, Settings, judge, validated
-from refmeta.oracle.verdict import finding, status_of
 
 __all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cases", "check"]
 
@@ -28,6 +25,9 @@ def check(
 
     `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation.
     """
+    from refmeta.oracle.facts import brief
+    from refmeta.oracle.verdict import finding, status_of
+
     chosen = validated(Settings(**settings))
     outcomes = run(calling(function), cases(suite), chosen, repeat=repeat)
     verdict = finding(suite, outcomes, chosen)
@@ -38,6 +38,8 @@ def check(
 
 def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any) -> None:
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
+    from refmeta.oracle.diagnose import diagnose
+
     chosen = validated(Settings(dtype=str(np.dtype(dtype)), **settings))
     outcome = judge(case, got, chosen)
     if outcome.verdict not in RIGHT:
