@@ -9,6 +9,7 @@ from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
 from refmeta.oracle.tolerance import RESIDUAL, tolerance
 from refmeta.oracle.verdict import Finding
+from refmeta.tables import counted
 
 SHOWN = 8
 ALWAYS = ("timeout", "crash", "unanswered")
@@ -39,12 +40,7 @@ def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
     shown = group if every else group[:SHOWN]
     more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
     word = "time-out" if verdict in ("timeout", "unanswered") else verdict
-    return f"{counted(len(group))}: {word}: {message}{excused}: {ids(shown)}{more}"
-
-
-def counted(n: int) -> str:
-    """1 case, 2 cases."""
-    return f"{n} case" if n == 1 else f"{n} cases"
+    return f"{counted(len(group), 'case')}: {word}: {message}{excused}: {ids(shown)}{more}"
 
 
 def ids(group: Sequence[Outcome]) -> str:
@@ -97,7 +93,7 @@ def hints(found: Finding) -> list[str]:
 def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
     """One line on what was not judged for want of --validation."""
     n = sum(o.verdict == "unasked" for o in outcomes)
-    return [f"Not judged: whether bad input is refused, {counted(n)}; say --validation for that"] if n else []
+    return [f"Not judged: whether bad input is refused, {counted(n, 'case')}; say --validation for that"] if n else []
 
 
 def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
