@@ -58,9 +58,9 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def row(found: Finding) -> tuple[str, ...]:
+def row(finding: Finding) -> tuple[str, ...]:
     """A line of the table: the counts, the worst error and the digits of a suite."""
-    outcomes = found.outcomes
+    outcomes = finding.outcomes
 
     def count(*verdicts: str) -> int:
         return sum(o.verdict in verdicts for o in outcomes)
@@ -75,7 +75,7 @@ def row(found: Finding) -> tuple[str, ...]:
         count("error", "crash", "timeout"),
         count(*NEUTRAL),
     )
-    return (found.suite, *map(str, counts), worst, digits)
+    return (finding.suite, *map(str, counts), worst, digits)
 
 
 def text(report: Report) -> str:
@@ -86,9 +86,9 @@ def text(report: Report) -> str:
     lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
     asked = counting(report.found)
     for f in asked:
-        said = details(f)
-        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and said else []
-        lines += [each for line in [*title, *said] for each in ("", line)]
+        sentences = details(f)
+        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and sentences else []
+        lines += [each for line in [*title, *sentences] for each in ("", line)]
     unseen = faint([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
