@@ -1,5 +1,6 @@
 """`python -m refmeta demo`: adapt to held-out tasks of every family, from different starts."""
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -69,11 +70,8 @@ def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) ->
 
 def longest_step(weights: meta_lstm.Parameters, support: Any) -> float:
     """max |θ_t − θ_{t−1}| / |∇L(θ_{t−1})| over tasks and steps."""
-    before, lengths = weights.c0, []
-    for step in meta_lstm.unroll(weights, support, steps=STEPS[-1]).steps:
-        lengths.append(np.linalg.norm(step.theta - before, axis=-1) / np.linalg.norm(step.point.grad, axis=-1))
-        before = step.theta
-    return float(np.max(lengths))
+    norm, path = functools.partial(np.linalg.norm, axis=-1), meta_lstm.unroll(weights, support, steps=STEPS[-1]).steps
+    return float(np.max([norm(step.theta - step.point.theta) / norm(step.point.grad) for step in path]))
 
 
 def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float:

@@ -154,9 +154,9 @@ def _moved(x: Array | float, step: float, v: Array) -> Array:
 
 
 def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
-    """2 max_k 3⁻ᵏ|q_{k+1} − q_k|/2 + 8 (u + σ)/h, or inf where f is not smooth at the steps.
+    """max_k 3⁻ᵏ|q_{k+1} − q_k| + 8 (u + σ)/h, or inf where f is not smooth at the steps.
 
-    u = eps (max|f| + |x|∞ |q|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
+    u = eps (max|f| + |x|∞ max_k|q_k|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
     that no polynomial of degree 5 follows, over all directions, the axes `axes`.
     """
     scale = steps.reshape(-1, *(1,) * (ahead.ndim - 1))

@@ -43,7 +43,7 @@ def first_order(theta, alpha, steps, **x):
 """
 LONG = ("demo", "verify", "experiment")  # `verify` is run where its problems are limited by --problems
 ELSEWHERE = ("jax_", "torch_", "node ")  # targets that need what is not installed here: tests/peers runs them
-RIGHT = ("check", "mymodule:my_meta_gradient", "--suite", "maml-tabular", "--skip-flag", "validation")
+RIGHT = ("check", "mymodule:my_meta_gradient", "--suite", "maml-tabular")
 ALLOWED = {
     "80": "columns of a terminal: tests/test_commands.py"
 }  # numbers of README's prose that nothing computes, each with a reason

@@ -169,7 +169,7 @@ def checked_agent(agent: Any) -> Agent:
 
 
 def checked_settings(settings: Any) -> Settings:
-    """The settings, if they are some, and infer is a function."""
+    """Check that these are `Settings` whose `infer` is a function."""
     if not isinstance(settings, Settings) or not callable(settings.infer):
         raise TypeError(
             f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"

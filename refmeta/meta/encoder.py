@@ -10,7 +10,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, index_text, one_hot, parameters, rectangular, require, settled
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    dot,
+    finite,
+    index_text,
+    one_hot,
+    parameters,
+    rectangular,
+    require,
+    settled,
+)
 from refmeta.sampling.transitions import Transitions
 from refmeta.sampling.transitions import checked as checked_transitions
 from refmeta.softmax import log_softmax, softmax
@@ -91,7 +102,7 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
 
 
 def pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
-    """The two arrays of a Gaussian or an Encoder; an array alone, whose first axis happens to be 2, is none."""
+    """The two arrays of a Gaussian or an Encoder; an array with first axis 2 is not accepted as a pair."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
     return parameters(value[0], f"{name}.mean"), parameters(value[1], f"{name}.log_variance")

@@ -190,7 +190,8 @@ def fit(start: Prior, seen: Statistics) -> Fitted:
     checked, seen = _checked(start, seen)
     if any(np.iscomplexobj(x) for x in checked[:3]):
         raise TypeError("the prior that a fit starts from must be real, got complex numbers")
-    start = Prior(*(np.array(x, float) for x in start[:3]), checked.noise)
+    concentration, mean, variance = (np.array(x, float) for x in start[:3])
+    start = Prior(concentration, mean, variance, checked.noise)
     nearer = start._replace(concentration=np.clip(start.concentration, *NEAR))
     same = np.array_equal(nearer.concentration, start.concentration)
     return max((_fit(x, seen) for x in (start, nearer)[: 2 - same]), key=lambda fitted: fitted.log_marginal)

@@ -107,9 +107,10 @@ def thompson_sampling(
 
     Eq: posterior-sampling
 
-    Parameters and results are those of `posterior_sampling`, but that all tasks have one `reward_noise`; a belief is `task_posterior`, a plan parameters of the task's
-    policy.  Errors are those of `task_posterior`, and ValueError for plans that are not one a task.  A yardstick, not a bound: it
-    knows the tasks and how to act in each, but a draw does not weigh what an episode would teach.
+    Parameters and results are those of `posterior_sampling`, but `reward_noise` is one number for all tasks.  A belief is
+    `task_posterior`, a plan holds parameters of the task's policy.  Errors are those of `task_posterior`, and ValueError
+    unless there is one plan per task.  A yardstick, not a bound: it knows the tasks and how to act in each, but a draw
+    does not weigh what an episode would teach.
     """
     _several(tasks)
     plans = real(plans, "plans")

@@ -129,8 +129,8 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
     except TargetMissing as error:
         if _is_misnamed(str(error), given.target or ""):
             raise UsageError(str(error)) from None
-        asked = lambda case: settings.validation or case.result != "invalid"
-        return given.target, [Outcome(c, "error" if asked(c) else "unasked", str(error)) for c in chosen]
+        left_out = "error" if settings.validation else "unasked"
+        return given.target, [Outcome(c, left_out if c.result == "invalid" else "error", str(error)) for c in chosen]
 
 
 def _is_misnamed(message: str, target: str) -> bool:

@@ -9,18 +9,19 @@ from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
 from refmeta.oracle.tolerance import RESIDUAL, tolerance
 from refmeta.oracle.verdict import Finding
+from refmeta.tables import counted
 
 SHOWN = 8
 ALWAYS = ("timeout", "crash", "unanswered")
 
 
-def kinds(found: Finding) -> list[str]:
+def kinds(finding: Finding) -> list[str]:
     """One line for each kind of failure: how many cases, what, and which; a time-out, a crash and rounding name all."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
-    for o in found.outcomes:
+    for o in finding.outcomes:
         if is_bad(o) or o.verdict == "unanswered":
             groups.setdefault((o.verdict, _without_numbers(o)), []).append(o)
-    every = found.word == "ROUNDING"
+    every = finding.word == "ROUNDING"
     return [_kind(verdict, group, every or verdict in ALWAYS) for (verdict, _), group in groups.items()]
 
 
@@ -39,12 +40,7 @@ def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
     shown = group if every else group[:SHOWN]
     more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
     word = "time-out" if verdict in ("timeout", "unanswered") else verdict
-    return f"{counted(len(group))}: {word}: {message}{excused}: {ids(shown)}{more}"
-
-
-def counted(n: int) -> str:
-    """1 case, 2 cases."""
-    return f"{n} case" if n == 1 else f"{n} cases"
+    return f"{counted(len(group), 'case')}: {word}: {message}{excused}: {ids(shown)}{more}"
 
 
 def ids(group: Sequence[Outcome]) -> str:
@@ -58,9 +54,9 @@ def worst_of(outcomes: Sequence[Outcome]) -> tuple[Case, Entry] | None:
     return max(judged, key=lambda pair: pair[1].tolerances, default=None)
 
 
-def worst_line(found: Finding) -> list[str]:
+def worst_line(finding: Finding) -> list[str]:
     """Part, index, yours, certified and tolerances of the worst entry."""
-    if (pair := worst_of(found.outcomes)) is None:
+    if (pair := worst_of(finding.outcomes)) is None:
         return []
     case, entry = pair
     return [
@@ -69,27 +65,27 @@ def worst_line(found: Finding) -> list[str]:
     ]
 
 
-def parts_line(found: Finding) -> list[str]:
+def parts_line(finding: Finding) -> list[str]:
     """In a suite of several parts, which were judged and which were not."""
-    if found.suite not in PARTS:
+    if finding.suite not in PARTS:
         return []
-    given = [name for o in found.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    asked = ", ".join(f"{n} in {given.count(n)} cases" for n in PARTS[found.suite] if n in given)
-    unasked = ", ".join(n for n in PARTS[found.suite] if n not in given)
+    names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
+    asked = ", ".join(f"{n} in {names.count(n)} cases" for n in PARTS[finding.suite] if n in names)
+    unasked = ", ".join(n for n in PARTS[finding.suite] if n not in names)
     return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
 
 
-def warnings_of(found: Finding) -> list[str]:
+def warnings_of(finding: Finding) -> list[str]:
     """Every warning once, with the cases that it was given for."""
-    warned = dict.fromkeys(w for o in found.outcomes for w in o.warnings)
-    return [f"Warning: {w} ({ids([o for o in found.outcomes if w in o.warnings][:SHOWN])})" for w in warned]
+    warned = dict.fromkeys(w for o in finding.outcomes for w in o.warnings)
+    return [f"Warning: {w} ({ids([o for o in finding.outcomes if w in o.warnings][:SHOWN])})" for w in warned]
 
 
-def hints(found: Finding) -> list[str]:
+def hints(finding: Finding) -> list[str]:
     """What a slow first case may mean."""
-    asked = [o for o in found.outcomes if o.seconds > 0]
+    asked = [o for o in finding.outcomes if o.seconds > 0]
     late = [o for o in asked if o.verdict == "timeout"]
-    if not late or late[0] is not asked[0] or found.word == "NOT RUN":
+    if not late or late[0] is not asked[0] or finding.word == "NOT RUN":
         return []
     return ["Hint: the first case timed out; a first answer may include compilation: raise --timeout"]
 
@@ -97,7 +93,7 @@ def hints(found: Finding) -> list[str]:
 def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
     """One line on what was not judged for want of --validation."""
     n = sum(o.verdict == "unasked" for o in outcomes)
-    return [f"Not judged: whether bad input is refused, {counted(n)}; say --validation for that"] if n else []
+    return [f"Not judged: whether bad input is refused, {counted(n, 'case')}; say --validation for that"] if n else []
 
 
 def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
@@ -114,12 +110,12 @@ def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
     return [slug for slug, margin in best.items() if margin < 10]
 
 
-def brief(found: Finding) -> list[str]:
+def brief(finding: Finding) -> list[str]:
     """What is wrong with a suite, for the message of an exception; the diagnosis stands at the end."""
-    return [*kinds(found), *warnings_of(found), *worst_line(found), *found.explanation]
+    return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *finding.explanation]
 
 
-def details(found: Finding) -> list[str]:
+def details(finding: Finding) -> list[str]:
     """All that is said of a suite, below its verdict."""
-    explained = [line if found.word == "NOT RUN" else f"Diagnosis: {line}" for line in found.explanation]
-    return [*kinds(found), *worst_line(found), *explained, *parts_line(found), *warnings_of(found), *hints(found)]
+    explained = [line if finding.word == "NOT RUN" else f"Diagnosis: {line}" for line in finding.explanation]
+    return [*kinds(finding), *worst_line(finding), *explained, *parts_line(finding), *warnings_of(finding), *hints(finding)]

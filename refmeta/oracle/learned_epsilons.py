@@ -65,15 +65,14 @@ def _learned(problem: Any) -> dict[str, Array]:
 @lru_cache(maxsize=256)
 def _of_learner(case: Case, name: str) -> dict[str, Array]:
     """The effect of an ε on every part of a Meta-LSTM."""
+    return _slopes(_places(case)[name])
+
+
+def _slopes(parts: Callable[[float], dict[str, Array]]) -> dict[str, Array]:
+    """The derivative of every part at ε = 0, by a central difference."""
     with np.errstate(all="ignore"):
-        up, down = (_places(case)[name](e) for e in (TINY, -TINY))
+        up, down = (parts(e) for e in (TINY, -TINY))
     return {part: (up[part] - down[part]) / (2 * TINY) for part in up}
-
-
-def _changed(parts: Callable[..., dict[str, Array]], case: Case, change: Any) -> dict[str, Array]:
-    """All parts of a case with something changed."""
-    with np.errstate(all="ignore"):
-        return parts(case.problem, change)
 
 
 def _inferred(lift: Callable[[Gaussian], Gaussian], settle: Callable[[Gaussian], Gaussian]) -> Callable[[Any], Any]:
@@ -114,8 +113,7 @@ def of_agents(case: Case, part: str) -> dict[str, Callable[[], Any]]:
 @lru_cache(maxsize=256)
 def _of_step(case: Case, name: str) -> dict[str, Array]:
     """The effect of an ε on every part of a step."""
-    up, down = (_changed(pearl.parts, case, steps_of(e, case.problem)[name]) for e in (TINY, -TINY))
-    return {part: (up[part] - down[part]) / (2 * TINY) for part in up}
+    return _slopes(lambda e: pearl.parts(case.problem, steps_of(e, case.problem)[name]))
 
 
 def of_models(case: Case, part: str) -> dict[str, Callable[[], Any]]:

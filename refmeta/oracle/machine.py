@@ -22,16 +22,16 @@ def as_json(report: Report) -> str:
     return json.dumps(encoded(document), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _suite(found: Finding) -> dict[str, Any]:
+def _suite(finding: Finding) -> dict[str, Any]:
     """The verdict on a suite."""
-    pair = worst_of(found.outcomes)
+    pair = worst_of(finding.outcomes)
     worst = {"id": pair[0].id, **_entry(pair[1])} if pair else None
     return {
-        "suite": found.suite,
-        "verdict": found.word,
-        "sentence": found.sentence,
+        "suite": finding.suite,
+        "verdict": finding.word,
+        "sentence": finding.sentence,
         "worst": worst,
-        "details": details(found),
+        "details": details(finding),
     }
 
 
@@ -65,8 +65,8 @@ def junit(report: Report) -> str:
                 ElementTree.SubElement(entry, "skipped", message=o.message)
             elif o in bad:
                 ElementTree.SubElement(entry, "failure", message=f"{o.verdict}: {o.message}")
-        said = ElementTree.SubElement(node, "system-out")
-        said.text = "\n".join([f"{f.word}: {f.sentence}", *details(f)])
+        output = ElementTree.SubElement(node, "system-out")
+        output.text = "\n".join([f"{f.word}: {f.sentence}", *details(f)])
     return ElementTree.tostring(root, encoding="unicode")
 
 

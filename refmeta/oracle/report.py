@@ -2,8 +2,6 @@
 
 import hashlib
 import platform
-import shutil
-import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -13,6 +11,7 @@ import numpy as np
 from refmeta.oracle.facts import details, faint, unjudged
 from refmeta.oracle.judge import RIGHT, Outcome, Settings
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
+from refmeta.tables import wrapped
 
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
 WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
@@ -59,9 +58,9 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def row(found: Finding) -> tuple[str, ...]:
+def row(finding: Finding) -> tuple[str, ...]:
     """A line of the table: the counts, the worst error and the digits of a suite."""
-    outcomes = found.outcomes
+    outcomes = finding.outcomes
 
     def count(*verdicts: str) -> int:
         return sum(o.verdict in verdicts for o in outcomes)
@@ -76,38 +75,31 @@ def row(found: Finding) -> tuple[str, ...]:
         count("error", "crash", "timeout"),
         count(*NEUTRAL),
     )
-    return (found.suite, *map(str, counts), worst, digits)
+    return (finding.suite, *map(str, counts), worst, digits)
 
 
 def text(report: Report) -> str:
     """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
-    wide, s = max(80, shutil.get_terminal_size().columns), report.settings
+    s = report.settings
     head = f"refmeta check of {report.name}: {s.quantity}, {s.dtype}, expected: {s.expect}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
     lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
     asked = counting(report.found)
     for f in asked:
-        said = details(f)
-        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and said else []
-        lines += [each for line in [*title, *said] for each in ("", line)]
+        sentences = details(f)
+        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and sentences else []
+        lines += [each for line in [*title, *sentences] for each in ("", line)]
     unseen = faint([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
     lines += ["", summary(report.found)] * (len(asked) > 1)
-    return "\n".join(each for line in lines for each in _wrapped(line, wide))
+    return "\n".join(wrapped(line, later="  ") for line in lines)
 
 
 def _columns(cells: Sequence[str]) -> str:
     """One line of the table."""
     first, *others = zip(cells, WIDTHS, strict=True)
     return f"{first[0]:{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in others)
-
-
-def _wrapped(line: str, wide: int) -> list[str]:
-    """A line broken at spaces; what cannot be broken, as a path, stays whole."""
-    if len(line) <= wide:
-        return [line]
-    return textwrap.wrap(line, wide, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def markdown(report: Report) -> str:

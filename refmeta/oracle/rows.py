@@ -26,7 +26,7 @@ CATALOGUES = {
 
 
 def catalogue(suite: str, settings: Settings) -> tuple[Wrong, ...]:
-    """The known-wrong formulas that stand in the place of what the target computes."""
+    """The known-wrong formulas that may stand instead of what the target computes."""
     if suite in PARTS:
         return WRONG[CATALOGUES[suite]]
     if suite == "implicit":

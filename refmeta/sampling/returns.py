@@ -6,7 +6,19 @@ Everything is (..., M, H), 0 after the end of a trajectory; the value of the sta
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, finite, fraction, integers, matvec, one_hot, positive, real, settled
+from refmeta.arrays import (
+    Array,
+    batch_shape,
+    count,
+    finite,
+    fraction,
+    integers,
+    matvec,
+    one_hot,
+    positive,
+    real,
+    settled,
+)
 from refmeta.sampling.trajectories import Trajectories, checked, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint

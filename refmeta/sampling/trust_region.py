@@ -188,7 +188,10 @@ def trpo_step(
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
     g = g / np.max(np.abs(g))
-    product = lambda v: _total(region.hvp(v))
+
+    def product(v: Array) -> Array:
+        return _total(region.hvp(v))
+
     x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=BLIND)
     if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):
         raise FloatingPointError(BLIND.format(0.0))

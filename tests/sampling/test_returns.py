@@ -6,6 +6,7 @@ from hypothesis import assume, given
 
 import refmeta as rm
 from refmeta.oracle.problems import process, trajectories
+from tests import independent
 from tests.strategies import seeds
 
 BY_HAND = rm.Trajectories([[0, 1, 0], [1, 1, 7]], [[0, 1, 1], [1, 0, 7]], [[1.0, 2.0, 4.0], [3.0, -2.0, 99.0]],
@@ -303,11 +304,8 @@ def test_a_fitted_baseline_keeps_the_digits_that_normal_equations_lose():
     A = [[sum(Fraction(a) * Fraction(b) for a, b in zip(X[:, i], X[:, j], strict=True)) for j in range(10)] for i in range(10)]
     for i in range(10):
         A[i][i] += Fraction(1e-10)
-        A[i].append(sum(Fraction(a) * Fraction(b) for a, b in zip(X[:, i], y, strict=True)))
-    for i in range(10):
-        A[i] = [a / A[i][i] for a in A[i]]
-        A = [row if j == i else [a - row[i] * b for a, b in zip(row, A[i], strict=True)] for j, row in enumerate(A)]
-    exact = [float(sum(Fraction(a) * row[-1] for a, row in zip(x, A, strict=True))) for x in X]
+    w = independent.solved(A, [sum(Fraction(a) * Fraction(b) for a, b in zip(x, y, strict=True)) for x in X.T])
+    exact = [float(sum(Fraction(a) * b for a, b in zip(x, w, strict=True))) for x in X]
     got = rm.returns.linear_feature_baseline(batch, batch, gamma=0.5, ridge=1e-10).ravel()
     np.testing.assert_allclose(got, exact, rtol=0, atol=TIGHT_FIT * np.max(np.abs(y)))
 
