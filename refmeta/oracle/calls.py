@@ -120,7 +120,7 @@ def _rows(entries: list[Any] | tuple[Any, ...]) -> tuple[str, str]:
 def _shape(value: Any) -> tuple[Any, ...]:
     """The shape of an array; of rows that differ in length their number."""
     try:
-        return np.shape(value)
+        return tuple(np.shape(value))
     except ValueError:
         return len(value), "rows of different lengths"
 

@@ -186,7 +186,8 @@ def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
         return "; it is a batch of one: return its entry [0]"
     for reduce in REDUCTIONS[1:]:
         reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
-        if settings.reduce == "none" and array.shape == reduced.shape and np.allclose(array, reduced, rtol=1e-5):
+        alike = array.shape in (reduced.shape, (1, *reduced.shape))
+        if settings.reduce == "none" and alike and np.allclose(array, reduced, rtol=1e-5):
             return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
     if case.suite in PARTS and array.shape == wanted.shape[1:]:
         return "; the axis of the tasks is missing: results are one row a task, never reduced"

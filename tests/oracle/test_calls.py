@@ -10,11 +10,19 @@ from refmeta.oracle.calls import CallError, as_array, result_of
 from refmeta.oracle.serve import answer
 
 
+class Size(tuple):
+    """A shape that shows itself in another way than a tuple, as PyTorch's."""
+
+    def __repr__(self):
+        return f"Size({list(self)})"
+
+
 class Tensor:
     """A tensor of a framework that differentiates: an array only once it is detached and in main memory."""
 
     def __init__(self, value, grad=True, device="gpu"):
         self.value, self.grad, self.device = np.asarray(value), grad, device
+        self.shape = Size(self.value.shape)
 
     def detach(self):
         return Tensor(self.value, False, self.device)

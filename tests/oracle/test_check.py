@@ -458,9 +458,14 @@ def test_expected_values_cannot_be_written_to():
         cases("reptile")[0].expected["update"].value[0] = 7
 
 
-def test_a_sum_without_its_option_is_hinted_at():
-    with pytest.raises(AssertionError, match=r"it is the sum over the tasks: say so with --reduce sum"):
-        rm.oracle.check(lambda **x: own("maml-tabular")(**x).sum(0), "maml-tabular")
+def test_a_sum_without_its_option_is_hinted_at_also_in_a_tuple_of_one():
+    """torch.autograd.grad returns a tuple, and the sum over the tasks where the losses are added."""
+    case = cases("maml-regression")[0]
+    total = case.expected["gradient"].value.sum(0)
+    for got in (total, (total,)):
+        with pytest.raises(AssertionError, match=r"it is the sum over the tasks: say so with --reduce sum"):
+            rm.oracle.assert_matches(case, got)
+    assert "return its entry [0]" in judge(case, (total,), Settings(reduce="sum")).message
 
 
 def test_messages_have_no_control_characters_and_an_end():
