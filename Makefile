@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test deep bench vectors vectors-check test-peers lint clean
+.PHONY: help demo test test-kernels deep bench vectors vectors-check test-peers lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
@@ -17,10 +17,13 @@ demo: $(VENV)  ## judge every formula, then adapt to held-out tasks
 test: $(VENV)  ## run the whole suite, derivations included
 	$(RUN) -m pytest
 
-deep: $(VENV)  ## the same with 5,000 examples a property
+test-kernels: $(VENV)  ## the numerical tests under several BLAS kernels
+	$(RUN) tests/kernels.py
+
+deep: $(VENV)  ## the suite with 5,000 examples a property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
 
-bench: $(VENV)  ## time the exact meta-gradient against its floors, rollouts, surrogates, Meta-LSTM, PEARL
+bench: $(VENV)  ## time gradients, rollouts, surrogates, Meta-LSTM, PEARL
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
 	$(ONE_THREAD) $(RUN) tests/benchmarks/sampling.py
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_lstm.py
@@ -32,7 +35,7 @@ vectors: $(VENV)  ## derive every expected value of the vectors again, and write
 vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
 	$(RUN) -m refmeta.oracle.renew --check
 
-test-peers: $(VENV)  ## check JAX, PyTorch and another language end to end; installs them
+test-peers: $(VENV)  ## check JAX, PyTorch and Node end to end; installs them
 	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers]'
 	$(RUN) -m pytest tests/peers
 

@@ -17,6 +17,7 @@ from refmeta.meta.inner import Point, Task, initialisation, query_task, summed
 
 REACHED = 1e-10
 MOST = 50
+TRIALS = 200  # steps of the trust region: where values differ by rounding alone it shrinks by 4⁻²⁰⁰ and no further
 SINGULAR = "I + H/strength is not positive definite, to rounding: a direction of curvature {:.3g}"
 
 
@@ -28,6 +29,7 @@ class Proximal(NamedTuple):
     point: Point
 
 
+@np.errstate(all="ignore")
 def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     """φ* = argmin_φ L(φ) + (λ/2)‖φ − θ‖², by Newton's method with conjugate gradients, from θ.
 
@@ -117,7 +119,7 @@ def solve(point: Point, b: Array, strength: float) -> Array:
         lambda x: (b / size - x - point.hvp(x) / strength, None),
         lambda r, _: -_solved(point, r, strength, 1e-8),
     )
-    sentence = "conjugate gradients did not converge: their residual is {:.3g} of the right side"
+    sentence = "I + H/strength is too ill-conditioned: conjugate gradients left a residual of {:.3g} of the right side"
     require_all(largest(r) <= REACHED, largest(r), sentence)
     return x * size
 
@@ -144,32 +146,36 @@ def refined(
 
 
 def _minimised(theta: Array, support: Task, strength: float) -> Array:
-    """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once."""
+    """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once.
+
+    φ = θ + u y, u the size of a task's first gradient ∇L(θ)/λ: squares of y neither overflow nor vanish.
+    """
     from scipy.optimize import minimize
 
-    at, shape = _latest(support, theta), theta.shape
+    at, start = _latest(support, theta), support.at(theta)
+    unit = largest(settled(start.grad / strength, "the gradient over strength left the finite numbers"))
+    unit = np.where(unit > 0, unit, 1)[..., None]
 
-    def value(x: Array) -> float:
-        phi = x.reshape(shape)
+    def value(y: Array) -> float:
+        y = y.reshape(theta.shape)
         try:
-            return float(np.sum(at(phi).loss / strength) + np.sum((phi - theta) ** 2) / 2)
+            return float(np.sum((at(theta + unit * y).loss - start.loss) / strength / unit[..., 0] ** 2) + np.sum(y**2) / 2)
         except (FloatingPointError, ValueError):
             return np.inf
 
-    def slope(x: Array) -> Array:
-        return (at(x.reshape(shape)).grad / strength + (x.reshape(shape) - theta)).ravel()
+    def slope(y: Array) -> Array:
+        y = y.reshape(theta.shape)
+        return np.ravel(at(theta + unit * y).grad / strength / unit + y)
 
-    def product(x: Array, v: Array) -> Array:
-        return at(x.reshape(shape)).hvp(v.reshape(shape)).ravel() / strength + v
+    def product(y: Array, v: Array) -> Array:
+        return np.ravel(at(theta + unit * y.reshape(theta.shape)).hvp(v.reshape(theta.shape))) / strength + v
 
-    start = theta.ravel()
-    first = float(
-        settled(np.asarray(np.linalg.norm(slope(start))), "the gradient over strength left the finite numbers")
-    )
+    first = float(np.linalg.norm(slope(np.zeros(theta.size))))
     if first == 0:
         return theta
-    options = {"initial_trust_radius": first, "max_trust_radius": 1e8 * first, "gtol": 1e-6 * first}
-    return minimize(value, start, jac=slope, hessp=product, method="trust-ncg", options=options).x.reshape(shape)
+    options = {"initial_trust_radius": first, "max_trust_radius": 1e8 * first, "gtol": 1e-6 * first, "maxiter": TRIALS}
+    y = minimize(value, np.zeros(theta.size), jac=slope, hessp=product, method="trust-ncg", options=options).x
+    return theta + unit * y.reshape(theta.shape)
 
 
 def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
