@@ -123,6 +123,9 @@ def central_difference(
     the quotients at h_k must approach each other at their order, 2, and so must the two one-sided quotients, at 1, or
     differ by rounding only.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
 
+    Nine values prove no smoothness.  The bound holds if the part of f that no polynomial of degree 7 follows is small at
+    these steps, and if f has no step or plateau that they miss.
+
     Returns
     -------
     Difference
