@@ -1,8 +1,11 @@
 """Hypothesis profiles, without a clock and with nothing left on disk: `random` draws anew each time, the others do not."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
+
+gc.set_threshold(50_000, 20, 50)  # the vectors are a million numbers, among which there is no garbage
 
 COMMON = {
     "derandomize": True,

@@ -2,11 +2,13 @@
 
 import numpy as np
 from hypothesis import assume
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from refmeta.oracle import problems as make
 from refmeta.oracle.tolerance import condition, in_tolerances, per_task
 
+costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 sizes = st.sampled_from((3, 2, 4, 3, 5, 1))
 widths = st.sampled_from((3, 2, 4, 3, 1))

@@ -4,15 +4,11 @@ import pytest
 
 from tests.kernels import in_use, outcome
 
-TESTS = (
-    "tests/meta/test_implicit.py",
-    "tests/sampling/test_trust_region.py",
-    "tests/oracle/test_certify.py::test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance",
-)
-CHOSEN = "singular or saddle or negative or curvature or one_more_implementation"
+TESTS = ("tests/meta/test_implicit.py", "tests/sampling/test_trust_region.py")
+CHOSEN = "singular or saddle or negative or curvature"
 
 
-@pytest.mark.parametrize("kernel", ["Haswell", "SkylakeX", "Nehalem"])
+@pytest.mark.parametrize("kernel", ["Haswell", "Nehalem"])
 def test_what_rounding_could_decide_is_decided_alike(kernel):
     """In processes of their own; the kernel that is in use here, and one that this processor cannot run, are left out."""
     other = in_use(OPENBLAS_CORETYPE=kernel)

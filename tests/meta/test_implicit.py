@@ -15,7 +15,7 @@ from refmeta.judges import central_difference
 from refmeta.meta.implicit import refined, solve
 from refmeta.oracle.problems import KINDS, curvature, curvatures, problem
 from tests import independent
-from tests.strategies import assert_close, problems, seeds
+from tests.strategies import assert_close, costly, problems, seeds
 
 EPS = np.finfo(float).eps
 
@@ -37,6 +37,7 @@ def dense(support, query, theta, strength):
 
 
 @pytest.mark.eq("implicit-maml")
+@costly
 @given(case=problems(kinds=("quadratic",)), factor=st.sampled_from((1.5, 3.0, 40.0)))
 def test_on_quadratics_it_is_the_closed_form(case, factor):
     """φ* = (A + λ)⁻¹(Ac + λθ), ∇F = λ(A + λ)⁻¹A_q(φ* − c_q)."""

@@ -14,7 +14,7 @@ from refmeta.judges import central_difference, complex_step, taylor_rates
 from refmeta.oracle.problems import KINDS, problem, quadratic
 from refmeta.oracle.tolerance import per_task
 from tests import independent
-from tests.strategies import assert_close, problems, seeds
+from tests.strategies import assert_close, costly, problems, seeds
 
 EPS = np.finfo(float).eps
 HAND = {
@@ -58,6 +58,7 @@ def test_two_arms_by_hand():
 
 
 @pytest.mark.eq("maml-objective", "maml-gradient", "step-size-gradient")
+@costly
 @given(case=problems(alphas=("step-parameter",), steps=st.integers(1, 3)))
 def test_everything_equals_the_forward_jacobians(case):
     """Dense Jacobians of θ⁽ᵏ⁾ pushed forward, one task at a time, on losses of other code."""

@@ -11,7 +11,7 @@ from refmeta.meta import meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope, sigmoid
 from refmeta.meta.meta_lstm import Parameters, gates, gates_released, unravel
 from refmeta.oracle.problems import KINDS, problem, trajectories
-from tests.strategies import assert_close, seeds
+from tests.strategies import assert_close, costly, seeds
 
 HIDDEN = 2
 kinds = st.sampled_from(KINDS[:6])  # gates of order one are past the edge of stability of linear-quadratic costs
@@ -111,6 +111,7 @@ def test_the_forward_pass_is_that_of_scalars(rng, kind, recurrence):
 
 
 @pytest.mark.eq("meta-lstm-bptt-exact")
+@costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(0, 4))
 def test_the_exact_gradient_is_the_complex_step_in_every_weight(rng, kind, recurrence, steps):
     given_, case = drawn(rng, kind, steps=3)
@@ -150,6 +151,7 @@ def held(case, given_, steps, recurrence=gates):
 
 
 @pytest.mark.eq("meta-lstm-bptt")
+@costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences)
 def test_the_independent_gradient_is_the_complex_step_with_gradients_and_losses_held(rng, kind, recurrence):
     given_, case = drawn(rng, kind)
@@ -240,6 +242,7 @@ def test_they_are_equal_where_gradients_are_constant_and_the_loss_is_not_looked_
 
 
 @pytest.mark.eq("thm:meta-lstm-is-gradient-descent")
+@costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(1, 4), alpha=st.sampled_from((0.05, 0.2)))
 def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurrence, steps, alpha):
     given_, case = drawn(rng, kind)

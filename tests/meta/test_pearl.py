@@ -26,7 +26,7 @@ from refmeta.meta.soft_actor_critic import averaged, soft_target
 from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
 from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
 from refmeta.sampling.transitions import drawn as drawn_of
-from tests.strategies import seeds
+from tests.strategies import costly, seeds
 
 EPS = np.finfo(float).eps
 infers = st.sampled_from((posterior, posterior_without_prior))
@@ -112,6 +112,7 @@ def test_losses_are_those_of_scalars_and_gradients_their_complex_steps(rng, whic
 
 
 @pytest.mark.eq("encoder-gradient")
+@costly
 @given(rng=seeds, infer=infers)
 def test_the_encoders_gradient_is_the_complex_step_and_has_nothing_of_the_actor(rng, infer):
     given_, beta = drawn(rng), 0.3
