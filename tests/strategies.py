@@ -1,8 +1,7 @@
 """What the property tests draw: the problems of `refmeta.oracle.problems`, their sizes weighted away from one."""
 
 import numpy as np
-from hypothesis import assume
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from refmeta.oracle import problems as make

@@ -264,6 +264,13 @@ def test_every_number_of_the_readme_is_computed(folder):
     )
 
 
+def test_every_target_of_make_that_the_texts_name_exists():
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    for path in (ROOT / "README.md", *sorted((ROOT / "derivations").glob("*.md"))):
+        named = set(re.findall(r"`make\s+([a-z-]+)`", path.read_text("utf-8")))
+        assert named <= targets, f"{path.name}: {named - targets}"
+
+
 def test_numbers_of_the_prose_are_found_and_names_are_not():
     text = "261 vectors, 5,000 examples, float64, maml-014, 10⁻¹² and 3.11; 7\n```console\n$ x 99\n```\n"
     assert prose_numbers(text) == ["261", "5,000", "10⁻¹²", "3.11"]

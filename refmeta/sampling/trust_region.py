@@ -24,7 +24,7 @@ from refmeta.gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.tasks.fisher import PolicyKLPoint
 
-ROUNDING = 1e-14
+ROUNDING = 1e-14  # 45 eps: sums over a batch, of losses and of divergences, are right to about that
 BLIND = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
 
 

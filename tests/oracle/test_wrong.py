@@ -1,8 +1,7 @@
 """A test of the tests: every known-wrong formula is off by a wide margin on generic problems."""
 
-from types import SimpleNamespace
-
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
