@@ -104,10 +104,10 @@ def _columns(cells: Sequence[str]) -> str:
 
 
 def _wrapped(line: str, wide: int) -> list[str]:
-    """A line broken at spaces; what cannot be broken, as a path, stays whole."""
+    """A line broken at spaces, and a word that is longer than a line at its end."""
     if len(line) <= wide:
         return [line]
-    return textwrap.wrap(line, wide, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(line, wide, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def markdown(report: Report) -> str:
