@@ -75,8 +75,9 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:
 
 
 def _lines(cell: str, columns: int) -> list[str]:
-    """A cell's lines, broken where they are longer than its column."""
-    return [line for part in cell.split("\n") for line in textwrap.wrap(part, columns) or [""]]
+    """A cell's lines, broken at spaces where they are longer than its column, so that every word can be copied."""
+    wrap = textwrap.TextWrapper(columns, break_on_hyphens=False).wrap
+    return [line for part in cell.split("\n") for line in wrap(part) or [""]]
 
 
 def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from refmeta.oracle.browse import suites_named as _suites
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import run
+from refmeta.oracle.check import plain, run
 from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -121,10 +121,10 @@ def _usage(given: Any) -> tuple[str, ...]:
         raise UsageError(f"give the suite that {given.target} implements: --suite with one of {', '.join(SUITES)}")
     if given.expect == "first-order" and given.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
-    suites, plain = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
+    suites, usual = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
     if "implicit" in (given.suite or ()) and given.quantity == "step_size_gradient":
         raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
-    if {"reptile", *PARTS} & set(given.suite or ()) and not plain:
+    if {"reptile", *PARTS} & set(given.suite or ()) and not usual:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     if {"reptile", *PARTS} & set(given.suite or ()) and given.expect == "first-order":
         raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
@@ -156,7 +156,8 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
         if error.misnamed:
             raise UsageError(str(error)) from None
         asked = lambda case: settings.validation or case.result != "invalid"
-        return given.target, [Outcome(c, "error" if asked(c) else "unasked", str(error)) for c in chosen]
+        message = plain(str(error))
+        return given.target or given.exec, [Outcome(c, "error" if asked(c) else "unasked", message) for c in chosen]
 
 
 @contextlib.contextmanager

@@ -390,6 +390,12 @@ def test_a_module_that_fails_while_it_is_imported_is_told_with_its_remedy(folder
     assert done.returncode == 5 and told in text and remedy in text and "by hand" not in text and not done.stderr, done
 
 
+def test_a_program_that_says_that_it_failed_is_told_in_its_own_words(folder):
+    (folder / "failed.py").write_text("""input(); print('{"type": "failed", "message": "no\\\\u001b device"}', flush=True)""")
+    done = command(folder, "--exec", f"{sys.executable} failed.py", "--suite", "reptile", "--case", "reptile-001")
+    assert done.returncode == 5 and "error: no  device" in done.stdout and " None" not in done.stdout, done.stdout
+
+
 def test_lines_fit_the_terminal_whatever_the_target_says():
     def loud(**inputs):
         raise ValueError("x" * 300)
