@@ -65,7 +65,10 @@ def _step_size(text: str) -> float:
 def _add_bias(commands: Any) -> None:
     """The parser of `bias`."""
     bias = commands.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
-    bias.add_argument("--mdp", default="two-state", metavar="NAME|FILE.json", help=f"{', '.join(TINY)}, or your own")
+    bias.add_argument(
+        "--mdp", default="two-state", metavar="NAME|FILE.json",
+        help=f"{', '.join(TINY)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta",
+    )  # fmt: skip
     bias.add_argument(
         "--alpha", type=_step_size, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes"
     )
@@ -93,8 +96,15 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
     _add_bias(every)
     commands.add(every)
-    browse.add(every)
+    browse.add(every, _labels)
     return parser, every.choices
+
+
+def _labels() -> list[str]:
+    """The labels of `verify`."""
+    from refmeta.evidence import CHECKS
+
+    return [check.label for check in CHECKS]
 
 
 def _verify(options: Any) -> int:

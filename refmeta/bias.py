@@ -3,6 +3,7 @@
 Derivation: derivations/sampled-meta-gradients.md
 """
 
+import itertools
 import json
 import math
 import os
@@ -42,6 +43,8 @@ PROCESSES: dict[str, dict[str, Any]] = {
         "theta": [0.5, 0.0, 0.25, 0.0, -0.25, 0.0],
     },
 }  # fmt: skip
+
+ROUNDING = 1e-13
 
 
 class Estimator(NamedTuple):
@@ -172,11 +175,15 @@ def _row(
     return Row(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
 
 
-def block_table(block: Block) -> str:
-    """A block as a table."""
+def block_table(block: Block, number: int) -> str:
+    """A block as a table, or how many of a process's `number` trajectories a tuple may have."""
     head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
     if not block.rows:
-        return wrapped(f"{head}: not enumerated, more than {MOST:,} tuples of trajectories")
+        most = next(k for k in itertools.count(1) if too_many(number, k + 1))
+        return wrapped(
+            f"{head}: not enumerated, more than {MOST:,} tuples of trajectories; --steps times --episodes may be "
+            f"{most} at most on this process"
+        )
     size = f"|∇I| = {np.linalg.norm(block.exact):.4g}, |∇II| = {np.linalg.norm(block.sampled):.4g}"
     heads = [f"{target}\n{text}" for target in ("∇I:", "∇II:") for text in ("|bias|", "in %", "cosine")]
     columns = [Column("estimator", text=True), *(Column(text, right=True) for text in (*heads, "deviation"))]
@@ -185,8 +192,8 @@ def block_table(block: Block) -> str:
 
 
 def _cells(bias: sampled.Bias) -> tuple[str, str, str]:
-    """The norm, the norm in percent of the gradient's, and the cosine of estimate and gradient."""
-    return f"{bias.norm:#.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
+    """The norm, 0 if it is rounding, the norm in percent of the gradient's, and the cosine of estimate and gradient."""
+    return "0" if bias.relative < ROUNDING else f"{bias.norm:#.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
 
 
 def as_json(name: str, task: PolicyReturn, found: Sequence[Block]) -> str:
@@ -244,5 +251,5 @@ def bias(
     )
     print(table("Estimators\n", (Column("estimator"), Column("what it is", text=True)), [e[:2] for e in ESTIMATORS]))
     for block in found:
-        print("\n" + block_table(block), flush=True)
+        print("\n" + block_table(block, number_of_paths(mdp)), flush=True)
     return 0

@@ -17,11 +17,13 @@ def width() -> int:
 
 
 def wrapped(text: str, first: str = "", later: str | None = None) -> str:
-    """A paragraph for each line of the text, broken at spaces only; `first` and `later` stand before the lines."""
+    """A paragraph for each line of the text, broken at spaces, and inside a word only if it is longer than a line.
+
+    `first` and `later` stand before the lines.
+    """
     return "\n".join(
         textwrap.fill(
-            line, width(), initial_indent=first, subsequent_indent=first if later is None else later,
-            break_long_words=False, break_on_hyphens=False,
+            line, width(), initial_indent=first, subsequent_indent=first if later is None else later, break_on_hyphens=False
         )
         for line in text.split("\n")
     )  # fmt: skip
@@ -75,8 +77,9 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:
 
 
 def _lines(cell: str, columns: int) -> list[str]:
-    """A cell's lines, broken where they are longer than its column."""
-    return [line for part in cell.split("\n") for line in textwrap.wrap(part, columns) or [""]]
+    """A cell's lines, broken at spaces where they are longer than its column, so that every word can be copied."""
+    wrap = textwrap.TextWrapper(columns, break_on_hyphens=False).wrap
+    return [line for part in cell.split("\n") for line in wrap(part) or [""]]
 
 
 def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

@@ -77,7 +77,8 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
     checks, start = chosen(labels), time.perf_counter()
     narrow = ("label: formula, and what it is judged against",)
     texts = ("label", "formula", "judged against") if width() >= 120 else narrow
-    columns = [Column("verdict"), Column("worst error", right=True), *(Column(text, text=True) for text in texts)]
+    described_by = (Column(text, text=text != "label") for text in texts)
+    columns = [Column("verdict"), Column("worst error", right=True), *described_by]
     rows = {check.label: described(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
@@ -94,7 +95,8 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
         row = judge(check, seed=seed, problems=problems)
         wrong += [] if row.passed else [check.label]
         print(form.row((row.verdict, row.error, *rows[check.label])), flush=True)
-    print(f"\n{len(checks) - len(wrong)} of {len(checks)} formulas are right ({time.perf_counter() - start:.1f} s).")
+    right, seconds = len(checks) - len(wrong), time.perf_counter() - start
+    print(f"\n{right} of {counted(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
     if wrong:
         print(wrapped("Wrong: " + ", ".join(wrong)))
     return int(bool(wrong))

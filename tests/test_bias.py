@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import TINY, main
-from refmeta.bias import ESTIMATORS, PROCESSES, blocks, process
+from refmeta.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
 from refmeta.meta import sampled
+from refmeta.sampling.enumeration import number_of_paths, too_many
 
 SMALL = ["--alpha", "0.5", "--episodes", "1", "2", "--steps", "1"]
 
@@ -106,6 +107,24 @@ def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
     assert main(["bias", "--alpha", "0.5", "--episodes", "1", "7", "--steps", "1"]) == 0
     text = capsys.readouterr().out
     assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text
+    most = int(re.search(r"--steps\s+times\s+--episodes\s+may\s+be\s+(\d+)\s+at most", text)[1])
+    number = number_of_paths(process("two-state")[0].mdp)
+    assert not too_many(number, most) and too_many(number, most + 1)
+
+
+def test_a_bias_that_is_rounding_is_printed_as_zero_and_a_small_one_is_not():
+    """Rounding differs from machine to machine."""
+    (block,) = blocks(*process("bandit"), steps=[1], episodes=[1], alphas=[0.5])
+    for relative, cell in ((3e-17, "0"), (3e-12, "3.0e-12")):
+        bias = sampled.Bias(relative, relative, 1.0, 1.0)
+        table = block_table(block._replace(rows=(block.rows[0]._replace(exact=bias, sampled=bias),)), 3)
+        assert table.splitlines()[-1].split()[1::3] == [cell, cell, "1.00"]
+
+
+def test_the_help_names_the_keys_of_a_process_of_one_s_own(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["bias", "--help"])
+    assert "keys P, R, rho, gamma, horizon" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_process_of_one_s_own(tmp_path, capsys):

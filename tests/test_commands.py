@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_verify_has_every_label_formula_and_judge_at_any_width(columns, capsys, 
     assert status == 0 and len(re.findall(r"^ok  ", out, re.M)) == len(command.CHECKS)
     words = out.split()
     for check in command.CHECKS:
-        assert check.label in words or f"{check.label}:" in words or "-" in check.label
+        assert check.label in words or f"{check.label}:" in words
         assert set(check.formula.split()) <= set(words), check.label
 
 
@@ -107,8 +108,10 @@ def test_without_a_command_a_guide_names_the_three_that_people_need(capsys):
         (["list", "--suite", "mamba"], "list", "no suite is called 'mamba'; the suites are policy-gradient"),
         (["list", "--suite", "maml-tabula"], "list", "(did you mean 'maml-tabular'?)"),
         (["show"], "show", "the following arguments are required: CASE|SUITE"),
-        (["show", "maml-quadratic-14"], "show", "no case is called 'maml-quadratic-14' (did you mean 'maml-quadratic-014'?)"),
+        (["show", "maml-quadratic-14"], "show", "no case or suite is called 'maml-quadratic-14' (did you mean 'maml-quadratic-014'?)"),
         (["show", "maml-quadratik"], "show", "(did you mean 'maml-quadratic'?); `python -m refmeta list` lists all cases"),
+        (["show", "maml"], "show", "no case or suite is called 'maml'"),
+        (["explain", "maml-gradient"], "explain", "no mistake but a formula of verify: python -m refmeta verify maml-gradient"),
         (["explain", "first-ordre"], "explain", "matches 'first-ordre' (did you mean 'first-order'?); `python -m refmeta ex"),
     ],
 )  # fmt: skip
@@ -147,6 +150,12 @@ def test_a_message_is_wrapped_on_a_terminal_and_one_line_elsewhere(monkeypatch, 
         (["show", "meta-lstm"], "(-1, e^p x), p = 10."),
         (["explain", "first-order"], "create_graph"),
         (["explain", "sum-over-tasks"], "derivations/reptile.md"),
+        (["explain", "last-step-only"], "where      g_q is the gradient of the query loss at the adapted parameters; H_k is"),
+        (["explain", "gates-swapped"], "in code    the same in every library"),
+        (["explain", "gates-swapped"], "seen in    not yet in public code"),
+        (["list", "--suite", "maml-classification"], "1 feature"),
+        (["list", "--suite", "policy-gradient"], ", 1 state, 3 actions"),
+        (["show", "policy-gradient-013"], "3 states, 1 action, "),
         (["explain", "reptile-sign"], "a false alarm: θ + ε(φ − θ)"),
     ],
 )
@@ -154,6 +163,47 @@ def test_list_show_and_explain(arguments, sentence, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out, status = printed(capsys, *arguments)
     assert status == 0 and sentence in out
+
+
+def test_a_clause_of_many_comments_is_listed_once(capsys, monkeypatch):
+    """And no comment loses anything else."""
+    monkeypatch.setenv("COLUMNS", "300")
+    out, _ = printed(capsys, "list", "--suite", "maml-regression")
+    clause = re.search(r"^\(\*\) (.*)$", out, re.M)[1]
+    assert out.count(clause) == 1 and all(case.comment in out.replace("(*)", clause) for case in cases("maml-regression"))
+
+
+def test_flags_and_labels_of_a_table_can_be_copied(columns, capsys):
+    """A cell is broken at spaces, not at the hyphens of a name."""
+    out, _ = printed(capsys, "list")
+    words = set(re.split(r"[\s,\[\]]+", out))
+    assert {flag for suite in SUITES for case in cases(suite) for flag in case.flags} <= words
+    assert not [line for line in out.splitlines() if re.search(r"\w-$", line)]
+
+
+def test_formulas_of_parts_are_not_called_instead_of_parts(capsys):
+    for chapter, rows in WRONG.items():
+        for row in rows:
+            assert "instead of: parts" not in browse._whole(chapter, row)
+
+
+def test_a_chapter_is_the_path_of_a_file_that_exists_or_a_name(tmp_path, monkeypatch):
+    """In a checkout, from its folder and from another; installed; and with neither."""
+    there = Path(browse.__file__).parents[2]
+    monkeypatch.chdir(there)
+    assert browse.derivation("maml.md") == str(Path("derivations", "maml.md"))
+    monkeypatch.chdir(tmp_path)
+    assert Path(browse.derivation("maml.md")) == there / "derivations" / "maml.md"
+    monkeypatch.setattr(browse.refmeta, "__file__", str(tmp_path / "site-packages" / "refmeta" / "__init__.py"))
+    monkeypatch.setattr(browse.sysconfig, "get_path", lambda name: str(tmp_path / name))
+    assert browse.derivation("maml.md") == "maml.md"
+    folder = tmp_path / "data" / "share" / "refmeta" / "derivations"
+    folder.mkdir(parents=True)
+    (folder / "maml.md").write_text("")
+    monkeypatch.chdir(folder)
+    assert browse.derivation("maml.md") == "maml.md"
+    monkeypatch.chdir("/")
+    assert Path("/", browse.derivation("maml.md")) == folder / "maml.md"
 
 
 def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):

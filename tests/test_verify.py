@@ -204,7 +204,7 @@ def test_a_terminal_that_knows_no_greek_still_gets_its_table():
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "refmeta", "verify", "softmax-jvp", "--problems", "1"]
     done = subprocess.run(command, capture_output=True, env=environment)
-    assert done.returncode == 0 and b"1 of 1 formulas are right" in done.stdout and done.stderr == b""
+    assert done.returncode == 0 and b"1 of 1 formula is right" in done.stdout and done.stderr == b""
 
 
 def test_a_reader_that_goes_away_leaves_no_traceback():

@@ -1,11 +1,16 @@
 """The oracle's commands that print what it knows: list, show, explain."""
 
+import re
+import sysconfig
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import refmeta
 from refmeta.oracle.case import PARTS, SUITES, Case
 from refmeta.oracle.cases import UsageError, cases
 from refmeta.oracle.inputs import INPUTS_OF, Entries
@@ -13,9 +18,14 @@ from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
 from refmeta.oracle.wrong.row import Wrong, chapter_of
 from refmeta.tables import Column, layout, near, table, unknown, width, wrapped
 
+LETTERS = {
+    "g_q": "g_q is the gradient of the query loss at the adapted parameters", "φ": "φ is the adapted parameters",
+    "H_": "H_k is the Hessian of the support loss before step k", "H(φ)": "H(φ) is the same at φ",
+}  # fmt: skip
 
-def add(commands: Any) -> None:
-    """Add the commands to the parser's."""
+
+def add(commands: Any, labels: Callable[[], Iterable[str]]) -> None:
+    """Add the commands to the parser's; `labels` are those of the formulas that are right, which `verify` judges."""
     listed = commands.add_parser("list", help="the vectors; --matrix: which known-wrong formula each rejects")
     listed.add_argument("--suite", action="append", metavar="SUITE", help="only this suite; may be repeated")
     listed.add_argument("--matrix", action="store_true", help="known-wrong formulas down, vectors across")
@@ -30,7 +40,7 @@ def add(commands: Any) -> None:
         "words", nargs="*", metavar="WORD",
         help="a slug, or words to look for in slugs, formulas, causes, hints and sources; none: all slugs by chapter",
     )  # fmt: skip
-    explain.set_defaults(run=_explain)
+    explain.set_defaults(run=_explain, labels=labels)
 
 
 def suites_named(names: Iterable[str] | None) -> tuple[str, ...]:
@@ -50,9 +60,22 @@ def _list(options: Any) -> int:
 
 def _vectors(suite: str) -> str:
     """A suite's vectors, one row each."""
-    rows = [(case.id, case.result, case.comment + _flags(case, "  [{}]")) for case in cases(suite)]
-    title = f"{suite}: {INPUTS_OF[suite].title}; {len(rows)} cases\n"
+    clause = _repeated(case.comment for case in cases(suite))
+    title = f"{suite}: {INPUTS_OF[suite].title}; {len(cases(suite))} cases" + f"\n(*) {clause}" * bool(clause) + "\n"
+    rows = [(case.id, case.result, _comment(case, clause) + _flags(case, "  [{}]")) for case in cases(suite)]
     return table(title, (Column("case"), Column("result"), Column("comment  [flags]", text=True)), rows)
+
+
+def _repeated(comments: Iterable[str]) -> str:
+    """The clause after a semicolon that four comments or more end with, if there is one."""
+    clauses = Counter(comment.partition("; ")[2] for comment in comments if "; " in comment)
+    return next((clause for clause, times in clauses.most_common(1) if times > 3), "")
+
+
+def _comment(case: Case, clause: str = "") -> str:
+    """The comment of a case, with 1 before the singular, and (*) in the place of a clause."""
+    comment = case.comment.replace(clause, "(*)") if clause else case.comment
+    return re.sub(r"\b1 (task|state|action|parameter|point|feature|step)s\b", r"1 \1", comment)
 
 
 def _flags(case: Case, form: str) -> str:
@@ -97,7 +120,7 @@ def _show(options: Any) -> int:
     every = {case.id: case for suite in SUITES for case in cases(suite)}
     if options.id not in every:
         listing = "`python -m refmeta list` lists all cases, `show SUITE` the inputs of a suite"
-        raise UsageError(unknown("case", options.id, [*every, *SUITES], listing))
+        raise UsageError(unknown("case or suite", options.id, [*every, *SUITES], listing))
     print("\n".join(_snippet(every[options.id])))
     return 0
 
@@ -126,7 +149,7 @@ def _entries(title: str, entries: Entries) -> str:
 def _snippet(case: Case) -> Iterator[str]:
     """A case as Python: its inputs and its certified answers, what each is in a comment before it."""
     about = INPUTS_OF[case.suite]
-    yield wrapped(f"{case.id}: {case.comment}", "# ")
+    yield wrapped(f"{case.id}: {_comment(case)}", "# ")
     refused = ": the input must be refused" if case.result == "invalid" else ""
     yield wrapped(case.result + refused + _flags(case, "; flags: {}"), "# ")
     yield wrapped(f"Sizes: {about.sizes}.\nLosses: {about.losses}", "# ", "#   ")
@@ -178,6 +201,8 @@ def _explain(options: Any) -> int:
         chosen = [pair for pair in rows if _matches(options.words, pair[0], *pair[1][:6])]
         alarms = [slug for slug in FALSE_ALARMS if _matches(options.words, slug, FALSE_ALARMS[slug])]
     if not (chosen or alarms):
+        if word in options.labels():
+            raise UsageError(f"{word!r} is no mistake but a formula of verify: python -m refmeta verify {word}")
         sentence = f"nothing that is known to be wrong matches {word!r}{near(word, slugs)}"
         raise UsageError(f"{sentence}; `python -m refmeta explain` lists all slugs")
     one = len({row.slug for _, row in chosen} | set(alarms)) == 1
@@ -210,11 +235,21 @@ def _short(word: str, chosen: list[tuple[str, Wrong]], alarms: list[str]) -> str
 
 def _whole(chapter: str, row: Wrong) -> str:
     """All that is known of a formula."""
+    place = f"   (instead of: {row.quantity})" * (row.quantity != "parts")
+    letters = "; ".join(text for letter, text in LETTERS.items() if chapter == "maml" and letter in row.formula)
     entries = {
-        "computes": f"{row.formula}   (instead of: {row.quantity})", "likely": row.cause, "in code": row.hint,
-        "seen in": row.seen, "chapter": f"derivations/{chapter_of(chapter, row)}.md",
+        "computes": row.formula + place, "where": letters, "likely": row.cause, "in code": row.hint,
+        "seen in": row.seen, "chapter": derivation(f"{chapter_of(chapter, row)}.md"),
     }  # fmt: skip
-    return "\n".join([row.slug, *(wrapped(text, f"  {name:11}", " " * 13) for name, text in entries.items())])
+    texts = [wrapped(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
+    return "\n".join([row.slug, *texts])
+
+
+def derivation(name: str) -> str:
+    """The path of a chapter, beside the package or among the data of the installation; else its name alone."""
+    folders = Path(refmeta.__file__).parents[1], Path(sysconfig.get_path("data"), "share", "refmeta")
+    path = next((p for folder in folders if (p := folder / "derivations" / name).is_file()), Path(name))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _alarm(slug: str) -> str:

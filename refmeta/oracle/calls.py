@@ -23,15 +23,19 @@ class CallError(Exception):
 
 
 def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """What the function returns, as arrays, and warnings; `CallError` says in a sentence why there is no result."""
+    """What the function returns, as arrays, and warnings; `CallError` says in a sentence why there is no result.
+
+    An interrupt is passed on: in the process of the judge it is the user's.
+    """
     before = copy.deepcopy(inputs)
     try:
         value = function(**inputs)
-    except SystemExit as error:
-        raise CallError(f"the target called sys.exit({error.code!r})") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         sentence = wrong_parameters(function, inputs) if isinstance(error, TypeError) else ""
-        raise CallError(sentence or f"raised {type(error).__name__}: {error}", refusal=not sentence) from error
+        refusal = isinstance(error, Exception) and not sentence
+        raise CallError(sentence or told(error), refusal=refusal) from error
     warnings = tuple(f"the input {name} was changed in place: work on a copy of it" for name in changes(before, inputs))
     try:
         if isinstance(value, dict):
@@ -39,6 +43,27 @@ def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any
         return as_array(value), warnings
     except TypeError as error:
         raise CallError(str(error)) from error
+
+
+def told(error: BaseException) -> str:
+    """What the target did, from its exception."""
+    return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {named(error)}"
+
+
+def named(error: BaseException) -> str:
+    """An exception with its message."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({_text(error.code, repr)})"
+    message = _text(error, str).strip()
+    return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"
+
+
+def _text(value: Any, form: Callable[[Any], str]) -> str:
+    """A value as text; where its own code fails at that, which exception it raised."""
+    try:
+        return form(value)
+    except BaseException as error:
+        return f"(its {form.__name__}() raised {type(error).__name__})"
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -82,10 +107,10 @@ def as_array(value: Any, name: str = "") -> Array:
         raise TypeError(f"returned a dict with the keys {', '.join(map(str, value))}{of}; return the array alone")
     try:
         value = on_host(value)
-        kind, remedy = _rows(value) if isinstance(value, (list, tuple)) else ("", "")
+        kind, remedy = _unreadable(value)
         array = np.asarray(0.0 if remedy else value)
     except Exception as error:
-        raise TypeError(f"returned {type(value).__name__}{of}, which is no array: {error}") from error
+        raise TypeError(f"returned {type(value).__name__}{of}, which is no array: {_text(error, str)}") from error
     if array.dtype == object:
         kind, remedy = "dtype object", _objects(array)
     if remedy:
@@ -104,6 +129,21 @@ def on_host(value: Any) -> Any:
         value = value.detach()
         return value.cpu() if hasattr(value, "cpu") else value
     return value
+
+
+def _unreadable(value: Any) -> tuple[str, str]:
+    """What a value is that NumPy would not read as it is meant, and the remedy."""
+    if _is_masked(value):
+        return "a masked array", "whose mask would be ignored; fill it first, as with value.filled(0.0)"
+    if inspect.iscoroutine(value):
+        value.close()
+        return "a coroutine", "since the function is async; return its result, as asyncio.run(...) does"
+    return _rows(value) if isinstance(value, (list, tuple)) else ("", "")
+
+
+def _is_masked(value: Any) -> bool:
+    """Is an entry masked, at any depth of lists and tuples?"""
+    return any(map(_is_masked, value)) if isinstance(value, (list, tuple)) else np.ma.is_masked(value)
 
 
 def _rows(entries: list[Any] | tuple[Any, ...]) -> tuple[str, str]:

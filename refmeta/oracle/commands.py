@@ -3,15 +3,16 @@
 import argparse
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.oracle.browse import suites_named as _suites
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
-from refmeta.oracle.check import run
+from refmeta.oracle.check import plain, run
 from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -21,7 +22,8 @@ from refmeta.tables import near as _near
 
 STATUS = (
     "exit status: 0 all right; 1 a mismatch, or rounding without --allow-rounding; 2 usage; 3 the target crashed or timed "
-    "out after an answer; 4 a bad vector file; 5 nothing was computed; 6 refmeta itself failed; 130 interrupted"
+    "out after an answer; 4 a bad vector file; 5 nothing was computed; 6 refmeta itself failed; 130 interrupted; 141 the "
+    "reader of the output has gone"
 )
 
 
@@ -90,29 +92,53 @@ def _check(given: Any) -> int:
     )
     name, outcomes = _asked(given, suites, chosen, settings)
     report = Report(name, settings, tuple(findings(outcomes, settings)), given.allow_rounding)
-    for path in given.output:
-        kind = ENDINGS.get(Path(path).suffix, given.format)
-        Path(path).write_text(FORMATS[kind](report) + "\n", encoding="utf-8")
-    print(FORMATS[given.format](report))
+    try:
+        print(FORMATS[given.format](report), flush=True)
+    finally:
+        failures = [why for path in given.output if (why := _unwritten(path, report, given.format))]
+    if failures:
+        raise UsageError("; ".join(failures))
     return report.status
+
+
+def _unwritten(path: str, report: Report, form: str) -> str:
+    """Write the report to a file; a sentence if that fails."""
+    try:
+        text = FORMATS[ENDINGS.get(Path(path).suffix, form)](report)
+        Path(path).write_text(text + "\n", encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"cannot write the report to {path!r}: {error}"
+    return ""
 
 
 def _usage(given: Any) -> tuple[str, ...]:
     """The suites to be checked, if what was asked for goes together."""
     if bool(given.target) == bool(given.exec):
         raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
+    if given.target:
+        _check_module(given.target)
     if given.target and not given.suite and not given.vectors:
         raise UsageError(f"give the suite that {given.target} implements: --suite with one of {', '.join(SUITES)}")
     if given.expect == "first-order" and given.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
-    suites, plain = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
+    suites, usual = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
     if "implicit" in (given.suite or ()) and given.quantity == "step_size_gradient":
         raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
-    if {"reptile", *PARTS} & set(given.suite or ()) and not plain:
+    if {"reptile", *PARTS} & set(given.suite or ()) and not usual:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
+    if {"reptile", *PARTS} & set(given.suite or ()) and given.expect == "first-order":
+        raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
     for path in given.output:
         _writable(path)
     return suites
+
+
+def _check_module(target: str) -> None:
+    """Refuse the path of a file in the place of a module's name."""
+    module, _, function = target.rpartition(":")
+    if "/" in module or "\\" in module or module.endswith(".py"):
+        name = PureWindowsPath(module).name.removesuffix(".py")
+        raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
 def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Settings) -> tuple[str, list[Outcome]]:
@@ -127,18 +153,11 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
         finally:
             target.stop()
     except TargetMissing as error:
-        if _is_misnamed(str(error), given.target or ""):
+        if error.misnamed:
             raise UsageError(str(error)) from None
-        left_out = "error" if settings.validation else "unasked"
-        return given.target, [Outcome(c, left_out if c.result == "invalid" else "error", str(error)) for c in chosen]
-
-
-def _is_misnamed(message: str, target: str) -> bool:
-    """Does the target not exist, rather than fail while it is imported?"""
-    module = target.partition(":")[0]
-    parents = itertools.accumulate(module.split("."), "{}.{}".format)
-    missing = [f"No module named '{name}'" for name in parents] + [f"AttributeError: module '{module}'"]
-    return not message.startswith("cannot import") or any(each in message for each in missing)
+        left_out, message = "error" if settings.validation else "unasked", plain(str(error))
+        outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in chosen]
+        return given.target or given.exec, outcomes
 
 
 @contextlib.contextmanager
@@ -160,11 +179,19 @@ def _progress(total: int) -> Iterator[Callable[[Case], None]]:
 
 
 def _writable(path: str) -> None:
-    """Refuse an output file that cannot be written before anything is run."""
+    """Refuse an output file that cannot be written before anything is run, and leave nothing behind."""
+    if path == "-":
+        raise UsageError("--output names a file; the report is printed in any case (a file of this name is ./-)")
     try:
-        with open(path, "a", encoding="utf-8"):
+        real = Path(os.path.realpath(path))
+        is_new = not real.exists()
+        if not (is_new or real.is_file() or real.is_char_device()):
+            raise OSError("it is neither a regular file nor a character device")
+        with open(real, "a", encoding="utf-8"):
             pass
-    except OSError as error:
+        if is_new:
+            real.unlink()
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 

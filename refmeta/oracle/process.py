@@ -16,7 +16,7 @@ import time
 
 from refmeta.oracle.check import Failed
 
-CHUNK, LINE, PULSE, GRACE = 2**16, 2**20, 0.05, 0.5
+CHUNK, LINE, PULSE, GRACE, SHOWN = 2**16, 2**20, 0.05, 0.5, 60
 LATE = "it hangs, does not flush what it prints, or needs longer, perhaps to compile: then raise --timeout"
 CAUSES = {"SIGKILL": ": out of memory?", "SIGSEGV": ": a fault in compiled code?"}
 
@@ -130,6 +130,11 @@ def ending(status: int) -> str:
     return f"the process was ended by {name}{CAUSES.get(name, '')}"
 
 
-def _beginning(line: bytes, most: int = 80) -> str:
+def _beginning(line: bytes) -> str:
     """The beginning of a line, as it can be shown."""
-    return repr(line[:most].decode("utf-8", errors="replace").strip())
+    return repr(shown(line[: 4 * SHOWN].decode("utf-8", errors="replace").strip()))
+
+
+def shown(text: str) -> str:
+    """What a program printed, cut so that it fits a line of a report."""
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -18,9 +18,9 @@ import numpy as np
 from refmeta.oracle.case import Case, floats
 from refmeta.oracle.check import Answer, Failed, Settings, plain
 from refmeta.oracle.documents import DEPTH, depth
-from refmeta.oracle.process import GRACE, LINE, Peer
+from refmeta.oracle.process import GRACE, LINE, Peer, shown
 
-NUMBER = 64
+NUMBER, SAFE = 64, 15
 
 
 def encoded(value: Any) -> Any:
@@ -35,7 +35,11 @@ def encoded(value: Any) -> Any:
 
 
 class TargetMissing(Exception):
-    """The target cannot be started or imported at all."""
+    """The target cannot be started or imported at all; `misnamed` if there is none of its name."""
+
+    def __init__(self, message: str, *, misnamed: bool = True) -> None:
+        super().__init__(message)
+        self.misnamed = misnamed
 
 
 def as_command(command: str, *, posix: bool = os.name == "posix") -> list[str] | str:
@@ -66,7 +70,8 @@ class Process:
             raise self._hopeless
         self.start(settings)
         if case.suite not in self.does:
-            raise Failed("skip", f"the target does not do {case.suite}")
+            does = ", ".join(map(shown, sorted(self.does))) or "none"
+            raise Failed("skip", f"the target does not do {case.suite}; the suites that it announced: {does}")
         inputs = encoded(case.arguments(settings.dtype))
         question = {"type": "case", "id": case.id, "suite": case.suite, "quantity": settings.quantity, "inputs": inputs}
         entries = sum(expected.value.size for expected in case.expected.values())
@@ -74,7 +79,7 @@ class Process:
         if answer.get("id") != case.id or answer.get("type") not in ("result", "error", "skip"):
             self.stop(seconds=0)
             wanted = f"expected a result, error or skip for the id {case.id}, once"
-            raise Failed("error", f"answered {str(answer)[:200]}, {wanted}")
+            raise Failed("error", f"answered {shown(json.dumps(answer))}, {wanted}")
         return answer_in(answer)
 
     def start(self, settings: Settings) -> None:
@@ -97,12 +102,12 @@ class Process:
     def _introduce(self, ready: dict[str, Any]) -> None:
         """The name and the suites of the answer to the greeting."""
         if ready.get("type") == "failed":
-            raise TargetMissing(str(ready.get("message")))
+            raise TargetMissing(str(ready.get("message")), misnamed=ready.get("misnamed") is True)
         suites = ready.get("suites", list(self.suites))
         if ready.get("type") != "ready":
-            raise Failed("error", f"answered {str(ready)[:200]}, expected {{'type': 'ready', ...}}")
+            raise Failed("error", f'answered {shown(json.dumps(ready))}, expected {{"type": "ready", ...}}')
         if not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
-            raise Failed("error", f"said that its suites are {str(suites)[:200]}, expected a list of names")
+            raise Failed("error", f"said that its suites are {shown(json.dumps(suites))}, expected a list of names")
         self.name, self.does = plain(str(ready.get("name", self.name))), set(suites)
 
     def _ask(self, message: dict[str, Any], seconds: float, longest: int = LINE) -> dict[str, Any]:
@@ -123,13 +128,13 @@ class Process:
 
 
 def as_message(line: str) -> dict[str, Any]:
-    """The object of a line; whole numbers of any length as floats, infinite beyond the largest."""
+    """The object of a line; long whole numbers as floats, infinite beyond the largest."""
     if (nested := depth(line)) > DEPTH:
         raise Failed("error", f"printed a line that is nested {nested} deep, expected at most {DEPTH}")
     try:
-        answer = json.loads(line, parse_int=float)
+        answer = json.loads(line, parse_int=lambda digits: float(digits) if len(digits) > SAFE else int(digits))
     except ValueError:
-        raise Failed("error", f"printed a line that is no JSON: {line.strip()[:200]!r}") from None
+        raise Failed("error", f"printed a line that is no JSON: {shown(line.strip())!r}") from None
     return answer if isinstance(answer, dict) else {"type": str(answer)}
 
 
@@ -142,7 +147,7 @@ def answer_in(message: dict[str, Any]) -> Answer:
         raise Failed("error", "answered a result without the key 'result'")
     result, warnings = message["result"], message.get("warnings", [])
     if not isinstance(warnings, list):
-        raise Failed("error", f"answered the warnings {str(warnings)[:200]}, expected a list of sentences")
+        raise Failed("error", f"answered the warnings {shown(json.dumps(warnings))}, expected a list of sentences")
     try:
         value = {k: floats(v) for k, v in result.items()} if isinstance(result, dict) else floats(result)
     except (TypeError, ValueError) as error:

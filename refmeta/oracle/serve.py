@@ -12,28 +12,43 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.calls import CallError, result_of
+from refmeta.oracle.calls import CallError, named, result_of, told
 from refmeta.oracle.case import typed
 from refmeta.oracle.check import plain
 from refmeta.oracle.protocol import encoded
+from refmeta.tables import near
+
+
+class Misnamed(ValueError):
+    """There is no such module or function, or its name is none."""
 
 
 def imported(target: str) -> Callable[..., Any]:
-    """The function named module:function; ValueError says what is missing."""
+    """The function named module:function; ValueError says what is missing, and `Misnamed` that it does not exist."""
     module, colon, name = target.partition(":")
     if not (module and colon and name):
-        raise ValueError(f"the target is {target!r}, expected MODULE:FUNCTION")
+        raise Misnamed(f"the target is {target!r}, expected MODULE:FUNCTION")
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
-            found = getattr(found, part)
-    except SystemExit as error:
-        raise ValueError(f"cannot import {target}: it called sys.exit({error.code!r})") from error
-    except Exception as error:
-        raise ValueError(f"cannot import {target}: {type(error).__name__}: {error}") from error
+            found = _member(found, part)
+    except BaseException as error:
+        absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + named(error)
+        kind = Misnamed if absent or isinstance(error, Misnamed) else ValueError
+        raise kind(f"cannot import {target}: {why}") from error
     if not callable(found):
-        raise ValueError(f"{target} is no function but {type(found).__name__}")
+        raise Misnamed(f"{target} is no function but {type(found).__name__}")
     return found
+
+
+def _member(owner: Any, name: str) -> Any:
+    """A member of a module or class; `Misnamed` names the nearest."""
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        members = [each for each in dir(owner) if not each.startswith("_")]
+        raise Misnamed(f"{named(error)}{near(name, members)}") from error
 
 
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
@@ -43,7 +58,10 @@ def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -
         value, warnings = result_of(function, inputs)
         return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
     except CallError as error:
-        return {"type": "error", "id": question["id"], "message": plain(str(error)), "refusal": error.refusal}
+        message, refusal = str(error), error.refusal
+    except BaseException as error:
+        message, refusal = told(error), False
+    return {"type": "error", "id": question["id"], "message": plain(message), "refusal": refusal}
 
 
 def main() -> None:
@@ -56,7 +74,8 @@ def main() -> None:
     try:
         function = imported(sys.argv[1])
     except ValueError as error:
-        print(json.dumps({"type": "failed", "message": str(error)}), file=out)
+        misnamed = isinstance(error, Misnamed)
+        print(json.dumps({"type": "failed", "message": plain(str(error)), "misnamed": misnamed}), file=out)
         return
     print(json.dumps({"type": "ready", "name": sys.argv[1], "suites": hello["suites"]}), file=out)
     for line in questions:

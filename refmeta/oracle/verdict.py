@@ -1,5 +1,6 @@
 """The verdict on a suite: RIGHT, ROUNDING, CANNOT TELL, WRONG or NOT RUN.  Derivation: derivations/using-the-oracle.md"""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,26 @@ LOSS = (
     "no known mistake explains it; digits are lost in a finite difference, an iteration that stops early, float32 on the "
     "way, or a difference of nearly equal numbers"
 )
+REMEDIES = {
+    "timeout": {"": "the first answer may include compilation or a slow import: raise --timeout"},
+    "crash": {
+        "^at the greeting": "it ended before it answered the greeting: its error is above, if it printed one",
+        " closed its output": "keep the standard output open until the line bye has come",
+        " was ended by ": "a signal ended it, not an error of its own: look for memory, a limit, or compiled code",
+        "": "it ended while it was asked: its error is above, if it printed one",
+    },
+    "error": {
+        "^cannot import .*: it called sys.exit": "take exit() out of what runs when the module is imported",
+        "^the target called sys.exit": "take out exit(): a target returns its result or raises an error",
+        r"^(cannot import \S+|raised) (ImportError|ModuleNotFoundError)\b": (
+            "install what is missing in the Python that runs this command"
+        ),
+        "^cannot import": "the module cannot be imported: see the error",
+        "^(at the greeting: )?(printed a line|answered|said that its suites)": (
+            "print only JSON lines on the standard output, one for each question; log to the standard error"
+        ),
+    },
+}
 ORDER = ("RIGHT", "ROUNDING", "CANNOT TELL", "NOT RUN", "WRONG")
 
 
@@ -73,7 +94,7 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     if not asked:
         remedy = {
             "unasked": "only inputs that must be refused were chosen: judge them with --validation, beside other cases",
-            "skip": "every case was skipped: leave out a --skip-flag, or choose a suite that the target does",
+            "skip": f"every case was skipped: {_skipped(outcomes)}",
             "unanswered": "the ill-conditioned case alone was chosen: choose other cases beside it",
         }
         why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
@@ -81,17 +102,19 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     return f"the target computed nothing in {len(asked)} of {len(asked)} cases", [_remedy(asked[0])]
 
 
+def _skipped(outcomes: Sequence[Outcome]) -> str:
+    """Why the target skipped a case, in its own words; else what to do."""
+    own = (o.message for o in outcomes if o.verdict == "skip" and "by --skip-flag" not in o.message)
+    return next(own, "leave out a --skip-flag, or choose a suite that the target does")
+
+
 def _remedy(o: Outcome) -> str:
     """What to do where a target cannot be called."""
-    message = o.message
-    if o.verdict == "timeout":
-        return "the first answer may include compilation or a slow import: raise --timeout"
-    if o.verdict == "crash":
-        return "the process ended by itself: take out exit(), and run the program by hand to see its error"
-    if "Import" in message or "ModuleNotFound" in message:
-        return "install what is missing in the Python that runs this command"
+    for pattern, remedy in REMEDIES.get(o.verdict, {}).items():
+        if re.search(pattern, o.message):
+            return remedy
     inputs = ", ".join(o.case.input)
-    if "cannot be called" in message:
+    if "cannot be called" in o.message:
         return f"write it for the keywords of {o.case.suite}: {inputs}; or is it meant for another --suite?"
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 

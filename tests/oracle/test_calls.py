@@ -72,6 +72,9 @@ def test_rows_of_numbers_are_an_array(value):
         (1j * ROWS, "returned dtype complex128, expected real numbers"),
         (ROWS > 2, "returned dtype bool, expected real numbers"),
         (object(), "returned dtype object with entries of type object"),
+        (np.ma.masked_invalid([1.0, np.nan]), r"returned a masked array whose mask would be ignored; fill it first"),
+        ([np.ma.masked_less(row, 2.0) for row in ROWS], "returned a masked array whose mask"),
+        (np.ma.masked, "returned a masked array whose mask"),
     ],
 )  # fmt: skip
 def test_what_is_no_array_gets_a_sentence_with_the_remedy(value, sentence):
@@ -95,6 +98,35 @@ def leaves(**inputs):
     raise SystemExit("no such device")
 
 
+class Silent(Exception):
+    """An exception whose text cannot be had."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Odd(BaseException):
+    """An exception that is no Exception."""
+
+
+class Code:
+    """An exit status whose text cannot be had."""
+
+    def __repr__(self):
+        raise Odd
+
+
+def raises(error):
+    def function(**inputs):
+        raise error
+
+    return function
+
+
+async def waits(**inputs):
+    return inputs["theta"]
+
+
 def refuses(**inputs):
     raise TypeError("theta must be finite")
 
@@ -108,6 +140,12 @@ INPUTS_OF_REPTILE = {"theta": np.zeros(2), "adapted": np.ones((3, 2)), "epsilon"
         (exits, r"the target called sys.exit\(3\)$", False),
         (leaves, r"the target called sys.exit\('no such device'\)", False),
         (refuses, "raised TypeError: theta must be finite", True),
+        (raises(Silent()), r"raised Silent: \(its str\(\) raised RuntimeError\)$", True),
+        (raises(SystemExit(Code())), r"called sys.exit\(\(its repr\(\) raised Odd\)\)$", False),
+        (raises(MemoryError()), "raised MemoryError without a message$", True),
+        (raises(Odd("odd")), "raised Odd: odd$", False),
+        (raises(GeneratorExit()), "raised GeneratorExit without a message$", False),
+        (waits, r"returned a coroutine since the function is async; return its result, as asyncio.run", False),
         (lambda **x: None, "returned None", False),
         (wrong_suite, "does not accept theta, adapted, epsilon and it requires A, c, which this suite does not have$", False),
         (lambda theta, adapted: 0, "cannot be called with the inputs of this suite: it does not accept epsilon$", False),
@@ -134,6 +172,18 @@ def test_an_input_changed_in_place_is_a_warning_and_nan_is_no_change():
     assert result_of(lambda **x: x["theta"], inputs)[1] == ()
     warnings = ("the input theta was changed in place: work on a copy of it",)
     assert result_of(in_place, inputs)[1] == (*warnings, warnings[0].replace("theta", "adapted"))
+
+
+def test_masked_arrays_without_a_masked_entry_are_arrays():
+    np.testing.assert_array_equal(as_array([np.ma.array(row) for row in ROWS]), ROWS)
+
+
+def test_an_interrupt_is_the_user_s_in_this_process_and_the_target_s_in_its_own():
+    interrupted = raises(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        rm.oracle.check(interrupted, "reptile")
+    reply = answer(interrupted, {"id": "reptile-001", "inputs": {}}, "float64")
+    assert (reply["message"], reply["refusal"]) == ("raised KeyboardInterrupt without a message", False)
 
 
 def test_an_exit_in_this_process_does_not_end_the_check():

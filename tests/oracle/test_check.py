@@ -348,6 +348,7 @@ def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_on
         ("leaves", 5, "2 cases: error: the target called sys.exit("),
         ("unwanted", 5, "the keywords of maml-quadratic: theta, A, c, query_A, query_c, alpha, steps; or is it meant for another --suite?"),
         ("imports", 5, "install what is missing in the Python that runs this command"),
+        ("leaves", 5, "take out exit(): a target returns its result or raises an error"),
     ],
 )
 def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target, status, message):
@@ -370,6 +371,66 @@ def test_rounding_is_allowed_on_demand_and_names_its_cases(folder):
         assert done.returncode == code and "\nROUNDING: right to 1" in done.stdout, done.stdout
         assert ElementTree.parse(folder / "rounding.xml").getroot()[0].get("failures") == failures
     assert "maml-quadratic-003, 006, 010" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "told", "remedy"),
+    [
+        ("def f(:", "cannot import fails:f: SyntaxError", "the module cannot be imported: see the error"),
+        ("1 / 0", "cannot import fails:f: ZeroDivisionError: division by zero", "the module cannot be imported: see the"),
+        ("raise KeyboardInterrupt", "fails:f: KeyboardInterrupt without a message", "the module cannot be imported: see"),
+        ("raise SystemExit(3)", "cannot import fails:f: it called sys.exit(3)", "take exit() out of what runs when"),
+        ("import os; os._exit(3)", "at the greeting: the process ended with status 3", "before it answered the greeting"),
+    ],
+)  # fmt: skip
+def test_a_module_that_fails_while_it_is_imported_is_told_with_its_remedy(folder, line, told, remedy):
+    (folder / "fails.py").write_text(line + "\n")
+    done = command(folder, "fails:f", "--suite", "reptile", "--case", "reptile-001")
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 5 and told in text and remedy in text and "by hand" not in text and not done.stderr, done
+
+
+def test_a_program_that_says_that_it_failed_is_told_in_its_own_words(folder):
+    (folder / "failed.py").write_text("""input(); print('{"type": "failed", "message": "no\\\\u001b device"}', flush=True)""")
+    done = command(folder, "--exec", f"{sys.executable} failed.py", "--suite", "reptile", "--case", "reptile-001")
+    assert done.returncode == 5 and "error: no  device" in done.stdout and " None" not in done.stdout, done.stdout
+
+
+def test_lines_fit_the_terminal_whatever_the_target_says():
+    def loud(**inputs):
+        raise ValueError("x" * 300)
+
+    outcomes = run(calling(loud), cases("reptile")[:1], Settings())
+    text = report_text(Report("n" * 200, Settings(), tuple(findings(outcomes, Settings()))))
+    assert max(map(len, text.splitlines())) <= 80 and text.replace("\n", "").replace(" ", "").count("x" * 300) == 1
+
+
+def test_a_report_that_cannot_be_written_is_printed_and_its_path_named(folder):
+    """The other files are written, too."""
+    one = ("mine:raises", "--suite", "reptile", "--case", "reptile-001")
+    done = command(folder, *one, "--output", "/dev/full", "--output", "beside.txt")
+    assert done.returncode == 2 and "cannot write the report to '/dev/full': " in done.stderr
+    assert "NOT RUN" in done.stdout and (folder / "beside.txt").read_text("utf-8") == done.stdout
+
+
+def test_a_usage_error_leaves_no_file_and_a_file_that_is_there_alone(folder):
+    (folder / "kept.txt").write_text("kept")
+    (folder / "link.txt").symlink_to("linked.txt")
+    outputs = [word for name in ("new.txt", "kept.txt", "link.txt") for word in ("--output", name)]
+    done = command(folder, "nowhere:f", "--suite", "reptile", *outputs)
+    assert done.returncode == 2 and not (folder / "new.txt").exists() and not (folder / "linked.txt").exists()
+    assert (folder / "kept.txt").read_text() == "kept" and (folder / "link.txt").is_symlink()
+
+
+def test_what_is_no_file_is_refused_as_output_before_it_is_opened(folder):
+    """To open a FIFO that nobody reads would wait for ever."""
+    import os
+
+    os.mkfifo(folder / "queue")
+    for name, why in (("queue", "neither a regular file"), (".", "neither a regular"), ("-", "./-"), ("a\0", "null")):
+        done = command(folder, "mine:right", "--suite", "maml-quadratic", "--output", name)
+        assert done.returncode == 2 and why in done.stderr and not done.stdout, done.stderr
+    assert not (folder / "-").exists()
 
 
 def test_a_module_that_cannot_be_imported_is_not_run(folder):
@@ -396,6 +457,11 @@ def test_a_crash_and_a_time_out_do_not_stop_the_others_and_neither_is_hidden(fol
         (["mine", "--suite", "reptile"], "the target is 'mine', expected MODULE:FUNCTION"),
         (["nowhere:f", "--suite", "reptile"], "cannot import nowhere:f: ModuleNotFoundError"),
         (["mine:absent", "--suite", "reptile"], "cannot import mine:absent: AttributeError"),
+        (["mine:righ", "--suite", "reptile"], "has no attribute 'righ' (did you mean 'right'?)"),
+        (["mine:right.absent", "--suite", "reptile"], "has no attribute 'absent'"),
+        (["./mine.py:right", "--suite", "reptile"], "MODULE is a module's name, as in import, not a path: mine:right"),
+        (["mine.py:right", "--suite", "reptile"], "not a path: mine:right"),
+        (["C:\\a\\mine.py:right", "--suite", "reptile"], "not a path: mine:right"),
         (["mine:not_a_function", "--suite", "reptile"], "mine:not_a_function is no function but int"),
         (["--exec", "no-such-program-here"], "cannot start 'no-such-program-here'"),
         (["mine:right", "--suite", "maml-tabula"], "did you mean 'maml-tabular'?"),
@@ -485,6 +551,8 @@ def test_messages_have_no_control_characters_and_an_end():
         ),
         (["--exec", "python 'x"], "cannot read the command"),
         (["mine:right", "--suite", "reptile", "--reduce", "sum"], "--quantity and --reduce are for the MAML suites"),
+        (["mine:right", "--suite", "reptile", "--expect", "first-order"], "--expect first-order is for the MAML suites"),
+        (["mine:right", "--suite", "pearl", "--expect", "first-order"], "--expect first-order is for the MAML suites"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(folder, arguments, sentence):

@@ -16,6 +16,7 @@ from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status
 from refmeta.oracle.serve import imported
+from refmeta.oracle.verdict import findings
 
 HARNESS = """
 import json, sys
@@ -68,6 +69,8 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
     [
         ("print('hello', flush=True)", "printed a line that is no JSON: 'hello'"),
         ("print('[1]', flush=True)", "at the greeting: answered {"),
+        ("""print('{"refmeta": 1}', flush=True)""", 'answered {"refmeta": 1}, expected {"type": "ready", ...}'),
+        ("print('x' * 1000, flush=True)", f"no JSON: '{'x' * 60}…'"),
         ("print('{}', flush=True)", "at the greeting: answered {"),
         (
             """print('{"type": "ready"}', flush=True); input(); print('{"type": "result", "id": "other", "result": 1}', flush=True)""",
@@ -127,6 +130,32 @@ def test_a_program_that_fails_at_the_greeting_is_started_once(tmp_path, code, ti
     assert {o.verdict for o in found} == {verdict} and started.read_text() == "once"
     assert {o.message for o in found} == {found[0].message}
     assert found[0].message.startswith(f"at the greeting: {message}")
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "remedy"),
+    [
+        ("sys.exit(2)", "crash", "it ended before it answered the greeting: its error is above"),
+        ("os.kill(os.getpid(), 9)", "crash", "it ended before it answered the greeting"),
+        ("print('I am ready', flush=True); input()", "error", "print only JSON lines on the standard output"),
+        ("print('{}', flush=True); input()", "error", "print only JSON lines on the standard output"),
+        ("input(); print(READY, flush=True); print('debug'); sys.exit()", "error", "print only JSON lines"),
+        ("input(); print(READY, flush=True); input(); os.kill(os.getpid(), 9)", "crash", "a signal ended it, not an"),
+        ("input(); print(READY, flush=True); input(); sys.exit(2)", "crash", "it ended while it was asked: its error"),
+        ("input(); print(READY, flush=True); input(); os.close(1); time.sleep(9)", "crash", "keep the standard output open"),
+        ("input(); print(READY[:-1] + SUITES, flush=True); input()", "skip", "that it announced: maml-regression, pearl"),
+    ],
+)  # fmt: skip
+def test_the_remedy_for_a_program_that_computes_nothing_blames_what_it_did(tmp_path, code, verdict, remedy):
+    start = """import os, sys, time
+READY = '{"type": "ready"}'
+SUITES = ', "suites": ["pearl", "maml-regression"]}'
+"""
+    target = process(tmp_path, start + code)
+    found = run(target, cases("reptile")[:1], Settings())
+    target.stop(seconds=0)
+    (why,) = findings(found, Settings())[0].explanation
+    assert found[0].verdict == verdict and remedy in why and "exit()" not in why and "by hand" not in why, why
 
 
 def test_suites_that_are_no_list_are_told(tmp_path):

@@ -80,9 +80,9 @@ def rows(module: dict[str, Any]) -> tuple[Wrong, ...]:
 
 
 def wrong(
-    slug: str, formula: str, *, cause: str, seen: str = "synthetic", quantity: str = "gradient", hint: str = ""
+    slug: str, formula: str, *, cause: str, seen: str = "not yet in public code", quantity: str = "gradient", hint: str = ""
 ) -> Callable[[Callable[[Any], Array]], Wrong]:
     """Make a function of a case a row."""
     return lambda function: Wrong(
-        slug, formula, quantity, cause, seen, hint or HINTS.get(slug, "nothing special to a library"), function
+        slug, formula, quantity, cause, seen, hint or HINTS.get(slug, "the same in every library"), function
     )
