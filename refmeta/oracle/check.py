@@ -64,9 +64,9 @@ def _repeated(target: Callable[..., Any], case: Case, settings: Settings, times:
     while outcomes[-1].got is not None and len(outcomes) < times:
         outcomes.append(_one(target, case, settings))
     worst = max(outcomes, key=lambda o: (is_bad(o), o.error))
-    _, differs = max((_differing(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
+    apart, differs = max((_differing(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
     warnings = dict.fromkeys([*(w for o in outcomes for w in o.warnings), *differs])
-    return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds)
+    return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds, differs=apart)
 
 
 def _differing(one: Outcome, other: Outcome, settings: Settings) -> tuple[float, list[str]]:

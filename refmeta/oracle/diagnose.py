@@ -1,32 +1,34 @@
 """Name the mistake: which known-wrong formula, pattern or factor a wrong result equals, on every failing vector.
 
-Derivation: derivations/using-the-oracle.md
+What a passing vector refutes is not named as the mistake.  Derivation: derivations/using-the-oracle.md
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array
-from refmeta.oracle.case import PARTS, Case
+from refmeta.oracle.case import PARTS
 from refmeta.oracle.epsilons import effects, returned
 from refmeta.oracle.expand import detached_steps, odd_terms
 from refmeta.oracle.judge import Outcome, Settings, allowed, gap, transformed
-from refmeta.oracle.match import matched, matches, pairs
-from refmeta.oracle.rows import CATALOGUES, catalogue, departure_of, value_of
-from refmeta.oracle.traces import Departure, traced
-from refmeta.oracle.wrong.row import chapter_of
+from refmeta.oracle.match import Match, agrees, matched, refuting
+from refmeta.oracle.moved import groups, said, slope_in
+from refmeta.oracle.named import factors, other_quantities, permuted, rounded_inputs, rows, rows_times, tasks
+from refmeta.oracle.rows import catalogue, departure_of
+from refmeta.oracle.traces import Departure, of_epsilons, of_inputs, of_rows, offset, traced
 
-CONVENTIONS = {
-    "mean-over-tasks",
-    "sum-over-tasks",
-    "loss-scale-half",
-    "loss-scale-double",
-    "natural-gradient-uncentred",
-}
-UNCERTAIN, FEWEST_DIGITS = ("", "single precision"), 2
+UNCERTAIN, FEWEST_DIGITS = ("", "single precision", "asked twice"), 2
+UNKNOWN = "no mistake that is known here explains every failing vector"
+MECHANISMS: dict[str, Callable[[Sequence[Outcome], Settings], list[Match]]] = {
+    "row": rows, "detached step": detached_steps, "other quantity": other_quantities,
+    "factor": factors, "row times": rows_times, "odd terms": odd_terms, "order": permuted,
+    "rounded input": rounded_inputs,
+}  # fmt: skip
+TWICE = (
+    "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
+    "between calls, and ask again when the answers are the same"
+)
 
 
 class Explanation(NamedTuple):
@@ -58,6 +60,16 @@ def explain(outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation
     failing = [o for o in outcomes if o.verdict == "mismatch"]
     if not failing or any(o.got is None for o in failing):
         return []
+    restless = max(o.differs for o in outcomes)
+    if restless > 1:
+        return [Explanation("", "asked twice", [TWICE])]
+    explanations = _by_part(failing, outcomes, settings)
+    uncertain = restless > 0 and all(e.name in UNCERTAIN for e in explanations)
+    return [Explanation("", "asked twice", [TWICE])] if uncertain else explanations
+
+
+def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation]:
+    """What explains every wrong part, or the result where there are no parts."""
     if failing[0].case.suite not in PARTS:
         return [_explained("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
     explanations: list[Explanation] = []
@@ -82,33 +94,84 @@ def _right(outcomes: Sequence[Outcome], name: str, settings: Settings) -> list[O
     return [o._replace(got={name: (o.got or {})[name]}) for o in judged if matched(o, name, settings)]
 
 
-def _explained(
-    part: str, failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()
-) -> Explanation:
-    """The first mechanism that explains every failing vector."""
-    explanations: dict[str, Callable[[], list[str]]] = {
-        "row": lambda: _rows(failing, settings), "detached step": lambda: detached_steps(failing, settings, passing),
-        "other quantity": lambda: _other_quantity(failing, settings), "factor": lambda: _factors(failing, settings),
-        "row times": lambda: _rows_times(failing, settings), "odd terms": lambda: odd_terms(failing, settings),
-        "order": lambda: _permuted(failing, settings), "trace": lambda: _traces(failing, settings, passing),
-        "single precision": lambda: _single_precision(failing, settings),
+def _explained(part: str, failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> Explanation:
+    """The first mechanism that explains every failing vector and that no passing one refutes."""
+    before, refuted = f"{part}: " if part else "", list[Match]()
+    for name, mechanism in MECHANISMS.items():
+        found = mechanism(failing, settings)
+        if stands := [m for m in found if agrees(passing, settings, m.value)]:
+            return Explanation(part, name, [before + line for line in _with_tie(stands)])
+        refuted += found
+    small: dict[str, Callable[..., list[str]]] = {
+        "offset": offset, "trace": _traces, "single precision": _single_precision
     }  # fmt: skip
-    before = f"{part}: " if part else ""
-    for name, lines in explanations.items():
-        if explained := lines():
-            return Explanation(part, name, [before + line for line in explained])
-    unknown = "no mistake that is known here explains every failing vector"
-    return Explanation(part, "", [before + unknown + _flagged(failing, passing)])
+    for name, fit in small.items():
+        if lines := fit(failing, settings, passing):
+            return Explanation(part, name, [before + line for line in lines])
+    if refuted:
+        return Explanation(part, "refuted", [before + _refuted(refuted[0], failing, passing, settings)])
+    return Explanation(part, "", [before + UNKNOWN + _flagged(failing, passing)])
+
+
+def _with_tie(stands: Sequence[Match]) -> list[str]:
+    """The sentences of what stands, at most four, under one that says how many there are."""
+    tie = [f"a tie: {len(stands)} formulas give the same numbers on these vectors"] if len(stands) > 1 else []
+    return [*tie, *(m.line for m in stands[:4])]
+
+
+def _refuted(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: Settings) -> str:
+    """What every failing vector equals and some passing ones do not."""
+    against = refuting(passing, settings, m.value)
+    special = " and ".join(_special(failing, against)) or "they have no flag or number in common that those have not"
+    ours = f"the {len(failing)} failing vectors" if len(failing) > 1 else "the one failing vector"
+    theirs = f"{len(against)} others" if len(against) > 1 else "one other"
+    return (
+        f"equals {m.what} in {ours}, but is right in {theirs}, where that is wrong: look at what is special in the failing: "
+        f"{special}"
+    )
+
+
+def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:
+    """The flags, and the whole numbers or bounds of numbers, that all failing vectors have and no other."""
+    flags = set.intersection(*(set(o.case.flags) for o in failing)).difference(*(o.case.flags for o in against))
+    words, bounds = [f"the flag {flag!r}" for flag in sorted(flags)], []
+    for name in _numbers(failing[0]):
+        ours, theirs = ({_numbers(o).get(name, np.nan) for o in some} for some in (failing, against))
+        if None in ours | theirs:
+            words += [f"{name} is None"] * (ours == {None} and None not in theirs)
+        elif len(ours) == 1 and not ours & theirs and all(isinstance(x, int) for x in ours):
+            words.append(f"{name} is {ours.pop()}")
+        elif max(ours) < min(theirs):
+            bounds.append(f"{name} is at most {max(ours):g}")
+        elif min(ours) > max(theirs):
+            bounds.append(f"{name} is at least {min(ours):g}")
+    return (words or bounds)[:3]
+
+
+def _numbers(o: Outcome) -> dict[str, Any]:
+    """The inputs that are single numbers or none, and N."""
+    given = {n: x for n, x in o.case.arguments().items() if x is None or isinstance(x, (int, float))}
+    return {"the number of tasks": tasks(o.case), **given}
 
 
 def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
-    """A small multiple of a known departure: of a known-wrong formula, or an ε in a denominator or a logarithm."""
+    """A small multiple of a known departure: a known-wrong formula, an ε where none should stand, another input."""
     if any(o.digits < FEWEST_DIGITS for o in failing):
         return []
-    suite = failing[0].case.suite
-    rows: list[Departure] = [Departure(row.slug, departure_of(row, settings)) for row in catalogue(suite, settings)]
+    formulas = (Departure(r.slug, departure_of(r, settings)) for r in catalogue(failing[0].case.suite, settings))
     names = dict.fromkeys(name for o in failing for part in o.got or {} for name in effects(o.case, part))
-    return traced(failing, settings, passing, rows, [Departure(name, returned(name, settings)) for name in names])
+    epsilons = (Departure(name, returned(name, settings)) for name in names)
+    kinds = of_rows(formulas), of_epsilons(epsilons), of_inputs(_inputs(failing, settings))
+    return traced(failing, settings, passing, kinds)
+
+
+def _inputs(failing: Sequence[Outcome], settings: Settings) -> Iterator[Departure]:
+    """Every float input times 1 + ε, or plus ε, everywhere or where it is not 0."""
+    for names in groups([o.case for o in failing]):
+        times = f"{names[0]}·(1 + ε)" if len(names) == 1 else f"{said(names)} times (1 + ε)"
+        yield Departure(times, slope_in(names, "times", settings))
+        yield Departure(f"{said(names)} + ε", slope_in(names, "plus", settings))
+        yield Departure(f"{said(names)} + ε where it is not 0", slope_in(names, "plus, but for 0", settings))
 
 
 def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
@@ -116,127 +179,12 @@ def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
     flags = set.intersection(*(set(o.case.flags) for o in failing)).difference(*(o.case.flags for o in passing))
     if not flags or not passing:
         return ""
-    said = " and ".join(repr(flag) for flag in sorted(flags))
-    return f"; it is wrong exactly where the flag is {said}, and right in the {len(passing)} others"
+    words = " and ".join(repr(flag) for flag in sorted(flags))
+    others = f"the {len(passing)} others" if len(passing) > 1 else "the other one"
+    return f"; it is wrong exactly where the flag is {words}, and right in {others}"
 
 
-def _rows(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """The known-wrong formulas that every failing vector equals."""
-    found = [
-        row for row in catalogue(failing[0].case.suite, settings) if matches(failing, settings, value_of(row, settings))
-    ]
-    name, said = CATALOGUES.get(failing[0].case.suite, "maml"), []
-    for row in found:
-        kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
-        said.append(
-            f"EXACT match with {kind} {row.slug} ({row.formula}) in {len(failing)} of {len(failing)} failing vectors; "
-            f"likely: {row.cause}; see derivations/{chapter_of(name, row)}.md and `python -m refmeta explain {row.slug}`"
-        )
-    if len(said) > 1:
-        said.insert(0, f"a tie: {len(said)} formulas give the same numbers on these vectors")
-    return said
-
-
-def _rows_times(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """A known-wrong formula times one number."""
-    for row in catalogue(failing[0].case.suite, settings):
-        value = value_of(row, settings)
-        every = [(got, value(o.case, name)) for o in failing for name, got in (o.got or {}).items()]
-        both = [(got, v) for got, v in every if v is not None and v.shape == got.shape]
-        if len(both) < len(every) or sum(got.size for got, _ in both) < 8:
-            continue
-        y, x = np.concatenate([np.ravel(got) for got, _ in both]), np.concatenate([np.ravel(v) for _, v in both])
-        number = float(x @ y / (x @ x)) if np.any(x) else 0.0
-        if number and matches(failing, settings, lambda c, n, v=value, k=number: k * v(c, n)):  # type: ignore[misc]
-            return [f"known-wrong formula {row.slug} ({row.formula}), times {number:.6g}, {_in_all(failing)}"]
-    return []
-
-
-def _other_quantity(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """The right value of something else than was asked for."""
-    if not failing[0].case.suite.startswith(("maml", "implicit")):
-        return []
-    for name in failing[0].case.expected:
-        if matches(failing, settings, lambda c, _, q=name: transformed(c.expected[q].value, c, settings)):  # type: ignore[misc]
-            hint = "drop --expect first-order" if settings.expect == "first-order" else f"say --quantity {name}"
-            return [f"the right {name}, {_in_all(failing)}: {hint}, if that is what it is to compute"]
-    return []
-
-
-def _in_all(failing: Sequence[Outcome]) -> str:
-    """In how many of the failing vectors an explanation holds."""
-    return f"in {len(failing)} of {len(failing)} failing vectors"
-
-
-def _factors(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """One factor between what was got and what is right: a number, or one that depends on the case."""
-    ascent = any(_turned(o.case, name, settings) for o in failing for name in o.got or {})
-    sign = "−1: the sign" + " (if it works with returns, say --ascent; if not, do not)" * ascent
-    named: dict[str, Callable[[Any, Case], float]] = {
-        sign: lambda p, c: -1.0,
-        "N, the number of tasks": lambda p, c: float(_tasks(c)),
-        "1/N, N the number of tasks": lambda p, c: 1.0 / _tasks(c),
-        "1/d, d the number of parameters": lambda p, c: 1.0 / len(p.theta),
-        "α": lambda p, c: float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
-        "1/α": lambda p, c: 1 / float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
-        "−α": lambda p, c: -float(p.alpha) if np.ndim(p.alpha) == 0 else np.nan,
-        "1 − γ": lambda p, c: 1 - c.input["gamma"],
-        "1/(1 − γ)": lambda p, c: 1 / (1 - c.input["gamma"]),
-        "K, the number of steps": lambda p, c: float(p.steps),
-    }
-    for name, factor in named.items():
-        if matches(failing, settings, lambda case, n, f=factor: _scaled(case, n, f, settings)):  # type: ignore[misc]
-            return [f"the right result times {name}, in {len(failing)} of {len(failing)} failing vectors"]
-    number = _common_factor(failing, settings) if sum(pair.got.size for pair in pairs(failing, settings)) >= 4 else 0.0
-    if number and matches(failing, settings, lambda case, n: _scaled(case, n, lambda p, c: number, settings)):
-        return [f"the right result times {number:.12g}, in {len(failing)} of {len(failing)} failing vectors"]
-    return []
-
-
-def _turned(case: Case, name: str, settings: Settings) -> bool:
-    """Does --ascent do anything to a result?"""
-    one, other = (
-        transformed(case.expected[name].value, case, settings._replace(ascent=a), name) for a in (False, True)
-    )
-    return not np.array_equal(one, other)
-
-
-def _tasks(case: Case) -> int:
-    """N."""
-    return len(case.input["adapted"]) if case.suite == "reptile" else len(next(iter(case.expected.values())).value)
-
-
-def _scaled(case: Case, name: str, factor: Callable[[Any, Case], float], settings: Settings) -> Array | None:
-    """The right result times a factor of its case; None where the factor is not defined."""
-    try:
-        number = factor(case.problem, case)
-    except (KeyError, AttributeError, ZeroDivisionError):
-        return None
-    return number * transformed(case.expected[name].value, case, settings, name) if np.isfinite(number) else None
-
-
-def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
-    """The one number that times the right results comes nearest to the others."""
-    found = pairs(failing, settings)
-    x = np.concatenate([np.ravel(pair.right) for pair in found])
-    y = np.concatenate([np.ravel(pair.got) for pair in found])
-    return float(x @ y / (x @ x)) if np.any(x) else 0.0
-
-
-def _permuted(failing: Sequence[Outcome], settings: Settings) -> list[str]:
-    """The rows of the tasks in another order."""
-    for _, _, got, right, limit in pairs(failing, settings):
-        if (
-            np.ndim(limit) != 1
-            or not 1 < len(limit) <= 6
-            or len(got) != len(limit)
-            or not any(gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right))))
-        ):
-            return []
-    return [f"the right rows in another order of the tasks, in {len(failing)} of {len(failing)} failing vectors"]
-
-
-def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+def _single_precision(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
     """Right to single precision where double was promised."""
     if settings.dtype != "float64" or not all(4.5 <= o.digits <= 10 for o in failing):
         return []
@@ -246,13 +194,12 @@ def _single_precision(failing: Sequence[Outcome], settings: Settings) -> list[st
             expected = o.case.expected[name]
             if gap(got, transformed(expected.value, o.case, single, name), allowed(expected, o.case, single)) > 1:
                 return []
-    rounded = all(np.array_equal(np.float32(got), got) for o in failing for got in (o.got or {}).values())
-    where = (
-        "the result is in float32"
-        if rounded
-        else "float32 on the way, a finite difference, or an iteration that stops early"
-    )
+    if all(np.array_equal(np.float32(got), got) for o in failing for got in (o.got or {}).values()):
+        return [
+            "right to single precision only: the result is in float32 (in JAX: jax_enable_x64 is off; in PyTorch: the "
+            "default dtype); or check it with --dtype float32"
+        ]
     return [
-        f"right to single precision only: {where} (in JAX: jax_enable_x64 is off; in PyTorch: the default dtype); or check "
-        "it with --dtype float32"
+        "right to about single precision: float32 on the way, an ε or a damping of that size, a finite difference, or an "
+        "iteration that stops early; or check it with --dtype float32"
     ]

@@ -3,7 +3,7 @@
 An effect is ∂(result)/∂ε at ε = 0, one row a task.  Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from refmeta.oracle.learned_epsilons import of_agents, of_learners, of_models
 from refmeta.oracle.sampled_epsilons import of_batches, of_expectations
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.wrong import implicit
+from refmeta.oracle.wrong.maml import path
 from refmeta.softmax import log_softmax
 from refmeta.tasks import fisher
 
@@ -25,17 +26,27 @@ Effect = Callable[[Case, str], Array | None]
 
 
 def _of_tasks(case: Case, part: str) -> dict[str, Callable[[], Any]]:
-    """An ε in the losses of a problem of support and query."""
-    problem = case.problem
+    """An ε in the losses of a problem of support and query, of both or of one, or in the factors I − αH."""
+    problem, found = case.problem, dict[str, Callable[..., Any]]()
+    put: Callable[..., Any] = problem._replace if hasattr(problem, "_replace") else lambda **k: replaced(problem, **k)
 
-    def effect(change: Callable[[Any, float], Any]) -> Array:
-        moved: Callable[..., Any] = lambda e: {"support": change(problem.support, e), "query": change(problem.query, e)}
-        put: Callable[..., Any] = (
-            problem._replace if hasattr(problem, "_replace") else lambda **k: replaced(problem, **k)
-        )
-        return np.asarray(slope(lambda e: own(case.suite, part, put(**moved(e)))))
+    def effect(change: Callable[[Any, float], Any], where: Sequence[str]) -> Array:
+        moved: Callable[[float], Any] = lambda e: put(**{side: change(getattr(problem, side), e) for side in where})
+        return np.asarray(slope(lambda e: own(case.suite, part, moved(e))))
 
-    return {name: lambda f=f: effect(f) for name, f in departures(problem.support).items()}  # type: ignore[misc]
+    for name, f in departures(problem.support).items():
+        found[name] = lambda f=f: effect(f, ("support", "query"))
+        for side in ("support", "query"):
+            found[f"{name}, in the {side} only"] = lambda f=f, side=side: effect(f, (side,))
+    return found | ({"I − α(H + ε·I)": lambda: slope(lambda e: damped(problem, e))} if part == "gradient" else {})
+
+
+def damped(problem: Any, epsilon: float) -> Array:
+    """∏(I − α(H + ε·I)) g."""
+    points, alphas, g = path(problem)
+    for point, a in reversed(list(zip(points, alphas, strict=False))):
+        g = g - point.hvp(a * g) - epsilon * a * g
+    return g
 
 
 def _of_returns(case: Case, part: str) -> dict[str, Callable[[], Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, transformed
-from refmeta.oracle.match import NEAR, agrees, matches, pairs
+from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
 from refmeta.oracle.wrong.maml import path, product
 
 
@@ -19,20 +19,21 @@ def is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
     return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
 
 
-def detached_steps(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome] = ()) -> list[str]:
-    """Every set of inner steps whose gradient may have been detached; those that a passing vector refutes come not."""
+def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+    """Every set of inner steps whose gradient may have been detached."""
     if not is_maml(failing, settings):
         return []
     most = max(o.case.problem.steps for o in failing)
     sets = [cut for size in range(1, most + 1) for cut in itertools.combinations(range(most), size)]
     found = [cut for cut in sets if matches(failing, settings, _cutting(cut, settings))]
-    stands = [cut for cut in found if agrees(passing, settings, _cutting(cut, settings))] or found
-    said = [
-        f"EXACT match with the gradient whose inner step {', '.join(str(k + 1) for k in cut)} is detached (its factor "
-        f"I − αH is missing), in {len(failing)} of {len(failing)} failing vectors; likely: a detach or stop_gradient there"
-        for cut in stands[:4]
-    ]
-    return [f"a tie: {len(stands)} patterns give the same numbers on these vectors", *said] if len(stands) > 1 else said
+    return [_detaching(cut, failing, settings) for cut in found]
+
+
+def _detaching(cut: tuple[int, ...], failing: Sequence[Outcome], settings: Settings) -> Match:
+    """What is said of detached steps."""
+    what = f"the gradient whose inner step {', '.join(str(k + 1) for k in cut)} is detached"
+    line = f"EXACT match with {what} (its factor I − αH is missing), {in_all(failing)}; likely: a detach or stop_gradient there"
+    return Match(what, line, _cutting(cut, settings))
 
 
 def _cutting(cut: tuple[int, ...], settings: Settings) -> Callable[[Case, str], Array | None]:
@@ -45,7 +46,7 @@ def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
     return transformed(product(points, alphas * keep, g), case, settings)
 
 
-def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
+def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
     if not is_maml(failing, settings):
         return []
@@ -73,8 +74,19 @@ def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[str]:
     ]
     power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
     common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
-    vectors = f"in {len(failing)} of {len(failing)} failing vectors"
-    return [f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}, expected 1 each, {vectors}"] if odd else []
+    what = f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}"
+    return [Match(what, f"{what}, expected 1 each, {in_all(failing)}", _summed(fit, settings))] if odd else []
+
+
+def _summed(fit: Array, settings: Settings) -> Callable[[Case, str], Array | None]:
+    """The sum of the terms, each with its coefficient; none where a case has more steps than were fitted."""
+
+    def value(case: Case, name: str) -> Array | None:
+        if case.problem.steps >= len(fit):
+            return None
+        return np.sum([c * term for c, term in zip(fit, _orders(case, len(fit) - 1, settings), strict=True)], axis=0)
+
+    return value
 
 
 def _order_name(j: int) -> str:

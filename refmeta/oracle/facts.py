@@ -49,8 +49,9 @@ def ids(group: Sequence[Outcome]) -> str:
 
 
 def worst_of(outcomes: Sequence[Outcome]) -> tuple[Case, Entry] | None:
-    """The case and the entry with the largest error, in tolerances; none where nothing was compared."""
-    judged = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in ("pass", "mismatch")]
+    """The case and the entry with the largest error: of those that are wrong, if any case is; none if nothing was compared."""
+    told = ("mismatch",) if any(map(is_bad, outcomes)) else ("pass",)
+    judged = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in told]
     return max(judged, key=lambda pair: pair[1].tolerances, default=None)
 
 
@@ -70,7 +71,7 @@ def parts_line(finding: Finding) -> list[str]:
     if finding.suite not in PARTS:
         return []
     names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    asked = ", ".join(f"{n} in {names.count(n)} cases" for n in PARTS[finding.suite] if n in names)
+    asked = ", ".join(f"{n} in {counted(names.count(n), 'case')}" for n in PARTS[finding.suite] if n in names)
     unasked = ", ".join(n for n in PARTS[finding.suite] if n not in names)
     return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
 
@@ -117,5 +118,6 @@ def brief(finding: Finding) -> list[str]:
 
 def details(finding: Finding) -> list[str]:
     """All that is said of a suite, below its verdict."""
-    explained = [line if finding.word == "NOT RUN" else f"Diagnosis: {line}" for line in finding.explanation]
+    plain = finding.word in ("NOT RUN", "CANNOT TELL")
+    explained = [line if plain or line.startswith("next: ") else f"Diagnosis: {line}" for line in finding.explanation]
     return [*kinds(finding), *worst_line(finding), *explained, *parts_line(finding), *warnings_of(finding), *hints(finding)]

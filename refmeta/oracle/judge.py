@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     `verdict` is pass, refused (an invalid or ill-conditioned input) or bounded (an ill-conditioned one); mismatch,
     accepted (an invalid input), error, crash or timeout; or skip, unasked (an invalid input, without `validation`) or
     unanswered (a time-out on an ill-conditioned input).  `error` is in tolerances; `got` by name of the result; `worst`
-    the entry with the largest error.
+    the entry with the largest error; `differs` by how many tolerances two answers to the case differ.
     """
 
     case: Case
@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     worst: Entry | None = None
+    differs: float = 0.0
 
 
 def is_bad(o: Outcome) -> bool:
@@ -146,11 +147,17 @@ def allowed_of(case: Case, name: str, settings: Settings) -> Array:
     return allowed(case.expected[name], case, settings)
 
 
+def size_of(case: Case, name: str, settings: Settings) -> float:
+    """The largest magnitude of a right result's entries and terms, to which digits are relative."""
+    wanted = transformed(case.expected[name].value, case, settings, name)
+    return float(np.max(np.abs(wanted), initial=np.max(case.expected[name].scale)))
+
+
 def _digits(case: Case, name: str, got: Array, settings: Settings) -> float:
     """The number of digits, relative to the largest entry and term, to which a result agrees."""
-    wanted, scale = transformed(case.expected[name].value, case, settings, name), np.max(case.expected[name].scale)
+    wanted, size = transformed(case.expected[name].value, case, settings, name), size_of(case, name, settings)
     with np.errstate(over="ignore"):
-        off, size = np.max(np.abs(got - wanted), initial=0.0), np.max(np.abs(wanted), initial=scale)
+        off = np.max(np.abs(got - wanted), initial=0.0)
     return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
@@ -182,6 +189,8 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
 def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
     """What another shape may mean."""
     wanted = transformed(case.expected[name].value, case, settings, name)
+    if array.shape == wanted.shape[1:] and wanted.shape[0] == 1:
+        return "; the axis of the tasks is gone: results are one row a task, of one task, too"
     if array.shape == (1, *wanted.shape):
         return "; it is a batch of one: return its entry [0]"
     for reduce in REDUCTIONS[1:]:

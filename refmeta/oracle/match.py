@@ -12,6 +12,14 @@ from refmeta.oracle.judge import Outcome, Settings, allowed, allowed_of, gap, tr
 NEAR = 10.0
 
 
+class Match(NamedTuple):
+    """What every failing vector equals: in a few words, as a sentence, and its value."""
+
+    what: str
+    line: str
+    value: Callable[[Case, str], Array | None]
+
+
 def matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
     """Every result of every failing vector that is wrong equals the candidate, to ten tolerances."""
     told_apart = False
@@ -71,10 +79,22 @@ def matched(o: Outcome, name: str, settings: Settings) -> bool:
 
 
 def agrees(passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
-    """Does the candidate give what is right on the vectors that passed?"""
-    for o in passing:
-        for name, got in (o.got or {}).items():
-            value, limit = candidate(o.case, name), allowed(o.case.expected[name], o.case, settings)
-            if value is None or value.shape != got.shape or gap(got, value, limit * NEAR) > 1:
-                return False
-    return True
+    """Does the candidate, wherever it applies, give what the target returned on the vectors that passed?"""
+    return not refuting(passing, settings, candidate)
+
+
+def refuting(
+    passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]
+) -> list[Outcome]:
+    """The vectors that passed on which the candidate is something else."""
+
+    def differs(o: Outcome, name: str, got: Array) -> bool:
+        value, limit = candidate(o.case, name), allowed(o.case.expected[name], o.case, settings)
+        return value is not None and (value.shape != got.shape or not gap(got, value, limit * NEAR) <= 1)
+
+    return [o for o in passing if any(differs(o, name, got) for name, got in (o.got or {}).items())]
+
+
+def in_all(failing: Sequence[Outcome]) -> str:
+    """In how many of the failing vectors an explanation holds."""
+    return f"in {len(failing)} of {len(failing)} failing vectors" if len(failing) > 1 else "in the one failing vector"

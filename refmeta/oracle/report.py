@@ -81,7 +81,7 @@ def row(finding: Finding) -> tuple[str, ...]:
 def text(report: Report) -> str:
     """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
     s = report.settings
-    head = f"refmeta check of {report.name}: {s.quantity}, {s.dtype}, expected: {s.expect}"
+    head = f"refmeta check of {report.name}: {_settings(report)}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
     lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
     asked = counting(report.found)
@@ -96,6 +96,13 @@ def text(report: Report) -> str:
     return "\n".join(wrapped(line, later="  ") for line in lines)
 
 
+def _settings(report: Report) -> str:
+    """The quantity, where a suite has one, the precision and what is expected."""
+    s = report.settings
+    named = any(f.suite.startswith(("maml", "implicit")) for f in counting(report.found))
+    return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
+
+
 def _columns(cells: Sequence[str]) -> str:
     """One line of the table."""
     first, *others = zip(cells, WIDTHS, strict=True)
@@ -104,9 +111,8 @@ def _columns(cells: Sequence[str]) -> str:
 
 def markdown(report: Report) -> str:
     """The report for a page: a heading, the verdict, a table, and a list of what is said of each suite."""
-    s = report.settings
     lines = [f"# refmeta check of {_escaped(report.name)}", "", f"**{_escaped(summary(report.found))}**", ""]
-    lines += [f"{s.quantity}, {s.dtype}, expected: {s.expect}", "", _cells(HEADS), _cells(["---"] * len(HEADS))]
+    lines += [_settings(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
     lines += [_cells(row(f)) for f in report.found]
     asked = counting(report.found)
     for f in asked:

@@ -78,6 +78,84 @@ class ShiftedPoint:
         return self.task.task.at(self.theta)
 
 
+@dataclass(frozen=True, eq=False)
+class ByHand:
+    """A cross-entropy whose gradient is written as p_ε − y: p_ε = p(1 − εw), and the Jacobian of that is its Hessian.
+
+    w is 1/Σ exp(z), of z less a constant.
+    """
+
+    task: Any
+    weight: Callable[[Array], Array]
+    epsilon: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return tuple(self.task.shape)
+
+    @property
+    def dim(self) -> int:
+        """The number of parameters."""
+        return int(self.task.dim)
+
+    def at(self, theta: Array) -> "PointByHand":
+        """The point theta (N, d) or (d,)."""
+        return PointByHand(np.broadcast_to(theta, (*self.shape, self.dim)), self)
+
+    def logits(self, theta: Array) -> Array:
+        """Xθ, (N, n, C)."""
+        return np.asarray(self.task.X @ theta.reshape(*theta.shape[:-1], -1, self.task.X.shape[-1]).swapaxes(-1, -2))
+
+    def pulled(self, y: Array) -> Array:
+        """The mean of y xᵀ over the data points, (N, d)."""
+        return np.asarray(y.swapaxes(-1, -2) @ self.task.X / y.shape[-2]).reshape(*self.shape, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class PointByHand:
+    """Such a cross-entropy at θ; its loss is right."""
+
+    theta: Array
+    task: ByHand
+
+    @property
+    def loss(self) -> Array:
+        """L."""
+        return np.asarray(self.task.task.at(self.theta).loss)
+
+    @property
+    def grad(self) -> Array:
+        """∇L − ε Xᵀ(w p)/n."""
+        z = self.task.logits(self.theta)
+        return np.asarray(
+            self.task.task.at(self.theta).grad - self.task.epsilon * self.task.pulled(self.task.weight(z) * softmax(z))
+        )
+
+    def hvp(self, v: Array) -> Array:
+        """The derivative of the gradient along v: w and p move by −w(p·x) and p(x − p·x)."""
+        z, x = self.task.logits(self.theta), self.task.logits(np.broadcast_to(v, self.theta.shape))
+        p = softmax(z)
+        moved = self.task.weight(z) * p * (x - 2 * np.sum(p * x, axis=-1, keepdims=True))
+        return np.asarray(self.task.task.at(self.theta).hvp(v) - self.task.epsilon * self.task.pulled(moved))
+
+
+def of_largest(z: Array) -> Array:
+    """1/Σ exp(z − max z)."""
+    return np.asarray(np.max(softmax(z), axis=-1, keepdims=True))
+
+
+def of_all(z: Array) -> Array:
+    """1/Σ exp(z)."""
+    return np.asarray(np.exp(log_softmax(z)[..., :1] - z[..., :1]))
+
+
+BY_HAND = {
+    "p − y by hand, p = exp(z − max z)/(Σ exp(z − max z) + ε)": of_largest,
+    "p − y by hand, p = exp(z)/(Σ exp(z) + ε)": of_all,
+}
+
+
 def exponentials(x: Array, epsilon: float) -> Array:
     """exp(x − max x)/(Σ exp(x − max x) + ε)."""
     pi = softmax(x)
@@ -235,6 +313,11 @@ def departures(task: Any) -> dict[str, Change]:
     def shifted(loss: Loss) -> Change:
         return lambda task, epsilon: Shifted(task, loss, epsilon)
 
-    if type(task).__name__ == "PolicyCost":
+    def by_hand(weight: Callable[[Array], Array]) -> Change:
+        return lambda task, epsilon: ByHand(task, weight, epsilon)
+
+    kind = type(task).__name__
+    if kind == "PolicyCost":
         return {"σ + ε": widened(1), "σ² + ε": widened(2)}
-    return {name: shifted(loss) for name, loss in LOSSES.get(type(task).__name__, {}).items()}
+    hand = {name: by_hand(weight) for name, weight in BY_HAND.items()} if kind == "SoftmaxRegression" else {}
+    return {name: shifted(loss) for name, loss in LOSSES.get(kind, {}).items()} | hand

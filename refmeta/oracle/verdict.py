@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.case import Case
-from refmeta.oracle.diagnose import UNCERTAIN, Explanation, explain, first_of
-from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, transformed
+from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
+from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, size_of, transformed
 from refmeta.oracle.rows import distance
+from refmeta.oracle.tolerance import RESIDUAL
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
@@ -67,7 +68,7 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Find
 
     if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in asked):
         return made("NOT RUN", *_not_run(outcomes))
-    counted = f"{len(bad) or len(asked)} of {len(asked)} cases{_left_out(outcomes)}"
+    counted = f"{_of(len(bad) or len(asked), len(asked))}{_ended(bad)}{_left_out(outcomes)}"
     explanations = explain(outcomes, settings)
     less = _less(bad, explanations, settings) if bad else None
     if (blind := _blind(asked, settings)) and all(o.verdict == "mismatch" and o.error <= BLIND for o in bad):
@@ -75,11 +76,34 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Find
     if less:
         return made("ROUNDING", f"{less} in {counted}", next((e.lines for e in explanations if e.name), [LOSS]))
     if bad:
-        return made("WRONG", counted, first_of(explanations))
+        return made("WRONG", counted, [*first_of(explanations), *_next(bad, explanations, settings)])
     digits = [o.digits for o in asked if o.verdict == "pass"]
     return made(
         "RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
     )
+
+
+def _of(n: int, every: int) -> str:
+    """1 of 1 case, 2 of 3 cases."""
+    return f"{n} of {every} case{'s' * (every != 1)}"
+
+
+def _ended(bad: Sequence[Outcome]) -> str:
+    """What became of the cases where nothing else is wrong than that there was no answer."""
+    words = {"crash": "crashed", "timeout": "timed out"}
+    if not bad or any(o.verdict not in words for o in bad):
+        return ""
+    return " " + " or ".join(words[verdict] for verdict in sorted({o.verdict for o in bad}))
+
+
+def _next(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: Settings) -> list[str]:
+    """What to do where nothing is known."""
+    if not any(UNKNOWN in line for e in explanations for line in e.lines):
+        return []
+    case = min((o.case for o in bad), key=lambda case: sum(np.size(x) for x in case.arguments().values()))
+    quantities = case.suite.startswith(("maml", "implicit")) and settings.quantity == "gradient"
+    other = "--quantity objective, then first_order, to see which part differs; " * quantities
+    return [f"next: {other}smallest failing case: `python -m refmeta show {case.id}`"]
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> str:
@@ -99,7 +123,7 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
         }
         why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
         return "no case was judged", [why]
-    return f"the target computed nothing in {len(asked)} of {len(asked)} cases", [_remedy(asked[0])]
+    return f"the target gave no result that can be read in {_of(len(asked), len(asked))}", [_remedy(asked[0])]
 
 
 def _skipped(outcomes: Sequence[Outcome]) -> str:
@@ -130,7 +154,8 @@ def _blind(asked: Sequence[Outcome], settings: Settings) -> tuple[str, list[str]
     change = "choose cases with more steps or a larger step size" + ", or --dtype float64" * (
         settings.dtype == "float32"
     )
-    return f"first-order MAML is within {apart:.2g} tolerances of the right answer in all {len(both)} cases", [change]
+    where = f"in all {len(both)} cases" if len(both) > 1 else "in the one case"
+    return f"first-order MAML is within {apart:.2g} tolerances of the right answer {where}", [change]
 
 
 def _apart(case: Case, settings: Settings) -> float:
@@ -147,14 +172,15 @@ def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings:
         return None
     if not all(_is_small(o, settings) for o in bad):
         return None
-    worst = max(bad, key=lambda o: o.error)
-    wide = _possible(worst, settings)
-    return f"right to {wide - np.log10(worst.error):.1f} digits where {wide:.1f} can be had,"
+    fewest = min(bad, key=lambda o: o.digits)
+    return f"right to {fewest.digits:.1f} digits where {_possible(fewest, settings):.1f} can be had,"
 
 
 def _is_small(o: Outcome, settings: Settings) -> bool:
-    """Is every result within 10⁶ tolerances, and within a hundredth of its distance to the nearest known-wrong row?"""
-    return o.error <= WIDEST[settings.dtype] and all(
+    """Is every result within 10⁶ times 30 eps, and within a hundredth of its distance to the nearest known-wrong row?"""
+    rounding = 30 * float(np.finfo(settings.dtype).eps)
+    widest = WIDEST[settings.dtype] * rounding / max(rounding, RESIDUAL.get(o.case.suite, 0.0))
+    return o.error <= widest and all(
         gap(got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
         <= max(1.0, NEAREST * distance(o.case, name, settings))
         for name, got in (o.got or {}).items()
@@ -164,9 +190,8 @@ def _is_small(o: Outcome, settings: Settings) -> bool:
 def _possible(o: Outcome, settings: Settings) -> float:
     """The number of digits that the tolerance of the worst entry's part stands for."""
     assert o.worst is not None
-    expected, limit = o.case.expected[o.worst.part], allowed_of(o.case, o.worst.part, settings)
-    size = max(float(np.max(np.abs(expected.value), initial=0.0)), float(np.max(expected.scale)))
-    return float(-np.log10(np.max(limit) / size))
+    limit = np.max(allowed_of(o.case, o.worst.part, settings))
+    return float(-np.log10(limit / size_of(o.case, o.worst.part, settings)))
 
 
 def counting(found: Sequence[Finding]) -> list[Finding]:

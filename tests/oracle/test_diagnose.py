@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.oracle import cases
+from refmeta.arrays import replaced
+from refmeta.oracle import SUITES, cases, moved
 from refmeta.oracle.answers import own
 from refmeta.oracle.batches import of_expectation
 from refmeta.oracle.case import BUILD, PARTS
@@ -20,7 +21,7 @@ ROWS = {row.slug: row for row in WRONG["maml"]}
 def said(function, suite="maml-tabular", most=None, **settings):
     """The diagnosis of a function on a suite, or on its first vectors, as one text."""
     chosen = Settings(**settings)
-    outcomes = run(calling(function), cases(suite)[:most], chosen)
+    outcomes = run(calling(function), cases(suite)[most if isinstance(most, slice) else slice(most)], chosen)
     assert any(o.verdict == "mismatch" for o in outcomes)
     return "\n".join(diagnose(outcomes, chosen))
 
@@ -130,7 +131,7 @@ def test_a_discount_kept_in_single_precision_is_found():
         outcomes = run(calling(rounded), chosen, Settings())
         (case,) = [o.case for o in outcomes if o.verdict == "mismatch"]
         assert "inexact" in case.flags
-        assert all("right to single precision only" in e.lines[0] for e in explain(outcomes, Settings()))
+        assert "the right result for gamma in single precision, in the one" in explain(outcomes, Settings())[0].lines[0]
 
 
 BY_PARTS = {
@@ -359,3 +360,142 @@ def test_one_over_the_number_of_parameters_is_named():
         return rm.maml.objective(p.theta, *p.split, **p.hyper) / p.theta.size
 
     assert "times 1/d, d the number of parameters" in said(objective, quantity="objective")
+
+
+def steps(change):
+    """MAML on regressions with another number of steps, or none where there is one task."""
+
+    def function(**inputs):
+        p = BUILD["maml-regression"](inputs)
+        steps = change(p)
+        alpha = p.alpha[:steps] if np.ndim(p.alpha) == 2 else p.alpha
+        return rm.maml.gradient(p.theta, *p.split, alpha=alpha, steps=steps)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "special"),
+    [
+        (lambda p: max(p.steps, 1), "one-step-too-many", "steps is 0"),
+        (lambda p: min(p.steps, 3), "one-step-too-few", "steps is 4"),
+        (lambda p: p.steps * (len(p.support.X) > 1), "gradient-at-start", "the number of tasks is 1"),
+    ],
+)
+def test_a_formula_that_a_passing_vector_refutes_is_not_named_as_the_mistake(change, what, special):
+    text = said(steps(change), "maml-regression")
+    assert text.startswith(f"equals {what} (") and special in text and "EXACT" not in text, text
+
+
+def test_factors_multiples_and_orders_are_refuted_too():
+    """Each on the vectors of two tasks only; others are right."""
+    text = said(lambda theta, adapted, epsilon: theta + abs(epsilon) * np.mean(adapted - theta, axis=0), "reptile")
+    assert text.startswith("equals wrong-direction (") and "epsilon is at most" in text, text
+    for change, what in (
+        (lambda g: 3 * g, "the right result times 3"),
+        (lambda g: g[::-1], "the right rows in another order"),
+    ):
+        text = said(lambda **x: change(exact(x)) if len(x["P"]) == 2 else exact(x), most=12)  # noqa: B023
+        assert text.startswith(f"equals {what}") and "the number of tasks is 2" in text, text
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda g, x: g + 1e-8, "the right result + 1e-8, one number for every entry"),
+        (lambda g, x: g * (1 + 1e-9 * np.cos(40 * g)), "no mistake that is known"),
+        (lambda g, x: g + 1e-7 * np.max(np.abs(g)) * np.cos(40 * g), "right to about single precision"),
+    ],
+)
+def test_what_is_not_in_float32_is_not_called_so(change, sentence):
+    text = said(lambda **x: change(exact(x), x), most=6)
+    assert text.startswith(sentence) and "JAX" not in text and "PyTorch" not in text, text
+
+
+def test_noise_has_one_explanation():
+    rng = np.random.default_rng(0)
+    for size in (1e-12, 1e-9, 1.0):
+        noisy = lambda **x: exact(x) + size * rng.normal(size=exact(x).shape)  # noqa: B023
+        outcomes = run(calling(noisy), cases("maml-tabular")[:5], Settings(), repeat=None)
+        (line,) = diagnose(outcomes, Settings())
+        assert line.startswith("the first case was asked twice and the answers differ"), line
+    calls = iter(range(100))
+    turning = lambda **x: -exact(x) if next(calls) else exact(x)
+    outcomes = run(calling(turning), cases("maml-tabular")[:3], Settings(), repeat=None)
+    (line,) = diagnose(outcomes, Settings())
+    assert all(o.verdict == "mismatch" for o in outcomes) and "asked twice" in line, line
+
+
+def changed(suite, **changes):
+    """The library's answer for other inputs, none of them checked."""
+    names = {n: (n,) for n in changes}
+
+    def function(**inputs):
+        problem = BUILD[suite](inputs)
+        for name, change in changes.items():
+            at = lambda path, name=name: moved._is_at(path, names[name][0], suite)
+            problem = moved.moved(problem, at, change)
+        return own(suite, "update" if suite == "reptile" else "gradient", problem)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("suite", "changes", "name"),
+    [
+        ("maml-regression", {"theta": lambda x: x * (1 + 1e-9)}, "theta·(1 + 1e-9)"),
+        ("maml-regression", {"X": lambda x: x / (1 + 1e-8), "query_X": lambda x: x / (1 + 1e-8)},
+         "X and query_X times (1 − 1e-8)"),
+        ("maml-quadratic", {"c": lambda x: x * (1 - 1e-7)}, "c·(1 − 1e-7)"),
+        ("maml-tabular", {"rho": lambda x: x * (1 - 1e-8), "query_rho": lambda x: x * (1 - 1e-8)},
+         "rho and query_rho times (1 − 1e-8)"),
+        ("maml-tabular", {"gamma": lambda x: x - 1e-8 * (x != 0)}, "gamma − 1e-8 where it is not 0"),
+        ("maml-lq", {"noise": lambda x: x * (1 + 1e-6)}, "noise·(1 + 1e-6)"),
+        ("reptile", {"epsilon": lambda x: x + 1e-8}, "epsilon + 1e-8"),
+    ],
+)  # fmt: skip
+def test_an_input_that_is_a_little_off_is_named(suite, changes, name):
+    most = slice(0, None, 6) if "gamma" in changes else 5
+    assert f"the right result for {name}, in" in (text := said(changed(suite, **changes), suite, most)), text
+
+
+@pytest.mark.parametrize(
+    ("suite", "name"),
+    [("implicit", "X"), ("maml-lq", "A"), ("maml-tabular", "query_P"), ("maml-linear-features", "rho"), ("maml-regression", "y")],
+)
+def test_an_input_in_single_precision_is_named(suite, name):
+    vectors = [c for c in cases(suite) if "inexact" in c.flags]
+    outcomes = run(calling(changed(suite, **{name: moved.single})), [*cases(suite)[:2], *vectors], Settings())
+    assert f"the right result for {name} in single precision" in diagnose(outcomes, Settings())[0]
+
+
+def test_every_float_input_of_every_suite_has_its_place_in_the_problem():
+    """Each moves something in the problem, and only what has its name."""
+    for suite in SUITES:
+        for name in {n for case in cases(suite) if case.result == "valid" for n in moved.float_inputs(case)}:
+            case = next(c for c in cases(suite) if c.result == "valid" and name in moved.float_inputs(c))
+            paths = []
+            moved.moved(case.problem, lambda path: paths.append(path) or False, lambda x: x)  # noqa: B023
+            held = [path for path in paths if moved._is_at(path, name, suite)]
+            assert held and all(p.startswith("query.") for p in held) == name.startswith("query_"), (suite, name, paths)
+
+
+def test_a_damped_hessian_and_an_epsilon_on_one_side_are_named():
+    def damping(theta, A, c, query_A, query_c, alpha, steps):
+        alphas, phi = np.broadcast_to(alpha, (steps, len(theta))), np.broadcast_to(theta, c.shape)
+        for a in alphas:
+            phi = phi - a * np.einsum("nij,nj->ni", A, phi - c)
+        g = np.einsum("nij,nj->ni", query_A, phi - query_c)
+        for a in alphas[::-1]:
+            g = g - np.einsum("nij,nj->ni", A + 1e-10 * np.eye(len(theta)), a * g)
+        return g
+
+    assert "I − α(H + 1e-10·I), in" in said(damping, "maml-quadratic", 6)
+
+    def one_side(**inputs):
+        p = BUILD["maml-regression"](inputs)
+        n = p.support.X.shape[-2]
+        support = replaced(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
+        return rm.maml.gradient(p.theta, support, p.query, **p.hyper)
+
+    assert "1/(n + 1e-8), in the support only, in" in said(one_side, "maml-regression", 6)
