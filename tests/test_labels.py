@@ -19,14 +19,21 @@ def in_derivations():
     return [label for fence in fences for label in re.findall(r"\\tag\{([a-z0-9:-]+)\}", fence)]
 
 
+def definitions(node):
+    """A module, and every class and function in it."""
+    yield node
+    for child in node.body:
+        if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+            yield from definitions(child)
+
+
 def in_code():
     """Every `Eq: label` line of a docstring."""
     found = set()
     for path in sorted((ROOT / "refmeta").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)) if "Eq: " in text else ():
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
-                found |= set(re.findall(r"^\s*Eq: ([a-z0-9-]+)$", ast.get_docstring(node) or "", re.M))
+        for node in definitions(ast.parse(text)) if "Eq: " in text else ():
+            found |= set(re.findall(r"^\s*Eq: ([a-z0-9-]+)$", ast.get_docstring(node) or "", re.M))
     return found
 
 
@@ -35,9 +42,10 @@ def in_tests():
     found = set()
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         text = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)) if "mark.eq(" in text else ():
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "eq":
-                found |= {ast.literal_eval(argument) for argument in node.args}
+        for node in definitions(ast.parse(text)) if "mark.eq(" in text else ():
+            for call in getattr(node, "decorator_list", ()):
+                if ast.unparse(call).startswith("pytest.mark.eq("):
+                    found |= {ast.literal_eval(argument) for argument in call.args}
     return found
 
 

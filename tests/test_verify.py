@@ -32,8 +32,8 @@ def test_every_derived_label_is_judged_once():
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.label)
 def test_every_formula_passes_on_another_seed(check):
-    row = command.judge(check, seed=1, problems=2)
-    assert row.problems == 2 and row.passed, row.error
+    row = command.judge(check, seed=1, problems=1)
+    assert row.problems == 1 and row.passed, row.error
 
 
 def test_verify_prints_a_row_a_label_and_succeeds(capsys, monkeypatch):

@@ -54,7 +54,7 @@ def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability()
     from refmeta.oracle.tolerance import per_task
 
     refused = 0
-    for seed in range(60):
+    for seed in range(40):
         case = problem(np.random.default_rng(seed), KINDS[seed % 6], steps=3, alpha=ALPHAS[seed % 4])
         scale = per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
         kappa = condition(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, scale)
@@ -65,7 +65,7 @@ def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability()
             for i in (0, 1)
         ]
         refused += bool(np.any(kappa > 1e6) or np.max(case.alpha) * max(H) > 2)
-    assert refused <= 6
+    assert refused <= 4
 
 
 def test_the_step_and_the_patterns_are_literal():

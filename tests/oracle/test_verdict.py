@@ -60,7 +60,7 @@ def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simple
             wrong = value(case, part)
             return right if wrong is None else right + 1e-6 * wrong
 
-        chosen = [case for case in valid(suite) if row.slug in case.discriminates][:3]
+        chosen = [case for case in valid(suite) if row.slug in case.discriminates][: 2 if suite in ("meta-lstm", "pearl") else 3]
         found = judged(mixed, suite, chosen)
         told = (f"1e-06 · ({row.slug} − the right result)", "times 0.99999", "times 1.00000", "coefficient 0.99999")
         assert found.word == "WRONG" and any(each in line for each in told for line in found.explanation), (
@@ -69,9 +69,12 @@ def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simple
         )
 
 
-@pytest.mark.parametrize("suite", [suite for suite in SUITES if suite != "maml-quadratic"])
+@pytest.mark.parametrize("suite", [suite for suite in SUITES if suite not in ("maml-quadratic", "maml-linear-features")])
 def test_an_epsilon_is_named_wherever_one_may_stand(suite):
-    """1e-8 in every logarithm, denominator and probability of a suite, to first order; quadratics have none."""
+    """1e-8 in logarithms, denominators and probabilities, to first order.
+
+    Quadratics have none, and linear features have those of tables.
+    """
     chosen = valid(suite, 3 if suite in ("meta-lstm", "pearl") else 6)
     places = dict.fromkeys(name for case in chosen for part in parts_of(suite) for name in effects(case, part))
     for name in list(places)[:: 6 if suite in ("pearl", "expected-estimators") or suite.startswith("maml") else 2]:
