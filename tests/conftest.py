@@ -13,7 +13,7 @@ COMMON = {
     "database": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
-settings.register_profile("default", max_examples=20, **COMMON)
+settings.register_profile("default", max_examples=15, **COMMON)
 settings.register_profile("random", max_examples=20, **COMMON | {"derandomize": False})
 settings.register_profile("deep", max_examples=5000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
