@@ -191,7 +191,7 @@ def settled_variance(gaussian: Gaussian) -> Gaussian:
 
 
 def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
-    """A Gaussian (..., Z) that is one."""
+    """The value, if it is a Gaussian (..., Z)."""
     mean, log_variance = pair(value, name, Gaussian)
     if mean.shape != log_variance.shape:
         raise ValueError(

@@ -138,7 +138,7 @@ def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurre
     Raises
     ------
     ValueError, TypeError
-        For parameters of the wrong shape or a number of steps that is none.
+        For parameters of the wrong shape, or if `steps` is not a whole number.
     FloatingPointError
         If a gradient or a step leaves the finite numbers; the message names the step.
     """

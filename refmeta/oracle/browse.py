@@ -73,7 +73,7 @@ def _repeated(comments: Iterable[str]) -> str:
 
 
 def _comment(case: Case, clause: str = "") -> str:
-    """The comment of a case, with 1 before the singular, and (*) in the place of a clause."""
+    """The comment of a case, with 1 before the singular, and (*) for a clause that many share."""
     comment = case.comment.replace(clause, "(*)") if clause else case.comment
     return re.sub(r"\b1 (task|state|action|parameter|point|feature|step)s\b", r"1 \1", comment)
 

@@ -134,7 +134,7 @@ def _usage(given: Any) -> tuple[str, ...]:
 
 
 def _check_module(target: str) -> None:
-    """Refuse the path of a file in the place of a module's name."""
+    """Refuse the path of a file where the name of a module is required."""
     module, _, function = target.rpartition(":")
     if "/" in module or "\\" in module or module.endswith(".py"):
         name = PureWindowsPath(module).name.removesuffix(".py")

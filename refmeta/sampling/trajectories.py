@@ -106,7 +106,7 @@ def discounts(mask: Array, gamma: float) -> Array:
 
 
 def placed(policy: Policy, theta: ArrayLike, name: str = "theta") -> Array:
-    """Parameters (..., d) of a policy that is one."""
+    """The parameters (..., d), if `policy` is a policy."""
     return parameters(theta, name, dim=known(policy).dim, why=policy.why)
 
 

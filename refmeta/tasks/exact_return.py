@@ -171,7 +171,7 @@ class DiscountedPoint:
 
 
 def _factorise(matrices: Array) -> tuple[Array, Array]:
-    """LU factors of the transposes of M (..., S, S), in the place of M, and their pivots."""
+    """LU factors of the transposes of M (..., S, S), which overwrite M, and their pivots."""
     from scipy.linalg.lapack import dgetrf, zgetrf
 
     factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
