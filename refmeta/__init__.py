@@ -10,16 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from refmeta import _start, judges  # noqa: F401
-from refmeta.gaussian import LinearGaussian
 from refmeta.meta import implicit, maml, meta_lstm, model_based, pearl, reptile, sampled, zeroth_order
+from refmeta.meta.arguments import Point, Task
 from refmeta.meta.implicit import ImplicitMAML
-from refmeta.meta.inner import Adaptation, Point, Task, adapt
+from refmeta.meta.inner import Adaptation, adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
 from refmeta.meta.meta_lstm import IndependentMetaLSTM, MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
 from refmeta.meta.zeroth_order import ESMAML
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling import enumeration, estimators, returns, surrogates, values
 from refmeta.sampling.likelihood import likelihood
 from refmeta.sampling.rollout import rollout

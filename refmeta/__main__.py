@@ -80,7 +80,8 @@ def _add_bias(commands: Any) -> None:
 
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser, and those of its commands by name."""
-    from refmeta.oracle import browse, commands
+    from refmeta.commands import browse
+    from refmeta.commands import check as commands
 
     parser = Parser(prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning.")
     parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
@@ -109,21 +110,21 @@ def _labels() -> list[str]:
 
 def _verify(options: Any) -> int:
     """`verify`."""
-    from refmeta.verify import verify
+    from refmeta.commands.verify import verify
 
     return verify(options.label, seed=options.seed, problems=options.problems)
 
 
 def _demo(options: Any) -> int:
     """`demo`."""
-    from refmeta.demo import demo
+    from refmeta.commands.demo import demo
 
     return demo(options.family, seed=options.seed)
 
 
 def _bias(options: Any) -> int:
     """`bias`."""
-    from refmeta.bias import bias
+    from refmeta.commands.bias import bias
 
     return bias(options.mdp, steps=options.steps, episodes=options.episodes, alphas=options.alpha, form=options.format)
 

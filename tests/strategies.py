@@ -1,11 +1,11 @@
-"""What the property tests draw: the problems of `refmeta.oracle.problems`, their sizes weighted away from one."""
+"""What the property tests draw: the problems of `refmeta.problems`, their sizes weighted away from one."""
 
 import numpy as np
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 
-from refmeta.oracle import problems as make
-from refmeta.oracle.tolerance import condition, in_tolerances, per_task
+from refmeta import problems as make
+from refmeta.tolerance import condition, in_tolerances, per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)

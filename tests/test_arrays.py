@@ -12,7 +12,7 @@ import pytest
 
 import refmeta as rm
 from refmeta import arrays
-from refmeta.oracle import problems as make
+from refmeta import problems as make
 from refmeta.sampling.transitions import experience
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -113,9 +113,9 @@ def frozen_objects():
     finite = rm.FiniteMDP(MDP.P, MDP.R, MDP.rho, 0.9, 3)
     tasks = [make.quadratic(RNG), make.linear_regression(RNG), make.softmax_regression(RNG), PolicyCost(lq)]
     tasks += [rm.PolicyReturn(MDP, POLICY), rm.PolicyReturn(finite, features)]
-    surrogates = (rm.surrogates.Reinforce, rm.surrogates.LikelihoodRatio, rm.surrogates.Dice, rm.surrogates.TMAML)
+    surrogates = (rm.surrogates.reinforce, rm.surrogates.likelihood_ratio, rm.surrogates.dice, rm.surrogates.tmaml)
     tasks += [f(POLICY, THETA, BATCH, gamma=0.9) for f in surrogates]
-    tasks += [rm.surrogates.Clipped(POLICY, THETA, BATCH, gamma=0.9, epsilon=0.2)]
+    tasks += [rm.surrogates.clipped(POLICY, THETA, BATCH, gamma=0.9, epsilon=0.2)]
     tasks += [rm.PolicyKL(tasks[4].at(THETA)), rm.SampledKL(GAUSSIAN, GAUSSIAN_THETA, GAUSSIAN_BATCH)]
     points = [task.at(np.full(task.dim, 0.1)) for task in tasks]
     return [lq, features, MDP, finite, LIKELIHOOD, GAUSSIAN_LIKELIHOOD, *tasks, *points]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import TINY, main
-from refmeta.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
+from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import number_of_paths, too_many
 
@@ -77,15 +77,15 @@ def test_the_estimators_are_what_they_are_called():
     def normalised(t, batch):
         G = rm.returns.reward_to_go(batch, gamma=gamma)
         A = (G - G.mean((-2, -1), keepdims=True)) / (G.std((-2, -1), keepdims=True) + 1e-8)
-        return rm.surrogates.Reinforce(policy, t, batch, gamma=gamma, baseline=G - A)
+        return rm.surrogates.reinforce(policy, t, batch, gamma=gamma, baseline=G - A)
 
     S = rm.surrogates
     expected = {
-        "e-maml": (by(S.Reinforce), score(1.0)), "score-term-dropped": (by(S.Reinforce), through),
-        "score-term-alpha": (by(S.Reinforce), score(alpha)), "score-term-mean": (by(S.Reinforce), score(1 / M)),
-        "first-order": (by(S.Reinforce), first), "lvc": (by(S.LikelihoodRatio), through), "dice": (by(S.Dice), through),
-        "naive, exact V": (by(S.Reinforce, True), through), "loaded-dice, exact V": (by(S.LoadedDice, True), through),
-        "tmaml, exact V": (by(S.TMAML, True), through), "advantages-normalised": (normalised, score(1.0)),
+        "e-maml": (by(S.reinforce), score(1.0)), "score-term-dropped": (by(S.reinforce), through),
+        "score-term-alpha": (by(S.reinforce), score(alpha)), "score-term-mean": (by(S.reinforce), score(1 / M)),
+        "first-order": (by(S.reinforce), first), "lvc": (by(S.likelihood_ratio), through), "dice": (by(S.dice), through),
+        "naive, exact V": (by(S.reinforce, True), through), "loaded-dice, exact V": (by(S.loaded_dice, True), through),
+        "tmaml, exact V": (by(S.tmaml, True), through), "advantages-normalised": (normalised, score(1.0)),
     }  # fmt: skip
     (block,) = blocks(task, theta, steps=[1], episodes=[M], alphas=[alpha])
     assert [row.estimator.name for row in block.rows] == list(expected)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import _parsers, main
-from refmeta.oracle import browse
+from refmeta.commands import browse
 from refmeta.oracle.case import SUITES
 from refmeta.oracle.cases import cases
 from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
@@ -70,7 +70,7 @@ def test_every_vector_suite_and_explanation_fits_the_terminal(columns, capsys):
 
 def test_verify_has_every_label_formula_and_judge_at_any_width(columns, capsys, monkeypatch):
     """The table of all formulas, without judging them: the texts are what may be too wide."""
-    from refmeta import verify as command
+    from refmeta.commands import verify as command
 
     monkeypatch.setattr(
         command, "judge", lambda check, **_: command.Row(check, check.order[0] if check.order else 0.5, 1)

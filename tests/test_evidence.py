@@ -6,12 +6,12 @@ import importlib
 import numpy as np
 import pytest
 
-import refmeta.oracle.problems as make
+import refmeta.problems as make
+from refmeta.commands.verify import Row, chosen, judge
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import TaylorRates
-from refmeta.oracle.tolerance import condition
-from refmeta.verify import Row, chosen, judge
+from refmeta.tolerance import condition
 
 PLACES = {
     "softmax": "refmeta.evidence.shared:softmax",

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refmeta import problems as make
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.meta import maml
-from refmeta.oracle import problems as make
 from tests.strategies import seeds
 
 EPS = np.finfo(float).eps

@@ -22,7 +22,7 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.evidence import CHECKS
 from refmeta.oracle.case import SUITES
-from refmeta.oracle.tolerance import tolerance
+from refmeta.tolerance import tolerance
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)

@@ -8,7 +8,7 @@ CODE = """
 import sys, threading
 import numpy as np
 import refmeta as rm
-from refmeta.oracle.problems import process
+from refmeta.problems import process
 
 sys.setswitchinterval(1e-5)
 rng = np.random.default_rng(0)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import refmeta
-from refmeta import demo, episodes
-from refmeta import verify as command
 from refmeta.__main__ import FAMILIES, main
+from refmeta.commands import demo, episodes
+from refmeta.commands import verify as command
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
 from refmeta.meta import meta_lstm

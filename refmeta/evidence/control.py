@@ -8,7 +8,7 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
-from refmeta.oracle.problems import linear_quadratic
+from refmeta.problems import linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
-from refmeta.oracle.problems import policy_return, process
+from refmeta.problems import policy_return, process
 from refmeta.tasks import fisher
 from refmeta.tasks.planning import soft_values
 

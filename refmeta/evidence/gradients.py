@@ -9,7 +9,7 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clipped
-from refmeta.oracle.problems import quadratic
+from refmeta.problems import quadratic
 from refmeta.tasks.quadratic import Quadratic
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.oracle.tolerance import condition, in_tolerances, per_task
+from refmeta.tolerance import condition, in_tolerances, per_task
 
 
 class Check(NamedTuple):

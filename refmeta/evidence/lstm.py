@@ -13,8 +13,8 @@ from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
 from refmeta.oracle.learner import Learner
-from refmeta.oracle.problems import KINDS, problem
 from refmeta.oracle.wrong.meta_lstm import Change, parts, right
+from refmeta.problems import KINDS, problem
 
 HIDDEN, STEPS = 2, 3
 

@@ -11,10 +11,10 @@ from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
-from refmeta.oracle.problems import ALPHAS, KINDS, Problem, problem, quadratic
-from refmeta.oracle.tolerance import per_task
+from refmeta.problems import ALPHAS, KINDS, Problem, problem, quadratic
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
+from refmeta.tolerance import per_task
 
 
 def any_problem(rng: Generator, alpha: str = "") -> Problem:

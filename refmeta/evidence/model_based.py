@@ -11,8 +11,8 @@ from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior, statistics
-from refmeta.oracle.problems import process
 from refmeta.policies import TabularSoftmax
+from refmeta.problems import process
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 

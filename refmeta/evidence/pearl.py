@@ -10,7 +10,7 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import pearl
-from refmeta.meta.encoder import (
+from refmeta.meta.pearl.encoder import (
     Context,
     Encoder,
     Gaussian,
@@ -21,8 +21,7 @@ from refmeta.meta.encoder import (
     posterior_without_prior,
     sample,
 )
-from refmeta.meta.posterior_sampling import posterior_sampling
-from refmeta.meta.soft_actor_critic import (
+from refmeta.meta.pearl.soft_actor_critic import (
     actor_gradient,
     actor_loss,
     critic_gradient,
@@ -31,9 +30,10 @@ from refmeta.meta.soft_actor_critic import (
     temperature_gradient,
     temperature_loss,
 )
+from refmeta.meta.posterior_sampling import posterior_sampling
 from refmeta.meta.task_posterior import task_posterior
-from refmeta.oracle.problems import process
 from refmeta.policies import TabularSoftmax
+from refmeta.problems import process
 from refmeta.sampling.transitions import Transitions, experience
 from refmeta.tasks.exact_return import PolicyReturn
 

@@ -13,7 +13,7 @@ from refmeta.evidence.maml import any_problem, quadratics, shrunk
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import adam, adam_epsilon_hat
-from refmeta.oracle.problems import Problem, quadratic, softmax_regression
+from refmeta.problems import Problem, quadratic, softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
 

@@ -10,8 +10,8 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
-from refmeta.oracle.problems import policy_return, process
 from refmeta.policies import TabularSoftmax
+from refmeta.problems import policy_return, process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values

@@ -12,8 +12,8 @@ from refmeta.evidence.judged import Check, off
 from refmeta.evidence.sampling import steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
-from refmeta.oracle.problems import POLICIES, process, trajectories
 from refmeta.policies import TabularSoftmax
+from refmeta.problems import POLICIES, process, trajectories
 from refmeta.sampling import surrogates
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -23,7 +23,7 @@ from refmeta.sampling.trust_region import SampledKL
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
-KINDS = ("Reinforce", "LikelihoodRatio", "Dice", "TMAML", "LoadedDice", "Clipped")
+KINDS = ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice", "clipped")
 
 
 def _drawn(rng: Generator) -> tuple[Any, ...]:
@@ -34,7 +34,7 @@ def _drawn(rng: Generator) -> tuple[Any, ...]:
 
 
 def _extra(kind: str) -> dict[str, float]:
-    return {"LoadedDice": {"lam": 0.625}, "Clipped": {"epsilon": 0.25}}.get(kind, {})
+    return {"loaded_dice": {"lam": 0.625}, "clipped": {"epsilon": 0.25}}.get(kind, {})
 
 
 def by_definition(kind: str, z: tuple[Any, ...]) -> Array:
@@ -51,12 +51,12 @@ def by_definition(kind: str, z: tuple[Any, ...]) -> Array:
             past, now = np.prod(ratio[:t]), ratio[t]
             fading = np.prod([ratio[k] ** (0.625 ** (t - k)) for k in range(t)])
             loss[n] -= gamma**t / batch.mask.shape[1] * {
-                "Reinforce": A * np.log(now),
-                "LikelihoodRatio": A * now,
-                "Dice": r[t] * past * now + b[n, m, t] * (1 - now),
-                "TMAML": r[t] * past * now + b[n, m, t] * ((1 - now) - (1 - past) * (1 - now)),
-                "LoadedDice": A * fading * (now - 1),
-                "Clipped": min(A * now, A * min(max(now, 0.75), 1.25)),
+                "reinforce": A * np.log(now),
+                "likelihood_ratio": A * now,
+                "dice": r[t] * past * now + b[n, m, t] * (1 - now),
+                "tmaml": r[t] * past * now + b[n, m, t] * ((1 - now) - (1 - past) * (1 - now)),
+                "loaded_dice": A * fading * (now - 1),
+                "clipped": min(A * now, A * min(max(now, 0.75), 1.25)),
             }[kind]  # fmt: skip
     return loss
 
@@ -130,7 +130,7 @@ def _naive_curvature(rng: Generator) -> float:
 
         def bent(batch: Trajectories) -> Array:
             V, gamma = exact_baseline(batch, point), task.mdp.gamma
-            return g - alpha * surrogates.Reinforce(task.policy, theta, batch, gamma=gamma, baseline=V).at(theta).hvp(g)
+            return g - alpha * surrogates.reinforce(task.policy, theta, batch, gamma=gamma, baseline=V).at(theta).hvp(g)
 
         return expectation(bent, task.mdp, task.policy, theta).mean[None]
 
@@ -196,8 +196,8 @@ def _promp(rng: Generator) -> float:
     """L_clip(φ) + ηD(θ) from its parts, and the complex step of that."""
     policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
     other = trajectories(rng, {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim])[2]
-    support = surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
-    query = surrogates.Clipped(policy, theta, other, gamma=0.75, epsilon=0.25)
+    support = surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
+    query = surrogates.clipped(policy, theta, other, gamma=0.75, epsilon=0.25)
     kl, start = SampledKL(policy, theta, batch), theta + 0.1 * rng.normal(size=policy.dim)
 
     def F(t: Array) -> Any:
@@ -235,7 +235,7 @@ def _found(z: Any) -> Any:
     task, theta, alpha = z
     return sampled.moments(
         lambda t, given: sampled.emaml_gradient(t, given, task, alpha=alpha),
-        lambda t, batch: surrogates.Reinforce(task.policy, t, batch, gamma=task.mdp.gamma),
+        lambda t, batch: surrogates.reinforce(task.policy, t, batch, gamma=task.mdp.gamma),
         theta, task, alpha=alpha, episodes=1,
     )  # fmt: skip
 
@@ -258,11 +258,11 @@ def _estimator_covariance(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", _loss("Reinforce")),
-    Check("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", _loss("LikelihoodRatio")),
-    Check("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", _loss("Dice")),
-    Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("TMAML")),
-    Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("LoadedDice")),
+    Check("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", _loss("reinforce")),
+    Check("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", _loss("likelihood_ratio")),
+    Check("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", _loss("dice")),
+    Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("tmaml")),
+    Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("loaded_dice")),
     Check("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _surrogate_hvp),
     Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", _naive_curvature),
     Check("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", _score_term),

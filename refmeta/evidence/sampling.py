@@ -8,10 +8,10 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
-from refmeta.gaussian import LinearGaussian
 from refmeta.judges import complex_step
-from refmeta.oracle.problems import POLICIES, policy_return, process, trajectories
 from refmeta.policies import TabularSoftmax
+from refmeta.policies.linear_gaussian import LinearGaussian
+from refmeta.problems import POLICIES, policy_return, process, trajectories
 from refmeta.sampling import estimators, returns, values
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood

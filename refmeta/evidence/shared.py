@@ -11,8 +11,8 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certified
-from refmeta.oracle.problems import linear_regression, process, quadratic, softmax_regression
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.problems import linear_regression, process, quadratic, softmax_regression
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import PolicyReturn
 

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, batch_shape, dot, finite, numbers, parameters, positive, settled
 from refmeta.conjugate_gradients import conjugate_gradients, largest, require_all
-from refmeta.meta.inner import Point, Task, initialisation, query_task, summed
+from refmeta.meta.arguments import Point, Task, initialisation, query_task
+from refmeta.meta.loop import summed
 
 REACHED = 1e-10
 MOST = 50

@@ -5,6 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
+from refmeta.arrays import Array
+
 State = TypeVar("State")
 
 
@@ -76,3 +80,8 @@ def _show(text: str) -> None:
     """One line that rewrites itself, on a terminal only."""
     if sys.stderr.isatty():
         print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
+
+
+def summed(gradients: Array) -> Array:
+    """Σ over every leading axis: the direction of a rule, (d,)."""
+    return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))

@@ -12,18 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, finite, matvec, parameters, real, real_scalar, scalar, settled
-from refmeta.meta.inner import (
-    Adaptation,
-    Point,
-    Task,
-    Tasks,
-    adapt,
-    adjoints,
-    at_query,
-    initialisation,
-    query_task,
-    summed,
-)  # fmt: skip
+from refmeta.meta.arguments import Point, Task, Tasks, initialisation, query_task
+from refmeta.meta.inner import Adaptation, adapt, adjoints, at_query
+from refmeta.meta.loop import summed  # fmt: skip
 from refmeta.tasks.quadratic import Quadratic
 
 

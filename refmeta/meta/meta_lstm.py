@@ -17,7 +17,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, dot, finite, generator, numbers, parameters, scalar, settled
-from refmeta.meta.inner import Point, Task, Tasks, common_batch, each_point, initialisation, query_task, summed
+from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation, query_task
+from refmeta.meta.loop import summed
 from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
 
 

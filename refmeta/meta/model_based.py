@@ -11,7 +11,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, finite, generator
-from refmeta.meta.inner import Task, adapt, adjoints, at_query
+from refmeta.meta.arguments import Task
+from refmeta.meta.inner import adapt, adjoints, at_query
 from refmeta.meta.learned_model import (
     Fitted,
     Model,

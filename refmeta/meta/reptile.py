@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, batch_shape, finite, parameters, real_scalar, scalar, settled
-from refmeta.meta.inner import Point, Task, Tasks, adapt, common_batch, each_point, initialisation
+from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation
+from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import Moments, adam, fresh
 from refmeta.meta.optimisers import adam_epsilon_hat as adam_epsilon_hat
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar
-from refmeta.meta.inner import Task, adapt, adjoints, step_sizes
+from refmeta.meta.arguments import Task, step_sizes
+from refmeta.meta.inner import adapt, adjoints
 from refmeta.sampling.enumeration import Expectation, Paths, accumulated, likelihoods, paths
 from refmeta.sampling.likelihood import at
 from refmeta.sampling.returns import discounted_sum
@@ -97,7 +98,7 @@ def emaml_gradient(
 
     Eq: emaml-score-term
 
-    Unbiased for the gradient of `formulation_sampled`, if `support` is one `Reinforce` a step, without a baseline, each on
+    Unbiased for the gradient of `formulation_sampled`, if `support` is one `reinforce` a step, without a baseline, each on
     M fresh trajectories drawn at the parameters where it is used, and `query` an exact return or an unbiased estimate.
 
     `value` is the loss after the adaptation, (...); by default that of the query, which must then be an exact one.
@@ -138,7 +139,7 @@ def promp_objective(
 
     Eq: promp-objective
 
-    `support` is a `LikelihoodRatio` on the batch before, `query` a `Clipped` on the one after the adaptation, `kl` a
+    `support` is a `likelihood_ratio` on the batch before, `query` a `clipped` on the one after the adaptation, `kl` a
     `SampledKL` on the batch before; η = `penalty`.
     """
     inner = adapt(theta, support, alpha=alpha, steps=1)

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, finite, generator, parameters, positive, real_scalar, settled
-from refmeta.meta.inner import initialisation
+from refmeta.meta.arguments import initialisation
 from refmeta.meta.loop import able, looped
 from refmeta.meta.optimisers import Moments, adam, fresh
 

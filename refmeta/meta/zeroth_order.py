@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, finite, parameters, positive, real, scalar
-from refmeta.meta.inner import Task, Tasks, adapt, at_query, each_point, initialisation, summed
+from refmeta.meta.arguments import Task, Tasks, each_point, initialisation
+from refmeta.meta.inner import adapt, at_query
+from refmeta.meta.loop import summed
 
 
 @finite

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.gaussian import LinearGaussian
 from refmeta.meta import sampled
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.enumeration import expectation
-from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
+from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
@@ -48,11 +48,11 @@ class Batches:
 
     def surrogate(self, name: str, **changes: Any) -> Surrogate:
         """One of the five, with some of its arguments changed."""
-        make: Any = {"reinforce": Reinforce, "likelihood_ratio": LikelihoodRatio, "dice": Dice, "tmaml": TMAML}.get(
-            name, LoadedDice
+        make: Any = {"reinforce": reinforce, "likelihood_ratio": likelihood_ratio, "dice": dice, "tmaml": tmaml}.get(
+            name, loaded_dice
         )
         given = {"gamma": at_most_one(self.gamma), "baseline": self.baseline}
-        given |= {"lam": at_most_one(self.lam)} if make is LoadedDice else {}
+        given |= {"lam": at_most_one(self.lam)} if make is loaded_dice else {}
         batch = changes.pop("trajectories", self.trajectories)
         return make(self.policy, self.theta_sampled, batch, **given | changes)
 
@@ -108,7 +108,7 @@ def of_expectation(name: str, case: Expectations) -> Array:
     if name == "formulation_sampled":
         given: dict[str, Any] = {"alpha": case.alpha, "episodes": case.episodes, "steps": case.steps}
         return np.stack([sampled.formulation_sampled(case.theta, t, **given).gradient for t in case.tasks])
-    kind: Any = {"naive_hessian": Reinforce, "lvc_hessian": LikelihoodRatio, "dice_hessian": Dice}[name]
+    kind: Any = {"naive_hessian": reinforce, "lvc_hessian": likelihood_ratio, "dice_hessian": dice}[name]
     return np.stack([expected_hvp(case, task, kind) for task in case.tasks])
 
 

@@ -21,7 +21,6 @@ from refmeta.oracle.batches import (
 )
 from refmeta.oracle.learner import INPUTS_OF_LEARNER, OF_LEARNER, learner
 from refmeta.oracle.models import INPUTS_OF_MODELS, OF_MODELS, modelled
-from refmeta.oracle.problems import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
@@ -134,6 +133,27 @@ def floats(value: Any) -> Any:
     if isinstance(value, list):
         return [floats(entry) for entry in value]
     return float(value) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Where to start (d,), N support and N query tasks, and how to adapt."""
+
+    theta: Array
+    support: Any
+    query: Any
+    alpha: Any
+    steps: int
+
+    @property
+    def split(self) -> tuple[Any, Any]:
+        """(support, query), as `maml.gradient` takes them."""
+        return self.support, self.query
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The keyword arguments `alpha` and `steps`."""
+        return {"alpha": self.alpha, "steps": self.steps}
 
 
 def _policy(x: dict[str, Any]) -> Any:

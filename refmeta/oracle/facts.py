@@ -7,9 +7,9 @@ import numpy as np
 
 from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
-from refmeta.oracle.tolerance import RESIDUAL, tolerance
 from refmeta.oracle.verdict import Finding
 from refmeta.tables import counted
+from refmeta.tolerance import RESIDUAL, tolerance
 
 SHOWN = 8
 ALWAYS = ("timeout", "crash", "unanswered")

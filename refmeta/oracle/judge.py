@@ -7,7 +7,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.calls import as_array
 from refmeta.oracle.case import PARTS, QUANTITIES, Case, Expected, of_returns
-from refmeta.oracle.tolerance import RESIDUAL, tolerance
+from refmeta.tolerance import RESIDUAL, tolerance
 
 REDUCTIONS = ("none", "sum", "mean")
 RIGHT = ("pass", "refused", "bounded")

@@ -11,9 +11,9 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm as learned
-from refmeta.meta.encoder import Gaussian
 from refmeta.meta.lstm import P as LOGARITHMS
 from refmeta.meta.lstm import preprocessed
+from refmeta.meta.pearl.encoder import Gaussian
 from refmeta.oracle.answers import own
 from refmeta.oracle.case import Case
 from refmeta.oracle.learner import LEAVES

@@ -18,8 +18,8 @@ from refmeta.oracle.answers import own
 from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
 from refmeta.oracle.rows import CATALOGUES
-from refmeta.oracle.tolerance import RESIDUAL, condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
+from refmeta.tolerance import RESIDUAL, condition, in_tolerances, per_task
 
 FOLDER = Path(__file__).parent / "vectors"
 MOST, FAR = 1e6, 0.2

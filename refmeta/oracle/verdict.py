@@ -10,7 +10,7 @@ from refmeta.oracle.case import Case
 from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
 from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, size_of, transformed
 from refmeta.oracle.rows import distance
-from refmeta.oracle.tolerance import RESIDUAL
+from refmeta.tolerance import RESIDUAL
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}

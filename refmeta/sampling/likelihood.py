@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, batch_shape, direction, finite, lazily, parameters, reduced
-from refmeta.gaussian import LinearGaussian
 from refmeta.policies import Softmax
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.softmax import centred, log_softmax, others, softmax
 

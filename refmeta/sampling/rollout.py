@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, batch_shape, count, generator, index_text, real, require, settled
-from refmeta.gaussian import LinearGaussian
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
 from refmeta.softmax import softmax
 from refmeta.tasks.lq import LinearQuadratic

@@ -67,13 +67,13 @@ def linear(w: Array, y: Array) -> tuple[Array, Array, Array]:
     return w * y, w + 0 * y, 0 * w * y
 
 
-def clipped(epsilon: float) -> Link:
+def clipped_exponential(epsilon: float) -> Link:
     """min(w eʸ, w clip(eʸ, 1 − ε, 1 + ε)), and its derivatives: those of w eʸ where it is the smaller, else 0."""
     return functools.partial(_clipped, epsilon)
 
 
 def _clipped(epsilon: float, w: Array, y: Array) -> tuple[Array, Array, Array]:
-    """The link of `clipped`."""
+    """The link of `clipped_exponential`."""
     ratio = np.exp(y)
     inside = np.where(w > 0, np.real(ratio) <= 1 + epsilon, np.real(ratio) >= 1 - epsilon)
     held = np.where(w > 0, 1 + epsilon, 1 - epsilon)
@@ -188,7 +188,7 @@ def _parts(
     return theta, given, weight * given.rewards, weight * b, weight * (reward_to_go(given, gamma=gamma) - b)
 
 
-def Reinforce(
+def reinforce(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
     """−(1/M) Σ γᵗ(Ĝ_t − b_t) x_t: its Hessian is Σ γᵗ(Ĝ − b) ∇² log π alone.
@@ -199,7 +199,7 @@ def Reinforce(
     return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, linear),))
 
 
-def LikelihoodRatio(
+def likelihood_ratio(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
     """−(1/M) Σ γᵗ(Ĝ_t − b_t) exp(x_t): its Hessian at θ_sampled is Σ γᵗ(Ĝ − b)(∇² log π + s sᵀ), LVC's.
@@ -210,7 +210,7 @@ def LikelihoodRatio(
     return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, exponential),))
 
 
-def Dice(
+def dice(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
     """−(1/M) Σ γᵗ [r_t exp(Σ_{k≤t} x_k) + b_t (1 − exp(x_t))].
@@ -222,7 +222,7 @@ def Dice(
     return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
 
 
-def TMAML(
+def tmaml(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
     """−(1/M) Σ γᵗ [r_t ☐_{≤t} + b_t ((1 − ☐_t) − (1 − ☐_{<t})(1 − ☐_t))], ☐_t = exp(x_t), ☐_{≤t} = exp(Σ_{k≤t} x_k).
@@ -236,7 +236,7 @@ def TMAML(
     return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
 
 
-def LoadedDice(
+def loaded_dice(
     policy: Policy,
     theta_sampled: ArrayLike,
     trajectories: Trajectories,
@@ -257,7 +257,7 @@ def LoadedDice(
     return Surrogate(policy, theta, given, both)
 
 
-def Clipped(
+def clipped(
     policy: Policy,
     theta_sampled: ArrayLike,
     trajectories: Trajectories,
@@ -271,7 +271,7 @@ def Clipped(
     Eq: promp-objective
     """
     theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped(positive(epsilon, "epsilon"))),))
+    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped_exponential(positive(epsilon, "epsilon"))),))
 
 
 @finite
@@ -286,3 +286,7 @@ def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectorie
     value = parameters(numbers(value, "value")[..., None], "value")
     batch_shape(value=value.shape[:-1], trajectories=together(policy, like.theta, like.trajectories))
     return value * like.pull(np.ones(like.trajectories.mask.shape))
+
+
+Reinforce, LikelihoodRatio, Dice, TMAML = reinforce, likelihood_ratio, dice, tmaml  # the names before 0.7
+LoadedDice, Clipped = loaded_dice, clipped

@@ -18,8 +18,8 @@ from refmeta.arrays import (
     rectangular,
     require,
 )
-from refmeta.gaussian import LinearGaussian
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.policies.linear_gaussian import LinearGaussian
 
 Policy = TabularSoftmax | LinearSoftmax | LinearGaussian
 

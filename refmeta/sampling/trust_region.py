@@ -20,7 +20,7 @@ from refmeta.arrays import (
     settled,
 )
 from refmeta.conjugate_gradients import conjugate_gradients
-from refmeta.gaussian import LinearGaussian
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
 from refmeta.tasks.fisher import PolicyKLPoint
 
@@ -162,7 +162,7 @@ def trpo_step(
         The policy before the step.
     loss, kl : tasks
         What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
-        `LikelihoodRatio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
+        `likelihood_ratio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
     radius : float
         δ, the most that the KL may be, to rounding.
     damping : float

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg.lapack import dgetrf, dgetrs
 
 import refmeta as rm
-from refmeta.oracle.problems import process
+from refmeta.problems import process
 
 SIZES = [(10, 20, 1), (50, 20, 3), (100, 10, 5), (200, 10, 3)]
 ACTIONS, ALPHA = 4, 0.5

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 import refmeta as rm
-from refmeta.oracle.problems import linear_regression
+from refmeta.problems import linear_regression
 
 HIDDEN, ROWS = 20, 40
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import refmeta as rm
-from refmeta.oracle.problems import process
+from refmeta.problems import process
 
 TASKS, EPISODES, HORIZON, STATES, ACTIONS = 20, 20, 100, 10, 4
 
@@ -121,12 +121,12 @@ def surrogates(seconds):
     print("Surrogates on one batch, 20 tasks, horizon 100: milliseconds as the number of samples grows\n")
     print(
         f"{'episodes':>9}{'samples':>10}"
-        + "".join(f"{name:>22}" for name in ("LikelihoodRatio grad", "hvp", "Dice grad", "hvp"))
+        + "".join(f"{name:>22}" for name in ("likelihood_ratio grad", "hvp", "dice grad", "hvp"))
     )
     for M in (10, 20, 40, 80):
         batch, v = rm.rollout(mdp, policy, theta, episodes=M, horizon=HORIZON, rng=0), np.ones(policy.dim)
         functions = {}
-        for make in (rm.surrogates.LikelihoodRatio, rm.surrogates.Dice):
+        for make in (rm.surrogates.likelihood_ratio, rm.surrogates.dice):
             task = make(policy, theta, batch, gamma=0.9)
             functions[make, "grad"] = lambda task=task: task.at(theta).grad
             point = task.at(theta)

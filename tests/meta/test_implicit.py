@@ -13,7 +13,7 @@ from refmeta import implicit, maml
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.judges import central_difference
 from refmeta.meta.implicit import refined, solve
-from refmeta.oracle.problems import KINDS, curvature, curvatures, problem
+from refmeta.problems import KINDS, curvature, curvatures, problem
 from tests import independent
 from tests.strategies import assert_close, costly, problems, seeds
 

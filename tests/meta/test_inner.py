@@ -6,8 +6,8 @@ from hypothesis import given
 
 import refmeta as rm
 from refmeta import Quadratic, adapt
-from refmeta.meta.inner import step_sizes
-from refmeta.oracle.problems import problem
+from refmeta.meta.arguments import step_sizes
+from refmeta.problems import problem
 from tests import independent
 from tests.strategies import assert_close, problems
 

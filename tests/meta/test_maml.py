@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml
 from refmeta.judges import central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import KINDS, problem, quadratic
-from refmeta.oracle.tolerance import per_task
+from refmeta.problems import KINDS, problem, quadratic
+from refmeta.tolerance import per_task
 from tests import independent
 from tests.strategies import assert_close, costly, problems, seeds
 

@@ -10,7 +10,7 @@ from refmeta.judges import adjoint_gap, complex_step
 from refmeta.meta import meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope, sigmoid
 from refmeta.meta.meta_lstm import Parameters, gates, gates_released, unravel
-from refmeta.oracle.problems import KINDS, problem, trajectories
+from refmeta.problems import KINDS, problem, trajectories
 from tests.strategies import assert_close, costly, seeds
 
 HIDDEN = 2
@@ -286,7 +286,7 @@ def test_no_step_adds_more_than_the_gradient(rng, kind):
 def test_a_sampled_batch_a_sequence_of_minibatches_and_axes_of_tasks():
     rng = np.random.default_rng(2)
     policy, theta, batch = trajectories(rng)
-    surrogate = rm.surrogates.Dice(policy, theta, batch, gamma=0.75)
+    surrogate = rm.surrogates.dice(policy, theta, batch, gamma=0.75)
     given_ = weights(rng, policy.dim, theta)
     expected = complex_step(
         lambda f: meta_lstm.objective(unravel(f, dim=6, hidden=HIDDEN), surrogate, steps=2), given_.ravel()

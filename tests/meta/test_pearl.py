@@ -10,8 +10,8 @@ from refmeta.evidence import pearl as evidence
 from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder, one_by_one, transitions
 from refmeta.judges import complex_step
 from refmeta.meta import model_based, pearl, posterior_sampling
-from refmeta.meta.agent import ravel, unravel
-from refmeta.meta.encoder import (
+from refmeta.meta.pearl.agent import ravel, unravel
+from refmeta.meta.pearl.encoder import (
     Context,
     Encoder,
     Gaussian,
@@ -22,7 +22,7 @@ from refmeta.meta.encoder import (
     posterior_without_prior,
     sample,
 )
-from refmeta.meta.soft_actor_critic import averaged, soft_target
+from refmeta.meta.pearl.soft_actor_critic import averaged, soft_target
 from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
 from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
 from refmeta.sampling.transitions import drawn as drawn_of
@@ -618,7 +618,7 @@ def test_an_inference_and_a_callback_that_are_none_are_named():
     task = rm.GoalGridworlds(size=2).sample(2, 0).support
     with pytest.raises(TypeError, match="infer must be a function of factors and a mask, got 'prior'"):
         pearl.adapt(pearl.init(4, 4), task, episodes=1, horizon=2, infer="prior")
-    with pytest.raises(TypeError, match="callback must be a function of an Iteration, got 3"):
+    with pytest.raises(TypeError, match="callback must be a function of an AgentIteration, got 3"):
         small(callback=3)
 
 
@@ -638,7 +638,7 @@ class Recorded:
 
 def test_training_draws_what_it_says(monkeypatch):
     """Tasks without replacement; contexts of the last iteration's episodes alone, batches of all that was ever met."""
-    import refmeta.meta.pearl as home
+    import refmeta.meta.pearl.training as home
 
     rng, buffers, inferences = Recorded(0), [], []
     monkeypatch.setattr(home.np.random, "default_rng", lambda seed=None: rng)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, fresh
-from refmeta.oracle.problems import problem, quadratic, softmax_regression
+from refmeta.problems import problem, quadratic, softmax_regression
 from tests import independent
 from tests.strategies import problems, seeds
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.bias import blocks, process
+from refmeta.commands.bias import blocks, process
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
-from refmeta.oracle.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, trajectories
 from refmeta.sampling.enumeration import paths
-from refmeta.sampling.surrogates import Clipped, Dice, LikelihoodRatio, Reinforce
+from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, reinforce
 from tests.sampling.test_returns import tiny
 from tests.strategies import seeds
 
@@ -22,7 +22,7 @@ settings = st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
 
 
 def naive(task):
-    return lambda theta, batch: Reinforce(task.policy, theta, batch, gamma=task.mdp.gamma)
+    return lambda theta, batch: reinforce(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
 def by_recursion(task, theta, alpha, M, K):
@@ -130,12 +130,12 @@ def test_emaml_with_an_array_of_step_sizes_and_with_a_sampled_query():
     for batch, weight in every.batches(1):
         for i, w in enumerate(weight):
             one = rm.Trajectories(*(x[i] for x in batch))
-            support = Reinforce(policy, theta, one, gamma=gamma)
+            support = reinforce(policy, theta, one, gamma=gamma)
             p = w * np.exp(np.sum(rm.likelihood(policy, theta, one).log_prob))
             phi = rm.adapt(theta, support, alpha=alpha, steps=1).adapted
 
             def estimate(outer, support=support, phi=phi):
-                query = Dice(policy, phi, outer, gamma=gamma)
+                query = dice(policy, phi, outer, gamma=gamma)
                 return sampled.emaml_gradient(theta, support, query, alpha=alpha, value=query.at(phi).loss)
 
             mean = mean + p * rm.enumeration.expectation(estimate, task.mdp, policy, phi).mean
@@ -150,7 +150,7 @@ def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_sh
 
     def curvature(batch):
         V = rm.returns.exact_baseline(batch, point)
-        return Reinforce(policy, theta, batch, gamma=gamma, baseline=V)
+        return reinforce(policy, theta, batch, gamma=gamma, baseline=V)
 
     g = task.at(theta - 0.75 * point.grad).grad
     exact = rm.enumeration.expectation(lambda t: g - 0.75 * curvature(t).at(theta).hvp(g), task.mdp, policy, theta)
@@ -185,8 +185,8 @@ def test_promp_is_maml_through_the_ratio_with_a_clipped_query_and_a_penalty(rng,
     query = trajectories(rng, kind)[2]
     if kind == "linear-features":
         query = batch._replace(rewards=rng.normal(size=batch.mask.shape))
-    support = LikelihoodRatio(policy, start, batch, gamma=0.75)
-    outer = Clipped(policy, start, query, gamma=0.75, epsilon=0.25)
+    support = likelihood_ratio(policy, start, batch, gamma=0.75)
+    outer = clipped(policy, start, query, gamma=0.75, epsilon=0.25)
     kl, theta = rm.SampledKL(policy, start, batch), start + 0.1 * rng.normal(size=policy.dim)
     got = sampled.promp_objective(theta, support, outer, kl, alpha=0.01, penalty=0.5)
     expected = rm.maml.objective(theta, support, outer, alpha=0.01) + 0.5 * kl.at(theta).loss
@@ -247,13 +247,13 @@ def test_the_bias_of_released_recipes_is_no_rounding():
 def test_a_batch_drawn_elsewhere_and_a_value_that_is_missing_are_refused():
     _, policy, theta, task = tiny(np.random.default_rng(0))
     batch = rm.rollout(task.mdp, policy, theta, episodes=2, rng=0)
-    elsewhere = Reinforce(policy, theta + 0.5, batch, gamma=0.5)
+    elsewhere = reinforce(policy, theta + 0.5, batch, gamma=0.5)
     with pytest.raises(ValueError, match=r"the trajectories of step 0 were drawn at other parameters .* by 0.5$"):
         sampled.emaml_gradient(theta, elsewhere, task, alpha=0.5)
-    here = Reinforce(policy, theta, batch, gamma=0.5)
+    here = reinforce(policy, theta, batch, gamma=0.5)
     with pytest.raises(ValueError, match="trajectories of step 1 were drawn at other parameters"):
         sampled.emaml_gradient(theta, [here, here], task, alpha=0.5)
-    query = Dice(policy, theta, batch, gamma=0.5)
+    query = dice(policy, theta, batch, gamma=0.5)
     with pytest.raises(ValueError, match="value is required where the query is a surrogate"):
         sampled.emaml_gradient(theta, here, query, alpha=0.5)
     with pytest.raises(TypeError, match="support must be a surrogate, or a sequence of them, got PolicyReturn"):

@@ -16,7 +16,7 @@ import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.meta.optimisers import adam, fresh
 from refmeta.meta.train import clipped
-from refmeta.oracle.problems import problem
+from refmeta.problems import problem
 from tests.strategies import assert_close, seeds
 
 FAMILY = rm.Sinusoids(shots=4, query_shots=3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml
 from refmeta.meta.zeroth_order import evolution_gradient, hessian_free_gradient
-from refmeta.oracle.problems import KINDS, problem
+from refmeta.problems import KINDS, problem
 from tests.strategies import assert_close, problems
 
 SMOOTH = [kind for kind in KINDS if kind not in ("quadratic", "linear-regression")]

@@ -12,7 +12,7 @@ from refmeta.oracle.answers import own
 from refmeta.oracle.case import SUITES
 from refmeta.oracle.cases import cases
 from refmeta.oracle.renew import quantities, rows
-from refmeta.oracle.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
+from refmeta.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
 from tests import independent
 
 SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-008

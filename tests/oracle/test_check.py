@@ -598,7 +598,7 @@ def test_a_terminated_check_leaves_no_process_behind(folder):
 
 def test_what_is_called_a_false_alarm_is_right():
     """Reptile's sign under plain SGD; K = 1 is gradient descent on the mean; K = 1 has one step, first and last."""
-    from refmeta.oracle.problems import problem
+    from refmeta.problems import problem
 
     case = problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
     adapted = rm.adapt(case.theta, case.support, **case.hyper).adapted

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from refmeta.oracle.problems import KINDS, batch, problem
-from refmeta.oracle.tolerance import DELTA, PATTERNS, condition, in_tolerances, perturbed, signs, tolerance
+from refmeta.problems import KINDS, batch, problem
+from refmeta.tolerance import DELTA, PATTERNS, condition, in_tolerances, perturbed, signs, tolerance
 
 EPS = np.finfo(float).eps
 
@@ -50,8 +50,8 @@ def test_the_tolerance_is_the_product_of_its_factors():
 def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability():
     """At most one draw in ten has κ > 10⁶ or α‖∇²L(θ⁽ᵏ⁾)‖ > 2: what the property tests refuse."""
     from refmeta import adapt, maml
-    from refmeta.oracle.problems import ALPHAS, hessian
-    from refmeta.oracle.tolerance import per_task
+    from refmeta.problems import ALPHAS, hessian
+    from refmeta.tolerance import per_task
 
     refused = 0
     for seed in range(40):

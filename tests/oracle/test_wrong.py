@@ -15,14 +15,14 @@ from refmeta.oracle.agents import TrainingStep
 from refmeta.oracle.case import PARTS
 from refmeta.oracle.cases import cases
 from refmeta.oracle.models import Modelled
-from refmeta.oracle.problems import KINDS, policy_return, problem
-from refmeta.oracle.tolerance import condition, in_tolerances, per_task
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong import model as model_rows
 from refmeta.oracle.wrong import pearl as pearl_rows
 from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
+from refmeta.problems import KINDS, policy_return, problem
 from refmeta.sampling.transitions import Transitions
+from refmeta.tolerance import condition, in_tolerances, per_task
 from tests.independent import LQ
 
 SLUGS = {

@@ -99,7 +99,7 @@ def test_the_return_s_mean_is_the_exact_value_whatever_the_rewards_depend_on(rng
 def test_chunks_of_any_size_give_one_answer(monkeypatch):
     mdp, policy, theta, task = tiny(np.random.default_rng(6))
     f = lambda t: 3.0 + rm.estimators.gpomdp(policy, theta, t, gamma=mdp.gamma)
-    make = lambda t, batch: rm.surrogates.Reinforce(policy, t, batch, gamma=mdp.gamma)
+    make = lambda t, batch: rm.surrogates.reinforce(policy, t, batch, gamma=mdp.gamma)
     estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=len(s))
     found = []
     for chunk in (2**13, 7):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import adjoint_gap, complex_step
-from refmeta.oracle.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, trajectories
 from tests.strategies import assert_close, seeds
 
 kinds = st.sampled_from(POLICIES)

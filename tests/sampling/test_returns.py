@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 
 import refmeta as rm
-from refmeta.oracle.problems import process, trajectories
+from refmeta.problems import process, trajectories
 from tests import independent
 from tests.strategies import seeds
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.oracle.problems import linear_quadratic, process
+from refmeta.problems import linear_quadratic, process
 
 BATCHES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 4_000
 
@@ -69,7 +69,7 @@ def test_one_state_one_action_one_step_and_no_task():
     none = rm.rollout(rm.FiniteMDP(np.zeros((0, 2, 2, 2)), np.zeros((0, 2, 2)), np.zeros((0, 2)), 0.5),
                       rm.TabularSoftmax(2, 2), np.zeros(4), episodes=2, horizon=3, rng=0)  # fmt: skip
     assert none.mask.shape == (0, 2, 3)
-    assert rm.surrogates.Dice(rm.TabularSoftmax(2, 2), np.zeros(4), none, gamma=0.5).at(np.zeros(4)).grad.shape == (
+    assert rm.surrogates.dice(rm.TabularSoftmax(2, 2), np.zeros(4), none, gamma=0.5).at(np.zeros(4)).grad.shape == (
         0,
         4,
     )
@@ -103,8 +103,8 @@ def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
     task, theta = rm.PolicyReturn(mdp, policy), rng.normal(size=4)
 
     def estimates(batch):
-        surrogate = rm.surrogates.Reinforce(policy, theta, batch, gamma=0.75)
-        dice = rm.surrogates.Dice(policy, theta, batch, gamma=0.75).at(theta)
+        surrogate = rm.surrogates.reinforce(policy, theta, batch, gamma=0.75)
+        dice = rm.surrogates.dice(policy, theta, batch, gamma=0.75).at(theta)
         return np.concatenate([
             rm.sampled.emaml_gradient(theta, surrogate, task, alpha=0.5), rm.estimators.gpomdp(policy, theta, batch, gamma=0.75),
             dice.hvp(np.array([1.0, -0.5, 0.25, 2.0])), np.mean(rm.returns.whole_return(batch, gamma=0.75), axis=-1)[:, None],

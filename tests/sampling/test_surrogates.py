@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta.arrays import replaced
 from refmeta.judges import complex_step, taylor_rates
-from refmeta.oracle.problems import POLICIES, trajectories
-from refmeta.sampling.surrogates import TMAML, Clipped, Dice, LikelihoodRatio, LoadedDice, Reinforce
+from refmeta.problems import POLICIES, trajectories
+from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from tests import independent
 from tests.sampling.test_returns import tiny
 from tests.strategies import assert_close, seeds
 
 MAKERS = {
-    "reinforce": Reinforce,
-    "likelihood-ratio": LikelihoodRatio,
-    "dice": Dice,
-    "tmaml": TMAML,
-    "loaded-dice": lambda *x, **k: LoadedDice(*x, lam=0.625, **k),
-    "clipped": lambda *x, **k: Clipped(*x, epsilon=0.25, **k),
+    "reinforce": reinforce,
+    "likelihood-ratio": likelihood_ratio,
+    "dice": dice,
+    "tmaml": tmaml,
+    "loaded-dice": lambda *x, **k: loaded_dice(*x, lam=0.625, **k),
+    "clipped": lambda *x, **k: clipped(*x, epsilon=0.25, **k),
 }
 EXACT = 1e-13  # expectations of order one, over 8 to 64 trajectories
 names, kinds = st.sampled_from(sorted(MAKERS)), st.sampled_from(POLICIES)
@@ -36,11 +36,11 @@ def drawn(rng, kind):
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (Reinforce, 2 * np.log(2) + np.log(2 / 3)),
-        (LikelihoodRatio, 14 / 3),
-        (Dice, 11 / 3),
-        (TMAML, 23 / 6),
-        (LoadedDice, 4 / 3),
+        (reinforce, 2 * np.log(2) + np.log(2 / 3)),
+        (likelihood_ratio, 14 / 3),
+        (dice, 11 / 3),
+        (tmaml, 23 / 6),
+        (loaded_dice, 4 / 3),
     ],
 )
 def test_values_by_hand(make, expected):
@@ -116,8 +116,8 @@ def test_loaded_dice_is_tmaml_at_one_and_the_likelihood_ratio_at_zero_to_a_const
     policy, theta, start, batch, b = drawn(rng, kind)
     v, given_ = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
     pairs = (
-        (LoadedDice(policy, start, batch, **given_), TMAML(policy, start, batch, **given_)),
-        (LoadedDice(policy, start, batch, lam=0.0, **given_), LikelihoodRatio(policy, start, batch, **given_)),
+        (loaded_dice(policy, start, batch, **given_), tmaml(policy, start, batch, **given_)),
+        (loaded_dice(policy, start, batch, lam=0.0, **given_), likelihood_ratio(policy, start, batch, **given_)),
     )
     weight = 0.75 ** np.arange(4) * batch.mask
     constants = (
@@ -148,16 +148,16 @@ def test_in_expectation_dice_has_the_true_hessian_and_the_split_accounts_for_the
 
         return rm.enumeration.expectation(product, mdp, policy, theta).mean
 
-    for make in (Dice, TMAML, LoadedDice):
+    for make in (dice, tmaml, loaded_dice):
         np.testing.assert_allclose(expected(make), point.hvp(v), rtol=0, atol=EXACT)
     both = -(split.score_squared + split.curvature)
-    np.testing.assert_allclose(expected(LikelihoodRatio), both, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(expected(likelihood_ratio), both, rtol=0, atol=EXACT)
     np.testing.assert_allclose(
-        expected(LikelihoodRatio) - point.hvp(v), split.cross + split.cross_transposed, rtol=0, atol=EXACT
+        expected(likelihood_ratio) - point.hvp(v), split.cross + split.cross_transposed, rtol=0, atol=EXACT
     )
     naive = 0 * v if baseline == "exact" else -split.curvature
-    np.testing.assert_allclose(expected(Reinforce), naive, rtol=0, atol=EXACT)
-    for make in (LikelihoodRatio, Reinforce):
+    np.testing.assert_allclose(expected(reinforce), naive, rtol=0, atol=EXACT)
+    for make in (likelihood_ratio, reinforce):
         assert np.linalg.norm(expected(make) - point.hvp(v)) > 1e-2 * np.linalg.norm(point.hvp(v))
 
 
@@ -169,7 +169,7 @@ def test_a_control_variate_that_knows_the_present_biases_the_hessian():
     v = rng.normal(size=4)
 
     def product(batch):
-        surrogate = TMAML(policy, theta, batch, gamma=mdp.gamma, baseline=1.5)
+        surrogate = tmaml(policy, theta, batch, gamma=mdp.gamma, baseline=1.5)
         rewards, base, other = surrogate.terms
         wrong = replaced(surrogate, terms=(rewards, base._replace(shift=0.0), other._replace(shift=1.0)))
         return wrong.at(theta).hvp(v)
@@ -223,13 +223,13 @@ def test_a_shift_of_the_rewards_moves_the_naive_curvature_by_its_formula_and_no_
     weight = (1 - gamma ** (3 - np.arange(3))) / (1 - gamma)
     visits = weight @ task.at(theta).occupancy
     curvature = sum(visits[s] * policy.score_hvp(theta, s, 0, v) for s in range(2))
-    moved = expected(shifted, Reinforce) - expected(mdp, Reinforce)
+    moved = expected(shifted, reinforce) - expected(mdp, reinforce)
     np.testing.assert_allclose(moved, -c * curvature, rtol=0, atol=EXACT * 10)
     assert np.linalg.norm(moved) > 0.1
-    np.testing.assert_allclose(expected(shifted, Dice), expected(mdp, Dice), rtol=0, atol=EXACT * 10)
+    np.testing.assert_allclose(expected(shifted, dice), expected(mdp, dice), rtol=0, atol=EXACT * 10)
     one = rm.Trajectories([[0, 1, 0]], [[1, 0, 1]], [[1.0, 2.0, -1.0]], [[1, 1, 1]])
     other = one._replace(rewards=np.array(one.rewards) + c)
-    products = [Dice(policy, theta, batch, gamma=gamma).at(theta).hvp(v) for batch in (one, other)]
+    products = [dice(policy, theta, batch, gamma=gamma).at(theta).hvp(v) for batch in (one, other)]
     assert np.linalg.norm(products[0] - products[1]) > 0.1, "a single batch of a right one may move"
 
 
@@ -238,13 +238,13 @@ def test_the_clipped_surrogate_by_hand():
     """Ratios 2 and 2/3, ε = 1/4, advantages 2 and −1, γ = ½: min(4, 5/2) + ½ min(−2/3, −3/4); flat where it is clipped."""
     batch = rm.Trajectories([[0, 0]], [[0, 1]], [[1.0, 3.0]], [[1, 1]])
     policy, start = rm.TabularSoftmax(1, 2), np.log([1.0, 3.0])
-    task = Clipped(policy, start, batch, gamma=0.5, epsilon=0.25, baseline=[[0.5, 4.0]])
+    task = clipped(policy, start, batch, gamma=0.5, epsilon=0.25, baseline=[[0.5, 4.0]])
     point = task.at(np.zeros(2))
     assert point.loss == pytest.approx(-(5 / 2 - 3 / 8), rel=1e-14)
     np.testing.assert_array_equal(point.grad, 0)
     np.testing.assert_array_equal(point.hvp(np.ones(2)), 0)
     with pytest.raises(ValueError, match="epsilon must be positive"):
-        Clipped(policy, start, batch, gamma=0.5, epsilon=0.0)
+        clipped(policy, start, batch, gamma=0.5, epsilon=0.0)
 
 
 @pytest.mark.eq("emaml-score-term")
@@ -265,9 +265,9 @@ def test_maml_runs_on_surrogates_unchanged():
     rng = np.random.default_rng(0)
     policy, theta, batch = trajectories(rng, "linear-gaussian")
     query = trajectories(rng, "linear-gaussian")[2]
-    support = Dice(policy, theta, batch, gamma=0.75)
+    support = dice(policy, theta, batch, gamma=0.75)
     inner = rm.adapt(theta, support, alpha=0.01, steps=1)
-    outer = Reinforce(policy, inner.adapted, query, gamma=0.75, baseline=0.5)
+    outer = reinforce(policy, inner.adapted, query, gamma=0.75, baseline=0.5)
     got = rm.maml.gradient(theta, support, outer, alpha=0.01)
     g = outer.at(inner.adapted).grad
     np.testing.assert_allclose(got, g - support.at(theta).hvp(0.01 * g), rtol=1e-13)
@@ -277,7 +277,7 @@ def test_maml_runs_on_surrogates_unchanged():
 
 def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
     policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
-    task = Dice(policy, start, batch, gamma=0.75, baseline=b)
+    task = dice(policy, start, batch, gamma=0.75, baseline=b)
     before, point, v = task.at(theta).grad.copy(), task.at(theta), np.ones((2, policy.dim))
     batch.rewards[:] = 1e9
     b[:] = 1e9
@@ -303,11 +303,11 @@ def test_bad_input_is_named(change, error, message):
     policy, _, start, batch, _ = drawn(np.random.default_rng(0), "tabular")
     given_ = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
     with pytest.raises(error, match=message):
-        Dice(policy, given_.pop("theta_sampled"), given_.pop("trajectories"), **given_)
+        dice(policy, given_.pop("theta_sampled"), given_.pop("trajectories"), **given_)
     with pytest.raises(ValueError, match="lam must satisfy"):
-        LoadedDice(policy, start, batch, gamma=0.75, lam=-0.5)
+        loaded_dice(policy, start, batch, gamma=0.75, lam=-0.5)
     with pytest.raises(FloatingPointError, match="left the finite numbers"):
-        _ = Dice(policy, start - 1000 * np.arange(6), batch, gamma=0.75).at(start + 1000 * np.arange(6)).loss
+        _ = dice(policy, start - 1000 * np.arange(6), batch, gamma=0.75).at(start + 1000 * np.arange(6)).loss
 
 
 @pytest.mark.parametrize("kind", POLICIES)
@@ -317,7 +317,7 @@ def test_a_task_of_the_batch_stands_alone(kind):
     if kind == "linear-features":
         policy = rm.LinearSoftmax(rng.normal(size=(2, 3, 2, 4)))
     starts = np.stack([start, start + 0.1])
-    both = LoadedDice(policy, starts, batch, gamma=0.75, baseline=b, lam=0.5)
+    both = loaded_dice(policy, starts, batch, gamma=0.75, baseline=b, lam=0.5)
     v = rng.normal(size=policy.dim)
     for n in range(2):
         one = both[n]
@@ -337,11 +337,11 @@ def test_a_task_of_the_batch_stands_alone(kind):
 
 def test_several_baselines_give_several_tasks_and_what_is_no_policy_is_refused():
     policy, theta, start, batch, b = drawn(np.random.default_rng(4), "tabular")
-    several = Dice(policy, start, batch, gamma=0.75, baseline=np.stack([b, 2 * b, 0 * b]))
+    several = dice(policy, start, batch, gamma=0.75, baseline=np.stack([b, 2 * b, 0 * b]))
     assert several.shape == (3, 2) and several.at(theta).grad.shape == (3, 2, 6)
-    np.testing.assert_array_equal(several.at(theta).loss[2], Dice(policy, start, batch, gamma=0.75).at(theta).loss)
+    np.testing.assert_array_equal(several.at(theta).loss[2], dice(policy, start, batch, gamma=0.75).at(theta).loss)
     with pytest.raises(TypeError, match="policy must be a TabularSoftmax, LinearSoftmax or LinearGaussian, got str"):
-        Dice("policy", start, batch, gamma=0.75)
+        dice("policy", start, batch, gamma=0.75)
     with pytest.raises(
         ValueError, match=r"batch axes must broadcast against each other, got value \(3,\), trajectories \(2,\)"
     ):

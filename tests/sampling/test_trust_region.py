@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import complex_step
-from refmeta.oracle.problems import POLICIES, policy_return, trajectories
+from refmeta.problems import POLICIES, policy_return, trajectories
 from tests.strategies import assert_close, seeds
 
 
@@ -83,7 +83,7 @@ def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(rng):
 @pytest.mark.parametrize("kind", POLICIES)
 def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
     policy, theta, batch = trajectories(np.random.default_rng(0), kind, episodes=12)
-    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    loss = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     kl = rm.SampledKL(policy, theta, batch)
     got = rm.trpo_step(theta, loss, kl, radius=0.01, damping=1e-6)
     assert 0 < got.kl <= 0.01 and got.improvement > 0
@@ -92,11 +92,11 @@ def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
 
 def test_where_nothing_is_to_be_gained_the_step_is_none():
     policy, theta, batch = trajectories(np.random.default_rng(0))
-    flat = rm.surrogates.LikelihoodRatio(policy, theta, batch._replace(rewards=0 * batch.rewards), gamma=0.75)
+    flat = rm.surrogates.likelihood_ratio(policy, theta, batch._replace(rewards=0 * batch.rewards), gamma=0.75)
     got = rm.trpo_step(theta, flat, rm.SampledKL(policy, theta, batch), radius=0.01)
     np.testing.assert_array_equal(got.theta, theta)
     assert got.theta is not theta and (got.kl, got.improvement) == (0, 0)
-    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    loss = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     stuck = rm.trpo_step(theta, loss, rm.SampledKL(policy, theta, batch), radius=1e4, damping=1e-6, backtracks=0)
     assert stuck.kl <= 1e4
 
@@ -105,7 +105,7 @@ def test_a_direction_that_the_divergence_does_not_see_needs_damping():
     """The KL of one state, a loss of another."""
     policy, theta = rm.TabularSoftmax(2, 2), np.zeros(4)
     batch = rm.Trajectories([[0], [1]], [[0], [1]], [[1.0], [2.0]], [[1], [1]])
-    loss = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75)
+    loss = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     blind = rm.SampledKL(policy, theta, rm.Trajectories([[0], [0]], [[0], [1]], [[1.0], [2.0]], [[1], [1]]))
     with pytest.raises(
         FloatingPointError, match="a direction in which the KL has the curvature .*, not positive to rounding; damping"
@@ -179,7 +179,7 @@ def test_a_loss_that_falls_by_its_rounding_alone_has_not_fallen():
 def test_bad_input_is_named(change, error, message):
     policy, theta, batch = trajectories(np.random.default_rng(0))
     given_ = {"theta": theta, "radius": 0.01} | change
-    loss, kl = rm.surrogates.LikelihoodRatio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
+    loss, kl = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
     with pytest.raises(error, match=message):
         rm.trpo_step(given_.pop("theta"), loss, kl, **given_)
     with pytest.raises(TypeError, match=r"kl must be a task with at\(theta\), got float"):

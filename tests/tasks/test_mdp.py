@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from refmeta.judges import adjoint_gap
-from refmeta.oracle.problems import process
+from refmeta.problems import process
 from refmeta.tasks.mdp import FiniteMDP
 from tests.strategies import seeds, sizes, widths
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values, soft_values
-from refmeta.oracle.problems import process
+from refmeta.problems import process
 from tests import independent
 from tests.strategies import seeds, sizes, widths
 

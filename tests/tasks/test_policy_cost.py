@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import linear_quadratic
+from refmeta.problems import linear_quadratic
 from refmeta.tasks.lq import stationary
 from tests import independent
 from tests.strategies import assert_close, counts, seeds

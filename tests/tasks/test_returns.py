@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from refmeta import FiniteMDP, LinearSoftmax, PolicyReturn, TabularSoftmax
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import hessian, policy_return, process
-from refmeta.oracle.tolerance import per_task
+from refmeta.problems import hessian, policy_return, process
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
+from refmeta.tolerance import per_task
 from tests import independent
 from tests.strategies import assert_close, points, returns, seeds, sizes, widths
 

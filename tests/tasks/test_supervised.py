@@ -6,7 +6,7 @@ from hypothesis import given
 
 from refmeta import LinearQuadratic, LinearRegression, Quadratic, SoftmaxRegression
 from refmeta.judges import central_difference, complex_step, taylor_rates
-from refmeta.oracle.problems import batch, hessian
+from refmeta.problems import batch, hessian
 from tests import independent
 from tests.strategies import assert_close, points, seeds
 

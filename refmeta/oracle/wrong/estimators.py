@@ -15,7 +15,7 @@ from refmeta.meta.inner import adapt
 from refmeta.oracle.batches import at_most_one, expected_hvp
 from refmeta.oracle.wrong.row import rows, wrong
 from refmeta.sampling.returns import reward_to_go
-from refmeta.sampling.surrogates import Dice, LikelihoodRatio, Reinforce, Surrogate, emaml_score_term
+from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, likelihood_ratio, reinforce
 from refmeta.sampling.trajectories import Trajectories
 
 Surrogates = Sequence[Surrogate]
@@ -24,14 +24,14 @@ Estimate = Callable[[Any, Array, Surrogates, Any], Array]
 
 def naive(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
     """The inner surrogate of `formulation_sampled`."""
-    return Reinforce(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
+    return reinforce(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
 
 
 def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
     """The same with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
     G = reward_to_go(batch, gamma=task.mdp.gamma)
     mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
-    return Reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
+    return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
 
 
 def pathwise(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
@@ -135,10 +135,10 @@ def advantages_normalised(case: Any) -> Any:
     cause="DiCE's magic box already differentiates the likelihood of the inner step; the score term is for data held fixed",
 )  # fmt: skip
 def score_counted_twice(case: Any) -> Any:
-    def dice(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
-        return Dice(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
+    def inner(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
+        return dice(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
 
-    return expected(case, scored(1.0), dice)
+    return expected(case, scored(1.0), inner)
 
 
 @wrong(
@@ -157,7 +157,7 @@ def expected_first_order(case: Any) -> Any:
     cause="the second derivative of a surrogate made for first derivatives: ℋ₂ alone", seen="MAML-RL as first released",
 )  # fmt: skip
 def expected_curvature_of_reinforce(case: Any) -> Any:
-    return {"dice_hessian": np.stack([expected_hvp(case, task, Reinforce) for task in case.tasks])}
+    return {"dice_hessian": np.stack([expected_hvp(case, task, reinforce) for task in case.tasks])}
 
 
 @wrong(
@@ -165,7 +165,7 @@ def expected_curvature_of_reinforce(case: Any) -> Any:
     cause="one ratio a step: ℋ₁₂ and its transpose are lost (ProMP's LVC does so on purpose); with H = 1, right", seen="ProMP",
 )  # fmt: skip
 def expected_curvature_of_likelihood_ratio(case: Any) -> Any:
-    return {"dice_hessian": np.stack([expected_hvp(case, task, LikelihoodRatio) for task in case.tasks])}
+    return {"dice_hessian": np.stack([expected_hvp(case, task, likelihood_ratio) for task in case.tasks])}
 
 
 ROWS = rows(globals())

@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array, replaced
 from refmeta.meta import maml
-from refmeta.meta.inner import step_sizes
+from refmeta.meta.arguments import step_sizes
 from refmeta.oracle.wrong.row import rows, wrong
 from refmeta.tasks.policy_cost import PolicyCost
 

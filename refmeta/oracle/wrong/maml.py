@@ -11,7 +11,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml
-from refmeta.meta.inner import Point, adapt, step_sizes
+from refmeta.meta.arguments import Point, step_sizes
+from refmeta.meta.inner import adapt
 from refmeta.oracle.wrong.row import rows, wrong
 
 BETA = 0.25

@@ -11,7 +11,8 @@ import numpy as np
 from refmeta.arrays import Array, replaced
 from refmeta.judges import complex_step
 from refmeta.meta import maml
-from refmeta.meta.inner import adapt, step_sizes
+from refmeta.meta.arguments import step_sizes
+from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import (
     Model,
     Prior,

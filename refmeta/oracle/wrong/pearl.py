@@ -10,8 +10,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.judges import complex_step
-from refmeta.meta.encoder import Gaussian, context_of, posterior, posterior_without_prior
 from refmeta.meta.pearl import Encoder
+from refmeta.meta.pearl.encoder import Gaussian, context_of, posterior, posterior_without_prior
 from refmeta.oracle.wrong.row import rows, wrong
 from refmeta.softmax import log_softmax, softmax
 

@@ -11,57 +11,39 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, count, fraction, frozen, generator, settled
-from refmeta.meta.agent import (
+from refmeta.meta.loop import able, looped
+from refmeta.meta.pearl.agent import (
     Agent,
-    Gradient,
     Settings,
     checked_agent,
     checked_settings,
-    encoder_gradient,
-    encoder_loss,
     gradient,
-    init,
     ravel,
     unravel,
 )
-from refmeta.meta.encoder import (
-    Context,
-    Encoder,
+from refmeta.meta.pearl.encoder import (
     Gaussian,
     Inference,
     context_of,
     factors,
     gaussian_of,
-    kl,
     posterior,
     posterior_without_prior,
     sample,
     width,
 )
-from refmeta.meta.loop import able, looped
-from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
-from refmeta.meta.soft_actor_critic import (
-    actor_gradient,
-    actor_loss,
+from refmeta.meta.pearl.soft_actor_critic import (
     averaged,
-    critic_gradient,
-    critic_loss,
-    soft_target,
     table,
     target_entropy_of,
-    temperature_gradient,
-    temperature_loss,
 )
+from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions, drawn, newest, none, some, together
 from refmeta.tasks.distributions import reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = [
-    "Agent", "Context", "Encoder", "Gaussian", "Gradient", "Iteration", "Settings", "Trained", "actor_gradient", "actor_loss", "adapt",
-    "context_of", "critic_gradient", "critic_loss", "encoder_gradient", "encoder_loss", "factors", "gradient", "init", "kl",
-    "posterior", "posterior_without_prior", "sample", "soft_target", "temperature_gradient", "temperature_loss", "train",
-]  # fmt: skip
+__all__ = ["AgentIteration", "TrainedAgent", "adapt", "train"]
 
 
 def adapt(
@@ -94,7 +76,7 @@ def adapt(
     return posterior_sampling(task, believe, act, **more)
 
 
-class Iteration(NamedTuple):
+class AgentIteration(NamedTuple):
     """What a callback is told: iterations done, the agent after the last, and the exact returns (E + 1, N) it acted with.
 
     The returns are those of `Adapted`, on the training tasks, before the iteration's updates.
@@ -105,7 +87,7 @@ class Iteration(NamedTuple):
     returns: Array
 
 
-class Trained(NamedTuple):
+class TrainedAgent(NamedTuple):
     """The agent and the number of iterations done; `interrupted` by Ctrl-C or not."""
 
     agent: Agent
@@ -139,8 +121,8 @@ def train(
     capacity: int = 5000,
     averaging: float = 0.02,
     rng: Generator | int | None = None,
-    callback: Callable[[Iteration], Any] | None = None,
-) -> Trained:
+    callback: Callable[[AgentIteration], Any] | None = None,
+) -> TrainedAgent:
     """Algorithm 1 of PEARL on `tasks` tasks of a distribution: act by posterior sampling, then descend off-policy.
 
     In an iteration every task is acted in for `episodes` episodes; what is met joins the task's replay buffer, and is
@@ -165,12 +147,12 @@ def train(
         κ of w̄ ← (1 − κ) w̄ + κ w, in [0, 1].
     rng : Generator, int or None
         Goes through `numpy.random.default_rng`.
-    callback : function of an `Iteration`, optional
+    callback : function of an `AgentIteration`, optional
         Called after every iteration; a StopIteration that it raises ends the training.
 
     Returns
     -------
-    Trained
+    TrainedAgent
         On Ctrl-C the agent of the last whole iteration, `interrupted` and with a note on standard error; there, on a
         terminal, the iteration, the mean exact return after the episodes and the time are shown, too.
 
@@ -194,7 +176,7 @@ def train(
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of an Iteration, got {callback!r}")
+        raise TypeError(f"callback must be a function of an AgentIteration, got {callback!r}")
     able(distribution=(distribution, "sample"), outer=(outer, "step"))
     rate, rng = fraction(averaging, "averaging"), generator(rng)
     noise = reward_noise_of(distribution)
@@ -229,13 +211,13 @@ def train(
 
     def told(now: _State, done: int) -> None:
         if callback is not None:
-            callback(Iteration(done, now.agent, now.returns))
+            callback(AgentIteration(done, now.agent, now.returns))
 
     said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
     agent = unravel(agent, ravel(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
     start = _State(agent, outer.start(ravel(agent)), none((tasks,)), np.zeros((1, tasks)))
     last, done, interrupted = looped(step, start, iterations, name="pearl.train", said=said, callback=told)
-    return Trained(last.agent, done, interrupted)
+    return TrainedAgent(last.agent, done, interrupted)
 
 
 def _of(batch: Transitions, tasks: Array) -> Transitions:

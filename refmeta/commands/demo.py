@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from refmeta import episodes
 from refmeta.arrays import Array
+from refmeta.commands import episodes
 from refmeta.meta import implicit, maml, meta_lstm
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import adapt
@@ -18,7 +18,7 @@ from refmeta.meta.meta_lstm import MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
 from refmeta.oracle.cases import UsageError
-from refmeta.oracle.problems import curvatures
+from refmeta.problems import curvatures
 from refmeta.tables import counted, number_table, unknown, wrapped
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
@@ -202,7 +202,7 @@ def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100) -> None:
 
 
 def few_episodes(rng: Generator) -> None:
-    """The tables of `refmeta.episodes`."""
+    """The tables of `refmeta.commands.episodes`."""
     episodes.gridworlds(rng)
     episodes.random_mdps(rng)
 

@@ -21,7 +21,7 @@ from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathw
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
 from refmeta.sampling.returns import exact_baseline
-from refmeta.sampling.surrogates import TMAML, Dice, LikelihoodRatio, LoadedDice, Reinforce, Surrogate
+from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tables import Column, counted, table, unknown, wrapped
 from refmeta.tasks.exact_return import PolicyReturn
@@ -84,11 +84,11 @@ ESTIMATORS = (
     Estimator("score-term-alpha", "the score term times α", naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
     Estimator("score-term-mean", "the score term times 1/M", naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
     Estimator("first-order", "no curvature", naive, _first_order),
-    Estimator("lvc", "likelihood-ratio curvature", _on(LikelihoodRatio), _plain),
-    Estimator("dice", "DiCE's curvature", _on(Dice), _plain),
-    Estimator("naive, exact V", "naive curvature, advantages", _advantage(Reinforce), _plain),
-    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(LoadedDice), _plain),
-    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(TMAML), _plain),
+    Estimator("lvc", "likelihood-ratio curvature", _on(likelihood_ratio), _plain),
+    Estimator("dice", "DiCE's curvature", _on(dice), _plain),
+    Estimator("naive, exact V", "naive curvature, advantages", _advantage(reinforce), _plain),
+    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(loaded_dice), _plain),
+    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(tmaml), _plain),
     Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised,
               lambda t, x, s, a, M: scored(1.0)(t, x, s, a)),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from refmeta.oracle.browse import suites_named as _suites
+from refmeta.commands.browse import suites_named as _suites
 from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
 from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
 from refmeta.oracle.check import plain, run

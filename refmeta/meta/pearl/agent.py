@@ -23,7 +23,7 @@ from refmeta.arrays import (
     scalar,
     settled,
 )
-from refmeta.meta.encoder import (
+from refmeta.meta.pearl.encoder import (
     Context,
     Encoder,
     Gaussian,
@@ -37,7 +37,7 @@ from refmeta.meta.encoder import (
     sample,
     width,
 )
-from refmeta.meta.soft_actor_critic import (
+from refmeta.meta.pearl.soft_actor_critic import (
     actor_gradient,
     critic_gradient,
     critic_loss,

@@ -4,15 +4,15 @@ Generic: several different tasks, query ≠ support, unequal weights, Hessians t
 and step sizes with α‖∇²L‖ of order one, so that every term of a formula shows.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.gaussian import LinearGaussian
+from refmeta.oracle.case import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
@@ -26,27 +26,6 @@ KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "
          "linear-quadratic")  # fmt: skip
 POLICIES = ("tabular", "linear-features", "linear-gaussian")
 ALPHAS = ("scalar", "parameter", "step", "step-parameter")
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Where to start (d,), N support and N query tasks, and how to adapt."""
-
-    theta: Array
-    support: Any
-    query: Any
-    alpha: Any
-    steps: int
-
-    @property
-    def split(self) -> tuple[Any, Any]:
-        """(support, query), as `maml.gradient` takes them."""
-        return self.support, self.query
-
-    @property
-    def hyper(self) -> dict[str, Any]:
-        """The keyword arguments `alpha` and `steps`."""
-        return {"alpha": self.alpha, "steps": self.steps}
 
 
 def quadratic(rng: Generator, tasks: int = 2, dim: int = 3) -> Quadratic:

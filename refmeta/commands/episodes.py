@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array
 from refmeta.meta import model_based, pearl
-from refmeta.meta.encoder import Gaussian
 from refmeta.meta.inner import adapt
 from refmeta.meta.maml import MAML
 from refmeta.meta.model_based import Prior, Statistics
+from refmeta.meta.pearl.encoder import Gaussian
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.task_posterior import entropy, optimal_plans, thompson_sampling
 from refmeta.meta.train import Adam, meta_train
 from refmeta.sampling.rollout import rollout
-from refmeta.sampling.surrogates import Reinforce
+from refmeta.sampling.surrogates import reinforce
 from refmeta.sampling.transitions import experience
 from refmeta.tables import number_table
 from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, reward_noise_of
@@ -76,7 +76,7 @@ def by_policy_gradient(
     found = [float(-np.mean(task.at(theta).loss))]
     for n in range(1, EPISODES + 1):
         some = type(batch)(*(part[..., :n, :] for part in batch))
-        step = alpha * Reinforce(task.policy, theta, some, gamma=gamma).at(theta).grad
+        step = alpha * reinforce(task.policy, theta, some, gamma=gamma).at(theta).grad
         found.append(float(-np.mean(task.at(theta - step).loss)))
     return found
 
