@@ -202,12 +202,12 @@ def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
 
 
 def test_a_row_passes_at_one_tolerance_and_not_above_and_keeps_the_worst():
-    check = Check("x", "", "", lambda rng: 0.0)
+    check = Check("x", "", "", lambda rng: rng, lambda case: 0.0)
     assert Row(check, 1.0, 1).passed and not Row(check, 1.5, 1).passed and not Row(check, float("nan"), 0).passed
     turns = iter([0.0, 5.0, 0.0, float("nan"), 0.0])
-    row = judge(Check("x", "", "", lambda rng: next(turns)), seed=0, problems=4)
+    row = judge(Check("x", "", "", lambda rng: rng, lambda case: next(turns)), seed=0, problems=4)
     assert row.worst == 5 and row.problems == 4
     orders = iter([0.5, 2.1, 2.0])
-    row = judge(Check("x", "", "", lambda rng: next(orders), (2, 0.05)), seed=0, problems=3)
+    row = judge(Check("x", "", "", lambda rng: rng, lambda case: next(orders), (2, 0.05)), seed=0, problems=3)
     assert row.worst == 0.5 and not row.passed
     assert chosen([]) == CHECKS

@@ -42,7 +42,7 @@ def judge(check: Check, *, seed: int, problems: int) -> Row:
     found: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])
     for _ in range(10 * problems):
-        error = check.judge(rng)
+        error = check.judge(check.draw(rng))
         if not np.isnan(error):
             found.append(error)
         if len(found) == problems:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.problems import linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
@@ -81,10 +81,10 @@ def _stationary(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("lq-moments", "Σ' = MΣMᵀ + B diag(σ²) Bᵀ + W", "mean and covariance apart", _moments),
-    Check("lq-values", "P = Q + KᵀRK + γMᵀP'M", "sums of powers of M", _values),
-    Check("lq-cost", "Σ γᵗ[tr((Q+KᵀRK)Σ_t) + tr(R diag σ²)]", "duality: tr(P_0 Σ_0) + noise", _cost),
-    Check("lq-gradient", "2 Σ γᵗ(RK + γBᵀP'M) Σ_t", "complex step of J", _gradient),
-    Check("lq-hvp", "both recursions differentiated", "complex step of ∇J", _hvp),
-    Check("lq-stationary", "X = S + γMXMᵀ", "Kronecker system", _stationary),
+    drawing("lq-moments", "Σ' = MΣMᵀ + B diag(σ²) Bᵀ + W", "mean and covariance apart", _moments),
+    drawing("lq-values", "P = Q + KᵀRK + γMᵀP'M", "sums of powers of M", _values),
+    drawing("lq-cost", "Σ γᵗ[tr((Q+KᵀRK)Σ_t) + tr(R diag σ²)]", "duality: tr(P_0 Σ_0) + noise", _cost),
+    drawing("lq-gradient", "2 Σ γᵗ(RK + γBᵀP'M) Σ_t", "complex step of J", _gradient),
+    drawing("lq-hvp", "both recursions differentiated", "complex step of ∇J", _hvp),
+    drawing("lq-stationary", "X = S + γMXMᵀ", "Kronecker system", _stationary),
 )

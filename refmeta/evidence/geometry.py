@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.problems import policy_return, process
 from refmeta.tasks import fisher
@@ -121,16 +121,16 @@ def _soft_values(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("fisher", "Σ d (diag π − ππᵀ), as a product", "Σ dπ ∇log π ∇log πᵀ, dense", _fisher),
-    Check(
+    drawing("fisher", "Σ d (diag π − ππᵀ), as a product", "Σ dπ ∇log π ∇log πᵀ, dense", _fisher),
+    drawing(
         "natural-gradient",
         "A − mean A; least squares on the scores",
         "pseudo-inverse of the dense F",
         _natural_gradient,
     ),
-    Check("policy-kl", "Σ d₀ KL(π₀ ‖ π)", "logarithms of probabilities", _policy_kl),
-    Check("policy-kl-gradient", "Σ d₀ (π − π₀)", "complex step of the KL", _kl_gradient),
-    Check("policy-kl-hvp", "Σ d₀ (diag π − ππᵀ)", "complex step of its gradient", _kl_hvp),
-    Check("hessian-split", "ℋ₁ + ℋ₂ + ℋ₁₂ + ℋ₁₂ᵀ", "each part dense, ∇Q by complex steps", _hessian_split),
-    Check("soft-values", "V = τ log Σ exp(Q/τ)", "1,500 sweeps", _soft_values),
+    drawing("policy-kl", "Σ d₀ KL(π₀ ‖ π)", "logarithms of probabilities", _policy_kl),
+    drawing("policy-kl-gradient", "Σ d₀ (π − π₀)", "complex step of the KL", _kl_gradient),
+    drawing("policy-kl-hvp", "Σ d₀ (diag π − ππᵀ)", "complex step of its gradient", _kl_hvp),
+    drawing("hessian-split", "ℋ₁ + ℋ₂ + ℋ₁₂ + ℋ₁₂ᵀ", "each part dense, ∇Q by complex steps", _hessian_split),
+    drawing("soft-values", "V = τ log Σ exp(Q/τ)", "1,500 sweeps", _soft_values),
 )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clipped
 from refmeta.problems import quadratic
@@ -63,8 +63,8 @@ def _clipped(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("implicit-maml", "(I + ∇²L/λ)⁻¹ ∇L_query(φ*)", "dense inverses on quadratics", _implicit),
-    Check("hessian-free-maml", "g − (α/2δ)[∇L(θ+δg) − ∇L(θ−δg)]", "(I − αA)g on quadratics", _hessian_free),
-    Check("es-maml", "(1/2Mσ) Σ [F(θ+σe) − F(θ−σe)] e", "∇F on quadratics, e = √d e_j", _evolution),
-    Check("clip-by-norm", "g · min(1, c/‖g‖)", "plain scalars", _clipped),
+    drawing("implicit-maml", "(I + ∇²L/λ)⁻¹ ∇L_query(φ*)", "dense inverses on quadratics", _implicit),
+    drawing("hessian-free-maml", "g − (α/2δ)[∇L(θ+δg) − ∇L(θ−δg)]", "(I − αA)g on quadratics", _hessian_free),
+    drawing("es-maml", "(1/2Mσ) Σ [F(θ+σe) − F(θ−σe)] e", "∇F on quadratics, e = √d e_j", _evolution),
+    drawing("clip-by-norm", "g · min(1, c/‖g‖)", "plain scalars", _clipped),
 )

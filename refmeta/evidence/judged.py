@@ -11,13 +11,22 @@ from refmeta.tolerance import condition, in_tolerances, per_task
 
 
 class Check(NamedTuple):
-    """`judge(rng)` gives the error in tolerances, or where `order` is set (expected, within) an observed order."""
+    """A labelled formula: `draw(rng)` is a random case, `judge(case)` its error in tolerances.
+
+    Where `order` is set (expected, within), `judge` gives an observed order instead.
+    """
 
     label: str
     formula: str
     against: str
-    judge: Callable[[Generator], float]
+    draw: Callable[[Generator], Any]
+    judge: Callable[[Any], float]
     order: tuple[float, float] | None = None
+
+
+def drawing(label: str, formula: str, against: str, judge: Any, order: tuple[float, float] | None = None) -> Check:
+    """A check whose judge draws its own case."""
+    return Check(label, formula, against, lambda rng: rng, judge, order)
 
 
 def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale: Any = 0.0) -> float:

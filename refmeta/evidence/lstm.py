@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope
@@ -184,15 +184,15 @@ def _gate_bound(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps", _preprocessing),
-    Check("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", _cell),
-    Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda g: _unrolled(g, gates)),
-    Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda g: _unrolled(g, gates)),
-    Check("meta-lstm-gates-released", "σ(W[h, θ, z] + b)", "scalars", lambda g: _unrolled(g, gates_released)),
-    Check("meta-lstm-bptt", "∇L and L held", "complex steps of another pass", _independent),
-    Check("meta-lstm-bptt-exact", "… + H a + b ∇L", "complex steps of the unrolled loss", _exact),
-    Check(
+    drawing("gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps", _preprocessing),
+    drawing("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", _cell),
+    drawing("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda g: _unrolled(g, gates)),
+    drawing("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda g: _unrolled(g, gates)),
+    drawing("meta-lstm-gates-released", "σ(W[h, θ, z] + b)", "scalars", lambda g: _unrolled(g, gates_released)),
+    drawing("meta-lstm-bptt", "∇L and L held", "complex steps of another pass", _independent),
+    drawing("meta-lstm-bptt-exact", "… + H a + b ∇L", "complex steps of the unrolled loss", _exact),
+    drawing(
         "thm:meta-lstm-is-gradient-descent", "W_I = W_F = 0: MAML", "maml.gradient, first order", _is_gradient_descent
     ),
-    Check("thm:gate-bound", "|θ_t − f θ_{t−1}| ≤ |∇L|", "every gate; equality where i = 1", _gate_bound),
+    drawing("thm:gate-bound", "|θ_t − f θ_{t−1}| ≤ |∇L|", "every gate; equality where i = 1", _gate_bound),
 )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
@@ -132,14 +132,14 @@ def _joint_tie(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("inner-step", "θ − α ⊙ ∇L(θ)", "(I − αA)ᴷ through eigenvectors", _inner_step),
-    Check("maml-objective", "L_query(φ)", "½(φ − c)ᵀA(φ − c), closed form", _objective),
-    Check("maml-gradient", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ), backwards", "complex step of F", _gradient),
-    Check("first-order-maml", "∇L_query(φ)", "complex step of L_query at φ", _first_order),
-    Check("step-size-gradient", "−∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}", "complex step of F by α", _step_sizes),
-    Check("multi-step-loss", "Σ_k w_k L_query(θ⁽ᵏ⁾)", "complex step", _multi_step),
-    Check("maml-update", "θ − β Σ ∇F_i", "complex step of Σ F_i", _update),
-    Check("meta-sgd", "(θ, α) − β Σ (∂F_i/∂θ, ∂F_i/∂α)", "complex step of Σ F_i by α", _meta_sgd),
-    Check("quadratic-maml", "(ΣA')⁻¹ΣA'c, A' = (I−αA)ᴷA(I−αA)ᴷ", "Σ ∇F_i = 0 there", _closed_form),
-    Check("thm:joint-tie", "argmin E[F] = argmin E[L]", "enumeration of designs x tasks", _joint_tie),
+    drawing("inner-step", "θ − α ⊙ ∇L(θ)", "(I − αA)ᴷ through eigenvectors", _inner_step),
+    drawing("maml-objective", "L_query(φ)", "½(φ − c)ᵀA(φ − c), closed form", _objective),
+    drawing("maml-gradient", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ), backwards", "complex step of F", _gradient),
+    drawing("first-order-maml", "∇L_query(φ)", "complex step of L_query at φ", _first_order),
+    drawing("step-size-gradient", "−∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}", "complex step of F by α", _step_sizes),
+    drawing("multi-step-loss", "Σ_k w_k L_query(θ⁽ᵏ⁾)", "complex step", _multi_step),
+    drawing("maml-update", "θ − β Σ ∇F_i", "complex step of Σ F_i", _update),
+    drawing("meta-sgd", "(θ, α) − β Σ (∂F_i/∂θ, ∂F_i/∂α)", "complex step of Σ F_i by α", _meta_sgd),
+    drawing("quadratic-maml", "(ΣA')⁻¹ΣA'c, A' = (I−αA)ᴷA(I−αA)ᴷ", "Σ ∇F_i = 0 there", _closed_form),
+    drawing("thm:joint-tie", "argmin E[F] = argmin E[L]", "enumeration of designs x tasks", _joint_tie),
 )

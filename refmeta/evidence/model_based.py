@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior, statistics
@@ -127,8 +127,8 @@ def order(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("model-posterior", "(c + n)/Σ, precision-weighted R", "beliefs updated one by one", _posterior),
-    Check("model-prior", "log p(c | prior), its gradient", "predictions multiplied, complex steps", _prior),
-    Check("model-based-maml", "λ_0 through the model's Hessians", "complex steps", _gradient),
-    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", order, (1.0, 0.05)),
+    drawing("model-posterior", "(c + n)/Σ, precision-weighted R", "beliefs updated one by one", _posterior),
+    drawing("model-prior", "log p(c | prior), its gradient", "predictions multiplied, complex steps", _prior),
+    drawing("model-based-maml", "λ_0 through the model's Hessians", "complex steps", _gradient),
+    drawing("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", order, (1.0, 0.05)),
 )

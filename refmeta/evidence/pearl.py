@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import pearl
 from refmeta.meta.pearl.encoder import (
@@ -275,25 +275,25 @@ def _posterior_sampling(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check(
+    drawing(
         "gaussian-product",
         "∏ N(μ_n, σ_n²)",
         "natural parameters added",
         lambda g: _product(g, posterior_without_prior, False),
     ),
-    Check(
+    drawing(
         "gaussian-product-prior",
         "N(0, I) ∏ N(μ_n, σ_n²)",
         "natural parameters added",
         lambda g: _product(g, posterior, True),
     ),
-    Check("gaussian-kl", "½ Σ (σ² + μ² − 1 − log σ²)", "quadrature", _divergence),
-    Check("reparametrised-sample", "z = μ + σ ε", "scalars", _sampled),
-    Check("thm:exact-posterior", "r = w_a z + s ε", "Bayes' rule by least squares", _exact_posterior),
-    Check("soft-critic-loss", "½ mean (Q − y)²", "scalars, complex steps", lambda g: _losses(g, 0)),
-    Check("soft-actor-loss", "mean Σ π (τ log π − Q)", "scalars, complex steps", lambda g: _losses(g, 1)),
-    Check("temperature-loss", "τ (mean H − H̄)", "scalars, complex steps", lambda g: _losses(g, 2)),
-    Check("encoder-gradient", "critic through z + β KL", "complex steps", _encoder),
-    Check("posterior-sampling", "act on a sample, update the belief", "each belief and return by itself", _posterior_sampling),
-    Check("task-posterior", "p(i) ∏ P_i(s'|s, a)", "Bayes' rule, step by step", _task_posterior),
+    drawing("gaussian-kl", "½ Σ (σ² + μ² − 1 − log σ²)", "quadrature", _divergence),
+    drawing("reparametrised-sample", "z = μ + σ ε", "scalars", _sampled),
+    drawing("thm:exact-posterior", "r = w_a z + s ε", "Bayes' rule by least squares", _exact_posterior),
+    drawing("soft-critic-loss", "½ mean (Q − y)²", "scalars, complex steps", lambda g: _losses(g, 0)),
+    drawing("soft-actor-loss", "mean Σ π (τ log π − Q)", "scalars, complex steps", lambda g: _losses(g, 1)),
+    drawing("temperature-loss", "τ (mean H − H̄)", "scalars, complex steps", lambda g: _losses(g, 2)),
+    drawing("encoder-gradient", "critic through z + β KL", "complex steps", _encoder),
+    drawing("posterior-sampling", "act on a sample, update the belief", "each belief and return by itself", _posterior_sampling),
+    drawing("task-posterior", "p(i) ∏ P_i(s'|s, a)", "Bayes' rule, step by step", _task_posterior),
 )

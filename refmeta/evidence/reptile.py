@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.evidence.maml import any_problem, quadratics, shrunk
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
@@ -80,15 +80,15 @@ def _expansion(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", _reptile),
-    Check("reptile-serial", "θ ← θ + ε(φ_i − θ), in turn", "closed form, in turn", _serial),
-    Check("reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients", _direction),
-    Check("adam", "θ − α·m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε)", "plain scalars", lambda rng: _adam(adam, rng)),
-    Check(
+    drawing("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", _reptile),
+    drawing("reptile-serial", "θ ← θ + ε(φ_i − θ), in turn", "closed form, in turn", _serial),
+    drawing("reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients", _direction),
+    drawing("adam", "θ − α·m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε)", "plain scalars", lambda rng: _adam(adam, rng)),
+    drawing(
         "adam-epsilon-hat",
         "θ − α√(1−β₂ᵗ)/(1−β₁ᵗ)·m / (√v + ε)",
         "plain scalars",
         lambda rng: _adam(adam_epsilon_hat, rng),
     ),
-    Check("reptile-expansion", "c₁ AvgGrad − c₂ AvgGradInner", "the mean over all 3! orders", _expansion, (2, 0.05)),
+    drawing("reptile-expansion", "c₁ AvgGrad − c₂ AvgGradInner", "the mean over all 3! orders", _expansion, (2, 0.05)),
 )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import policy_return, process
@@ -138,22 +138,22 @@ def _optimal_values(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("policy-model", "P_π = Σ_a πP, r_π = Σ_a πR", "sums written out", _policy_model),
-    Check("bellman", "V = (I − γP_π)⁻¹r_π", "1,500 sweeps of V ← r + γPV", lambda g: _published("value", g, _iterated)),
-    Check("advantage", "Σ_b π_b(Q_a − Q_b)", "Q − V", _advantage),
-    Check(
+    drawing("policy-model", "P_π = Σ_a πP, r_π = Σ_a πR", "sums written out", _policy_model),
+    drawing("bellman", "V = (I − γP_π)⁻¹r_π", "1,500 sweeps of V ← r + γPV", lambda g: _published("value", g, _iterated)),
+    drawing("advantage", "Σ_b π_b(Q_a − Q_b)", "Q − V", _advantage),
+    drawing(
         "occupancy",
         "d = (I − γP_πᵀ)⁻¹ρ",
         "1,500 sweeps of d ← ρ + γPᵀd",
         lambda g: _published("occupancy", g, _visited),
     ),
-    Check("return", "J = ρᵀV", "duality: Σ d r_π", lambda g: _published("loss", g, _dual)),
-    Check("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J", lambda g: _gradient("linear-features", g)),
-    Check("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J", lambda g: _hvp("linear-features", g)),
-    Check("finite-horizon-bellman", "V_t = Σ_a π(R + γPV_{t+1})", "every trajectory from every state", _finite_values),
-    Check("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _finite_occupancy),
-    Check("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _finite_return),
-    Check("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J", lambda g: _gradient("finite-horizon", g)),
-    Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J", lambda g: _hvp("finite-horizon", g)),
-    Check("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy", _optimal_values),
+    drawing("return", "J = ρᵀV", "duality: Σ d r_π", lambda g: _published("loss", g, _dual)),
+    drawing("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J", lambda g: _gradient("linear-features", g)),
+    drawing("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J", lambda g: _hvp("linear-features", g)),
+    drawing("finite-horizon-bellman", "V_t = Σ_a π(R + γPV_{t+1})", "every trajectory from every state", _finite_values),
+    drawing("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _finite_occupancy),
+    drawing("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _finite_return),
+    drawing("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J", lambda g: _gradient("finite-horizon", g)),
+    drawing("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J", lambda g: _hvp("finite-horizon", g)),
+    drawing("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy", _optimal_values),
 )

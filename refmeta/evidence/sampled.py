@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.evidence.sampling import steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
@@ -258,17 +258,17 @@ def _estimator_covariance(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", _loss("reinforce")),
-    Check("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", _loss("likelihood_ratio")),
-    Check("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", _loss("dice")),
-    Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("tmaml")),
-    Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("loaded_dice")),
-    Check("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _surrogate_hvp),
-    Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", _naive_curvature),
-    Check("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", _score_term),
-    Check("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", _formulation_exact),
-    Check("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _formulation_sampled),
-    Check("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", _promp),
-    Check("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out", _estimator_bias),
-    Check("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", _estimator_covariance),
+    drawing("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", _loss("reinforce")),
+    drawing("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", _loss("likelihood_ratio")),
+    drawing("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", _loss("dice")),
+    drawing("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("tmaml")),
+    drawing("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("loaded_dice")),
+    drawing("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _surrogate_hvp),
+    drawing("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", _naive_curvature),
+    drawing("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", _score_term),
+    drawing("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", _formulation_exact),
+    drawing("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _formulation_sampled),
+    drawing("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", _promp),
+    drawing("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out", _estimator_bias),
+    drawing("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", _estimator_covariance),
 )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
@@ -239,24 +239,24 @@ def _trpo_step(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("log-likelihood", "Σ log π(a|s)", "products of probabilities and densities", _log_likelihood),
-    Check("log-likelihood-score", "Σ w ∇log π(a|s)", "complex step of Σ w log π", _score),
-    Check("log-likelihood-hvp", "Σ w ∇²log π(a|s) u", "complex step of Σ w ∇log π", _hvp),
-    Check("reinforce", "(1/M) Σ G Σ ∇log π", "step by step", lambda g: _estimate("reinforce", g)),
-    Check("gpomdp", "(1/M) Σ γᵗ(Ĝ − b) ∇log π", "step by step", lambda g: _estimate("gpomdp", g)),
-    Check(
+    drawing("log-likelihood", "Σ log π(a|s)", "products of probabilities and densities", _log_likelihood),
+    drawing("log-likelihood-score", "Σ w ∇log π(a|s)", "complex step of Σ w log π", _score),
+    drawing("log-likelihood-hvp", "Σ w ∇²log π(a|s) u", "complex step of Σ w ∇log π", _hvp),
+    drawing("reinforce", "(1/M) Σ G Σ ∇log π", "step by step", lambda g: _estimate("reinforce", g)),
+    drawing("gpomdp", "(1/M) Σ γᵗ(Ĝ − b) ∇log π", "step by step", lambda g: _estimate("gpomdp", g)),
+    drawing(
         "undiscounted-visits", "(1/M) Σ (Ĝ − b) ∇log π", "step by step", lambda g: _estimate("undiscounted_visits", g)
     ),
-    Check("leave-one-out", "mean of Ĝ over the others", "one after another", _leave_one_out),
-    Check(
+    drawing("leave-one-out", "mean of Ĝ over the others", "one after another", _leave_one_out),
+    drawing(
         "linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", _linear_feature_baseline
     ),
-    Check("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", _gae),
-    Check("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", _td_lambda),
-    Check("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts", _lstd),
-    Check(
+    drawing("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", _gae),
+    drawing("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", _td_lambda),
+    drawing("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts", _lstd),
+    drawing(
         "trajectory-expectation", "Σ p(τ) f(τ), and its covariance", "recursion of two moments", _trajectory_expectation
     ),
-    Check("sampled-kl", "mean Σ KL(π₀ ‖ π)", "quadrature, complex steps", _sampled_kl),
-    Check("trpo-step", "θ − βʲ √(2δ/xᵀFx) x", "closed natural gradient", _trpo_step),
+    drawing("sampled-kl", "mean Σ KL(π₀ ‖ π)", "quadrature, complex steps", _sampled_kl),
+    drawing("trpo-step", "θ − βʲ √(2δ/xᵀFx) x", "closed natural gradient", _trpo_step),
 )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.judged import drawing, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certified
 from refmeta.policies import LinearSoftmax, TabularSoftmax
@@ -143,22 +143,22 @@ def _certificate(rng: Generator) -> float:
 
 
 CHECKS = (
-    Check("softmax", "exp(x) / Σ exp(x)", "plain scalars", _softmax),
-    Check("log-softmax", "x − log Σ exp(x)", "plain scalars", _log_softmax),
-    Check("softmax-jvp", "π ⊙ (u − ⟨π, u⟩)", "complex step of softmax", _softmax_jvp),
-    Check("score", "Φᵀ(e_a − π)", "complex step of log π", _score),
-    Check("score-hvp", "−Φᵀ(π ⊙ (x − ⟨π, x⟩)), x = Φu", "complex step of the score", _score_hvp),
-    Check("linear-features", "Φθ and Φᵀg", "sums written out; adjoint test", _linear_features),
-    Check("quadratic", "½(θ − c)ᵀA(θ − c)", "fractions; complex step", _quadratic),
-    Check("linear-regression", "‖Xθ − y‖² / 2n", "sums written out; complex step", _linear_regression),
-    Check(
+    drawing("softmax", "exp(x) / Σ exp(x)", "plain scalars", _softmax),
+    drawing("log-softmax", "x − log Σ exp(x)", "plain scalars", _log_softmax),
+    drawing("softmax-jvp", "π ⊙ (u − ⟨π, u⟩)", "complex step of softmax", _softmax_jvp),
+    drawing("score", "Φᵀ(e_a − π)", "complex step of log π", _score),
+    drawing("score-hvp", "−Φᵀ(π ⊙ (x − ⟨π, x⟩)), x = Φu", "complex step of the score", _score_hvp),
+    drawing("linear-features", "Φθ and Φᵀg", "sums written out; adjoint test", _linear_features),
+    drawing("quadratic", "½(θ − c)ᵀA(θ − c)", "fractions; complex step", _quadratic),
+    drawing("linear-regression", "‖Xθ − y‖² / 2n", "sums written out; complex step", _linear_regression),
+    drawing(
         "softmax-regression", "−mean log π[label] + ridge/2 ‖θ‖²", "sums written out; complex step", _softmax_regression
     ),
-    Check("complex-step", "Im f(x + ihv) / h", "a derivative by hand", _complex_step),
-    Check(
+    drawing("complex-step", "Im f(x + ihv) / h", "a derivative by hand", _complex_step),
+    drawing(
         "central-difference", "(f(x + hv) − f(x − hv)) / 2h", "a derivative by hand, its budget", _central_difference
     ),
-    Check("taylor-rate", "|f(x + hv) − f − h⟨g, v⟩ − ½h²⟨v, Hv⟩|", "derivatives by hand", _taylor_rate, (3, 0.1)),
-    Check("decimal-certificate", "central differences of the objective", "∇J by its formula", _certificate),
-    Check("adjoint-test", "⟨w, Ju⟩ = ⟨Jᵀw, u⟩", "a matrix and its transpose", _adjoint_test),
+    drawing("taylor-rate", "|f(x + hv) − f − h⟨g, v⟩ − ½h²⟨v, Hv⟩|", "derivatives by hand", _taylor_rate, (3, 0.1)),
+    drawing("decimal-certificate", "central differences of the objective", "∇J by its formula", _certificate),
+    drawing("adjoint-test", "⟨w, Ju⟩ = ⟨Jᵀw, u⟩", "a matrix and its transpose", _adjoint_test),
 )
