@@ -1,15 +1,84 @@
-"""Losses and numeric derivatives in any arithmetic: `Decimal`, `Fraction`.  Derivation: derivations/judges.md
+"""Losses and numeric derivatives in any arithmetic.  Derivation: derivations/judges.md
 
-No derivative formula stands here: a gradient is a central difference of the objective, and so is every inner gradient.
+Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`).  No derivative formula stands here: a
+gradient is numeric, and so is every inner gradient.
 """
 
+import cmath
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import singledispatch
+from typing import Any, NamedTuple, Protocol
+
+__all__ = [
+    "Central", "Inputs", "Loss", "Number", "Step", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
+    "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
+    "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "rows_of", "softmax",
+    "softmax_regression", "solved", "sqrt",
+]  # fmt: skip
 
 Number = Any
 Vector = list[Number]
 Loss = Callable[[Vector], Number]
+Inputs = dict[str, Any]
+
+
+class Step(Protocol):
+    """A numeric derivative of first order: of f at x along v."""
+
+    def slope(self, f: Loss, x: Vector, v: Vector) -> Number: ...
+
+
+class Central(NamedTuple):
+    """The central difference with step h."""
+
+    h: Number
+
+    def slope(self, f: Loss, x: Vector, v: Vector) -> Number:
+        """(f(x + hv) − f(x − hv)) / 2h."""
+        up, down = ([a + s * self.h * b for a, b in zip(x, v, strict=True)] for s in (1, -1))
+        return (f(up) - f(down)) / (2 * self.h)
+
+
+class Steps(NamedTuple):
+    """How to differentiate: inside an objective, an objective, and an objective's slope once more."""
+
+    inner: Step
+    outer: Step
+    second: Step
+
+
+@singledispatch
+def exp(x: Number) -> Number:
+    """eˣ."""
+    return x.exp()
+
+
+@singledispatch
+def ln(x: Number) -> Number:
+    """The natural logarithm."""
+    return x.ln()
+
+
+@singledispatch
+def sqrt(x: Number) -> Number:
+    """The square root."""
+    return x.sqrt()
+
+
+exp.register(complex, cmath.exp)
+ln.register(complex, cmath.log)
+sqrt.register(complex, cmath.sqrt)
+
+
+def largest(x: Sequence[Number]) -> Number:
+    """The entry with the largest real part."""
+    return max(x, key=lambda entry: entry.real)
+
+
+def magnitude(x: Number) -> Number:
+    """The size of the real part."""
+    return abs(x.real)
 
 
 def quadratic(A: Any, c: Any) -> Loss:
@@ -36,7 +105,7 @@ def softmax_regression(X: Any, labels: Any, classes: int, ridge: Number) -> Loss
 
     def loss(theta: Vector) -> Number:
         W = [theta[k * len(X[0]) : (k + 1) * len(X[0])] for k in range(classes)]
-        data = sum(softmax([dot(w, x) for w in W])[label].ln() for x, label in zip(X, labels, strict=True))
+        data = sum(ln(softmax([dot(w, x) for w in W])[label]) for x, label in zip(X, labels, strict=True))
         return ridge * dot(theta, theta) / 2 - data / len(labels)
 
     return loss
@@ -85,7 +154,7 @@ def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | Non
 
     def loss(theta: Vector) -> Number:
         new = policy(theta, S, A, features)
-        return sum(d[s] * old[s][a] * (old[s][a].ln() - new[s][a].ln()) for s in range(S) for a in range(A))
+        return sum(d[s] * old[s][a] * (ln(old[s][a]) - ln(new[s][a])) for s in range(S) for a in range(A))
 
     return loss
 
@@ -97,7 +166,7 @@ def linear_quadratic(
     n, m = len(B), len(B[0])
 
     def loss(theta: Vector) -> Number:
-        K, variance = [theta[j * n : (j + 1) * n] for j in range(m)], [(2 * x).exp() for x in theta[m * n :]]
+        K, variance = [theta[j * n : (j + 1) * n] for j in range(m)], [exp(2 * x) for x in theta[m * n :]]
         M = [[A[i][j] + dot(B[i], [row[j] for row in K]) for j in range(n)] for i in range(n)]
         N = [[noise[i][j] + sum(B[i][k] * B[j][k] * variance[k] for k in range(m)) for j in range(n)] for i in range(n)]
 
@@ -122,16 +191,15 @@ def linear_quadratic(
     return loss
 
 
-def proximal(support: Loss, theta: Vector, strength: Number, h: Number) -> Vector:
+def proximal(support: Loss, theta: Vector, strength: Number, step: Step) -> Vector:
     """argmin_φ L(φ) + (λ/2)‖φ − θ‖² of a quadratic L: one Newton step of numeric derivatives, exact in fractions."""
 
     def objective(phi: Vector) -> Number:
         return support(phi) + strength * sum((p - t) ** 2 for p, t in zip(phi, theta, strict=True)) / 2
 
-    axes = [[int(i == j) for j in range(len(theta))] for i in range(len(theta))]
-    H = [hessian_product(objective, theta, e, h) for e in axes]
-    step = solved(H, gradient(objective, theta, h))
-    return [t - s for t, s in zip(theta, step, strict=True)]
+    H = [hessian_product(objective, theta, e, step, step) for e in _axes(len(theta))]
+    move = solved(H, gradient(objective, theta, step))
+    return [t - m for t, m in zip(theta, move, strict=True)]
 
 
 def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
@@ -142,8 +210,8 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
     rows, free, pivots, d = [list(row) for row in F], [], [], len(g)
     for j in range(d):
         rest = [i for i in range(d) if i not in pivots]
-        best = max(rest, key=lambda i: abs(rows[i][j]), default=None)
-        if best is None or abs(rows[best][j]) < tiny:
+        best = max(rest, key=lambda i: magnitude(rows[i][j]), default=None)
+        if best is None or magnitude(rows[best][j]) < tiny:
             free.append(j)
             continue
         pivots.append(best)
@@ -164,7 +232,8 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
 
 def softmax(x: Vector) -> Vector:
     """exp(x)/Σ exp(x), shifted by the largest."""
-    e = [(a - max(x)).exp() for a in x]
+    top = largest(x)
+    e = [exp(a - top) for a in x]
     return [a / sum(e) for a in e]
 
 
@@ -173,7 +242,7 @@ def solved(M: list[Vector], b: Vector) -> Vector:
     rows = [[*row, right] for row, right in zip(M, b, strict=True)]
     n = len(rows)
     for k in range(n):
-        best = max(range(k, n), key=lambda i: abs(rows[i][k]))
+        best = max(range(k, n), key=lambda i: magnitude(rows[i][k]))
         rows[k], rows[best] = rows[best], rows[k]
         for i in range(k + 1, n):
             factor = rows[i][k] / rows[k][k]
@@ -184,15 +253,14 @@ def solved(M: list[Vector], b: Vector) -> Vector:
     return x
 
 
-def slope(f: Loss, x: Vector, v: Vector, h: Number) -> Number:
-    """(f(x + hv) − f(x − hv)) / 2h."""
-    up, down = ([a + s * h * b for a, b in zip(x, v, strict=True)] for s in (1, -1))
-    return (f(up) - f(down)) / (2 * h)
+def _axes(d: int) -> list[list[int]]:
+    """The unit vectors."""
+    return [[int(i == j) for j in range(d)] for i in range(d)]
 
 
-def gradient(f: Loss, x: Vector, h: Number) -> Vector:
+def gradient(f: Loss, x: Vector, step: Step) -> Vector:
     """Every partial derivative, as a slope."""
-    return [slope(f, x, [int(i == j) for j in range(len(x))], h) for i in range(len(x))]
+    return [step.slope(f, x, axis) for axis in _axes(len(x))]
 
 
 def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
@@ -206,16 +274,15 @@ def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
     ]
 
 
-def leaf_gradient(f: Callable[[Any], Number], leaf: Any, h: Number) -> Any:
+def leaf_gradient(f: Callable[[Any], Number], leaf: Any, step: Step) -> Any:
     """Every partial derivative by a number or a nested list, nested as it is."""
     flat, nested = flattened(leaf)
-    return nested(gradient(lambda x: f(nested(x)), flat, h))
+    return nested(gradient(lambda x: f(nested(x)), flat, step))
 
 
-def hessian_product(f: Loss, x: Vector, v: Vector, h: Number) -> Vector:
+def hessian_product(f: Loss, x: Vector, v: Vector, outer: Step, second: Step) -> Vector:
     """The slope along v of every partial derivative."""
-    axes = [[int(i == j) for j in range(len(x))] for i in range(len(x))]
-    return [slope(lambda z, e=e: slope(f, z, e, h), x, v, h) for e in axes]  # type: ignore[misc]
+    return [outer.slope(lambda z, e=e: second.slope(f, z, e), x, v) for e in _axes(len(x))]  # type: ignore[misc]
 
 
 def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
@@ -227,10 +294,10 @@ def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
     return [row * dim if len(row) == 1 else row for row in alpha]
 
 
-def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], h: Number) -> Vector:
+def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], step: Step) -> Vector:
     """θ − α ⊙ ∇L(θ), a row of step sizes a step, every gradient numeric."""
     for row in alphas:
-        theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, h), strict=True)]
+        theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, step), strict=True)]
     return theta
 
 

@@ -12,9 +12,15 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
-from refmeta.oracle.wrong.row import rows, wrong
+from refmeta.oracle.known import rows_in, wrong
+
+__all__ = ["EPSILON", "FALSE_ALARMS", "ROWS"]
 
 EPSILON = 0.5
+FALSE_ALARMS = {
+    "reptile-sign": "θ + ε(φ − θ) and an optimiser step on (θ − φ)/α agree: under plain SGD no sign is missing",
+    "reptile-one-step": "with K = 1 and one inner step size Reptile is gradient descent on the mean loss: a reduction, not a bug",
+}
 
 
 def _epsilon(case: Any) -> float:
@@ -22,7 +28,7 @@ def _epsilon(case: Any) -> float:
 
 
 def _step(case: Any) -> Array:
-    """φ − θ, one row a task."""
+    """φ − θ, one row per task."""
     if hasattr(case, "adapted"):
         return np.asarray(case.adapted - case.theta)
     return adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps).adapted - case.theta
@@ -43,12 +49,14 @@ def serial_from_one_start(case: Any) -> Array:
     return theta
 
 
-@wrong("sum-over-tasks", "N times the step", quantity="update", cause="a convention: sum where the mean is meant")
+@wrong("sum-over-tasks", "N times the step", quantity="update", cause="a convention: sum where the mean is meant",
+       hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
 def sum_over_tasks(case: Any) -> Array:
     return case.theta + _epsilon(case) * np.sum(_step(case), axis=0)
 
 
-@wrong("wrong-direction", "θ − ε · mean(φ − θ)", quantity="update", cause="φ − θ fed to an optimiser that descends")
+@wrong("wrong-direction", "θ − ε · mean(φ − θ)", quantity="update", cause="φ − θ fed to an optimiser that descends",
+       hint="theta.grad = phi - theta for an optimiser that descends: it must be theta - phi")  # fmt: skip
 def wrong_direction(case: Any) -> Array:
     return case.theta - _epsilon(case) * np.mean(_step(case), axis=0)
 
@@ -58,10 +66,10 @@ def alpha_divided(case: Any) -> Array:
     return case.theta + _epsilon(case) / case.alpha * np.mean(_step(case), axis=0)
 
 
-@wrong("last-optimiser-step", "φ_K − φ_{K−1} in the place of −αg_q", quantity="first-order step",
+@wrong("last-optimiser-step", "φ_K − φ_{K−1} instead of −αg_q", quantity="first-order step",
        cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", seen="openai/supervised-reptile reptile.py")  # fmt: skip
 def last_optimiser_step(case: Any) -> Array:
     return -case.alpha * adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps).path[-2].grad
 
 
-ROWS = rows(globals())
+ROWS = rows_in(globals())

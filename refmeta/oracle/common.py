@@ -1,0 +1,70 @@
+"""Inputs that several suites have.  Derivation: derivations/using-the-oracle.md"""
+
+from refmeta.oracle.suite import Input
+
+__all__ = [
+    "ADAPTED", "CLASSES", "CONTEXT", "CROSS_ENTROPY", "DIRECTION", "FEATURES", "LABELLED", "LOGITS", "PAID_BY_NEXT", "POINTS",
+    "PROCESS", "QUADRATIC", "RETURN", "TIME", "both",
+]  # fmt: skip
+
+Inputs = dict[str, Input]
+
+
+def both(support: Inputs) -> Inputs:
+    """The inputs of the support, and those of the query: like them, but with q data points."""
+    return support | {
+        f"query_{name}": each._replace(
+            shape=each.shape.replace(" n", " q"),
+            meaning=f"{name} of the query, on which the adapted parameters are judged",
+        )
+        for name, each in support.items()
+    }
+
+
+LOGITS = (
+    "logits, state after state: those of state s and action a are entry s*A + a. PyTorch's Linear(S, A).weight is "
+    "(A, S), the transpose"
+)
+PROCESS = {
+    "P": Input("(N, S, A, S)", "P[i, s, a, s'], the probability of the next state s'"),
+    "R": Input("(N, S, A)", "the expected reward of action a in state s"),
+    "rho": Input("(N, S)", "the probabilities of the first state"),
+}
+PAID_BY_NEXT = {"R": Input("(N, S, A) or (N, S, A, S)", "the expected reward of s and a, or that of s, a and s'")}
+TIME = {
+    "gamma": Input("number", "the discount; below 1 where there is no horizon"),
+    "horizon": Input(
+        "integer or None", "the number of rewards; None is the infinite discounted horizon", "integer", optional=True
+    ),
+}
+FEATURES = Input("(S, A, d) or None", "the logit of state s and action a is features[s, a] times theta; None: tabular", optional=True)
+ADAPTED = {
+    "alpha": Input(
+        "number or (d,) or (K, 1) or (K, d)",
+        "inner step size: one for all, one for each parameter, one for each step, or one for each of both",
+    ),
+    "steps": Input("integer", "K, the number of inner gradient steps; 0 is allowed", "integer"),
+}
+RETURN = (
+    "L = -J, J = E[sum of gamma^t r_t] of the policy softmax(logits), exact: no trajectory is sampled. Support and "
+    "query are processes of their own, with one gamma and one horizon."
+)
+POINTS = {"X": Input("(N, n, d)", "inputs, one row for each data point"), "y": Input("(N, n)", "outputs")}
+LABELLED = {
+    "X": Input("(N, n, f)", "inputs, a row for each data point"),
+    "labels": Input("(N, n)", "classes from 0", "integer"),
+}
+CLASSES = {
+    "classes": Input("integer", "C, the number of classes, also of those that no label names", "integer"),
+    "ridge": Input("number", "weight of |theta|^2 / 2 in support and query; 0 is allowed"),
+}
+CROSS_ENTROPY = "L = -(1/n) sum_j log softmax(W x_j)[label_j] + ridge/2 * |theta|^2, W theta as (C, f)."
+QUADRATIC = {"A": Input("(N, d, d)", "symmetric matrices"), "c": Input("(N, d)", "centres")}
+DIRECTION = {"v": Input("(d,)", "a direction, for the products")}
+CONTEXT = {
+    "context_states": Input("(N, c)", "s of the transitions from which the task is inferred, integers", "integer"),
+    "context_actions": Input("(N, c)", "their actions, integers", "integer"),
+    "context_rewards": Input("(N, c)", "their rewards", place="context.rewards"),
+    "context_following": Input("(N, c)", "their next states, integers", "integer"),
+    "context_mask": Input("(N, c)", "1 where there is a transition; what stands elsewhere must not be read", "integer"),
+}

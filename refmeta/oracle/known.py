@@ -1,0 +1,43 @@
+"""A known-wrong formula: what a real implementation has computed by mistake, or a mutant that checks miss."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["EVERY", "Wrong", "rows_in", "wrong"]
+
+EVERY = "parts"
+
+
+class Wrong(NamedTuple):
+    """A known-wrong formula: what it computes, instead of which quantity, its likely cause, where it was seen.
+
+    `quantity` is a part of the suite, `sum` or `mean` of its array over the tasks, or `EVERY`: a dict of parts is computed.
+    """
+
+    slug: str
+    formula: str
+    quantity: str
+    cause: str
+    seen: str
+    hint: str
+    chapter: str
+    function: Callable[[Any], Any]
+
+
+def wrong(
+    slug: str,
+    formula: str,
+    *,
+    cause: str,
+    seen: str = "not yet in public code",
+    quantity: str = "gradient",
+    hint: str = "the same in every library",
+    chapter: str = "",
+) -> Callable[[Callable[[Any], Any]], Wrong]:
+    """Make a function of a problem a row; its chapter is that of the suite unless it is named."""
+    return lambda function: Wrong(slug, formula, quantity, cause, seen, hint, chapter, function)
+
+
+def rows_in(module: dict[str, Any]) -> tuple[Wrong, ...]:
+    """The rows among the names of a module, in the order of their definition."""
+    return tuple(value for value in module.values() if isinstance(value, Wrong))

@@ -1,0 +1,170 @@
+"""What a suite is, and a case of it.  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.decimals import Inputs, Steps
+from refmeta.oracle.known import Wrong
+
+__all__ = ["Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_terms", "typed"]
+
+Effects = dict[str, Callable[[], Any]]
+
+
+class Input(NamedTuple):
+    """An input of a suite: its shape (names are sizes, `*` multiplies), its meaning, and what it holds.
+
+    `kind` is "number", "integer", or "either": integers unless an entry is none.  `place` is where the problem holds the
+    input, if that is not its own name.
+    """
+
+    shape: str
+    meaning: str
+    kind: str = "number"
+    optional: bool = False
+    place: str = ""
+
+
+class Part(NamedTuple):
+    """One result of a suite: its shape, its meaning, and whether `--ascent` turns its sign."""
+
+    shape: str
+    meaning: str
+    turned: bool = True
+
+    @property
+    def by_task(self) -> bool:
+        """Is there one row for each task?"""
+        return self.shape.startswith("(N")
+
+
+def no_terms(part: str, problem: Any, value: Array) -> Any:
+    """No term is larger than the value itself."""
+    return 0.0
+
+
+def no_effects(case: "Case", part: str) -> Effects:
+    """No ε may stand anywhere."""
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """All that the oracle knows of one algorithm.
+
+    name, chapter : of the suite, and of its derivation.
+    title, sizes, losses : what it judges, the names of sizes in shapes, the losses that are meant.
+    inputs, parts : by name; the parts stand in the order in which they depend on each other.
+    array : the part that an array alone stands for; "" where the answer is a dict of parts.
+    problem(inputs) : the inputs as the library's own objects, on which `answer`, `terms` and the rows are computed.
+    answer(part, problem) : the library's result, one implementation under test among others.
+    terms(part, problem, value) : the size of the terms that a part is the sum of, one for each task.
+    definition(part, inputs, steps) : the part from the objective alone, in any arithmetic, one entry for each task.
+    rational : the parts whose definition is exact in fractions.
+    residual : the relative residual that an iterative answer may leave.
+    rows, false_alarms, letters : what is known to be wrong, what is wrongly suspected, symbols in their formulas.
+    effects(case, part) : by the place of an ε, the slope of the part in that ε.
+    patterns : what else a wrong result may equal, by the name of the mechanism.
+    vectors : the file, below `refmeta/oracle/suites`.
+    """
+
+    name: str
+    chapter: str
+    title: str
+    sizes: str
+    losses: str
+    inputs: Mapping[str, Input]
+    parts: Mapping[str, Part]
+    problem: Callable[[dict[str, Any]], Any]
+    answer: Callable[[str, Any], Any]
+    definition: Callable[[str, Inputs, Steps], list[Any]]
+    vectors: str
+    rows: tuple[Wrong, ...]
+    array: str = ""
+    terms: Callable[[str, Any, Array], Any] = no_terms
+    rational: tuple[str, ...] = ()
+    residual: float = 0.0
+    effects: Callable[["Case", str], Effects] = no_effects
+    false_alarms: Mapping[str, str] = field(default_factory=dict)
+    letters: Mapping[str, str] = field(default_factory=dict)
+    patterns: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What `--quantity` may name: the parts, where an answer is one array of several that may be asked for."""
+        return tuple(self.parts) if self.array and len(self.parts) > 1 else ()
+
+    def chapter_of(self, row: Wrong) -> str:
+        """The derivation that a row belongs to."""
+        return row.chapter or self.chapter
+
+    def arguments(self, inputs: dict[str, Any], dtype: Any = "float64") -> dict[str, Any]:
+        """The inputs of a vector as a target gets them: fresh arrays of the dtype, ints, floats, None."""
+        return {name: typed(value, self.inputs[name].kind, np.dtype(dtype)) for name, value in inputs.items()}
+
+
+class Expected(NamedTuple):
+    """A certified value, one row for each task, and what its tolerance is made of."""
+
+    value: Array
+    kappa: Array
+    scale: Array
+    digits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One vector.  `expected` maps a part to its value, `discriminates` a known-wrong formula to its margin."""
+
+    id: str
+    about: Suite
+    comment: str
+    flags: tuple[str, ...]
+    result: str
+    input: dict[str, Any]
+    expected: dict[str, Expected]
+    discriminates: dict[str, float]
+
+    @property
+    def suite(self) -> str:
+        """The name of the suite."""
+        return self.about.name
+
+    def arguments(self, dtype: Any = "float64") -> dict[str, Any]:
+        """The keyword inputs of the user's function: fresh writeable arrays in C order, integers as int."""
+        return self.about.arguments(self.input, dtype)
+
+    @property
+    def problem(self) -> Any:
+        """The inputs as the library's own objects; what the suite's formulas take."""
+        return self.about.problem(self.arguments())
+
+
+def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
+    """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
+    if value is None:
+        return None
+    if kind == "integer" or kind == "either" and not _has_floats(value):
+        return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
+    return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
+
+
+def _has_floats(value: Any) -> bool:
+    """Is any number of a nested list no integer?"""
+    return any(map(_has_floats, value)) if isinstance(value, list) else not isinstance(value, int)
+
+
+def floats(value: Any) -> Any:
+    """ "nan", "inf" and "-inf" of an invalid case as floats, at any depth."""
+    if isinstance(value, list):
+        return [floats(entry) for entry in value]
+    return float(value) if isinstance(value, str) else value
+
+
+def at_most_one(x: float) -> float:
+    """γ or λ; one that was moved above 1 by a little, as κ is measured, is taken for 1."""
+    return 1.0 if 1 < x < 1 + 1e-6 else x
