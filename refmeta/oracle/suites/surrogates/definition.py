@@ -73,9 +73,9 @@ def surrogate(summand: Callable[[Step], Number], x: Inputs, task: int) -> Loss:
 
     def loss(theta: Vector) -> Number:
         each = 0 * x["gamma"]
-        for logs, old, row in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
+        for logs, old, (r, mask, b) in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
             ratios = [p - q for p, q in zip(logs, old, strict=True)]
-            each += sum(map(summand, trajectory(ratios, *row, x["gamma"], x["lam"])), 0 * x["gamma"])
+            each += sum(map(summand, trajectory(ratios, r, mask, b, x["gamma"], x["lam"])), 0 * x["gamma"])
         return -each / len(rows)
 
     return loss
