@@ -13,7 +13,7 @@ import numpy as np
 
 from refmeta.oracle.decimals import Loss, Number, Steps, Vector, exp, ln, real, sqrt
 
-__all__ = ["COMPLEX", "Bicomplex"]
+__all__ = ["COMPLEX", "H", "Bicomplex", "complex_numbers"]
 
 H = 1e-30
 
@@ -122,3 +122,12 @@ class SecondUnit(NamedTuple):
 
 
 COMPLEX = Steps(inner=SecondUnit(), outer=FirstUnit(), second=SecondUnit())
+
+
+def complex_numbers(value: Any) -> Any:
+    """Every float of a dict or a nested list as a complex number; integers and None stay."""
+    if isinstance(value, dict):
+        return {name: complex_numbers(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [complex_numbers(entry) for entry in value]
+    return complex(value) if isinstance(value, float) else value
