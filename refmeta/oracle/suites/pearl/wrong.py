@@ -3,7 +3,6 @@
 A case is a `TrainingStep`.  Rows give {part: (N, ...)}: the belief, its sample, and what the losses and their slopes become.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,9 @@ def computed(case: Any, f: Pearl = PEARL, **changes: Any) -> dict[str, Array]:
        hint="precision = exp(-log_variance); mean = (precision * means).sum(context) / precision.sum(context)")  # fmt: skip
 def mean_of_factors(case: Any) -> dict[str, Array]:
     def product(factors: Any) -> tuple[Vector, Vector]:
-        averages: Callable[[Any], Vector] = lambda rows: [sum(column) / len(column) for column in zip(*rows, strict=True)]
-        return averages(mean for mean, _ in factors), averages([exp(v) for v in row] for _, row in factors)
+        means, log_variances = (list(zip(*rows, strict=True)) for rows in zip(*factors, strict=True))
+        n = len(factors)
+        return [sum(column) / n for column in means], [sum(map(exp, column)) / n for column in log_variances]
 
     return computed(case, Pearl(product=product))
 
