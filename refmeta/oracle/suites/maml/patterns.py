@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, transformed
 from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
-from refmeta.oracle.wrong.maml import path, product
+from refmeta.oracle.suite import Case
+from refmeta.oracle.suites.maml.problem import path, product
 
 
 def is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
