@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.case import Case, floats
 from refmeta.oracle.check import Answer, Failed, Settings, plain
 from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.process import GRACE, LINE, Peer, shown
+from refmeta.oracle.suite import Case, floats
 
 NUMBER, SAFE = 64, 15
 

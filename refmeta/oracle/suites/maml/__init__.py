@@ -23,7 +23,7 @@ from refmeta.oracle.suite import Input, Part, Suite
 from refmeta.oracle.suites.maml import definition
 from refmeta.oracle.suites.maml import problem as build
 from refmeta.oracle.suites.maml.epsilons import effects
-
+from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
 from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
 
@@ -48,7 +48,7 @@ def _suite(
         name=f"maml-{name}", title=f"MAML on {title}", sizes=sizes, losses=losses, inputs=inputs | ADAPTED, parts=PARTS,
         array="gradient", problem=partial(build.problem, task=task), answer=build.answer, terms=build.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
-        vectors=f"maml/{name}.json",
+        patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
         **{"chapter": "maml", "rows": ROWS} | more,
     )  # fmt: skip
 
