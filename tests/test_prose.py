@@ -21,7 +21,7 @@ from hypothesis import settings
 import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.evidence import CHECKS
-from refmeta.oracle.case import SUITES
+from refmeta.oracle import SUITES
 from refmeta.tolerance import tolerance
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.verdict import findings
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
+from refmeta.oracle.verdict import findings
 from refmeta.tables import near as _near
 
 __all__ = ["add"]

@@ -3,17 +3,7 @@
 from importlib.resources import files
 
 from refmeta.oracle.suite import Suite
-from refmeta.oracle.suites import (
-    expected_estimators,
-    implicit,
-    maml,
-    meta_lstm,
-    model,
-    pearl,
-    policy_gradient,
-    reptile,
-    surrogates,
-)
+from refmeta.oracle.suites import maml, reptile
 
 __all__ = ["FOLDER", "SUITES"]
 
@@ -21,14 +11,7 @@ FOLDER = files("refmeta.oracle.suites")
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
-        policy_gradient.SUITE,
         *maml.SUITES,
         reptile.SUITE,
-        implicit.SUITE,
-        surrogates.SUITE,
-        expected_estimators.SUITE,
-        meta_lstm.SUITE,
-        pearl.SUITE,
-        model.SUITE,
     )
 }

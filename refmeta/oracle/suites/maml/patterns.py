@@ -14,7 +14,6 @@ from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites.maml.problem import path, product
 
-
 __all__ = ["detached_steps", "odd_terms"]
 
 

@@ -14,7 +14,6 @@ from refmeta.meta.arguments import step_sizes
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.tasks.policy_cost import PolicyCost
 
-
 __all__ = ["ROWS"]
 
 

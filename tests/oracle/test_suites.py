@@ -1,13 +1,16 @@
-"""The tables of inputs: their names are the suites', and their shapes those of every vector's arrays."""
+"""The suites: what they say of their inputs and parts is what the vectors hold, and the core knows none by name."""
 
+import ast
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refmeta.oracle.case import INPUTS, SUITES, quantities
-from refmeta.oracle.cases import cases
-from refmeta.oracle.inputs import INPUTS_OF
+from refmeta import oracle
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.vectors import cases
 
 
 def fits(shape, value, sizes):
@@ -31,18 +34,47 @@ def evaluated(axis, sizes, size):
     return eval(axis, {}, sizes)
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_names_are_those_of_the_suite(suite):
-    assert tuple(INPUTS_OF) == SUITES
-    assert set(INPUTS_OF[suite].inputs) == set(INPUTS[suite])
-    assert tuple(INPUTS_OF[suite].answers) == quantities(suite)
-    assert all(entry.meaning for part in INPUTS_OF[suite][2:4] for entry in part.values())
+def test_every_input_and_every_part_has_a_meaning():
+    entries = [entry for suite in SUITES.values() for entry in (*suite.inputs.values(), *suite.parts.values())]
+    assert all(entry.meaning and entry.shape for entry in entries)
+
+
+def test_the_core_holds_no_name_of_a_suite():
+    """Adding a suite touches its own folder and one line of the table of contents."""
+    name = re.compile(rf"(?<![\w-])({'|'.join(SUITES)}|{'|'.join(name.replace('-', '_') for name in SUITES)})(?![\w-])")
+    folder = Path(oracle.__file__).parent
+    found = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in folder.rglob("*.py")
+        if "suites" not in path.relative_to(folder).parts
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if name.search(line)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("path", sorted(Path(oracle.__file__).parent.glob("suites/*/definition.py")), ids=lambda p: p.parent.name)
+def test_a_definition_imports_decimals_and_the_standard_library_only(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in names:
+            assert module == "refmeta.oracle.decimals" or module.split(".")[0] in sys.stdlib_module_names, module
+
+
+def test_nothing_is_imported_from_known_wrong_formulas_but_the_rows():
+    """What is right stands elsewhere."""
+    allowed = {"ROWS", "FALSE_ALARMS", "LETTERS"}
+    for path in Path(oracle.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[-1].startswith("wrong"):
+                assert {alias.name for alias in node.names} <= allowed, path
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_array_has_a_shape_of_its_table_and_every_shape_occurs(suite):
     """K, M and C are told by integers; "d = S*A parameters" is an equation between the sizes."""
-    about, occurring = INPUTS_OF[suite], set()
+    about, occurring = SUITES[suite], set()
     for case in cases(suite):
         if case.result == "invalid":
             continue
@@ -51,7 +83,7 @@ def test_every_array_has_a_shape_of_its_table_and_every_shape_occurs(suite):
         if "state_count" in values:
             sizes |= {"S": values["state_count"], "A": values["action_count"]}
         values |= {name: expected.value for name, expected in case.expected.items()}
-        for name, entry in (about.inputs | about.answers).items():
+        for name, entry in (dict(about.inputs) | dict(about.parts)).items():
             shapes = [shape for shape in entry.shape.split(" or ") if fits(shape, values[name], dict(sizes))]
             assert shapes, f"{case.id}: {name} has shape {np.shape(values[name])}, expected {entry.shape}"
             fits(shapes[0], values[name], sizes)
