@@ -8,6 +8,7 @@ import inspect
 import itertools
 import re
 from pathlib import Path
+from typing import get_origin
 
 import refmeta as rm
 from refmeta.oracle.inputs import INPUTS_OF
@@ -80,18 +81,19 @@ def group_table(shown):
 
 
 def public(module):
-    """The public names of a module, without those that the package itself shows."""
+    """The public names of a module in their order, without those that the package itself shows."""
     every = getattr(module, "__all__", None) or [
         name
         for name, thing in vars(module).items()
         if getattr(thing, "__module__", "") == module.__name__ and getattr(thing, "__name__", "_") == name.lstrip("_")
     ]
-    return [name for name in every if getattr(rm, name, None) is not getattr(module, name)]
+    return [name for name in vars(module) if name in every and getattr(rm, name, None) is not getattr(module, name)]
 
 
 def signature(thing):
-    """How a function or class is called, without types; nothing of a module, a protocol and an exception."""
-    if not callable(thing) or getattr(thing, "_is_protocol", False) or isinstance(thing, type) and issubclass(thing, Exception):
+    """How a function or class is called, without types; nothing of what is not called, a protocol and an exception."""
+    exception = isinstance(thing, type) and issubclass(thing, Exception)
+    if not callable(thing) or get_origin(thing) or exception or getattr(thing, "_is_protocol", False):
         return ""
     parameters = inspect.signature(thing).parameters.values()
     bare = inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in parameters])
@@ -99,9 +101,11 @@ def signature(thing):
 
 
 def summary(name, thing):
-    """The first sentence of a docstring; of a constant, what it holds."""
-    if isinstance(thing, (tuple, dict)):
-        return "holds " + ", ".join(f"`{key}`" for key in thing)
+    """The first sentence of a docstring; of a constant, what it holds; a type for annotations has neither."""
+    if get_origin(thing):
+        return "A type, for annotations."
+    if not callable(thing) and not inspect.ismodule(thing):
+        return ", ".join(f"`{key}`" for key in (thing if isinstance(thing, (tuple, dict)) else [thing]))
     doc = thing.__doc__ or ""
     assert doc.strip() and not doc.startswith(f"{name.split('.')[-1]}("), f"{name} has no docstring"
     return escaped(re.split(r"(?<=\.)\s\s|\n\s*\n", doc.strip())[0].replace("\n", " "))
