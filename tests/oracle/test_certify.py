@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
+from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.renew import dumped
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import cases
@@ -41,6 +42,26 @@ def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(s
                 got = rows(case.about.answer(quantity, case.problem))
                 error = in_tolerances(got, rows(expected.value), expected.kappa, expected.scale)
                 assert np.all(error < 0.2), (case.id, quantity, error)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_definition_in_complex_numbers_gives_the_certified_values(suite):
+    """Every slope by a complex step, and an inner gradient in a second unit: to one tolerance."""
+    for case in [case for case in cases(suite) if case.result == "valid"][::3]:
+        for part, expected in case.expected.items():
+            rows = np.asarray if case.about.parts[part].by_task else lambda value: np.asarray(value)[None]
+            got = certify.evaluated(case.about, case.input, part)
+            assert np.all(in_tolerances(rows(got), rows(expected.value), expected.kappa, expected.scale) < 1), (case.id, part)
+
+
+@pytest.mark.parametrize("function", [decimals.exp, decimals.ln, decimals.sqrt, lambda x: 1 / x, lambda x: x**3 - 2 * x])
+def test_numbers_in_two_units_carry_both_derivatives(function):
+    """Of f(u v): ∂²/∂u∂v = f' + uv f'', against complex steps of complex numbers."""
+    u, v, h = 1.25, 0.75, 1e-30
+    first = lambda x: decimals.real(function(complex(x, h)).imag / h)
+    second = (first(u * v * (1 + 1e-6)) - first(u * v * (1 - 1e-6))) / (2e-6 * u * v)
+    mixed = COMPLEX.outer.slope(lambda x: COMPLEX.inner.slope(lambda y: function(x[0] * y[0]), [complex(v)], [1]), [complex(u)], [1])
+    assert mixed == pytest.approx(first(u * v) + u * v * second, rel=1e-8)
 
 
 @pytest.mark.eq("decimal-certificate")
