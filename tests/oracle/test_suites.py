@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from refmeta import oracle
+from refmeta.oracle.known import EVERY
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
+from tests.oracle.test_vectors import NOT_EXPRESSIBLE
 
 
 def fits(shape, value, sizes):
@@ -37,6 +39,15 @@ def evaluated(axis, sizes, size):
 def test_every_input_and_every_part_has_a_meaning():
     entries = [entry for suite in SUITES.values() for entry in (*suite.inputs.values(), *suite.parts.values())]
     assert all(entry.meaning and entry.shape for entry in entries)
+
+
+def test_every_known_wrong_formula_says_what_it_computes_why_and_where_it_was_seen():
+    for suite in SUITES.values():
+        slugs = [row.slug for row in suite.rows]
+        assert slugs and len(set(slugs)) == len(slugs)
+        for row in suite.rows:
+            assert row.formula and row.cause and row.seen and row.hint and callable(row.function)
+            assert row.quantity in {EVERY, "sum", "mean", *suite.parts} or row.slug in NOT_EXPRESSIBLE
 
 
 def test_the_core_holds_no_name_of_a_suite():

@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from refmeta.oracle.suite import Suite
-from refmeta.oracle.suites import maml, reptile
+from refmeta.oracle.suites import implicit, maml, policy_gradient, reptile
 
 __all__ = ["FOLDER", "SUITES"]
 
@@ -11,7 +11,9 @@ FOLDER = files("refmeta.oracle.suites")
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
+        policy_gradient.SUITE,
         *maml.SUITES,
         reptile.SUITE,
+        implicit.SUITE,
     )
 }
