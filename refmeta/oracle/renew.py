@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         value = np.array(nested, dtype=object).astype(float)
         scale = np.maximum(per_task(_rows(suite, part, value)), suite.terms(part, problem, value))
         scale = np.where(scale > 0, scale, 1.0)
-        answer = lambda problem, part=part: _rows(suite, part, suite.answer(part, problem))
+        answer = partial(_answer, suite, part)
         kappa = condition(answer, problem, scale)
         error = _error(suite, answer(problem), _rows(suite, part, value), kappa, scale)
         if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST):
@@ -56,6 +57,11 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
                     before = case["discriminates"].get(row.slug, 0.0)
                     case["discriminates"][row.slug] = max(before, float(f"{margin:.2g}"))
     return case, worst
+
+
+def _answer(suite: Suite, part: str, problem: Any) -> Array:
+    """The library's answer, one row for each task."""
+    return _rows(suite, part, suite.answer(part, problem))
 
 
 def _rows(suite: Suite, part: str, value: Any) -> Array:

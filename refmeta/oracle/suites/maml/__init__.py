@@ -8,7 +8,6 @@ from refmeta.oracle.common import (
     ADAPTED,
     CLASSES,
     CROSS_ENTROPY,
-    FEATURES,
     LABELLED,
     LOGITS,
     POINTS,
@@ -61,7 +60,8 @@ SUITES = (
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
-        {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME | {"features": FEATURES},
+        {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
+        | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
         build.policy_return, definition.returns,
     ),
     _suite(

@@ -46,7 +46,7 @@ def regressions(x: Inputs, prefix: str) -> Iterator[Loss]:
 
 def entropies(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Cross-entropies."""
-    return (softmax_regression(*data, x["classes"], x["ridge"]) for data in _rows(x, prefix, "X", "labels"))
+    return (softmax_regression(*data, classes=x["classes"], ridge=x["ridge"]) for data in _rows(x, prefix, "X", "labels"))
 
 
 def quadratics(x: Inputs, prefix: str) -> Iterator[Loss]:
@@ -57,7 +57,7 @@ def quadratics(x: Inputs, prefix: str) -> Iterator[Loss]:
 def costs(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Linear-quadratic costs."""
     systems = _rows(x, prefix, "A", "B", "Q", "R", "start", "noise")
-    return (linear_quadratic(*data, x["gamma"], x["horizon"]) for data in systems)
+    return (linear_quadratic(*data, gamma=x["gamma"], horizon=x["horizon"]) for data in systems)
 
 
 def define(part: str, x: Inputs, steps: Steps, *, losses: Losses) -> list[Any]:
