@@ -11,6 +11,11 @@ from refmeta.oracle.verdict import Finding
 from refmeta.tables import counted
 from refmeta.tolerance import tolerance
 
+__all__ = [
+    "brief", "details", "faint", "hints", "ids", "kinds", "parts_line", "unjudged", "warnings_of", "worst_line",
+    "worst_of",
+]  # fmt: skip
+
 SHOWN = 8
 ALWAYS = ("timeout", "crash", "unanswered")
 

@@ -20,6 +20,8 @@ from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.process import GRACE, LINE, Peer, shown
 from refmeta.oracle.suite import Case, floats
 
+__all__ = ["Process", "TargetMissing", "answer_in", "as_command", "as_message", "encoded"]
+
 NUMBER, SAFE = 64, 15
 
 

@@ -13,6 +13,8 @@ from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
 from refmeta.tables import wrapped
 
+__all__ = ["Report", "markdown", "row", "status", "text", "versions"]
+
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
 WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
 

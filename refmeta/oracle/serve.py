@@ -16,6 +16,8 @@ from refmeta.oracle.protocol import encoded
 from refmeta.oracle.suites import SUITES
 from refmeta.tables import near
 
+__all__ = ["Misnamed", "answer", "imported", "main"]
+
 
 class Misnamed(ValueError):
     """There is no such module or function, or its name is none."""

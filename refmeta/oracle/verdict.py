@@ -11,6 +11,8 @@ from refmeta.oracle.diagnose.rows import distance
 from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, size_of, transformed
 from refmeta.oracle.suite import Case
 
+__all__ = ["Finding", "NEUTRAL", "counting", "finding", "findings", "overall", "status_of", "summary"]
+
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
 NEAREST, BLIND = 1e-2, 100.0
