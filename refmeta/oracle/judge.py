@@ -76,8 +76,8 @@ def check_settings(settings: Settings, suite: Suite) -> Settings:
     }  # fmt: skip
     for name, allowed_values in values.items():
         if getattr(settings, name) not in allowed_values:
-            wanted = f"{name} must be one of {', '.join(allowed_values)} for the suite {suite.name}"
-            raise ValueError(f"{wanted}, got {getattr(settings, name)!r}")
+            wanted = f"{name} must be one of {', '.join(allowed_values)}, got {getattr(settings, name)!r}"
+            raise ValueError(f"{wanted} (suite {suite.name})")
     if isinstance(settings.skip_flags, str):
         raise TypeError(f"skip_flags must be a tuple of flags, got the string {settings.skip_flags!r}")
     return settings
