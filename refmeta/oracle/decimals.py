@@ -216,7 +216,8 @@ def proximal(support: Loss, theta: Vector, strength: Number, step: Step) -> Vect
 def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
     """The solution of least norm of F x = g, F symmetric; a pivot below `tiny` counts as zero.
 
-    With a basis N of the null space, (F + NNᵀ) x = g has NᵀN Nᵀx = Nᵀg = 0.
+    With a basis N of the null space, (F + NNᵀ) x = g has NᵀN Nᵀx = Nᵀg = 0.  NNᵀ hides digits of a small F from floats, and
+    one step of refinement brings them back.
     """
     rows, free, pivots, d = [list(row) for row in F], [], [], len(g)
     for j in range(d):
@@ -238,7 +239,10 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
         for i, column in zip(pivots, kept, strict=True):
             vector[column] = -rows[i][j]
         null.append(vector)
-    return solved([[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)], g)
+    full = [[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)]
+    x = solved(full, g)
+    rest = [g[i] - dot(F[i], x) - sum(v[i] * dot(v, x) for v in null) for i in range(d)]
+    return [a + b for a, b in zip(x, solved(full, rest), strict=True)]
 
 
 def softmax(x: Vector) -> Vector:

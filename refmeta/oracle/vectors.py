@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import frozen
-from refmeta.oracle.case import INPUTS, INTEGERS, SUITES, Case, Expected, quantities, typed
-from refmeta.oracle.documents import VectorError as VectorError
-from refmeta.oracle.documents import parsed, text_of
+from refmeta.oracle.documents import VectorError, parsed, text_of
+from refmeta.oracle.suite import Case, Expected, Suite, typed
+from refmeta.oracle.suites import FOLDER, SUITES
+
+__all__ = ["UsageError", "VectorError", "cases", "read", "read_file"]
 
 FORMAT, VERSION = "refmeta-vectors", 1
 RESULTS = ("valid", "invalid", "ill_conditioned")
@@ -18,11 +19,6 @@ TOP = {"format", "version", "suite", "description", "flags", "groups"}
 GROUP = {"source", "derivation", "certificate", "cases"}
 CASE = {"id", "comment", "flags", "result", "input", "expected", "discriminates"}
 VALUE = {"value", "hex", "kappa", "scale", "digits"}
-MAY_BE_NULL = {
-    "policy-gradient": {"horizon", "features"}, "maml-tabular": {"horizon"}, "maml-linear-features": {"horizon"},
-    "maml-lq": {"horizon"}, "implicit": set(INPUTS["implicit"]) - {"theta", "strength"}, "surrogates": {"features"},
-    "model": {"horizon"},
-}  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -34,7 +30,7 @@ def cases(suite: str) -> tuple[Case, ...]:
     """The vectors of a suite that come with the library, in their order."""
     if suite not in SUITES:
         raise UsageError(f"no suite is called {suite!r}; the suites are {', '.join(SUITES)}")
-    return tuple(read((files("refmeta.oracle") / "vectors" / f"{suite}.json").read_text("utf-8"), f"{suite}.json"))
+    return tuple(read((FOLDER / SUITES[suite].vectors).read_text("utf-8"), SUITES[suite].vectors))
 
 
 def read_file(path: str) -> Iterator[Case]:
@@ -76,8 +72,9 @@ def _read(text: str, name: str) -> Iterator[Case]:
             seen.add(entry["id"])
             inputs, expected = (_is(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
             values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
-            _complete(entry, document["suite"], values, f"{name}: {where}")
-            head = entry["id"], document["suite"], entry["comment"], tuple(entry["flags"]), entry["result"]
+            suite = SUITES[document["suite"]]
+            _complete(entry, suite, values, f"{name}: {where}")
+            head = entry["id"], suite, entry["comment"], tuple(entry["flags"]), entry["result"]
             yield Case(*head, inputs, values, entry["discriminates"])
 
 
@@ -99,23 +96,24 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
             raise VectorError(f"{where}: flag {flag!r} is not declared")
 
 
-def _complete(entry: dict[str, Any], suite: str, values: dict[str, Expected], where: str) -> None:
-    """The inputs of the suite, numbers all of them, and every quantity unless the case is invalid."""
-    wanted = set() if entry["result"] == "invalid" else set(quantities(suite))
+def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
+    """The inputs of the suite, numbers all of them, and every part unless the case is invalid."""
+    wanted = set() if entry["result"] == "invalid" else set(suite.parts)
     if set(values) != wanted:
         raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
-    if set(entry["input"]) != set(INPUTS[suite]):
-        raise VectorError(f"{where}.input: expected {', '.join(INPUTS[suite])}, got {', '.join(entry['input'])}")
+    if set(entry["input"]) != set(suite.inputs):
+        raise VectorError(f"{where}.input: expected {', '.join(suite.inputs)}, got {', '.join(entry['input'])}")
     for key, value in entry["input"].items():
-        if value is None and key in MAY_BE_NULL.get(suite, ()):
+        about = suite.inputs[key]
+        if value is None and about.optional:
             continue
-        kinds = {type(number) for number in _leaves(value)}
-        kinds -= {int} | (set() if key in INTEGERS else {float}) | ({str} if entry["result"] == "invalid" else set())
-        what = "whole numbers" if key in INTEGERS else "numbers"
+        kinds, whole = {type(number) for number in _leaves(value)}, about.kind == "integer"
+        kinds -= {int} | (set() if whole else {float}) | ({str} if entry["result"] == "invalid" else set())
+        what = "whole numbers" if whole else "numbers"
         if kinds:
             raise VectorError(f"{where}.input.{key}: no {what}: {', '.join(kind.__name__ for kind in kinds)}")
         try:
-            typed(key, value, np.dtype("float64"))
+            typed(value, about.kind, np.dtype("float64"))
         except ValueError as error:
             raise VectorError(f"{where}.input.{key}: no {what}: {error}") from None
 

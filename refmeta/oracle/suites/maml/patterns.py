@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, transformed
 from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
-from refmeta.oracle.wrong.maml import path, product
+from refmeta.oracle.suite import Case
+from refmeta.oracle.suites.maml.problem import path, product
 
-
-def is_maml(failing: Sequence[Outcome], settings: Settings) -> bool:
-    return failing[0].case.suite.startswith("maml") and settings.quantity == "gradient"
+__all__ = ["detached_steps", "odd_terms"]
 
 
 def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """Every set of inner steps whose gradient may have been detached."""
-    if not is_maml(failing, settings):
+    if settings.quantity != "gradient":
         return []
     most = max(o.case.problem.steps for o in failing)
     sets = [cut for size in range(1, most + 1) for cut in itertools.combinations(range(most), size)]
@@ -37,10 +35,12 @@ def _detaching(cut: tuple[int, ...], failing: Sequence[Outcome], settings: Setti
 
 
 def _cutting(cut: tuple[int, ...], settings: Settings) -> Callable[[Case, str], Array | None]:
+    """The gradient with these steps detached, as a target would return it."""
     return lambda case, name: _detached(case, cut, settings)
 
 
 def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
+    """∏(I − αH) g without the factors of these steps."""
     points, alphas, g = path(case.problem)
     keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
     return transformed(product(points, alphas * keep, g), case, settings)
@@ -48,7 +48,7 @@ def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
 
 def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
-    if not is_maml(failing, settings):
+    if settings.quantity != "gradient":
         return []
     most = max(o.case.problem.steps for o in failing)
     blocks, results, weights = [], [], []
@@ -90,6 +90,7 @@ def _summed(fit: Array, settings: Settings) -> Callable[[Case, str], Array | Non
 
 
 def _order_name(j: int) -> str:
+    """The terms with j Hessians in words."""
     return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
 
 

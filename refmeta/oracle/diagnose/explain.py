@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.case import PARTS
-from refmeta.oracle.epsilons import effects, returned
-from refmeta.oracle.expand import detached_steps, odd_terms
+from refmeta.oracle.diagnose.epsilons import effect_of
+from refmeta.oracle.diagnose.moved import groups, said, slope_in
+from refmeta.oracle.diagnose.named import factors, other_quantities, permuted, rounded_inputs, rows, rows_times, tasks
+from refmeta.oracle.diagnose.rows import departure_of, rows_of
+from refmeta.oracle.diagnose.traces import Departure, of_epsilons, of_inputs, of_rows, offset, traced
 from refmeta.oracle.judge import Outcome, Settings, allowed, gap, transformed
 from refmeta.oracle.match import Match, agrees, matched, refuting
-from refmeta.oracle.moved import groups, said, slope_in
-from refmeta.oracle.named import factors, other_quantities, permuted, rounded_inputs, rows, rows_times, tasks
-from refmeta.oracle.rows import catalogue, departure_of
-from refmeta.oracle.traces import Departure, of_epsilons, of_inputs, of_rows, offset, traced
+
+__all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN, FEWEST_DIGITS = ("", "single precision", "asked twice"), 2
 UNKNOWN = "no mistake that is known here explains every failing vector"
-MECHANISMS: dict[str, Callable[[Sequence[Outcome], Settings], list[Match]]] = {
-    "row": rows, "detached step": detached_steps, "other quantity": other_quantities,
-    "factor": factors, "row times": rows_times, "odd terms": odd_terms, "order": permuted,
+ORDER = ("row", "detached step", "other quantity", "factor", "row times", "odd terms", "order", "rounded input")
+GENERIC: dict[str, Callable[[Sequence[Outcome], Settings], list[Match]]] = {
+    "row": rows, "other quantity": other_quantities, "factor": factors, "row times": rows_times, "order": permuted,
     "rounded input": rounded_inputs,
 }  # fmt: skip
 TWICE = (
@@ -70,10 +70,10 @@ def explain(outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation
 
 def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation]:
     """What explains every wrong part, or the result where there are no parts."""
-    if failing[0].case.suite not in PARTS:
+    if failing[0].case.about.array:
         return [_explained("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
     explanations: list[Explanation] = []
-    for name in PARTS[failing[0].case.suite]:
+    for name in failing[0].case.about.parts:
         wrong, known = _only(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
         if wrong and known:
             explanations.append(Explanation(name, "", []))
@@ -97,8 +97,9 @@ def _right(outcomes: Sequence[Outcome], name: str, settings: Settings) -> list[O
 def _explained(part: str, failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> Explanation:
     """The first mechanism that explains every failing vector and that no passing one refutes."""
     before, refuted = f"{part}: " if part else "", list[Match]()
-    for name, mechanism in MECHANISMS.items():
-        found = mechanism(failing, settings)
+    mechanisms = GENERIC | dict(failing[0].case.about.patterns)
+    for name in filter(mechanisms.__contains__, ORDER):
+        found = mechanisms[name](failing, settings)
         if stands := [m for m in found if agrees(passing, settings, m.value)]:
             return Explanation(part, name, [before + line for line in _with_tie(stands)])
         refuted += found
@@ -158,9 +159,9 @@ def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Ou
     """A small multiple of a known departure: a known-wrong formula, an ε where none should stand, another input."""
     if any(o.digits < FEWEST_DIGITS for o in failing):
         return []
-    formulas = (Departure(r.slug, departure_of(r, settings)) for r in catalogue(failing[0].case.suite, settings))
-    names = dict.fromkeys(name for o in failing for part in o.got or {} for name in effects(o.case, part))
-    epsilons = (Departure(name, returned(name, settings)) for name in names)
+    formulas = (Departure(r.slug, departure_of(r, settings)) for r in rows_of(failing[0].case, settings))
+    names = dict.fromkeys(name for o in failing for part in o.got or {} for name in o.case.about.effects(o.case, part))
+    epsilons = (Departure(name, effect_of(name, settings)) for name in names)
     kinds = of_rows(formulas), of_epsilons(epsilons), of_inputs(_inputs(failing, settings))
     return traced(failing, settings, passing, kinds)
 

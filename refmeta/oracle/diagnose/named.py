@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
+from refmeta.oracle.diagnose.moved import groups, in_single_precision, said
+from refmeta.oracle.diagnose.rows import rows_of, value_of
 from refmeta.oracle.judge import Outcome, Settings, gap, transformed
+from refmeta.oracle.known import Wrong
 from refmeta.oracle.match import Match, in_all, matches, pairs
-from refmeta.oracle.moved import groups, in_single_precision, said
-from refmeta.oracle.rows import CATALOGUES, catalogue, value_of
-from refmeta.oracle.wrong.row import Wrong, chapter_of
+from refmeta.oracle.suite import Case
+
+__all__ = ["factors", "other_quantities", "permuted", "rounded_inputs", "rows", "rows_times", "tasks"]
 
 CONVENTIONS = {
     "mean-over-tasks",
@@ -28,14 +30,14 @@ CONVENTIONS = {
 
 def rows(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """The known-wrong formulas that every failing vector equals."""
-    every = catalogue(failing[0].case.suite, settings)
+    every = rows_of(failing[0].case, settings)
     return [_as_row(row, failing, settings) for row in every if matches(failing, settings, value_of(row, settings))]
 
 
 def _as_row(row: Wrong, failing: Sequence[Outcome], settings: Settings) -> Match:
     """What is said of a known-wrong formula."""
     kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
-    chapter = chapter_of(CATALOGUES.get(failing[0].case.suite, "maml"), row)
+    chapter = failing[0].case.about.chapter_of(row)
     line = (
         f"EXACT match with {kind} {row.slug} ({row.formula}) {in_all(failing)}; likely: {row.cause}; see "
         f"derivations/{chapter}.md and `python -m refmeta explain {row.slug}`"
@@ -46,7 +48,7 @@ def _as_row(row: Wrong, failing: Sequence[Outcome], settings: Settings) -> Match
 def rows_times(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """A known-wrong formula times one number."""
     found = []
-    for row in catalogue(failing[0].case.suite, settings):
+    for row in rows_of(failing[0].case, settings):
         value = value_of(row, settings)
         every = [(got, value(o.case, name)) for o in failing for name, got in (o.got or {}).items()]
         both = [(got, v) for got, v in every if v is not None and v.shape == got.shape]
@@ -72,10 +74,8 @@ def _multiple(value: Callable[[Case, str], Array | None], number: float) -> Call
 
 def other_quantities(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     """The right value of something else than was asked for."""
-    if not failing[0].case.suite.startswith(("maml", "implicit")):
-        return []
     found = []
-    for name in failing[0].case.expected:
+    for name in failing[0].case.about.quantities:
         value: Callable[..., Array] = lambda c, _, q=name: transformed(c.expected[q].value, c, settings)
         if matches(failing, settings, value):
             hint = "drop --expect first-order" if settings.expect == "first-order" else f"say --quantity {name}"
@@ -129,8 +129,9 @@ def _turned(case: Case, name: str, settings: Settings) -> bool:
 
 
 def tasks(case: Case) -> int:
-    """N."""
-    return len(case.input["adapted"]) if case.suite == "reptile" else len(next(iter(case.expected.values())).value)
+    """N, the length of the first input with an axis of tasks."""
+    names = (name for name, entry in case.about.inputs.items() if entry.shape.startswith("(N"))
+    return next(len(case.input[name]) for name in names if case.input[name] is not None)
 
 
 def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:

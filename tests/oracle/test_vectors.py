@@ -2,20 +2,16 @@
 
 import json
 import os
-from importlib.resources import files
 
 import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.oracle.case import INTEGERS
-from refmeta.oracle.cases import (
+from refmeta.oracle.vectors import (
     CASE,
     FORMAT,
     GROUP,
-    MAY_BE_NULL,
     RESULTS,
-    SUITES,
     TOP,
     VALUE,
     VERSION,
@@ -26,9 +22,7 @@ from refmeta.oracle.cases import (
     read_file,
 )
 from refmeta.oracle.documents import DEPTH, LIMIT, as_object
-from refmeta.oracle.judge import QUANTITIES
-from refmeta.oracle.renew import catalogue_of
-from refmeta.oracle.wrong import WRONG
+from refmeta.oracle.suites import FOLDER, SUITES
 
 EVERY = [case for suite in SUITES for case in cases(suite)]
 VALID = [case for case in EVERY if case.result == "valid"]
@@ -93,89 +87,35 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
                     case.id,
                     quantity,
                 )
-        geometry = {"loss", "grad", "hvp", "fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp"}
-        others = {
-            "policy-gradient": geometry,
-            "reptile": {"update"},
-            "implicit": {"gradient", "objective", "first_order"},
-            "surrogates": {
-                f"{name}_{part}"
-                for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice")
-                for part in ("loss", "grad", "hvp")
-            },
-            "pearl": {"mean", "variance", "kl", "z"}
-            | {f"{of}_{part}" for of in ("critic", "actor", "temperature") for part in ("loss", "grad")}
-            | {"encoder_mean_grad", "encoder_log_variance_grad"},
-            "model": {
-                "transition",
-                "reward",
-                "log_marginal",
-                "concentration_grad",
-                "reward_mean_grad",
-                "reward_variance_grad",
-                "objective",
-                "gradient",
-            },
-            "meta-lstm": {"objective"}
-            | {
-                f"{kind}_{leaf}"
-                for kind in ("exact", "independent")
-                for leaf in ("W", "b", "W_I", "b_I", "W_F", "b_F", "c0")
-            },
-            "expected-estimators": {
-                "formulation_exact",
-                "formulation_sampled",
-                "naive_hessian",
-                "lvc_hessian",
-                "dice_hessian",
-            },
-        }
-        wanted = others.get(suite, set(QUANTITIES))
-        assert set(case.expected) == (set() if case.result == "invalid" else wanted)
+        assert set(case.expected) == (set() if case.result == "invalid" else set(SUITES[suite].parts))
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_three_vectors_of_a_suite_reject_every_known_wrong_formula_by_ten_million_tolerances(suite):
     """So that a millionth of it is not right.  Where the Hessian is constant, the point at which it is taken is no mistake."""
     constant = {"hessians-at-start", "hessian-at-adapted"} if suite in ("maml-regression", "maml-quadratic") else set()
-    rows = {row.slug for row in catalogue_of(suite)} - NOT_EXPRESSIBLE
+    rows = {row.slug for row in SUITES[suite].rows} - NOT_EXPRESSIBLE
     for slug in rows:
         margins = [case.discriminates.get(slug, 0) for case in cases(suite) if case.result == "valid"]
         assert sum(m > 1e7 for m in margins) >= 3 if slug not in constant else not any(margins), (slug, margins)
-    assert {row.slug for rows in WRONG.values() for row in rows} - NOT_EXPRESSIBLE <= REJECTED
+    assert {row.slug for about in SUITES.values() for row in about.rows} - NOT_EXPRESSIBLE <= REJECTED
 
 
 REJECTED = {slug for case in VALID for slug in case.discriminates}
 
 
-def seen_of(problem):
-    return rm.pearl.context_of(problem.context, problem.agent.states, problem.agent.actions)
-
-
 @pytest.mark.parametrize("case", [case for case in EVERY if case.result == "invalid"], ids=lambda c: c.id)
 def test_the_library_refuses_what_is_invalid(case):
-    with pytest.raises((ValueError, TypeError, FloatingPointError)):
-        problem = case.problem
-        if case.suite == "reptile":
-            rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
-        elif case.suite == "surrogates":
-            problem.surrogate("dice").at(problem.theta)
-        elif case.suite == "pearl":
-            rm.pearl.gradient(problem.agent, seen_of(problem), problem.batch, problem.noise, problem.settings)
-        elif case.suite == "model":
-            seen = rm.model_based.statistics(problem.context, problem.task.mdp.states, problem.task.mdp.actions)
-            rm.model_based.log_marginal(problem.prior, seen)
-            given = {"prior": problem.prior, "alpha": problem.alpha, "steps": problem.steps}
-            rm.model_based.gradient(problem.theta, seen, problem.task, **given)
-        elif case.suite == "meta-lstm":
-            rm.meta_lstm.gradient(problem.parameters, problem.support, problem.query, steps=problem.steps)
-        elif case.suite == "expected-estimators":
-            given = {"alpha": problem.alpha, "episodes": problem.episodes, "steps": problem.steps}
-            rm.sampled.formulation_sampled(problem.theta, problem.tasks[0], **given)
-        elif case.suite == "implicit":
-            rm.implicit.gradient(problem.theta, *problem.split, strength=problem.strength)
-        else:
-            rm.maml.gradient(problem.theta, *problem.split, **problem.hyper)
+    """Every array that may be asked for; of a dict of parts one that looks at the input."""
+
+    def refused(part):
+        try:
+            case.about.answer(part, case.problem)
+        except (ValueError, TypeError, FloatingPointError):
+            return True
+        return False
+
+    assert (all if case.about.array else any)(map(refused, case.about.parts))
 
 
 def test_arguments_are_fresh_writeable_and_typed():
@@ -189,7 +129,7 @@ def test_arguments_are_fresh_writeable_and_typed():
 
 
 def test_the_schema_says_what_the_reader_demands():
-    schema = json.loads((files("refmeta.oracle") / "vectors" / "schema.json").read_text("utf-8"))
+    schema = json.loads((FOLDER / "schema.json").read_text("utf-8"))
     for keys, found in (
         (TOP, schema),
         (GROUP, schema["$defs"]["group"]),
@@ -203,7 +143,7 @@ def test_the_schema_says_what_the_reader_demands():
 
 
 def document():
-    return json.loads((files("refmeta.oracle") / "vectors" / "reptile.json").read_text("utf-8"))
+    return json.loads((FOLDER / SUITES["reptile"].vectors).read_text("utf-8"))
 
 
 def changed(change):
@@ -285,7 +225,7 @@ def test_many_keys_are_read_in_one_pass():
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
-    document = json.loads((files("refmeta.oracle") / "vectors" / f"{suite}.json").read_text("utf-8"))
+    document = json.loads((FOLDER / SUITES[suite].vectors).read_text("utf-8"))
     document["groups"] = document["groups"][:1]
     document["groups"][0]["cases"] = document["groups"][0]["cases"][:1]
     case = document["groups"][0]["cases"][0]
@@ -293,7 +233,8 @@ def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
         for wrong in (None, 0.5):
             case["input"][name] = wrong
             text = json.dumps(document)
-            if wrong is None and name in MAY_BE_NULL.get(suite, ()) or wrong == 0.5 and name not in INTEGERS:
+            about = SUITES[suite].inputs[name]
+            if wrong is None and about.optional or wrong == 0.5 and about.kind != "integer":
                 assert len(list(read(text, "mine.json"))) == 1
             else:
                 with pytest.raises(VectorError, match=rf"mine.json: .*input.{name}: no (whole )?numbers: "):

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, gap, in_limits
 from refmeta.oracle.match import NEAR, in_all, pairs
+from refmeta.oracle.suite import Case
+
+__all__ = ["Departure", "Fit", "Kind", "fitted", "of_epsilons", "of_inputs", "of_rows", "offset", "traced"]
 
 SMALL, FINER, FEWEST = 1e-2, 1e-2, 4
 LEAST, MOST = 0.9e-16, 1.1e-4

@@ -1,8 +1,8 @@
-"""Known-wrong MAML formulas.  Right: (I − H_0α)(I − H_1α) … (I − H_{K−1}α) g_q, one row a task.
+"""Known-wrong MAML formulas.  Right: (I − H_0α)(I − H_1α) … (I − H_{K−1}α) g_q, one row per task.
 
-A case has theta (d,), support, query, alpha (any shape) and steps.  `quantity` says in the place of what a row stands:
+A case has theta (d,), support, query, alpha (any shape) and steps.  `quantity` says instead of what a row stands:
 `gradient` (N, d), `sum` or `mean` of it over the tasks (d,), `update` (theta after an outer step of size BETA),
-`step-size-gradient` (N, ...).
+`step_size_gradient` (N, ...).
 """
 
 from typing import Any
@@ -11,25 +11,23 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml
-from refmeta.meta.arguments import Point, step_sizes
-from refmeta.meta.inner import adapt
-from refmeta.oracle.wrong.row import rows, wrong
+from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.suites.maml.problem import path, product
+
+__all__ = ["BETA", "FALSE_ALARMS", "LETTERS", "ROWS"]
 
 BETA = 0.25
-
-
-def path(case: Any) -> tuple[list[Point], Array, Array]:
-    """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
-    inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    alphas = step_sizes(case.alpha, case.steps, case.support.dim)
-    return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
-
-
-def product(points: list[Point], alphas: Array, g: Array) -> Array:
-    """(I − H_0α_0)(I − H_1α_1) … g over the points given: the last acts first."""
-    for point, a in reversed(list(zip(points, alphas, strict=False))):
-        g = g - point.hvp(a * g)
-    return g
+FALSE_ALARMS = {
+    "first-step-is-last-step": "with K = 1 first-step-only and last-step-only are the right formula; with K = 2 and a constant "
+    "Hessian they are one formula: a tie",
+    "joint-tie": "on linear regression with inputs independent of the task MAML ends where joint training ends, for every α "
+    "and K: thm:joint-tie, derivations/maml.md",
+    "query-is-support-on-returns": "an exact return has no sample to split: the query may be the support",
+}
+LETTERS = {
+    "g_q": "g_q is the gradient of the query loss at the adapted parameters", "φ": "φ is the adapted parameters",
+    "H_": "H_k is the Hessian of the support loss before step k", "H(φ)": "H(φ) is the same at φ",
+}  # fmt: skip
 
 
 def _exact(case: Any, **changes: Any) -> Array:
@@ -44,25 +42,25 @@ def _rows(alpha: Any, steps: list[int]) -> Any:
 
 
 @wrong("first-order", "g_q", cause="inner gradient detached: create_graph=True missing, a stop_gradient",
-       seen="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3")  # fmt: skip
+       seen="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3", hint="PyTorch: autograd.grad without create_graph=True, .detach(), torch.no_grad(); JAX: stop_gradient")  # fmt: skip
 def first_order(case: Any) -> Array:
     return path(case)[2]
 
 
 @wrong("no-gradient", "0", cause="the inner update cut the graph: parameters re-wrapped, copied or detached",
-       seen="facebookresearch/higher #63 #102 #129")  # fmt: skip
+       seen="facebookresearch/higher #63 #102 #129", hint="PyTorch: nn.Parameter(...) or .data in the inner update; higher: track_higher_grads=False")  # fmt: skip
 def no_gradient(case: Any) -> Array:
     return 0 * path(case)[2]
 
 
 @wrong("last-step-only", "(I − αH_{K−1}) g_q", cause="gradients cleared, or the graph freed, after every inner step",
-       seen="rlworkgroup/garage #1269, PR 1283")  # fmt: skip
+       seen="rlworkgroup/garage #1269, PR 1283", hint="PyTorch: the inner step in place on leaf tensors, .grad cleared or the graph freed between steps")  # fmt: skip
 def last_step_only(case: Any) -> Array:
     points, alphas, g = path(case)
     return product(points[:-1][-1:], alphas[-1:], g)
 
 
-@wrong("first-step-only", "(I − αH_0) g_q", cause="only the first inner step is in the graph")
+@wrong("first-step-only", "(I − αH_0) g_q", cause="only the first inner step is in the graph", hint="PyTorch: create_graph=True only in the first pass of the loop; JAX: stop_gradient in the scan's carry")
 def first_step_only(case: Any) -> Array:
     points, alphas, g = path(case)
     return product(points[:-1][:1], alphas[:1], g)
@@ -74,7 +72,7 @@ def reversed_product(case: Any) -> Array:
     return product(points[:-1][::-1], alphas[::-1], g)
 
 
-@wrong("hessians-at-start", "(I − αH_0)ᴷ g_q", cause="every Hessian is taken at theta instead of at its step's point")
+@wrong("hessians-at-start", "(I − αH_0)ᴷ g_q", cause="every Hessian is taken at theta instead of at its step's point", hint="JAX: jax.grad(loss)(theta0) hoisted out of the loop; PyTorch: the first graph kept and reused")
 def hessians_at_start(case: Any) -> Array:
     points, alphas, g = path(case)
     return product(points[:1] * case.steps, alphas, g)
@@ -111,13 +109,13 @@ def alpha_missing(case: Any) -> Array:
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", cause="a convention: mean where the sum is meant",
-       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232")  # fmt: skip
+       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
 def mean_over_tasks(case: Any) -> Array:
     return np.mean(_exact(case), axis=0)
 
 
 @wrong("sum-over-tasks", "N times the mean", quantity="mean", cause="a convention: sum where the mean is meant",
-       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232")  # fmt: skip
+       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
 def sum_over_tasks(case: Any) -> Array:
     return np.sum(_exact(case), axis=0)
 
@@ -133,7 +131,7 @@ def first_task_only(case: Any) -> Array:
 
 
 @wrong("sequential-meta-steps", "θ ← θ − β∇F_i(θ), task after task", quantity="update",
-       cause="the outer optimiser steps inside the loop over tasks", seen="hereismari/tensorflow-maml #6")  # fmt: skip
+       cause="the outer optimiser steps inside the loop over tasks", seen="hereismari/tensorflow-maml #6", hint="optimizer.step() inside the loop over tasks")  # fmt: skip
 def sequential_meta_steps(case: Any) -> Array:
     theta = case.theta
     for i in range(case.support.shape[0]):
@@ -147,18 +145,19 @@ def sequential_meta_steps(case: Any) -> Array:
     "∇F with the support as the query",
     cause="one split used for both",
     seen="hereismari/tensorflow-maml #4",
+    hint="the same minibatch is passed twice",
 )
 def query_is_support(case: Any) -> Array:
     return _exact(case, query=case.support)
 
 
-@wrong("support-is-query", "∇F with the query as the support", cause="one split used for both")
+@wrong("support-is-query", "∇F with the query as the support", cause="one split used for both", hint="the same minibatch is passed twice")
 def support_is_query(case: Any) -> Array:
     return _exact(case, support=case.query)
 
 
 @wrong("gradient-at-start", "∇L_query(θ)", cause="the adapted parameters are never used in the query's forward pass",
-       seen="facebookresearch/higher #30 #54")  # fmt: skip
+       seen="facebookresearch/higher #30 #54", hint="PyTorch: the query's forward pass on the module's own parameters, not on the fast weights")  # fmt: skip
 def gradient_at_start(case: Any) -> Array:
     return np.array(case.query.at(case.theta).grad)
 
@@ -175,13 +174,13 @@ def one_step_too_few(case: Any) -> Array:
     return _exact(case, steps=max(case.steps - 1, 0), alpha=_rows(case.alpha, list(range(case.steps - 1))))
 
 
-@wrong("loss-scale-half", "½L in the place of L", cause="a ½ in the squared loss that the other side does not have",
+@wrong("loss-scale-half", "½L instead of L", cause="a ½ in the squared loss that the other side does not have",
        seen="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_half(case: Any) -> Array:
     return 0.5 * _exact(case, alpha=0.5 * np.asarray(case.alpha))
 
 
-@wrong("loss-scale-double", "2L in the place of L", cause="a ½ in the squared loss that this side does not have",
+@wrong("loss-scale-double", "2L instead of L", cause="a ½ in the squared loss that this side does not have",
        seen="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_double(case: Any) -> Array:
     return 2 * _exact(case, alpha=2 * np.asarray(case.alpha))
@@ -193,10 +192,10 @@ def mean_over_dimensions(case: Any) -> Array:
     return _exact(case) / case.support.dim
 
 
-@wrong("step-sizes-frozen", "∂F/∂α = 0", quantity="step-size-gradient", cause="alpha is not a parameter of the optimiser",
-       seen="learn2learn #167")  # fmt: skip
+@wrong("step-sizes-frozen", "∂F/∂α = 0", quantity="step_size_gradient", cause="alpha is not a parameter of the optimiser",
+       seen="learn2learn #167", hint="PyTorch: alpha is a buffer or not in the optimiser's list; JAX: not an argument of value_and_grad")  # fmt: skip
 def step_sizes_frozen(case: Any) -> Array:
     return np.zeros(case.support.shape + np.shape(case.alpha))
 
 
-ROWS = rows(globals())
+ROWS = rows_in(globals())

@@ -11,19 +11,16 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replaced
-from refmeta.oracle.answers import own
-from refmeta.oracle.case import INPUTS, Case
 from refmeta.oracle.judge import Settings, transformed
+from refmeta.oracle.suite import Case, Suite
+
+__all__ = ["float_inputs", "groups", "in_single_precision", "said", "slope_in"]
 
 Names = tuple[str, ...]
 Change = Callable[[Any], Any]
 STEP = 1e-5
 SHIFTS: dict[str, Callable[[Any, float], Any]] = {
     "times": lambda x, h: x * (1 + h), "plus": lambda x, h: x + h, "plus, but for 0": lambda x, h: x + h * (x != 0)
-}  # fmt: skip
-PLACES = {
-    "encoder_mean": "encoder.mean", "encoder_log_variance": "encoder.log_variance", "context_rewards": "context.rewards",
-    "reward_mean": "prior.mean", "reward_variance": "prior.variance", "noise_variance": "prior.noise",
 }  # fmt: skip
 
 
@@ -42,19 +39,19 @@ def moved(value: Any, chosen: Callable[[str], bool], change: Change, path: str =
     return value
 
 
-def _is_at(path: str, name: str, suite: str) -> bool:
+def _is_at(path: str, name: str, suite: Suite) -> bool:
     """Does a path in the problem of a suite end at an input?"""
     base = name.removeprefix("query_")
-    if (base != name or f"query_{name}" in INPUTS[suite]) and path.startswith("query.") != (base != name):
+    if (base != name or f"query_{name}" in suite.inputs) and path.startswith("query.") != (base != name):
         return False
-    place = PLACES.get(name, base)
+    place = suite.inputs[name].place or base
     return f".{path}".endswith(f".{place}") and (place.startswith("context") or not path.startswith("context"))
 
 
 def _other(case: Case, part: str, names: Names, change: Change) -> Array:
     """The library's answer where some inputs are changed."""
-    chosen: Callable[[str], bool] = lambda path: any(_is_at(path, name, case.suite) for name in names)
-    return np.asarray(own(case.suite, part, moved(case.problem, chosen, change)))
+    chosen: Callable[[str], bool] = lambda path: any(_is_at(path, name, case.about) for name in names)
+    return np.asarray(case.about.answer(part, moved(case.problem, chosen, change)))
 
 
 def float_inputs(case: Case) -> list[str]:
