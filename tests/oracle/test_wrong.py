@@ -11,13 +11,11 @@ from refmeta import maml, reptile
 from refmeta.arrays import replaced
 from refmeta.judges import complex_step
 from refmeta.meta.model_based import Prior
-from refmeta.oracle.agents import TrainingStep
 from refmeta.oracle.case import PARTS
 from refmeta.oracle.cases import cases
 from refmeta.oracle.models import Modelled
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong import model as model_rows
-from refmeta.oracle.wrong import pearl as pearl_rows
 from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
 from refmeta.problems import KINDS, problem
@@ -39,10 +37,6 @@ SLUGS = {
         curvature-of-reinforce curvature-of-likelihood-ratio""",
     "meta-lstm": """gates-before-sigmoid gradient-divided-by-batch gates-swapped input-gate-tied-to-forget
         start-not-learned preprocessing-without-sign independent-called-exact""",
-    "pearl": """mean-of-factors deviation-for-variance kl-reversed kl-without-half actor-reaches-encoder
-        next-state-missing temperature-missing kl-summed-loss-averaged prior-factor-always prior-factor-never
-        sample-by-variance target-not-held critic-for-its-target target-without-entropy end-ignored
-        context-mask-ignored batch-mask-ignored""",
     "model": """model-most-likely model-add-one model-variances-swapped model-reward-of-one query-on-the-model
         support-on-the-truth model-first-order model-hessian-of-truth slopes-without-logarithm marginal-of-counts
         rewards-independent""",
@@ -194,14 +188,6 @@ def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
     np.testing.assert_array_equal(row.function(case), [HAND[slug]])
 
 
-@pytest.mark.parametrize("case", [c for c in cases("pearl") if c.result == "valid"], ids=lambda c: c.id)
-def test_the_forward_pass_of_pearls_rows_is_right_where_nothing_is_changed(case):
-    """Its complex steps against what is certified, and so the rows' changes are all that is wrong in them."""
-    for name, value in pearl_rows.parts(case.problem, pearl_rows.Change()).items():
-        expected = case.expected[name]
-        assert np.max(in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
-
-
 @pytest.mark.parametrize("case", [c for c in cases("model") if c.result == "valid"], ids=lambda c: c.id)
 def test_the_rows_of_the_model_are_right_where_nothing_is_changed(case):
     found = model_rows.changed(case.problem, lambda prior, seen, model: model)
@@ -210,43 +196,6 @@ def test_the_rows_of_the_model_are_right_where_nothing_is_changed(case):
     for name, value in found.items():
         expected = case.expected[name]
         assert np.max(in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
-
-
-def one_factor_each():
-    """Two transitions of one task, factors N(1, 1) and N(4, ¼); ε = 3, one action, Q = z, Q̄ = 1, the end: y = 0."""
-    agent = rm.pearl.Agent(
-        rm.pearl.Encoder(np.array([[1.0, 0, 0, 3, 0]]), np.array([[0.0, 0, 0, -np.log(4), 0]])),
-        np.array([[[0.0, 1]]]), np.array([[[1.0, 0]]]), np.zeros((1, 1, 2)), 0.0,
-    )  # fmt: skip
-    zero, there = np.zeros((1, 2), int), np.ones((1, 2), bool)
-    context = Transitions(zero, zero, np.array([[0.0, 1]]), zero, ~there, there)
-    batch = Transitions(zero[:, :1], zero[:, :1], np.zeros((1, 1)), zero[:, :1], there[:, :1], there[:, :1])
-    settings = rm.pearl.Settings(0.5, 2.0, 0.25, rm.pearl.posterior)
-    return TrainingStep(agent, context, batch, np.array([[3.0]]), settings)
-
-
-@pytest.mark.parametrize(
-    ("slug", "part", "expected"),
-    [
-        (None, "mean", 17 / 6), (None, "variance", 1 / 6),
-        ("mean-of-factors", "mean", 5 / 3), ("mean-of-factors", "variance", 3 / 4),
-        ("deviation-for-variance", "mean", 9 / 4), ("deviation-for-variance", "variance", 1 / 4),
-        ("prior-factor-never", "mean", 17 / 5), ("prior-factor-never", "variance", 1 / 5),
-        ("prior-factor-always", "mean", 17 / 6),
-        ("next-state-missing", "mean", 17 / 6),
-        ("sample-by-variance", "z", 17 / 6 + 3 / 6),
-        ("kl-without-half", "kl", 1 / 6 + 289 / 36 - 1 + np.log(6)),
-        ("kl-reversed", "kl", (6 * (1 + 289 / 36) - 1 - np.log(6)) / 2),
-        ("kl-summed-loss-averaged", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
-        ("end-ignored", "critic_loss", (17 / 6 + 3 / 6**0.5 - 1 / 2) ** 2 / 2),
-    ],
-)  # fmt: skip
-def test_rows_of_pearl_by_hand(slug, part, expected):
-    """With the prior: precisions 1, 1, 4, so μ = (1 + 16)/6 and σ² = 1/6.  An e_s' of a single state says nothing."""
-    case = one_factor_each()
-    row = next((row for row in WRONG["pearl"] if row.slug == slug), None)
-    found = row.function(case) if row else pearl_rows.parts(case, pearl_rows.Change())
-    np.testing.assert_allclose(found[part], np.full(found[part].shape, expected), rtol=1e-14)
 
 
 def one_visit_each():

@@ -6,11 +6,14 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import pearl
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
+from refmeta.oracle.certify import real_part
 from refmeta.oracle.common import CONTEXT, context
 from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.pearl.definition import PEARL, Pearl, parts
 from refmeta.sampling.transitions import Transitions
 
-__all__ = ["TrainingStep", "answer", "problem"]
+__all__ = ["TrainingStep", "all_parts", "answer", "problem"]
 
 
 class TrainingStep(NamedTuple):
@@ -72,3 +75,10 @@ def answer(part: str, problem: TrainingStep) -> Array:
             "encoder_mean_grad": slopes.encoder.mean, "encoder_log_variance_grad": slopes.encoder.log_variance,
         }[part]
     )  # fmt: skip
+
+
+def all_parts(problem: TrainingStep, f: Pearl = PEARL, **changes: Any) -> dict[str, Array]:
+    """Every part by the definition, in complex numbers; functions of the definition, or inputs, may be exchanged."""
+    x = complex_numbers(problem.inputs | changes)
+    tasks = [parts(x, task, COMPLEX, f) for task in range(len(problem.noise))]
+    return {name: real_part([task[name]() for task in tasks]) for name in tasks[0]}

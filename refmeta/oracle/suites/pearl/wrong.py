@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import Inputs, Number, Vector, exp, ln
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.pearl import definition
-from refmeta.oracle.suites.pearl.definition import PEARL, Pearl, actor_loss, critic_loss, parts, soft_value, targets
+from refmeta.oracle.suites.pearl.definition import Pearl, actor_loss, critic_loss, soft_value, targets
+from refmeta.oracle.suites.pearl.problem import all_parts
 
-__all__ = ["ROWS", "computed"]
-
-
-def computed(case: Any, f: Pearl = PEARL, **changes: Any) -> dict[str, Array]:
-    """Every part of a case, a function of the definition or an input exchanged."""
-    x = complex_numbers(case.inputs | changes)
-    tasks = [parts(x, task, COMPLEX, f) for task in range(len(case.noise))]
-    return {name: real_part([task[name]() for task in tasks]) for name in tasks[0]}
+__all__ = ["ROWS"]
 
 
 @wrong("mean-of-factors", "μ = mean of μ_n, σ² = mean of σ_n²", quantity=EVERY,
@@ -34,7 +26,7 @@ def mean_of_factors(case: Any) -> dict[str, Array]:
         n = len(factors)
         return [sum(column) / n for column in means], [sum(map(exp, column)) / n for column in log_variances]
 
-    return computed(case, Pearl(product=product))
+    return all_parts(case, Pearl(product=product))
 
 
 @wrong("deviation-for-variance", "σ² = 1/Σ σ_n⁻¹, μ = σ² Σ μ_n σ_n⁻¹", quantity=EVERY,
@@ -45,7 +37,7 @@ def deviation_for_variance(case: Any) -> dict[str, Array]:
         mean, log_variance = definition.factor(x, psi)
         return mean, [v / 2 for v in log_variance]
 
-    return computed(case, Pearl(factor=factor))
+    return all_parts(case, Pearl(factor=factor))
 
 
 @wrong("kl-reversed", "KL(N(0, I) ‖ q)", quantity=EVERY,
@@ -54,13 +46,13 @@ def kl_reversed(case: Any) -> dict[str, Array]:
     def kl(mean: Vector, variance: Vector) -> Number:
         return sum((1 + m * m) / v - 1 + ln(v) for m, v in zip(mean, variance, strict=True)) / 2
 
-    return computed(case, Pearl(kl=kl))
+    return all_parts(case, Pearl(kl=kl))
 
 
 @wrong("kl-without-half", "Σ (σ² + μ² − 1 − log σ²)", quantity=EVERY,
        cause="the ½ of the KL divergence is lost")  # fmt: skip
 def kl_without_half(case: Any) -> dict[str, Array]:
-    return computed(case, Pearl(kl=lambda mean, variance: 2 * definition.kl(mean, variance)))
+    return all_parts(case, Pearl(kl=lambda mean, variance: 2 * definition.kl(mean, variance)))
 
 
 @wrong("actor-reaches-encoder", "∇(critic_loss + actor_loss + β KL) in the encoder", quantity=EVERY,
@@ -68,7 +60,7 @@ def kl_without_half(case: Any) -> dict[str, Array]:
        hint="z.detach() in the policy's input and in the Q of the policy's loss")  # fmt: skip
 def actor_reaches_encoder(case: Any) -> dict[str, Array]:
     leaking = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) + actor_loss(f, x, task, z)
-    return computed(case, Pearl(latent_loss=leaking))
+    return all_parts(case, Pearl(latent_loss=leaking))
 
 
 @wrong("next-state-missing", "ψ without e_s' and r e_s'", quantity=EVERY,
@@ -76,7 +68,7 @@ def actor_reaches_encoder(case: Any) -> dict[str, Array]:
        seen="katerakelly/oyster issue #4: an option since",
        hint="oyster: use_next_obs_in_context")  # fmt: skip
 def next_state_missing(case: Any) -> dict[str, Array]:
-    return computed(case, Pearl(features=lambda x, s, a, r, after: definition.features(x, s, a, r, -1)))
+    return all_parts(case, Pearl(features=lambda x, s, a, r, after: definition.features(x, s, a, r, -1)))
 
 
 @wrong("temperature-missing", "log π for τ log π, in the target and in the actor's loss", quantity=EVERY,
@@ -84,7 +76,7 @@ def next_state_missing(case: Any) -> dict[str, Array]:
        seen="katerakelly/oyster issue #9",
        hint="alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it")  # fmt: skip
 def temperature_missing(case: Any) -> dict[str, Array]:
-    return computed(case, Pearl(temperature=lambda x: 1))
+    return all_parts(case, Pearl(temperature=lambda x: 1))
 
 
 @wrong("kl-summed-loss-averaged", "∇critic_loss/N + β ∇KL", quantity=EVERY,
@@ -92,13 +84,13 @@ def temperature_missing(case: Any) -> dict[str, Array]:
        hint="both .mean() or both .sum() over the tasks; beta carries over only with both alike")  # fmt: skip
 def kl_summed_loss_averaged(case: Any) -> dict[str, Array]:
     averaged = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) / len(case.noise)
-    return computed(case, Pearl(latent_loss=averaged))
+    return all_parts(case, Pearl(latent_loss=averaged))
 
 
 @wrong("prior-factor-always", "N(0, I) ∏ factors, also with prior_factors = 0", quantity=EVERY,
        cause="the prior is always one of the factors")  # fmt: skip
 def prior_factor_always(case: Any) -> dict[str, Array]:
-    return computed(case, prior_factors=1)
+    return all_parts(case, prior_factors=1)
 
 
 @wrong("prior-factor-never", "∏ factors, also with prior_factors = 1", quantity=EVERY,
@@ -107,14 +99,14 @@ def prior_factor_always(case: Any) -> dict[str, Array]:
 def prior_factor_never(case: Any) -> dict[str, Array]:
     if not np.all(np.any(case.context.mask, axis=-1)):
         raise FloatingPointError("an empty product of factors has no variance")
-    return computed(case, prior_factors=0)
+    return all_parts(case, prior_factors=0)
 
 
 @wrong("sample-by-variance", "z = μ + σ² ε", quantity=EVERY,
        cause="the variance multiplies the noise")  # fmt: skip
 def sample_by_variance(case: Any) -> dict[str, Array]:
     sample = lambda mean, variance, noise: definition.sample(mean, [v * v for v in variance], noise)
-    return computed(case, Pearl(sample=sample))
+    return all_parts(case, Pearl(sample=sample))
 
 
 @wrong("target-not-held", "∇(Q − y(z))² in the encoder, y moving with z", quantity=EVERY,
@@ -122,41 +114,41 @@ def sample_by_variance(case: Any) -> dict[str, Array]:
        hint="PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)")  # fmt: skip
 def target_not_held(case: Any) -> dict[str, Array]:
     moving = lambda f, x, task, z, y: critic_loss(f, x, task, z, targets(f, x, task, z))
-    return computed(case, Pearl(latent_loss=moving))
+    return all_parts(case, Pearl(latent_loss=moving))
 
 
 @wrong("critic-for-its-target", "y with Q instead of Q̄", quantity=EVERY,
        cause="the target critic is not used, or is the same object as the critic")  # fmt: skip
 def critic_for_its_target(case: Any) -> dict[str, Array]:
-    return computed(case, target_critic=case.inputs["critic"])
+    return all_parts(case, target_critic=case.inputs["critic"])
 
 
 @wrong("target-without-entropy", "y = r + γ Σ π Q̄", quantity=EVERY,
        cause="the entropy bonus is missing in the target")  # fmt: skip
 def target_without_entropy(case: Any) -> dict[str, Array]:
     greedy = lambda f, x, state, z: soft_value(f._replace(temperature=lambda x: 0), x, state, z)
-    return computed(case, Pearl(soft_value=greedy))
+    return all_parts(case, Pearl(soft_value=greedy))
 
 
 @wrong("end-ignored", "y = r + γ V(s') at the end, too", quantity=EVERY,
        cause="the target goes on after a terminal state",
        hint="gamma * (1 - done) * V; a time limit is no terminal state")  # fmt: skip
 def end_ignored(case: Any) -> dict[str, Array]:
-    return computed(case, terminal=np.zeros_like(case.batch.terminal).tolist())
+    return all_parts(case, terminal=np.zeros_like(case.batch.terminal).tolist())
 
 
 @wrong("context-mask-ignored", "every factor counts, padded or not", quantity=EVERY,
        cause="the context's mask is not applied",
        hint="padded transitions have precision 0, not exp(-log_variance(0))")  # fmt: skip
 def context_mask_ignored(case: Any) -> dict[str, Array]:
-    return computed(case, context_mask=np.ones_like(case.context.mask).tolist())
+    return all_parts(case, context_mask=np.ones_like(case.context.mask).tolist())
 
 
 @wrong("batch-mask-ignored", "means over the batch, padding and all", quantity=EVERY,
        cause="the batch's mask is not applied",
        hint="(mask * loss).sum() / mask.sum(), not loss.mean()")  # fmt: skip
 def batch_mask_ignored(case: Any) -> dict[str, Array]:
-    return computed(case, mask=np.ones_like(case.batch.mask).tolist())
+    return all_parts(case, mask=np.ones_like(case.batch.mask).tolist())
 
 
 ROWS = rows_in(globals())
