@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
 
-__all__ = ["SUMMANDS", "Step", "define"]
+__all__ = ["SUMMANDS", "Step", "define", "unchanged"]
 
 
 class Step(NamedTuple):
@@ -54,8 +54,13 @@ def loaded_dice(s: Step) -> Number:
 SUMMANDS = {f.__name__: f for f in (reinforce, likelihood_ratio, dice, tmaml, loaded_dice)}
 
 
-def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = lambda step: step) -> list[Any]:
-    """The loss, the gradient or the Hessian product of a surrogate; `change` is for what is known to be wrong."""
+def unchanged(step: Step) -> Step:
+    """The step as it is."""
+    return step
+
+
+def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = unchanged) -> list[Any]:
+    """The loss, the gradient or the Hessian product of a surrogate; a `change` of its steps makes it a wrong one."""
     name, _, kind = part.rpartition("_")
     summand = SUMMANDS[name]
     losses = [surrogate(lambda step: summand(change(step)), x, task) for task in range(len(x["rewards"]))]
