@@ -69,7 +69,7 @@ def test_a_planted_mistake_is_found_and_the_exit_status_is_one(label, module, na
 
 
 def test_a_check_without_a_single_usable_problem_does_not_pass():
-    row = command.judge(Check("none", "", "", lambda rng: float("nan")), seed=0, problems=3)
+    row = command.judge(Check("none", "", "", lambda rng: rng, lambda case: float("nan")), seed=0, problems=3)
     assert row.problems == 0 and not row.passed
 
 
