@@ -205,7 +205,7 @@ class Cost:
         self.A, self.B, self.Q, self.R, self.start, self.noise = A, B, Q, R, start, noise
         self.gamma, self.horizon = gamma, horizon
 
-    def _jets(self, theta):
+    def jets(self, theta):
         """The cost, its gradient and its Hessian, through the Kronecker form vec(MΣMᵀ) = (M ⊗ M) vec Σ."""
         n, m, d = *self.B.shape, theta.size
         K, variance = theta[:-m].reshape(m, n), np.exp(2 * theta[-m:])
@@ -256,13 +256,13 @@ class Cost:
         return total, second
 
     def loss(self, theta):
-        return self._jets(theta)[0][0]
+        return self.jets(theta)[0][0]
 
     def grad(self, theta):
-        return self._jets(theta)[0][1:]
+        return self.jets(theta)[0][1:]
 
     def hess(self, theta):
-        return self._jets(theta)[1]
+        return self.jets(theta)[1]
 
 
 def single(task, i):

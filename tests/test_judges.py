@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from refmeta import problems as make
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.meta import maml
-from tests.strategies import assert_right, seeds
+from tests.strategies import assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
 
@@ -124,6 +124,7 @@ def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
 
 
 @pytest.mark.eq("decimal-certificate")
+@costly
 @given(rng=seeds, states=st.integers(1, 2), actions=st.integers(1, 2), horizon=st.sampled_from((None, 1, 2)))
 def test_a_certificate_in_decimals_is_the_gradient_of_the_return(rng, states, actions, horizon):
     mdp = make.process(rng, 1, states, actions, horizon=horizon)

@@ -1,6 +1,5 @@
 """Evidence for the geometry of policies: dense matrices from the definitions, sweeps of the soft equation."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,8 @@ def _random_direction(rng: Generator) -> Case:
 
 
 def _scores(task: Any, theta: Array) -> Array:
-    """∇log π(a|s), (S, A, d), one after another."""
-    pairs = itertools.product(range(task.policy.states), range(task.policy.actions))
-    rows = [task.policy.score(theta, s, a) for s, a in pairs]
-    return np.reshape(rows, (task.policy.states, task.policy.actions, -1))
+    """∇log π(a|s), (S, A, d)."""
+    return task.policy.score(theta, np.arange(task.policy.states)[:, None], np.arange(task.policy.actions))
 
 
 def _visits(point: Any) -> Array:
@@ -99,8 +96,8 @@ def _hessian_split(case: Case) -> float:
     d, Q = point.occupancy, point.action_value
     dQ = complex_step(lambda t: task.at(t).action_value, theta)
     d, Q, dQ = (d, Q, dQ) if timed else (d[:, None], Q[:, None], dQ[:, None])
-    pi, eye = point.probabilities, np.eye(task.dim)
-    curvature = np.stack([[task.policy.score_hvp(theta, k, 0, e) for e in eye] for k in range(task.policy.states)])
+    pi, states = point.probabilities, np.arange(task.policy.states)
+    curvature = task.policy.score_hvp(theta, states[:, None], 0, np.eye(task.dim))
     cross = np.einsum("nts,nsa,sai,ntsaj->nij", d, pi, s, dQ)
     parts = (
         np.einsum("nts,nsa,ntsa,sai,saj->nij", d, pi, Q, s, s),
@@ -123,7 +120,8 @@ def _soft_values(case: tuple[FiniteMDP, float]) -> float:
 
     def sweep(V: Array) -> Array:
         Q = mdp.R + mdp.gamma * np.einsum("nsat,nt->nsa", mdp.P, V)
-        return tau * np.log(np.sum(np.exp((Q - np.max(Q)) / tau), axis=-1)) + np.max(Q)
+        top = np.max(Q)
+        return tau * np.log(np.sum(np.exp((Q - top) / tau), axis=-1)) + top
 
     return off(lambda z: soft_values(z[0], temperature=z[1]).value, case, swept(sweep, np.zeros(mdp.rho.shape)))
 
