@@ -15,7 +15,7 @@ from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tolerance import per_task
 from tests import independent
-from tests.strategies import assert_right, points, returns, seeds, sizes, widths
+from tests.strategies import assert_right, costly, points, returns, seeds, sizes, widths
 
 EPS = np.finfo(float).eps
 discounted = points(kinds=("discounted", "linear-features"))
@@ -65,6 +65,7 @@ def test_two_states_in_rational_numbers():
 
 
 @pytest.mark.eq("bellman", "return", "occupancy")
+@costly
 @given(case=discounted)
 def test_discounted_values_and_visits_are_the_limit_of_sweeps(case):
     task, theta, _ = case

@@ -31,8 +31,7 @@ def test_loss_gradient_and_hessian_are_sums_written_out(case):
 
 
 @pytest.mark.eq("quadratic", "linear-regression", "softmax-regression")
-@pytest.mark.parametrize("label", KINDS)
-@given(data=st.data())
+@given(label=st.sampled_from(KINDS), data=st.data())
 def test_the_loss_is_a_sum_written_out_and_its_derivatives_are_complex_steps(label, data):
     task, theta, v = data.draw(points(kinds=(label,)))
     assert_right(label, (task, theta, theta, v))
