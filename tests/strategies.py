@@ -5,6 +5,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from refmeta import problems as make
+from refmeta.commands.verify import Row, chosen
 from refmeta.tolerance import condition, in_tolerances, per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
@@ -35,6 +36,14 @@ def points(draw, kinds=make.KINDS):
 returns = points(kinds=("discounted", "finite-horizon", "linear-features"))
 
 
+def assert_right(label, case):
+    """The check of the label accepts the case; one with κ > 10⁶ is refused, that is, drawn again."""
+    (check,) = chosen([label])
+    error = check.judge(case)
+    assume(not np.isnan(error))
+    assert Row(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
+
+
 def assert_close(function, inputs, expected, scale=0.0):
     """function(inputs) equals expected, task by task, to 30·eps·max(1, κ)·scale; draws with κ > 10⁶ are refused."""
     expected = np.asarray(expected)
@@ -44,3 +53,8 @@ def assert_close(function, inputs, expected, scale=0.0):
     assume(bool(np.all(kappa <= 1e6)))
     error = in_tolerances(function(inputs), expected, kappa, scale)
     assert np.all(error <= 1), f"off by {np.max(error):.3g} tolerances (kappa {kappa}, scale {scale})"
+
+
+quadratics = problems(kinds=("quadratic",), alphas=("scalar",))
+policies = st.sampled_from(make.POLICIES)
+batch_sizes = {"tasks": counts, "episodes": counts, "horizon": st.integers(1, 4)}
