@@ -113,9 +113,9 @@ def _estimate_error(name: str) -> Callable[[Any], float]:
     return judge
 
 
-def random_episodes(rng: Generator, **sizes: int) -> Trajectories:
-    """Trajectories in a finite process."""
-    return trajectories(rng, "tabular", **sizes)[2]
+def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Trajectories:
+    """Trajectories alone."""
+    return trajectories(rng, kind, **sizes)[2]
 
 
 def _leave_one_out_error(batch: Trajectories) -> float:
@@ -128,7 +128,7 @@ def _leave_one_out_error(batch: Trajectories) -> float:
 
 def random_fit(rng: Generator, **sizes: int) -> tuple[Trajectories, Trajectories]:
     """Trajectories that want a baseline, and those that it is fitted on."""
-    return trajectories(rng, "linear-gaussian", **sizes)[2], trajectories(rng, "linear-gaussian", **sizes)[2]
+    return random_episodes(rng, "linear-gaussian", **sizes), random_episodes(rng, "linear-gaussian", **sizes)
 
 
 def _fit_error(case: tuple[Trajectories, Trajectories]) -> float:
@@ -182,20 +182,21 @@ def _one_hot(batch: Trajectories) -> Array:
     return np.eye(3)[batch.states]
 
 
-def random_td(rng: Generator, **sizes: int) -> tuple[Array, Trajectories, float]:
-    """Weights of one-hot features, batch and λ."""
+def random_td(rng: Generator, width: int | None = None, **sizes: int) -> tuple[Array, Array, Trajectories, float]:
+    """Weights, features of the steps (one-hot states, or `width` numbers), batch and λ."""
     batch = random_episodes(rng, **sizes)
-    return rng.normal(size=(len(batch.mask), 3)), batch, float(rng.uniform(0.1, 0.9))
+    phi = _one_hot(batch) if width is None else rng.normal(size=(*batch.mask.shape, width))
+    return rng.normal(size=(len(phi), phi.shape[-1])), phi, batch, float(rng.uniform(0.1, 0.9))
 
 
-def _td_error(case: tuple[Array, Trajectories, float]) -> float:
+def _td_error(case: tuple[Array, Array, Trajectories, float]) -> float:
     """The forward view: w + η mean Σ (λ-return − v) φ."""
-    w, batch, lam = case
-    v = np.einsum("nmhk,nk->nmh", _one_hot(batch), w) * batch.mask
+    w, phi, batch, lam = case
+    v = np.einsum("nmhk,nk->nmh", phi, w) * batch.mask
     ahead = returns.gae(batch, v, gamma=GAMMA, lam=lam)
-    expected = w + 0.5 * np.einsum("nmh,nmhk->nk", ahead, _one_hot(batch)) / batch.mask.shape[1]
+    expected = w + 0.5 * np.einsum("nmh,nmhk->nk", ahead, phi) / batch.mask.shape[1]
     fixed: dict[str, Any] = {"gamma": GAMMA, "step_size": 0.5}
-    return off(lambda z: values.td_lambda(z[0], z[1], _one_hot(batch), lam=z[2], **fixed), case, expected)
+    return off(lambda z: values.td_lambda(z[0], z[1], phi, lam=z[2], **fixed), (w, batch, lam), expected)
 
 
 def _lstd_error(batch: Trajectories) -> float:

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.evidence.sampling import random_enumeration
 from refmeta.sampling.enumeration import paths
 from tests.sampling.test_returns import tiny
 from tests.sampling.test_rollout import chain
-from tests.strategies import seeds
+from tests.strategies import assert_right, counts, seeds
 
 
 def recursively(f, mdp, policy, theta, episodes):
@@ -63,6 +65,16 @@ def test_mean_and_covariance_are_those_of_a_recursive_sum(episodes, horizon, nes
     np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
     np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
     assert np.trace(covariance) > 1e-2
+
+
+@pytest.mark.eq("trajectory-expectation")
+@given(
+    case=st.builds(
+        random_enumeration, seeds, states=counts, actions=st.integers(1, 2), horizon=counts, episodes=st.integers(1, 2)
+    )
+)
+def test_the_moments_of_the_return_are_those_of_a_backward_recursion(case):
+    assert_right("trajectory-expectation", case)
 
 
 @pytest.mark.eq("trajectory-expectation")
