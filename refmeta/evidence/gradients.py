@@ -1,7 +1,6 @@
 """Evidence for implicit, Hessian-free and evolution-strategies MAML, and for clipping: closed forms on quadratics."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -13,34 +12,28 @@ from refmeta.meta.train import clipped
 from refmeta.problems import Problem, quadratic
 from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["CHECKS", "ImplicitCase", "random_rows"]
+__all__ = ["CHECKS", "random_rows"]
 
 
-class ImplicitCase(NamedTuple):
-    """Where to start, support and query quadratics, and λ."""
-
-    theta: Array
-    support: Quadratic
-    query: Quadratic
-    strength: float
+ImplicitCase = tuple[Quadratic, Quadratic, Array, float]
+Split = tuple[Problem, float]
 
 
 def _random_implicit(rng: Generator) -> ImplicitCase:
-    """λ outweighs every negative eigenvalue."""
-    support, query = quadratic(rng), quadratic(rng)
-    return ImplicitCase(rng.normal(size=3), support, query, float(rng.uniform(1, 4)))
+    """Support and query, θ, and a λ that outweighs every negative eigenvalue."""
+    return quadratic(rng), quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
 
 
 def _implicit_error(case: ImplicitCase) -> float:
     """∇F = λ(A + λI)⁻¹A_q(φ* − c_q), φ* = (A + λI)⁻¹(Ac + λθ), by dense inverses."""
-    theta, support, query, strength = case
+    support, query, theta, strength = case
     inverse = np.linalg.inv(support.A + strength * np.eye(support.dim))
     phi = np.einsum("nij,nj->ni", inverse, np.einsum("nij,nj->ni", support.A, support.c) + strength * theta)
     expected = strength * np.einsum("nij,njk,nk->ni", inverse, query.A, phi - query.c)
-    return off(lambda c: implicit.gradient(*c[:3], strength=c.strength), case, expected)
+    return off(lambda z: implicit.gradient(z[2], z[0], z[1], strength=z[3]), case, expected)
 
 
-def _random_split(rng: Generator) -> tuple[Problem, float]:
+def _random_split(rng: Generator) -> Split:
     """A problem of quadratics with one step, and a distance for differences."""
     support, query = quadratic(rng), quadratic(rng)
     return Problem(rng.normal(size=3), support, query, float(rng.uniform(0.1, 0.4)), 1), 0.5
@@ -56,7 +49,7 @@ def _by_matrices(case: Problem) -> Array:
     return np.einsum("nji,njk,nk->ni", J, case.query.A, phi - case.query.c)
 
 
-def _hessian_free_error(pair: tuple[Problem, float]) -> float:
+def _hessian_free_error(pair: Split) -> float:
     """One step of MAML on quadratics, which the difference of gradients meets for every δ."""
     case, delta = pair
     expected = _by_matrices(case)
@@ -66,7 +59,7 @@ def _hessian_free_error(pair: tuple[Problem, float]) -> float:
     )
 
 
-def _evolution_error(pair: tuple[Problem, float]) -> float:
+def _evolution_error(pair: Split) -> float:
     """∇F on quadratics, which the scaled axes meet for every σ."""
     case, sigma = pair
     expected, axes = _by_matrices(case), np.sqrt(case.theta.size) * np.eye(case.theta.size)
@@ -90,15 +83,9 @@ def _clipping_error(case: tuple[Array, float]) -> float:
 
 
 CHECKS = (
-    Check(
-        "implicit-maml", "(I + ∇²L/λ)⁻¹ ∇L_query(φ*)", "dense inverses on quadratics", _random_implicit, _implicit_error
-    ),
-    Check(
-        "hessian-free-maml", "g − (α/2δ)[∇L(θ+δg) − ∇L(θ−δg)]", "(I − αA)g on quadratics",
-        _random_split, _hessian_free_error,
-    ),
-    Check(
-        "es-maml", "(1/2Mσ) Σ [F(θ+σe) − F(θ−σe)] e", "∇F on quadratics, e = √d e_j", _random_split, _evolution_error
-    ),
+    Check("implicit-maml", "(I + ∇²L/λ)⁻¹ ∇L_query(φ*)", "dense inverses on quadratics", _random_implicit, _implicit_error),
+    Check("hessian-free-maml", "g − (α/2δ)[∇L(θ+δg) − ∇L(θ−δg)]", "(I − αA)g on quadratics",
+          _random_split, _hessian_free_error),
+    Check("es-maml", "(1/2Mσ) Σ [F(θ+σe) − F(θ−σe)] e", "∇F on quadratics, e = √d e_j", _random_split, _evolution_error),
     Check("clip-by-norm", "g · min(1, c/‖g‖)", "plain scalars", random_rows, _clipping_error),
 )  # fmt: skip

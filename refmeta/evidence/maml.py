@@ -100,26 +100,18 @@ def _sum(case: Problem, theta: Array, alpha: Any) -> Any:
 def _update_error(case: Problem) -> float:
     """θ − β Σ ∇F_i against the complex step of the sum."""
     expected = case.theta - BETA * complex_step(lambda t: _sum(case, t, case.alpha), case.theta)
-
-    def updated(c: Problem) -> Array:
-        return maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA)[None]
-
-    return off(updated, case, expected[None], np.sum(_scale(case)))
+    update = lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA)[None]
+    return off(update, case, expected[None], np.sum(_scale(case)))
 
 
 def _meta_sgd_error(case: Problem) -> float:
     """α − β Σ ∂F_i/∂α against the complex step of the sum."""
     expected = case.alpha - BETA * complex_step(lambda a: _sum(case, case.theta, a), case.alpha)
-
-    def updated(c: Problem) -> Array:
-        return np.asarray(maml.meta_sgd_update(c.theta, *c.split, beta=BETA, **c.hyper).alpha)[None]
-
-    return off(updated, case, expected[None], np.sum(_scale(case)))
+    update = lambda c: np.asarray(maml.meta_sgd_update(c.theta, *c.split, beta=BETA, **c.hyper).alpha)[None]
+    return off(update, case, expected[None], np.sum(_scale(case)))
 
 
-def random_minimum(
-    rng: Generator, dim: int = 3, alpha: float = 0.1, steps: int = 2
-) -> tuple[Quadratic, float, int]:
+def random_minimum(rng: Generator, dim: int = 3, alpha: float = 0.1, steps: int = 2) -> tuple[Quadratic, float, int]:
     """Three quadratics of positive eigenvalues, α and a number of steps."""
     half = rng.normal(size=(3, dim, dim))
     A = half @ half.swapaxes(-1, -2) / 3 + 0.2 * np.eye(dim)
@@ -131,10 +123,7 @@ def _minimum_error(case: tuple[Quadratic, float, int]) -> float:
     task, alpha, steps = case
     star = maml.quadratic_minimiser(task, alpha=alpha, steps=steps)
     g = maml.gradient(star, task, alpha=alpha, steps=steps)
-
-    def slope(z: Any) -> Array:
-        return np.sum(maml.gradient(z[1], z[0], alpha=alpha, steps=steps), axis=0)[None]
-
+    slope = lambda z: np.sum(maml.gradient(z[1], z[0], alpha=alpha, steps=steps), axis=0)[None]
     return off(slope, (task, star), 0 * g[:1], np.max(np.abs(g)))
 
 
@@ -148,31 +137,23 @@ def random_designs(rng: Generator, designs: int = 3, tasks: int = 3) -> tuple[Ar
 def _tie_error(case: tuple[Array, Array, Array, Array, float, int]) -> float:
     """Σ p ∇F at E[w], over designs x tasks with product probabilities."""
     X, w, p, q, alpha, steps = case
-    support, query = (
-        LinearRegression(np.repeat(x, len(w), axis=1), np.einsum("ijkd,jd->ijk", np.repeat(x, len(w), axis=1), w))
-        for x in X
-    )
+    each = np.repeat(X, len(w), axis=2)
+    support, query = (LinearRegression(x, np.einsum("ijkd,jd->ijk", x, w)) for x in each)
     g = maml.gradient(q @ w, support, query, alpha=alpha, steps=steps)
     tied, size = (np.einsum("i,j,ijd->d", p, q, x) for x in (g, np.abs(g)))
     return float(np.max(np.abs(tied)) / (30 * np.finfo(float).eps * np.max(size) * 10))
 
 
 CHECKS = (
-    Check(
-        "inner-step", "θ − α ⊙ ∇L(θ)", "(I − αA)ᴷ through eigenvectors", random_quadratics, _adaptation_error
-    ),
+    Check("inner-step", "θ − α ⊙ ∇L(θ)", "(I − αA)ᴷ through eigenvectors", random_quadratics, _adaptation_error),
     Check("maml-objective", "L_query(φ)", "½(φ − c)ᵀA(φ − c), closed form", random_quadratics, _objective_error),
-    Check(
-        "maml-gradient", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ), backwards", "complex step of F", random_case, _gradient_error
-    ),
+    Check("maml-gradient", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ), backwards", "complex step of F", random_case, _gradient_error),
     Check("first-order-maml", "∇L_query(φ)", "complex step of L_query at φ", random_case, _first_order_error),
     Check("step-size-gradient", "−∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}", "complex step of F by α", random_case, _step_size_error),
     Check("multi-step-loss", "Σ_k w_k L_query(θ⁽ᵏ⁾)", "complex step", _random_weights, _multi_step_error),
     Check("maml-update", "θ − β Σ ∇F_i", "complex step of Σ F_i", random_case, _update_error),
-    Check(
-        "meta-sgd", "(θ, α) − β Σ (∂F_i/∂θ, ∂F_i/∂α)", "complex step of Σ F_i by α",
-        lambda rng: random_case(rng, "parameter"), _meta_sgd_error,
-    ),
+    Check("meta-sgd", "(θ, α) − β Σ (∂F_i/∂θ, ∂F_i/∂α)", "complex step of Σ F_i by α",
+          lambda rng: random_case(rng, "parameter"), _meta_sgd_error),
     Check("quadratic-maml", "(ΣA')⁻¹ΣA'c, A' = (I−αA)ᴷA(I−αA)ᴷ", "Σ ∇F_i = 0 there", random_minimum, _minimum_error),
     Check("thm:joint-tie", "argmin E[F] = argmin E[L]", "enumeration of designs x tasks", random_designs, _tie_error),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -17,7 +17,7 @@ from refmeta.meta.optimisers import adam, adam_epsilon_hat
 from refmeta.problems import Problem, quadratic, softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["CHECKS", "AdamCase", "averages", "random_adam", "random_expansion", "random_rows"]
+__all__ = ["CHECKS", "averages", "random_adam", "random_expansion", "random_rows"]
 
 
 def random_rows(rng: Generator, rows: int = 4, epsilon: float = 0.3) -> tuple[Array, Array, float]:
@@ -44,36 +44,24 @@ def _serial_error(case: Problem) -> float:
 def _gradient_error(case: Problem) -> float:
     """(θ − φ)/α against the sum of the inner gradients."""
     expected = sum(np.array(point.grad) for point in adapt(case.theta, case.support, **case.hyper).path[:-1])
-
-    def direction(c: Problem) -> Array:
-        return reptile.gradient(c.theta, adapt(c.theta, c.support, **c.hyper).adapted, alpha=c.alpha)
-
+    direction = lambda c: reptile.gradient(c.theta, adapt(c.theta, c.support, **c.hyper).adapted, alpha=c.alpha)
     return off(direction, case, expected, np.max(np.abs(case.theta)) / case.alpha)
 
 
-class AdamCase(NamedTuple):
-    """One quadratic, where to start, and the constants of Adam."""
-
-    task: Quadratic
-    theta: Array
-    beta1: float
-    beta2: float
-    epsilon: float
+AdamCase = tuple[Quadratic, Array, float, float, float]
 
 
-def random_adam(
-    rng: Generator, dim: int = 3, beta1: float = 0.0, beta2: float = 0.9, epsilon: float = 0.1
-) -> AdamCase:
-    """ε = 0.1 tells the two forms apart."""
-    return AdamCase(quadratic(rng, 1, dim), rng.normal(size=dim), beta1, beta2, epsilon)
+def random_adam(rng: Generator, dim: int = 3, beta1: float = 0.0, beta2: float = 0.9, epsilon: float = 0.1) -> AdamCase:
+    """One quadratic, θ, β₁, β₂ and ε; ε = 0.1 tells the two forms apart."""
+    return quadratic(rng, 1, dim), rng.normal(size=dim), beta1, beta2, epsilon
 
 
 def _adam_error(step: Any) -> Callable[[AdamCase], float]:
     """The judge of a form of Adam: six steps in plain scalars."""
 
     def judge(case: AdamCase) -> float:
-        A, c, (beta1, beta2, epsilon) = case.task.A[0], case.task.c[0], case[2:]
-        x, m, v = case.theta.tolist(), [0.0] * len(c), [0.0] * len(c)
+        task, theta, beta1, beta2, epsilon = case
+        x, m, v, A, c = theta.tolist(), [0.0] * theta.size, [0.0] * theta.size, task.A[0], task.c[0]
         for t in range(1, 7):
             g = [math.fsum(row * (x - c)) for row in A]
             m = [beta1 * old + (1 - beta1) * slope for old, slope in zip(m, g, strict=True)]
@@ -83,7 +71,7 @@ def _adam_error(step: Any) -> Callable[[AdamCase], float]:
             x = [a - 0.05 * (mean / (1 - beta1**t)) / root for a, mean, root in zip(x, m, roots, strict=True)]
         fixed: dict[str, Any] = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
         adapted = lambda z: reptile.adapt_adam(z[1], z[0], alpha=0.05, steps=6, step=step, **fixed)[0]
-        return off(adapted, case[:2], [x])
+        return off(adapted, (task, theta), [x])
 
     return judge
 
@@ -118,17 +106,11 @@ def _expansion_order(case: tuple[list[Any], Array]) -> float:
 CHECKS = (
     Check("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", random_rows, _update_error),
     Check("reptile-serial", "θ ← θ + ε(φ_i − θ), in turn", "closed form, in turn", random_quadratics, _serial_error),
-    Check(
-        "reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients",
-        lambda rng: random_case(rng, "scalar"), _gradient_error,
-    ),
+    Check("reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients",
+          lambda rng: random_case(rng, "scalar"), _gradient_error),
     Check("adam", "θ − α·m/(1−β₁ᵗ) / (√(v/(1−β₂ᵗ)) + ε)", "plain scalars", random_adam, _adam_error(adam)),
-    Check(
-        "adam-epsilon-hat", "θ − α√(1−β₂ᵗ)/(1−β₁ᵗ)·m / (√v + ε)", "plain scalars",
-        random_adam, _adam_error(adam_epsilon_hat),
-    ),
-    Check(
-        "reptile-expansion", "c₁ AvgGrad − c₂ AvgGradInner", "the mean over all 3! orders",
-        random_expansion, _expansion_order, (2, 0.05),
-    ),
+    Check("adam-epsilon-hat", "θ − α√(1−β₂ᵗ)/(1−β₁ᵗ)·m / (√v + ε)", "plain scalars",
+          random_adam, _adam_error(adam_epsilon_hat)),
+    Check("reptile-expansion", "c₁ AvgGrad − c₂ AvgGradInner", "the mean over all 3! orders",
+          random_expansion, _expansion_order, (2, 0.05)),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
-    "CHECKS", "KINDS", "SurrogateCase", "TinyCase", "loss_error", "random_promp", "random_score_term", "random_surrogate",
+    "CHECKS", "KINDS", "SurrogateCase", "loss_error", "random_promp", "random_score_term", "random_surrogate",
     "random_tiny",
 ]  # fmt: skip
 
@@ -129,19 +129,14 @@ def _score_term_error(case: Any) -> float:
     return off(lambda z: surrogates.emaml_score_term(*z[:3], value=z[3]), case, expected, 10 * np.abs(value))
 
 
-class TinyCase(NamedTuple):
-    """One small task with a horizon, θ and α."""
-
-    task: PolicyReturn
-    theta: Array
-    alpha: float
+TinyCase = tuple[PolicyReturn, Array, float]
 
 
 def random_tiny(rng: Generator, horizon: int = 2) -> TinyCase:
-    """One task of 2 states and 2 actions."""
+    """One task of 2 states and 2 actions, θ and α."""
     mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=horizon)
     task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, horizon), TabularSoftmax(2, 2))
-    return TinyCase(task, rng.normal(size=4), float(rng.uniform(0.3, 1.0)))
+    return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
 
 
 def _curvature_error(case: TinyCase) -> float:
@@ -172,12 +167,8 @@ def _exact_error(pair: tuple[TinyCase, int]) -> float:
         for _ in range(K):
             t = t - alpha * task.at(t).grad
         return task.at(t).loss
-
-    def both(z: TinyCase) -> Array:
-        objective, gradient = sampled.formulation_exact(z.theta, z.task, alpha=z.alpha, steps=K)
-        return np.concatenate([[objective], gradient])[None]
-
-    return off(both, case, np.concatenate([[F(theta)], complex_step(F, theta)])[None])
+    both = lambda z: np.hstack(sampled.formulation_exact(z[1], z[0], alpha=z[2], steps=K))[None]
+    return off(both, case, np.hstack([F(theta), complex_step(F, theta)])[None])
 
 
 def _every(task: PolicyReturn, theta: Array) -> Iterator[tuple[Any, list[tuple[int, int]], Array]]:
@@ -226,12 +217,8 @@ def _sampled_error(triple: tuple[TinyCase, int, int]) -> float:
     value = _sampled_by_definition(task, theta, alpha, M, K)
     counts: dict[str, int] = {"episodes": M, "steps": K}
     gradient = complex_step(lambda t: sampled.formulation_sampled(t, task, alpha=alpha, **counts).objective, theta)
-
-    def both(z: TinyCase) -> Array:
-        objective, gradient = sampled.formulation_sampled(z.theta, z.task, alpha=z.alpha, **counts)
-        return np.concatenate([[objective], gradient])[None]
-
-    return off(both, case, np.concatenate([[value], gradient])[None])
+    both = lambda z: np.hstack(sampled.formulation_sampled(z[1], z[0], alpha=z[2], **counts))[None]
+    return off(both, case, np.hstack([value, gradient])[None])
 
 
 def random_promp(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
@@ -301,35 +288,25 @@ def _bias_error(pair: tuple[TinyCase, Array]) -> float:
 def _covariance_error(case: TinyCase) -> float:
     """Mean and covariance, one trajectory after another."""
     mean, covariance = _moments_by_definition(case)
-
-    def both(z: TinyCase) -> Array:
-        moments = _moments(z)
-        return np.concatenate([moments.mean[None], moments.covariance])[None]
-
-    return off(both, case, np.concatenate([mean[None], covariance])[None])
+    return off(lambda z: np.vstack(_moments(z))[None], case, np.vstack([mean, covariance])[None])
 
 
 CHECKS = (
     Check("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", random_surrogate, loss_error("reinforce")),
     Check("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", random_surrogate, loss_error("likelihood_ratio")),
     Check("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", random_surrogate, loss_error("dice")),
-    Check(
-        "tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", random_surrogate, loss_error("tmaml")
-    ),
+    Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step",
+          random_surrogate, loss_error("tmaml")),
     Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", random_surrogate, loss_error("loaded_dice")),
-    Check(
-        "surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _random_product, _derivatives_error
-    ),
-    Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", random_tiny, _curvature_error),
+    Check("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient",
+          _random_product, _derivatives_error),
+    Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation",
+          random_tiny, _curvature_error),
     Check("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", random_score_term, _score_term_error),
     Check("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", lambda rng: (random_tiny(rng), 1), _exact_error),
-    Check(
-        "formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _random_sampling, _sampled_error
-    ),
+    Check("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _random_sampling, _sampled_error),
     Check("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", random_promp, _promp_error),
-    Check(
-        "estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out",
-        lambda rng: (random_tiny(rng), rng.normal(size=4)), _bias_error,
-    ),
+    Check("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out",
+          lambda rng: (random_tiny(rng), rng.normal(size=4)), _bias_error),
     Check("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", random_tiny, _covariance_error),
 )  # fmt: skip

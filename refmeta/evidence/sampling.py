@@ -153,14 +153,12 @@ def _features(s: Array, t: int) -> Array:
 def _to_go(batch: Trajectories, i: tuple[int, int, int], gamma: float) -> float:
     """The discounted sum of the rewards from a step on."""
     n, m, t = i
-    return float(
-        sum(gamma ** (k - t) * batch.rewards[n, m, k] for k in range(t, batch.mask.shape[2]) if batch.mask[n, m, k])
-    )
+    return sum(gamma ** (k - t) * float(batch.rewards[n, m, k]) for k in range(t, int(np.sum(batch.mask[n, m]))))
 
 
 def random_gae(rng: Generator, **sizes: int) -> tuple[Trajectories, Array, float, float]:
     """Batch, values of the states, γ and λ."""
-    batch, lam = random_episodes(rng, **sizes), float(rng.uniform(0.1, 0.9))
+    batch, lam = random_episodes(rng, "tabular", **sizes), float(rng.uniform(0.1, 0.9))
     return batch, rng.normal(size=batch.mask.shape), GAMMA, lam
 
 
@@ -184,7 +182,7 @@ def _one_hot(batch: Trajectories) -> Array:
 
 def random_td(rng: Generator, width: int | None = None, **sizes: int) -> tuple[Array, Array, Trajectories, float]:
     """Weights, features of the steps (one-hot states, or `width` numbers), batch and λ."""
-    batch = random_episodes(rng, **sizes)
+    batch = random_episodes(rng, "tabular", **sizes)
     phi = _one_hot(batch) if width is None else rng.normal(size=(*batch.mask.shape, width))
     return rng.normal(size=(len(phi), phi.shape[-1])), phi, batch, float(rng.uniform(0.1, 0.9))
 
@@ -216,9 +214,7 @@ def _lstd_error(batch: Trajectories) -> float:
     return off(lambda z: values.lstd(z, _one_hot(batch), gamma=GAMMA), batch, expected)
 
 
-def random_enumeration(
-    rng: Generator, states: int = 2, actions: int = 2, horizon: int = 3, episodes: int = 2
-) -> tuple[FiniteMDP, Array, int]:
+def random_enumeration(rng: Generator, states: int = 2, actions: int = 2, horizon: int = 3, episodes: int = 2) -> Any:
     """A finite process with a horizon, the logits of a table, and a number of episodes."""
     mdp = process(rng, 1, states, actions, GAMMA, horizon)
     theta, other = rng.normal(size=states * actions), process(rng, 1, states, actions, GAMMA, horizon)
@@ -234,19 +230,11 @@ def _expectation_error(case: tuple[FiniteMDP, Array, int]) -> float:
     first, second = np.zeros(len(rho)), np.zeros(len(rho))
     for _ in range(mdp.horizon or 0):
         m1, m2 = P @ first, P @ second
-        first, second = (
-            np.einsum("sa,sa->s", pi, R + gamma * m1),
-            np.einsum("sa,sa->s", pi, R**2 + 2 * R * gamma * m1 + gamma**2 * m2),
-        )
+        first = np.einsum("sa,sa->s", pi, R + gamma * m1)
+        second = np.einsum("sa,sa->s", pi, R**2 + 2 * R * gamma * m1 + gamma**2 * m2)
     mean, square = rho @ first, rho @ second
-
-    def both(z: Any) -> Array:
-        moments = expectation(
-            lambda t: np.mean(returns.whole_return(t, gamma=gamma), axis=-1),
-            z[0], TabularSoftmax(*R.shape), z[1], episodes=episodes,
-        )  # fmt: skip
-        return np.array([[moments.mean, moments.covariance]])
-
+    f, policy = lambda t: np.mean(returns.whole_return(t, gamma=gamma), axis=-1), TabularSoftmax(*R.shape)
+    both = lambda z: np.array([[*expectation(f, z[0], policy, z[1], episodes=episodes)]])
     return off(both, (mdp, theta), np.array([[mean, (square - mean**2) / episodes]]), scale=square)
 
 
@@ -301,10 +289,7 @@ def _trpo_error(case: tuple[PolicyReturn, Array, float]) -> float:
     kl = fisher.PolicyKL(point)
     while not (kl.at(theta + step).loss[0] <= radius and task.at(theta + step).loss[0] < point.loss[0]):
         step = step / 2
-
-    def stepped(z: Any) -> Array:
-        return trpo_step(z[1], z[0], fisher.PolicyKL(z[0].at(z[1])), radius=radius).theta[None]
-
+    stepped = lambda z: trpo_step(z[1], z[0], fisher.PolicyKL(z[0].at(z[1])), radius=radius).theta[None]
     conditioned = np.max(point.occupancy) / np.min(point.occupancy[..., None] * point.probabilities)
     return off(stepped, (task, theta), (theta + step)[None], scale=np.linalg.norm(step) * conditioned)
 
@@ -315,24 +300,16 @@ CHECKS = (
     Check("log-likelihood-hvp", "Σ w ∇²log π(a|s) u", "complex step of Σ w ∇log π", random_direction, _hvp_error),
     Check("reinforce", "(1/M) Σ G Σ ∇log π", "step by step", random_estimate, _estimate_error("reinforce")),
     Check("gpomdp", "(1/M) Σ γᵗ(Ĝ − b) ∇log π", "step by step", random_estimate, _estimate_error("gpomdp")),
-    Check(
-        "undiscounted-visits", "(1/M) Σ (Ĝ − b) ∇log π", "step by step",
-        random_estimate, _estimate_error("undiscounted_visits"),
-    ),
+    Check("undiscounted-visits", "(1/M) Σ (Ĝ − b) ∇log π", "step by step",
+          random_estimate, _estimate_error("undiscounted_visits")),
     Check("leave-one-out", "mean of Ĝ over the others", "one after another", random_episodes, _leave_one_out_error),
-    Check(
-        "linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", random_fit, _fit_error
-    ),
+    Check("linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", random_fit, _fit_error),
     Check("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", random_gae, _gae_error),
     Check("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", random_td, _td_error),
-    Check(
-        "lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts",
-        lambda rng: random_episodes(rng, episodes=6, horizon=5), _lstd_error,
-    ),
-    Check(
-        "trajectory-expectation", "Σ p(τ) f(τ), and its covariance", "recursion of two moments",
-        random_enumeration, _expectation_error,
-    ),
+    Check("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts",
+          lambda rng: random_episodes(rng, episodes=6, horizon=5), _lstd_error),
+    Check("trajectory-expectation", "Σ p(τ) f(τ), and its covariance", "recursion of two moments",
+          random_enumeration, _expectation_error),
     Check("sampled-kl", "mean Σ KL(π₀ ‖ π)", "quadrature, complex steps", random_kl, _kl_error),
     Check("trpo-step", "θ − βʲ √(2δ/xᵀFx) x", "closed natural gradient", random_trust_region, _trpo_error),
 )  # fmt: skip

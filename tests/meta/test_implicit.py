@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import implicit, maml
 from refmeta.conjugate_gradients import conjugate_gradients
-from refmeta.evidence.gradients import ImplicitCase
 from refmeta.judges import central_difference
 from refmeta.meta.implicit import refined, solve
 from refmeta.problems import KINDS, curvature, curvatures, problem
@@ -41,7 +40,7 @@ def dense(support, query, theta, strength):
 @costly
 @given(case=problems(kinds=("quadratic",)), factor=st.sampled_from((1.5, 3.0, 40.0)))
 def test_on_quadratics_it_is_the_closed_form(case, factor):
-    assert_right("implicit-maml", ImplicitCase(case.theta, *case.split, strong(case, factor)))
+    assert_right("implicit-maml", (*case.split, case.theta, strong(case, factor)))
 
 
 @pytest.mark.eq("implicit-maml")

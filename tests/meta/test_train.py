@@ -139,7 +139,7 @@ def test_joint_training_finds_the_joint_minimiser():
             return self.tasks
 
     X, y = Same.tasks.query.X.reshape(-1, 3), Same.tasks.query.y.ravel()
-    done = rm.meta_train(Same(), np.zeros(3), rule=rm.MAML(1.0, 0), outer=rm.SGD(0.1), iterations=3000, batch=1)
+    done = rm.meta_train(Same(), np.zeros(3), rule=rm.MAML(1.0, 0), outer=rm.SGD(0.25), iterations=1200, batch=1)
     np.testing.assert_allclose(done.theta, np.linalg.lstsq(X, y, rcond=None)[0], rtol=1e-9)
 
 

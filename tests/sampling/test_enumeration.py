@@ -1,4 +1,4 @@
-"""Exact expectations: a recursive sum, closed forms on a bandit, and what is refused."""
+"""Exact expectations: recursions of moments, closed forms on a bandit, and what is refused."""
 
 import numpy as np
 import pytest
@@ -11,60 +11,6 @@ from refmeta.sampling.enumeration import paths
 from tests.sampling.test_returns import tiny
 from tests.sampling.test_rollout import chain
 from tests.strategies import assert_right, counts, seeds
-
-
-def recursively(f, mdp, policy, theta, episodes):
-    """Σ p f and Σ p f fᵀ, one tuple after another, by recursion over steps."""
-    pi = np.exp(theta.reshape(mdp.states, mdp.actions))
-    pi /= pi.sum(-1, keepdims=True)
-
-    def trajectories(s, t):
-        for a in range(mdp.actions):
-            for following in range(mdp.states):
-                p = pi[s, a] * mdp.P[s, a, following]
-                r = mdp.R[s, a, following] if mdp.R.ndim == 3 else mdp.R[s, a]
-                if t == mdp.horizon - 1:
-                    yield p, [(s, a, r)]
-                else:
-                    for q, rest in trajectories(following, t + 1):
-                        yield p * q, [(s, a, r), *rest]
-
-    every = [(mdp.rho[s] * p, path) for s in range(mdp.states) for p, path in trajectories(s, 0)]
-
-    def tuples(m):
-        if m == 0:
-            yield 1.0, []
-            return
-        for p, path in every:
-            for q, rest in tuples(m - 1):
-                yield p * q, [path, *rest]
-
-    mean = square = 0.0
-    for p, several in tuples(episodes):
-        arrays = (np.array([[[step[i] for step in path] for path in several]]) for i in range(3))
-        states, actions, rewards = arrays
-        value = f(rm.Trajectories(states.astype(int), actions.astype(int), rewards, np.ones(rewards.shape, bool)))[0]
-        mean, square = mean + p * value, square + p * np.multiply.outer(value, value)
-    return mean, square - np.multiply.outer(mean, mean)
-
-
-@pytest.mark.eq("trajectory-expectation")
-@pytest.mark.parametrize(("episodes", "horizon", "nested"), [(1, 2, False), (2, 2, False), (1, 2, True), (3, 1, True)])
-def test_mean_and_covariance_are_those_of_a_recursive_sum(episodes, horizon, nested):
-    rng = np.random.default_rng(episodes)
-    mdp, policy, theta, _ = tiny(rng, horizon)
-    if nested:
-        mdp = rm.FiniteMDP(mdp.P, rng.normal(size=(2, 2, 2)), mdp.rho, mdp.gamma, horizon)
-
-    def f(batch):
-        g = rm.estimators.gpomdp(policy, theta, batch, gamma=mdp.gamma)
-        return np.concatenate([g, np.max(batch.rewards, axis=(1, 2))[:, None]], axis=1)
-
-    found = rm.enumeration.expectation(f, mdp, policy, theta, episodes=episodes)
-    mean, covariance = recursively(f, mdp, policy, theta, episodes)
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
-    assert np.trace(covariance) > 1e-2
 
 
 @pytest.mark.eq("trajectory-expectation")
