@@ -121,7 +121,7 @@ def test_every_rule_goes_downhill_in_expectation():
         rm.ImplicitMAML(3.0),
         rm.ESMAML(0.3, 0.1, axes),
     ):
-        done = rm.meta_train(FAMILY, start, rule=rule, outer=rm.Adam(0.1), iterations=40, batch=10, rng=0)
+        done = rm.meta_train(FAMILY, start, rule=rule, outer=rm.Adam(0.1), iterations=30, batch=10, rng=0)
         assert loss(done.theta) < 0.6 * loss(start), rule
     both = np.concatenate([start, np.full(3, 0.1)])
     done = rm.meta_train(FAMILY, both, rule=rm.MetaSGD(), outer=rm.Adam(0.05), iterations=60, batch=10, rng=0)
@@ -139,7 +139,7 @@ def test_joint_training_finds_the_joint_minimiser():
             return self.tasks
 
     X, y = Same.tasks.query.X.reshape(-1, 3), Same.tasks.query.y.ravel()
-    done = rm.meta_train(Same(), np.zeros(3), rule=rm.MAML(1.0, 0), outer=rm.SGD(0.25), iterations=1200, batch=1)
+    done = rm.meta_train(Same(), np.zeros(3), rule=rm.MAML(1.0, 0), outer=rm.SGD(0.15), iterations=2000, batch=1)
     np.testing.assert_allclose(done.theta, np.linalg.lstsq(X, y, rcond=None)[0], rtol=1e-9)
 
 
