@@ -64,8 +64,8 @@ def test_it_is_the_central_difference_of_its_objective(kind):
     strength = strong(case, 3.0)
     value = lambda t: implicit.objective(t, *case.split, strength=strength)
     v = np.random.default_rng(2).normal(size=case.theta.size)
-    found, got = central_difference(value, case.theta, v), implicit.gradient(case.theta, *case.split, strength=strength) @ v
-    assert np.all(np.abs(found.derivative - got) <= found.error) and np.max(np.abs(got)) > 1e4 * np.max(found.error)
+    numeric, got = central_difference(value, case.theta, v), implicit.gradient(case.theta, *case.split, strength=strength) @ v
+    assert np.all(np.abs(numeric.derivative - got) <= numeric.error) and np.max(np.abs(got)) > 1e4 * np.max(numeric.error)
 
 
 @pytest.mark.eq("implicit-maml")

@@ -47,11 +47,11 @@ def test_the_two_formulations_differ_and_the_second_depends_on_m():
         for M in (1, 2, 4)
     ]
     assert gaps[0] > 1e-2 * np.linalg.norm(exact.gradient) and gaps[0] > 1.5 * gaps[1] > 2 * gaps[2]
-    for given_ in ({"alpha": 0.0, "steps": 1}, {"alpha": 1.0, "steps": 0}):
-        both = sampled.formulation_sampled(theta, task, episodes=2, **given_)
+    for arguments in ({"alpha": 0.0, "steps": 1}, {"alpha": 1.0, "steps": 0}):
+        both = sampled.formulation_sampled(theta, task, episodes=2, **arguments)
         np.testing.assert_allclose(both.gradient, task.at(theta).grad, rtol=0, atol=EXACT)
         np.testing.assert_allclose(
-            sampled.formulation_exact(theta, task, **given_).gradient, task.at(theta).grad, atol=EXACT
+            sampled.formulation_exact(theta, task, **arguments).gradient, task.at(theta).grad, atol=EXACT
         )
 
 
@@ -60,7 +60,7 @@ def test_the_two_formulations_differ_and_the_second_depends_on_m():
 def test_emaml_is_unbiased_for_the_sampled_formulation(rng, setting):
     M, K = setting
     _, _, theta, task = tiny(rng, horizon=1 if M * K > 2 else 2)
-    found = sampled.moments(
+    moments = sampled.moments(
         lambda t, s: sampled.emaml_gradient(t, s, task, alpha=0.75),
         naive(task),
         theta,
@@ -70,7 +70,7 @@ def test_emaml_is_unbiased_for_the_sampled_formulation(rng, setting):
         steps=K,
     )
     expected = sampled.formulation_sampled(theta, task, alpha=0.75, episodes=M, steps=K).gradient
-    np.testing.assert_allclose(found.mean, expected, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(moments.mean, expected, rtol=0, atol=EXACT)
 
 
 @pytest.mark.eq("emaml-score-term")
@@ -135,8 +135,8 @@ def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_sh
         g = task.at(rm.adapt(theta, curvature(first), alpha=alpha, steps=1).adapted).grad
         return np.stack([g, g - alpha * curvature(second).at(theta).hvp(g)], axis=1)
 
-    found = rm.enumeration.expectation(independent, task.mdp, policy, theta, episodes=2).mean
-    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=EXACT)
+    moments = rm.enumeration.expectation(independent, task.mdp, policy, theta, episodes=2).mean
+    np.testing.assert_allclose(moments[1], moments[0], rtol=0, atol=EXACT)
 
     def gap(M, alpha):
         def shared(batch):
@@ -170,7 +170,7 @@ def test_moments_of_emaml_s_estimate_are_those_of_every_trajectory_in_turn(case,
 def test_moments_are_those_of_every_tuple_in_turn(M, K):
     _, policy, theta, task = tiny(np.random.default_rng(M), horizon=1)
     estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=K)
-    found = sampled.moments(estimate, naive(task), theta, task, alpha=0.5, episodes=M, steps=K)
+    moments = sampled.moments(estimate, naive(task), theta, task, alpha=0.5, episodes=M, steps=K)
     every, rows, weights = paths(task.mdp), [], []
 
     def descend(at, surrogates, p):
@@ -178,26 +178,26 @@ def test_moments_are_those_of_every_tuple_in_turn(M, K):
             rows.append(estimate(theta, surrogates))
             weights.append(p)
             return
-        for chosen in itertools.product(range(len(every.weight)), repeat=M):
-            batch = rm.Trajectories(*(x[list(chosen)] for x in every.trajectories))
-            likely = np.exp(np.sum(rm.likelihood(policy, at, batch).log_prob)) * np.prod(every.weight[list(chosen)])
+        for several in itertools.product(range(len(every.weight)), repeat=M):
+            batch = rm.Trajectories(*(x[list(several)] for x in every.trajectories))
+            likely = np.exp(np.sum(rm.likelihood(policy, at, batch).log_prob)) * np.prod(every.weight[list(several)])
             surrogate = naive(task)(at, batch)
             descend(at - 0.5 * surrogate.at(at).grad, [*surrogates, surrogate], p * likely)
 
     descend(theta, [], 1.0)
     mean = np.average(rows, axis=0, weights=weights)
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(found.covariance, np.cov(np.array(rows).T, aweights=weights, ddof=0), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.mean, mean, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.covariance, np.cov(np.array(rows).T, aweights=weights, ddof=0), rtol=0, atol=1e-13)
 
 
 @pytest.mark.eq("estimator-bias")
 def test_bias_by_hand():
     """Mean (3, 4) against (3, 0): ‖bias‖ = 4, 4/3 of the truth, cosine 3/5; covariance diag(1, 8): deviation 3."""
-    found = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([1.0, 8.0]))
-    assert sampled.estimator_bias(found, np.array([3.0, 0.0])) == pytest.approx((4, 4 / 3, 3 / 5, 3), rel=1e-15)
+    moments = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([1.0, 8.0]))
+    assert sampled.estimator_bias(moments, np.array([3.0, 0.0])) == pytest.approx((4, 4 / 3, 3 / 5, 3), rel=1e-15)
     small = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([0.0625, 0.1875]))
     assert sampled.estimator_bias(small, np.array([3.0, 0.0])).deviation == 0.5
-    nowhere = sampled.estimator_bias(found, np.zeros(2))
+    nowhere = sampled.estimator_bias(moments, np.zeros(2))
     assert nowhere.norm == 5 and np.isnan(nowhere.relative) and np.isnan(nowhere.cosine)
 
 

@@ -130,18 +130,18 @@ def test_batch_axes_broadcast():
 
 
 def test_the_rule_sums_over_tasks_and_asks_for_directions_anew():
-    case, rng, asked = problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
+    case, rng, calls = problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
 
-    def drawn():
-        asked.append(rng.normal(size=(5, 3)))
-        return asked[-1]
+    def directions():
+        calls.append(rng.normal(size=(5, 3)))
+        return calls[-1]
 
-    rule = rm.ESMAML(alpha=0.1, sigma=0.5, directions=drawn)
+    rule = rm.ESMAML(alpha=0.1, sigma=0.5, directions=directions)
     for k in range(2):
         got = rule.direction(case.theta, *case.split)
-        each = evolution_gradient(case.theta, *case.split, alpha=0.1, sigma=0.5, directions=asked[k])
+        each = evolution_gradient(case.theta, *case.split, alpha=0.1, sigma=0.5, directions=calls[k])
         np.testing.assert_allclose(got, each.sum(0), rtol=0, atol=1e-13)
-    assert len(asked) == 2
+    assert len(calls) == 2
     fixed = rm.ESMAML(alpha=0.1, sigma=0.5, directions=np.sqrt(3) * np.eye(3)).direction(case.theta, *case.split)
     np.testing.assert_allclose(fixed, rm.MAML(0.1).direction(case.theta, *case.split), rtol=1e-12)
 

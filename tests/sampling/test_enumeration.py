@@ -33,11 +33,11 @@ def test_on_a_bandit_the_estimate_s_mean_and_covariance_are_closed_forms(rng):
     mean = pi * (r - pi @ r)
     scores = np.eye(3) - pi
     second = np.einsum("a,ai,aj->ij", pi * (r - b) ** 2, scores, scores)
-    found = rm.enumeration.expectation(
+    moments = rm.enumeration.expectation(
         lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.5, baseline=b), bandit, policy, theta, episodes=M
     )
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(found.covariance, (second - np.outer(mean, mean)) / M, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.mean, mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(moments.covariance, (second - np.outer(mean, mean)) / M, rtol=0, atol=1e-13)
 
 
 @pytest.mark.eq("trajectory-expectation")
@@ -46,11 +46,11 @@ def test_the_return_s_mean_is_the_exact_value_whatever_the_rewards_depend_on(rng
     mdp, policy, theta, _ = tiny(rng, horizon=3)
     R = rng.normal(size=(2, 2, 2))
     for process in (mdp, rm.FiniteMDP(mdp.P, R, mdp.rho, mdp.gamma, 3)):
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, g=mdp.gamma: np.mean(rm.returns.whole_return(t, gamma=g), axis=-1), process, policy, theta
         )
-        assert found.mean == pytest.approx(-rm.PolicyReturn(process, policy).at(theta).loss, rel=1e-13, abs=1e-14)
-        assert found.mean.shape == () == found.covariance.shape
+        assert moments.mean == pytest.approx(-rm.PolicyReturn(process, policy).at(theta).loss, rel=1e-13, abs=1e-14)
+        assert moments.mean.shape == () == moments.covariance.shape
 
 
 @pytest.mark.eq("trajectory-expectation", "estimator-covariance")
@@ -59,13 +59,13 @@ def test_chunks_of_any_size_give_one_answer(monkeypatch):
     f = lambda t: 3.0 + rm.estimators.gpomdp(policy, theta, t, gamma=mdp.gamma)
     make = lambda t, batch: rm.surrogates.reinforce(policy, t, batch, gamma=mdp.gamma)
     estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=len(s))
-    found = []
+    results = []
     for chunk in (2**13, 7):
         monkeypatch.setattr("refmeta.sampling.enumeration.CHUNK", chunk)
         moments = rm.sampled.moments(estimate, make, theta, task, alpha=0.5, episodes=1, steps=2)
         sampled = rm.sampled.formulation_sampled(theta, task, alpha=0.5, episodes=2)
-        found.append([*rm.enumeration.expectation(f, mdp, policy, theta, episodes=2), *moments, *sampled])
-    for one, other in zip(*found, strict=True):
+        results.append([*rm.enumeration.expectation(f, mdp, policy, theta, episodes=2), *moments, *sampled])
+    for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
         assert np.max(np.abs(one)) > 1e-3
 

@@ -156,11 +156,11 @@ class TestLinearGaussian:
 
     def test_samples_have_the_mean_and_deviation_and_are_repeatable(self):
         theta, x = np.array([1.0, -2.0, 0.5, 0.0, 1.0, 2.0, np.log(0.5), np.log(3.0)]), np.ones((20000, 3))
-        drawn = self.policy.sample(theta, x, 1)
-        np.testing.assert_array_equal(drawn, self.policy.sample(theta, x, np.random.default_rng(1)))
+        actions = self.policy.sample(theta, x, 1)
+        np.testing.assert_array_equal(actions, self.policy.sample(theta, x, np.random.default_rng(1)))
         error = np.array([0.5, 3.0]) / np.sqrt(20000)
-        assert np.all(np.abs(drawn.mean(0) - [-0.5, 3.0]) < 4 * error)
-        assert np.all(np.abs(drawn.std(0) - [0.5, 3.0]) < 4 * error)
+        assert np.all(np.abs(actions.mean(0) - [-0.5, 3.0]) < 4 * error)
+        assert np.all(np.abs(actions.std(0) - [0.5, 3.0]) < 4 * error)
 
     def test_bad_arguments_are_named(self):
         with pytest.raises(ValueError, match="states must be at least 1, got 0"):

@@ -101,8 +101,8 @@ def test_gae_with_exact_values_has_the_advantage_for_its_mean_and_the_gradient_f
         A = rm.returns.gae(batch, V, gamma=mdp.gamma, lam=0.375)
         return rm.estimators.gpomdp(policy, theta, batch, gamma=mdp.gamma, baseline=G - A)
 
-    found = rm.enumeration.expectation(estimate, mdp, policy, theta)
-    np.testing.assert_allclose(found.mean, -point.grad, rtol=0, atol=EXACT)
+    moments = rm.enumeration.expectation(estimate, mdp, policy, theta)
+    np.testing.assert_allclose(moments.mean, -point.grad, rtol=0, atol=EXACT)
 
 
 @pytest.mark.eq("reinforce", "gpomdp")
@@ -120,10 +120,10 @@ def test_reinforce_and_gpomdp_are_unbiased_with_every_proper_baseline(rng):
     }
     for name, baseline in baselines.items():
         for estimator in (rm.estimators.reinforce, rm.estimators.gpomdp):
-            found = rm.enumeration.expectation(
+            moments = rm.enumeration.expectation(
                 lambda t, f=estimator, b=baseline: f(policy, theta, t, gamma=gamma, baseline=b(t)), mdp, policy, theta
             )
-            np.testing.assert_allclose(found.mean, -point.grad, rtol=0, atol=EXACT, err_msg=name)
+            np.testing.assert_allclose(moments.mean, -point.grad, rtol=0, atol=EXACT, err_msg=name)
 
 
 @pytest.mark.eq("leave-one-out")
@@ -139,11 +139,11 @@ def test_the_own_mean_shrinks_the_gradient_by_one_minus_one_over_m_and_leave_one
         return rm.returns.leave_one_out(batch, gamma=gamma)
 
     for baseline, factor in ((own, 1 - 1 / M), (others, 1.0)):
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, b=baseline: rm.estimators.gpomdp(policy, theta, t, gamma=gamma, baseline=b(t)),
             mdp, policy, theta, episodes=M,
         )  # fmt: skip
-        np.testing.assert_allclose(found.mean, factor * grad, rtol=0, atol=EXACT)
+        np.testing.assert_allclose(moments.mean, factor * grad, rtol=0, atol=EXACT)
     assert np.max(np.abs(grad)) > 1e-2
 
 
@@ -153,7 +153,7 @@ def test_dropping_the_outer_discount_is_biased_unless_gamma_or_the_horizon_is_on
     for gamma, horizon, biased in ((0.5, 3, True), (1.0, 3, False), (0.5, 1, False)):
         mdp, policy, theta, task = tiny(np.random.default_rng(1), horizon, gamma)
         point = task.at(theta)
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, g=gamma, p=policy, x=theta: rm.estimators.undiscounted_visits(p, x, t, gamma=g),
             mdp,
             policy,
@@ -161,8 +161,8 @@ def test_dropping_the_outer_discount_is_biased_unless_gamma_or_the_horizon_is_on
         )
         visits = point.occupancy / gamma ** np.arange(horizon)[:, None]
         expected = np.einsum("ts,sa,tsa->sa", visits, point.probabilities, point.advantage).ravel()
-        np.testing.assert_allclose(found.mean, expected, rtol=0, atol=EXACT)
-        assert (np.max(np.abs(found.mean + point.grad)) > 1e-2) == biased
+        np.testing.assert_allclose(moments.mean, expected, rtol=0, atol=EXACT)
+        assert (np.max(np.abs(moments.mean + point.grad)) > 1e-2) == biased
 
 
 @pytest.mark.eq("reinforce", "gpomdp", "undiscounted-visits")
@@ -220,12 +220,12 @@ def test_exact_baselines_are_the_values_of_the_states_visited():
 @pytest.mark.eq("td-lambda", "lstd")
 def test_values_of_one_task_are_those_of_a_batch_of_one():
     _, _, batch = trajectories(np.random.default_rng(1), episodes=8)
-    phi, given_ = np.eye(3)[batch.states], {"gamma": 0.75, "lam": 0.5}
+    phi, arguments = np.eye(3)[batch.states], {"gamma": 0.75, "lam": 0.5}
     one = rm.Trajectories(*(x[0] for x in batch))
     w = np.array([1.0, -2.0, 0.5])
     for f, more in ((rm.values.lstd, {}), (lambda *x, **k: rm.values.td_lambda(w, *x, **k), {"step_size": 0.25})):
-        np.testing.assert_allclose(f(one, phi[0], **given_, **more), f(batch, phi, **given_, **more)[0], rtol=1e-12)
-    assert np.max(np.abs(rm.values.lstd(one, phi[0], gamma=0.75) - rm.values.lstd(one, phi[0], **given_))) > 1e-3
+        np.testing.assert_allclose(f(one, phi[0], **arguments, **more), f(batch, phi, **arguments, **more)[0], rtol=1e-12)
+    assert np.max(np.abs(rm.values.lstd(one, phi[0], gamma=0.75) - rm.values.lstd(one, phi[0], **arguments))) > 1e-3
 
 
 @pytest.mark.eq("td-lambda", "lstd")
@@ -235,13 +235,13 @@ def test_td_stands_still_where_lstd_is_and_goes_there(rng):
     _, _, batch = trajectories(rng, episodes=8)
     phi = np.eye(3)[batch.states]
     assume(all(len(np.unique(batch.states[n][batch.mask[n]])) == 3 for n in range(2)))
-    given_ = {"gamma": 0.75, "lam": 0.5}
-    w = rm.values.lstd(batch, phi, **given_)
-    again = rm.values.td_lambda(w, batch, phi, step_size=1.0, **given_)
+    arguments = {"gamma": 0.75, "lam": 0.5}
+    w = rm.values.lstd(batch, phi, **arguments)
+    again = rm.values.td_lambda(w, batch, phi, step_size=1.0, **arguments)
     np.testing.assert_allclose(again, w, rtol=0, atol=1e-12 * np.max(np.abs(w)))
     away = np.zeros((2, 3))
     for _ in range(400):
-        away = rm.values.td_lambda(away, batch, phi, step_size=0.3, **given_)
+        away = rm.values.td_lambda(away, batch, phi, step_size=0.3, **arguments)
     assert np.max(np.abs(away - w)) < 0.2 * np.max(np.abs(w))
 
 

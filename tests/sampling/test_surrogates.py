@@ -25,7 +25,7 @@ MAKERS = {
 EXACT = 1e-13  # expectations of order one, over 8 to 64 trajectories
 
 
-def drawn(rng, kind):
+def random_inputs(rng, kind):
     """Policy, θ, θ_sampled, batch, baseline."""
     policy, start, batch = trajectories(rng, kind)
     return policy, start + 0.2 * rng.normal(size=policy.dim), start, batch, rng.normal(size=batch.mask.shape)
@@ -75,7 +75,7 @@ def test_gradient_and_hessian_product_are_complex_steps_at_every_theta(case, nam
 @pytest.mark.eq("surrogate-hvp")
 @pytest.mark.parametrize("name", MAKERS)
 def test_taylor_remainders_have_their_orders(name):
-    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(0), "tabular")
     task = MAKERS[name](policy, start, batch, gamma=0.75, baseline=b)
     v = 2 * np.random.default_rng(1).normal(size=policy.dim)
     f = lambda t: np.sum(task.at(t).loss)
@@ -85,7 +85,7 @@ def test_taylor_remainders_have_their_orders(name):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_without_a_baseline_it_is_none_and_an_episode_more_of_the_same_changes_nothing(name):
-    policy, theta, start, batch, _ = drawn(np.random.default_rng(1), "tabular")
+    policy, theta, start, batch, _ = random_inputs(np.random.default_rng(1), "tabular")
     task = MAKERS[name](policy, start, batch, gamma=0.75)
     none = MAKERS[name](policy, start, batch, gamma=0.75, baseline=0.0)
     twice = MAKERS[name](policy, start, rm.Trajectories(*(np.concatenate([x, x], axis=1) for x in batch)), gamma=0.75)
@@ -95,7 +95,7 @@ def test_without_a_baseline_it_is_none_and_an_episode_more_of_the_same_changes_n
 
 @given(rng=seeds, kind=policies)
 def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
-    policy, _, start, batch, b = drawn(rng, kind)
+    policy, _, start, batch, b = random_inputs(rng, kind)
     expected = -rm.estimators.gpomdp(policy, start, batch, gamma=0.75, baseline=b)
     products = {}
     for name, make in MAKERS.items():
@@ -110,11 +110,11 @@ def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
 @pytest.mark.eq("tmaml-baseline", "loaded-dice")
 @given(rng=seeds, kind=policies)
 def test_loaded_dice_is_tmaml_at_one_and_the_likelihood_ratio_at_zero_to_a_constant(rng, kind):
-    policy, theta, start, batch, b = drawn(rng, kind)
-    v, given_ = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
+    policy, theta, start, batch, b = random_inputs(rng, kind)
+    v, arguments = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
     pairs = (
-        (loaded_dice(policy, start, batch, **given_), tmaml(policy, start, batch, **given_)),
-        (loaded_dice(policy, start, batch, lam=0.0, **given_), likelihood_ratio(policy, start, batch, **given_)),
+        (loaded_dice(policy, start, batch, **arguments), tmaml(policy, start, batch, **arguments)),
+        (loaded_dice(policy, start, batch, lam=0.0, **arguments), likelihood_ratio(policy, start, batch, **arguments)),
     )
     weight = 0.75 ** np.arange(4) * batch.mask
     constants = (
@@ -266,7 +266,7 @@ def test_maml_runs_on_surrogates_unchanged():
 
 
 def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
-    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(0), "tabular")
     task = dice(policy, start, batch, gamma=0.75, baseline=b)
     before, point, v = task.at(theta).grad.copy(), task.at(theta), np.ones((2, policy.dim))
     batch.rewards[:] = 1e9
@@ -290,10 +290,10 @@ def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
     ],
 )  # fmt: skip
 def test_bad_input_is_named(change, error, message):
-    policy, _, start, batch, _ = drawn(np.random.default_rng(0), "tabular")
-    given_ = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
+    policy, _, start, batch, _ = random_inputs(np.random.default_rng(0), "tabular")
+    arguments = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
     with pytest.raises(error, match=message):
-        dice(policy, given_.pop("theta_sampled"), given_.pop("trajectories"), **given_)
+        dice(policy, arguments.pop("theta_sampled"), arguments.pop("trajectories"), **arguments)
     with pytest.raises(ValueError, match="lam must satisfy"):
         loaded_dice(policy, start, batch, gamma=0.75, lam=-0.5)
     with pytest.raises(FloatingPointError, match="left the finite numbers"):
@@ -303,7 +303,7 @@ def test_bad_input_is_named(change, error, message):
 @pytest.mark.parametrize("kind", POLICIES)
 def test_a_task_of_the_batch_stands_alone(kind):
     rng = np.random.default_rng(3)
-    policy, theta, start, batch, b = drawn(rng, kind)
+    policy, theta, start, batch, b = random_inputs(rng, kind)
     if kind == "linear-features":
         policy = rm.LinearSoftmax(rng.normal(size=(2, 3, 2, 4)))
     starts = np.stack([start, start + 0.1])
@@ -326,7 +326,7 @@ def test_a_task_of_the_batch_stands_alone(kind):
 
 
 def test_several_baselines_give_several_tasks_and_what_is_no_policy_is_refused():
-    policy, theta, start, batch, b = drawn(np.random.default_rng(4), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(4), "tabular")
     several = dice(policy, start, batch, gamma=0.75, baseline=np.stack([b, 2 * b, 0 * b]))
     assert several.shape == (3, 2) and several.at(theta).grad.shape == (3, 2, 6)
     np.testing.assert_array_equal(several.at(theta).loss[2], dice(policy, start, batch, gamma=0.75).at(theta).loss)
