@@ -273,34 +273,3 @@ def adam(theta, gradient, alpha, steps, beta1, beta2, epsilon, hat=False, m=None
             else:
                 theta[i] -= alpha * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + epsilon)
     return np.array(theta), m, v, t
-
-
-def surrogate(name, log_prob, theta, start, batch, baseline, *, gamma, lam, epsilon):
-    """The loss of a surrogate, one trajectory and step after another, from the logarithms of its ratios."""
-    tasks, episodes, horizon = batch.mask.shape
-    losses = []
-    for n in range(tasks):
-        total = 0.0
-        for m in range(episodes):
-            steps = [t for t in range(horizon) if batch.mask[n, m, t]]
-            one = [(batch.states[n, m, t], batch.actions[n, m, t]) for t in steps]
-            x = [log_prob(theta, s, a) - log_prob(start, s, a) for s, a in one]
-            for t in steps:
-                r, b, weight = batch.rewards[n, m, t], baseline[n, m, t], gamma**t
-                advantage = sum(gamma ** (k - t) * batch.rewards[n, m, k] for k in steps if k >= t) - b
-                before, now = np.exp(sum(x[:t])), np.exp(x[t])
-                faded = np.exp(sum(lam ** (t - k) * x[k] for k in range(t)))
-                ratio = min(max(now, 1 - epsilon), 1 + epsilon)
-                total += (
-                    weight
-                    * {
-                        "reinforce": advantage * x[t],
-                        "likelihood-ratio": advantage * now,
-                        "dice": r * before * now + b * (1 - now),
-                        "tmaml": r * before * now + b * ((1 - now) - (1 - before) * (1 - now)),
-                        "loaded-dice": advantage * (faded * now - faded),
-                        "clipped": min(advantage * now, advantage * ratio),
-                    }[name]
-                )
-        losses.append(-total / episodes)
-    return np.array(losses)

@@ -13,6 +13,7 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certified
+from refmeta.oracle.suites import SUITES
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.problems import linear_regression, process, quadratic, softmax_regression
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
@@ -135,7 +136,7 @@ def _certificate(case: tuple[Array, FiniteMDP]) -> float:
     task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
     inputs = {name: getattr(mdp, name).tolist() for name in ("P", "R", "rho")}
     x = {"theta": theta.tolist(), **inputs, "gamma": mdp.gamma, "horizon": mdp.horizon, "features": None}
-    value, digits = certified("policy-gradient", x, "grad")
+    value, digits = certified(SUITES["policy-gradient"], x, "grad")
     error = off(lambda z: z[0].at(z[1]).grad, (task, theta), np.array(value, dtype=object).astype(float))
     return error if digits >= 30 else np.inf
 

@@ -3,7 +3,17 @@
 from importlib.resources import files
 
 from refmeta.oracle.suite import Suite
-from refmeta.oracle.suites import implicit, maml, pearl, policy_gradient, reptile
+from refmeta.oracle.suites import (
+    expected_estimators,
+    implicit,
+    maml,
+    meta_lstm,
+    model,
+    pearl,
+    policy_gradient,
+    reptile,
+    surrogates,
+)
 
 __all__ = ["FOLDER", "SUITES"]
 
@@ -15,6 +25,10 @@ SUITES: dict[str, Suite] = {
         *maml.SUITES,
         reptile.SUITE,
         implicit.SUITE,
+        surrogates.SUITE,
+        expected_estimators.SUITE,
+        meta_lstm.SUITE,
         pearl.SUITE,
+        model.SUITE,
     )
 }
