@@ -22,6 +22,11 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
+__all__ = [
+    "ALPHAS", "KINDS", "POLICIES", "Problem", "batch", "curvature", "curvatures", "hessian", "linear_quadratic",
+    "linear_regression", "policy_return", "problem", "process", "quadratic", "softmax_regression", "trajectories",
+]  # fmt: skip
+
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
          "linear-quadratic")  # fmt: skip
 POLICIES = ("tabular", "linear-features", "linear-gaussian")

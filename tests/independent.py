@@ -18,50 +18,6 @@ def softmax(logits):
     return np.array(rows).reshape(np.shape(logits))
 
 
-def trajectory_return(P, R, rho, pi, gamma, horizon):
-    """Σ over every trajectory of its probability times its discounted sum of rewards; R is (S, A) or (S, A, S)."""
-    states, actions, total = range(len(rho)), range(pi.shape[1]), []
-    for start in states:
-        for steps in itertools.product(itertools.product(actions, states), repeat=horizon):
-            probability, reward, s = rho[start], 0.0, start
-            for t, (a, following) in enumerate(steps):
-                probability *= pi[s, a] * P[s, a, following]
-                reward += gamma**t * (R[s, a, following] if np.ndim(R) == 3 else R[s, a])
-                s = following
-            total.append(probability * reward)
-    return math.fsum(total)
-
-
-def series(P, R, pi, gamma, terms):
-    """V = Σ_t γᵗ P_πᵗ r_π over the given number of terms, one state and action after another."""
-    S, A = pi.shape
-    r = np.array([sum(pi[s, a] * R[s, a] for a in range(A)) for s in range(S)])
-    K = np.array([[sum(pi[s, a] * P[s, a, t] for a in range(A)) for t in range(S)] for s in range(S)])
-    value, power = np.zeros(S), np.eye(S)
-    for t in range(terms):
-        value, power = value + gamma**t * power @ r, power @ K
-    return value
-
-
-def visits(P, rho, pi, gamma, terms):
-    """γᵗ Pr(s_t = s) for t = 0 … terms − 1, pushed forward one transition at a time."""
-    S, A = pi.shape
-    rows = [np.array(rho, dtype=float)]
-    for _ in range(terms - 1):
-        following = np.zeros(S)
-        for s, a, t in itertools.product(range(S), range(A), range(S)):
-            following[t] += gamma * rows[-1][s] * pi[s, a] * P[s, a, t]
-        rows.append(following)
-    return np.array(rows)
-
-
-def best_deterministic(P, R, rho, gamma, terms):
-    """The largest return of all deterministic stationary policies, by the series."""
-    S, A = R.shape
-    policies = (np.eye(A)[list(choice)] for choice in itertools.product(range(A), repeat=S))
-    return max(float(rho @ series(P, R, pi, gamma, terms)) for pi in policies)
-
-
 def best_nonstationary(P, R, rho, gamma, horizon):
     """The largest H-step return of all deterministic policies that may depend on time."""
     S, A = R.shape
@@ -205,7 +161,7 @@ class Cost:
         self.A, self.B, self.Q, self.R, self.start, self.noise = A, B, Q, R, start, noise
         self.gamma, self.horizon = gamma, horizon
 
-    def _jets(self, theta):
+    def jets(self, theta):
         """The cost, its gradient and its Hessian, through the Kronecker form vec(MΣMᵀ) = (M ⊗ M) vec Σ."""
         n, m, d = *self.B.shape, theta.size
         K, variance = theta[:-m].reshape(m, n), np.exp(2 * theta[-m:])
@@ -256,13 +212,13 @@ class Cost:
         return total, second
 
     def loss(self, theta):
-        return self._jets(theta)[0][0]
+        return self.jets(theta)[0][0]
 
     def grad(self, theta):
-        return self._jets(theta)[0][1:]
+        return self.jets(theta)[0][1:]
 
     def hess(self, theta):
-        return self._jets(theta)[1]
+        return self.jets(theta)[1]
 
 
 def single(task, i):
@@ -317,34 +273,3 @@ def adam(theta, gradient, alpha, steps, beta1, beta2, epsilon, hat=False, m=None
             else:
                 theta[i] -= alpha * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + epsilon)
     return np.array(theta), m, v, t
-
-
-def surrogate(name, log_prob, theta, start, batch, baseline, *, gamma, lam, epsilon):
-    """The loss of a surrogate, one trajectory and step after another, from the logarithms of its ratios."""
-    tasks, episodes, horizon = batch.mask.shape
-    losses = []
-    for n in range(tasks):
-        total = 0.0
-        for m in range(episodes):
-            steps = [t for t in range(horizon) if batch.mask[n, m, t]]
-            one = [(batch.states[n, m, t], batch.actions[n, m, t]) for t in steps]
-            x = [log_prob(theta, s, a) - log_prob(start, s, a) for s, a in one]
-            for t in steps:
-                r, b, weight = batch.rewards[n, m, t], baseline[n, m, t], gamma**t
-                advantage = sum(gamma ** (k - t) * batch.rewards[n, m, k] for k in steps if k >= t) - b
-                before, now = np.exp(sum(x[:t])), np.exp(x[t])
-                faded = np.exp(sum(lam ** (t - k) * x[k] for k in range(t)))
-                ratio = min(max(now, 1 - epsilon), 1 + epsilon)
-                total += (
-                    weight
-                    * {
-                        "reinforce": advantage * x[t],
-                        "likelihood-ratio": advantage * now,
-                        "dice": r * before * now + b * (1 - now),
-                        "tmaml": r * before * now + b * ((1 - now) - (1 - before) * (1 - now)),
-                        "loaded-dice": advantage * (faded * now - faded),
-                        "clipped": min(advantage * now, advantage * ratio),
-                    }[name]
-                )
-        losses.append(-total / episodes)
-    return np.array(losses)

@@ -54,3 +54,8 @@ def assert_close(function, inputs, expected, scale=0.0):
     assume(bool(np.all(kappa <= 1e6)))
     error = in_tolerances(function(inputs), expected, kappa, scale)
     assert np.all(error <= 1), f"off by {np.max(error):.3g} tolerances (kappa {kappa}, scale {scale})"
+
+
+quadratics = problems(kinds=("quadratic",), alphas=("scalar",))
+policies = st.sampled_from(make.POLICIES)
+batch_sizes = {"tasks": counts, "episodes": counts, "horizon": st.integers(1, 4)}

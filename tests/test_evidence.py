@@ -109,7 +109,7 @@ PLACES = {
     "formulation-sampled": "refmeta.meta.sampled:_expected",
     "promp-objective": "refmeta.meta.sampled:promp_gradient",
     "estimator-bias": "refmeta.meta.sampled:estimator_bias",
-    "estimator-covariance": "refmeta.evidence.sampled:_found",
+    "estimator-covariance": "refmeta.evidence.sampled:_moments",
     "gaussian-product": "refmeta.meta.pearl.encoder:softmax",
     "gaussian-product-prior": "refmeta.meta.pearl.encoder:posterior_without_prior",
     "gaussian-kl": "refmeta.evidence.pearl:kl",
@@ -175,10 +175,10 @@ def test_every_label_has_its_place():
 
 
 def test_problems_of_every_kind_and_every_shape_of_alpha_are_drawn():
-    from refmeta.evidence.maml import any_problem
+    from refmeta.evidence.maml import random_case
 
     rng = np.random.default_rng(0)
-    drawn = [any_problem(rng) for _ in range(80)]
+    drawn = [random_case(rng) for _ in range(80)]
     kinds = {
         (type(case.support).__name__, getattr(getattr(case.support, "mdp", None), "horizon", None) is None)
         for case in drawn

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from refmeta import problems as make
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.meta import maml
-from tests.strategies import seeds
+from tests.strategies import assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
 
@@ -46,15 +46,16 @@ def test_complex_step_refuses_a_function_that_cuts_the_imaginary_part_off():
         complex_step(cubic, X, h=0.0)
 
 
-@pytest.mark.eq("central-difference")
+@pytest.mark.eq("complex-step", "central-difference")
 @given(rng=seeds)
-def test_the_error_of_a_central_difference_stays_within_its_budget(rng):
+def test_a_complex_step_is_right_and_the_error_of_a_central_difference_stays_within_its_budget(rng):
     x, v = rng.uniform(0.25, 2, size=2), rng.uniform(0.25, 2, size=2)
-    exact = complex_step(cubic, x, v)
+    assert_right("complex-step", x)
     for h in (None, 1e-3, 1e-5, 1e-7):
-        got = central_difference(cubic, x, v, h=h)
-        assert abs(got.derivative - exact) <= got.error
-        assert got.error < 1e-4 * np.linalg.norm(v) * np.exp(np.max(np.abs(x))) * 10
+        assert_right("central-difference", (x, v, h))
+        error = central_difference(cubic, x, v, h=h).error
+        assert error < 1e-4 * np.linalg.norm(v) * np.exp(np.max(np.abs(x))) * 10
+    assert_right("central-difference", (x, None, None))
     assert central_difference(cubic, x).error.shape == (2,)
 
 
@@ -72,11 +73,11 @@ def test_a_gradient_wrong_by_a_millionth_is_outside_the_budget_and_the_complex_s
 
 
 @pytest.mark.eq("taylor-rate")
-def test_taylor_rates_of_a_right_gradient_and_hessian_are_one_two_three():
-    rates = taylor_rates(cubic, X, V, GRADIENT, HESSIAN @ V)
-    np.testing.assert_allclose(rates.orders, [1, 2, 3], rtol=0, atol=0.1)
-    assert rates.passed
-    assert taylor_rates(cubic, X, V, GRADIENT).passed
+@given(size=st.floats(0.5, 1))
+def test_taylor_rates_of_a_right_gradient_and_hessian_are_one_two_three(size):
+    assert_right("taylor-rate", (X, size * V))
+    assert taylor_rates(cubic, X, size * V, GRADIENT, HESSIAN @ V * size).passed
+    assert taylor_rates(cubic, X, size * V, GRADIENT).passed
 
 
 @pytest.mark.parametrize("size", [1e-1, 1e-3, 1e-6])
@@ -107,7 +108,7 @@ def test_taylor_rates_count_an_exact_remainder_and_refuse_a_direction_in_which_n
 @given(rng=seeds, n=st.integers(1, 4), m=st.integers(1, 4))
 def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
     A, u, w = rng.normal(size=(n, m)), rng.normal(size=m), rng.normal(size=n)
-    assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y, u, w) < 8 * EPS
+    assert_right("adjoint-test", (A, u, w))
     off = 1e-6 * abs(w @ A @ u) / (np.abs(w) @ np.abs(A @ u) + np.abs(A.T @ w) @ np.abs(u))
     assert adjoint_gap(lambda x: A @ x, lambda y: A.T @ y * (1 + 1e-6), u, w) == pytest.approx(
         off, rel=1e-5, abs=4 * EPS
@@ -115,6 +116,14 @@ def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
     assert adjoint_gap(lambda x: HESSIAN @ x, lambda x: HESSIAN @ x, X, V) < 8 * EPS
     skew = HESSIAN + np.array([[0.0, 1e-6], [0.0, 0.0]])
     assert adjoint_gap(lambda x: skew @ x, lambda x: skew @ x, X, V) > 1e-9
+
+
+@pytest.mark.eq("decimal-certificate")
+@costly
+@given(rng=seeds, states=st.integers(1, 2), actions=st.integers(1, 2), horizon=st.sampled_from((None, 1, 2)))
+def test_a_certificate_in_decimals_is_the_gradient_of_the_return(rng, states, actions, horizon):
+    mdp = make.process(rng, 1, states, actions, horizon=horizon)
+    assert_right("decimal-certificate", (rng.normal(size=states * actions), mdp))
 
 
 def test_adjoint_gap_refuses_to_compare_zeros():

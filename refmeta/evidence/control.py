@@ -1,21 +1,29 @@
 """Evidence for linear-quadratic control: moments by mean and covariance, values by powers, derivatives by complex steps."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import drawing, off
-from refmeta.judges import complex_step
+from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
 from refmeta.problems import linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 
+__all__ = ["CHECKS"]
 
-def _task(rng: Generator) -> tuple[PolicyCost, Array]:
+Case = tuple[PolicyCost, Array]
+
+
+def _random_point(rng: Generator) -> Case:
+    """Tasks of four steps, and gains so small that most are stable."""
     task = PolicyCost(linear_quadratic(rng))
     return task, 0.3 * rng.normal(size=task.dim)
+
+
+def _random_direction(rng: Generator) -> tuple[PolicyCost, Array, Array]:
+    """Tasks, parameters and a direction."""
+    task, theta = _random_point(rng)
+    return task, theta, rng.normal(size=task.dim)
 
 
 def _parts(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array]:
@@ -24,16 +32,16 @@ def _parts(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array]:
     return lq.A + lq.B @ K, lq.noise + np.einsum("nij,j,nkj->nik", lq.B, variance, lq.B), variance
 
 
-def _moments(rng: Generator) -> float:
+def _moments(case: Case) -> float:
     """Mean and covariance of the state, apart."""
-    task, theta = _task(rng)
+    task, theta = case
     lq, (M, added, _), expected = task.lq, _parts(task.lq, theta), []
     mean = lq.start[..., -1]
     covariance = lq.start - np.einsum("ni,nj->nij", mean, mean)
     for t in range(lq.horizon or 0):
         expected.append(lq.gamma**t * (covariance + np.einsum("ni,nj->nij", mean, mean)))
         mean, covariance = np.einsum("nij,nj->ni", M, mean), np.einsum("nij,njk,nlk->nil", M, covariance, M) + added
-    return off(lambda z: z[0].at(z[1]).moments, (task, theta), np.stack(expected, axis=1))
+    return off(lambda z: z[0].at(z[1]).moments, case, np.stack(expected, axis=1))
 
 
 def _powers(lq: LinearQuadratic, theta: Array) -> Array:
@@ -45,46 +53,40 @@ def _powers(lq: LinearQuadratic, theta: Array) -> Array:
     return np.stack([sum(terms[: H - t], 0 * C) for t in range(H + 1)], axis=1)
 
 
-def _values(rng: Generator) -> float:
-    task, theta = _task(rng)
-    return off(lambda z: z[0].at(z[1]).values, (task, theta), _powers(task.lq, theta)[:, :-1])
+def _values(case: Case) -> float:
+    """P_t up to the last step."""
+    return off(lambda z: z[0].at(z[1]).values, case, _powers(case[0].lq, case[1])[:, :-1])
 
 
-def _cost(rng: Generator) -> float:
+def _cost(case: Case) -> float:
     """Duality: tr(P_0 Σ_0) + Σ γᵗ⁺¹ tr(P_{t+1} N) + Σ γᵗ tr(R diag σ²)."""
-    task, theta = _task(rng)
+    task, theta = case
     lq, P, (_, added, variance) = task.lq, _powers(task.lq, theta), _parts(task.lq, theta)
     weight = lq.gamma ** np.arange(P.shape[1] - 1)
     expected = np.einsum("nij,nij->n", P[:, 0], lq.start) + np.einsum("njj,j->n", lq.R, variance) * np.sum(weight)
     expected += lq.gamma * np.einsum("t,ntij,nij->n", weight, P[:, 1:], added)
-    return off(lambda z: z[0].at(z[1]).loss, (task, theta), expected)
+    return off(lambda z: z[0].at(z[1]).loss, case, expected)
 
 
-def _gradient(rng: Generator) -> float:
-    task, theta = _task(rng)
-    return off(lambda z: z[0].at(z[1]).grad, (task, theta), complex_step(lambda t: task.at(t).loss, theta))
+def _random_series(rng: Generator) -> tuple[Array, Array, float]:
+    """M, S and γ."""
+    return rng.normal(size=(2, 3, 3)) / 3, rng.normal(size=(2, 3, 3)), float(rng.uniform(0.3, 0.95))
 
 
-def _hvp(rng: Generator) -> float:
-    task, theta = _task(rng)
-    v: Any = rng.normal(size=task.dim)
-    expected = complex_step(lambda t: task.at(t).grad, theta, v)
-    return off(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), expected)
-
-
-def _stationary(rng: Generator) -> float:
-    """vec X = (I − γ M ⊗ M)⁻¹ vec S."""
-    M, S, gamma = rng.normal(size=(2, 3, 3)) / 3, rng.normal(size=(2, 3, 3)), float(rng.uniform(0.3, 0.95))
-    L = np.einsum("nij,nkl->nikjl", M, M).reshape(2, 9, 9)
-    expected = np.linalg.solve(np.eye(9) - gamma * L, S.reshape(2, 9, 1)).reshape(2, 3, 3)
-    return off(lambda z: stationary(z[0], z[1], z[2]), (M, S, gamma), expected)
+def _stationary(case: tuple[Array, Array, float]) -> float:
+    """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ)."""
+    M, S, gamma = case
+    N, n = M.shape[:2]
+    L = np.einsum("nij,nkl->nikjl", M, M).reshape(N, n * n, n * n)
+    expected = np.linalg.solve(np.eye(n * n) - gamma * L, S.reshape(N, n * n, 1)).reshape(N, n, n)
+    return off(lambda z: stationary(z[0], z[1], z[2]), case, expected)
 
 
 CHECKS = (
-    drawing("lq-moments", "Σ' = MΣMᵀ + B diag(σ²) Bᵀ + W", "mean and covariance apart", _moments),
-    drawing("lq-values", "P = Q + KᵀRK + γMᵀP'M", "sums of powers of M", _values),
-    drawing("lq-cost", "Σ γᵗ[tr((Q+KᵀRK)Σ_t) + tr(R diag σ²)]", "duality: tr(P_0 Σ_0) + noise", _cost),
-    drawing("lq-gradient", "2 Σ γᵗ(RK + γBᵀP'M) Σ_t", "complex step of J", _gradient),
-    drawing("lq-hvp", "both recursions differentiated", "complex step of ∇J", _hvp),
-    drawing("lq-stationary", "X = S + γMXMᵀ", "Kronecker system", _stationary),
+    Check("lq-moments", "Σ' = MΣMᵀ + B diag(σ²) Bᵀ + W", "mean and covariance apart", _random_point, _moments),
+    Check("lq-values", "P = Q + KᵀRK + γMᵀP'M", "sums of powers of M", _random_point, _values),
+    Check("lq-cost", "Σ γᵗ[tr((Q+KᵀRK)Σ_t) + tr(R diag σ²)]", "duality: tr(P_0 Σ_0) + noise", _random_point, _cost),
+    Check("lq-gradient", "2 Σ γᵗ(RK + γBᵀP'M) Σ_t", "complex step of J", _random_point, gradient_error),
+    Check("lq-hvp", "both recursions differentiated", "complex step of ∇J", _random_direction, hvp_error),
+    Check("lq-stationary", "X = S + γMXMᵀ", "Kronecker system", _random_series, _stationary),
 )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
+from refmeta.judges import complex_step
 from refmeta.tolerance import condition, in_tolerances, per_task
 
 
@@ -35,3 +36,16 @@ def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale:
     scale = np.maximum(np.maximum(scale, per_task(expected)), np.finfo(float).tiny)
     kappa = condition(function, inputs, scale)
     return float(np.max(in_tolerances(function(inputs), expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan
+
+
+def gradient_error(case: Any) -> float:
+    """The gradient of a task's loss against the complex step of the loss; the case is (task, theta, ...)."""
+    task, theta, *_ = case
+    return off(lambda z: z[0].at(z[1]).grad, (task, theta), complex_step(lambda t: task.at(t).loss, theta))
+
+
+def hvp_error(case: Any) -> float:
+    """The Hessian product against the complex step of the gradient; the case is (task, theta, v)."""
+    task, theta, v = case
+    expected = complex_step(lambda t: task.at(t).grad, theta, v)
+    return off(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), expected)

@@ -2,158 +2,172 @@
 
 import itertools
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import drawing, off
-from refmeta.judges import complex_step
+from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import policy_return, process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
+__all__ = ["CHECKS", "swept"]
 
-def _point(rng: Generator, kind: str = "discounted") -> tuple[Any, Array, Any]:
+Case = tuple[PolicyReturn, Array]
+
+
+def _random_point(rng: Generator, kind: str = "discounted") -> Case:
+    """A task and parameters."""
     task = policy_return(rng, kind)
-    theta = rng.normal(size=task.dim)
-    return task, theta, task.at(theta)
+    return task, rng.normal(size=task.dim)
 
 
-def _published(name: str, rng: Generator, expected: Any, kind: str = "discounted") -> float:
-    """A property of a random point against `expected(mdp, π)`."""
-    task, theta, point = _point(rng, kind)
-    return off(lambda z: getattr(z[0].at(z[1]), name), (task, theta), expected(task.mdp, point.probabilities))
+def _random_direction(kind: str, rng: Generator) -> tuple[PolicyReturn, Array, Array]:
+    """A task, parameters and a direction."""
+    task, theta = _random_point(rng, kind)
+    return task, theta, rng.normal(size=task.dim)
+
+
+def _property(name: str, expected: Callable[[FiniteMDP, Array], Array], case: Case) -> float:
+    """A property of the point against `expected(mdp, π)`."""
+    task, theta = case
+    return off(lambda z: getattr(z[0].at(z[1]), name), case, expected(task.mdp, task.at(theta).probabilities))
 
 
 def _model(mdp: FiniteMDP, pi: Array) -> tuple[Array, Array]:
-    """P_π and r_π, one entry after another."""
-    N, S, A = pi.shape
-    K, r = np.zeros((N, S, S)), np.zeros((N, S))
-    for n, s, a in itertools.product(range(N), range(S), range(A)):
-        K[n, s] += pi[n, s, a] * mdp.P[n, s, a]
-        r[n, s] += pi[n, s, a] * mdp.R[n, s, a]
+    """P_π and r_π, one entry after another; π (..., N, S, A)."""
+    S, A = pi.shape[-2:]
+    K, r = np.zeros((*pi.shape[:-1], S)), np.zeros(pi.shape[:-1])
+    for n, s, a in itertools.product(range(pi.shape[-3]), range(S), range(A)):
+        K[..., n, s, :] += pi[..., n, s, a, None] * mdp.P[n, s, a]
+        r[..., n, s] += pi[..., n, s, a] * mdp.R[n, s, a]
     return K, r
 
 
-def _policy_model(rng: Generator) -> float:
-    task, _, point = _point(rng)
-    K, r = _model(task.mdp, point.probabilities)
-    inputs = (task.mdp, np.array(point.probabilities))
+def _policy_model(case: Case) -> float:
+    """P_π and r_π of the process under the policy."""
+    inputs = case[0].mdp, np.array(case[0].at(case[1]).probabilities)
+    K, r = _model(*inputs)
     return max(off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r))
 
 
-def _iterated(mdp: FiniteMDP, pi: Array) -> Array:
-    """V by 1,500 sweeps of V ← r_π + γP_πV: γ^1500 < 1e-33 for γ ≤ 0.95."""
+def swept(sweep: Callable[[Array], Array], x: Array) -> Array:
+    """x after 1,500 sweeps, or after one that changes no bit: γ^1500 < 1e-33 for γ ≤ 0.95."""
+    for _ in range(1500):
+        before, x = x, sweep(x)
+        if before.tobytes() == x.tobytes():
+            break
+    return x
+
+
+def _values(mdp: FiniteMDP, pi: Array) -> Array:
+    """V by sweeps of V ← r_π + γP_πV."""
     K, r = _model(mdp, pi)
-    V = np.zeros_like(r)
-    for _ in range(1500):
-        V = r + mdp.gamma * np.einsum("nst,nt->ns", K, V)
-    return V
+    return swept(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
 
 
-def _visited(mdp: FiniteMDP, pi: Array) -> Array:
-    """d by 1,500 sweeps of d ← ρ + γP_πᵀd."""
-    K, d = _model(mdp, pi)[0], np.zeros(mdp.rho.shape)
-    for _ in range(1500):
-        d = mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d)
-    return d
+def _visits(mdp: FiniteMDP, pi: Array) -> Array:
+    """d by sweeps of d ← ρ + γP_πᵀd."""
+    K = _model(mdp, pi)[0]
+    return swept(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
 
 
 def _dual(mdp: FiniteMDP, pi: Array) -> Array:
     """−J as −Σ_s d(s) r_π(s)."""
-    return -np.sum(_visited(mdp, pi) * _model(mdp, pi)[1], axis=-1)
+    return -np.sum(_visits(mdp, pi) * _model(mdp, pi)[1], axis=-1)
 
 
-def _advantage(rng: Generator) -> float:
-    task, theta, point = _point(rng)
-    Q = np.array(point.action_value)
-    expected = Q - np.sum(point.probabilities * Q, axis=-1, keepdims=True)
-    return off(lambda z: z[0].at(z[1]).advantage, (task, theta), expected)
+def _advantage(case: Case) -> float:
+    """With or without a horizon."""
+    point = case[0].at(case[1])
+    Q, pi = np.array(point.action_value), point.probabilities
+    V = np.sum((pi if Q.ndim == pi.ndim else pi[:, None]) * Q, axis=-1, keepdims=True)
+    return off(lambda z: z[0].at(z[1]).advantage, case, Q - V)
 
 
-def _gradient(kind: str, rng: Generator) -> float:
-    task, theta, _ = _point(rng, kind)
-    return off(lambda z: z[0].at(z[1]).grad, (task, theta), complex_step(lambda t: task.at(t).loss, theta))
-
-
-def _hvp(kind: str, rng: Generator) -> float:
-    task, theta, _ = _point(rng, kind)
-    v = rng.normal(size=task.dim)
-    expected = complex_step(lambda t: task.at(t).grad, theta, v)
-    return off(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), expected)
-
-
-def _tiny(rng: Generator) -> tuple[Any, Array]:
-    """Two states, two actions, three steps: 128 trajectories a start."""
+def _random_tree(rng: Generator) -> Case:
+    """Two states, two actions, three steps: 64 trajectories from each state."""
     mdp = process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
-def _enumerated(mdp: FiniteMDP, pi: Array, start: int, steps: int) -> tuple[float, Array]:
-    """Σ over all trajectories from a state: the return, and γᵗ Pr(s_t = s)."""
-    returns, visits = [], np.zeros((steps, 2))
-    for path in itertools.product(itertools.product((0, 1), (0, 1)), repeat=steps):
-        probability, reward, s, states = 1.0, 0.0, start, []
-        for t, (a, following) in enumerate(path):
-            states.append(s)
-            reward += mdp.gamma**t * mdp.R[0, s, a]
-            probability *= pi[0, s, a] * mdp.P[0, s, a, following]
-            s = following
-        returns.append(probability * reward)
-        for t, s in enumerate(states):
-            visits[t, s] += mdp.gamma**t * probability
-    return math.fsum(returns), visits
+def _enumerated(case: Case, steps: int) -> tuple[Array, Array]:
+    """Over all trajectories of so many steps from each state: the return (N, S), and γᵗ Pr(s_t = s') (N, S, steps, S)."""
+    task, theta = case
+    mdp, table = task.mdp, task.at(theta).probabilities
+    N, S, A = table.shape
+    R = mdp.R if mdp.R.ndim == mdp.P.ndim else np.broadcast_to(mdp.R[..., None], mdp.P.shape)
+    returns, visits = np.zeros((N, S)), np.zeros((N, S, steps, S))
+    for n, start in np.ndindex(N, S):
+        pi, P, r, terms = table[n].tolist(), mdp.P[n].tolist(), R[n].tolist(), []
+        for path in itertools.product(itertools.product(range(A), range(S)), repeat=steps):
+            probability, reward, s, states = 1.0, 0.0, start, []
+            for t, (a, following) in enumerate(path):
+                states.append(s)
+                reward += mdp.gamma**t * r[s][a][following]
+                probability *= pi[s][a] * P[s][a][following]
+                s = following
+            terms.append(probability * reward)
+            for t, s in enumerate(states):
+                visits[n, start, t, s] += mdp.gamma**t * probability
+        returns[n, start] = math.fsum(terms)
+    return returns, visits
 
 
-def _finite_values(rng: Generator) -> float:
-    task, theta = _tiny(rng)
-    pi = task.at(theta).probabilities
-    expected = [[_enumerated(task.mdp, pi, s, 3 - t)[0] for s in (0, 1)] for t in range(3)] + [[0.0, 0.0]]
-    return off(lambda z: z[0].at(z[1]).value, (task, theta), [expected])
+def _finite_values(case: Case) -> float:
+    """V_t is the return of the steps that are left."""
+    H = case[0].mdp.horizon or 0
+    expected = np.stack([_enumerated(case, H - t)[0] for t in range(H + 1)], axis=1)
+    return off(lambda z: z[0].at(z[1]).value, case, expected)
 
 
-def _finite_occupancy(rng: Generator) -> float:
-    task, theta = _tiny(rng)
-    pi, rho = task.at(theta).probabilities, task.mdp.rho[0]
-    expected = sum(rho[s] * _enumerated(task.mdp, pi, s, 3)[1] for s in (0, 1))
-    return off(lambda z: z[0].at(z[1]).occupancy, (task, theta), np.array([expected]))
+def _finite_occupancy(case: Case) -> float:
+    """The visits from each start, weighted by ρ."""
+    mdp = case[0].mdp
+    expected = np.einsum("ns,nstu->ntu", mdp.rho, _enumerated(case, mdp.horizon or 0)[1])
+    return off(lambda z: z[0].at(z[1]).occupancy, case, expected)
 
 
-def _finite_return(rng: Generator) -> float:
-    task, theta = _tiny(rng)
-    pi, rho = task.at(theta).probabilities, task.mdp.rho[0]
-    expected = -sum(rho[s] * _enumerated(task.mdp, pi, s, 3)[0] for s in (0, 1))
-    return off(lambda z: z[0].at(z[1]).loss, (task, theta), [expected])
+def _finite_return(case: Case) -> float:
+    """The return from each start, weighted by ρ."""
+    mdp = case[0].mdp
+    expected = -np.einsum("ns,ns->n", mdp.rho, _enumerated(case, mdp.horizon or 0)[0])
+    return off(lambda z: z[0].at(z[1]).loss, case, expected)
 
 
-def _optimal_values(rng: Generator) -> float:
-    mdp = process(rng, 1, 3, 2, gamma=0.7)
-    tables = [np.eye(2)[list(choice)][None] for choice in itertools.product((0, 1), repeat=3)]
-    best = max(float(np.sum(mdp.rho * _iterated(mdp, pi))) for pi in tables)
-    return off(lambda z: optimal_values(z).best_return, mdp, [best])
+def _optimal_values(mdp: FiniteMDP) -> float:
+    """The case is a process with few states and actions."""
+    N, S, A = mdp.P.shape[:3]
+    tables = np.stack([np.eye(A)[list(choice)] for choice in itertools.product(range(A), repeat=S)])
+    returns = np.sum(mdp.rho * _values(mdp, np.stack([tables] * N, axis=1)), axis=-1)
+    return off(lambda z: optimal_values(z).best_return, mdp, np.max(returns, axis=0))
 
 
 CHECKS = (
-    drawing("policy-model", "P_π = Σ_a πP, r_π = Σ_a πR", "sums written out", _policy_model),
-    drawing("bellman", "V = (I − γP_π)⁻¹r_π", "1,500 sweeps of V ← r + γPV", lambda g: _published("value", g, _iterated)),
-    drawing("advantage", "Σ_b π_b(Q_a − Q_b)", "Q − V", _advantage),
-    drawing(
-        "occupancy",
-        "d = (I − γP_πᵀ)⁻¹ρ",
-        "1,500 sweeps of d ← ρ + γPᵀd",
-        lambda g: _published("occupancy", g, _visited),
-    ),
-    drawing("return", "J = ρᵀV", "duality: Σ d r_π", lambda g: _published("loss", g, _dual)),
-    drawing("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J", lambda g: _gradient("linear-features", g)),
-    drawing("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J", lambda g: _hvp("linear-features", g)),
-    drawing("finite-horizon-bellman", "V_t = Σ_a π(R + γPV_{t+1})", "every trajectory from every state", _finite_values),
-    drawing("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _finite_occupancy),
-    drawing("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _finite_return),
-    drawing("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J", lambda g: _gradient("finite-horizon", g)),
-    drawing("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J", lambda g: _hvp("finite-horizon", g)),
-    drawing("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy", _optimal_values),
-)
+    Check("policy-model", "P_π = Σ_a πP, r_π = Σ_a πR", "sums written out", _random_point, _policy_model),
+    Check("bellman", "V = (I − γP_π)⁻¹r_π", "1,500 sweeps of V ← r + γPV",
+          _random_point, partial(_property, "value", _values)),
+    Check("advantage", "Σ_b π_b(Q_a − Q_b)", "Q − V", _random_point, _advantage),
+    Check("occupancy", "d = (I − γP_πᵀ)⁻¹ρ", "1,500 sweeps of d ← ρ + γPᵀd",
+          _random_point, partial(_property, "occupancy", _visits)),
+    Check("return", "J = ρᵀV", "duality: Σ d r_π", _random_point, partial(_property, "loss", _dual)),
+    Check("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J",
+          partial(_random_point, kind="linear-features"), gradient_error),
+    Check("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J",
+          partial(_random_direction, "linear-features"), hvp_error),
+    Check("finite-horizon-bellman", "V_t = Σ_a π(R + γPV_{t+1})", "every trajectory from every state",
+          _random_tree, _finite_values),
+    Check("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _random_tree, _finite_occupancy),
+    Check("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _random_tree, _finite_return),
+    Check("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J",
+          partial(_random_point, kind="finite-horizon"), gradient_error),
+    Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J",
+          partial(_random_direction, "finite-horizon"), hvp_error),
+    Check("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy",
+          lambda rng: process(rng, 1, 3, 2, gamma=0.7), _optimal_values),
+)  # fmt: skip

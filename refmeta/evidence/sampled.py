@@ -2,18 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import drawing, off
-from refmeta.evidence.sampling import steps
+from refmeta.evidence.judged import Check, off
+from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import POLICIES, process, trajectories
+from refmeta.problems import process, trajectories
 from refmeta.sampling import surrogates
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -23,23 +23,35 @@ from refmeta.sampling.trust_region import SampledKL
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
+__all__ = [
+    "CHECKS", "KINDS", "SurrogateCase", "loss_error", "random_promp", "random_score_term", "random_surrogate",
+    "random_tiny",
+]  # fmt: skip
+
 KINDS = ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice", "clipped")
 
 
-def _drawn(rng: Generator) -> tuple[Any, ...]:
-    """Policy, θ, θ_sampled, batch, γ, baseline."""
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
-    moved = theta + 0.2 * rng.normal(size=policy.dim)
-    return policy, moved, theta, batch, float(rng.uniform(0.3, 0.95)), rng.normal(size=batch.mask.shape)
+class SurrogateCase(NamedTuple):
+    """A batch, the θ at which it was sampled, and the θ at which its surrogate is evaluated."""
+
+    policy: Any
+    theta: Array
+    theta_sampled: Array
+    trajectories: Trajectories
+    gamma: float
+    baseline: Array
 
 
-def _extra(kind: str) -> dict[str, float]:
-    return {"loaded_dice": {"lam": 0.625}, "clipped": {"epsilon": 0.25}}.get(kind, {})
+def random_surrogate(rng: Generator, kind: str = "", **sizes: int) -> SurrogateCase:
+    """θ lies near θ_sampled, and the baseline is any."""
+    policy, start, batch = random_batch(rng, kind, **sizes)
+    theta, gamma = start + 0.2 * rng.normal(size=policy.dim), float(rng.uniform(0.3, 0.95))
+    return SurrogateCase(policy, theta, start, batch, gamma, rng.normal(size=batch.mask.shape))
 
 
-def by_definition(kind: str, z: tuple[Any, ...]) -> Array:
+def _by_definition(kind: str, case: SurrogateCase) -> Array:
     """The loss, a step after another, from ratios of probabilities or densities."""
-    policy, theta, start, batch, gamma, b = z
+    policy, theta, start, batch, gamma, b = case
     loss = np.zeros(len(batch.mask))
     for n, m in np.ndindex(batch.mask.shape[:2]):
         end = int(np.sum(batch.mask[n, m]))
@@ -61,69 +73,78 @@ def by_definition(kind: str, z: tuple[Any, ...]) -> Array:
     return loss
 
 
-def _surrogate(kind: str, z: Any) -> Any:
+def _surrogate(kind: str, case: SurrogateCase) -> Any:
+    """The library's point of the surrogate."""
     make: Any = getattr(surrogates, kind)
-    return make(z[0], z[2], z[3], gamma=z[4], baseline=z[5], **_extra(kind)).at(z[1])
+    more = {"loaded_dice": {"lam": 0.625}, "clipped": {"epsilon": 0.25}}.get(kind, {})
+    task = make(case.policy, case.theta_sampled, case.trajectories, gamma=case.gamma, baseline=case.baseline, **more)
+    return task.at(case.theta)
 
 
-def _scale(z: Any) -> Array:
-    return np.sum(np.abs(z[3].rewards) + np.abs(z[5]), axis=(1, 2))
+def _scale(case: SurrogateCase) -> Array:
+    """Σ |r| + |b|, task by task."""
+    return np.sum(np.abs(case.trajectories.rewards) + np.abs(case.baseline), axis=(1, 2))
 
 
-def _loss(kind: str) -> Callable[[Generator], float]:
-    def judge(rng: Generator) -> float:
-        z = _drawn(rng)
-        return off(lambda x: _surrogate(kind, x).loss, z, by_definition(kind, z), _scale(z))
-
-    return judge
+def loss_error(kind: str) -> Callable[[SurrogateCase], float]:
+    """The judge of a surrogate's loss, by its definition."""
+    return lambda case: off(lambda z: _surrogate(kind, z).loss, case, _by_definition(kind, case), _scale(case))
 
 
-def _surrogate_hvp(rng: Generator) -> float:
+def _random_product(rng: Generator) -> tuple[SurrogateCase, str, Array]:
+    """A surrogate of any kind, and a direction."""
+    case, kind = random_surrogate(rng), KINDS[rng.integers(len(KINDS))]
+    return case, kind, rng.normal(size=case.policy.dim)
+
+
+def _derivatives_error(case: tuple[SurrogateCase, str, Array]) -> float:
     """Complex steps of the loss and of the gradient."""
-    z, kind = _drawn(rng), KINDS[rng.integers(len(KINDS))]
-    v = rng.normal(size=z[0].dim)
-    grad = complex_step(lambda t: _surrogate(kind, (z[0], t, *z[2:])).loss, z[1])
-    hvp = complex_step(lambda t: _surrogate(kind, (z[0], t, *z[2:])).grad, z[1], v)
+    z, kind, v = case
+    grad = complex_step(lambda t: _surrogate(kind, z._replace(theta=t)).loss, z.theta)
+    hvp = complex_step(lambda t: _surrogate(kind, z._replace(theta=t)).grad, z.theta, v)
 
     def both(x: Any) -> Array:
-        point = _surrogate(kind, x[:6])
-        return np.concatenate([point.grad, point.hvp(x[6])], axis=-1)
+        point = _surrogate(kind, x[0])
+        return np.concatenate([point.grad, point.hvp(x[2])], axis=-1)
 
-    return off(both, (*z, v), np.concatenate([grad, hvp], axis=-1), _scale(z))
+    return off(both, case, np.concatenate([grad, hvp], axis=-1), _scale(z))
 
 
-def _score_term(rng: Generator) -> float:
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
-    value = rng.normal(size=2)
+def random_score_term(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
+    """Policy, θ, batch and a value for each task."""
+    batch = random_batch(rng, kind, **sizes)
+    return *batch, rng.normal(size=len(batch[2].mask))
+
+
+def _score_term_error(case: Any) -> float:
+    """The value times the complex step of log p, step by step."""
+    policy, theta, batch, value = case
+    N = len(value)
 
     def total(t: Array) -> Array:
-        return sum(
-            (policy.log_prob(t, batch.states[i], batch.actions[i]) * np.eye(2)[i[0]] for i in steps(batch)), np.zeros(2)
-        )
+        each = (policy.log_prob(t, batch.states[i], batch.actions[i]) * np.eye(N)[i[0]] for i in steps(batch))
+        return sum(each, np.zeros(N))
 
     expected = value[:, None] * complex_step(total, theta)
-    scale = 10 * np.abs(value)
-    return off(
-        lambda z: surrogates.emaml_score_term(z[0], z[1], z[2], value=z[3]),
-        (policy, theta, batch, value),
-        expected,
-        scale,
-    )
+    return off(lambda z: surrogates.emaml_score_term(*z[:3], value=z[3]), case, expected, 10 * np.abs(value))
 
 
-def _tiny(rng: Generator) -> tuple[PolicyReturn, Array, float]:
-    """One task of 2 states, 2 actions, 2 steps."""
-    mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=2)
-    task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, 2), TabularSoftmax(2, 2))
+TinyCase = tuple[PolicyReturn, Array, float]
+
+
+def random_tiny(rng: Generator, horizon: int = 2) -> TinyCase:
+    """One task of 2 states and 2 actions, θ and α."""
+    mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=horizon)
+    task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, horizon), TabularSoftmax(2, 2))
     return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
 
 
-def _naive_curvature(rng: Generator) -> float:
+def _curvature_error(case: TinyCase) -> float:
     """E[(I − αĤ) g] = g, g = ∇L(θ − α∇L(θ)), Ĥ the naive curvature of reward to go less exact V."""
-    task, theta, alpha = _tiny(rng)
+    task, theta, alpha = case
     expected = task.at(theta - alpha * task.at(theta).grad).grad
 
-    def mean(z: Any) -> Array:
+    def mean(z: TinyCase) -> Array:
         task, theta, alpha = z
         point = task.at(theta)
         g = task.at(theta - alpha * point.grad).grad
@@ -134,32 +155,38 @@ def _naive_curvature(rng: Generator) -> float:
 
         return expectation(bent, task.mdp, task.policy, theta).mean[None]
 
-    return off(mean, (task, theta, alpha), expected[None], scale=np.max(np.abs(task.at(theta).action_value)))
+    return off(mean, case, expected[None], scale=np.max(np.abs(task.at(theta).action_value)))
 
 
-def _formulation_exact(rng: Generator) -> float:
-    """Complex step of L(θ − α∇L(θ)), written out."""
-    task, theta, alpha = _tiny(rng)
+def _exact_error(pair: tuple[TinyCase, int]) -> float:
+    """L(φ), φ written out, and its complex step."""
+    case, K = pair
+    task, theta, alpha = case
 
     def F(t: Array) -> Any:
-        return task.at(t - alpha * task.at(t).grad).loss
-
-    expected = np.concatenate([[F(theta)], complex_step(F, theta)])[None]
-
-    def both(z: Any) -> Array:
-        found = sampled.formulation_exact(z[1], z[0], alpha=z[2])
-        return np.concatenate([[found.objective], found.gradient])[None]
-
-    return off(both, (task, theta, alpha), expected)
+        for _ in range(K):
+            t = t - alpha * task.at(t).grad
+        return task.at(t).loss
+    both = lambda z: np.hstack(sampled.formulation_exact(z[1], z[0], alpha=z[2], steps=K))[None]
+    return off(both, case, np.hstack([F(theta), complex_step(F, theta)])[None])
 
 
 def _every(task: PolicyReturn, theta: Array) -> Iterator[tuple[Any, list[tuple[int, int]], Array]]:
     """Probability, steps and rewards of each trajectory, by recursion over states and actions."""
     pi = [np.exp(row) / np.sum(np.exp(row)) for row in theta.reshape(2, 2)]
     mdp = task.mdp
-    for s, a, following, b in itertools.product(range(2), repeat=4):
-        p = mdp.rho[s] * pi[s][a] * mdp.P[s, a, following] * pi[following][b]
-        yield p, [(s, a), (following, b)], np.array([mdp.R[s, a], mdp.R[following, b]])
+
+    def after(p: Any, path: list[tuple[int, int]], s: int) -> Iterator[tuple[Any, list[tuple[int, int]]]]:
+        for a in range(2):
+            if len(path) + 1 == mdp.horizon:
+                yield p * pi[s][a], [*path, (s, a)]
+                continue
+            for following in range(2):
+                yield from after(p * pi[s][a] * mdp.P[s, a, following], [*path, (s, a)], following)
+
+    for start in range(2):
+        for p, path in after(mdp.rho[start], [], start):
+            yield p, path, np.array([mdp.R[i] for i in path])
 
 
 def _sampled_by_definition(task: PolicyReturn, theta: Array, alpha: float, M: int, K: int) -> Any:
@@ -168,107 +195,118 @@ def _sampled_by_definition(task: PolicyReturn, theta: Array, alpha: float, M: in
         return task.at(theta).loss
     gamma, each, total = task.mdp.gamma, [], 0.0
     for p, path, r in _every(task, theta):
-        scores = [task.policy.score(theta, s, a) for s, a in path]
-        each.append((p, (r[0] + gamma * r[1]) * scores[0] + gamma * r[1] * scores[1]))
-    for chosen in itertools.product(each, repeat=M):
-        p = np.prod([p for p, _ in chosen])
-        phi = theta + alpha * sum(g for _, g in chosen) / M
+        to_go = [sum(gamma**k * r[k] for k in range(t, len(r))) for t in range(len(r))]
+        each.append((p, sum(g * task.policy.score(theta, s, a) for g, (s, a) in zip(to_go, path, strict=True))))
+    for several in itertools.product(each, repeat=M):
+        p = np.prod([p for p, _ in several])
+        phi = theta + alpha * sum(g for _, g in several) / M
         total = total + p * _sampled_by_definition(task, phi, alpha, M, K - 1)
     return total
 
 
-def _formulation_sampled(rng: Generator) -> float:
-    task, theta, alpha = _tiny(rng)
-    M, K = ((1, 1), (2, 1), (1, 2))[rng.integers(3)]
+def _random_sampling(rng: Generator) -> tuple[TinyCase, int, int]:
+    """A tiny task, M episodes and K steps."""
+    case, (M, K) = random_tiny(rng), ((1, 1), (2, 1), (1, 2))[rng.integers(3)]
+    return case, M, K
+
+
+def _sampled_error(triple: tuple[TinyCase, int, int]) -> float:
+    """The value over every tuple in turn, and the complex step of the library's own."""
+    case, M, K = triple
+    task, theta, alpha = case
     value = _sampled_by_definition(task, theta, alpha, M, K)
-    gradient = complex_step(
-        lambda t: sampled.formulation_sampled(t, task, alpha=alpha, episodes=M, steps=K).objective, theta
-    )
-
-    def both(z: Any) -> Array:
-        found = sampled.formulation_sampled(z[1], z[0], alpha=z[2], episodes=M, steps=K)
-        return np.concatenate([[found.objective], found.gradient])[None]
-
-    return off(both, (task, theta, alpha), np.concatenate([[value], gradient])[None])
+    counts: dict[str, int] = {"episodes": M, "steps": K}
+    gradient = complex_step(lambda t: sampled.formulation_sampled(t, task, alpha=alpha, **counts).objective, theta)
+    both = lambda z: np.hstack(sampled.formulation_sampled(z[1], z[0], alpha=z[2], **counts))[None]
+    return off(both, case, np.hstack([value, gradient])[None])
 
 
-def _promp(rng: Generator) -> float:
+def random_promp(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
+    """Policy, θ_sampled, the batches of the support and of the query, θ."""
+    policy, start, batch = random_batch(rng, kind, **sizes)
+    kind = kind or {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim]
+    query = trajectories(rng, kind, **sizes)[2]
+    return policy, start, batch, query, start + 0.1 * rng.normal(size=policy.dim)
+
+
+def _promp_error(case: Any) -> float:
     """L_clip(φ) + ηD(θ) from its parts, and the complex step of that."""
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
-    other = trajectories(rng, {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim])[2]
-    support = surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
-    query = surrogates.clipped(policy, theta, other, gamma=0.75, epsilon=0.25)
-    kl, start = SampledKL(policy, theta, batch), theta + 0.1 * rng.normal(size=policy.dim)
+    policy, start, batch, other, theta = case
+    support = surrogates.likelihood_ratio(policy, start, batch, gamma=0.75)
+    query = surrogates.clipped(policy, start, other, gamma=0.75, epsilon=0.25)
+    kl = SampledKL(policy, start, batch)
 
     def F(t: Array) -> Any:
         return query.at(t - 0.125 * support.at(t).grad).loss + 0.5 * kl.at(t).loss
 
-    expected = np.concatenate([F(start)[:, None], complex_step(F, start)], axis=1)
-
     def both(z: Any) -> Array:
-        given: dict[str, Any] = {"alpha": z[1], "penalty": z[2]}
-        loss = sampled.promp_objective(z[0], support, query, kl, **given)
-        return np.concatenate([loss[:, None], sampled.promp_gradient(z[0], support, query, kl, **given)], axis=1)
+        fixed: dict[str, Any] = {"alpha": z[1], "penalty": z[2]}
+        loss = sampled.promp_objective(z[0], support, query, kl, **fixed)
+        return np.concatenate([loss[:, None], sampled.promp_gradient(z[0], support, query, kl, **fixed)], axis=1)
 
-    return off(
-        both, (start, 0.125, 0.5), expected, scale=np.sum(np.abs(batch.rewards) + np.abs(other.rewards), axis=(1, 2))
-    )
+    expected = np.concatenate([F(theta)[:, None], complex_step(F, theta)], axis=1)
+    scale = np.sum(np.abs(batch.rewards) + np.abs(other.rewards), axis=(1, 2))
+    return off(both, (theta, 0.125, 0.5), expected, scale)
 
 
-def _moments(rng: Generator) -> tuple[Any, Array, Array]:
-    """E-MAML's estimate at M = 1 on a tiny task: the inputs, the mean and the covariance, one trajectory after another."""
-    task, theta, alpha = _tiny(rng)
+def _moments_by_definition(case: TinyCase) -> tuple[Array, Array]:
+    """Mean and covariance of E-MAML's estimate at M = 1, one trajectory after another."""
+    task, theta, alpha = case
     rows, weights = [], []
     for p, path, r in _every(task, theta):
         states, actions = (np.array([x]) for x in zip(*path, strict=True))
-        one = Trajectories(states, actions, r[None], np.ones((1, 2), bool))
+        one = Trajectories(states, actions, r[None], np.ones((1, len(r)), bool))
         like = likelihood(task.policy, theta, one)
-        w = reward_to_go(one, gamma=task.mdp.gamma) * task.mdp.gamma ** np.arange(2)
+        w = reward_to_go(one, gamma=task.mdp.gamma) * task.mdp.gamma ** np.arange(len(r))
         point = task.at(theta + alpha * like.pull(w))
         weights.append(p)
-        rows.append(point.grad + alpha * like.curve(w, point.grad) + point.loss * like.pull(np.ones((1, 2))))
-    mean = np.average(rows, axis=0, weights=weights)
-    return (task, theta, alpha), mean, np.cov(np.array(rows).T, aweights=weights, ddof=0)
+        rows.append(point.grad + alpha * like.curve(w, point.grad) + point.loss * like.pull(np.ones((1, len(r)))))
+    return np.average(rows, axis=0, weights=weights), np.cov(np.array(rows).T, aweights=weights, ddof=0)
 
 
-def _found(z: Any) -> Any:
-    task, theta, alpha = z
+def _moments(case: TinyCase) -> Any:
+    """The library's mean and covariance of the same estimate."""
+    task, theta, alpha = case
     return sampled.moments(
-        lambda t, given: sampled.emaml_gradient(t, given, task, alpha=alpha),
+        lambda t, support: sampled.emaml_gradient(t, support, task, alpha=alpha),
         lambda t, batch: surrogates.reinforce(task.policy, t, batch, gamma=task.mdp.gamma),
         theta, task, alpha=alpha, episodes=1,
     )  # fmt: skip
 
 
-def _estimator_bias(rng: Generator) -> float:
+def _bias_error(pair: tuple[TinyCase, Array]) -> float:
     """Norm, ratio, cosine and deviation, of sums written out."""
-    inputs, mean, covariance = _moments(rng)
-    truth = rng.normal(size=4)
+    case, truth = pair
+    mean, covariance = _moments_by_definition(case)
     norm = sum((a - b) ** 2 for a, b in zip(mean, truth, strict=True)) ** 0.5
     size, own = sum(b * b for b in truth) ** 0.5, sum(a * a for a in mean) ** 0.5
     cosine = sum(a * b for a, b in zip(mean, truth, strict=True)) / (size * own)
     expected = np.array([[norm, norm / size, cosine, sum(covariance[i, i] for i in range(4)) ** 0.5]])
-    return off(lambda z: np.array([sampled.estimator_bias(_found(z), truth)]), inputs, expected)
+    return off(lambda z: np.array([sampled.estimator_bias(_moments(z), truth)]), case, expected)
 
 
-def _estimator_covariance(rng: Generator) -> float:
-    inputs, mean, covariance = _moments(rng)
-    expected = np.concatenate([mean[None], covariance])[None]
-    return off(lambda z: np.concatenate([_found(z).mean[None], _found(z).covariance])[None], inputs, expected)
+def _covariance_error(case: TinyCase) -> float:
+    """Mean and covariance, one trajectory after another."""
+    mean, covariance = _moments_by_definition(case)
+    return off(lambda z: np.vstack(_moments(z))[None], case, np.vstack([mean, covariance])[None])
 
 
 CHECKS = (
-    drawing("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", _loss("reinforce")),
-    drawing("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", _loss("likelihood_ratio")),
-    drawing("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", _loss("dice")),
-    drawing("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step", _loss("tmaml")),
-    drawing("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", _loss("loaded_dice")),
-    drawing("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient", _surrogate_hvp),
-    drawing("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation", _naive_curvature),
-    drawing("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", _score_term),
-    drawing("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", _formulation_exact),
-    drawing("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _formulation_sampled),
-    drawing("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", _promp),
-    drawing("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out", _estimator_bias),
-    drawing("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", _estimator_covariance),
-)
+    Check("surrogate-naive", "−(1/M) Σ γᵗÂ log(π/π₀)", "step by step", random_surrogate, loss_error("reinforce")),
+    Check("lvc", "−(1/M) Σ γᵗÂ π/π₀", "step by step", random_surrogate, loss_error("likelihood_ratio")),
+    Check("dice", "−(1/M) Σ γᵗ[r ☐ + b(1 − ☐_t)]", "step by step", random_surrogate, loss_error("dice")),
+    Check("tmaml-baseline", "DiCE + Σ γᵗ[(1−☐_t) − (1−☐_<t)(1−☐_t)]b", "step by step",
+          random_surrogate, loss_error("tmaml")),
+    Check("loaded-dice", "−(1/M) Σ γᵗÂ(☐_w − ☐_v)", "step by step", random_surrogate, loss_error("loaded_dice")),
+    Check("surrogate-hvp", "DᵀSD v + Σ s ∇²log π v", "complex steps of loss and gradient",
+          _random_product, _derivatives_error),
+    Check("thm:naive-curvature", "E[Â ∇²log π | s] = 0", "first-order MAML, in expectation",
+          random_tiny, _curvature_error),
+    Check("emaml-score-term", "L(φ) Σ ∇log p(τ)", "complex step of log p", random_score_term, _score_term_error),
+    Check("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", lambda rng: (random_tiny(rng), 1), _exact_error),
+    Check("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _random_sampling, _sampled_error),
+    Check("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", random_promp, _promp_error),
+    Check("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out",
+          lambda rng: (random_tiny(rng), rng.normal(size=4)), _bias_error),
+    Check("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", random_tiny, _covariance_error),
+)  # fmt: skip

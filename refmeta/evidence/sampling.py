@@ -1,13 +1,14 @@
 """Evidence for sampling: loops over steps, complex steps, counts, λ-returns, recursions of moments, quadrature."""
 
 import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import drawing, off
+from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
@@ -18,22 +19,31 @@ from refmeta.sampling.likelihood import likelihood
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.sampling.trust_region import SampledKL, trpo_step
 from refmeta.tasks import fisher
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = [
+    "CHECKS", "random_batch", "random_direction", "random_enumeration", "random_episodes", "random_estimate", "random_fit",
+    "random_gae", "random_kl", "random_td", "random_trust_region", "random_weights", "steps",
+]  # fmt: skip
 
 Batch = tuple[Any, Array, Trajectories]
+GAMMA = 0.75
 
 
-def _batch(rng: Generator) -> Batch:
-    return trajectories(rng, POLICIES[rng.integers(3)])
+def random_batch(rng: Generator, kind: str = "", **sizes: int) -> Batch:
+    """A policy of any kind, parameters and trajectories."""
+    return trajectories(rng, kind or POLICIES[rng.integers(3)], **sizes)
 
 
-def steps(batch: Any) -> Any:
+def steps(batch: Trajectories) -> Iterator[tuple[int, int, int]]:
     """(task, trajectory, t) of every step taken."""
-    return (tuple(map(int, i)) for i in np.argwhere(batch.mask))
+    return ((int(n), int(m), int(t)) for n, m, t in np.argwhere(batch.mask))
 
 
-def _log_likelihood(rng: Generator) -> float:
+def _likelihood_error(case: Batch) -> float:
     """The logarithm of a product of probabilities, or of Gaussian densities, step by step."""
-    policy, theta, batch = _batch(rng)
+    policy, theta, batch = case
     expected = np.zeros(batch.mask.shape)
     for i in steps(batch):
         s, a = batch.states[i], batch.actions[i]
@@ -45,87 +55,116 @@ def _log_likelihood(rng: Generator) -> float:
         else:
             weights = np.exp(policy.logits(theta)[s])
             expected[i] = np.log(weights[a] / np.sum(weights))
-    return off(lambda z: likelihood(z[0], z[1], z[2]).log_prob, (policy, theta, batch), expected)
+    return off(lambda z: likelihood(*z).log_prob, case, expected)
 
 
-def _score(rng: Generator) -> float:
-    policy, theta, batch = _batch(rng)
-    w = rng.normal(size=batch.mask.shape)
+def random_weights(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
+    """Policy, θ, batch and a weight for each step."""
+    batch = random_batch(rng, kind, **sizes)
+    return *batch, rng.normal(size=batch[2].mask.shape)
+
+
+def random_direction(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
+    """The same, and a direction."""
+    case = random_weights(rng, kind, **sizes)
+    return *case, rng.normal(size=case[0].dim)
+
+
+def _score_error(case: Any) -> float:
+    """The weighted score against the complex step of the weighted log-likelihood."""
+    policy, theta, batch, w = case
     expected = complex_step(lambda t: np.sum(w * likelihood(policy, t, batch).log_prob, axis=(-2, -1)), theta)
-    return off(lambda z: likelihood(z[0], z[1], z[2]).pull(z[3]), (policy, theta, batch, w), expected)
+    return off(lambda z: likelihood(*z[:3]).pull(z[3]), case, expected)
 
 
-def _hvp(rng: Generator) -> float:
-    policy, theta, batch = _batch(rng)
-    w, u = rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim)
+def _hvp_error(case: Any) -> float:
+    """The weighted Hessian product against the complex step of the weighted score."""
+    policy, theta, batch, w, u = case
     expected = complex_step(lambda t: likelihood(policy, t, batch).pull(w), theta, u)
-    return off(lambda z: likelihood(z[0], z[1], z[2]).curve(z[3], z[4]), (policy, theta, batch, w, u), expected)
+    return off(lambda z: likelihood(*z[:3]).curve(*z[3:]), case, expected)
 
 
-def _estimate(name: str, rng: Generator) -> float:
-    """The definition, one step after another."""
-    policy, theta, batch = _batch(rng)
-    gamma, b = float(rng.uniform(0.3, 0.95)), rng.normal(size=batch.mask.shape)
-    N, M, H = batch.mask.shape
-    expected = np.zeros((N, policy.dim))
-    for n, m, t in steps(batch):
-        rewards = [gamma**k * batch.rewards[n, m, k] for k in range(H) if batch.mask[n, m, k]]
-        to_go = sum(rewards[t:]) / gamma**t
-        weight = {
-            "reinforce": sum(rewards) - b[n, m, t],
-            "gpomdp": gamma**t * (to_go - b[n, m, t]),
-            "undiscounted_visits": to_go - b[n, m, t],
-        }[name]
-        expected[n] += weight * policy.score(theta, batch.states[n, m, t], batch.actions[n, m, t]) / M
-    scale = np.sum(np.abs(batch.rewards), axis=(1, 2))
-    estimator = getattr(estimators, name)
-    return off(
-        lambda z: estimator(z[0], z[1], z[2], gamma=z[3], baseline=z[4]),
-        (policy, theta, batch, gamma, b),
-        expected,
-        scale,
-    )
+def random_estimate(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
+    """Policy, θ, batch, γ and a baseline."""
+    batch = random_batch(rng, kind, **sizes)
+    return *batch, float(rng.uniform(0.3, 0.95)), rng.normal(size=batch[2].mask.shape)
 
 
-def _leave_one_out(rng: Generator) -> float:
-    batch = trajectories(rng)[2]
-    G = returns.reward_to_go(batch, gamma=0.75)
+def _estimate_error(name: str) -> Callable[[Any], float]:
+    """The judge of an estimator: its definition, one step after another."""
+
+    def judge(case: Any) -> float:
+        policy, theta, batch, gamma, b = case
+        N, M, H = batch.mask.shape
+        expected = np.zeros((N, policy.dim))
+        for n, m, t in steps(batch):
+            rewards = [gamma**k * batch.rewards[n, m, k] for k in range(H) if batch.mask[n, m, k]]
+            to_go = sum(rewards[t:]) / gamma**t
+            weight = {
+                "reinforce": sum(rewards) - b[n, m, t],
+                "gpomdp": gamma**t * (to_go - b[n, m, t]),
+                "undiscounted_visits": to_go - b[n, m, t],
+            }[name]
+            expected[n] += weight * policy.score(theta, batch.states[n, m, t], batch.actions[n, m, t]) / M
+        estimator = getattr(estimators, name)
+        scale = np.sum(np.abs(batch.rewards), axis=(1, 2))
+        return off(lambda z: estimator(*z[:3], gamma=z[3], baseline=z[4]), case, expected, scale)
+
+    return judge
+
+
+def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Trajectories:
+    """Trajectories alone."""
+    return trajectories(rng, kind, **sizes)[2]
+
+
+def _leave_one_out_error(batch: Trajectories) -> float:
+    """The mean of the others, one trajectory after another."""
+    G = returns.reward_to_go(batch, gamma=GAMMA)
     M = G.shape[1]
     expected = np.stack([np.mean([G[:, j] for j in range(M) if j != i], axis=0) for i in range(M)], axis=1)
-    return off(lambda z: returns.leave_one_out(z, gamma=0.75), batch, expected)
+    return off(lambda z: returns.leave_one_out(z, gamma=GAMMA), batch, expected)
 
 
-def _linear_feature_baseline(rng: Generator) -> float:
+def random_fit(rng: Generator, **sizes: int) -> tuple[Trajectories, Trajectories]:
+    """Trajectories that want a baseline, and those that it is fitted on."""
+    return random_episodes(rng, "linear-gaussian", **sizes), random_episodes(rng, "linear-gaussian", **sizes)
+
+
+def _fit_error(case: tuple[Trajectories, Trajectories]) -> float:
     """Least squares with the ridge as rows of its own."""
-    (_, _, one), (_, _, other) = trajectories(rng, "linear-gaussian"), trajectories(rng, "linear-gaussian")
+    one, other = case
     expected = np.zeros(one.mask.shape)
     for n in range(len(expected)):
-        rows = [(_features(other.states[i], i[2]), _to_go(other, i, 0.75)) for i in steps(other) if i[0] == n]
+        rows = [(_features(other.states[i], i[2]), _to_go(other, i, GAMMA)) for i in steps(other) if i[0] == n]
         X = np.stack([*(x for x, _ in rows), *(np.sqrt(0.125) * np.eye(len(rows[0][0])))])
         w = np.linalg.lstsq(X, np.array([y for _, y in rows] + [0.0] * len(rows[0][0])), rcond=None)[0]
         for i in (i for i in steps(one) if i[0] == n):
             expected[i] = _features(one.states[i], i[2]) @ w
-    return off(
-        lambda z: returns.linear_feature_baseline(z[0], z[1], gamma=0.75, ridge=0.125), (one, other), expected,
-        scale=np.sum(np.abs(other.rewards), axis=(1, 2)),
-    )  # fmt: skip
+    scale = np.sum(np.abs(other.rewards), axis=(1, 2))
+    return off(lambda z: returns.linear_feature_baseline(*z, gamma=GAMMA, ridge=0.125), case, expected, scale)
 
 
 def _features(s: Array, t: int) -> Array:
+    """The state, its squares, three powers of the time and a constant."""
     return np.array([*s, *(s * s), t / 100, (t / 100) ** 2, (t / 100) ** 3, 1.0])
 
 
 def _to_go(batch: Trajectories, i: tuple[int, int, int], gamma: float) -> float:
+    """The discounted sum of the rewards from a step on."""
     n, m, t = i
-    return float(
-        sum(gamma ** (k - t) * batch.rewards[n, m, k] for k in range(t, batch.mask.shape[2]) if batch.mask[n, m, k])
-    )
+    return sum(gamma ** (k - t) * float(batch.rewards[n, m, k]) for k in range(t, int(np.sum(batch.mask[n, m]))))
 
 
-def _gae(rng: Generator) -> float:
+def random_gae(rng: Generator, **sizes: int) -> tuple[Trajectories, Array, float, float]:
+    """Batch, values of the states, γ and λ."""
+    batch, lam = random_episodes(rng, "tabular", **sizes), float(rng.uniform(0.1, 0.9))
+    return batch, rng.normal(size=batch.mask.shape), GAMMA, lam
+
+
+def _gae_error(case: tuple[Trajectories, Array, float, float]) -> float:
     """(1 − λ) Σ λⁿ⁻¹ of the n-step advantages, the last one with what is left of the weights."""
-    batch, gamma, lam = trajectories(rng)[2], 0.75, float(rng.uniform(0.1, 0.9))
-    v = rng.normal(size=batch.mask.shape)
+    batch, v, gamma, lam = case
     expected = np.zeros(v.shape)
     for n, m, t in steps(batch):
         end = int(np.sum(batch.mask[n, m]))
@@ -133,29 +172,33 @@ def _gae(rng: Generator) -> float:
             gain = sum(gamma**j * batch.rewards[n, m, t + j] for j in range(k)) - v[n, m, t]
             gain += gamma**k * v[n, m, t + k] if t + k < end else 0.0
             expected[n, m, t] += (lam ** (k - 1) if t + k == end else (1 - lam) * lam ** (k - 1)) * gain
-    return off(lambda z: returns.gae(z[0], z[1], gamma=z[2], lam=z[3]), (batch, v, gamma, lam), expected)
+    return off(lambda z: returns.gae(z[0], z[1], gamma=z[2], lam=z[3]), case, expected)
 
 
 def _one_hot(batch: Trajectories) -> Array:
+    """One feature for each of three states."""
     return np.eye(3)[batch.states]
 
 
-def _td_lambda(rng: Generator) -> float:
+def random_td(rng: Generator, width: int | None = None, **sizes: int) -> tuple[Array, Array, Trajectories, float]:
+    """Weights, features of the steps (one-hot states, or `width` numbers), batch and λ."""
+    batch = random_episodes(rng, "tabular", **sizes)
+    phi = _one_hot(batch) if width is None else rng.normal(size=(*batch.mask.shape, width))
+    return rng.normal(size=(len(phi), phi.shape[-1])), phi, batch, float(rng.uniform(0.1, 0.9))
+
+
+def _td_error(case: tuple[Array, Array, Trajectories, float]) -> float:
     """The forward view: w + η mean Σ (λ-return − v) φ."""
-    batch, w, lam = trajectories(rng)[2], rng.normal(size=(2, 3)), float(rng.uniform(0.1, 0.9))
-    v = np.einsum("nmhk,nk->nmh", _one_hot(batch), w) * batch.mask
-    ahead = returns.gae(batch, v, gamma=0.75, lam=lam)
-    expected = w + 0.5 * np.einsum("nmh,nmhk->nk", ahead, _one_hot(batch)) / batch.mask.shape[1]
-    return off(
-        lambda z: values.td_lambda(z[0], z[1], _one_hot(batch), gamma=0.75, lam=z[2], step_size=0.5),
-        (w, batch, lam),
-        expected,
-    )
+    w, phi, batch, lam = case
+    v = np.einsum("nmhk,nk->nmh", phi, w) * batch.mask
+    ahead = returns.gae(batch, v, gamma=GAMMA, lam=lam)
+    expected = w + 0.5 * np.einsum("nmh,nmhk->nk", ahead, phi) / batch.mask.shape[1]
+    fixed: dict[str, Any] = {"gamma": GAMMA, "step_size": 0.5}
+    return off(lambda z: values.td_lambda(z[0], z[1], phi, lam=z[2], **fixed), (w, batch, lam), expected)
 
 
-def _lstd(rng: Generator) -> float:
+def _lstd_error(batch: Trajectories) -> float:
     """A table with λ = 0: the value of the process of the counts, (I − γP̂)⁻¹ r̂."""
-    batch = trajectories(rng, episodes=6, horizon=5)[2]
     N, S = len(batch.mask), 3
     count, moves, paid = np.zeros((N, S)), np.zeros((N, S, S)), np.zeros((N, S))
     for n, m, t in steps(batch):
@@ -166,97 +209,107 @@ def _lstd(rng: Generator) -> float:
             moves[n, s, batch.states[n, m, t + 1]] += 1
     if not np.all(count):
         return float("nan")
-    system = np.eye(S) - 0.75 * moves / count[..., None]
+    system = np.eye(S) - GAMMA * moves / count[..., None]
     expected = np.linalg.solve(system, (paid / count)[..., None])[..., 0]
-    return off(lambda z: values.lstd(z, _one_hot(batch), gamma=0.75), batch, expected)
+    return off(lambda z: values.lstd(z, _one_hot(batch), gamma=GAMMA), batch, expected)
 
 
-def _trajectory_expectation(rng: Generator) -> float:
-    """Mean and variance of the return by a backward recursion of its two moments."""
-    mdp, policy = process(rng, tasks=1, states=2, actions=2, gamma=0.75, horizon=3), TabularSoftmax(2, 2)
-    theta, one = rng.normal(size=4), process(rng, 1, 2, 2, 0.75, 3)
-    P, R, rho = mdp.P[0], one.R[0], mdp.rho[0]
-    pi = np.exp(theta.reshape(2, 2)) / np.sum(np.exp(theta.reshape(2, 2)), axis=1, keepdims=True)
-    first, second = np.zeros(2), np.zeros(2)
-    for _ in range(3):
+def random_enumeration(rng: Generator, states: int = 2, actions: int = 2, horizon: int = 3, episodes: int = 2) -> Any:
+    """A finite process with a horizon, the logits of a table, and a number of episodes."""
+    mdp = process(rng, 1, states, actions, GAMMA, horizon)
+    theta, other = rng.normal(size=states * actions), process(rng, 1, states, actions, GAMMA, horizon)
+    return FiniteMDP(mdp.P[0], other.R[0], mdp.rho[0], GAMMA, horizon), theta, episodes
+
+
+def _expectation_error(case: tuple[FiniteMDP, Array, int]) -> float:
+    """Mean and variance of the mean return by a backward recursion of the return's two moments."""
+    mdp, theta, episodes = case
+    P, R, rho, gamma = mdp.P, mdp.R, mdp.rho, mdp.gamma
+    weights = np.exp(theta.reshape(R.shape))
+    pi = weights / np.sum(weights, axis=1, keepdims=True)
+    first, second = np.zeros(len(rho)), np.zeros(len(rho))
+    for _ in range(mdp.horizon or 0):
         m1, m2 = P @ first, P @ second
-        first, second = (
-            np.einsum("sa,sa->s", pi, R + 0.75 * m1),
-            np.einsum("sa,sa->s", pi, R**2 + 2 * R * 0.75 * m1 + 0.75**2 * m2),
-        )
+        first = np.einsum("sa,sa->s", pi, R + gamma * m1)
+        second = np.einsum("sa,sa->s", pi, R**2 + 2 * R * gamma * m1 + gamma**2 * m2)
     mean, square = rho @ first, rho @ second
-    expected = np.array([[mean, (square - mean**2) / 2]])
-    tiny = type(mdp)(P, R, rho, 0.75, 3)
-
-    def both(z: Any) -> Array:
-        found = expectation(
-            lambda t: np.mean(returns.whole_return(t, gamma=0.75), axis=-1), z[0], policy, z[1], episodes=2
-        )
-        return np.array([[found.mean, found.covariance]])
-
-    return off(both, (tiny, theta), expected, scale=square)
+    f, policy = lambda t: np.mean(returns.whole_return(t, gamma=gamma), axis=-1), TabularSoftmax(*R.shape)
+    both = lambda z: np.array([[*expectation(f, z[0], policy, z[1], episodes=episodes)]])
+    return off(both, (mdp, theta), np.array([[mean, (square - mean**2) / episodes]]), scale=square)
 
 
-def _sampled_kl(rng: Generator) -> float:
-    """∫ π₀ (log π₀ − log π) by Gauss–Hermite quadrature, exact for it; and complex steps of it."""
-    policy, start, batch = trajectories(rng, "linear-gaussian")
-    theta, v = start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
+def random_kl(rng: Generator, kind: str = "linear-gaussian", **sizes: int) -> tuple[Any, ...]:
+    """Policy, θ_old, batch, θ and a direction."""
+    policy, start, batch = trajectories(rng, kind, **sizes)
+    return policy, start, batch, start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
+
+
+def _divergence(policy: Any, start: Array, theta: Array, s: Any) -> float:
+    """Σ π₀ (log π₀ − log π) over the actions in a state; for a Gaussian by Gauss–Hermite quadrature, exact for it."""
+    if not isinstance(policy, LinearGaussian):
+        pairs = [[policy.log_prob(t, s, a) for t in (start, theta)] for a in range(policy.actions)]
+        return float(sum(np.exp(old) * (old - new) for old, new in pairs))
     nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    deviation, total = np.exp(policy.log_deviation(start)), 0.0
+    for j in itertools.product(range(3), repeat=policy.actions):
+        a = policy.mean(start, s) + deviation * nodes[list(j)]
+        gap = policy.log_prob(start, s, a) - policy.log_prob(theta, s, a)
+        total += np.prod(weights[list(j)]) / np.sum(weights) ** policy.actions * gap
+    return float(total)
+
+
+def _kl_error(case: Any) -> float:
+    """The mean divergence by sums or quadrature, and complex steps of it."""
+    policy, start, batch, theta, v = case
     expected = np.zeros(len(batch.mask))
     for i in steps(batch):
-        for j in itertools.product(range(3), repeat=policy.actions):
-            deviation = np.exp(policy.log_deviation(start)) * nodes[list(j)]
-            a = policy.mean(start, batch.states[i]) + deviation
-            gap = policy.log_prob(start, batch.states[i], a) - policy.log_prob(theta, batch.states[i], a)
-            share = np.prod(weights[list(j)]) / np.sum(weights) ** policy.actions
-            expected[i[0]] += share * gap / batch.mask.shape[1]
+        expected[i[0]] += _divergence(policy, start, theta, batch.states[i]) / batch.mask.shape[1]
     kl = SampledKL(policy, start, batch)
     grad, hvp = complex_step(lambda t: kl.at(t).loss, theta), complex_step(lambda t: kl.at(t).grad, theta, v)
 
     def all_three(z: Any) -> Array:
-        point = SampledKL(z[0], z[1], z[2]).at(z[3])
+        point = SampledKL(*z[:3]).at(z[3])
         return np.concatenate([point.loss[:, None], point.grad, point.hvp(v)], axis=1)
 
-    return off(all_three, (policy, start, batch, theta), np.concatenate([expected[:, None], grad, hvp], axis=1))
+    return off(all_three, case[:4], np.concatenate([expected[:, None], grad, hvp], axis=1))
 
 
-def _trpo_step(rng: Generator) -> float:
+def random_trust_region(rng: Generator, states: int = 3, actions: int = 3) -> tuple[PolicyReturn, Array, float]:
+    """One exact return of a table, θ and the radius."""
+    task = policy_return(rng, "discounted", 1, states, actions)
+    return task, rng.normal(size=task.dim), float(rng.uniform(0.01, 0.5))
+
+
+def _trpo_error(case: tuple[PolicyReturn, Array, float]) -> float:
     """The closed natural gradient of a table, scaled, and halved by hand."""
-    task = policy_return(rng, "discounted", tasks=1)
-    theta, radius = rng.normal(size=task.dim), float(rng.uniform(0.01, 0.5))
+    task, theta, radius = case
     point = task.at(theta)
     x = fisher.natural_gradient(point)[0]
     step = x * np.sqrt(2 * radius / (x @ fisher.product(point, x)[0]))
     kl = fisher.PolicyKL(point)
     while not (kl.at(theta + step).loss[0] <= radius and task.at(theta + step).loss[0] < point.loss[0]):
         step = step / 2
-
-    def stepped(z: Any) -> Array:
-        return trpo_step(z[1], z[0], fisher.PolicyKL(z[0].at(z[1])), radius=radius).theta[None]
-
+    stepped = lambda z: trpo_step(z[1], z[0], fisher.PolicyKL(z[0].at(z[1])), radius=radius).theta[None]
     conditioned = np.max(point.occupancy) / np.min(point.occupancy[..., None] * point.probabilities)
     return off(stepped, (task, theta), (theta + step)[None], scale=np.linalg.norm(step) * conditioned)
 
 
 CHECKS = (
-    drawing("log-likelihood", "Σ log π(a|s)", "products of probabilities and densities", _log_likelihood),
-    drawing("log-likelihood-score", "Σ w ∇log π(a|s)", "complex step of Σ w log π", _score),
-    drawing("log-likelihood-hvp", "Σ w ∇²log π(a|s) u", "complex step of Σ w ∇log π", _hvp),
-    drawing("reinforce", "(1/M) Σ G Σ ∇log π", "step by step", lambda g: _estimate("reinforce", g)),
-    drawing("gpomdp", "(1/M) Σ γᵗ(Ĝ − b) ∇log π", "step by step", lambda g: _estimate("gpomdp", g)),
-    drawing(
-        "undiscounted-visits", "(1/M) Σ (Ĝ − b) ∇log π", "step by step", lambda g: _estimate("undiscounted_visits", g)
-    ),
-    drawing("leave-one-out", "mean of Ĝ over the others", "one after another", _leave_one_out),
-    drawing(
-        "linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", _linear_feature_baseline
-    ),
-    drawing("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", _gae),
-    drawing("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", _td_lambda),
-    drawing("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts", _lstd),
-    drawing(
-        "trajectory-expectation", "Σ p(τ) f(τ), and its covariance", "recursion of two moments", _trajectory_expectation
-    ),
-    drawing("sampled-kl", "mean Σ KL(π₀ ‖ π)", "quadrature, complex steps", _sampled_kl),
-    drawing("trpo-step", "θ − βʲ √(2δ/xᵀFx) x", "closed natural gradient", _trpo_step),
-)
+    Check("log-likelihood", "Σ log π(a|s)", "products of probabilities and densities", random_batch, _likelihood_error),
+    Check("log-likelihood-score", "Σ w ∇log π(a|s)", "complex step of Σ w log π", random_weights, _score_error),
+    Check("log-likelihood-hvp", "Σ w ∇²log π(a|s) u", "complex step of Σ w ∇log π", random_direction, _hvp_error),
+    Check("reinforce", "(1/M) Σ G Σ ∇log π", "step by step", random_estimate, _estimate_error("reinforce")),
+    Check("gpomdp", "(1/M) Σ γᵗ(Ĝ − b) ∇log π", "step by step", random_estimate, _estimate_error("gpomdp")),
+    Check("undiscounted-visits", "(1/M) Σ (Ĝ − b) ∇log π", "step by step",
+          random_estimate, _estimate_error("undiscounted_visits")),
+    Check("leave-one-out", "mean of Ĝ over the others", "one after another", random_episodes, _leave_one_out_error),
+    Check("linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", random_fit, _fit_error),
+    Check("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", random_gae, _gae_error),
+    Check("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", random_td, _td_error),
+    Check("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts",
+          lambda rng: random_episodes(rng, episodes=6, horizon=5), _lstd_error),
+    Check("trajectory-expectation", "Σ p(τ) f(τ), and its covariance", "recursion of two moments",
+          random_enumeration, _expectation_error),
+    Check("sampled-kl", "mean Σ KL(π₀ ‖ π)", "quadrature, complex steps", random_kl, _kl_error),
+    Check("trpo-step", "θ − βʲ √(2δ/xᵀFx) x", "closed natural gradient", random_trust_region, _trpo_error),
+)  # fmt: skip

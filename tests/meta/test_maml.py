@@ -1,6 +1,6 @@
 """MAML and its family: forward-mode Jacobians, the complex step, rationals by hand, and theorems."""
 
-import itertools
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import maml
+from refmeta.evidence.maml import random_designs, random_minimum
 from refmeta.judges import central_difference, complex_step, taylor_rates
 from refmeta.problems import KINDS, problem, quadratic
 from refmeta.tolerance import per_task
 from tests import independent
-from tests.strategies import assert_close, costly, problems, seeds
+from tests.strategies import assert_close, assert_right, costly, counts, problems, quadratics, seeds, up_to_three
 
 EPS = np.finfo(float).eps
 HAND = {
@@ -74,28 +75,43 @@ def test_everything_equals_the_forward_jacobians(case):
     assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, S, size(case))
 
 
-@pytest.mark.eq("maml-gradient")
+@pytest.mark.eq("inner-step", "maml-objective")
+@given(case=quadratics)
+def test_on_quadratics_the_adapted_parameters_and_the_objective_are_closed_forms(case):
+    assert_right("inner-step", case)
+    assert_right("maml-objective", case)
+
+
+@pytest.mark.eq("maml-gradient", "first-order-maml")
+@pytest.mark.parametrize("label", ["maml-gradient", "first-order-maml"])
 @given(case=problems())
-def test_gradient_is_the_complex_step_of_the_objective(case):
-    expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper), case.theta)
-    assert_close(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, expected, size(case))
-
-
-@pytest.mark.eq("maml-gradient")
-@given(case=problems(steps=st.integers(1, 3)))
-def test_gradient_with_the_support_as_query_is_the_complex_step_too(case):
-    expected = complex_step(lambda t: maml.objective(t, case.support, **case.hyper), case.theta)
-    scale = per_task(maml.first_order_gradient(case.theta, case.support, **case.hyper))
-    assert_close(lambda c: maml.gradient(c.theta, c.support, **c.hyper), case, expected, scale)
+def test_gradients_by_theta_are_complex_steps(label, case):
+    assert_right(label, case)
 
 
 @pytest.mark.eq("step-size-gradient")
 @given(case=problems(steps=st.integers(1, 3)))
-def test_step_size_gradient_is_the_complex_step_by_alpha_in_all_its_shapes(case):
-    expected = complex_step(lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha)
-    got = maml.step_size_gradient(case.theta, *case.split, **case.hyper)
-    assert got.shape == case.support.shape + np.shape(case.alpha)
-    assert_close(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, size(case))
+def test_the_gradient_by_alpha_in_all_its_shapes_is_the_complex_step(case):
+    assert_right("step-size-gradient", case)
+
+
+@pytest.mark.eq("maml-update", "meta-sgd")
+@costly
+@given(case=problems(steps=st.integers(1, 3)))
+def test_updates_descend_along_the_complex_step_of_the_sum(case):
+    assert_right("maml-update", case)
+    assert_right("meta-sgd", case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_query_it_is_the_support_and_meta_sgd_moves_theta_as_maml(kind):
+    case = problem(np.random.default_rng(7), kind, tasks=2, steps=2, alpha="step-parameter")
+    for f in (maml.objective, maml.gradient, maml.first_order_gradient, maml.step_size_gradient):
+        other = f(case.theta, case.support, copy.copy(case.support), **case.hyper)
+        np.testing.assert_array_equal(f(case.theta, case.support, **case.hyper), other)
+    moved = maml.update(case.theta, maml.gradient(case.theta, *case.split, **case.hyper), beta=0.25)
+    both = maml.meta_sgd_update(case.theta, *case.split, beta=0.25, **case.hyper)
+    np.testing.assert_array_equal(both.theta, moved)
 
 
 @pytest.mark.eq("multi-step-loss")
@@ -104,13 +120,10 @@ def test_multi_step_loss_is_the_weighted_sum_and_its_gradient_the_complex_step(c
     w = rng.normal(size=case.steps + 1)
     alphas = np.broadcast_to(case.alpha, (case.steps, case.theta.size))
     each = [maml.objective(case.theta, *case.split, alpha=alphas[:k], steps=k) for k in range(case.steps + 1)]
-    value = lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper)
-    np.testing.assert_allclose(
-        value(case.theta), w @ each, rtol=0, atol=64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w))
-    )
-    expected = complex_step(value, case.theta)
-    scale = np.sum(np.abs(w)) * np.maximum(size(case), per_task(case.query.at(case.theta).grad))
-    assert_close(lambda c: maml.multi_step_gradient(c.theta, *c.split, weights=w, **c.hyper), case, expected, scale)
+    value = maml.multi_step_objective(case.theta, *case.split, weights=w, **case.hyper)
+    atol = 64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w))
+    np.testing.assert_allclose(value, w @ each, rtol=0, atol=atol)
+    assert_right("multi-step-loss", (case, w))
 
 
 @given(case=problems(), rng=seeds)
@@ -118,18 +131,6 @@ def test_all_weight_on_the_last_step_is_maml_to_the_last_bit(case, rng):
     last = np.eye(case.steps + 1)[-1]
     got = maml.multi_step_gradient(case.theta, *case.split, weights=last, **case.hyper)
     np.testing.assert_array_equal(got, maml.gradient(case.theta, *case.split, **case.hyper))
-
-
-@pytest.mark.eq("first-order-maml")
-@given(case=problems())
-def test_first_order_maml_is_the_query_s_gradient_at_the_end_of_a_plain_loop(case):
-    expected = []
-    for i in range(case.support.shape[0]):
-        support, query, x = *(independent.single(t, i) for t in case.split), case.theta
-        for a in independent.rows_of(case.alpha, case.steps, x.size):
-            x = x - a * support.grad(x)
-        expected.append(query.grad(x))
-    assert_close(lambda c: maml.first_order_gradient(c.theta, *c.split, **c.hyper), case, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,19 +152,6 @@ def test_updates_by_hand_sum_over_the_tasks():
     one = maml.meta_sgd_update(**HAND, beta=0.5)
     np.testing.assert_array_equal(one.theta, [4 - 3 / 128, 8 - 57 / 128])
     np.testing.assert_array_equal(one.alpha, HAND["alpha"] - 0.5 * np.array([[30, 21 / 4], [-63 / 4, 3 / 2]]))
-
-
-@pytest.mark.eq("maml-update", "meta-sgd")
-@given(case=problems(steps=st.integers(1, 3)))
-def test_meta_sgd_is_gradient_descent_on_the_sum_by_the_complex_step(case):
-    total = lambda t, a: maml.objective(t, *case.split, alpha=a, steps=case.steps).sum()
-    new = maml.meta_sgd_update(case.theta, *case.split, beta=0.25, **case.hyper)
-    theta = case.theta - 0.25 * complex_step(lambda t: total(t, case.alpha), case.theta)
-    alpha = case.alpha - 0.25 * complex_step(lambda a: total(case.theta, a), case.alpha)
-    scale = 1e4 * EPS * (1 + np.max(size(case)) ** 2)
-    np.testing.assert_allclose(new.theta, theta, rtol=0, atol=scale)
-    np.testing.assert_allclose(new.alpha, alpha, rtol=0, atol=scale)
-    assert np.shape(new.alpha) == np.shape(case.alpha)
 
 
 def test_anil_is_a_step_size_of_zero_off_the_head():
@@ -211,16 +199,16 @@ def test_the_minimiser_of_the_sum_in_rational_numbers():
     np.testing.assert_allclose(maml.quadratic_minimiser(task, alpha=0.0), [0.75], rtol=4 * EPS)
 
 
-@given(rng=seeds, dim=st.integers(1, 3), steps=st.integers(0, 3))
-def test_at_the_minimiser_the_summed_gradient_vanishes_and_around_it_the_objective_is_larger(rng, dim, steps):
-    half = rng.normal(size=(3, dim, dim))
-    A = half @ half.swapaxes(-1, -2) + 0.5 * np.eye(dim)
-    task = rm.Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(3, dim)))
-    star = maml.quadratic_minimiser(task, alpha=0.05, steps=steps)
-    g = maml.gradient(star, task, alpha=0.05, steps=steps)
-    np.testing.assert_allclose(g.sum(0), 0, rtol=0, atol=1e-11 * np.max(np.abs(g)) + 1e-12)
-    best = maml.objective(star, task, alpha=0.05, steps=steps).sum()
-    around = maml.objective(star + 0.1 * rng.normal(size=(20, 1, dim)), task, alpha=0.05, steps=steps).sum(-1)
+@pytest.mark.eq("quadratic-maml")
+@given(
+    case=st.builds(random_minimum, seeds, dim=st.integers(1, 3), steps=up_to_three, alpha=st.just(0.05)), rng=seeds
+)
+def test_at_the_minimiser_the_summed_gradient_vanishes_and_around_it_the_objective_is_larger(case, rng):
+    assert_right("quadratic-maml", case)
+    task, alpha, steps = case
+    star = maml.quadratic_minimiser(task, alpha=alpha, steps=steps)
+    best = maml.objective(star, task, alpha=alpha, steps=steps).sum()
+    around = maml.objective(star + 0.1 * rng.normal(size=(20, 1, task.dim)), task, alpha=alpha, steps=steps).sum(-1)
     assert np.all(around >= best * (1 - 1e-12))
 
 
@@ -232,35 +220,24 @@ def test_a_step_size_that_leaves_nothing_to_choose_is_refused():
 
 
 @pytest.mark.eq("thm:joint-tie")
+@given(
+    case=st.builds(random_designs, seeds, designs=counts, tasks=st.integers(2, 4)),
+    alpha=st.sampled_from((0.05, 0.125, 0.5, -0.25, 2.0)),
+)
+def test_with_inputs_independent_of_the_task_maml_s_minimiser_is_the_joint_one(case, alpha):
+    """Exact enumeration of designs and tasks, with unequal product probabilities and no noise, for every α and K."""
+    X, w, p, q, _, steps = case
+    assert_right("thm:joint-tie", (X, w, p, q, alpha, steps))
+
+
+@pytest.mark.eq("thm:joint-tie")
 @pytest.mark.parametrize(("alpha", "steps"), [(0.05, 1), (0.125, 3), (0.5, 2), (-0.25, 2), (2.0, 1)])
-def test_with_inputs_independent_of_the_task_maml_s_minimiser_is_the_joint_one(alpha, steps):
-    """Exact enumeration: three pairs of designs x three tasks, unequal product probabilities, no noise.
-
-    Σ p ∇F vanishes at E[w] for every α and K; where the designs depend on the task it does not.
-    """
-    rng = np.random.default_rng(6)
-    designs = rng.integers(-2, 3, size=(3, 2, 4, 2)) * 1.0
-    tasks, p_design, p_task = (
-        np.array([[-3.0, 1.0], [1.0, 2.0], [0.0, 5.0]]),
-        np.array([1, 2, 5]) / 8,
-        np.array([1, 1, 6]) / 8,
-    )
-    mean = p_task @ tasks
-
-    def summed(pairs):
-        """Σ p·∇F and Σ p·|∇F| at the mean task over (probability, design, task)."""
-        p, S, Q, w = (
-            np.array(x) for x in zip(*[(p, designs[i, 0], designs[i, 1], tasks[j]) for p, i, j in pairs], strict=True)
-        )
-        support, query = (rm.LinearRegression(X, np.einsum("ikd,id->ik", X, w)) for X in (S, Q))
-        g = maml.gradient(mean, support, query, alpha=alpha, steps=steps)
-        return np.abs(p @ g).max(), (p @ np.abs(g)).max()
-
-    product = [(p_design[i] * p_task[j], i, j) for i, j in itertools.product(range(3), range(3))]
-    tied, scale = summed(product)
-    assert tied <= 1e-14 * scale
-    dependent, scale = summed([(p_task[j], j, j) for j in range(3)])
-    assert dependent > 1e-2 * scale
+def test_where_the_inputs_depend_on_the_task_the_minimisers_differ(alpha, steps):
+    designs = np.random.default_rng(6).integers(-2, 3, size=(3, 2, 4, 2)) * 1.0
+    w, p = np.array([[-3.0, 1.0], [1.0, 2.0], [0.0, 5.0]]), np.array([1, 1, 6]) / 8
+    support, query = (rm.LinearRegression(X, np.einsum("ikd,id->ik", X, w)) for X in designs.swapaxes(0, 1))
+    g = maml.gradient(p @ w, support, query, alpha=alpha, steps=steps)
+    assert np.max(np.abs(p @ g)) > 1e-2 * np.max(p @ np.abs(g))
 
 
 @given(case=problems(alphas=("scalar",), steps=st.sampled_from((0, 2))))

@@ -1,19 +1,17 @@
 """Reptile: updates by hand, Adam in plain scalars, and the expansion's remainder by enumeration of all orders."""
 
-import itertools
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta import maml, reptile
+from refmeta import reptile
+from refmeta.evidence.reptile import averages, random_adam, random_expansion, random_rows
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, fresh
-from refmeta.problems import problem, quadratic, softmax_regression
+from refmeta.problems import problem, quadratic
 from tests import independent
-from tests.strategies import problems, seeds
+from tests.strategies import assert_right, problems, quadratics, seeds, sizes
 
 EPS = np.finfo(float).eps
 STEPS = [adam, adam_epsilon_hat]
@@ -29,11 +27,9 @@ def test_the_update_by_hand():
 
 
 @pytest.mark.eq("reptile-update")
-@given(rng=seeds, n=st.integers(1, 5), epsilon=st.sampled_from((0.5, 0.3, -0.2)))
-def test_the_update_is_the_sum_of_the_seed_written_out(rng, n, epsilon):
-    theta, adapted = rng.normal(size=3), rng.normal(size=(n, 3))
-    expected = [theta[j] + epsilon / n * math.fsum(row[j] - theta[j] for row in adapted) for j in range(3)]
-    np.testing.assert_allclose(reptile.update(theta, adapted, epsilon=epsilon), expected, rtol=0, atol=16 * EPS)
+@given(case=st.builds(random_rows, seeds, rows=st.integers(1, 5), epsilon=st.sampled_from((0.5, 0.3, -0.2))))
+def test_the_update_is_its_sums_written_out(case):
+    assert_right("reptile-update", case)
 
 
 @pytest.mark.eq("reptile-serial")
@@ -58,16 +54,16 @@ def test_the_serial_update_is_a_plain_loop(case):
     np.testing.assert_allclose(got, theta, rtol=0, atol=1e-12 * (1 + np.max(np.abs(theta))))
 
 
+@pytest.mark.eq("reptile-serial")
+@given(case=quadratics)
+def test_the_serial_update_is_the_closed_form_on_quadratics(case):
+    assert_right("reptile-serial", case)
+
+
 @pytest.mark.eq("reptile-gradient")
 @given(case=problems(alphas=("scalar",), steps=st.integers(1, 3)))
 def test_the_gradient_is_the_sum_of_the_inner_gradients(case):
-    inner = rm.adapt(case.theta, case.support, **case.hyper)
-    expected = sum(point.grad for point in inner.path[:-1])
-    got = reptile.gradient(case.theta, inner.adapted, alpha=case.alpha)
-    bound = 32 * EPS * (1 + np.max(np.abs(case.theta)) + np.max(np.abs(inner.adapted))) / abs(
-        case.alpha
-    ) + 1e-13 * np.max(np.abs(expected))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+    assert_right("reptile-gradient", case)
 
 
 def test_reptile_with_one_step_is_gradient_descent_on_the_mean_loss():
@@ -80,29 +76,16 @@ def test_reptile_with_one_step_is_gradient_descent_on_the_mean_loss():
 
 
 @pytest.mark.eq("adam", "adam-epsilon-hat")
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("label", ["adam", "adam-epsilon-hat"])
 @given(
-    rng=seeds,
-    beta1=st.sampled_from((0.0, 0.9)),
-    beta2=st.sampled_from((0.5, 0.999)),
-    epsilon=st.sampled_from((1e-8, 0.1)),
-)
-def test_adam_is_the_algorithm_in_plain_scalars(step, rng, beta1, beta2, epsilon):
-    """ε = 0.1 makes the two forms differ by far; both must be met."""
-    task, theta = softmax_regression(rng, 1)[0], rng.normal(size=6)
-    other = independent.single(softmax_like(task), 0)
-    phi, state = reptile.adapt_adam(
-        theta, task, alpha=0.05, steps=6, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon
+    case=st.builds(
+        random_adam, seeds, dim=sizes, beta1=st.sampled_from((0.0, 0.9)), beta2=st.sampled_from((0.5, 0.999)),
+        epsilon=st.sampled_from((1e-8, 0.1)),
     )
-    hat = step is adam_epsilon_hat
-    expected, m, v, t = independent.adam(theta, other.grad, 0.05, 6, beta1, beta2, epsilon, hat=hat)
-    np.testing.assert_allclose(phi, expected, rtol=0, atol=1e-10 if epsilon < 1e-3 else 1e-13)
-    np.testing.assert_allclose(state.second, v, rtol=1e-9)
-    assert state.steps == t == 6
-
-
-def softmax_like(task):
-    return rm.SoftmaxRegression(task.X[None], task.labels[None], task.classes, task.ridge)
+)  # fmt: skip
+def test_adam_is_the_algorithm_in_plain_scalars(label, case):
+    """ε = 0.1 makes the two forms differ by far; both must be met."""
+    assert_right(label, case)
 
 
 @pytest.mark.eq("adam", "adam-epsilon-hat")
@@ -155,37 +138,11 @@ def test_adam_takes_a_sequence_of_minibatches_one_a_step():
     np.testing.assert_array_equal(phi, reptile.adapt_adam(half, batches[1], alpha=0.1, steps=1, state=carried)[0])
 
 
-def averages(theta, minibatches, alpha):
-    """MAML, first-order MAML and Reptile (the sum of its inner gradients), each the mean over all k! orders."""
-    k, found = len(minibatches), []
-    for order in itertools.permutations(range(k)):
-        batches = [minibatches[i] for i in order]
-        before = {"support": batches[:-1], "query": batches[-1], "alpha": alpha, "steps": k - 1}
-        path = rm.adapt(theta, batches, alpha=alpha, steps=k).path
-        found.append(
-            [maml.gradient(theta, **before), maml.first_order_gradient(theta, **before), sum(p.grad for p in path[:-1])]
-        )
-    return np.mean(found, axis=0)
-
-
 @pytest.mark.eq("reptile-expansion")
-@pytest.mark.parametrize("k", [2, 3, 4])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_remainder_of_the_expansion_is_of_order_two(k, seed):
-    """Softmax regression, α from 2⁻⁹ to 2⁻¹²: order 2 within 0.05 for each of the three."""
-    rng = np.random.default_rng(seed)
-    batched = softmax_regression(rng, k)
-    minibatches, theta = [batched[i] for i in range(k)], rng.normal(size=batched.dim)
-    alphas = 2.0 ** -np.arange(9, 13)
-    left = np.array(
-        [averages(theta, minibatches, a) - np.array(reptile.expansion(theta, minibatches, alpha=a)) for a in alphas]
-    )
-    sizes = np.linalg.norm(left, axis=-1)
-    orders = np.polyfit(np.log(alphas), np.log(sizes), 1)[0]
-    np.testing.assert_allclose(orders, 2, rtol=0, atol=0.05)
-    halved = [averages(theta, minibatches, a) - reptile.expansion(theta, minibatches, alpha=a / 2) for a in alphas]
-    off = np.polyfit(np.log(alphas), np.log(np.linalg.norm(halved, axis=-1)), 1)[0]
-    np.testing.assert_allclose(off, 1, rtol=0, atol=0.1, err_msg="with half the coefficient the order must drop to 1")
+@settings(max_examples=settings.default.max_examples // 3)
+@given(case=st.builds(random_expansion, seeds, minibatches=st.sampled_from((3, 2, 4))))
+def test_the_remainder_of_the_expansion_is_of_order_two(case):
+    assert_right("reptile-expansion", case)
 
 
 @pytest.mark.eq("reptile-expansion")

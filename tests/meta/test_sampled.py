@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.commands.bias import blocks, process
-from refmeta.judges import complex_step
+from refmeta.evidence.sampled import random_promp, random_tiny
 from refmeta.meta import sampled
-from refmeta.problems import POLICIES, trajectories
 from refmeta.sampling.enumeration import paths
-from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, reinforce
+from refmeta.sampling.surrogates import dice, reinforce
 from tests.sampling.test_returns import tiny
-from tests.strategies import seeds
+from tests.strategies import assert_right, batch_sizes, costly, counts, policies, seeds, up_to_three
 
 EXACT = 1e-12  # sums of up to 65,536 terms of order one
 settings = st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
@@ -25,46 +24,18 @@ def naive(task):
     return lambda theta, batch: reinforce(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
-def by_recursion(task, theta, alpha, M, K):
-    """E[L(θ⁽ᴷ⁾)] by the definition, one tuple after another, all inner gradients by the policy's own score."""
-    if K == 0:
-        return task.at(theta).loss
-    every, gamma, each = paths(task.mdp), task.mdp.gamma, []
-    for i, weight in enumerate(every.weight):
-        s, a, r = (every.trajectories[k][i] for k in range(3))
-        p, g = weight, 0.0
-        for t in range(len(s)):
-            p = p * np.exp(task.policy.log_prob(theta, s[t], a[t]))
-            to_go = sum(gamma**k * r[k] for k in range(t, len(s)))
-            g = g + to_go * task.policy.score(theta, s[t], a[t])
-        each.append((p, g))
-    total = 0.0
-    for chosen in itertools.product(each, repeat=M):
-        phi = theta + alpha * sum(g for _, g in chosen) / M
-        total = total + np.prod([p for p, _ in chosen]) * by_recursion(task, phi, alpha, M, K - 1)
-    return total
-
-
 @pytest.mark.eq("formulation-exact")
-@given(rng=seeds, steps=st.sampled_from((1, 2)))
-def test_the_exact_formulation_is_maml_on_the_exact_return(rng, steps):
-    _, _, theta, task = tiny(rng)
-    got = sampled.formulation_exact(theta, task, alpha=0.75, steps=steps)
-    phi = lambda t: t if not steps else [t := t - 0.75 * task.at(t).grad for _ in range(steps)][-1]
-    np.testing.assert_allclose(got.objective, task.at(phi(theta)).loss, rtol=1e-13)
-    np.testing.assert_allclose(got.gradient, complex_step(lambda t: task.at(phi(t)).loss, theta), rtol=0, atol=EXACT)
+@given(case=st.builds(random_tiny, seeds, horizon=counts), steps=up_to_three)
+def test_the_exact_formulation_is_maml_on_the_exact_return(case, steps):
+    assert_right("formulation-exact", (case, steps))
 
 
 @pytest.mark.eq("formulation-sampled")
-@pytest.mark.parametrize(("M", "K", "horizon"), [(1, 1, 3), (2, 1, 2), (3, 1, 1), (1, 2, 2), (2, 2, 1)])
-def test_the_sampled_formulation_is_its_definition(M, K, horizon):
-    _, _, theta, task = tiny(np.random.default_rng(M + 10 * K), horizon)
-    got = sampled.formulation_sampled(theta, task, alpha=0.75, episodes=M, steps=K)
-    assert got.objective == pytest.approx(by_recursion(task, theta, 0.75, M, K), rel=1e-13)
-    numeric = complex_step(
-        lambda t: sampled.formulation_sampled(t, task, alpha=0.75, episodes=M, steps=K).objective, theta
-    )
-    np.testing.assert_allclose(got.gradient, numeric, rtol=0, atol=EXACT)
+@costly
+@given(rng=seeds, size=st.sampled_from([(1, 1, 3), (2, 1, 2), (3, 1, 1), (1, 2, 2), (2, 2, 1), (1, 0, 2)]))
+def test_the_sampled_formulation_is_its_definition(rng, size):
+    M, K, horizon = size
+    assert_right("formulation-sampled", (random_tiny(rng, horizon), M, K))
 
 
 def test_the_two_formulations_differ_and_the_second_depends_on_m():
@@ -76,11 +47,11 @@ def test_the_two_formulations_differ_and_the_second_depends_on_m():
         for M in (1, 2, 4)
     ]
     assert gaps[0] > 1e-2 * np.linalg.norm(exact.gradient) and gaps[0] > 1.5 * gaps[1] > 2 * gaps[2]
-    for given_ in ({"alpha": 0.0, "steps": 1}, {"alpha": 1.0, "steps": 0}):
-        both = sampled.formulation_sampled(theta, task, episodes=2, **given_)
+    for arguments in ({"alpha": 0.0, "steps": 1}, {"alpha": 1.0, "steps": 0}):
+        both = sampled.formulation_sampled(theta, task, episodes=2, **arguments)
         np.testing.assert_allclose(both.gradient, task.at(theta).grad, rtol=0, atol=EXACT)
         np.testing.assert_allclose(
-            sampled.formulation_exact(theta, task, **given_).gradient, task.at(theta).grad, atol=EXACT
+            sampled.formulation_exact(theta, task, **arguments).gradient, task.at(theta).grad, atol=EXACT
         )
 
 
@@ -89,7 +60,7 @@ def test_the_two_formulations_differ_and_the_second_depends_on_m():
 def test_emaml_is_unbiased_for_the_sampled_formulation(rng, setting):
     M, K = setting
     _, _, theta, task = tiny(rng, horizon=1 if M * K > 2 else 2)
-    found = sampled.moments(
+    moments = sampled.moments(
         lambda t, s: sampled.emaml_gradient(t, s, task, alpha=0.75),
         naive(task),
         theta,
@@ -99,7 +70,7 @@ def test_emaml_is_unbiased_for_the_sampled_formulation(rng, setting):
         steps=K,
     )
     expected = sampled.formulation_sampled(theta, task, alpha=0.75, episodes=M, steps=K).gradient
-    np.testing.assert_allclose(found.mean, expected, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(moments.mean, expected, rtol=0, atol=EXACT)
 
 
 @pytest.mark.eq("emaml-score-term")
@@ -143,8 +114,14 @@ def test_emaml_with_an_array_of_step_sizes_and_with_a_sampled_query():
 
 
 @pytest.mark.eq("thm:naive-curvature")
+@given(case=st.builds(random_tiny, seeds, horizon=counts))
+def test_naive_curvature_less_an_exact_baseline_is_first_order_maml_in_expectation(case):
+    assert_right("thm:naive-curvature", case)
+
+
+@pytest.mark.eq("thm:naive-curvature")
 def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_shared_one_nearly():
-    """φ from an exact gradient or from another batch: exactly. From the same: the covariance of Ĥ and ∇L(φ), α²/M."""
+    """φ from another batch: exactly. From the same: the covariance of Ĥ and ∇L(φ), α²/M."""
     _, policy, theta, task = tiny(np.random.default_rng(2))
     point, gamma = task.at(theta), task.mdp.gamma
 
@@ -152,18 +129,14 @@ def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_sh
         V = rm.returns.exact_baseline(batch, point)
         return reinforce(policy, theta, batch, gamma=gamma, baseline=V)
 
-    g = task.at(theta - 0.75 * point.grad).grad
-    exact = rm.enumeration.expectation(lambda t: g - 0.75 * curvature(t).at(theta).hvp(g), task.mdp, policy, theta)
-    np.testing.assert_allclose(exact.mean, g, rtol=0, atol=EXACT)
-
     def independent(pair, alpha=0.75):
         """Trajectory 0 adapts, trajectory 1 bends."""
         first, second = (rm.Trajectories(*(x[:, i : i + 1] for x in pair)) for i in (0, 1))
         g = task.at(rm.adapt(theta, curvature(first), alpha=alpha, steps=1).adapted).grad
         return np.stack([g, g - alpha * curvature(second).at(theta).hvp(g)], axis=1)
 
-    found = rm.enumeration.expectation(independent, task.mdp, policy, theta, episodes=2).mean
-    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=EXACT)
+    moments = rm.enumeration.expectation(independent, task.mdp, policy, theta, episodes=2).mean
+    np.testing.assert_allclose(moments[1], moments[0], rtol=0, atol=EXACT)
 
     def gap(M, alpha):
         def shared(batch):
@@ -179,29 +152,25 @@ def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_sh
 
 
 @pytest.mark.eq("promp-objective")
-@given(rng=seeds, kind=st.sampled_from(POLICIES))
-def test_promp_is_maml_through_the_ratio_with_a_clipped_query_and_a_penalty(rng, kind):
-    policy, start, batch = trajectories(rng, kind)
-    query = trajectories(rng, kind)[2]
-    if kind == "linear-features":
-        query = batch._replace(rewards=rng.normal(size=batch.mask.shape))
-    support = likelihood_ratio(policy, start, batch, gamma=0.75)
-    outer = clipped(policy, start, query, gamma=0.75, epsilon=0.25)
-    kl, theta = rm.SampledKL(policy, start, batch), start + 0.1 * rng.normal(size=policy.dim)
-    got = sampled.promp_objective(theta, support, outer, kl, alpha=0.01, penalty=0.5)
-    expected = rm.maml.objective(theta, support, outer, alpha=0.01) + 0.5 * kl.at(theta).loss
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.max(np.abs(expected)))
-    slope = complex_step(lambda t: sampled.promp_objective(t, support, outer, kl, alpha=0.01, penalty=0.5), theta)
-    gradient = sampled.promp_gradient(theta, support, outer, kl, alpha=0.01, penalty=0.5)
-    np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-11 * np.max(np.abs(slope)))
+@given(case=st.builds(random_promp, seeds, kind=policies, **batch_sizes))
+def test_promp_is_maml_through_the_ratio_with_a_clipped_query_and_a_penalty(case):
+    assert_right("promp-objective", case)
+
+
+@pytest.mark.eq("estimator-bias", "estimator-covariance")
+@costly
+@given(case=st.builds(random_tiny, seeds, horizon=st.integers(1, 2)), rng=seeds)
+def test_moments_of_emaml_s_estimate_are_those_of_every_trajectory_in_turn(case, rng):
+    assert_right("estimator-covariance", case)
+    assert_right("estimator-bias", (case, rng.normal(size=4)))
 
 
 @pytest.mark.eq("estimator-covariance")
-@pytest.mark.parametrize(("M", "K"), [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize(("M", "K"), [(2, 1), (1, 2)])
 def test_moments_are_those_of_every_tuple_in_turn(M, K):
-    _, policy, theta, task = tiny(np.random.default_rng(M), horizon=1 if K == 2 else 2)
+    _, policy, theta, task = tiny(np.random.default_rng(M), horizon=1)
     estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=K)
-    found = sampled.moments(estimate, naive(task), theta, task, alpha=0.5, episodes=M, steps=K)
+    moments = sampled.moments(estimate, naive(task), theta, task, alpha=0.5, episodes=M, steps=K)
     every, rows, weights = paths(task.mdp), [], []
 
     def descend(at, surrogates, p):
@@ -209,26 +178,26 @@ def test_moments_are_those_of_every_tuple_in_turn(M, K):
             rows.append(estimate(theta, surrogates))
             weights.append(p)
             return
-        for chosen in itertools.product(range(len(every.weight)), repeat=M):
-            batch = rm.Trajectories(*(x[list(chosen)] for x in every.trajectories))
-            likely = np.exp(np.sum(rm.likelihood(policy, at, batch).log_prob)) * np.prod(every.weight[list(chosen)])
+        for several in itertools.product(range(len(every.weight)), repeat=M):
+            batch = rm.Trajectories(*(x[list(several)] for x in every.trajectories))
+            likely = np.exp(np.sum(rm.likelihood(policy, at, batch).log_prob)) * np.prod(every.weight[list(several)])
             surrogate = naive(task)(at, batch)
             descend(at - 0.5 * surrogate.at(at).grad, [*surrogates, surrogate], p * likely)
 
     descend(theta, [], 1.0)
     mean = np.average(rows, axis=0, weights=weights)
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-13)
-    np.testing.assert_allclose(found.covariance, np.cov(np.array(rows).T, aweights=weights, ddof=0), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.mean, mean, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.covariance, np.cov(np.array(rows).T, aweights=weights, ddof=0), rtol=0, atol=1e-13)
 
 
 @pytest.mark.eq("estimator-bias")
 def test_bias_by_hand():
     """Mean (3, 4) against (3, 0): ‖bias‖ = 4, 4/3 of the truth, cosine 3/5; covariance diag(1, 8): deviation 3."""
-    found = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([1.0, 8.0]))
-    assert sampled.estimator_bias(found, np.array([3.0, 0.0])) == pytest.approx((4, 4 / 3, 3 / 5, 3), rel=1e-15)
+    moments = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([1.0, 8.0]))
+    assert sampled.estimator_bias(moments, np.array([3.0, 0.0])) == pytest.approx((4, 4 / 3, 3 / 5, 3), rel=1e-15)
     small = rm.enumeration.Expectation(np.array([3.0, 4.0]), np.diag([0.0625, 0.1875]))
     assert sampled.estimator_bias(small, np.array([3.0, 0.0])).deviation == 0.5
-    nowhere = sampled.estimator_bias(found, np.zeros(2))
+    nowhere = sampled.estimator_bias(moments, np.zeros(2))
     assert nowhere.norm == 5 and np.isnan(nowhere.relative) and np.isnan(nowhere.cosine)
 
 

@@ -11,21 +11,22 @@ import refmeta as rm
 from refmeta import maml
 from refmeta.meta.zeroth_order import evolution_gradient, hessian_free_gradient
 from refmeta.problems import KINDS, problem
-from tests.strategies import assert_close, problems
+from tests.strategies import assert_right, problems
 
 SMOOTH = [kind for kind in KINDS if kind not in ("quadratic", "linear-regression")]
 
 
 @pytest.mark.eq("hessian-free-maml")
-@given(
-    case=problems(kinds=("quadratic", "linear-regression"), alphas=("scalar",)), delta=st.sampled_from((0.25, 1.0, 2.0))
-)
-def test_on_constant_hessians_it_is_one_step_of_maml(case, delta):
-    expected = maml.gradient(case.theta, *case.split, alpha=case.alpha)
-    scale = np.max(np.abs(expected), axis=1) + case.alpha / delta * np.max(
-        np.abs(case.support.at(case.theta).grad), axis=1
-    )
-    assert_close(lambda c: hessian_free_gradient(c.theta, *c.split, alpha=c.alpha, delta=delta), case, expected, scale)
+@given(case=problems(kinds=("quadratic",), alphas=("scalar",), steps=st.just(1)), delta=st.sampled_from((0.25, 1.0, 2.0)))
+def test_on_quadratics_it_is_one_step_of_maml(case, delta):
+    assert_right("hessian-free-maml", (case, delta))
+
+
+@pytest.mark.eq("hessian-free-maml")
+def test_on_linear_regressions_it_is_one_step_of_maml():
+    case = problem(np.random.default_rng(3), "linear-regression", tasks=3)
+    got = hessian_free_gradient(case.theta, *case.split, alpha=case.alpha, delta=2.0)
+    np.testing.assert_allclose(got, maml.gradient(case.theta, *case.split, alpha=case.alpha), rtol=1e-13)
 
 
 @pytest.mark.eq("hessian-free-maml")
@@ -67,18 +68,9 @@ def test_the_remainder_s_coefficient_on_a_quartic():
 
 
 @pytest.mark.eq("es-maml")
-@given(case=problems(kinds=("quadratic",), steps=st.integers(0, 3)), sigma=st.sampled_from((0.25, 1.0)))
+@given(case=problems(kinds=("quadratic",)), sigma=st.sampled_from((0.25, 1.0)))
 def test_on_quadratics_the_scaled_axes_give_the_exact_gradient(case, sigma):
-    d = case.theta.size
-    axes = np.sqrt(d) * np.eye(d)
-    expected = maml.gradient(case.theta, *case.split, **case.hyper)
-    scale = np.max(np.abs(maml.objective(case.theta, *case.split, **case.hyper))) / sigma + np.max(
-        np.abs(expected), axis=1
-    )
-    assert_close(
-        lambda c: evolution_gradient(c.theta, *c.split, **c.hyper, sigma=sigma, directions=axes),
-        case, expected, 4 * d * (scale + 1),
-    )  # fmt: skip
+    assert_right("es-maml", (case, sigma))
 
 
 @pytest.mark.eq("es-maml")
@@ -98,9 +90,9 @@ def test_along_the_axes_it_is_the_central_difference_to_second_order(kind):
 def test_the_mean_over_a_normal_is_the_gradient_of_the_smoothed_objective():
     """Gauss-Hermite nodes as directions, weighted: E[(F(θ+σe) − F(θ−σe))e]/2σ = ∇E[F(θ + σe)], by quadrature twice."""
     case = problem(np.random.default_rng(4), "softmax-regression", tasks=2, size=1, width=2)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
     weights = weights / weights.sum()
-    grid = np.array(list(itertools.product(range(40), repeat=2)))
+    grid = np.array(list(itertools.product(range(20), repeat=2)))
     e, w, sigma = nodes[grid], np.prod(weights[grid], axis=1), 0.5
 
     def smoothed(theta):
@@ -138,18 +130,18 @@ def test_batch_axes_broadcast():
 
 
 def test_the_rule_sums_over_tasks_and_asks_for_directions_anew():
-    case, rng, asked = problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
+    case, rng, calls = problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
 
-    def drawn():
-        asked.append(rng.normal(size=(5, 3)))
-        return asked[-1]
+    def directions():
+        calls.append(rng.normal(size=(5, 3)))
+        return calls[-1]
 
-    rule = rm.ESMAML(alpha=0.1, sigma=0.5, directions=drawn)
+    rule = rm.ESMAML(alpha=0.1, sigma=0.5, directions=directions)
     for k in range(2):
         got = rule.direction(case.theta, *case.split)
-        each = evolution_gradient(case.theta, *case.split, alpha=0.1, sigma=0.5, directions=asked[k])
+        each = evolution_gradient(case.theta, *case.split, alpha=0.1, sigma=0.5, directions=calls[k])
         np.testing.assert_allclose(got, each.sum(0), rtol=0, atol=1e-13)
-    assert len(asked) == 2
+    assert len(calls) == 2
     fixed = rm.ESMAML(alpha=0.1, sigma=0.5, directions=np.sqrt(3) * np.eye(3)).direction(case.theta, *case.split)
     np.testing.assert_allclose(fixed, rm.MAML(0.1).direction(case.theta, *case.split), rtol=1e-12)
 

@@ -16,8 +16,8 @@ from refmeta.oracle.renew import renewed
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.pearl import problem as pearl
 from refmeta.oracle.suites.pearl.epsilons import places
+from refmeta.oracle.suites.pearl.problem import all_parts
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.softmax import softmax
 
@@ -141,7 +141,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
     """PEARL's mask sum + 1e-8, and a softmax with 1e-7 in its denominator, as whole computations."""
 
     def step(**inputs):
-        return pearl.all_parts(SUITES["pearl"].problem(inputs), places(1e-8)["1/(Σ mask + ε)"])
+        return all_parts(SUITES["pearl"].problem(inputs), places(1e-8)["1/(Σ mask + ε)"])
 
     assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
 

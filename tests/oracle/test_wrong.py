@@ -5,6 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from refmeta.oracle.cases import cases
+from refmeta.oracle.wrong.maml import BETA
+from refmeta.oracle.wrong.reptile import EPSILON
 
 import refmeta as rm
 from refmeta import maml, reptile
@@ -12,12 +15,9 @@ from refmeta.arrays import replaced
 from refmeta.judges import complex_step
 from refmeta.meta.model_based import Prior
 from refmeta.oracle.case import PARTS
-from refmeta.oracle.cases import cases
 from refmeta.oracle.models import Modelled
 from refmeta.oracle.wrong import WRONG
 from refmeta.oracle.wrong import model as model_rows
-from refmeta.oracle.wrong.maml import BETA
-from refmeta.oracle.wrong.reptile import EPSILON
 from refmeta.problems import KINDS, problem
 from refmeta.sampling.transitions import Transitions
 from refmeta.tolerance import condition, in_tolerances, per_task

@@ -1,68 +1,26 @@
-"""Exact expectations: a recursive sum, closed forms on a bandit, and what is refused."""
+"""Exact expectations: recursions of moments, closed forms on a bandit, and what is refused."""
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.evidence.sampling import random_enumeration
 from refmeta.sampling.enumeration import paths
 from tests.sampling.test_returns import tiny
 from tests.sampling.test_rollout import chain
-from tests.strategies import seeds
-
-
-def recursively(f, mdp, policy, theta, episodes):
-    """Σ p f and Σ p f fᵀ, one tuple after another, by recursion over steps."""
-    pi = np.exp(theta.reshape(mdp.states, mdp.actions))
-    pi /= pi.sum(-1, keepdims=True)
-
-    def trajectories(s, t):
-        for a in range(mdp.actions):
-            for following in range(mdp.states):
-                p = pi[s, a] * mdp.P[s, a, following]
-                r = mdp.R[s, a, following] if mdp.R.ndim == 3 else mdp.R[s, a]
-                if t == mdp.horizon - 1:
-                    yield p, [(s, a, r)]
-                else:
-                    for q, rest in trajectories(following, t + 1):
-                        yield p * q, [(s, a, r), *rest]
-
-    every = [(mdp.rho[s] * p, path) for s in range(mdp.states) for p, path in trajectories(s, 0)]
-
-    def tuples(m):
-        if m == 0:
-            yield 1.0, []
-            return
-        for p, path in every:
-            for q, rest in tuples(m - 1):
-                yield p * q, [path, *rest]
-
-    mean = square = 0.0
-    for p, several in tuples(episodes):
-        arrays = (np.array([[[step[i] for step in path] for path in several]]) for i in range(3))
-        states, actions, rewards = arrays
-        value = f(rm.Trajectories(states.astype(int), actions.astype(int), rewards, np.ones(rewards.shape, bool)))[0]
-        mean, square = mean + p * value, square + p * np.multiply.outer(value, value)
-    return mean, square - np.multiply.outer(mean, mean)
+from tests.strategies import assert_right, counts, seeds
 
 
 @pytest.mark.eq("trajectory-expectation")
-@pytest.mark.parametrize(("episodes", "horizon", "nested"), [(1, 2, False), (2, 2, False), (1, 2, True), (3, 1, True)])
-def test_mean_and_covariance_are_those_of_a_recursive_sum(episodes, horizon, nested):
-    rng = np.random.default_rng(episodes)
-    mdp, policy, theta, _ = tiny(rng, horizon)
-    if nested:
-        mdp = rm.FiniteMDP(mdp.P, rng.normal(size=(2, 2, 2)), mdp.rho, mdp.gamma, horizon)
-
-    def f(batch):
-        g = rm.estimators.gpomdp(policy, theta, batch, gamma=mdp.gamma)
-        return np.concatenate([g, np.max(batch.rewards, axis=(1, 2))[:, None]], axis=1)
-
-    found = rm.enumeration.expectation(f, mdp, policy, theta, episodes=episodes)
-    mean, covariance = recursively(f, mdp, policy, theta, episodes)
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
-    assert np.trace(covariance) > 1e-2
+@given(
+    case=st.builds(
+        random_enumeration, seeds, states=counts, actions=st.integers(1, 2), horizon=counts, episodes=st.integers(1, 2)
+    )
+)
+def test_the_moments_of_the_return_are_those_of_a_backward_recursion(case):
+    assert_right("trajectory-expectation", case)
 
 
 @pytest.mark.eq("trajectory-expectation")
@@ -75,11 +33,11 @@ def test_on_a_bandit_the_estimate_s_mean_and_covariance_are_closed_forms(rng):
     mean = pi * (r - pi @ r)
     scores = np.eye(3) - pi
     second = np.einsum("a,ai,aj->ij", pi * (r - b) ** 2, scores, scores)
-    found = rm.enumeration.expectation(
+    moments = rm.enumeration.expectation(
         lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.5, baseline=b), bandit, policy, theta, episodes=M
     )
-    np.testing.assert_allclose(found.mean, mean, rtol=0, atol=1e-14)
-    np.testing.assert_allclose(found.covariance, (second - np.outer(mean, mean)) / M, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moments.mean, mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(moments.covariance, (second - np.outer(mean, mean)) / M, rtol=0, atol=1e-13)
 
 
 @pytest.mark.eq("trajectory-expectation")
@@ -88,11 +46,11 @@ def test_the_return_s_mean_is_the_exact_value_whatever_the_rewards_depend_on(rng
     mdp, policy, theta, _ = tiny(rng, horizon=3)
     R = rng.normal(size=(2, 2, 2))
     for process in (mdp, rm.FiniteMDP(mdp.P, R, mdp.rho, mdp.gamma, 3)):
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, g=mdp.gamma: np.mean(rm.returns.whole_return(t, gamma=g), axis=-1), process, policy, theta
         )
-        assert found.mean == pytest.approx(-rm.PolicyReturn(process, policy).at(theta).loss, rel=1e-13, abs=1e-14)
-        assert found.mean.shape == () == found.covariance.shape
+        assert moments.mean == pytest.approx(-rm.PolicyReturn(process, policy).at(theta).loss, rel=1e-13, abs=1e-14)
+        assert moments.mean.shape == () == moments.covariance.shape
 
 
 @pytest.mark.eq("trajectory-expectation", "estimator-covariance")
@@ -101,13 +59,13 @@ def test_chunks_of_any_size_give_one_answer(monkeypatch):
     f = lambda t: 3.0 + rm.estimators.gpomdp(policy, theta, t, gamma=mdp.gamma)
     make = lambda t, batch: rm.surrogates.reinforce(policy, t, batch, gamma=mdp.gamma)
     estimate = lambda t, s: rm.maml.gradient(t, list(s), task, alpha=0.5, steps=len(s))
-    found = []
+    results = []
     for chunk in (2**13, 7):
         monkeypatch.setattr("refmeta.sampling.enumeration.CHUNK", chunk)
         moments = rm.sampled.moments(estimate, make, theta, task, alpha=0.5, episodes=1, steps=2)
         sampled = rm.sampled.formulation_sampled(theta, task, alpha=0.5, episodes=2)
-        found.append([*rm.enumeration.expectation(f, mdp, policy, theta, episodes=2), *moments, *sampled])
-    for one, other in zip(*found, strict=True):
+        results.append([*rm.enumeration.expectation(f, mdp, policy, theta, episodes=2), *moments, *sampled])
+    for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
         assert np.max(np.abs(one)) > 1e-3
 

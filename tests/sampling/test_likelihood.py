@@ -1,34 +1,23 @@
 """Log-likelihoods: products of probabilities, complex steps, adjoints; the linear-Gaussian policy."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.evidence.sampling import random_batch, random_direction
 from refmeta.judges import adjoint_gap, complex_step
 from refmeta.problems import POLICIES, trajectories
-from tests.strategies import assert_close, seeds
-
-kinds = st.sampled_from(POLICIES)
-TIGHT = 1e-13  # sums of a dozen terms of order one
-
-
-def by_loops(policy, theta, batch):
-    """log π of every step by the policy's own one-step formula."""
-    out = np.zeros(batch.mask.shape, np.result_type(theta, float))
-    for i in map(tuple, np.argwhere(batch.mask)):
-        out[i] = policy.log_prob(theta, batch.states[i], batch.actions[i])
-    return out
+from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 
 @pytest.mark.eq("log-likelihood")
-@given(rng=seeds, kind=kinds)
-def test_log_likelihood_is_that_of_each_step_and_zero_after_the_end(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
-    np.testing.assert_allclose(
-        rm.likelihood(policy, theta, batch).log_prob, by_loops(policy, theta, batch), rtol=0, atol=TIGHT * 20
-    )
+@given(case=st.builds(random_batch, seeds, kind=policies, **batch_sizes))
+def test_log_likelihood_is_that_of_each_step_and_zero_after_the_end(case):
+    assert_right("log-likelihood", case)
 
 
 @pytest.mark.eq("log-likelihood")
@@ -44,30 +33,18 @@ def test_log_likelihood_by_hand():
     assert rm.likelihood(gaussian, [2.0, np.log(2)], one).log_prob[0, 0] == pytest.approx(expected, rel=1e-15)
 
 
-@pytest.mark.eq("log-likelihood-score")
-@given(rng=seeds, kind=kinds)
-def test_pull_is_the_complex_step_and_the_transpose_of_along(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
-    w, u = rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim)
-    expected = complex_step(lambda t: np.sum(w * rm.likelihood(policy, t, batch).log_prob, axis=(-2, -1)), theta)
-    assert_close(lambda z: rm.likelihood(z[0], z[1], z[2]).pull(z[3]), (policy, theta, batch, w), expected)
-    like = rm.likelihood(policy, theta, batch)
+@pytest.mark.eq("log-likelihood-score", "log-likelihood-hvp")
+@given(case=st.builds(random_direction, seeds, kind=policies, **batch_sizes), rng=seeds)
+def test_the_weighted_score_and_its_product_are_complex_steps_and_keep_their_symmetries(case, rng):
+    assert_right("log-likelihood-score", case[:4])
+    assert_right("log-likelihood-hvp", case)
+    policy, theta, batch, w, u = case
+    like, v = rm.likelihood(policy, theta, batch), rng.normal(size=policy.dim)
     slope = complex_step(lambda t: rm.likelihood(policy, t, batch).log_prob, theta, u)
     np.testing.assert_allclose(like.along(u), slope, rtol=0, atol=1e-12 * np.max(np.abs(slope)))
     assert adjoint_gap(lambda x: like.along(x), lambda y: np.sum(like.pull(y), axis=0), u, w) < 1e-14
-
-
-@pytest.mark.eq("log-likelihood-hvp")
-@given(rng=seeds, kind=kinds)
-def test_curve_is_the_complex_step_of_pull_and_symmetric(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
-    w, u, v = rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim), rng.normal(size=policy.dim)
-    expected = complex_step(lambda t: rm.likelihood(policy, t, batch).pull(w), theta, u)
-    assert_close(lambda z: rm.likelihood(z[0], z[1], z[2]).curve(z[3], z[4]), (policy, theta, batch, w, u), expected)
-    like = rm.likelihood(policy, theta, batch)
-    np.testing.assert_allclose(
-        like.curve(w, u) @ v, like.curve(w, v) @ u, rtol=0, atol=1e-12 * np.max(np.abs(expected))
-    )
+    size = np.max(np.abs(like.curve(w, u))) + np.max(np.abs(like.curve(w, v)))
+    np.testing.assert_allclose(like.curve(w, u) @ v, like.curve(w, v) @ u, rtol=0, atol=1e-12 * size)
 
 
 def test_a_nearly_certain_policy_keeps_its_digits():
@@ -167,23 +144,23 @@ class TestLinearGaussian:
             self.policy.score_hvp(theta, x, a, u), bent, rtol=0, atol=1e-13 * np.max(np.abs(bent))
         )
 
-    def test_log_prob_is_scipy_s(self):
-        from scipy.stats import norm
-
+    def test_log_prob_is_that_of_python_s_own_normal_distribution(self):
         rng = np.random.default_rng(0)
         theta, x, a = rng.normal(size=8), rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
         mean = x @ theta[:6].reshape(2, 3).T
-        expected = norm.logpdf(a, mean, np.exp(theta[6:])).sum(-1)
+        sigma = np.broadcast_to(np.exp(theta[6:]), a.shape)
+        density = [NormalDist(m, s).pdf(x) for m, s, x in zip(mean.flat, sigma.flat, a.flat, strict=True)]
+        expected = np.log(density).reshape(a.shape).sum(-1)
         np.testing.assert_allclose(self.policy.log_prob(theta, x, a), expected, rtol=1e-13)
         np.testing.assert_allclose(self.policy.mean(theta, x), mean, rtol=1e-14)
 
     def test_samples_have_the_mean_and_deviation_and_are_repeatable(self):
         theta, x = np.array([1.0, -2.0, 0.5, 0.0, 1.0, 2.0, np.log(0.5), np.log(3.0)]), np.ones((20000, 3))
-        drawn = self.policy.sample(theta, x, 1)
-        np.testing.assert_array_equal(drawn, self.policy.sample(theta, x, np.random.default_rng(1)))
+        actions = self.policy.sample(theta, x, 1)
+        np.testing.assert_array_equal(actions, self.policy.sample(theta, x, np.random.default_rng(1)))
         error = np.array([0.5, 3.0]) / np.sqrt(20000)
-        assert np.all(np.abs(drawn.mean(0) - [-0.5, 3.0]) < 4 * error)
-        assert np.all(np.abs(drawn.std(0) - [0.5, 3.0]) < 4 * error)
+        assert np.all(np.abs(actions.mean(0) - [-0.5, 3.0]) < 4 * error)
+        assert np.all(np.abs(actions.std(0) - [0.5, 3.0]) < 4 * error)
 
     def test_bad_arguments_are_named(self):
         with pytest.raises(ValueError, match="states must be at least 1, got 0"):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.evidence.sampling import random_episodes, random_estimate, random_fit, random_gae, random_td
 from refmeta.problems import process, trajectories
 from tests import independent
-from tests.strategies import seeds
+from tests.strategies import assert_right, batch_sizes, costly, counts, policies, seeds
 
 BY_HAND = rm.Trajectories([[0, 1, 0], [1, 1, 7]], [[0, 1, 1], [1, 0, 7]], [[1.0, 2.0, 4.0], [3.0, -2.0, 99.0]],
                           [[1, 1, 1], [1, 1, 0]])  # fmt: skip
@@ -48,6 +50,45 @@ def test_gae_by_hand_and_its_two_ends():
     np.testing.assert_array_equal(rm.returns.gae(BY_HAND, v, gamma=0.5, lam=0.0), [[0.5, 1.5, 3], [2.5, -3, 0]])
 
 
+@pytest.mark.eq("reinforce", "gpomdp", "undiscounted-visits")
+@given(
+    label=st.sampled_from(("reinforce", "gpomdp", "undiscounted-visits")),
+    case=st.builds(random_estimate, seeds, kind=policies, **batch_sizes),
+)
+def test_estimates_are_their_definitions_step_by_step(label, case):
+    assert_right(label, case)
+
+
+@pytest.mark.eq("leave-one-out")
+@given(case=st.builds(random_episodes, seeds, **batch_sizes | {"episodes": st.integers(2, 4)}))
+def test_leave_one_out_is_the_mean_of_the_others(case):
+    assert_right("leave-one-out", case)
+
+
+@pytest.mark.eq("linear-feature-baseline")
+@given(case=st.builds(random_fit, seeds, **batch_sizes))
+def test_a_fitted_baseline_is_least_squares_with_the_ridge_as_rows(case):
+    assert_right("linear-feature-baseline", case)
+
+
+@pytest.mark.eq("gae")
+@given(case=st.builds(random_gae, seeds, **batch_sizes))
+def test_gae_is_a_mixture_of_the_k_step_advantages(case):
+    assert_right("gae", case)
+
+
+@pytest.mark.eq("td-lambda")
+@given(case=st.builds(random_td, seeds, width=st.sampled_from((2, None, 1)), **batch_sizes))
+def test_td_is_the_forward_view(case):
+    assert_right("td-lambda", case)
+
+
+@pytest.mark.eq("lstd")
+@given(case=st.builds(random_episodes, seeds, tasks=counts, episodes=st.integers(4, 8), horizon=st.integers(3, 5)))
+def test_lstd_of_a_table_is_the_value_of_the_process_of_the_counts(case):
+    assert_right("lstd", case)
+
+
 @pytest.mark.eq("gae")
 @given(rng=seeds)
 def test_gae_with_exact_values_has_the_advantage_for_its_mean_and_the_gradient_for_its_weights(rng):
@@ -60,8 +101,8 @@ def test_gae_with_exact_values_has_the_advantage_for_its_mean_and_the_gradient_f
         A = rm.returns.gae(batch, V, gamma=mdp.gamma, lam=0.375)
         return rm.estimators.gpomdp(policy, theta, batch, gamma=mdp.gamma, baseline=G - A)
 
-    found = rm.enumeration.expectation(estimate, mdp, policy, theta)
-    np.testing.assert_allclose(found.mean, -point.grad, rtol=0, atol=EXACT)
+    moments = rm.enumeration.expectation(estimate, mdp, policy, theta)
+    np.testing.assert_allclose(moments.mean, -point.grad, rtol=0, atol=EXACT)
 
 
 @pytest.mark.eq("reinforce", "gpomdp")
@@ -79,10 +120,10 @@ def test_reinforce_and_gpomdp_are_unbiased_with_every_proper_baseline(rng):
     }
     for name, baseline in baselines.items():
         for estimator in (rm.estimators.reinforce, rm.estimators.gpomdp):
-            found = rm.enumeration.expectation(
+            moments = rm.enumeration.expectation(
                 lambda t, f=estimator, b=baseline: f(policy, theta, t, gamma=gamma, baseline=b(t)), mdp, policy, theta
             )
-            np.testing.assert_allclose(found.mean, -point.grad, rtol=0, atol=EXACT, err_msg=name)
+            np.testing.assert_allclose(moments.mean, -point.grad, rtol=0, atol=EXACT, err_msg=name)
 
 
 @pytest.mark.eq("leave-one-out")
@@ -98,11 +139,11 @@ def test_the_own_mean_shrinks_the_gradient_by_one_minus_one_over_m_and_leave_one
         return rm.returns.leave_one_out(batch, gamma=gamma)
 
     for baseline, factor in ((own, 1 - 1 / M), (others, 1.0)):
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, b=baseline: rm.estimators.gpomdp(policy, theta, t, gamma=gamma, baseline=b(t)),
             mdp, policy, theta, episodes=M,
         )  # fmt: skip
-        np.testing.assert_allclose(found.mean, factor * grad, rtol=0, atol=EXACT)
+        np.testing.assert_allclose(moments.mean, factor * grad, rtol=0, atol=EXACT)
     assert np.max(np.abs(grad)) > 1e-2
 
 
@@ -112,7 +153,7 @@ def test_dropping_the_outer_discount_is_biased_unless_gamma_or_the_horizon_is_on
     for gamma, horizon, biased in ((0.5, 3, True), (1.0, 3, False), (0.5, 1, False)):
         mdp, policy, theta, task = tiny(np.random.default_rng(1), horizon, gamma)
         point = task.at(theta)
-        found = rm.enumeration.expectation(
+        moments = rm.enumeration.expectation(
             lambda t, g=gamma, p=policy, x=theta: rm.estimators.undiscounted_visits(p, x, t, gamma=g),
             mdp,
             policy,
@@ -120,8 +161,8 @@ def test_dropping_the_outer_discount_is_biased_unless_gamma_or_the_horizon_is_on
         )
         visits = point.occupancy / gamma ** np.arange(horizon)[:, None]
         expected = np.einsum("ts,sa,tsa->sa", visits, point.probabilities, point.advantage).ravel()
-        np.testing.assert_allclose(found.mean, expected, rtol=0, atol=EXACT)
-        assert (np.max(np.abs(found.mean + point.grad)) > 1e-2) == biased
+        np.testing.assert_allclose(moments.mean, expected, rtol=0, atol=EXACT)
+        assert (np.max(np.abs(moments.mean + point.grad)) > 1e-2) == biased
 
 
 @pytest.mark.eq("reinforce", "gpomdp", "undiscounted-visits")
@@ -140,7 +181,7 @@ def test_the_three_estimates_by_hand():
 
 
 @pytest.mark.eq("linear-feature-baseline")
-def test_a_fitted_baseline_is_ridge_regression_and_on_its_own_batch_biased():
+def test_a_fitted_baseline_is_biased_on_its_own_batch_and_refuses_other_features():
     rng = np.random.default_rng(3)
     mdp, policy, theta, task = tiny(rng)
     gamma = mdp.gamma
@@ -151,15 +192,7 @@ def test_a_fitted_baseline_is_ridge_regression_and_on_its_own_batch_biased():
 
     biased = rm.enumeration.expectation(own, mdp, policy, theta, episodes=2).mean
     assert np.linalg.norm(biased + task.at(theta).grad) > 0.1 * np.linalg.norm(biased)
-    _, _, batch = trajectories(rng, "linear-gaussian", tasks=1, episodes=4)
-    G = rm.returns.reward_to_go(batch, gamma=0.75)
-    rows = [np.r_[s, s**2, t / 100, (t / 100) ** 2, (t / 100) ** 3, 1] for t, s in enumerate(batch.states[0, 0])]
-    got = rm.returns.linear_feature_baseline(batch, batch, gamma=0.75, ridge=0.5)
-    X = np.array([rows_ for m in range(4) for rows_ in (
-        np.r_[s, s**2, t / 100, (t / 100) ** 2, (t / 100) ** 3, 1] for t, s in enumerate(batch.states[0, m])
-    )]) * batch.mask.reshape(-1, 1)  # fmt: skip
-    w = np.linalg.solve(X.T @ X + 0.5 * np.eye(10), X.T @ G.ravel())
-    np.testing.assert_allclose(got[0, 0], np.array(rows) @ w * batch.mask[0, 0], rtol=0, atol=1e-12)
+    batch = random_episodes(rng, "linear-gaussian")
     with pytest.raises(ValueError, match=r"fitted_on has 10 features a step, expected 8"):
         rm.returns.linear_feature_baseline(
             batch._replace(states=batch.states[..., :2]), batch, gamma=0.75
@@ -184,49 +217,31 @@ def test_exact_baselines_are_the_values_of_the_states_visited():
         rm.returns.exact_baseline(batch, rm.PolicyReturn(process(rng, 2, 3, 2, 0.75, 3), policy).at(theta))
 
 
-@pytest.mark.eq("td-lambda")
-def test_td_by_hand_and_by_traces_one_step_after_another():
-    rng = np.random.default_rng(0)
-    _, _, batch = trajectories(rng)
-    phi, w, gamma, lam = rng.normal(size=(*batch.mask.shape, 2)), rng.normal(size=(2, 2)), 0.75, 0.5
-    expected = w.copy()
-    for n in range(2):
-        for m in range(3):
-            z = np.zeros(2)
-            for t in np.flatnonzero(batch.mask[n, m]):
-                z = gamma * lam * z + phi[n, m, t]
-                last = t + 1 == 4 or not batch.mask[n, m, t + 1]
-                following = 0.0 if last else phi[n, m, t + 1] @ w[n]
-                delta = batch.rewards[n, m, t] + gamma * following - phi[n, m, t] @ w[n]
-                expected[n] += 0.25 * delta * z / 3
-    got = rm.values.td_lambda(w, batch, phi, gamma=gamma, lam=lam, step_size=0.25)
-    np.testing.assert_allclose(got, expected, rtol=1e-13)
-
-
 @pytest.mark.eq("td-lambda", "lstd")
 def test_values_of_one_task_are_those_of_a_batch_of_one():
     _, _, batch = trajectories(np.random.default_rng(1), episodes=8)
-    phi, given_ = np.eye(3)[batch.states], {"gamma": 0.75, "lam": 0.5}
+    phi, arguments = np.eye(3)[batch.states], {"gamma": 0.75, "lam": 0.5}
     one = rm.Trajectories(*(x[0] for x in batch))
     w = np.array([1.0, -2.0, 0.5])
     for f, more in ((rm.values.lstd, {}), (lambda *x, **k: rm.values.td_lambda(w, *x, **k), {"step_size": 0.25})):
-        np.testing.assert_allclose(f(one, phi[0], **given_, **more), f(batch, phi, **given_, **more)[0], rtol=1e-12)
-    assert np.max(np.abs(rm.values.lstd(one, phi[0], gamma=0.75) - rm.values.lstd(one, phi[0], **given_))) > 1e-3
+        np.testing.assert_allclose(f(one, phi[0], **arguments, **more), f(batch, phi, **arguments, **more)[0], rtol=1e-12)
+    assert np.max(np.abs(rm.values.lstd(one, phi[0], gamma=0.75) - rm.values.lstd(one, phi[0], **arguments))) > 1e-3
 
 
 @pytest.mark.eq("td-lambda", "lstd")
+@costly
 @given(rng=seeds)
 def test_td_stands_still_where_lstd_is_and_goes_there(rng):
     _, _, batch = trajectories(rng, episodes=8)
     phi = np.eye(3)[batch.states]
     assume(all(len(np.unique(batch.states[n][batch.mask[n]])) == 3 for n in range(2)))
-    given_ = {"gamma": 0.75, "lam": 0.5}
-    w = rm.values.lstd(batch, phi, **given_)
-    again = rm.values.td_lambda(w, batch, phi, step_size=1.0, **given_)
+    arguments = {"gamma": 0.75, "lam": 0.5}
+    w = rm.values.lstd(batch, phi, **arguments)
+    again = rm.values.td_lambda(w, batch, phi, step_size=1.0, **arguments)
     np.testing.assert_allclose(again, w, rtol=0, atol=1e-12 * np.max(np.abs(w)))
     away = np.zeros((2, 3))
     for _ in range(400):
-        away = rm.values.td_lambda(away, batch, phi, step_size=0.3, **given_)
+        away = rm.values.td_lambda(away, batch, phi, step_size=0.3, **arguments)
     assert np.max(np.abs(away - w)) < 0.2 * np.max(np.abs(w))
 
 

@@ -111,11 +111,11 @@ def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
         ], axis=-1)  # fmt: skip
 
     exact = rm.enumeration.expectation(estimates, mdp, policy, theta, episodes=2)
-    drawn = rm.rollout(mdp, policy, np.broadcast_to(theta, (BATCHES, 4)), episodes=2, rng=3)
-    found = estimates(drawn)
+    batch = rm.rollout(mdp, policy, np.broadcast_to(theta, (BATCHES, 4)), episodes=2, rng=3)
+    estimate = estimates(batch)
     error = np.sqrt(np.diag(exact.covariance) / BATCHES)
-    assert np.all(np.abs(found.mean(0) - exact.mean) < 4 * error), (found.mean(0) - exact.mean) / error
-    spread = np.cov(found.T)
+    assert np.all(np.abs(estimate.mean(0) - exact.mean) < 4 * error), (estimate.mean(0) - exact.mean) / error
+    spread = np.cov(estimate.T)
     np.testing.assert_allclose(np.diag(spread), np.diag(exact.covariance), rtol=40 / np.sqrt(BATCHES))
 
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.arrays import replaced
+from refmeta.evidence.sampled import KINDS, loss_error, random_score_term, random_surrogate
 from refmeta.judges import complex_step, taylor_rates
 from refmeta.problems import POLICIES, trajectories
 from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
-from tests import independent
 from tests.sampling.test_returns import tiny
-from tests.strategies import assert_close, seeds
+from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 MAKERS = {
     "reinforce": reinforce,
@@ -23,10 +23,9 @@ MAKERS = {
     "clipped": lambda *x, **k: clipped(*x, epsilon=0.25, **k),
 }
 EXACT = 1e-13  # expectations of order one, over 8 to 64 trajectories
-names, kinds = st.sampled_from(sorted(MAKERS)), st.sampled_from(POLICIES)
 
 
-def drawn(rng, kind):
+def random_inputs(rng, kind):
     """Policy, θ, θ_sampled, batch, baseline."""
     policy, start, batch = trajectories(rng, kind)
     return policy, start + 0.2 * rng.normal(size=policy.dim), start, batch, rng.normal(size=batch.mask.shape)
@@ -50,35 +49,33 @@ def test_values_by_hand(make, expected):
     assert surrogate.at(np.zeros(2)).loss == pytest.approx(-expected, rel=1e-14)
 
 
-@pytest.mark.eq("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice", "promp-objective")
-@given(rng=seeds, name=names, kind=kinds)
-def test_values_are_those_of_loops(rng, name, kind):
-    policy, theta, start, batch, b = drawn(rng, kind)
-    expected = independent.surrogate(name, policy.log_prob, theta, start, batch, b, gamma=0.75, lam=0.625, epsilon=0.25)
-    got = MAKERS[name](policy, start, batch, gamma=0.75, baseline=b).at(theta).loss
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * max(1, np.max(np.abs(expected))))
+@pytest.mark.eq("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice")
+@given(
+    label=st.sampled_from(("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice")),
+    case=st.builds(random_surrogate, seeds, kind=policies, **batch_sizes),
+)
+def test_values_are_those_of_their_definitions(label, case):
+    assert_right(label, case)
+
+
+@pytest.mark.eq("promp-objective")
+@given(case=st.builds(random_surrogate, seeds, kind=policies, **batch_sizes))
+def test_the_clipped_value_is_that_of_its_definition(case):
+    assert loss_error("clipped")(case) <= 1
 
 
 @pytest.mark.eq("surrogate-hvp")
-@given(rng=seeds, name=names, kind=kinds)
-def test_gradient_and_hessian_product_are_complex_steps_at_every_theta(rng, name, kind):
-    policy, theta, start, batch, b = drawn(rng, kind)
-    v = rng.normal(size=policy.dim)
-
-    def point(z):
-        return MAKERS[name](z[0], z[2], z[3], gamma=0.75, baseline=z[4]).at(z[1])
-
-    z = (policy, theta, start, batch, b)
-    at = point(z).task.at
-    scale = np.sum(np.abs(batch.rewards) + np.abs(b), axis=(1, 2))
-    assert_close(lambda z: point(z).grad, z, complex_step(lambda t: at(t).loss, theta), scale)
-    assert_close(lambda z: point(z[:5]).hvp(z[5]), (*z, v), complex_step(lambda t: at(t).grad, theta, v), scale)
+@given(
+    case=st.builds(random_surrogate, seeds, kind=policies, **batch_sizes), name=st.sampled_from(KINDS), rng=seeds
+)
+def test_gradient_and_hessian_product_are_complex_steps_at_every_theta(case, name, rng):
+    assert_right("surrogate-hvp", (case, name, rng.normal(size=case.policy.dim)))
 
 
 @pytest.mark.eq("surrogate-hvp")
 @pytest.mark.parametrize("name", MAKERS)
 def test_taylor_remainders_have_their_orders(name):
-    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(0), "tabular")
     task = MAKERS[name](policy, start, batch, gamma=0.75, baseline=b)
     v = 2 * np.random.default_rng(1).normal(size=policy.dim)
     f = lambda t: np.sum(task.at(t).loss)
@@ -88,7 +85,7 @@ def test_taylor_remainders_have_their_orders(name):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_without_a_baseline_it_is_none_and_an_episode_more_of_the_same_changes_nothing(name):
-    policy, theta, start, batch, _ = drawn(np.random.default_rng(1), "tabular")
+    policy, theta, start, batch, _ = random_inputs(np.random.default_rng(1), "tabular")
     task = MAKERS[name](policy, start, batch, gamma=0.75)
     none = MAKERS[name](policy, start, batch, gamma=0.75, baseline=0.0)
     twice = MAKERS[name](policy, start, rm.Trajectories(*(np.concatenate([x, x], axis=1) for x in batch)), gamma=0.75)
@@ -96,9 +93,9 @@ def test_without_a_baseline_it_is_none_and_an_episode_more_of_the_same_changes_n
     np.testing.assert_allclose(twice.at(theta).grad, task.at(theta).grad, rtol=0, atol=1e-14)
 
 
-@given(rng=seeds, kind=kinds)
+@given(rng=seeds, kind=policies)
 def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
-    policy, _, start, batch, b = drawn(rng, kind)
+    policy, _, start, batch, b = random_inputs(rng, kind)
     expected = -rm.estimators.gpomdp(policy, start, batch, gamma=0.75, baseline=b)
     products = {}
     for name, make in MAKERS.items():
@@ -111,13 +108,13 @@ def test_all_share_one_gradient_where_the_batch_was_drawn(rng, kind):
 
 
 @pytest.mark.eq("tmaml-baseline", "loaded-dice")
-@given(rng=seeds, kind=kinds)
+@given(rng=seeds, kind=policies)
 def test_loaded_dice_is_tmaml_at_one_and_the_likelihood_ratio_at_zero_to_a_constant(rng, kind):
-    policy, theta, start, batch, b = drawn(rng, kind)
-    v, given_ = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
+    policy, theta, start, batch, b = random_inputs(rng, kind)
+    v, arguments = rng.normal(size=policy.dim), {"gamma": 0.75, "baseline": b}
     pairs = (
-        (loaded_dice(policy, start, batch, **given_), tmaml(policy, start, batch, **given_)),
-        (loaded_dice(policy, start, batch, lam=0.0, **given_), likelihood_ratio(policy, start, batch, **given_)),
+        (loaded_dice(policy, start, batch, **arguments), tmaml(policy, start, batch, **arguments)),
+        (loaded_dice(policy, start, batch, lam=0.0, **arguments), likelihood_ratio(policy, start, batch, **arguments)),
     )
     weight = 0.75 ** np.arange(4) * batch.mask
     constants = (
@@ -248,16 +245,9 @@ def test_the_clipped_surrogate_by_hand():
 
 
 @pytest.mark.eq("emaml-score-term")
-@given(rng=seeds, kind=kinds)
-def test_the_score_term_is_the_slope_of_the_log_likelihood_of_the_whole_batch(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
-    value = rng.normal(size=2)
-    total = lambda t: value * np.sum(rm.likelihood(policy, t, batch).log_prob, axis=(-2, -1))
-    expected = complex_step(total, theta)
-    assert_close(
-        lambda z: rm.surrogates.emaml_score_term(z[0], z[1], z[2], value=z[3]),
-        (policy, theta, batch, value), expected, 10 * np.abs(value),
-    )  # fmt: skip
+@given(case=st.builds(random_score_term, seeds, kind=policies, **batch_sizes))
+def test_the_score_term_is_the_slope_of_the_log_likelihood_of_the_whole_batch(case):
+    assert_right("emaml-score-term", case)
 
 
 def test_maml_runs_on_surrogates_unchanged():
@@ -276,7 +266,7 @@ def test_maml_runs_on_surrogates_unchanged():
 
 
 def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
-    policy, theta, start, batch, b = drawn(np.random.default_rng(0), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(0), "tabular")
     task = dice(policy, start, batch, gamma=0.75, baseline=b)
     before, point, v = task.at(theta).grad.copy(), task.at(theta), np.ones((2, policy.dim))
     batch.rewards[:] = 1e9
@@ -300,10 +290,10 @@ def test_a_fixed_batch_is_held_and_a_point_serves_many_products():
     ],
 )  # fmt: skip
 def test_bad_input_is_named(change, error, message):
-    policy, _, start, batch, _ = drawn(np.random.default_rng(0), "tabular")
-    given_ = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
+    policy, _, start, batch, _ = random_inputs(np.random.default_rng(0), "tabular")
+    arguments = {"theta_sampled": start, "trajectories": batch, "gamma": 0.75} | change
     with pytest.raises(error, match=message):
-        dice(policy, given_.pop("theta_sampled"), given_.pop("trajectories"), **given_)
+        dice(policy, arguments.pop("theta_sampled"), arguments.pop("trajectories"), **arguments)
     with pytest.raises(ValueError, match="lam must satisfy"):
         loaded_dice(policy, start, batch, gamma=0.75, lam=-0.5)
     with pytest.raises(FloatingPointError, match="left the finite numbers"):
@@ -313,7 +303,7 @@ def test_bad_input_is_named(change, error, message):
 @pytest.mark.parametrize("kind", POLICIES)
 def test_a_task_of_the_batch_stands_alone(kind):
     rng = np.random.default_rng(3)
-    policy, theta, start, batch, b = drawn(rng, kind)
+    policy, theta, start, batch, b = random_inputs(rng, kind)
     if kind == "linear-features":
         policy = rm.LinearSoftmax(rng.normal(size=(2, 3, 2, 4)))
     starts = np.stack([start, start + 0.1])
@@ -336,7 +326,7 @@ def test_a_task_of_the_batch_stands_alone(kind):
 
 
 def test_several_baselines_give_several_tasks_and_what_is_no_policy_is_refused():
-    policy, theta, start, batch, b = drawn(np.random.default_rng(4), "tabular")
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(4), "tabular")
     several = dice(policy, start, batch, gamma=0.75, baseline=np.stack([b, 2 * b, 0 * b]))
     assert several.shape == (3, 2) and several.at(theta).grad.shape == (3, 2, 6)
     np.testing.assert_array_equal(several.at(theta).loss[2], dice(policy, start, batch, gamma=0.75).at(theta).loss)

@@ -8,21 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.judges import complex_step
-from refmeta.problems import POLICIES, policy_return, trajectories
-from tests.strategies import assert_close, seeds
+from refmeta.evidence.sampling import random_kl, random_trust_region
+from refmeta.problems import POLICIES, trajectories
+from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 
 @pytest.mark.eq("sampled-kl")
-@given(rng=seeds, kind=st.sampled_from(POLICIES))
-def test_gradient_and_hessian_product_are_complex_steps(rng, kind):
-    policy, start, batch = trajectories(rng, kind)
-    theta, v = start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
+@given(case=st.builds(random_kl, seeds, kind=policies, **batch_sizes))
+def test_the_divergence_is_a_sum_or_a_quadrature_and_its_derivatives_are_complex_steps(case):
+    assert_right("sampled-kl", case)
+    policy, start, batch, theta, _ = case
     at = rm.SampledKL(policy, start, batch).at
-    point = lambda z: rm.SampledKL(z[0], z[1], z[2]).at(z[3])
-    z = (policy, start, batch, theta)
-    assert_close(lambda z: point(z).grad, z, complex_step(lambda t: at(t).loss, theta), 1.0)
-    assert_close(lambda z: point(z[:4]).hvp(z[4]), (*z, v), complex_step(lambda t: at(t).grad, theta, v), 1.0)
     assert np.all(at(theta).loss > 0) and np.all(at(start).loss == 0) and np.all(at(start).grad == 0)
 
 
@@ -58,26 +54,14 @@ def test_the_gaussian_divergence_keeps_its_digits_near_the_old_policy():
 
 
 @pytest.mark.eq("trpo-step")
-@given(rng=seeds)
-def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(rng):
-    """Tabular, exact: direction by the closed natural gradient, length by the quadratic model, halved until both hold."""
-    task = policy_return(rng, "discounted", tasks=1)
-    theta, radius = rng.normal(size=task.dim), float(rng.uniform(0.001, 0.5))
+@given(case=st.builds(random_trust_region, seeds, states=st.integers(2, 4), actions=st.integers(2, 4)))
+def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(case):
+    assert_right("trpo-step", case)
+    task, theta, radius = case
     point, kl = task.at(theta), rm.PolicyKL(task.at(theta))
-    x = rm.fisher.natural_gradient(point)[0]
-    full = x * np.sqrt(2 * radius / (x @ rm.fisher.product(point, x)[0]))
     got = rm.trpo_step(theta, task, kl, radius=radius)
-    moved = got.theta - theta
-    halvings = np.log2(np.linalg.norm(full) / np.linalg.norm(moved))
-    assert abs(halvings - round(halvings)) < 1e-6 and round(halvings) in range(16)
-    np.testing.assert_allclose(moved * 2 ** round(halvings), full, rtol=0, atol=1e-7 * np.linalg.norm(full))
-    assert 0 < got.kl <= radius and got.improvement > 0
-    assert got.kl == kl.at(got.theta).loss.sum() and got.improvement == pytest.approx(
-        point.loss[0] - task.at(got.theta).loss[0]
-    )
-    if round(halvings):
-        longer = theta + 2 * moved
-        assert kl.at(longer).loss.sum() > radius or task.at(longer).loss.sum() >= point.loss.sum()
+    assert 0 < got.kl <= radius and got.kl == kl.at(got.theta).loss.sum()
+    assert 0 < got.improvement == pytest.approx(point.loss[0] - task.at(got.theta).loss[0])
 
 
 @pytest.mark.parametrize("kind", POLICIES)

@@ -1,7 +1,5 @@
 """The process: its linear maps against loops, and every refusal."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import given
 from refmeta.judges import adjoint_gap
 from refmeta.problems import process
 from refmeta.tasks.mdp import FiniteMDP
-from tests.strategies import seeds, sizes, widths
+from tests.strategies import assert_right, points, seeds, sizes, widths
 
 EPS = np.finfo(float).eps
 P = np.array([[[0.5, 0.5], [0.25, 0.75]], [[1.0, 0.0], [0.0, 1.0]]])
@@ -18,16 +16,9 @@ RHO = np.array([0.25, 0.75])
 
 
 @pytest.mark.eq("policy-model")
-@given(rng=seeds, states=sizes, actions=widths)
-def test_the_policy_model_is_the_sum_over_actions(rng, states, actions):
-    mdp = process(rng, 2, states, actions)
-    pi = rng.dirichlet(np.ones(actions), size=(2, states))
-    K, r = np.zeros((2, states, states)), np.zeros((2, states))
-    for i, s, a in itertools.product(range(2), range(states), range(actions)):
-        K[i, s] += pi[i, s, a] * mdp.P[i, s, a]
-        r[i, s] += pi[i, s, a] * mdp.R[i, s, a]
-    np.testing.assert_allclose(mdp.transitions(pi), K, rtol=0, atol=4 * EPS)
-    np.testing.assert_allclose(mdp.rewards(pi), r, rtol=0, atol=16 * EPS)
+@given(case=points(kinds=("discounted", "linear-features")))
+def test_the_policy_model_is_the_sum_over_actions(case):
+    assert_right("policy-model", case[:2])
 
 
 @given(rng=seeds, states=sizes, actions=widths)
@@ -80,8 +71,7 @@ def test_a_task_of_a_batch_is_its_own_process():
 
 
 def bad(**changes):
-    given = {"P": P, "R": R, "rho": RHO, "gamma": 0.9, **changes}
-    return lambda: FiniteMDP(**given)
+    return lambda: FiniteMDP(**{"P": P, "R": R, "rho": RHO, "gamma": 0.9, **changes})
 
 
 NAN, TALL = P.copy(), P.copy()

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
+from refmeta.judges import adjoint_gap, central_difference, taylor_rates
 from refmeta.problems import linear_quadratic
 from refmeta.tasks.lq import stationary
 from tests import independent
-from tests.strategies import assert_close, counts, seeds
+from tests.strategies import assert_close, assert_right, counts, seeds
 
 EPS = np.finfo(float).eps
 horizons = st.sampled_from((3, 1, 2, 5))
@@ -28,26 +28,26 @@ def costs(draw, horizon=horizons):
     return task, 0.3 * rng.normal(size=task.dim), rng.normal(size=task.dim)
 
 
-def singles(task):
-    return [independent.single(task, i) for i in range(task.shape[0])]
+def assert_jacobians(task, theta, v):
+    """Cost, gradient and Hessian product equal forward Jacobians of the Kronecker recursion, or of its one system."""
+    first, second = zip(*(independent.single(task, i).jets(theta) for i in range(task.shape[0])), strict=True)
+    assert_close(lambda z: z[0].at(z[1]).loss, (task, theta), [x[0] for x in first])
+    assert_close(lambda z: z[0].at(z[1]).grad, (task, theta), [x[1:] for x in first])
+    assert_close(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), [H @ v for H in second])
 
 
 @pytest.mark.eq("lq-cost", "lq-gradient", "lq-hvp")
 @given(case=costs())
 def test_cost_gradient_and_hessian_product_equal_forward_jacobians_of_the_kronecker_recursion(case):
-    task, theta, v = case
-    assert_close(lambda z: z[0].at(z[1]).loss, (task, theta), [s.loss(theta) for s in singles(task)])
-    assert_close(lambda z: z[0].at(z[1]).grad, (task, theta), [s.grad(theta) for s in singles(task)])
-    assert_close(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), [s.hess(theta) @ v for s in singles(task)])
+    assert_jacobians(*case)
 
 
-@pytest.mark.eq("lq-gradient", "lq-hvp")
+@pytest.mark.eq("lq-moments", "lq-values", "lq-cost", "lq-gradient", "lq-hvp")
 @given(case=costs())
-def test_derivatives_equal_complex_steps(case):
-    task, theta, v = case
-    assert_close(lambda z: z[0].at(z[1]).grad, (task, theta), complex_step(lambda t: task.at(t).loss, theta))
-    expected = complex_step(lambda t: task.at(t).grad, theta, v)
-    assert_close(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), expected)
+def test_moments_values_and_cost_come_by_other_roads_and_derivatives_by_complex_steps(case):
+    for label in ("lq-moments", "lq-values", "lq-cost", "lq-gradient"):
+        assert_right(label, case[:2])
+    assert_right("lq-hvp", case)
 
 
 @pytest.mark.eq("lq-stationary", "lq-cost", "lq-gradient", "lq-hvp")
@@ -59,10 +59,7 @@ def test_the_stationary_cost_and_its_derivatives_equal_those_of_one_kronecker_sy
         task.at(theta)
     except ValueError:
         return
-    assert_close(lambda z: z[0].at(z[1]).loss, (task, theta), [s.loss(theta) for s in singles(task)])
-    assert_close(lambda z: z[0].at(z[1]).grad, (task, theta), [s.grad(theta) for s in singles(task)])
-    assert_close(lambda z: z[0].at(z[1]).hvp(z[2]), (task, theta, v), [s.hess(theta) @ v for s in singles(task)])
-    assert_close(lambda z: z[0].at(z[1]).grad, (task, theta), complex_step(lambda t: task.at(t).loss, theta))
+    assert_jacobians(task, theta, v)
 
 
 def test_the_stationary_case_is_the_limit_of_long_horizons():
@@ -122,33 +119,12 @@ def test_moments_and_cost_are_those_of_every_path_of_a_two_point_noise():
     np.testing.assert_allclose(point.moments[0], np.mean(seconds, axis=0), rtol=0, atol=1e-13 * np.max(point.moments))
 
 
-@pytest.mark.eq("lq-values")
-@given(case=costs())
-def test_values_give_the_cost_backwards(case):
-    """J = tr(P_0 Σ_0) + what the noise adds later, N = B diag(σ²) Bᵀ + W by finite sums."""
-    task, theta, _ = case
-    lq, point, m = task.lq, task.at(theta), task.lq.actions
-    variance = np.exp(2 * theta[-m:])
-    N = np.einsum("nij,j,nkj->nik", lq.B, variance, lq.B) + lq.noise
-    following = np.concatenate([point.values[:, 1:], 0 * point.values[:, :1]], axis=1)
-    weight = lq.gamma ** np.arange(lq.horizon)
-    J = np.einsum("nij,nij->n", point.values[:, 0], lq.start) + lq.gamma * np.einsum(
-        "t,ntij,nij->n", weight, following, N
-    )
-    J += np.einsum("njj,j->n", lq.R, variance) * weight.sum()
-    assert_close(lambda z: z[0].at(z[1]).loss, (task, theta), J)
-
-
 @pytest.mark.eq("lq-stationary")
-@given(rng=seeds, gamma=st.floats(0.0, 0.95))
-def test_the_doubled_series_solves_its_kronecker_system(rng, gamma):
-    M, S = rng.normal(size=(2, 4, 4)), rng.normal(size=(4, 4))
+@given(rng=seeds, size=st.integers(1, 4), gamma=st.floats(0.0, 0.95))
+def test_the_doubled_series_solves_its_kronecker_system(rng, size, gamma):
+    M, S = rng.normal(size=(2, size, size)), rng.normal(size=(2, size, size))
     M /= np.max(np.abs(np.linalg.eigvals(M)), axis=-1)[:, None, None]
-    X = stationary(M, S, gamma)
-    assert X.shape == (2, 4, 4)
-    for i in range(2):
-        expected = np.linalg.solve(np.eye(16) - gamma * np.kron(M[i], M[i]), S.ravel()).reshape(4, 4)
-        np.testing.assert_allclose(X[i], expected, rtol=0, atol=1e-11 * np.max(np.abs(expected)))
+    assert_right("lq-stationary", (M, S, gamma))
 
 
 @given(case=costs())
@@ -172,9 +148,9 @@ def test_central_differences_of_the_stationary_cost():
     rng = np.random.default_rng(2)
     task = rm.PolicyCost(linear_quadratic(rng, 2, 2, 1, None))
     theta = 0.05 * rng.normal(size=4)
-    found = central_difference(lambda t: task.at(t).loss, theta)
-    assert np.all(np.abs(found.derivative - task.at(theta).grad) <= 3 * found.error)
-    assert np.max(found.error) < 1e-5 * np.max(np.abs(found.derivative))
+    numeric = central_difference(lambda t: task.at(t).loss, theta)
+    assert np.all(np.abs(numeric.derivative - task.at(theta).grad) <= 3 * numeric.error)
+    assert np.max(numeric.error) < 1e-5 * np.max(np.abs(numeric.derivative))
 
 
 def test_batch_axes_broadcast_and_tasks_can_be_indexed():
@@ -195,7 +171,7 @@ def test_batch_axes_broadcast_and_tasks_can_be_indexed():
     assert rm.PolicyCost(shared).shape == (3,) and rm.PolicyCost(shared).at(theta[0, 0]).grad.shape == (3, 4)
 
 
-def test_no_task_at_all_has_results_of_no_rows():
+def test_a_batch_of_no_tasks_has_results_without_rows():
     for horizon in (3, None):
         lq = linear_quadratic(np.random.default_rng(5), 2, 2, 1, horizon)
         task = rm.PolicyCost(lq)[0:0]

@@ -8,21 +8,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refmeta import FiniteMDP, LinearSoftmax, PolicyReturn, TabularSoftmax
+from refmeta.arrays import replaced
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.problems import hessian, policy_return, process
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tolerance import per_task
 from tests import independent
-from tests.strategies import assert_close, points, returns, seeds, sizes, widths
+from tests.strategies import assert_right, costly, points, returns, seeds, sizes, widths
 
 EPS = np.finfo(float).eps
 discounted = points(kinds=("discounted", "linear-features"))
-finite = points(kinds=("finite-horizon",))
 
 
 def scale_of(point):
-    """The largest term of the policy gradient's own sum, d·π·max|Q|, one a task."""
+    """The largest term of the policy gradient's own sum, d·π·max|Q|, one per task."""
     weights = np.sum(np.atleast_1d(point.occupancy), axis=-2) if point.action_value.ndim == 4 else point.occupancy
     return per_task(weights) * per_task(point.action_value)
 
@@ -65,55 +65,49 @@ def test_two_states_in_rational_numbers():
 
 
 @pytest.mark.eq("bellman", "return", "occupancy")
-@given(rng=seeds, states=sizes, actions=widths)
-def test_discounted_values_are_their_series(rng, states, actions):
-    """γ = 0.7: 150 terms leave 1e-23."""
-    task = PolicyReturn(process(rng, 2, states, actions, gamma=0.7), TabularSoftmax(states, actions))
-    theta = rng.normal(size=(2, task.dim))
-    point, pi = task.at(theta), independent.softmax(theta.reshape(2, states, actions))
-    for i in range(2):
-        P, R, rho = task.mdp.P[i], task.mdp.R[i], task.mdp.rho[i]
-        V, size = independent.series(P, R, pi[i], 0.7, 150), 10 * np.max(np.abs(R))
-        np.testing.assert_allclose(point.value[i], V, rtol=0, atol=8 * EPS * size)
-        np.testing.assert_allclose(point.action_value[i], R + 0.7 * P @ V, rtol=0, atol=8 * EPS * size)
-        np.testing.assert_allclose(point.loss[i], -rho @ V, rtol=0, atol=8 * EPS * size)
-        visits = independent.visits(P, rho, pi[i], 0.7, 150).sum(0)
-        np.testing.assert_allclose(point.occupancy[i], visits, rtol=0, atol=40 * EPS)
-    np.testing.assert_allclose(point.occupancy.sum(-1), 1 / 0.3, rtol=16 * EPS)
+@costly
+@given(case=discounted)
+def test_discounted_values_and_visits_are_the_limit_of_sweeps(case):
+    task, theta, _ = case
+    for label in ("bellman", "return", "occupancy"):
+        assert_right(label, (task, theta))
+    point, gamma = task.at(theta), task.mdp.gamma
+    Q = task.mdp.R + gamma * np.einsum("nsat,nt->nsa", task.mdp.P, point.value)
+    np.testing.assert_allclose(point.action_value, Q, rtol=0, atol=16 * EPS * np.max(np.abs(Q)))
+    np.testing.assert_allclose(point.occupancy.sum(-1), 1 / (1 - gamma), rtol=16 * EPS / (1 - gamma))
+
+
+@st.composite
+def trees(draw):
+    """(task, theta) with so few states, actions and steps that every trajectory can be listed."""
+    rng, S, A, N = draw(seeds), draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    mdp = process(rng, N, S, A, draw(st.sampled_from((0.6, 1.0, 0.0))), draw(st.integers(1, 3)))
+    if draw(st.booleans()):
+        mdp = replaced(mdp, R=rng.normal(size=mdp.P.shape))
+    return PolicyReturn(mdp, TabularSoftmax(S, A)), rng.normal(size=S * A)
 
 
 @pytest.mark.eq("finite-horizon-return", "finite-horizon-bellman", "finite-horizon-occupancy")
-@pytest.mark.parametrize("gamma", [0.6, 1.0, 0.0])
-@pytest.mark.parametrize("rewards", ["state-action", "next-state"])
-def test_finite_horizon_values_are_sums_over_every_trajectory(gamma, rewards):
-    """2 states, 3 actions, H = 1 … 4: up to 2,592 trajectories; V_t(s) is the return from s over H − t steps."""
-    rng = np.random.default_rng(11)
-    P, rho = rng.dirichlet(np.ones(2), (2, 3)), rng.dirichlet(np.ones(2))
-    R = rng.normal(size=(2, 3) if rewards == "state-action" else (2, 3, 2))
-    theta = rng.normal(size=6)
-    pi = independent.softmax(theta.reshape(2, 3))
-    for H in (1, 2, 3, 4):
-        point = PolicyReturn(FiniteMDP(P, R, rho, gamma, H), TabularSoftmax(2, 3)).at(theta)
-        assert -point.loss == pytest.approx(independent.trajectory_return(P, R, rho, pi, gamma, H), rel=1e-14)
-        for t in range(H):
-            for s in (0, 1):
-                expected = independent.trajectory_return(P, R, np.eye(2)[s], pi, gamma, H - t)
-                assert point.value[t, s] == pytest.approx(expected, rel=1e-13, abs=1e-15)
-        np.testing.assert_array_equal(point.value[H], 0)
-        np.testing.assert_allclose(np.sum(pi * point.action_value, axis=-1), point.value[:-1], rtol=0, atol=16 * EPS)
-        np.testing.assert_allclose(point.occupancy, independent.visits(P, rho, pi, gamma, H), rtol=0, atol=8 * EPS)
-        total = H if gamma == 1 else (1 - gamma**H) / (1 - gamma)
-        np.testing.assert_allclose(point.occupancy.sum(), total, rtol=8 * EPS)
-
-
-@pytest.mark.eq("advantage")
-@given(drawn=returns)
-def test_the_advantage_is_q_less_v(drawn):
-    task, theta, _ = drawn
+@given(case=trees())
+def test_finite_horizon_values_are_sums_over_every_trajectory(case):
+    for label in ("finite-horizon-return", "finite-horizon-bellman", "finite-horizon-occupancy"):
+        assert_right(label, case)
+    task, theta = case
     point = task.at(theta)
-    value = point.value if task.mdp.horizon is None else point.value[:, :-1]
-    scale = np.max(np.abs(point.action_value))
-    np.testing.assert_allclose(point.advantage, point.action_value - value[..., None], rtol=0, atol=16 * EPS * scale)
+    mean = np.sum(point.probabilities[:, None] * point.action_value, axis=-1)
+    np.testing.assert_allclose(mean, point.value[:, :-1], rtol=0, atol=16 * EPS * np.max(np.abs(point.action_value)))
+    total = np.sum(task.mdp.gamma ** np.arange(task.mdp.horizon))
+    np.testing.assert_allclose(point.occupancy.sum((1, 2)), total, rtol=8 * EPS)
+
+
+@pytest.mark.eq("advantage", "policy-gradient", "policy-hvp", "finite-horizon-gradient", "finite-horizon-hvp")
+@given(case=returns)
+def test_the_advantage_is_q_less_v_and_derivatives_are_complex_steps(case):
+    task, theta, _ = case
+    kind = "policy" if task.mdp.horizon is None else "finite-horizon"
+    assert_right("advantage", (task, theta))
+    assert_right(f"{kind}-gradient", (task, theta))
+    assert_right(f"{kind}-hvp", case)
 
 
 @pytest.mark.parametrize("gap", [10.0, 40.0])
@@ -125,27 +119,10 @@ def test_the_advantage_keeps_its_digits_at_a_large_logit_gap(gap):
     np.testing.assert_allclose(-task.at([gap, 0.0]).grad[0], expected / (1 + np.exp(-gap)), rtol=12 * EPS)
 
 
-@pytest.mark.eq("policy-gradient", "finite-horizon-gradient")
-@given(drawn=returns)
-def test_gradient_is_the_complex_step_of_the_loss(drawn):
-    task, theta, _ = drawn
-    expected = complex_step(lambda t: task.at(t).loss, theta)
-    assert_close(lambda x: x[0].at(x[1]).grad, (task, theta), expected, scale_of(task.at(theta)))
-
-
-@pytest.mark.eq("policy-hvp", "finite-horizon-hvp")
-@given(drawn=returns)
-def test_hessian_product_is_the_complex_step_of_the_gradient(drawn):
-    task, theta, v = drawn
-    expected = complex_step(lambda t: task.at(t).grad, theta, v)
-    scale = scale_of(task.at(theta)) * np.max(np.abs(v))
-    assert_close(lambda x: x[0].at(x[1]).hvp(x[2]), (task, theta, v), expected, scale)
-
-
 @pytest.mark.eq("policy-gradient", "policy-hvp", "finite-horizon-gradient", "finite-horizon-hvp")
-@given(drawn=returns)
-def test_derivatives_are_the_jacobian_tensors_of_the_bellman_system(drawn):
-    task, theta, v = drawn
+@given(case=returns)
+def test_derivatives_are_the_jacobian_tensors_of_the_bellman_system(case):
+    task, theta, v = case
     point = task.at(theta)
     scale = 1e3 * EPS * scale_of(point) * (1 if task.mdp.horizon else 1 / (1 - task.mdp.gamma))
     for i in range(task.shape[0]):
@@ -171,9 +148,9 @@ def test_central_differences_agree_within_their_budget_and_taylor_rates_are_one_
     np.testing.assert_allclose(rates.orders[:2], [1, 2], rtol=0, atol=0.1)
 
 
-@given(drawn=returns, rng=seeds)
-def test_the_hessian_is_symmetric(drawn, rng):
-    task, theta, u = drawn
+@given(case=returns, rng=seeds)
+def test_the_hessian_is_symmetric(case, rng):
+    task, theta, u = case
     point, w = task.at(theta), rng.normal(size=theta.size)
     gap = np.abs(point.hvp(u) @ w - point.hvp(w) @ u)
     assert np.all(
@@ -276,7 +253,7 @@ def test_edges_are_finite_and_within_their_absolute_bound(edge, gamma, theta, ho
 
 
 def exact_two_states(P, R, rho, gamma, pi, horizon):
-    """V at the start, visits, Q and the gradient of a two-state process, in fractions of the doubles given."""
+    """V at the start, visits, Q and the gradient of a two-state process, in fractions of the same doubles."""
     P, R, pi = (np.vectorize(F, otypes=[object])(x) for x in (P, R, np.asarray(pi)))
     rho, gamma = np.array([F(float(x)) for x in rho], object), F(gamma)
     K = np.array([[sum(pi[s, a] * P[s, a, t] for a in (0, 1)) for t in (0, 1)] for s in (0, 1)], object)
@@ -348,7 +325,7 @@ def test_a_point_class_for_each_horizon_and_a_loss_costs_no_gradient():
     assert not {"occupancy", "action_value", "advantage", "grad"} & set(vars(point))
 
 
-def test_what_a_point_keeps_cannot_be_written_to_and_follows_no_later_change_of_the_input():
+def test_the_arrays_of_a_point_are_read_only_copies():
     task, theta = policy_return(np.random.default_rng(0), "discounted"), np.zeros(9)
     point = task.at(theta)
     theta[:] = 5
@@ -452,9 +429,9 @@ def test_features_of_their_own_for_each_task_with_either_horizon(horizon):
     rng = np.random.default_rng(7)
     mdp, features = process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=(2, 3, 2, 4))
     task, theta, v = PolicyReturn(mdp, LinearSoftmax(features)), rng.normal(size=4), rng.normal(size=4)
-    grad, hvp = task.at(theta).grad, task.at(theta).hvp(v)
-    np.testing.assert_allclose(complex_step(lambda t: task.at(t).loss, theta), grad, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(complex_step(lambda t: task.at(t).grad, theta, v), hvp, rtol=1e-12, atol=1e-14)
+    kind, grad = "policy" if horizon is None else "finite-horizon", task.at(theta).grad
+    assert_right(f"{kind}-gradient", (task, theta))
+    assert_right(f"{kind}-hvp", (task, theta, v))
     for i in (0, 1):
         np.testing.assert_allclose(task[i].at(theta).grad, grad[i], rtol=1e-13, atol=1e-15)
         alone = PolicyReturn(mdp.entry(i, (2,)), LinearSoftmax(features[i])).at(theta)
@@ -475,7 +452,7 @@ def test_the_advantage_with_a_horizon_keeps_its_digits_too():
     np.testing.assert_allclose(task.at([40.0, 0.0]).advantage[0, 0, 0], expected, rtol=10 * EPS)
 
 
-def test_one_factorisation_serves_everything_and_what_was_computed_is_kept():
+def test_one_factorisation_serves_everything_and_results_are_kept():
     from refmeta.tasks import exact_return
 
     calls, right = [], exact_return._factorise
@@ -491,8 +468,6 @@ def test_one_factorisation_serves_everything_and_what_was_computed_is_kept():
 
 def test_a_singular_factor_is_named():
     """A process that validation would refuse, P = 2 and γ = 1/2: I − γP = 0."""
-    from refmeta.arrays import replaced
-
     mdp = replaced(FiniteMDP([[[1.0]]], [[1.0]], [1.0], 0.5), P=np.array([[[2.0]]]))
     with pytest.raises(FloatingPointError, match="I - gamma P of task .* is singular"):
         _ = PolicyReturn(mdp, TabularSoftmax(1, 1)).at([0.0]).loss

@@ -3,7 +3,17 @@
 from importlib.resources import files
 
 from refmeta.oracle.suite import Suite
-from refmeta.oracle.suites import expected_estimators, implicit, maml, pearl, policy_gradient, reptile, surrogates
+from refmeta.oracle.suites import (
+    expected_estimators,
+    implicit,
+    maml,
+    meta_lstm,
+    model,
+    pearl,
+    policy_gradient,
+    reptile,
+    surrogates,
+)
 
 __all__ = ["FOLDER", "SUITES"]
 
@@ -17,6 +27,8 @@ SUITES: dict[str, Suite] = {
         implicit.SUITE,
         surrogates.SUITE,
         expected_estimators.SUITE,
+        meta_lstm.SUITE,
         pearl.SUITE,
+        model.SUITE,
     )
 }

@@ -66,7 +66,7 @@ def policy(x: Inputs, state: int, z: Vector) -> Vector:
 def _batch(x: Inputs, task: int, *names: str) -> list[tuple[Any, ...]]:
     """The transitions of the batch, of each what the names say."""
     rows = zip(x["mask"][task], *(x[name][task] for name in names), strict=True)
-    return [transition for there, *transition in rows if there]  # type: ignore[misc]
+    return [transition for present, *transition in rows if present]  # type: ignore[misc]
 
 
 def soft_value(f: "Pearl", x: Inputs, state: int, z: Vector) -> Number:
@@ -75,15 +75,19 @@ def soft_value(f: "Pearl", x: Inputs, state: int, z: Vector) -> Number:
     return sum(p * (q - tau * f.log(p)) for p, q in zip(pi, Q, strict=True))
 
 
-def critic_loss(f: "Pearl", x: Inputs, task: int, z: Vector, held: Vector) -> Number:
+def critic_loss(f: "Pearl", x: Inputs, task: int, z: Vector, y: Vector) -> Number:
     """½ mean (Q − y)², y held."""
     pairs = _batch(x, task, "states", "actions")
-    errors = [_row(x["critic"], s, z)[a] - y for (s, a), y in zip(pairs, held, strict=True)]
+    errors = [_row(x["critic"], s, z)[a] - target for (s, a), target in zip(pairs, y, strict=True)]
     return sum(e * e for e in errors) / (2 * f.count(errors))
 
 
 class Pearl(NamedTuple):
-    """What a training step is made of; one function exchanged makes another algorithm."""
+    """What a training step is made of; one function exchanged makes another algorithm.
+
+    `log` is that of the policy's probabilities, `count` the number of transitions in a mean, `latent_loss` the loss that
+    the encoder gets through z.
+    """
 
     features: Callable[..., Vector] = features
     factor: Callable[..., Factor] = factor
@@ -105,7 +109,7 @@ def posterior(f: Pearl, x: Inputs, task: int) -> tuple[Vector, Vector]:
     zero = [0 * x["gamma"]] * len(x["encoder_mean"])
     names = ("states", "actions", "rewards", "following", "mask")
     context = zip(*(x[f"context_{name}"][task] for name in names), strict=True)
-    factors = [f.factor(x, f.features(x, *transition)) for *transition, there in context if there]
+    factors = [f.factor(x, f.features(x, *transition)) for *transition, present in context if present]
     return f.product([(zero, zero)] * x["prior_factors"] + factors)
 
 
@@ -133,21 +137,21 @@ def temperature_loss(f: Pearl, x: Inputs, task: int, z: Vector) -> Number:
     return exp(x["log_temperature"]) * (entropy - x["target_entropy"])
 
 
-def encoder_loss(f: Pearl, x: Inputs, task: int, held: Vector) -> Number:
+def encoder_loss(f: Pearl, x: Inputs, task: int, y: Vector) -> Number:
     """The critic's loss through z, its target held, + β KL."""
     belief = posterior(f, x, task)
-    return f.latent_loss(f, x, task, f.sample(*belief, x["noise"][task]), held) + x["beta"] * f.kl(*belief)
+    return f.latent_loss(f, x, task, f.sample(*belief, x["noise"][task]), y) + x["beta"] * f.kl(*belief)
 
 
 def parts(x: Inputs, task: int, steps: Steps, f: Pearl = PEARL) -> dict[str, Callable[[], Any]]:
     """Every part of the suite, of one task."""
     mean, variance = posterior(f, x, task)
     z = f.sample(mean, variance, x["noise"][task])
-    held = targets(f, x, task, z)
-    critic: Callable[[Inputs], Number] = lambda y: critic_loss(f, y, task, z, held)
-    actor: Callable[[Inputs], Number] = lambda y: actor_loss(f, y, task, z)
-    entropy: Callable[[Inputs], Number] = lambda y: temperature_loss(f, y, task, z)
-    encoder: Callable[[Inputs], Number] = lambda y: encoder_loss(f, y, task, held)
+    y = targets(f, x, task, z)
+    critic: Callable[[Inputs], Number] = lambda v: critic_loss(f, v, task, z, y)
+    actor: Callable[[Inputs], Number] = lambda v: actor_loss(f, v, task, z)
+    entropy: Callable[[Inputs], Number] = lambda v: temperature_loss(f, v, task, z)
+    encoder: Callable[[Inputs], Number] = lambda v: encoder_loss(f, v, task, y)
 
     def slope(loss: Callable[[Inputs], Number], leaf: str) -> Callable[[], Any]:
         return lambda: leaf_gradient(lambda value: loss({**x, leaf: value}), x[leaf], steps.outer)
