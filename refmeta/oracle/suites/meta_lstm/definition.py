@@ -22,7 +22,10 @@ from refmeta.oracle.decimals import (
     softmax_regression,
 )
 
-__all__ = ["Formulas", "Signal", "adapted", "define", "first_layer", "gates", "preprocessed", "sigmoid", "signal"]
+__all__ = [
+    "Formulas", "Signal", "adapted", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessed", "sigmoid",
+    "signal", "tanh",
+]  # fmt: skip
 
 Signal = tuple[Vector, Number]
 
@@ -49,6 +52,11 @@ def gates(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
     """i = σ(z_i), f = σ(z_f), and what the next step's gates are given of them: the same."""
     i, f = sigmoid(z_i), sigmoid(z_f)
     return i, f, i, f
+
+
+def gates_released(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
+    """The same gates, but the next step's are given z_i and z_f."""
+    return sigmoid(z_i), sigmoid(z_f), z_i, z_f
 
 
 def signal(support: Loss, theta: Vector, step: Step) -> Signal:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessed, sigmoid, signal
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, parts
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
@@ -27,7 +27,7 @@ FALSE_ALARMS = {
     hint="keep sigmoid(z), not z, as the state of the gates",
 )  # fmt: skip
 def gates_before_sigmoid(case: Any) -> Any:
-    return parts(case, Formulas(gates=lambda z_i, z_f: (sigmoid(z_i), sigmoid(z_f), z_i, z_f)))
+    return parts(case, Formulas(gates=gates_released))
 
 
 @wrong(
