@@ -1,10 +1,15 @@
 """Inputs that several suites have.  Derivation: derivations/using-the-oracle.md"""
 
+from typing import Any
+
+import numpy as np
+
 from refmeta.oracle.suite import Input
+from refmeta.sampling.transitions import Transitions
 
 __all__ = [
     "ADAPTED", "CLASSES", "CONTEXT", "CROSS_ENTROPY", "DIRECTION", "FEATURES", "LABELLED", "LOGITS", "PAID_BY_NEXT", "POINTS",
-    "PROCESS", "QUADRATIC", "RETURN", "TIME", "both",
+    "PROCESS", "QUADRATIC", "RETURN", "TIME", "both", "context",
 ]  # fmt: skip
 
 Inputs = dict[str, Input]
@@ -68,3 +73,9 @@ CONTEXT = {
     "context_following": Input("(N, c)", "their next states, integers", "integer"),
     "context_mask": Input("(N, c)", "1 where there is a transition; what stands elsewhere must not be read", "integer"),
 }
+
+
+def context(x: dict[str, Any]) -> Transitions:
+    """The context among the inputs; whether it ended is not looked at."""
+    states, actions, rewards, following, mask = (x[name] for name in CONTEXT)
+    return Transitions(states, actions, rewards, following, np.zeros(np.shape(mask), bool), mask)

@@ -1,30 +1,21 @@
-"""The suite `model`: its inputs as the library's own objects, and the library's answers.
-
-Derivation: derivations/model-based.md
-"""
+"""Adaptation through a learned model as the library takes it.  Derivation: derivations/model-based.md"""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array, replaced
-from refmeta.meta import model_based
-from refmeta.meta.model_based import Prior
-from refmeta.oracle.agents import SEEN, context
-from refmeta.oracle.batches import at_most_one
+from refmeta.meta import maml, model_based
+from refmeta.meta.model_based import Model, Prior, Statistics
+from refmeta.oracle.common import context
+from refmeta.oracle.decimals import Inputs
+from refmeta.oracle.suite import at_most_one
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
-INPUTS_OF_MODELS = (
-    "theta", *SEEN, "concentration", "reward_mean", "reward_variance", "noise_variance", "P", "R", "rho", "gamma", "horizon",
-    "alpha", "steps",
-)  # fmt: skip
-OF_MODELS = (
-    "transition", "reward", "log_marginal", "concentration_grad", "reward_mean_grad", "reward_variance_grad", "objective",
-    "gradient",
-)  # fmt: skip
+__all__ = ["Modelled", "adapted_on", "answer", "problem", "through"]
 
 
 class Modelled(NamedTuple):
@@ -37,8 +28,42 @@ class Modelled(NamedTuple):
     alpha: Any
     steps: int
 
+    @property
+    def statistics(self) -> Statistics:
+        """What the context says."""
+        return model_based.statistics(self.context, self.task.mdp.states, self.task.mdp.actions)
 
-def modelled(x: dict[str, Any]) -> Modelled:
+    @property
+    def model(self) -> Model:
+        """The posterior mean."""
+        return model_based.posterior(self.prior, self.statistics)
+
+    @property
+    def support(self) -> PolicyReturn:
+        """The task with the model's transitions and rewards."""
+        return model_based.model_task(self.prior, self.statistics, self.truth)
+
+    @property
+    def truth(self) -> PolicyReturn:
+        """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
+        mdp = self.task.mdp
+        rho = mdp.rho / np.sum(mdp.rho, axis=-1, keepdims=True)
+        return replaced(self.task, mdp=replaced(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the definition of the log marginal likelihood takes, in complex numbers."""
+        context, prior = self.context, self.prior
+        integers = {"states": context.states, "actions": context.actions, "following": context.following, "mask": context.mask}
+        numbers = {
+            "context_rewards": context.rewards, "concentration": prior.concentration, "reward_mean": prior.mean,
+            "reward_variance": prior.variance, "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
+        }  # fmt: skip
+        x = {f"context_{name}": np.asarray(value).tolist() for name, value in integers.items()}
+        return x | {name: (np.asarray(value) + 0j).tolist() for name, value in numbers.items()}
+
+
+def problem(x: dict[str, Any]) -> Modelled:
     """The inputs of the suite."""
     prior = Prior(x["concentration"], x["reward_mean"], x["reward_variance"], x["noise_variance"])
     mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
@@ -46,25 +71,28 @@ def modelled(x: dict[str, Any]) -> Modelled:
     return Modelled(x["theta"], prior, context(x), task, x["alpha"], x["steps"])
 
 
-def proper(task: PolicyReturn) -> PolicyReturn:
-    """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
-    rho = task.mdp.rho / np.sum(task.mdp.rho, axis=-1, keepdims=True)
-    return replaced(task, mdp=replaced(task.mdp, rho=rho, gamma=at_most_one(task.mdp.gamma)))
-
-
-def of_model(name: str, case: Modelled) -> Array:
+def answer(part: str, problem: Modelled) -> Array:
     """A part of the suite."""
-    mdp = case.task.mdp
-    seen = model_based.statistics(case.context, mdp.states, mdp.actions)
-    if name in ("transition", "reward"):
-        return np.asarray(model_based.posterior(case.prior, seen)[name == "reward"])
-    if name == "log_marginal":
-        return np.asarray(model_based.log_marginal(case.prior, seen))
-    if name in ("objective", "gradient"):
-        function = getattr(model_based, name)
-        return np.asarray(
-            function(case.theta, seen, proper(case.task), prior=case.prior, alpha=case.alpha, steps=case.steps)
-        )
-    slopes = model_based.log_marginal_gradient(case.prior, seen)
-    one = {"concentration_grad": slopes.log_concentration, "reward_mean_grad": slopes.mean}
-    return np.asarray(one.get(name, np.sum(slopes.log_variance, axis=(-2, -1))))
+    prior, statistics = problem.prior, problem.statistics
+    if part in ("transition", "reward"):
+        return np.asarray(model_based.posterior(prior, statistics)[part == "reward"])
+    if part == "log_marginal":
+        return np.asarray(model_based.log_marginal(prior, statistics))
+    if part in ("objective", "gradient"):
+        function, options = getattr(model_based, part), {"alpha": problem.alpha, "steps": problem.steps}
+        return np.asarray(function(problem.theta, statistics, problem.truth, prior=prior, **options))
+    slopes = model_based.log_marginal_gradient(prior, statistics)
+    parts = {"concentration_grad": slopes.log_concentration, "reward_mean_grad": slopes.mean}
+    return np.asarray(parts.get(part, np.sum(slopes.log_variance, axis=(-2, -1))))
+
+
+def adapted_on(problem: Modelled, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
+    """Objective and gradient where θ is adapted on one task and judged on another."""
+    arguments, options = (problem.theta, support, query), {"alpha": problem.alpha, "steps": problem.steps}
+    return {"objective": np.asarray(maml.objective(*arguments, **options)), "gradient": maml.gradient(*arguments, **options)}
+
+
+def through(problem: Modelled, model: Model) -> dict[str, Array]:
+    """All that follows from a model."""
+    support = replaced(problem.truth, mdp=replaced(problem.truth.mdp, P=model.P, R=model.R))
+    return {"transition": model.P, "reward": model.R} | adapted_on(problem, support, problem.truth)
