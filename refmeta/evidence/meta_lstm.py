@@ -1,6 +1,7 @@
 """Evidence for Meta-LSTM: the definition in complex numbers, scalars, gradient descent."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from refmeta.oracle.suites.meta_lstm.definition import Formulas, adapted, of_tas
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, weights
 from refmeta.problems import KINDS, problem
 from refmeta.tasks.classification import SoftmaxRegression
-from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = ["CHECKS", "HIDDEN", "Case", "Cell", "constant_gates", "learner", "moves"]
@@ -67,17 +68,20 @@ def _learner(rng: Generator) -> Learner:
 
 def losses(task: Any) -> list[Loss]:
     """The definition's loss of each task."""
-    if isinstance(task, Quadratic):
-        return [quadratic(*data) for data in zip(task.A.tolist(), task.c.tolist(), strict=True)]
-    if isinstance(task, LinearRegression):
-        return [linear_regression(*data) for data in zip(task.X.tolist(), task.y.tolist(), strict=True)]
-    if isinstance(task, SoftmaxRegression):
-        data = zip(task.X.tolist(), task.labels.tolist(), strict=True)
-        return [softmax_regression(X, labels, task.classes, task.ridge) for X, labels in data]
-    mdp, features = task.mdp, getattr(task.policy, "features", None)
-    features = None if features is None else features.tolist()
-    data = zip(mdp.P.tolist(), mdp.R.tolist(), mdp.rho.tolist(), strict=True)
-    return [policy_return(P, R, rho, mdp.gamma, mdp.horizon, features) for P, R, rho in data]
+    make: Callable[..., Loss]
+    data: tuple[Any, ...]
+    shared: tuple[Any, ...]
+    if isinstance(task, PolicyReturn):
+        mdp, features = task.mdp, getattr(task.policy, "features", None)
+        shared = (mdp.gamma, mdp.horizon, None if features is None else features.tolist())
+        make, data = policy_return, (mdp.P, mdp.R, mdp.rho)
+    elif isinstance(task, SoftmaxRegression):
+        make, data, shared = softmax_regression, (task.X, task.labels), (task.classes, task.ridge)
+    elif isinstance(task, LinearRegression):
+        make, data, shared = linear_regression, (task.X, task.y), ()
+    else:
+        make, data, shared = quadratic, (task.A, task.c), ()
+    return [make(*one, *shared) for one in zip(*(array.tolist() for array in data), strict=True)]
 
 
 def by_definition(case: Case, kind: str = "") -> Array:

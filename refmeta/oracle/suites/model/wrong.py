@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.meta import maml
-from refmeta.meta.inner import adapt, step_sizes
+from refmeta.meta.arguments import step_sizes
+from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import Model, log_marginal, log_marginal_gradient, posterior
 from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.certify import real_part
