@@ -1,10 +1,11 @@
 """What the property tests draw: the problems of `refmeta.problems`, their sizes weighted away from one."""
 
 import numpy as np
-from hypothesis import assume, settings
+from hypothesis import assume, reject, settings
 from hypothesis import strategies as st
 
 from refmeta import problems as make
+from refmeta.commands.verify import Row, chosen
 from refmeta.tolerance import condition, in_tolerances, per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
@@ -33,6 +34,15 @@ def points(draw, kinds=make.KINDS):
 
 
 returns = points(kinds=("discounted", "finite-horizon", "linear-features"))
+
+
+def assert_right(label, case):
+    """The check of the label accepts the case; one with κ > 10⁶ is refused, that is, drawn again."""
+    (check,) = chosen([label])
+    error = check.judge(case)
+    if np.isnan(error):
+        reject()
+    assert Row(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
 
 
 def assert_close(function, inputs, expected, scale=0.0):

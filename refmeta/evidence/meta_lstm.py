@@ -24,7 +24,10 @@ from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
 
-__all__ = ["CHECKS", "HIDDEN", "Case", "Cell", "constant_gates", "learner", "moves"]
+__all__ = [
+    "CHECKS", "HIDDEN", "Case", "Cell", "moves", "random_cell", "random_learner", "random_parameters",
+    "random_signals",
+]  # fmt: skip
 
 HIDDEN, STEPS = 2, 3
 
@@ -52,18 +55,16 @@ class Case(NamedTuple):
         return Formulas(gates=definition.gates if self.recurrence is gates else definition.gates_released)
 
 
-def learner(rng: Generator, kind: str, steps: int = STEPS) -> Learner:
-    """Weights of order one, so that every path shows; gates about a half and above; c0 where a problem starts."""
-    case = problem(rng, kind, size=2, width=2, steps=steps)
-    flat = 0.5 * rng.normal(size=4 * HIDDEN * (5 + HIDDEN) + 2 * HIDDEN + 6 + case.support.dim)
-    parameters = unravel(flat, dim=case.support.dim, hidden=HIDDEN)
-    parameters = parameters._replace(c0=case.theta, b_I=np.array(-1.5), b_F=np.array(1.5))
-    return Learner(parameters, case.support, case.query, steps)
+def random_parameters(rng: Generator, dim: int, start: Array) -> Parameters:
+    """Weights of order one, so that every path shows; gates about a half and above."""
+    flat = 0.5 * rng.normal(size=4 * HIDDEN * (5 + HIDDEN) + 2 * HIDDEN + 6 + dim)
+    return unravel(flat, dim=dim, hidden=HIDDEN)._replace(c0=start, b_I=np.array(-1.5), b_F=np.array(1.5))
 
 
-def _learner(rng: Generator) -> Learner:
-    """Of a kind whose curvature allows gates of order one."""
-    return learner(rng, KINDS[rng.integers(6)])
+def random_learner(rng: Generator, kind: str = "", steps: int = STEPS) -> Learner:
+    """On tasks of a kind, by default of any whose curvature allows gates of order one; c0 where a problem starts."""
+    case = problem(rng, kind or KINDS[rng.integers(6)], size=2, width=2, steps=steps)
+    return Learner(random_parameters(rng, case.support.dim, case.theta), case.support, case.query, steps)
 
 
 def losses(task: Any) -> list[Loss]:
@@ -97,7 +98,7 @@ def by_definition(case: Case, kind: str = "") -> Array:
     return real_part(rows)
 
 
-def _preprocessing_case(rng: Generator) -> Array:
+def random_signals(rng: Generator) -> Array:
     """Scalars on both sides of e^−10."""
     return rng.normal(size=(6, 1)) * [[1.0], [1e-3], [1e3], [1e-6], [1e-5], [1e-9]]
 
@@ -121,7 +122,7 @@ class Cell(NamedTuple):
     ends: Array
 
 
-def cell(rng: Generator, rows: int = 3, inputs: int = 3, hidden: int = 2) -> Cell:
+def random_cell(rng: Generator, rows: int = 3, inputs: int = 3, hidden: int = 2) -> Cell:
     """Numbers of order one."""
     shapes = (4 * hidden, inputs + hidden), (4 * hidden,), (rows, inputs), (rows, hidden), (rows, hidden), (rows, 2 * hidden)
     return Cell(*(rng.normal(size=shape) for shape in shapes))
@@ -162,17 +163,12 @@ def _slopes(case: Case, kind: str, gradient: Any) -> float:
     return off(lambda z: gradient(*z, **case.options).ravel(), case.arguments, expected, scale)
 
 
-def constant_gates(case: Learner, alpha: float) -> Learner:
-    """W_I = W_F = 0, b_F = 40, b_I = logit α."""
-    zero, logit = np.zeros(HIDDEN + 2), np.array(math.log(alpha / (1 - alpha)))
-    return case._replace(parameters=case.parameters._replace(W_I=zero, W_F=zero, b_I=logit, b_F=np.array(40.0)))
-
-
 def _is_gradient_descent(case: Case) -> float:
-    """With constant gates, MAML's gradient, and first-order MAML's."""
-    one = constant_gates(case.learner, case.alpha)
+    """W_I = W_F = 0, b_F = 40, b_I = logit α: MAML's gradient, and first-order MAML's."""
+    (weights, *tasks), zero, logit = case.arguments, np.zeros(HIDDEN + 2), math.log(case.alpha / (1 - case.alpha))
+    constant = weights._replace(W_I=zero, W_F=zero, b_I=np.array(logit), b_F=np.array(40.0))
     expected = [
-        f(one.theta, one.support, one.query, alpha=case.alpha, steps=one.steps)
+        f(weights.c0, *tasks, alpha=case.alpha, steps=case.learner.steps)
         for f in (maml.gradient, maml.first_order_gradient)
     ]
 
@@ -180,7 +176,7 @@ def _is_gradient_descent(case: Case) -> float:
         kinds = meta_lstm.gradient, meta_lstm.gradient_independent
         return np.concatenate([f(*z, **case.options).c0 for f in kinds], axis=-1)
 
-    return off(both, one[:3], np.concatenate(expected, axis=-1))
+    return off(both, (constant, *tasks), np.concatenate(expected, axis=-1))
 
 
 def moves(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
@@ -204,31 +200,31 @@ def _gate_bound(case: Learner) -> float:
 
 def _any_gate(rng: Generator) -> Learner:
     """A learner whose input gate may be anything."""
-    one, bias = _learner(rng), np.array(rng.normal() * 5)
+    one, bias = random_learner(rng), np.array(rng.normal() * 5)
     return one._replace(parameters=one.parameters._replace(b_I=bias))
 
 
 CHECKS = (
-    Check("gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps", _preprocessing_case, _preprocessing),
-    Check("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", cell, _cell),
-    Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda rng: Case(_learner(rng)), _unrolled),
-    Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda rng: Case(_learner(rng)), _unrolled),
+    Check("gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps", random_signals, _preprocessing),
+    Check("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", random_cell, _cell),
+    Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),
+    Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),
     Check(
         "meta-lstm-gates-released", "σ(W[h, θ, z] + b)", "scalars",
-        lambda rng: Case(_learner(rng), gates_released), _unrolled,
+        lambda rng: Case(random_learner(rng), gates_released), _unrolled,
     ),
     Check(
         "meta-lstm-bptt", "∇L and L held", "complex steps of another pass",
-        lambda rng: Case(_learner(rng)), lambda case: _slopes(case, "independent", meta_lstm.gradient_independent),
+        lambda rng: Case(random_learner(rng)), lambda case: _slopes(case, "independent", meta_lstm.gradient_independent),
     ),
     Check(
         "meta-lstm-bptt-exact", "… + H a + b ∇L", "complex steps of the unrolled loss",
-        lambda rng: Case(_learner(rng), (gates, gates_released)[rng.integers(2)]),
+        lambda rng: Case(random_learner(rng), (gates, gates_released)[rng.integers(2)]),
         lambda case: _slopes(case, "exact", meta_lstm.gradient),
     ),
     Check(
         "thm:meta-lstm-is-gradient-descent", "W_I = W_F = 0: MAML", "maml.gradient, first order",
-        lambda rng: Case(_learner(rng), gates, float(rng.uniform(0.05, 0.2))), _is_gradient_descent,
+        lambda rng: Case(random_learner(rng), gates, float(rng.uniform(0.05, 0.2))), _is_gradient_descent,
     ),
     Check("thm:gate-bound", "|θ_t − f θ_{t−1}| ≤ |∇L|", "every gate; equality where i = 1", _any_gate, _gate_bound),
 )  # fmt: skip

@@ -16,7 +16,10 @@ from refmeta.problems import process
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["CHECKS", "A", "Adaptation", "Learning", "N", "S", "adaptation", "exact_statistics", "learning", "true_tasks"]
+__all__ = [
+    "CHECKS", "A", "Adaptation", "Learning", "N", "S", "exact_statistics", "order", "random_adaptation", "random_learning",
+    "random_tasks",
+]  # fmt: skip
 
 N, S, A = 2, 3, 2
 
@@ -43,7 +46,7 @@ class Adaptation(NamedTuple):
         return {"prior": self.prior, "alpha": 0.2, "steps": self.steps}
 
 
-def learning(rng: Generator, n: int = 6) -> Learning:
+def random_learning(rng: Generator, n: int = 6) -> Learning:
     """A generic prior, and a context with gaps."""
     shape = (N, n)
     ids = [rng.integers(0, size, shape) for size in (S, A, S)]
@@ -106,15 +109,15 @@ def _likelihood(case: Learning) -> float:
     return off(both, prior[:3], expected, scale=np.max(np.abs(log_p)) + 10)
 
 
-def true_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
+def random_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
     """Generic tasks to be judged by."""
     return PolicyReturn(process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
 
 
-def adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> Adaptation:
+def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> Adaptation:
     """Of a generic context, on generic tasks with one of the horizons."""
-    (prior, context), theta = learning(rng), rng.normal(size=S * A)
-    task = true_tasks(rng, horizons[rng.integers(len(horizons))])
+    (prior, context), theta = random_learning(rng), rng.normal(size=S * A)
+    task = random_tasks(rng, horizons[rng.integers(len(horizons))])
     return Adaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
 
 
@@ -136,7 +139,7 @@ def exact_statistics(task: PolicyReturn, n: float) -> Statistics:
     return Statistics(n * task.mdp.P, R, np.zeros_like(R))
 
 
-def _order(case: Adaptation) -> float:
+def order(case: Adaptation) -> float:
     """By what power of n the gradient tends to MAML's on the true task."""
     task, exact = case.task, maml.gradient(case.theta, case.task, alpha=0.2, steps=case.steps)
     gaps = [
@@ -147,8 +150,11 @@ def _order(case: Adaptation) -> float:
 
 
 CHECKS = (
-    Check("model-posterior", "(c + n)/Σ, precision-weighted R", "beliefs updated one by one", learning, _posterior),
-    Check("model-prior", "log p(c | prior), its gradient", "predictions multiplied, complex steps", learning, _likelihood),
-    Check("model-based-maml", "λ_0 through the model's Hessians", "complex steps", lambda rng: adaptation(rng, (None, 4)), _gradient),
-    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", adaptation, _order, (1.0, 0.05)),
-)
+    Check("model-posterior", "(c + n)/Σ, precision-weighted R", "beliefs updated one by one", random_learning, _posterior),
+    Check("model-prior", "log p(c | prior), its gradient", "predictions multiplied, complex steps", random_learning, _likelihood),
+    Check(
+        "model-based-maml", "λ_0 through the model's Hessians", "complex steps",
+        lambda rng: random_adaptation(rng, (None, 4)), _gradient,
+    ),
+    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", random_adaptation, order, (1.0, 0.05)),
+)  # fmt: skip

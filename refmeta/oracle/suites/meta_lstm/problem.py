@@ -13,7 +13,7 @@ from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, define
 from refmeta.tasks.classification import SoftmaxRegression
 
-__all__ = ["LEAVES", "Learner", "answer", "parts", "problem", "terms", "weights"]
+__all__ = ["LEAVES", "Learner", "answer", "by_definition", "parts", "problem", "terms", "weights"]
 
 LEAVES = Parameters._fields
 
@@ -66,7 +66,12 @@ def terms(part: str, problem: Learner, value: Array) -> Any:
     return np.abs(problem.query.at(problem.theta).loss)
 
 
+def by_definition(part: str, problem: Learner, use: Formulas = Formulas()) -> Array:
+    """A part by the definition in complex numbers, with some of its functions exchanged."""
+    return real_part(define(part, problem.inputs, COMPLEX, use))
+
+
 def parts(problem: Learner, use: Formulas = Formulas()) -> dict[str, Array]:
-    """The objective, and both gradients leaf by leaf, by the definition with some of its functions exchanged."""
+    """The objective, and both gradients leaf by leaf, by the definition."""
     names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
-    return {name: real_part(define(name, problem.inputs, COMPLEX, use)) for name in names}
+    return {name: by_definition(name, problem, use) for name in names}

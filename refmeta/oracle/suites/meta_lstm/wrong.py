@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, parts
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, by_definition, parts
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
@@ -89,8 +89,7 @@ def preprocessing_without_sign(case: Any) -> Any:
     hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip
 def independent_called_exact(case: Any) -> Any:
-    right = parts(case)
-    return {f"exact_{leaf}": right[f"independent_{leaf}"] for leaf in LEAVES}
+    return {f"exact_{leaf}": by_definition(f"independent_{leaf}", case) for leaf in LEAVES}
 
 
 ROWS = rows_in(globals())
