@@ -17,7 +17,7 @@ from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import Loss, flattened, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, adapted, of_task
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adapted, of_task
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, weights
 from refmeta.problems import KINDS, problem
 from refmeta.tasks.classification import SoftmaxRegression
@@ -52,7 +52,7 @@ class Case(NamedTuple):
     @property
     def formulas(self) -> Formulas:
         """The definition with this recurrence."""
-        return Formulas(gates=definition.gates if self.recurrence is gates else definition.gates_released)
+        return PAPER if self.recurrence is gates else Formulas(gates=definition.gates_released)
 
 
 def random_parameters(rng: Generator, dim: int, start: Array) -> Parameters:
@@ -205,7 +205,10 @@ def _any_gate(rng: Generator) -> Learner:
 
 
 CHECKS = (
-    Check("gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps", random_signals, _preprocessing),
+    Check(
+        "gradient-preprocessing", "(log|x|/p, sgn x) or (−1, e^p x)", "scalars, complex steps",
+        random_signals, _preprocessing,
+    ),
     Check("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", random_cell, _cell),
     Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),
     Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),

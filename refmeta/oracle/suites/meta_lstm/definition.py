@@ -23,7 +23,7 @@ from refmeta.oracle.decimals import (
 )
 
 __all__ = [
-    "Formulas", "Signal", "adapted", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessed", "sigmoid",
+    "PAPER", "Formulas", "Signal", "adapted", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessed", "sigmoid",
     "signal", "tanh",
 ]  # fmt: skip
 
@@ -72,6 +72,9 @@ class Formulas(NamedTuple):
     signal: Callable[[Loss, Vector, Step], Signal] = signal
 
 
+PAPER = Formulas()
+
+
 def first_layer(W: Any, b: Vector, x: Vector, h: Vector, c: Vector) -> tuple[Vector, Vector]:
     """h and c after one step of an LSTM on the inputs x."""
     z, H = [dot(row, x + h) + bias for row, bias in zip(W, b, strict=True)], len(h)
@@ -80,7 +83,7 @@ def first_layer(W: Any, b: Vector, x: Vector, h: Vector, c: Vector) -> tuple[Vec
 
 
 def adapted(
-    x: Inputs, support: Loss, step: Step, use: Formulas = Formulas(), held: list[Signal] | None = None
+    x: Inputs, support: Loss, step: Step, use: Formulas = PAPER, held: list[Signal] | None = None
 ) -> tuple[Vector, list[Signal]]:
     """θ_K, and the (∇L, L) of every step; with `held`, on those instead."""
     theta, d, H = list(x["c0"]), len(x["c0"]), len(x["W_I"]) - 2
@@ -102,7 +105,7 @@ def adapted(
     return theta, signals
 
 
-def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use: Formulas = Formulas()) -> Any:
+def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use: Formulas = PAPER) -> Any:
     """F = L_query(θ_K) of one task, or its slopes by a leaf, nested as it is: exact, or with every ∇L and L held."""
     kind, _, leaf = part.partition("_")
     held = adapted(x, support, steps.inner, use)[1] if kind == "independent" else None
@@ -110,7 +113,7 @@ def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use:
     return leaf_gradient(lambda value: objective({**x, leaf: value}), x[leaf], steps.outer) if leaf else objective(x)
 
 
-def define(part: str, x: Inputs, steps: Steps, use: Formulas = Formulas()) -> list[Any]:
+def define(part: str, x: Inputs, steps: Steps, use: Formulas = PAPER) -> list[Any]:
     """A part of the suite `meta-lstm`, one entry for each task."""
     both = [
         [softmax_regression(X, labels, x["classes"], x["ridge"]) for X, labels in zip(x[X], x[y], strict=True)]

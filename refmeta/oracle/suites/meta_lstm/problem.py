@@ -10,7 +10,7 @@ from refmeta.meta.meta_lstm import Parameters
 from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import Inputs
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, define
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define
 from refmeta.tasks.classification import SoftmaxRegression
 
 __all__ = ["LEAVES", "Learner", "answer", "by_definition", "parts", "problem", "terms", "weights"]
@@ -66,12 +66,12 @@ def terms(part: str, problem: Learner, value: Array) -> Any:
     return np.abs(problem.query.at(problem.theta).loss)
 
 
-def by_definition(part: str, problem: Learner, use: Formulas = Formulas()) -> Array:
+def by_definition(part: str, problem: Learner, use: Formulas = PAPER) -> Array:
     """A part by the definition in complex numbers, with some of its functions exchanged."""
     return real_part(define(part, problem.inputs, COMPLEX, use))
 
 
-def parts(problem: Learner, use: Formulas = Formulas()) -> dict[str, Array]:
+def parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
     """The objective, and both gradients leaf by leaf, by the definition."""
     names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
     return {name: by_definition(name, problem, use) for name in names}
