@@ -2,20 +2,19 @@
 
 import argparse
 import io
-import math
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 import refmeta
-from refmeta.oracle.cases import VectorError
+from refmeta.oracle.documents import VectorError
 from refmeta.tables import unknown, wrapped
 
-FAMILIES = ("sinusoids", "navigation", "random-mdps", "gridworlds", "episodes")
-TINY = ("two-state", "bandit", "chain")
+__all__ = ["main", "run"]
+
 GUIDE = """\
 refmeta {version}: a reference implementation of meta-reinforcement learning.
 
@@ -40,93 +39,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, (wrapped(message) if sys.stderr.isatty() else message) + "\n")
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    """An argument that is a whole number of at least `least`."""
-
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
-        return int(text)
-
-    return whole
-
-
-def _step_size(text: str) -> float:
-    """A finite number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
-    return number
-
-
-def _add_bias(commands: Any) -> None:
-    """The parser of `bias`."""
-    bias = commands.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
-    bias.add_argument(
-        "--mdp", default="two-state", metavar="NAME|FILE.json",
-        help=f"{', '.join(TINY)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta",
-    )  # fmt: skip
-    bias.add_argument(
-        "--alpha", type=_step_size, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes"
-    )
-    bias.add_argument("--episodes", type=_whole(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step")
-    bias.add_argument("--steps", type=_whole(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
-    bias.add_argument("--format", choices=("text", "json"), default="text")
-    bias.set_defaults(run=_bias)
-
-
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser, and those of its commands by name."""
-    from refmeta.commands import browse
-    from refmeta.commands import check as commands
+    from refmeta.commands import bias, check, demo, explain, list, show, verify
 
     parser = Parser(prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning.")
     parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
-    every = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    verify = every.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
-    verify.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
-    verify.add_argument("--problems", type=_whole(1), default=20, metavar="N", help="random problems a formula (20)")
-    verify.set_defaults(run=_verify)
-    demo = every.add_parser("demo", help="adapt to held-out tasks from different starts")
-    demo.add_argument("family", nargs="*", metavar="FAMILY", help=f"only these: {', '.join(FAMILIES)}")
-    demo.set_defaults(run=_demo)
-    for command in (verify, demo):
-        command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="seed of everything random (0)")
-    _add_bias(every)
-    commands.add(every)
-    browse.add(every, _labels)
-    return parser, every.choices
-
-
-def _labels() -> list[str]:
-    """The labels of `verify`."""
-    from refmeta.evidence import CHECKS
-
-    return [check.label for check in CHECKS]
-
-
-def _verify(options: Any) -> int:
-    """`verify`."""
-    from refmeta.commands.verify import verify
-
-    return verify(options.label, seed=options.seed, problems=options.problems)
-
-
-def _demo(options: Any) -> int:
-    """`demo`."""
-    from refmeta.commands.demo import demo
-
-    return demo(options.family, seed=options.seed)
-
-
-def _bias(options: Any) -> int:
-    """`bias`."""
-    from refmeta.commands.bias import bias
-
-    return bias(options.mdp, steps=options.steps, episodes=options.episodes, alphas=options.alpha, form=options.format)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (verify, demo, bias, check, list, show, explain):
+        command.add(commands)
+    return parser, commands.choices
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

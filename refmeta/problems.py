@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Problem
+from refmeta.oracle.suites.maml.problem import Problem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Trajectories

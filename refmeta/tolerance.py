@@ -15,8 +15,9 @@ import numpy as np
 
 from refmeta.arrays import Array, replaced
 
+__all__ = ["condition", "in_tolerances", "per_task", "perturbed", "signs", "tolerance"]
+
 DELTA = 2.0**-26
-RESIDUAL = {"implicit": 1e-10}
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 

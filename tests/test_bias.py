@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from refmeta.__main__ import TINY, main
+from refmeta.__main__ import main
 from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import number_of_paths, too_many
@@ -96,9 +96,8 @@ def test_the_estimators_are_what_they_are_called():
             np.testing.assert_allclose(got, sampled.estimator_bias(found, truth), rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_the_named_processes_exist_and_are_tiny(name, capsys):
-    assert set(TINY) == set(PROCESSES)
     assert main(["bias", "--mdp", name, "--alpha", "0.5", "--episodes", "1", "--steps", "1"]) == 0
     assert "not enumerated" not in capsys.readouterr().out
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import _parsers, main
-from refmeta.commands import browse
-from refmeta.oracle.case import SUITES
-from refmeta.oracle.cases import cases
-from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
+from refmeta.commands import explain
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.vectors import cases
 
 COMMANDS = ("verify", "demo", "bias", "check", "list", "show", "explain")
-SLUGS = [row.slug for rows in WRONG.values() for row in rows] + list(FALSE_ALARMS)
+ROWS = explain.rows()
+SLUGS = [row.slug for _, row in ROWS] + list(explain.false_alarms())
 
 
 def printed(capsys, *arguments):
@@ -182,28 +182,27 @@ def test_flags_and_labels_of_a_table_can_be_copied(columns, capsys):
 
 
 def test_formulas_of_parts_are_not_called_instead_of_parts(capsys):
-    for chapter, rows in WRONG.items():
-        for row in rows:
-            assert "instead of: parts" not in browse._whole(chapter, row)
+    for suite, row in ROWS:
+        assert "instead of: parts" not in explain._whole(suite, row)
 
 
 def test_a_chapter_is_the_path_of_a_file_that_exists_or_a_name(tmp_path, monkeypatch):
     """In a checkout, from its folder and from another; installed; and with neither."""
-    there = Path(browse.__file__).parents[2]
+    there = Path(explain.__file__).parents[2]
     monkeypatch.chdir(there)
-    assert browse.derivation("maml.md") == str(Path("derivations", "maml.md"))
+    assert explain.derivation("maml.md") == str(Path("derivations", "maml.md"))
     monkeypatch.chdir(tmp_path)
-    assert Path(browse.derivation("maml.md")) == there / "derivations" / "maml.md"
-    monkeypatch.setattr(browse.refmeta, "__file__", str(tmp_path / "site-packages" / "refmeta" / "__init__.py"))
-    monkeypatch.setattr(browse.sysconfig, "get_path", lambda name: str(tmp_path / name))
-    assert browse.derivation("maml.md") == "maml.md"
+    assert Path(explain.derivation("maml.md")) == there / "derivations" / "maml.md"
+    monkeypatch.setattr(explain.refmeta, "__file__", str(tmp_path / "site-packages" / "refmeta" / "__init__.py"))
+    monkeypatch.setattr(explain.sysconfig, "get_path", lambda name: str(tmp_path / name))
+    assert explain.derivation("maml.md") == "maml.md"
     folder = tmp_path / "data" / "share" / "refmeta" / "derivations"
     folder.mkdir(parents=True)
     (folder / "maml.md").write_text("")
     monkeypatch.chdir(folder)
-    assert browse.derivation("maml.md") == "maml.md"
+    assert explain.derivation("maml.md") == "maml.md"
     monkeypatch.chdir("/")
-    assert Path("/", browse.derivation("maml.md")) == folder / "maml.md"
+    assert Path("/", explain.derivation("maml.md")) == folder / "maml.md"
 
 
 def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):
@@ -219,10 +218,9 @@ def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):
 
 def test_every_known_wrong_formula_is_explained(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    for chapter, rows in WRONG.items():
-        for row in rows:
-            out = browse._whole(chapter, row)
-            assert all(text in out for text in (row.slug, row.formula, row.cause, row.seen, row.hint))
+    for suite, row in ROWS:
+        out = explain._whole(suite, row)
+        assert all(text in out for text in (row.slug, row.formula, row.cause, row.seen, row.hint))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +255,7 @@ def test_explain_has_one_line_for_each_of_many_matches(columns, capsys):
 def test_explain_without_a_word_lists_every_slug_by_chapter(capsys):
     out, status = printed(capsys, "explain")
     assert status == 0 and set(SLUGS) <= set(re.split(r"[,\s]+", out))
-    assert re.findall(r"^([a-z-]+(?: alarms)?):", out, re.M) == [*WRONG, "false alarms"]
+    assert re.findall(r"^([a-z-]+(?: alarms)?):", out, re.M) == [*dict.fromkeys(suite.chapter_of(row) for suite, row in ROWS), "false alarms"]
 
 
 def numbers(value):

@@ -1,7 +1,5 @@
 """What `import refmeta` promises."""
 
-import contextlib
-import io
 import subprocess
 import sys
 
@@ -35,35 +33,6 @@ def test_public_functions_of_the_algorithms_name_their_formula():
             ):
                 if name not in ("adapt_adam", "adapt_adam_carried"):
                     assert "Eq: " in thing.__doc__, f"{module.__name__}.{name}"
-
-
-def test_the_readme_s_python_runs_and_its_names_exist():
-    import re
-    from pathlib import Path
-
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
-    assert blocks and all("assert" in block for block in blocks)
-    for block in blocks:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(block, {})
-        for comment in re.findall(r"^print\(.*\) +# .*?: (\d[\d., ]*)$", block, re.M):
-            assert [float(x) for x in comment.split(",")] == [float(x) for x in re.findall(r"[\d.]+", out.getvalue())]
-    for module in ("maml", "reptile", "judges"):
-        row = next(line for line in text.splitlines() if f"`{module}." in line)
-        for name in re.findall(r"`(?:\w+)?\.(\w+)`", row):
-            assert hasattr(getattr(refmeta, module), name), name
-
-
-def test_the_readme_s_adapters_are_those_that_the_peers_are_tested_with():
-    import re
-    from pathlib import Path
-
-    root = Path(__file__).parents[1]
-    blocks = re.findall(r"^```py\n(.*?)^```$", (root / "README.md").read_text("utf-8"), re.M | re.S)
-    assert len(blocks) == 2
-    for block, name in zip(blocks, ("jax_maml.py", "torch_maml.py"), strict=True):
-        assert block in (root / "tests" / "peers" / name).read_text("utf-8")
 
 
 def test_the_source_archive_names_what_its_tests_read_and_the_wheel_the_chapters():

@@ -14,19 +14,17 @@ import shlex
 from configparser import ConfigParser
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import settings
 
 import refmeta as rm
 from refmeta.__main__ import main
-from refmeta.evidence import CHECKS
-from refmeta.oracle.case import SUITES
-from refmeta.tolerance import tolerance
+from tests.test_layers import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^```py\n(?=# (\w+\.py)\n)(.*?)^```$", README, re.M | re.S))  # shown by README, name and text
 TARGETS = """import refmeta as rm
 
 def problem(x, query=""):
@@ -37,16 +35,9 @@ def problem(x, query=""):
 
 def my_meta_gradient(theta, alpha, steps, **x):
     return rm.maml.gradient(theta, problem(x), problem(x, "query_"), alpha=alpha, steps=steps)
-
-def first_order(theta, alpha, steps, **x):
-    return rm.maml.first_order_gradient(theta, problem(x), problem(x, "query_"), alpha=alpha, steps=steps)
 """
 LONG = ("demo", "verify", "experiment")  # `verify` is run where its problems are limited by --problems
 ELSEWHERE = ("jax_", "torch_", "node ")  # targets that need what is not installed here: tests/peers runs them
-RIGHT = ("check", "mymodule:my_meta_gradient", "--suite", "maml-tabular")
-ALLOWED = {
-    "80": "columns of a terminal: tests/test_commands.py"
-}  # numbers of README's prose that nothing computes, each with a reason
 
 
 def shown_in(path):
@@ -73,9 +64,10 @@ BLOCKS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the module that the texts call `mymodule`."""
+    """A folder with the module that the chapters call `mymodule`, and README's files."""
     path = tmp_path_factory.mktemp("prose")
-    (path / "mymodule.py").write_text(TARGETS, encoding="utf-8")
+    for name, text in {"mymodule.py": TARGETS, **FILES}.items():
+        (path / name).write_text(text, encoding="utf-8")
     return path
 
 
@@ -232,36 +224,41 @@ def prose_numbers(text):
     return [number for number in (word.rstrip(",") for word in found) if len(number) > 1]
 
 
-@functools.cache
-def computed(folder):
-    """Every number that README may say, and where it comes from."""
+def test_every_number_of_the_readme_is_computed():
     config = ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    cases = {suite: rm.oracle.cases(suite) for suite in SUITES}
-    facts = {
-        "vectors": sum(map(len, cases.values())),
-        "labels": len(CHECKS),
-        "tolerance over eps": round(float(tolerance(np.ones(()), np.ones(())) / np.finfo(float).eps)),
-        "examples of make deep": settings.get_profile("deep").max_examples,
-    }
-    numbers = {f"{value:,}": name for name, value in facts.items()}
-    for suite, every in cases.items():
-        valid = [case for case in every if "validation" not in case.flags]
-        numbers |= {str(len(every)): f"cases of {suite}", str(len(valid)): f"cases of {suite} with valid inputs"}
-    numbers |= {config["options"]["python_requires"].lstrip(">="): "python_requires"}
-    wrong = printed(folder, ("check", "mymodule:first_order", *RIGHT[2:]))[1]
-    return numbers | dict.fromkeys(re.findall(r"in (\d+) of \1 failing", wrong), "the diagnosis of first-order MAML")
+    vectors = sum(len(rm.oracle.cases(suite)) for suite in rm.oracle.SUITES)
+    computed = {f"{vectors:,}", config["options"]["python_requires"].lstrip(">=")}
+    unknown = set(prose_numbers(README)) - computed
+    assert not unknown, f"numbers of README that no test holds: {unknown}; compute them here"
 
 
-def test_every_number_of_the_readme_is_computed(folder):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    digits, report = set(re.findall(r"([\d.]+) digits or more", text)), printed(folder, RIGHT)[1]
-    reached = float(re.search(r"to ([\d.]+) digits", report)[1])
-    assert all(abs(float(number) - reached) < 1 for number in digits), report
-    unknown = set(prose_numbers(text)) - set(computed(folder)) - set(ALLOWED) - digits
-    assert not unknown, (
-        f"numbers of README that no test holds: {unknown}; compute them, or say in ALLOWED why they are right"
-    )
+def test_the_readme_s_python_runs_and_asserts():
+    blocks = [body for language, body in FENCE.findall(README) if language == "python"]
+    assert blocks and all("assert" in block for block in blocks)
+    for block in blocks:
+        exec(block, {})
+
+
+def test_the_readme_names_every_chapter_and_suite_and_links_to_files_that_exist():
+    for link in re.findall(r"\]\((?!http)(.*?)\)", README):
+        assert (ROOT / link).exists(), link
+    chapters = {f"derivations/{path.name}" for path in (ROOT / "derivations").glob("*.md")}
+    assert chapters <= set(re.findall(r"\]\((.*?)\)", README))
+    assert set(rm.oracle.SUITES) <= set(re.findall(r"`([\w-]+)`", README))
+
+
+def test_the_readme_s_map_is_that_of_the_imports():
+    """Its lines are the floors from above, and every folder is in its place."""
+    lines = re.search(r"^```text\n(__main__.*?)^```$", README, re.M | re.S)[1].splitlines()
+    for line, rooms in zip(lines, reversed(FLOORS), strict=True):
+        shown = set(re.findall(r"[\w]+", line.split("  ")[0]))
+        assert shown <= set(rooms.split()) and shown >= {room for room in rooms.split() if (PACKAGE / room).is_dir()}, line
+
+
+def test_the_readme_s_adapter_is_the_one_that_the_peers_are_tested_with():
+    (name,) = (name for name in FILES if name.startswith("torch_"))
+    assert FILES[name] == (ROOT / "tests" / "peers" / name).read_text("utf-8")
 
 
 def test_every_target_of_make_that_the_texts_name_exists():

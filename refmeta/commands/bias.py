@@ -3,6 +3,7 @@
 Derivation: derivations/sampled-meta-gradients.md
 """
 
+import argparse
 import itertools
 import json
 import math
@@ -14,9 +15,10 @@ import numpy as np
 
 import refmeta
 from refmeta.arrays import Array
+from refmeta.commands.arguments import whole_number
 from refmeta.meta import maml, sampled
-from refmeta.oracle.cases import UsageError
 from refmeta.oracle.documents import parsed, text_of
+from refmeta.oracle.vectors import UsageError
 from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
@@ -26,6 +28,8 @@ from refmeta.sampling.trajectories import Trajectories
 from refmeta.tables import Column, counted, table, unknown, wrapped
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["ESTIMATORS", "PROCESSES", "add", "bias", "blocks"]
 
 PROCESSES: dict[str, dict[str, Any]] = {
     "two-state": {
@@ -45,6 +49,33 @@ PROCESSES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 ROUNDING = 1e-13
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
+    command.add_argument(
+        "--mdp", default="two-state", metavar="NAME|FILE.json",
+        help=f"{', '.join(PROCESSES)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta",
+    )  # fmt: skip
+    command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
+    command.add_argument(
+        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step"
+    )
+    command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
+    command.add_argument("--format", choices=("text", "json"), default="text")
+    command.set_defaults(run=lambda o: bias(o.mdp, steps=o.steps, episodes=o.episodes, alphas=o.alpha, form=o.format))
+
+
+def _number(text: str) -> float:
+    """A finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text!r}")
+    return number
 
 
 class Estimator(NamedTuple):

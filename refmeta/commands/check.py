@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from refmeta.commands.browse import suites_named as _suites
-from refmeta.oracle.case import PARTS, QUANTITIES, SUITES, Case
-from refmeta.oracle.cases import UsageError, VectorError, cases, read_file
+from refmeta.commands.arguments import as_suites
 from refmeta.oracle.check import plain, run
 from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
+from refmeta.oracle.suite import Case, Suite
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
 from refmeta.oracle.verdict import findings
 from refmeta.tables import near as _near
 
+__all__ = ["add"]
+
+QUANTITIES = tuple(dict.fromkeys(name for suite in SUITES.values() for name in suite.quantities))
 STATUS = (
     "exit status: 0 all right; 1 a mismatch, or rounding without --allow-rounding; 2 usage; 3 the target crashed or timed "
     "out after an answer; 4 a bad vector file; 5 nothing was computed; 6 refmeta itself failed; 130 interrupted; 141 the "
@@ -78,24 +82,24 @@ def _times(text: str) -> int:
     return int(text)
 
 
-def _check(given: Any) -> int:
+def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
-    suites = _usage(given)
+    suites = _usage(options)
     try:
-        chosen = list(read_file(given.vectors)) if given.vectors else [c for suite in suites for c in cases(suite)]
+        chosen = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
-    chosen = _selected([c for c in chosen if c.suite in suites], given)
+    chosen = _selected([c for c in chosen if c.suite in suites], options)
     settings = Settings(
-        given.quantity, given.reduce, given.ascent, given.expect, given.dtype, tuple(given.skip_flag), given.validation
+        options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
-    name, outcomes = _asked(given, suites, chosen, settings)
-    report = Report(name, settings, tuple(findings(outcomes, settings)), given.allow_rounding)
+    name, outcomes = _asked(options, suites, chosen, settings)
+    report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
     try:
-        print(FORMATS[given.format](report), flush=True)
+        print(FORMATS[options.format](report), flush=True)
     finally:
-        failures = [why for path in given.output if (why := _unwritten(path, report, given.format))]
+        failures = [why for path in options.output if (why := _unwritten(path, report, options.format))]
     if failures:
         raise UsageError("; ".join(failures))
     return report.status
@@ -111,26 +115,34 @@ def _unwritten(path: str, report: Report, form: str) -> str:
     return ""
 
 
-def _usage(given: Any) -> tuple[str, ...]:
+def _usage(options: Any) -> tuple[str, ...]:
     """The suites to be checked, if what was asked for goes together."""
-    if bool(given.target) == bool(given.exec):
+    if bool(options.target) == bool(options.exec):
         raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
-    if given.target:
-        _check_module(given.target)
-    if given.target and not given.suite and not given.vectors:
-        raise UsageError(f"give the suite that {given.target} implements: --suite with one of {', '.join(SUITES)}")
-    if given.expect == "first-order" and given.quantity != "gradient":
+    if options.target:
+        _check_module(options.target)
+    if options.target and not options.suite and not options.vectors:
+        raise UsageError(f"give the suite that {options.target} implements: --suite with one of {', '.join(SUITES)}")
+    if options.expect == "first-order" and options.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
-    suites, usual = _suites(given.suite), given.quantity == "gradient" and given.reduce == "none"
-    if "implicit" in (given.suite or ()) and given.quantity == "step_size_gradient":
-        raise UsageError("the suite implicit has no step size: --quantity is gradient, objective or first_order")
-    if {"reptile", *PARTS} & set(given.suite or ()) and not usual:
-        raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
-    if {"reptile", *PARTS} & set(given.suite or ()) and given.expect == "first-order":
-        raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
-    for path in given.output:
+    suites = as_suites(options.suite)
+    for name in options.suite or ():
+        _check_fits(options, SUITES[name])
+    for path in options.output:
         _writable(path)
     return suites
+
+
+def _check_fits(options: Any, suite: Suite) -> None:
+    """Check that a suite has what --quantity, --reduce and --expect ask for."""
+    usual = options.quantity == "gradient" and options.reduce == "none"
+    if not suite.quantities and not usual:
+        raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
+    if not suite.quantities and options.expect == "first-order":
+        raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
+    if suite.quantities and options.quantity not in suite.quantities:
+        listed = " or ".join([", ".join(suite.quantities[:-1]), suite.quantities[-1]])
+        raise UsageError(f"the suite {suite.name} has no step size: --quantity is {listed}")
 
 
 def _check_module(target: str) -> None:
@@ -141,14 +153,14 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Settings) -> tuple[str, list[Outcome]]:
+def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: Settings) -> tuple[str, list[Outcome]]:
     """The target's name and what became of every case; the process is ended whatever happens."""
-    command = given.exec or [sys.executable, "-m", "refmeta.oracle.serve", given.target]
+    command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
-        target = Process(command, suites, timeout=given.timeout)
+        target = Process(command, suites, timeout=options.timeout)
         try:
             with _progress(len(chosen)) as told:
-                outcomes = run(target, chosen, settings, repeat=given.repeat, progress=told)
+                outcomes = run(target, chosen, settings, repeat=options.repeat, progress=told)
             return target.name, outcomes
         finally:
             target.stop()
@@ -157,7 +169,7 @@ def _asked(given: Any, suites: tuple[str, ...], chosen: list[Case], settings: Se
             raise UsageError(str(error)) from None
         left_out, message = "error" if settings.validation else "unasked", plain(str(error))
         outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in chosen]
-        return given.target or given.exec, outcomes
+        return options.target or options.exec, outcomes
 
 
 @contextlib.contextmanager
@@ -195,16 +207,16 @@ def _writable(path: str) -> None:
         raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
-def _selected(chosen: list[Case], given: Any) -> list[Case]:
+def _selected(chosen: list[Case], options: Any) -> list[Case]:
     """The cases that --case names, with flags and names that exist."""
     flags = {flag for case in chosen for flag in case.flags}
-    for flag in given.skip_flag:
+    for flag in options.skip_flag:
         if flag not in flags:
             raise UsageError(
                 f"no case has the flag {flag!r}{_near(flag, flags)}; the flags are {', '.join(sorted(flags))}"
             )
     ids = {case.id for case in chosen}
-    for wanted in given.case or ():
+    for wanted in options.case or ():
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
-    return [case for case in chosen if not given.case or case.id in given.case]
+    return [case for case in chosen if not options.case or case.id in options.case]

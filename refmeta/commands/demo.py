@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.commands import episodes
+from refmeta.commands.arguments import whole_number
 from refmeta.meta import implicit, maml, meta_lstm
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import adapt
@@ -17,7 +18,7 @@ from refmeta.meta.maml import MAML, FirstOrderMAML
 from refmeta.meta.meta_lstm import MetaLSTM
 from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
-from refmeta.oracle.cases import UsageError
+from refmeta.oracle.vectors import UsageError
 from refmeta.problems import curvatures
 from refmeta.tables import counted, number_table, unknown, wrapped
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
@@ -25,6 +26,16 @@ from refmeta.tasks.planning import optimal_values
 
 STEPS = (0, 1, 2, 3, 5)
 NAVIGATION = Navigation()
+
+__all__ = ["TABLES", "add", "demo"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser("demo", help="adapt to held-out tasks from different starts")
+    command.add_argument("family", nargs="*", metavar="FAMILY", help=f"only these: {', '.join(TABLES)}")
+    command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
+    command.set_defaults(run=lambda o: demo(o.family, seed=o.seed))
 
 
 def trained(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:

@@ -27,6 +27,11 @@ from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, reward_noise
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
+__all__ = [
+    "by_policy_gradient", "compared", "gridworlds", "learned_prior", "mean_returns", "of_another_task",
+    "random_mdps", "through_a_model", "trained_agent", "trained_start",
+]  # fmt: skip
+
 EPISODES = 5
 GRIDWORLDS, RANDOM_MDPS = GoalGridworlds(), RandomMDPs()
 

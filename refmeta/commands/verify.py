@@ -2,14 +2,26 @@
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from refmeta.commands.arguments import whole_number
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
-from refmeta.oracle.cases import UsageError
+from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, counted, layout, near, width, wrapped
+
+__all__ = ["Row", "add", "chosen", "judge", "verify"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
+    command.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
+    command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems a formula (20)")
+    command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
+    command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
 
 
 class Row(NamedTuple):

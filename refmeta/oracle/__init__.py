@@ -1,1 +1,50 @@
 """The oracle: certified vectors, `check` for any implementation, and a diagnosis that names the mistake."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refmeta.oracle.check import calling, run
+from refmeta.oracle.judge import RIGHT, Outcome, Settings, check_settings, judge
+from refmeta.oracle.suite import Case
+from refmeta.oracle.suites import SUITES as _SUITES
+from refmeta.oracle.vectors import UsageError, VectorError, cases
+
+__all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cases", "check"]
+
+SUITES = tuple(_SUITES)
+
+
+def check(
+    function: Callable[..., Any],
+    suite: str,
+    *,
+    repeat: int | None = None,
+    allow_rounding: bool = False,
+    **settings: Any,
+) -> list[Outcome]:
+    """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
+
+    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation.
+    """
+    from refmeta.oracle.facts import brief
+    from refmeta.oracle.verdict import finding, status_of
+
+    vectors = cases(suite)
+    chosen = check_settings(Settings(**settings), _SUITES[suite])
+    outcomes = run(calling(function), vectors, chosen, repeat=repeat)
+    verdict = finding(suite, outcomes, chosen)
+    if status_of([verdict], allow_rounding=allow_rounding):
+        raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
+    return outcomes
+
+
+def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any) -> None:
+    """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
+    from refmeta.oracle.diagnose import diagnose
+
+    chosen = check_settings(Settings(dtype=str(np.dtype(dtype)), **settings), case.about)
+    outcome = judge(case, got, chosen)
+    if outcome.verdict not in RIGHT:
+        raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], chosen)]))

@@ -1,30 +1,41 @@
 """Complex numbers in two units: a derivative of a derivative without a difference.  Derivation: derivations/judges.md
 
 a + jb with complex a and b, and j² = −1: the unit i carries the derivative of an objective, j that of a gradient inside it.
+The coefficient of j is so small that its square is lost.
+
+A gradient takes one evaluation.  A number that is moved is then an array, of one entry for each axis that is moved: the last
+axis of the array for the unit i, the one before it for j.  All entries have one real part.
 """
 
-import cmath
 from typing import Any, NamedTuple
 
-from refmeta.oracle.decimals import Loss, Number, Steps, Vector
+import numpy as np
 
-__all__ = ["COMPLEX", "Bicomplex"]
+from refmeta.oracle.decimals import Loss, Number, Steps, Vector, exp, ln, real, sqrt
+
+__all__ = ["COMPLEX", "H", "Bicomplex", "complex_numbers"]
 
 H = 1e-30
 
+exp.register(np.ndarray, np.exp)
+ln.register(np.ndarray, np.log)
+sqrt.register(np.ndarray, np.sqrt)
+real.register(np.ndarray, lambda x: x.flat[0].real)
+
 
 class Bicomplex:
-    """a + jb."""
+    """a + jb; a and b are complex numbers or arrays of them."""
 
     __slots__ = ("a", "b")
+    __array_ufunc__ = None  # an array leaves its arithmetic with these numbers to them
 
-    def __init__(self, a: complex, b: complex) -> None:
+    def __init__(self, a: Number, b: Number) -> None:
         self.a, self.b = a, b
 
     @property
     def real(self) -> float:
         """The real part of a."""
-        return self.a.real
+        return float(real(self.a))
 
     def __add__(self, other: Any) -> "Bicomplex":
         if isinstance(other, Bicomplex):
@@ -62,17 +73,17 @@ class Bicomplex:
         return power
 
     def exp(self) -> "Bicomplex":
-        """eᵃ (cos b + j sin b)."""
-        e = cmath.exp(self.a)
-        return Bicomplex(e * cmath.cos(self.b), e * cmath.sin(self.b))
+        """eᵃ (1 + jb)."""
+        e = exp(self.a)
+        return Bicomplex(e, e * self.b)
 
     def ln(self) -> "Bicomplex":
-        """ln √(a² + b²) + j arctan(b/a), b small beside a."""
-        return Bicomplex(cmath.log(self.a), cmath.atan(self.b / self.a))
+        """ln a + jb/a."""
+        return Bicomplex(ln(self.a), self.b / self.a)
 
     def sqrt(self) -> "Bicomplex":
-        """√a + jb/(2√a), b small beside a."""
-        root = cmath.sqrt(self.a)
+        """√a + jb/(2√a)."""
+        root = sqrt(self.a)
         return Bicomplex(root, self.b / (2 * root))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -87,6 +98,11 @@ class FirstUnit(NamedTuple):
         """Im f(x + ihv) / h."""
         return complex(f([a + 1j * self.h * b if b else a for a, b in zip(x, v, strict=True)])).imag / self.h
 
+    def gradient(self, f: Loss, x: Vector) -> Vector:
+        """Im f(x + ihe) / h of every axis e."""
+        value = f([a + 1j * self.h * e for a, e in zip(x, np.eye(len(x)), strict=True)])
+        return list((np.zeros(len(x)) + np.imag(value) / self.h).tolist())
+
 
 class SecondUnit(NamedTuple):
     """The complex step in the second unit; its slope may be complex itself."""
@@ -98,5 +114,20 @@ class SecondUnit(NamedTuple):
         value = f([Bicomplex(a, self.h * b) if b else a for a, b in zip(x, v, strict=True)])
         return value.b / self.h if isinstance(value, Bicomplex) else 0j
 
+    def gradient(self, f: Loss, x: Vector) -> Vector:
+        """The part of f(x + jhe) in j, over h, of every axis e."""
+        value = f([Bicomplex(a, self.h * e[:, None] + 0j) for a, e in zip(x, np.eye(len(x)), strict=True)])
+        slopes = np.zeros((len(x), 1)) + (value.b / self.h if isinstance(value, Bicomplex) else 0j)
+        return list(slopes) if slopes.shape[1] > 1 else list(slopes[:, 0].tolist())
+
 
 COMPLEX = Steps(inner=SecondUnit(), outer=FirstUnit(), second=SecondUnit())
+
+
+def complex_numbers(value: Any) -> Any:
+    """Every float of a dict or a nested list as a complex number; integers and None stay."""
+    if isinstance(value, dict):
+        return {name: complex_numbers(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [complex_numbers(entry) for entry in value]
+    return complex(value) if isinstance(value, float) else value

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
-from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, allowed, gap, is_bad, judge
+from refmeta.oracle.suite import Case
 
 __all__ = ["Answer", "Failed", "Outcome", "Settings", "calling", "plain", "run"]
 

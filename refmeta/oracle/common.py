@@ -9,7 +9,7 @@ from refmeta.sampling.transitions import Transitions
 
 __all__ = [
     "ADAPTED", "CLASSES", "CONTEXT", "CROSS_ENTROPY", "DIRECTION", "FEATURES", "LABELLED", "LOGITS", "PAID_BY_NEXT", "POINTS",
-    "PROCESS", "QUADRATIC", "RETURN", "TIME", "both", "context",
+    "PROCESS", "QUADRATIC", "RETURN", "SYSTEM", "TIME", "both", "context",
 ]  # fmt: skip
 
 Inputs = dict[str, Input]
@@ -65,6 +65,14 @@ CLASSES = {
 }
 CROSS_ENTROPY = "L = -(1/n) sum_j log softmax(W x_j)[label_j] + ridge/2 * |theta|^2, W theta as (C, f)."
 QUADRATIC = {"A": Input("(N, d, d)", "symmetric matrices"), "c": Input("(N, d)", "centres")}
+SYSTEM = {
+    "A": Input("(N, p, p)", "dynamics of x = [s; 1] as x' = A x + B a + w; the last row is 0 ... 0 1"),
+    "B": Input("(N, p, m)", "effect of the action a; the last row is 0"),
+    "Q": Input("(N, p, p)", "cost of the state, symmetric"),
+    "R": Input("(N, m, m)", "cost of the action, symmetric"),
+    "start": Input("(N, p, p)", "E[x_0 x_0^T], the second moments of the start; the last entry is 1"),
+    "noise": Input("(N, p, p)", "covariance of w; its last row and column are 0"),
+}
 DIRECTION = {"v": Input("(d,)", "a direction, for the products")}
 CONTEXT = {
     "context_states": Input("(N, c)", "s of the transitions from which the task is inferred, integers", "integer"),

@@ -1,7 +1,7 @@
 """Losses and numeric derivatives in any arithmetic.  Derivation: derivations/judges.md
 
-Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`).  No derivative formula stands here: a
-gradient is numeric, and so is every inner gradient.
+Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`); there, an array stands for one number
+at many small perturbations.  No derivative formula stands here: a gradient is numeric, and so is every inner gradient.
 """
 
 import cmath
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 __all__ = [
     "Central", "Inputs", "Loss", "Number", "Step", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
-    "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "rows_of", "softmax",
+    "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "rows_of", "softmax",
     "softmax_regression", "solved", "sqrt",
 ]  # fmt: skip
 
@@ -24,9 +24,10 @@ Inputs = dict[str, Any]
 
 
 class Step(Protocol):
-    """A numeric derivative of first order: of f at x along v."""
+    """Numeric derivatives of first order: the slope of f at x along v, and along every axis."""
 
     def slope(self, f: Loss, x: Vector, v: Vector) -> Number: ...
+    def gradient(self, f: Loss, x: Vector) -> Vector: ...
 
 
 class Central(NamedTuple):
@@ -38,6 +39,10 @@ class Central(NamedTuple):
         """(f(x + hv) − f(x − hv)) / 2h."""
         up, down = ([a + s * self.h * b for a, b in zip(x, v, strict=True)] for s in (1, -1))
         return (f(up) - f(down)) / (2 * self.h)
+
+    def gradient(self, f: Loss, x: Vector) -> Vector:
+        """The slope along each axis in turn."""
+        return [self.slope(f, x, axis) for axis in _axes(len(x))]
 
 
 class Steps(NamedTuple):
@@ -71,14 +76,20 @@ ln.register(complex, cmath.log)
 sqrt.register(complex, cmath.sqrt)
 
 
+@singledispatch
+def real(x: Number) -> Number:
+    """The real part, on which every comparison is made."""
+    return x.real
+
+
 def largest(x: Sequence[Number]) -> Number:
     """The entry with the largest real part."""
-    return max(x, key=lambda entry: entry.real)
+    return max(x, key=real)
 
 
 def magnitude(x: Number) -> Number:
     """The size of the real part."""
-    return abs(x.real)
+    return abs(real(x))
 
 
 def quadratic(A: Any, c: Any) -> Loss:
@@ -205,7 +216,8 @@ def proximal(support: Loss, theta: Vector, strength: Number, step: Step) -> Vect
 def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
     """The solution of least norm of F x = g, F symmetric; a pivot below `tiny` counts as zero.
 
-    With a basis N of the null space, (F + NNᵀ) x = g has NᵀN Nᵀx = Nᵀg = 0.
+    With a basis N of the null space, (F + NNᵀ) x = g has NᵀN Nᵀx = Nᵀg = 0.  NNᵀ hides digits of a small F from floats, and
+    one step of refinement brings them back.
     """
     rows, free, pivots, d = [list(row) for row in F], [], [], len(g)
     for j in range(d):
@@ -227,14 +239,18 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
         for i, column in zip(pivots, kept, strict=True):
             vector[column] = -rows[i][j]
         null.append(vector)
-    return solved([[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)], g)
+    full = [[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)]
+    x = solved(full, g)
+    rest = [g[i] - dot(F[i], x) - sum(v[i] * dot(v, x) for v in null) for i in range(d)]
+    return [a + b for a, b in zip(x, solved(full, rest), strict=True)]
 
 
 def softmax(x: Vector) -> Vector:
     """exp(x)/Σ exp(x), shifted by the largest."""
     top = largest(x)
     e = [exp(a - top) for a in x]
-    return [a / sum(e) for a in e]
+    total = sum(e)
+    return [a / total for a in e]
 
 
 def solved(M: list[Vector], b: Vector) -> Vector:
@@ -259,8 +275,8 @@ def _axes(d: int) -> list[list[int]]:
 
 
 def gradient(f: Loss, x: Vector, step: Step) -> Vector:
-    """Every partial derivative, as a slope."""
-    return [step.slope(f, x, axis) for axis in _axes(len(x))]
+    """Every partial derivative."""
+    return step.gradient(f, x)
 
 
 def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:

@@ -6,6 +6,8 @@ import re
 import stat
 from typing import Any
 
+__all__ = ["DEPTH", "LIMIT", "VectorError", "as_object", "depth", "parsed", "text_of"]
+
 LIMIT, DEPTH = 16 * 2**20, 12
 STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
 

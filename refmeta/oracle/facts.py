@@ -5,11 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refmeta.oracle.case import PARTS, Case
 from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
+from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding
 from refmeta.tables import counted
-from refmeta.tolerance import RESIDUAL, tolerance
+from refmeta.tolerance import tolerance
+
+__all__ = [
+    "brief", "details", "faint", "hints", "ids", "kinds", "parts_line", "unjudged", "warnings_of", "worst_line",
+    "worst_of",
+]  # fmt: skip
 
 SHOWN = 8
 ALWAYS = ("timeout", "crash", "unanswered")
@@ -68,11 +73,12 @@ def worst_line(finding: Finding) -> list[str]:
 
 def parts_line(finding: Finding) -> list[str]:
     """In a suite of several parts, which were judged and which were not."""
-    if finding.suite not in PARTS:
+    suite = finding.outcomes[0].case.about
+    if suite.array:
         return []
     names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    asked = ", ".join(f"{n} in {counted(names.count(n), 'case')}" for n in PARTS[finding.suite] if n in names)
-    unasked = ", ".join(n for n in PARTS[finding.suite] if n not in names)
+    asked = ", ".join(f"{n} in {counted(names.count(n), 'case')}" for n in suite.parts if n in names)
+    unasked = ", ".join(n for n in suite.parts if n not in names)
     return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
 
 
@@ -104,7 +110,7 @@ def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
     one = np.ones(())
     best: dict[str, float] = {}
     for case in cases:
-        double, single = (tolerance(one, one, dtype, RESIDUAL.get(case.suite, 0.0)) for dtype in ("float64", "float32"))
+        double, single = (tolerance(one, one, dtype, case.about.residual) for dtype in ("float64", "float32"))
         shrink = float(double / single)
         for slug, margin in case.discriminates.items():
             best[slug] = max(best.get(slug, 0.0), margin * shrink)

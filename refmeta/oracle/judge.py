@@ -5,9 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.calls import as_array
-from refmeta.oracle.case import PARTS, QUANTITIES, Case, Expected, of_returns
-from refmeta.tolerance import RESIDUAL, tolerance
+from refmeta.oracle.results import as_array
+from refmeta.oracle.suite import Case, Expected, Part, Suite
+from refmeta.tolerance import tolerance
+
+__all__ = [
+    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "Outcome", "Settings", "allowed", "allowed_of", "check_settings", "gap",
+    "in_limits", "is_bad", "judge", "names", "size_of", "transformed",
+]  # fmt: skip
 
 REDUCTIONS = ("none", "sum", "mean")
 RIGHT = ("pass", "refused", "bounded")
@@ -62,42 +67,54 @@ def is_bad(o: Outcome) -> bool:
     return o.verdict in WRONG
 
 
-def validated(settings: Settings) -> Settings:
-    """The settings, each with a value that exists."""
-    allowed_values = {
-        "quantity": QUANTITIES, "reduce": REDUCTIONS, "expect": ("exact", "first-order"), "dtype": ("float64", "float32")
+def check_settings(settings: Settings, suite: Suite) -> Settings:
+    """The settings, each with a value that the suite has."""
+    first_order = ("first-order",) if "first_order" in suite.parts else ()
+    values = {
+        "quantity": suite.quantities or ("gradient",), "reduce": REDUCTIONS, "expect": ("exact", *first_order),
+        "dtype": ("float64", "float32"),
     }  # fmt: skip
-    for name, values in allowed_values.items():
-        if getattr(settings, name) not in values:
-            raise ValueError(f"{name} must be one of {', '.join(values)}, got {getattr(settings, name)!r}")
+    for name, allowed_values in values.items():
+        if getattr(settings, name) not in allowed_values:
+            wanted = f"{name} must be one of {', '.join(allowed_values)}, got {getattr(settings, name)!r}"
+            raise ValueError(f"{wanted} (suite {suite.name})")
     if isinstance(settings.skip_flags, str):
         raise TypeError(f"skip_flags must be a tuple of flags, got the string {settings.skip_flags!r}")
     return settings
 
 
 def names(case: Case, settings: Settings) -> tuple[str, ...]:
-    """The expected quantities that a result may hold: one, or in a suite of parts any of them by name."""
-    if case.suite in PARTS:
-        return PARTS[case.suite]
-    if case.suite == "reptile":
-        return ("update",)
-    first = settings.expect == "first-order" and settings.quantity == "gradient"
-    return ("first_order" if first else settings.quantity,)
+    """The parts that a result may hold: one, or where a dict is answered any of them by name."""
+    suite = case.about
+    if not suite.array:
+        return tuple(suite.parts)
+    if settings.expect == "first-order" and settings.quantity == "gradient" and "first_order" in suite.parts:
+        return ("first_order",)
+    return (settings.quantity if settings.quantity in suite.parts else suite.array,)
+
+
+def _part(case: Case, name: str) -> Part:
+    """A part by name; without one that which an array stands for."""
+    return case.about.parts[name or case.about.array]
+
+
+def _reduced(case: Case, settings: Settings, name: str) -> bool:
+    """Is a result one for all tasks?"""
+    return settings.reduce != "none" and bool(case.about.array) and _part(case, name).by_task
 
 
 def transformed(value: Array, case: Case, settings: Settings, name: str = "") -> Array:
-    """A result one row a task as the target is to return it: with its sign, and reduced over the tasks."""
-    signed = case.suite != "reptile" and (case.suite not in PARTS or of_returns(case.suite, name))
-    value = -value if settings.ascent and signed else value
-    if settings.reduce == "none" or case.suite in ("reptile", *PARTS):
+    """A result with one row per task as the target is to return it: with its sign, and reduced over the tasks."""
+    value = -value if settings.ascent and _part(case, name).turned else value
+    if not _reduced(case, settings, name):
         return value
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
 
 
 def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
     """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
-    each = tolerance(expected.kappa, expected.scale, settings.dtype, RESIDUAL.get(case.suite, 0.0))
-    if case.suite in ("reptile", *PARTS) or settings.reduce == "none":
+    each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
+    if not _reduced(case, settings, ""):
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
 
@@ -164,7 +181,7 @@ def _digits(case: Case, name: str, got: Array, settings: Settings) -> float:
 def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
     """The result as real arrays of the expected shapes; a sentence for anything else."""
     wanted = names(case, settings)
-    if case.suite in PARTS:
+    if not case.about.array:
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
             got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
             raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")
@@ -193,12 +210,12 @@ def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
         return "; the axis of the tasks is gone: results are one row a task, of one task, too"
     if array.shape == (1, *wanted.shape):
         return "; it is a batch of one: return its entry [0]"
-    for reduce in REDUCTIONS[1:]:
+    for reduce in REDUCTIONS[1:] if case.about.array else ():
         reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
         alike = array.shape in (reduced.shape, (1, *reduced.shape))
         if settings.reduce == "none" and alike and np.allclose(array, reduced, rtol=1e-5):
             return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
-    if case.suite in PARTS and array.shape == wanted.shape[1:]:
+    if not case.about.array and array.shape == wanted.shape[1:]:
         return "; the axis of the tasks is missing: results are one row a task, never reduced"
     if array.T.shape == wanted.shape:
         return "; it is the transposed shape"

@@ -11,6 +11,8 @@ from refmeta.oracle.protocol import encoded
 from refmeta.oracle.report import Report, markdown, text, versions
 from refmeta.oracle.verdict import NEUTRAL, Finding, summary
 
+__all__ = ["ENDINGS", "FORMATS", "as_json", "junit"]
+
 
 def as_json(report: Report) -> str:
     """The report with every case, and the verdict, worst entry and diagnosis of every suite."""

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.case import Case
 from refmeta.oracle.judge import Outcome, Settings, allowed, allowed_of, gap, transformed
+from refmeta.oracle.suite import Case
+
+__all__ = ["NEAR", "Match", "Pair", "agrees", "in_all", "matched", "matches", "pairs", "refuting"]
 
 NEAR = 10.0
 

@@ -16,6 +16,8 @@ import time
 
 from refmeta.oracle.check import Failed
 
+__all__ = ["CHUNK", "GRACE", "LINE", "Peer", "ending", "shown"]
+
 CHUNK, LINE, PULSE, GRACE, SHOWN = 2**16, 2**20, 0.05, 0.5, 60
 LATE = "it hangs, does not flush what it prints, or needs longer, perhaps to compile: then raise --timeout"
 CAUSES = {"SIGKILL": ": out of memory?", "SIGSEGV": ": a fault in compiled code?"}

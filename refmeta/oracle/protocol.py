@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.case import Case, floats
 from refmeta.oracle.check import Answer, Failed, Settings, plain
 from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.process import GRACE, LINE, Peer, shown
+from refmeta.oracle.suite import Case, floats
+
+__all__ = ["Process", "TargetMissing", "answer_in", "as_command", "as_message", "encoded"]
 
 NUMBER, SAFE = 64, 15
 

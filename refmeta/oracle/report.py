@@ -3,15 +3,17 @@
 import hashlib
 import platform
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.oracle.facts import details, faint, unjudged
 from refmeta.oracle.judge import RIGHT, Outcome, Settings
+from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
 from refmeta.tables import wrapped
+
+__all__ = ["Report", "markdown", "row", "status", "text", "versions"]
 
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
 WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
@@ -47,10 +49,9 @@ def versions() -> dict[str, str]:
 
     import refmeta
 
-    folder = files("refmeta.oracle") / "vectors"
     digest = hashlib.sha256()
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
-        digest.update(entry.read_bytes())
+    for suite in SUITES.values():
+        digest.update((FOLDER / suite.vectors).read_bytes())
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "refmeta": refmeta.__version__, "vectors": digest.hexdigest()[:12], "python": platform.python_version(),
@@ -99,7 +100,7 @@ def text(report: Report) -> str:
 def _settings(report: Report) -> str:
     """The quantity, where a suite has one, the precision and what is expected."""
     s = report.settings
-    named = any(f.suite.startswith(("maml", "implicit")) for f in counting(report.found))
+    named = any(o.case.about.quantities for f in counting(report.found) for o in f.outcomes)
     return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
 
 

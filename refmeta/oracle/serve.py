@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from refmeta.oracle.calls import CallError, named, result_of, told
-from refmeta.oracle.case import typed
 from refmeta.oracle.check import plain
 from refmeta.oracle.protocol import encoded
+from refmeta.oracle.suites import SUITES
 from refmeta.tables import near
+
+__all__ = ["Misnamed", "answer", "imported", "main"]
 
 
 class Misnamed(ValueError):
@@ -54,7 +54,7 @@ def _member(owner: Any, name: str) -> Any:
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
     """The reply to one case."""
     try:
-        inputs = {name: typed(name, value, np.dtype(dtype)) for name, value in question["inputs"].items()}
+        inputs = SUITES[question["suite"]].arguments(question["inputs"], dtype)
         value, warnings = result_of(function, inputs)
         return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
     except CallError as error:

@@ -9,6 +9,8 @@ import numpy as np
 from refmeta.arrays import Array, matvec
 from refmeta.softmax import log_softmax, softmax
 
+__all__ = ["BY_HAND", "ByHand", "Change", "Shifted", "Widened", "departures", "of_all", "of_largest", "slope"]
+
 Loss = Callable[[Any, Array, float], Array]
 STEP = 1e-4
 

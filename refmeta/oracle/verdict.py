@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.case import Case
 from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
+from refmeta.oracle.diagnose.rows import distance
 from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, size_of, transformed
-from refmeta.oracle.rows import distance
-from refmeta.tolerance import RESIDUAL
+from refmeta.oracle.suite import Case
+
+__all__ = ["Finding", "NEUTRAL", "counting", "finding", "findings", "overall", "status_of", "summary"]
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
@@ -101,7 +102,7 @@ def _next(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings:
     if not any(UNKNOWN in line for e in explanations for line in e.lines):
         return []
     case = min((o.case for o in bad), key=lambda case: sum(np.size(x) for x in case.arguments().values()))
-    quantities = case.suite.startswith(("maml", "implicit")) and settings.quantity == "gradient"
+    quantities = bool(case.about.quantities) and settings.quantity == "gradient"
     other = "--quantity objective, then first_order, to see which part differs; " * quantities
     return [f"next: {other}smallest failing case: `python -m refmeta show {case.id}`"]
 
@@ -179,7 +180,7 @@ def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings:
 def _is_small(o: Outcome, settings: Settings) -> bool:
     """Is every result within 10⁶ times 30 eps, and within a hundredth of its distance to the nearest known-wrong row?"""
     rounding = 30 * float(np.finfo(settings.dtype).eps)
-    widest = WIDEST[settings.dtype] * rounding / max(rounding, RESIDUAL.get(o.case.suite, 0.0))
+    widest = WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
     return o.error <= widest and all(
         gap(got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
         <= max(1.0, NEAREST * distance(o.case, name, settings))

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.evidence import pearl as evidence
-from refmeta.evidence.pearl import A, N, S, Z, drawn, encoder_of, exact_encoder, one_by_one, transitions
+from refmeta.evidence.pearl import A, N, S, Z, processes, training_step, transitions
 from refmeta.judges import complex_step
 from refmeta.meta import model_based, pearl, posterior_sampling
 from refmeta.meta.pearl.agent import ravel, unravel
@@ -26,7 +25,7 @@ from refmeta.meta.pearl.soft_actor_critic import averaged, soft_target
 from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
 from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
 from refmeta.sampling.transitions import drawn as drawn_of
-from tests.strategies import costly, seeds
+from tests.strategies import assert_right, costly, counts, seeds, sizes, widths
 
 EPS = np.finfo(float).eps
 infers = st.sampled_from((posterior, posterior_without_prior))
@@ -41,16 +40,33 @@ def test_two_factors_by_hand():
     np.testing.assert_allclose([having.mean[0], having.variance[0]], [3 / 4, 1 / 4], rtol=4 * EPS)
 
 
+@st.composite
+def training_steps(draw):
+    """A training step of any sizes, the first transition of every task there."""
+    numbers = {"tasks": draw(counts), "states": draw(widths), "actions": draw(widths), "latent": draw(counts)}
+    return training_step(draw(seeds), draw(infers), context=draw(widths), batch=draw(sizes), **numbers)
+
+
+@pytest.mark.eq("gaussian-product", "gaussian-product-prior", "reparametrised-sample")
+@given(step=training_steps())
+def test_the_belief_adds_natural_parameters_and_a_sample_of_it_is_reparametrised(step):
+    for label, infer in (("gaussian-product", posterior_without_prior), ("gaussian-product-prior", posterior)):
+        assert_right(label, step._replace(settings=step.settings._replace(infer=infer)))
+    assert_right("reparametrised-sample", step)
+
+
+@pytest.mark.eq("gaussian-kl")
+@given(rng=seeds, tasks=counts, latent=widths)
+def test_the_divergence_is_the_mean_of_a_log_ratio(rng, tasks, latent):
+    assert_right("gaussian-kl", Gaussian(*rng.normal(size=(2, tasks, latent))))
+
+
 @pytest.mark.eq("gaussian-product", "gaussian-product-prior")
-@given(rng=seeds)
-def test_the_product_adds_natural_parameters_and_does_not_mind_the_order(rng):
-    each, n = Gaussian(*rng.normal(size=(2, N, 4, Z))), 4
-    for infer, prior in ((posterior_without_prior, False), (posterior, True)):
-        got = np.concatenate(infer(each), axis=-1)
-        np.testing.assert_allclose(got, one_by_one(each, prior), rtol=0, atol=1e-14 * np.max(np.abs(each)))
-        order = rng.permutation(n)
-        moved = np.concatenate(infer(Gaussian(*(x[:, order] for x in each))), axis=-1)
-        assert np.max(np.abs(moved - got)) <= 2 * (n + prior) * EPS * max(1.0, np.max(np.abs(each)))
+@given(rng=seeds, infer=infers)
+def test_the_product_does_not_mind_the_order(rng, infer):
+    each, order = Gaussian(*rng.normal(size=(2, N, 4, Z))), rng.permutation(4)
+    got, moved = (np.concatenate(infer(Gaussian(*(x[:, i] for x in each))), axis=-1) for i in (slice(None), order))
+    assert np.max(np.abs(moved - got)) <= 10 * EPS * max(1.0, np.max(np.abs(each)))
 
 
 @pytest.mark.eq("gaussian-product", "gaussian-product-prior")
@@ -90,77 +106,48 @@ def test_divergence_and_sample_by_hand():
 
 
 @pytest.mark.eq("thm:exact-posterior")
-@given(rng=seeds)
-def test_hand_set_weights_are_exact_bayes(rng):
-    """r = w_a z + s ε, by Bayes' rule in its textbook form."""
-    w, s, data = rng.normal(size=A) + 2, rng.uniform(0.5, 2), transitions(rng, 6)
-    context = context_of(data, S, A)
-    got = posterior(factors(exact_encoder(w, s), context.features), context.mask)
-    slope = np.where(data.mask, w[data.actions], 0)
-    T = 1 + np.sum(slope**2, axis=-1) / s**2
-    mean = np.sum(slope * data.rewards, axis=-1) / s**2 / T
-    np.testing.assert_allclose(got.variance[:, 0], 1 / T, rtol=1e-14)
-    np.testing.assert_allclose(
-        got.mean[:, 0], mean, rtol=0, atol=1e-14 * np.max(np.abs(data.rewards)) * np.max(1 / np.abs(w))
-    )
+@given(rng=seeds, n=sizes)
+def test_hand_set_weights_are_exact_bayes(rng, n):
+    assert_right("thm:exact-posterior", (rng.normal(size=A) + 2, rng.uniform(0.5, 2), transitions(rng, n)))
 
 
 @pytest.mark.eq("soft-critic-loss", "soft-actor-loss", "temperature-loss")
-@given(rng=seeds, which=st.sampled_from((0, 1, 2)))
-def test_losses_are_those_of_scalars_and_gradients_their_complex_steps(rng, which):
-    assert evidence._losses(rng, which) <= 1
+@given(step=training_steps())
+def test_losses_and_their_gradients_are_those_of_the_definition(step):
+    for label in ("soft-critic-loss", "soft-actor-loss", "temperature-loss"):
+        assert_right(label, step)
 
 
 @pytest.mark.eq("encoder-gradient")
 @costly
-@given(rng=seeds, infer=infers)
-def test_the_encoders_gradient_is_the_complex_step_and_has_nothing_of_the_actor(rng, infer):
-    given_, beta = drawn(rng), 0.3
-    z = sample(infer(factors(given_.encoder, given_.context.features), given_.context.mask), given_.noise)
-    target = soft_target(given_.batch, z, given_.target_critic, given_.policy, log_temperature=-0.5, gamma=0.8)
-    more = {"noise": given_.noise, "critic": given_.critic, "target": target, "infer": infer}
-    rest = given_.context, given_.batch
-
-    def loss(flat):
-        return pearl.encoder_loss(encoder_of(flat, given_.encoder), *rest, beta=beta, **more)
-
-    def leaking(flat):
-        encoder = encoder_of(flat, given_.encoder)
-        z = sample(infer(factors(encoder, rest[0].features), rest[0].mask), given_.noise)
-        return loss(flat) + pearl.actor_loss(given_.policy, z, rest[1], given_.critic, log_temperature=-0.5)
-
-    flat = np.concatenate([w.ravel() for w in given_.encoder])
-    got = pearl.encoder_gradient(given_.encoder, *rest, beta=beta, **more)
-    got = np.concatenate([w.reshape(N, -1) for w in got], axis=-1)
-    expected, leaked = complex_step(loss, flat), complex_step(leaking, flat)
-    scale = max(np.max(np.abs(expected)), np.max(loss(flat)))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * scale)
-    assert np.max(np.abs(got - leaked)) > 1e-6 * np.max(np.abs(expected))
+@given(step=training_steps())
+def test_the_encoders_loss_and_gradient_are_those_of_the_definition(step):
+    assert_right("encoder-gradient", step)
 
 
 def test_without_latent_variables_it_is_plain_discrete_soft_actor_critic():
-    given_, z = drawn(np.random.default_rng(0)), np.zeros((N, 0))
-    w, y = given_.critic[..., :1], np.zeros((N, 5))
-    got = pearl.critic_gradient(w, z, given_.batch, y)
-    expected = complex_step(lambda x: pearl.critic_loss(x.reshape(S, A, 1), z, given_.batch, y), w.ravel())
+    step, z = training_step(np.random.default_rng(0)), np.zeros((N, 0))
+    w, y = step.agent.critic[..., :1], np.zeros((N, 5))
+    got = pearl.critic_gradient(w, z, step.batch, y)
+    expected = complex_step(lambda x: pearl.critic_loss(x.reshape(S, A, 1), z, step.batch, y), w.ravel())
     np.testing.assert_allclose(got.critic.reshape(N, -1), expected, rtol=0, atol=1e-14)
     assert got.critic.shape == (N, S, A, 1) and got.z.shape == (N, 0)
 
 
 def test_a_training_steps_gradient_is_made_of_the_four():
-    given_, settings = drawn(np.random.default_rng(1)), pearl.Settings(0.8, 0.3, 0.4)
-    agent = pearl.Agent(given_.encoder, given_.critic, given_.target_critic, given_.policy, -0.5)
-    got = pearl.gradient(agent, given_.context, given_.batch, given_.noise, settings)
-    z = sample(posterior(factors(given_.encoder, given_.context.features), given_.context.mask), given_.noise)
-    y = soft_target(given_.batch, z, given_.target_critic, given_.policy, log_temperature=-0.5, gamma=0.8)
-    np.testing.assert_array_equal(got.critic, pearl.critic_gradient(given_.critic, z, given_.batch, y).critic)
-    rest = (given_.batch, given_.critic)
-    np.testing.assert_array_equal(got.policy, pearl.actor_gradient(given_.policy, z, *rest, log_temperature=-0.5))
-    more = {"noise": given_.noise, "critic": given_.critic, "target": y, "beta": 0.3}
-    encoder = pearl.encoder_gradient(given_.encoder, given_.context, given_.batch, **more)
+    step, settings = training_step(np.random.default_rng(1)), pearl.Settings(0.8, 0.3, 0.4)
+    agent, context = step.agent._replace(log_temperature=-0.5), context_of(step.context, S, A)
+    got = pearl.gradient(agent, context, step.batch, step.noise, settings)
+    z = sample(posterior(factors(agent.encoder, context.features), context.mask), step.noise)
+    y = soft_target(step.batch, z, agent.target_critic, agent.policy, log_temperature=-0.5, gamma=0.8)
+    np.testing.assert_array_equal(got.critic, pearl.critic_gradient(agent.critic, z, step.batch, y).critic)
+    rest = (step.batch, agent.critic)
+    np.testing.assert_array_equal(got.policy, pearl.actor_gradient(agent.policy, z, *rest, log_temperature=-0.5))
+    more = {"noise": step.noise, "critic": agent.critic, "target": y, "beta": 0.3}
+    encoder = pearl.encoder_gradient(agent.encoder, context, step.batch, **more)
     np.testing.assert_array_equal(got.encoder.mean, encoder.mean)
     np.testing.assert_array_equal(got.encoder.log_variance, encoder.log_variance)
-    expected = pearl.temperature_gradient(-0.5, given_.policy, z, given_.batch, target_entropy=0.4)
+    expected = pearl.temperature_gradient(-0.5, agent.policy, z, step.batch, target_entropy=0.4)
     np.testing.assert_array_equal(got.log_temperature, expected)
     assert got.log_temperature.shape == (N,) and got.encoder.mean.shape == (N, Z, 1 + 2 * S * A + 2 * S)
     flat = ravel(got)
@@ -174,7 +161,7 @@ def test_a_training_steps_gradient_is_made_of_the_four():
 @pytest.mark.eq("posterior-sampling")
 @given(rng=seeds)
 def test_posterior_sampling_believes_what_the_episodes_before_say(rng):
-    assert evidence._posterior_sampling(rng) <= 1
+    assert_right("posterior-sampling", (processes(rng), rng.normal(size=(N, S * A)), int(rng.integers(2**31))))
 
 
 def test_adaptation_acts_from_the_prior_and_then_from_the_posterior():
@@ -208,9 +195,11 @@ def test_exact_bayes_by_hand_and_what_no_task_can_have_produced():
 
 
 @pytest.mark.eq("task-posterior")
-@given(rng=seeds)
-def test_exact_bayes_is_bayes_rule_step_by_step(rng):
-    assert evidence._task_posterior(rng) <= 1
+@given(rng=seeds, episodes=counts, horizon=sizes)
+def test_exact_bayes_is_bayes_rule_step_by_step(rng, episodes, horizon):
+    tasks, policy = processes(rng), rm.TabularSoftmax(S, A)
+    context = experience(tasks, policy, rng.normal(size=S * A), episodes=episodes, horizon=horizon, rng=rng)
+    assert_right("task-posterior", (tasks, rng.dirichlet(np.ones(N)), context))
 
 
 def test_thompson_sampling_finds_the_goal():
@@ -333,26 +322,26 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda g: factors(g.encoder, np.zeros((N, 4, 7))), ValueError, r"features has shape \(3, 4, 7\), expected last axis 19"),
+        (lambda g: factors(g.agent.encoder, np.zeros((N, 4, 7))), ValueError, r"features has shape \(3, 4, 7\), expected last axis 19"),
         (lambda g: factors(Encoder(np.zeros((2, 3)), np.zeros((2, 4))), np.zeros((1, 3))), ValueError, "expected .* twice"),
         (lambda g: posterior(Gaussian(np.zeros((2, Z)), np.zeros((3, Z)))), ValueError, "factors have shapes"),
         (lambda g: posterior(Gaussian(np.zeros((2, Z)), np.zeros((2, Z))), np.ones(3, bool)), ValueError, "mask has shape"),
         (lambda g: posterior(Gaussian(np.full((2, Z), np.nan), np.zeros((2, Z)))), ValueError, "factors.mean.* is nan"),
         (lambda g: sample(Gaussian(np.zeros(2), np.zeros(2)), np.zeros(3)), ValueError, "noise has shape"),
-        (lambda g: pearl.critic_loss(g.critic, np.zeros((N, 5)), g.batch, np.zeros((N, 5))), ValueError, "critic has shape"),
-        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch, np.zeros((N, 2))), ValueError, "target has shape"),
-        (lambda g: pearl.critic_loss(g.critic, g.noise, (1, 2), np.zeros((N, 5))), TypeError, "batch must be Transitions"),
-        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch._replace(mask=np.zeros((N, 5), bool)), np.zeros((N, 5))),
+        (lambda g: pearl.critic_loss(g.agent.critic, np.zeros((N, 5)), g.batch, np.zeros((N, 5))), ValueError, "critic has shape"),
+        (lambda g: pearl.critic_loss(g.agent.critic, g.noise, g.batch, np.zeros((N, 2))), ValueError, "target has shape"),
+        (lambda g: pearl.critic_loss(g.agent.critic, g.noise, (1, 2), np.zeros((N, 5))), TypeError, "batch must be Transitions"),
+        (lambda g: pearl.critic_loss(g.agent.critic, g.noise, g.batch._replace(mask=np.zeros((N, 5), bool)), np.zeros((N, 5))),
          ValueError, r"task \[0\] of the batch has no transition"),
         (lambda g: context_of(g.batch._replace(states=np.full((N, 5), S)), S, A), ValueError, r"states\[0, 0\] is 3"),
         (lambda g: context_of(g.batch._replace(rewards=np.zeros((N, 4))), S, A), ValueError, "rewards has shape"),
-        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.critic, log_temperature=0.0), ValueError, r"states\[0, .*expected 0 <= it < 2"),
+        (lambda g: pearl.actor_loss(np.zeros((2, 2, 3)), g.noise, g.batch, g.agent.critic, log_temperature=0.0), ValueError, r"states\[0, .*expected 0 <= it < 2"),
         (lambda g: pearl.adapt(pearl.init(2, 2), 3, episodes=1), TypeError, "task must be a PolicyReturn, got int"),
         (lambda g: pearl.adapt((1, 2), None, episodes=1), TypeError, "agent must be a pearl.Agent"),
         (lambda g: pearl.adapt(pearl.init(4, 4), rm.GoalGridworlds().sample(2, 0).support, episodes=1, horizon=3), ValueError,
          r"agent has \(states, actions\) = \(4, 4\), expected \(25, 4\) as the task"),
         (lambda g: pearl.init(2, 2, temperature=0.0), ValueError, "temperature must be positive, got 0.0"),
-        (lambda g: soft_target(g.batch, g.noise, g.critic, g.policy, log_temperature=0.0, gamma=1.5), ValueError, "gamma must satisfy"),
+        (lambda g: soft_target(g.batch, g.noise, g.agent.critic, g.agent.policy, log_temperature=0.0, gamma=1.5), ValueError, "gamma must satisfy"),
         (lambda g: task_posterior(3, none()), TypeError, "tasks must be a FiniteMDP of N tasks, got int"),
         (lambda g: small(outer=rm.Adam), TypeError, r"outer must be an object with step\(...\)"),
         (lambda g: small(batch=7), ValueError, "batch must be at most the number of tasks, 6, got 7"),
@@ -363,7 +352,7 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
 )  # fmt: skip
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
-        call(drawn(np.random.default_rng(0)))
+        call(training_step(np.random.default_rng(0)))
 
 
 def test_a_weight_that_leaves_the_finite_numbers_is_named():
@@ -372,7 +361,7 @@ def test_a_weight_that_leaves_the_finite_numbers_is_named():
     assert raised.value.__notes__ == ["in iteration 1 of pearl.train, after 0 that were done"]
 
 
-def test_training_neither_writes_to_the_agent_that_it_was_given_nor_hands_it_back():
+def test_training_neither_writes_to_the_agent_that_it_was_argumentsnor_hands_it_back():
     agent = pearl.init(4, 4, latent=2, rng=0)
     before = [np.array(x) for x in (*agent.encoder, *agent[1:])]
     for iterations in (0, 1):
@@ -395,17 +384,16 @@ def test_adaptation_acts_by_its_table_whatever_the_policy_of_the_task():
 
 
 def test_a_context_without_a_mask_is_whole_and_encoders_have_batch_axes():
-    given_ = drawn(np.random.default_rng(2))
-    whole = given_.context._replace(mask=np.ones_like(given_.context.mask))
-    more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.3}
-    got, expected = (
-        pearl.encoder_gradient(given_.encoder, c, given_.batch, **more) for c in (whole._replace(mask=None), whole)
-    )
+    step = training_step(np.random.default_rng(2))
+    context, encoder = context_of(step.context, S, A), step.agent.encoder
+    whole = context._replace(mask=np.ones_like(context.mask))
+    more = {"noise": step.noise, "critic": step.agent.critic, "target": np.zeros((N, 5)), "beta": 0.3}
+    got, expected = (pearl.encoder_gradient(encoder, c, step.batch, **more) for c in (whole._replace(mask=None), whole))
     np.testing.assert_array_equal(got.mean, expected.mean)
-    both = Encoder(*(np.stack([w, 2 * w])[:, None] for w in given_.encoder))
-    several = pearl.encoder_gradient(both, given_.context, given_.batch, **more)
+    both = Encoder(*(np.stack([w, 2 * w])[:, None] for w in encoder))
+    several = pearl.encoder_gradient(both, context, step.batch, **more)
     for k in range(2):
-        alone = pearl.encoder_gradient(Encoder(*(w[k, 0] for w in both)), given_.context, given_.batch, **more)
+        alone = pearl.encoder_gradient(Encoder(*(w[k, 0] for w in both)), context, step.batch, **more)
         np.testing.assert_allclose(several.log_variance[k], alone.log_variance, rtol=1e-12, atol=1e-15)
 
 
@@ -539,11 +527,11 @@ def test_the_likelihood_by_hand_counts_nothing_that_is_not_there():
 def test_without_a_prior_factor_training_draws_no_empty_context():
     """The paper's product: a context of none has no posterior, and the training needs none."""
     settings = pearl.Settings(0.9, 1e-3, 0.3, posterior_without_prior)
-    given_ = {"outer": rm.Adam(0.02), "iterations": 2, "tasks": 20, "horizon": 8, "updates": 60, "context": 2, "rng": 0}
-    done = pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4, rng=0), settings=settings, **given_)
+    more = {"outer": rm.Adam(0.02), "iterations": 2, "tasks": 20, "horizon": 8, "updates": 60, "context": 2, "rng": 0}
+    done = pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4, rng=0), settings=settings, **more)
     assert done.iterations == 2
     with pytest.raises(ValueError, match="context must be at least 1, got 0"):
-        pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, **given_ | {"context": 0})
+        pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, **more | {"context": 0})
     there = np.ones((50, 3), bool)
     batch = Transitions(*np.zeros((3, 50, 3), int), *np.zeros((2, 50, 3), int), there)
     assert set(np.sum(some(batch, np.random.default_rng(0), 1).mask, axis=-1)) == {1, 2, 3}
@@ -557,28 +545,28 @@ def test_settings_that_are_none_are_named(settings):
 
 def test_what_is_no_gaussian_no_encoder_and_no_context_is_named():
     """An array of two rows would be taken for a mean and a log variance."""
-    given_ = drawn(np.random.default_rng(0))
+    step = training_step(np.random.default_rng(0))
     with pytest.raises(TypeError, match=r"posterior must be a pearl.Gaussian\(mean, log_variance\), got ndarray"):
         kl(np.zeros((2, 3)))
     with pytest.raises(TypeError, match=r"factors must be a pearl.Gaussian\(mean, log_variance\), got ndarray"):
         posterior(np.zeros((2, 3, 2)))
     with pytest.raises(TypeError, match=r"encoder must be a pearl.Encoder\(mean, log_variance\), got ndarray"):
-        factors(np.stack(given_.encoder), given_.context.features)
-    more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.1}
+        factors(np.stack(step.agent.encoder), context_of(step.context, S, A).features)
+    more = {"noise": step.noise, "critic": step.agent.critic, "target": np.zeros((N, 5)), "beta": 0.1}
     with pytest.raises(TypeError, match="context must be a pearl.Context, as of context_of, got Transitions"):
-        pearl.encoder_gradient(given_.encoder, given_.batch, given_.batch, **more)
+        pearl.encoder_gradient(step.agent.encoder, step.batch, step.batch, **more)
 
 
 @pytest.mark.parametrize("shape", [(S, 1, 1 + Z), (1, A, 1 + Z), (S + 1, A, 1 + Z)])
 def test_a_policy_of_another_size_than_its_critic_is_never_broadcast(shape):
-    given_, other = drawn(np.random.default_rng(0)), np.zeros(shape)
+    step, other = training_step(np.random.default_rng(0)), np.zeros(shape)
     with pytest.raises(
         ValueError, match=r"target_critic has \(states, actions\) = \(3, 2\), expected .* as the policy"
     ):
-        soft_target(given_.batch, given_.noise, given_.target_critic, other, log_temperature=-1.0, gamma=0.9)
-    one = given_.batch._replace(states=np.zeros_like(given_.batch.states))
+        soft_target(step.batch, step.noise, step.agent.target_critic, other, log_temperature=-1.0, gamma=0.9)
+    one = step.batch._replace(states=np.zeros_like(step.batch.states))
     with pytest.raises(ValueError, match=r"critic has \(states, actions\) = .*, expected \(3, 2\) as the policy"):
-        pearl.actor_loss(given_.policy, given_.noise, one, other, log_temperature=-1.0)
+        pearl.actor_loss(step.agent.policy, step.noise, one, other, log_temperature=-1.0)
 
 
 @pytest.mark.parametrize(
@@ -602,16 +590,16 @@ def test_an_agent_whose_parts_do_not_fit_is_refused_before_it_acts(change):
     ("call", "sentence"),
     [
         (lambda g: sample(Gaussian(np.zeros((3, 2)), np.zeros((3, 2))), np.zeros((2, 2))), r"got posterior \(3,\), noise \(2,\)"),
-        (lambda g: pearl.critic_loss(g.critic, g.noise, g.batch, np.zeros((2, 5))), r"got target \(2,\), batch \(3,\)"),
+        (lambda g: pearl.critic_loss(g.agent.critic, g.noise, g.batch, np.zeros((2, 5))), r"got target \(2,\), batch \(3,\)"),
         (lambda g: posterior(Gaussian(*np.zeros((2, 2, 3, Z))), np.ones((4, 3), bool)), r"mask has shape \(4, 3\).*expected \(2, 3\)"),
         (lambda g: factors(Encoder(*np.zeros((2, 2, Z, 5))), np.zeros((3, 4, 5))), r"got encoder \(2,\), features \(3,\)"),
-        (lambda g: pearl.encoder_gradient(g.encoder, Context(g.context.features[:2], None), g.batch, noise=g.noise[:1],
-                                          critic=g.critic, target=np.zeros((N, 5)), beta=0.1), r"got context \(2,\), batch \(3,\)"),
+        (lambda g: pearl.encoder_gradient(g.agent.encoder, Context(context_of(g.context, S, A).features[:2], None), g.batch, noise=g.noise[:1],
+                                          critic=g.agent.critic, target=np.zeros((N, 5)), beta=0.1), r"got context \(2,\), batch \(3,\)"),
     ],
 )  # fmt: skip
 def test_batch_axes_that_do_not_fit_are_said_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
-        call(drawn(np.random.default_rng(0)))
+        call(training_step(np.random.default_rng(0)))
 
 
 def test_an_inference_and_a_callback_that_are_none_are_named():
@@ -628,8 +616,8 @@ class Recorded:
     def __init__(self, seed):
         self.rng, self.chosen = np.random.default_rng(seed), []
 
-    def choice(self, *arguments, **given_):
-        self.chosen.append(self.rng.choice(*arguments, **given_))
+    def choice(self, *arguments, **more):
+        self.chosen.append(self.rng.choice(*arguments, **more))
         return self.chosen[-1]
 
     def __getattr__(self, name):
@@ -683,9 +671,9 @@ def test_optimal_plans_are_certain_and_what_a_callback_sees_cannot_be_written_to
 @pytest.mark.parametrize("entropy", [0.0, -0.5, np.log(2) + 1e-9, 1.2, np.nan])
 def test_a_target_entropy_that_no_policy_has_is_refused(entropy):
     """Two actions: a policy has an entropy in [0, log 2], and 0 is never reached."""
-    given_, sentence = drawn(np.random.default_rng(0)), "target_entropy must be"
+    step, sentence = training_step(np.random.default_rng(0)), "target_entropy must be"
     with pytest.raises(ValueError, match=sentence):
-        pearl.temperature_loss(-1.0, given_.policy, given_.noise, given_.batch, target_entropy=entropy)
+        pearl.temperature_loss(-1.0, step.agent.policy, step.noise, step.batch, target_entropy=entropy)
     family, agent = rm.GoalGridworlds(size=2), pearl.init(4, 4, latent=2, rng=0)
     settings = pearl.Settings(0.9, 0.1, 2 * entropy)
     with pytest.raises(ValueError, match=sentence):
@@ -693,8 +681,8 @@ def test_a_target_entropy_that_no_policy_has_is_refused(entropy):
 
 
 def test_the_largest_target_entropy_is_allowed_and_0_for_a_single_action():
-    given_ = drawn(np.random.default_rng(0))
-    pearl.temperature_loss(-1.0, given_.policy, given_.noise, given_.batch, target_entropy=np.log(2))
-    one = given_.batch._replace(actions=np.zeros_like(given_.batch.actions))
-    loss = pearl.temperature_loss(-1.0, given_.policy[:, :1], given_.noise, one, target_entropy=0.0)
+    step = training_step(np.random.default_rng(0))
+    pearl.temperature_loss(-1.0, step.agent.policy, step.noise, step.batch, target_entropy=np.log(2))
+    one = step.batch._replace(actions=np.zeros_like(step.batch.actions))
+    loss = pearl.temperature_loss(-1.0, step.agent.policy[:, :1], step.noise, one, target_entropy=0.0)
     np.testing.assert_array_equal(loss, np.zeros(loss.shape))

@@ -157,7 +157,7 @@ def test_a_call_without_a_result_is_told(function, sentence, refusal):
     with pytest.raises(CallError, match=sentence) as caught:
         result_of(function, INPUTS_OF_REPTILE)
     assert caught.value.refusal == refusal
-    question = {"id": "reptile-001", "inputs": {k: np.asarray(v).tolist() for k, v in INPUTS_OF_REPTILE.items()}}
+    question = {"id": "reptile-001", "suite": "reptile", "inputs": {k: np.asarray(v).tolist() for k, v in INPUTS_OF_REPTILE.items()}}
     reply = answer(function, question, "float64")
     assert (reply["type"], reply["message"], reply["refusal"]) == ("error", str(caught.value), refusal)
 

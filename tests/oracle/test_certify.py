@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
-from refmeta.oracle.answers import own
-from refmeta.oracle.case import SUITES
-from refmeta.oracle.cases import cases
-from refmeta.oracle.renew import quantities, rows
+from refmeta.oracle.bicomplex import COMPLEX
+from refmeta.oracle.renew import dumped
+from refmeta.oracle.suites import FOLDER, SUITES
+from refmeta.oracle.vectors import cases
 from refmeta.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
 from tests import independent
 
@@ -26,9 +26,9 @@ FIXED = [case for suite in SUITES for case in cases(suite) if case.id in SUBSET]
 @pytest.mark.parametrize("case", FIXED, ids=lambda c: c.id)
 def test_expected_values_are_derived_again_from_the_objective_alone(case):
     """Of a suite with many parts every third: `make vectors-check` derives all."""
-    every = quantities(case.suite)
+    every = list(case.about.parts)
     for quantity in every[:: 3 if len(every) > 10 else 1]:
-        value, digits = certify.certified(case.suite, case.input, quantity)
+        value, digits = certify.certified(case.about, case.input, quantity)
         np.testing.assert_array_equal(np.array(value, dtype=object).astype(float), case.expected[quantity].value)
         assert digits == case.expected[quantity].digits and (digits == 0 or digits >= 30)
 
@@ -38,13 +38,30 @@ def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(s
     for case in cases(suite):
         if case.result == "valid":
             for quantity, expected in case.expected.items():
-                error = in_tolerances(
-                    rows(suite, own(suite, quantity, case.problem)),
-                    rows(suite, expected.value),
-                    expected.kappa,
-                    expected.scale,
-                )
+                rows = np.asarray if case.about.parts[quantity].by_task else lambda value: np.asarray(value)[None]
+                got = rows(case.about.answer(quantity, case.problem))
+                error = in_tolerances(got, rows(expected.value), expected.kappa, expected.scale)
                 assert np.all(error < 0.2), (case.id, quantity, error)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_definition_in_complex_numbers_gives_the_certified_values(suite):
+    """Every slope by a complex step, and an inner gradient in a second unit: to one tolerance."""
+    for case in [case for case in cases(suite) if case.result == "valid"][::3]:
+        for part, expected in case.expected.items():
+            rows = np.asarray if case.about.parts[part].by_task else lambda value: np.asarray(value)[None]
+            got = certify.evaluated(case.about, case.input, part)
+            assert np.all(in_tolerances(rows(got), rows(expected.value), expected.kappa, expected.scale) < 1), (case.id, part)
+
+
+@pytest.mark.parametrize("function", [decimals.exp, decimals.ln, decimals.sqrt, lambda x: 1 / x, lambda x: x**3 - 2 * x])
+def test_numbers_in_two_units_carry_both_derivatives(function):
+    """Of f(u v): ∂²/∂u∂v = f' + uv f'', against complex steps of complex numbers."""
+    u, v, h = 1.25, 0.75, 1e-30
+    first = lambda x: decimals.real(function(complex(x, h)).imag / h)
+    second = (first(u * v * (1 + 1e-6)) - first(u * v * (1 - 1e-6))) / (2e-6 * u * v)
+    mixed = COMPLEX.outer.slope(lambda x: COMPLEX.inner.slope(lambda y: function(x[0] * y[0]), [complex(v)], [1]), [complex(u)], [1])
+    assert mixed == pytest.approx(first(u * v) + u * v * second, rel=1e-8)
 
 
 @pytest.mark.eq("decimal-certificate")
@@ -125,7 +142,7 @@ def test_the_decimal_divergence_is_that_of_logarithms():
         old, new = task.at(x["theta"]), task.at(x["theta"] + x["v"])
         d = old.occupancy if x["horizon"] is None else old.occupancy.sum(1)
         logs = np.log(old.probabilities) - np.log(new.probabilities)
-        got, _ = certify.certified("policy-gradient", case.input, "kl")
+        got, _ = certify.certified(SUITES["policy-gradient"], case.input, "kl")
         np.testing.assert_allclose(
             np.array(got, float), np.sum(d[..., None] * old.probabilities * logs, (1, 2)), rtol=1e-12
         )
@@ -139,7 +156,7 @@ def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
 
     def F(values):
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
-        return np.array(certify.certified(case.suite, plain, "gradient")[0], dtype=object)
+        return np.array(certify.certified(case.about, plain, "gradient")[0], dtype=object)
 
     start, expected = F(inputs), case.expected["gradient"]
     moves = [per_task((F({k: perturbed(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
@@ -153,8 +170,7 @@ def test_two_precisions_that_differ_are_found():
 
 
 def test_the_files_are_written_as_they_are_read():
-    from refmeta.oracle.renew import FOLDER, dumped
-
-    for path in FOLDER.glob("*-*.json"):
-        text = path.read_text("utf-8")
+    """One line for each list of numbers."""
+    for suite in SUITES.values():
+        text = (FOLDER / suite.vectors).read_text("utf-8")
         assert dumped(json.loads(text)) == text

@@ -17,24 +17,22 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replaced
 from refmeta.oracle import SUITES, cases
-from refmeta.oracle.answers import PARTS_OF
-from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import calling, run
 from refmeta.oracle.judge import RIGHT, Settings, judge
 from refmeta.oracle.report import Report, faint, status
 from refmeta.oracle.report import text as report_text
+from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import findings
-from refmeta.oracle.wrong import WRONG
 
 MAML = [suite for suite in SUITES if suite.startswith("maml")]
 MODULE = """
 import os, sys, time
 import numpy as np
 import refmeta as rm
-from refmeta.oracle.case import BUILD
+from refmeta.oracle.suites import SUITES
 
 def problem(inputs):
-    return BUILD["maml-quadratic"](inputs)
+    return SUITES["maml-quadratic"].problem(inputs)
 
 def right(**inputs):
     print("noise on the standard output")
@@ -100,7 +98,7 @@ def own(suite, quantity="gradient"):
     }
 
     def function(**inputs):
-        problem = BUILD[suite](inputs)
+        problem = SUITES[suite].problem(inputs)
         if suite == "reptile":
             return rm.reptile.update(problem.theta, problem.adapted, epsilon=problem.epsilon)
         if suite == "policy-gradient":
@@ -113,8 +111,8 @@ def own(suite, quantity="gradient"):
             }  # fmt: skip
         if suite == "implicit":
             return implicit(quantity, problem)
-        if suite in PARTS_OF:
-            return {name: PARTS_OF[suite](name, problem) for name in PARTS[suite]}
+        if not SUITES[suite].array:
+            return {name: SUITES[suite].answer(name, problem) for name in SUITES[suite].parts}
         return functions[quantity](problem.theta, *problem.split, **problem.hyper)
 
     return function
@@ -154,7 +152,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
 
     def iterative(end):
         def function(**inputs):
-            p = BUILD["implicit"](inputs)
+            p = SUITES["implicit"].problem(inputs)
             phi = np.broadcast_to(p.theta, (*p.support.shape, p.theta.size))
             H = np.stack([p.support.at(p.theta).hvp(e) for e in np.eye(p.theta.size)], axis=-1)
             if not (p.strength > 0 and np.all(np.linalg.eigvalsh(H) > -p.strength)):
@@ -483,9 +481,7 @@ def test_a_bad_vector_file_is_status_four_and_one_s_own_is_checked(folder):
     bad.write_text("{}", "utf-8")
     done = command(folder, "mine:right", "--vectors", str(bad))
     assert done.returncode == 4 and "bad vector file: " in done.stderr and "top level" in done.stderr
-    from refmeta.oracle.renew import FOLDER
-
-    good.write_text((FOLDER / "maml-quadratic.json").read_text("utf-8"), "utf-8")
+    good.write_text((FOLDER / SUITES["maml-quadratic"].vectors).read_text("utf-8"), "utf-8")
     assert command(folder, "mine:right", "--vectors", str(good)).returncode == 0
 
 
@@ -563,7 +559,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(folder, arguments, sen
 
 def test_a_policy_gradient_says_what_was_judged(folder):
     (folder / "losses.py").write_text(
-        "from refmeta.oracle.case import BUILD\n\ndef f(**x):\n    p = BUILD['policy-gradient'](x)\n    return {'loss': p.task.at(p.theta).loss}\n"
+        "from refmeta.oracle.suites import SUITES\n\ndef f(**x):\n    p = SUITES['policy-gradient'].problem(x)\n    return {'loss': p.task.at(p.theta).loss}\n"
     )
     done = command(folder, "losses:f", "--suite", "policy-gradient")
     assert done.returncode == 0 and "judged: loss in 18 cases; not judged: grad, hvp, fisher" in done.stdout
@@ -608,7 +604,7 @@ def test_what_is_called_a_false_alarm_is_right():
     mean = case.support.at(case.theta).grad.mean(0)
     np.testing.assert_allclose(case.theta - 0.5 * case.alpha * mean, right, rtol=1e-13)
     for slug in ("first-step-only", "last-step-only"):
-        row = next(row for row in WRONG["maml"] if row.slug == slug)
+        row = next(row for row in SUITES["maml-tabular"].rows if row.slug == slug)
         exact = rm.maml.gradient(case.theta, *case.split, **case.hyper)
         np.testing.assert_allclose(row.function(case), exact, rtol=1e-13)
 

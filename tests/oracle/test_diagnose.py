@@ -5,17 +5,15 @@ import pytest
 
 import refmeta as rm
 from refmeta.arrays import replaced
-from refmeta.oracle import SUITES, cases, moved
-from refmeta.oracle.answers import own
-from refmeta.oracle.batches import of_expectation
-from refmeta.oracle.case import BUILD, PARTS
+from refmeta.oracle import cases
 from refmeta.oracle.check import calling, run
-from refmeta.oracle.diagnose import diagnose, explain
+from refmeta.oracle.diagnose import diagnose, explain, moved
 from refmeta.oracle.judge import Settings
-from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong.maml import path, product
+from refmeta.oracle.known import EVERY
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.suites.maml.problem import path, product
 
-ROWS = {row.slug: row for row in WRONG["maml"]}
+ROWS = {row.slug: row for row in SUITES["maml-tabular"].rows}
 
 
 def said(function, suite="maml-tabular", most=None, **settings):
@@ -27,11 +25,11 @@ def said(function, suite="maml-tabular", most=None, **settings):
 
 
 def user(row, suite):
-    return lambda **inputs: row.function(BUILD[suite](inputs))
+    return lambda **inputs: row.function(SUITES[suite].problem(inputs))
 
 
 def exact(inputs, suite="maml-tabular"):
-    p = BUILD[suite](inputs)
+    p = SUITES[suite].problem(inputs)
     return rm.maml.gradient(p.theta, *p.split, **p.hyper)
 
 
@@ -69,28 +67,23 @@ def test_frozen_step_sizes_are_named():
     assert "known-wrong formula step-sizes-frozen" in text
 
 
-@pytest.mark.parametrize("row", WRONG["policy"], ids=lambda row: row.slug)
+@pytest.mark.parametrize("row", SUITES["policy-gradient"].rows, ids=lambda row: row.slug)
 def test_a_known_wrong_policy_gradient_is_named(row):
-    def function(**inputs):
-        case = BUILD["policy-gradient"](inputs)
-        sign = -1 if row.quantity in ("gradient", "hvp") else 1
-        return {"grad" if row.quantity == "gradient" else row.quantity: sign * row.function(case)}
-
+    suite = SUITES["policy-gradient"]
     kind = "a convention" if row.slug == "natural-gradient-uncentred" else "known-wrong formula"
-    text = said(function, "policy-gradient")
+    text = said(lambda **inputs: {row.quantity: row.function(suite.problem(inputs))}, suite.name)
     assert f"EXACT match with {kind} {row.slug} (" in text and text.count("EXACT match") == 1, text
-    chapter = "exact-policy-gradient" if row.quantity in ("gradient", "hvp") else "policy-geometry"
-    assert f"derivations/{chapter}.md" in text
+    assert f"derivations/{'exact-policy-gradient' if row.quantity in ('grad', 'hvp') else 'policy-geometry'}.md" in text
 
 
-@pytest.mark.parametrize("row", WRONG["lq"], ids=lambda row: row.slug)
+@pytest.mark.parametrize("row", [r for r in SUITES["maml-lq"].rows if r not in ROWS.values()], ids=lambda row: row.slug)
 def test_a_known_wrong_linear_quadratic_cost_is_named(row):
     text = said(user(row, "maml-lq"), "maml-lq")
     assert f"EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT match") == 1, text
     assert "derivations/linear-quadratic-control.md" in text
 
 
-@pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)
+@pytest.mark.parametrize("row", SUITES["implicit"].rows, ids=lambda row: row.slug)
 def test_a_known_wrong_implicit_gradient_is_named(row):
     text = said(user(row, "implicit"), "implicit")
     assert f"EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT match") == 1, text
@@ -108,12 +101,12 @@ def test_a_known_wrong_implicit_gradient_is_named(row):
 def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
     """A sign of what is no return has no --ascent; rows may be numbers, vectors or tables."""
     for part in ("kl", "mean", "actor_grad"):
-        text = said(lambda **x: {part: mistake(own("pearl", part, BUILD["pearl"](x)))}, "pearl", 3)  # noqa: B023
+        text = said(lambda **x: {part: mistake(SUITES["pearl"].answer(part, SUITES["pearl"].problem(x)))}, "pearl", 3)  # noqa: B023
         assert f"{part}: the right " in text and sentence in text, text
 
 
 def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
-    reduced = lambda **x: {"encoder_mean_grad": own("pearl", "encoder_mean_grad", BUILD["pearl"](x)).sum(0)}
+    reduced = lambda **x: {"encoder_mean_grad": SUITES["pearl"].answer("encoder_mean_grad", SUITES["pearl"].problem(x)).sum(0)}
     outcomes = run(calling(reduced), cases("pearl"), Settings(skip_flags=("validation",)))
     assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
 
@@ -123,8 +116,8 @@ def test_a_discount_kept_in_single_precision_is_found():
     for suite, parts in (("maml-tabular", ["gradient"]), ("pearl", ["critic_loss", "encoder_mean_grad"])):
 
         def rounded(gamma, suite=suite, parts=parts, **inputs):
-            problem = BUILD[suite](inputs | {"gamma": float(np.float32(gamma))})
-            found = {name: own(suite, name, problem) for name in parts}
+            problem = SUITES[suite].problem(inputs | {"gamma": float(np.float32(gamma))})
+            found = {name: SUITES[suite].answer(name, problem) for name in parts}
             return found if suite == "pearl" else found["gradient"]
 
         chosen = [case for i, case in enumerate(cases(suite)) if i < 3 or "inexact" in case.flags]
@@ -134,21 +127,15 @@ def test_a_discount_kept_in_single_precision_is_found():
         assert "the right result for gamma in single precision, in the one" in explain(outcomes, Settings())[0].lines[0]
 
 
-BY_PARTS = {
-    "surrogates": "sampled-meta-gradients",
-    "meta-lstm": "meta-lstm",
-    "pearl": "pearl",
-    "model": "model-based",
-}
-
-
 @pytest.mark.parametrize(
-    ("suite", "row"), [(suite, row) for suite in BY_PARTS for row in WRONG[suite]], ids=lambda x: getattr(x, "slug", x)
+    ("suite", "row"),
+    [(name, row) for name, suite in SUITES.items() for row in suite.rows if row.quantity == EVERY and name != "expected-estimators"],
+    ids=lambda x: getattr(x, "slug", x),
 )
 def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row):
     """One wrong part at a time: of several the first is explained, and the others are listed."""
     valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates][:2]
-    outcomes = run(calling(lambda **inputs: dict(row.function(BUILD[suite](inputs)))), valid, Settings())
+    outcomes = run(calling(lambda **inputs: dict(row.function(SUITES[suite].problem(inputs)))), valid, Settings())
     parts = {
         name
         for o in outcomes
@@ -158,16 +145,17 @@ def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row)
     for name in parts:
         text = "\n".join(diagnose([o._replace(got={name: o.got[name]}) for o in outcomes if name in o.got], Settings()))
         assert f"{name}: EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT") == 1, text
-    assert parts and f"derivations/{BY_PARTS[suite]}.md" in text
+    assert parts and f"derivations/{SUITES[suite].chapter_of(row)}.md" in text
     *_, last = diagnose(outcomes, Settings())
     assert len(parts) == 1 or last.startswith("also wrong, perhaps because of it: ")
 
 
-@pytest.mark.parametrize("row", WRONG["estimators"], ids=lambda row: row.slug)
+@pytest.mark.parametrize("row", SUITES["expected-estimators"].rows, ids=lambda row: row.slug)
 def test_a_known_wrong_estimator_is_named(row):
     def function(**inputs):
-        case = BUILD["expected-estimators"](inputs)
-        return {name: of_expectation(name, case) for name in PARTS["expected-estimators"]} | row.function(case)
+        suite = SUITES["expected-estimators"]
+        case = suite.problem(inputs)
+        return {name: suite.answer(name, case) for name in suite.parts} | row.function(case)
 
     text = said(function, "expected-estimators", 6)
     assert text.count(f"EXACT match with known-wrong formula {row.slug} (") == text.count("EXACT match") == 1, text
@@ -176,12 +164,12 @@ def test_a_known_wrong_estimator_is_named(row):
 
 @pytest.mark.parametrize("slug", ["sum-over-tasks", "wrong-direction"])
 def test_a_known_wrong_reptile_update_is_named(slug):
-    row = next(row for row in WRONG["reptile"] if row.slug == slug)
+    row = next(row for row in SUITES["reptile"].rows if row.slug == slug)
     assert f" {slug} (" in said(user(row, "reptile"), "reptile")
 
 
 def factors(inputs, change):
-    points, alphas, g = path(BUILD["maml-tabular"](inputs))
+    points, alphas, g = path(SUITES["maml-tabular"].problem(inputs))
     keep = np.ones((len(alphas), 1))
     change(keep)
     return product(points, alphas * keep, g)
@@ -229,7 +217,7 @@ def test_no_diagnosis_is_given_that_does_not_hold_on_every_failing_vector():
     """First order on half of the cases, noise on the others: nothing is said."""
 
     def mixed(**inputs):
-        p = BUILD["maml-tabular"](inputs)
+        p = SUITES["maml-tabular"].problem(inputs)
         first = rm.maml.first_order_gradient(p.theta, *p.split, **p.hyper)
         return first if p.steps % 2 else first + np.cos(np.arange(first.size)).reshape(first.shape)
 
@@ -248,7 +236,7 @@ def test_a_tie_is_said_to_be_one():
 
 def test_ascent_and_reduction_do_not_hide_a_formula():
     first = ROWS["first-order"].function
-    assert " first-order (" in said(lambda **x: -first(BUILD["maml-tabular"](x)).sum(0), reduce="sum", ascent=True)
+    assert " first-order (" in said(lambda **x: -first(SUITES["maml-tabular"].problem(x)).sum(0), reduce="sum", ascent=True)
 
 
 def test_pure_noise_is_never_explained():
@@ -270,7 +258,7 @@ def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
     """Step 2 detached, without the vectors that tell steps apart: K = 1 passes, which refutes step 1."""
 
     def second(**inputs):
-        p = BUILD["maml-regression"](inputs)
+        p = SUITES["maml-regression"].problem(inputs)
         points, alphas, g = path(p)
         keep = np.ones((len(alphas), 1))
         keep[1:2] = 0
@@ -283,7 +271,7 @@ def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
 
 @pytest.mark.parametrize("factor", [2.0, -1.0])
 def test_a_known_wrong_formula_times_a_number_is_named(factor):
-    text = said(lambda **x: factor * ROWS["first-order"].function(BUILD["maml-tabular"](x)))
+    text = said(lambda **x: factor * ROWS["first-order"].function(SUITES["maml-tabular"].problem(x)))
     assert f"known-wrong formula first-order (g_q), times {factor:g}" in text
 
 
@@ -295,7 +283,7 @@ def test_the_right_value_of_another_quantity_is_named():
 
 def test_the_first_wrong_part_of_a_policy_gradient_is_explained_and_the_others_named():
     def swapped(**inputs):
-        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])
         return {"loss": -point.loss, "grad": point.grad, "hvp": 2 * point.hvp(inputs["v"])}
 
     text = said(swapped, "policy-gradient")
@@ -313,7 +301,7 @@ def test_with_ascent_only_the_part_that_is_wrong_is_explained():
     """Signs of returns, everything right but the Hessian product, which is doubled."""
 
     def doubled(**inputs):
-        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])
         return {"loss": -point.loss, "grad": -point.grad, "hvp": -2 * point.hvp(inputs["v"])}
 
     text = said(doubled, "policy-gradient", ascent=True)
@@ -331,7 +319,7 @@ def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have
     assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 12 others"), text
 
     def geometry(**inputs):
-        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])
         F = rm.fisher.product(point, inputs["v"])
         return {"fisher": F if inputs["horizon"] is None else F + 1e-3 * np.cos(9 * F), "loss": point.loss}
 
@@ -343,7 +331,7 @@ def test_a_part_counts_as_right_also_where_another_part_is_wrong():
     """The Fisher product is wrong with a horizon, the loss everywhere and in no known way; the ill-conditioned case is none."""
 
     def both(**inputs):
-        point = BUILD["policy-gradient"](inputs).task.at(inputs["theta"])
+        point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])
         F, wrong = rm.fisher.product(point, inputs["v"]), inputs["horizon"] is not None
         return {"loss": point.loss + 1e-3 * np.cos(9 * point.loss), "fisher": F + wrong * 1e-3 * np.cos(9 * F)}
 
@@ -356,7 +344,7 @@ def test_a_part_counts_as_right_also_where_another_part_is_wrong():
 
 def test_one_over_the_number_of_parameters_is_named():
     def objective(**inputs):
-        p = BUILD["maml-tabular"](inputs)
+        p = SUITES["maml-tabular"].problem(inputs)
         return rm.maml.objective(p.theta, *p.split, **p.hyper) / p.theta.size
 
     assert "times 1/d, d the number of parameters" in said(objective, quantity="objective")
@@ -366,7 +354,7 @@ def steps(change):
     """MAML on regressions with another number of steps, or none where there is one task."""
 
     def function(**inputs):
-        p = BUILD["maml-regression"](inputs)
+        p = SUITES["maml-regression"].problem(inputs)
         steps = change(p)
         alpha = p.alpha[:steps] if np.ndim(p.alpha) == 2 else p.alpha
         return rm.maml.gradient(p.theta, *p.split, alpha=alpha, steps=steps)
@@ -431,11 +419,11 @@ def changed(suite, **changes):
     names = {n: (n,) for n in changes}
 
     def function(**inputs):
-        problem = BUILD[suite](inputs)
+        problem = SUITES[suite].problem(inputs)
         for name, change in changes.items():
             at = lambda path, name=name: moved._is_at(path, names[name][0], suite)
             problem = moved.moved(problem, at, change)
-        return own(suite, "update" if suite == "reptile" else "gradient", problem)
+        return SUITES[suite].answer("update" if suite == "reptile" else "gradient", problem)
 
     return function
 
@@ -493,7 +481,7 @@ def test_a_damped_hessian_and_an_epsilon_on_one_side_are_named():
     assert "I − α(H + 1e-10·I), in" in said(damping, "maml-quadratic", 6)
 
     def one_side(**inputs):
-        p = BUILD["maml-regression"](inputs)
+        p = SUITES["maml-regression"].problem(inputs)
         n = p.support.X.shape[-2]
         support = replaced(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
         return rm.maml.gradient(p.theta, support, p.query, **p.hyper)

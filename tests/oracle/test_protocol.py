@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from refmeta.oracle.cases import cases
+from refmeta.oracle.vectors import cases
 from refmeta.oracle.check import Failed, Settings, run
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded

@@ -7,25 +7,25 @@ import refmeta as rm
 from refmeta.arrays import replaced
 from refmeta.judges import complex_step
 from refmeta.oracle import SUITES, cases
-from refmeta.oracle.case import BUILD, PARTS
 from refmeta.oracle.check import Answer, Failed, calling, run
-from refmeta.oracle.epsilons import effects, returned
+from refmeta.oracle.diagnose.epsilons import effect_of
+from refmeta.oracle.diagnose.rows import departure_of, distance, rows_of
 from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import Settings, allowed_of, transformed
-from refmeta.oracle.learned_epsilons import steps_of
 from refmeta.oracle.renew import renewed
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
-from refmeta.oracle.rows import catalogue, departure_of, distance
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.suites.pearl import problem as pearl
+from refmeta.oracle.suites.pearl.epsilons import places
 from refmeta.oracle.verdict import finding, findings, status_of, summary
-from refmeta.oracle.wrong import pearl
 from refmeta.softmax import softmax
 
 BY_ID = {case.id: case for suite in SUITES for case in cases(suite)}
 
 
 def parts_of(suite):
-    return PARTS.get(suite) or (("update",) if suite == "reptile" else ("gradient",))
+    return (SUITES[suite].array,) if SUITES[suite].array else tuple(SUITES[suite].parts)
 
 
 def valid(suite, most=None):
@@ -38,7 +38,7 @@ def judged(change, suite, chosen=None, **settings):
 
     def target(case, settings):
         got = {p: change(case, p, transformed(case.expected[p].value, case, settings, p)) for p in parts_of(suite)}
-        return got if suite in PARTS else next(iter(got.values()))
+        return next(iter(got.values())) if SUITES[suite].array else got
 
     return finding(suite, run(target, chosen or valid(suite), settings), settings)
 
@@ -52,7 +52,7 @@ def verdict(function, suite, chosen=None, **settings):
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last rows of every suite, on the vectors that see them."""
-    rows = [r for r in catalogue(suite, Settings()) if any(r.slug in c.discriminates for c in valid(suite))]
+    rows = [r for r in rows_of(valid(suite)[0], Settings()) if any(r.slug in c.discriminates for c in valid(suite))]
     for row in (rows[0], rows[-1])[: 1 if suite in ("meta-lstm", "pearl") else 2]:
         value = departure_of(row, Settings())
 
@@ -76,9 +76,9 @@ def test_an_epsilon_is_named_wherever_one_may_stand(suite):
     Quadratics have none, and linear features have those of tables.
     """
     chosen = valid(suite, 3 if suite in ("meta-lstm", "pearl") else 6)
-    places = dict.fromkeys(name for case in chosen for part in parts_of(suite) for name in effects(case, part))
+    places = dict.fromkeys(name for case in chosen for part in parts_of(suite) for name in SUITES[suite].effects(case, part))
     for name in list(places)[:: 6 if suite in ("pearl", "expected-estimators") or suite.startswith("maml") else 2]:
-        value = returned(name, Settings())
+        value = effect_of(name, Settings())
 
         def softened(case, part, right, value=value):
             effect = value(case, part)
@@ -129,7 +129,7 @@ def test_log_of_p_plus_epsilon_is_named_with_its_epsilon(epsilon):
     """An implementation of its own, at finite ε: no first-order effect stands in it."""
 
     def function(**inputs):
-        p = BUILD["maml-classification"](inputs)
+        p = SUITES["maml-classification"].problem(inputs)
         return rm.maml.gradient(p.theta, *(Softened(task, epsilon) for task in p.split), **p.hyper)
 
     found = verdict(function, "maml-classification", valid("maml-classification", 5))
@@ -141,8 +141,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
     """PEARL's mask sum + 1e-8, and a softmax with 1e-7 in its denominator, as whole computations."""
 
     def step(**inputs):
-        case = BUILD["pearl"](inputs)
-        return pearl.parts(case, steps_of(1e-8, case)["1/(Σ mask + ε)"])
+        return pearl.all_parts(SUITES["pearl"].problem(inputs), places(1e-8)["1/(Σ mask + ε)"])
 
     assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
 
@@ -155,7 +154,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
         )
 
     def slopes(**inputs):
-        task = BUILD["policy-gradient"](inputs).task
+        task = SUITES["policy-gradient"].problem(inputs).task
         return {"grad": complex_step(lambda t: loss(t, task), inputs["theta"])}
 
     chosen = [c for c in valid("policy-gradient") if c.input["horizon"] is None and c.input["features"] is None][:4]
@@ -166,7 +165,7 @@ def central(suite, step):
     """The central difference of the right objective."""
 
     def gradient(**inputs):
-        p = BUILD[suite](inputs)
+        p = SUITES[suite].problem(inputs)
         F = lambda theta: rm.maml.objective(theta, *p.split, **p.hyper)
         axes = step * np.eye(p.theta.size)
         return np.stack([(F(p.theta + h) - F(p.theta - h)) / (2 * step) for h in axes], axis=-1)
@@ -318,7 +317,7 @@ def test_without_validation_invalid_inputs_are_not_even_asked():
 
     def right(**inputs):
         asked.append(inputs)
-        p = BUILD["maml-quadratic"](inputs)
+        p = SUITES["maml-quadratic"].problem(inputs)
         return rm.maml.gradient(p.theta, *p.split, **p.hyper)
 
     found = verdict(right, "maml-quadratic")
@@ -438,7 +437,7 @@ def test_in_implicit_rounding_ends_where_it_does_elsewhere(size):
     """A strength that is off by 1e-5 is off by 10⁵ tolerances of 1e-10, and by 10⁹ of 30 eps."""
 
     def function(strength, **inputs):
-        p = BUILD["implicit"](inputs | {"strength": strength * (1 + size)})
+        p = SUITES["implicit"].problem(inputs | {"strength": strength * (1 + size)})
         return rm.implicit.gradient(p.theta, *p.split, strength=p.strength)
 
     found = verdict(function, "implicit", [BY_ID["implicit-006"], BY_ID["implicit-007"]])

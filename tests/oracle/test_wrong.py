@@ -10,14 +10,10 @@ import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.arrays import replaced
 from refmeta.judges import complex_step
-from refmeta.oracle.agents import TrainingStep
-from refmeta.oracle.cases import cases
 from refmeta.oracle.wrong import WRONG
-from refmeta.oracle.wrong import pearl as pearl_rows
 from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
-from refmeta.problems import KINDS, policy_return, problem
-from refmeta.sampling.transitions import Transitions
+from refmeta.problems import KINDS, problem
 from refmeta.tolerance import condition, in_tolerances, per_task
 from tests.independent import LQ
 
@@ -28,20 +24,11 @@ SLUGS = {
         one-step-too-many one-step-too-few loss-scale-half loss-scale-double mean-over-dimensions step-sizes-frozen""",
     "reptile": """query-gradient-called-reptile serial-from-one-start sum-over-tasks wrong-direction alpha-divided
         last-optimiser-step""",
-    "policy": """no-baseline-in-logits normalised-occupancy undiscounted-visits stationary-visits-frozen
-        transposed-transition discounted-reward-as-return fisher-normalised kl-swapped kl-new-visits
-        natural-gradient-undivided natural-gradient-uncentred""",
-    "implicit": """implicit-without-proximal-term implicit-first-order implicit-one-term implicit-not-inverted
-        implicit-double-strength implicit-strength-inverted implicit-hessian-at-start implicit-query-hessian""",
     "lq": """lq-gain-negated lq-variance-for-deviation lq-exploration-dropped lq-process-noise-dropped lq-mean-start
         lq-undiscounted lq-one-cost-too-many""",
     "surrogates": """dice-averaged-dependencies dice-over-returns no-magic-box mean-over-time sum-over-episodes
         surrogate-undiscounted-visits denominator-follows mask-ignored baseline-dropped tmaml-present-included
         curvature-of-reinforce curvature-of-likelihood-ratio""",
-    "pearl": """mean-of-factors deviation-for-variance kl-reversed kl-without-half actor-reaches-encoder
-        next-state-missing temperature-missing kl-summed-loss-averaged prior-factor-always prior-factor-never
-        sample-by-variance target-not-held critic-for-its-target target-without-entropy end-ignored
-        context-mask-ignored batch-mask-ignored""",
     "estimators": """score-term-dropped score-term-alpha score-term-mean score-term-first-step-only
         one-batch-for-all-steps advantages-normalised score-counted-twice expected-first-order
         expected-curvature-of-reinforce expected-curvature-of-likelihood-ratio""",
@@ -104,66 +91,6 @@ def test_a_known_wrong_reptile_formula_is_rejected_by_a_thousand_tolerances(row)
     assert rejected_by_three(REPTILE[row.quantity], row, drawn)
 
 
-@pytest.mark.parametrize("row", WRONG["policy"], ids=lambda row: row.slug)
-def test_a_known_wrong_policy_gradient_is_rejected_by_a_thousand_tolerances(row):
-    margins = []
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        task = policy_return(rng, "discounted", 2, 3, 3)
-        case = SimpleNamespace(task=task, theta=rng.normal(size=9), v=rng.normal(size=9))
-        point = task.at(case.theta)
-        kl = rm.PolicyKL(point).at(case.theta + case.v)
-        right = {
-            "gradient": -point.grad, "hvp": -point.hvp(case.v), "fisher": rm.fisher.product(point, case.v),
-            "natural_gradient": rm.fisher.natural_gradient(point), "kl": kl.loss,
-        }[row.quantity]  # fmt: skip
-        scale = per_task(right)
-        margins.append(np.max(in_tolerances(row.function(case), right, np.full(2, 100.0), scale)))
-    assert min(margins) > 1e3, margins
-
-
-@pytest.mark.parametrize("row", WRONG["implicit"], ids=lambda row: row.slug)
-def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(row):
-    """On losses whose Hessian moves, too."""
-    from refmeta.oracle.case import Proximity
-
-    for seed, kind in enumerate(("quadratic", "linear-regression", "softmax-regression"), start=60):
-        case = problem(np.random.default_rng(seed), kind)
-        case = Proximity(case.theta, case.support, case.query, 3.0)
-        right = rm.implicit.gradient(case.theta, *case.split, strength=3.0)
-        wrong = row.function(case)
-        assert np.max(in_tolerances(wrong, right, np.full(2, 100.0), per_task(right), 1e-10)) > 1e3, kind
-
-
-@pytest.mark.parametrize(
-    ("slug", "expected"),
-    [
-        ("implicit-without-proximal-term", 6), ("implicit-first-order", 3), ("implicit-one-term", 3 / 2),
-        ("implicit-not-inverted", 9 / 2), ("implicit-double-strength", 36 / 25), ("implicit-strength-inverted", 8 / 9),
-        ("implicit-hessian-at-start", 0), ("implicit-query-hessian", 12 / 7),
-    ],
-)  # fmt: skip
-def test_implicit_rows_by_hand(slug, expected):
-    """L = (φ − 3)², L_query = (3/2)φ², θ = 0, λ = 4: φ* = 1, g = 3, H = 2; the right answer is 3/(1 + 2/4) = 2."""
-    from refmeta.oracle.case import Proximity
-
-    case = Proximity(np.zeros(1), rm.Quadratic([[[2.0]]], [[3.0]]), rm.Quadratic([[[3.0]]], [[0.0]]), 4.0)
-    np.testing.assert_allclose(rm.implicit.gradient(case.theta, *case.split, strength=4.0), [[2.0]], rtol=1e-14)
-    row = next(row for row in WRONG["implicit"] if row.slug == slug)
-    np.testing.assert_allclose(row.function(case), [[expected]], rtol=1e-13, atol=1e-15)
-
-
-def test_the_implicit_rows_share_their_right_parts_with_the_library():
-    """The rows' own φ* and solve, put together rightly, are the library's gradient."""
-    from refmeta.oracle.case import Proximity
-    from refmeta.oracle.wrong.implicit import minimiser, solved
-
-    case = problem(np.random.default_rng(5), "quadratic")
-    case = Proximity(case.theta, case.support, case.query, 2.0)
-    right = rm.implicit.gradient(case.theta, *case.split, strength=2.0)
-    np.testing.assert_allclose(solved(case, minimiser(case, 2.0)), right, rtol=0, atol=1e-13 * np.max(np.abs(right)))
-
-
 @pytest.mark.parametrize("row", WRONG["lq"], ids=lambda row: row.slug)
 def test_a_known_wrong_linear_quadratic_cost_is_rejected_by_a_thousand_tolerances(row):
     drawn = (problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
@@ -208,36 +135,6 @@ def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
     assert margin(RIGHT["gradient"], off, case) > 1e3
 
 
-def two_states(horizon=None):
-    """The process of derivations/exact-policy-gradient.md: action 0 stays, action 1 moves; π = (1/4, 3/4), (1/2, 1/2)."""
-    import refmeta as rm
-
-    P = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]
-    mdp = rm.FiniteMDP([P], [[[3.0, 2.0], [1.0, -1.0]]], [[0.25, 0.75]], 0.5, horizon)
-    theta = np.log([1.0, 3.0, 1.0, 1.0])
-    return SimpleNamespace(
-        task=rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)), theta=theta, v=np.array([5.0, 0.0, 3.0, 0.0])
-    )
-
-
-@pytest.mark.parametrize(
-    ("slug", "horizon", "expected"),
-    [
-        ("no-baseline-in-logits", None, [3 / 4, 5 / 4, 1, 1 / 3]),
-        ("normalised-occupancy", None, [1 / 8, -1 / 8, 1 / 6, -1 / 6]),
-        ("normalised-occupancy", 2, [9 / 96, -9 / 96, 39 / 192, -39 / 192]),
-        ("undiscounted-visits", None, [3 / 10, -3 / 10, 3 / 10, -3 / 10]),
-        ("undiscounted-visits", 2, [93 / 512, -93 / 512, 57 / 128, -57 / 128]),
-        ("stationary-visits-frozen", None, [11 / 16, -11 / 16, -1 / 6, 1 / 6]),
-        ("transposed-transition", None, [5 / 16, -5 / 16, 23 / 72, -23 / 72]),
-        ("discounted-reward-as-return", None, [1 / 8, -1 / 8, 2 / 3, -2 / 3]),
-    ],
-)
-def test_a_known_wrong_policy_gradient_is_what_it_says_by_hand(slug, horizon, expected):
-    row = next(row for row in WRONG["policy"] if row.slug == slug)
-    np.testing.assert_allclose(row.function(two_states(horizon))[0], expected, rtol=1e-13, atol=1e-15)
-
-
 @pytest.mark.parametrize("row", WRONG["reptile"], ids=lambda row: row.slug)
 def test_a_known_wrong_reptile_formula_is_what_it_says_by_hand(row):
     """L_i = ½(θ − c_i)², c = (0, 7), α = ½, K = 2, θ = 4: φ = (1, 25/4); the query is ½(θ − c'_i)², c' = (2, 21/4)."""
@@ -278,48 +175,3 @@ def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
     )  # fmt: skip
     row = next(row for row in WRONG["maml"] if row.slug == slug)
     np.testing.assert_array_equal(row.function(case), [HAND[slug]])
-
-
-@pytest.mark.parametrize("case", [c for c in cases("pearl") if c.result == "valid"], ids=lambda c: c.id)
-def test_the_forward_pass_of_pearls_rows_is_right_where_nothing_is_changed(case):
-    """Its complex steps against what is certified, and so the rows' changes are all that is wrong in them."""
-    for name, value in pearl_rows.parts(case.problem, pearl_rows.Change()).items():
-        expected = case.expected[name]
-        assert np.max(in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
-
-
-def one_factor_each():
-    """Two transitions of one task, factors N(1, 1) and N(4, ¼); ε = 3, one action, Q = z, Q̄ = 1, the end: y = 0."""
-    agent = rm.pearl.Agent(
-        rm.pearl.Encoder(np.array([[1.0, 0, 0, 3, 0]]), np.array([[0.0, 0, 0, -np.log(4), 0]])),
-        np.array([[[0.0, 1]]]), np.array([[[1.0, 0]]]), np.zeros((1, 1, 2)), 0.0,
-    )  # fmt: skip
-    zero, there = np.zeros((1, 2), int), np.ones((1, 2), bool)
-    context = Transitions(zero, zero, np.array([[0.0, 1]]), zero, ~there, there)
-    batch = Transitions(zero[:, :1], zero[:, :1], np.zeros((1, 1)), zero[:, :1], there[:, :1], there[:, :1])
-    settings = rm.pearl.Settings(0.5, 2.0, 0.25, rm.pearl.posterior)
-    return TrainingStep(agent, context, batch, np.array([[3.0]]), settings)
-
-
-@pytest.mark.parametrize(
-    ("slug", "part", "expected"),
-    [
-        (None, "mean", 17 / 6), (None, "variance", 1 / 6),
-        ("mean-of-factors", "mean", 5 / 3), ("mean-of-factors", "variance", 3 / 4),
-        ("deviation-for-variance", "mean", 9 / 4), ("deviation-for-variance", "variance", 1 / 4),
-        ("prior-factor-never", "mean", 17 / 5), ("prior-factor-never", "variance", 1 / 5),
-        ("prior-factor-always", "mean", 17 / 6),
-        ("next-state-missing", "mean", 17 / 6),
-        ("sample-by-variance", "z", 17 / 6 + 3 / 6),
-        ("kl-without-half", "kl", 1 / 6 + 289 / 36 - 1 + np.log(6)),
-        ("kl-reversed", "kl", (6 * (1 + 289 / 36) - 1 - np.log(6)) / 2),
-        ("kl-summed-loss-averaged", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
-        ("end-ignored", "critic_loss", (17 / 6 + 3 / 6**0.5 - 1 / 2) ** 2 / 2),
-    ],
-)  # fmt: skip
-def test_rows_of_pearl_by_hand(slug, part, expected):
-    """With the prior: precisions 1, 1, 4, so μ = (1 + 16)/6 and σ² = 1/6.  An e_s' of a single state says nothing."""
-    case = one_factor_each()
-    row = next((row for row in WRONG["pearl"] if row.slug == slug), None)
-    found = row.function(case) if row else pearl_rows.parts(case, pearl_rows.Change())
-    np.testing.assert_allclose(found[part], np.full(found[part].shape, expected), rtol=1e-14)

@@ -222,11 +222,20 @@ def test_another_language():
     assert status == 5 and "NOT RUN" in report, report
 
 
-@pytest.mark.parametrize("page", [CHAPTER, ROOT / "README.md"], ids=lambda page: page.stem)
 @pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
-def test_the_texts_show_what_is_tested_here(peer, page):
+def test_the_chapter_shows_what_is_tested_here(peer):
     """The fence that imports the library stands, character for character, in the file."""
-    fences = re.findall(r"^```(?:text|py)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
-    shown = [fence for fence in fences if fence.startswith(f"import {peer.removesuffix('_maml')}\n")]
-    assert len(shown) == 1
-    assert shown[0] in (ROOT / "tests" / "peers" / f"{peer}.py").read_text(encoding="utf-8")
+    fences = re.findall(r"^```text\n(.*?)^```$", CHAPTER.read_text(encoding="utf-8"), re.M | re.S)
+    (shown,) = (fence for fence in fences if fence.startswith(f"import {peer.removesuffix('_maml')}\n"))
+    assert shown in (ROOT / "tests" / "peers" / f"{peer}.py").read_text(encoding="utf-8")
+
+
+def test_the_adapter_of_the_front_page_and_its_mistake(tmp_path):
+    """It stands in the file, as tests/test_prose.py holds; detached, it is first order, as README says."""
+    command = ("torch_regression:gradient", "--suite", "maml-regression")
+    assert check(*command)[0] == 0
+    text = (ROOT / "tests" / "peers" / "torch_regression.py").read_text(encoding="utf-8")
+    detached = text.replace("grad(loss)(theta, X, y)", "grad(loss)(theta, X, y).detach()")
+    (tmp_path / "torch_regression.py").write_text(detached, encoding="utf-8")
+    status, report = check(*command, cwd=tmp_path)
+    assert status == 1 and MISTAKES["first_order"] in report, report

@@ -19,6 +19,7 @@ from refmeta.oracle.decimals import (
     leaf_gradient,
     ln,
     magnitude,
+    real,
     softmax_regression,
 )
 
@@ -42,8 +43,8 @@ def tanh(z: Number) -> Number:
 
 def preprocessed(x: Number) -> Vector:
     """(ln|x|/10, ±1), or (−1, e¹⁰x) where |x| < e⁻¹⁰."""
-    if magnitude(x) >= exp(0 * x - 10).real:
-        sign = 1 if x.real > 0 else -1
+    if magnitude(x) >= real(exp(0 * x - 10)):
+        sign = 1 if real(x) > 0 else -1
         return [ln(sign * x) / 10, 0 * x + sign]
     return [0 * x - 1, exp(0 * x + 10) * x]
 

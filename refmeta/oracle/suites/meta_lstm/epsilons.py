@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm
-from refmeta.oracle.decimals import ln
+from refmeta.oracle.decimals import ln, real
 from refmeta.oracle.shifted import departures
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessed
@@ -39,7 +39,7 @@ def _places(problem: Learner) -> dict[str, Callable[[float], dict[str, Array]]]:
     def logarithm(e: float) -> dict[str, Array]:
         def shifted(x: Any) -> Any:
             size, sign = preprocessed(x)
-            return [ln(sign * x + e) / 10 if size.real != -1 else size, sign]
+            return [ln(sign * x + e) / 10 if real(size) != -1 else size, sign]
 
         return parts(problem, Formulas(preprocessed=shifted))
 

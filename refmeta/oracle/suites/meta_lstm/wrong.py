@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refmeta.oracle.decimals import real
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, by_definition, parts
@@ -78,7 +79,7 @@ def start_not_learned(case: Any) -> Any:
 def preprocessing_without_sign(case: Any) -> Any:
     def unsigned(x: Any) -> Any:
         size, sign = preprocessed(x)
-        return [size, sign if size.real == -1 else 0 * sign]
+        return [size, sign if real(size) == -1 else 0 * sign]
 
     return parts(case, Formulas(preprocessed=unsigned))
 

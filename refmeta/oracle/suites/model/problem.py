@@ -7,6 +7,7 @@ import numpy as np
 from refmeta.arrays import Array, replaced
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Model, Prior, Statistics
+from refmeta.oracle.bicomplex import complex_numbers
 from refmeta.oracle.common import context
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
@@ -53,14 +54,13 @@ class Modelled(NamedTuple):
     @property
     def inputs(self) -> Inputs:
         """What the definition of the log marginal likelihood takes, in complex numbers."""
-        context, prior = self.context, self.prior
-        integers = {"states": context.states, "actions": context.actions, "following": context.following, "mask": context.mask}
+        prior, lists = self.prior, zip(Transitions._fields, self.context, strict=True)
         numbers = {
-            "context_rewards": context.rewards, "concentration": prior.concentration, "reward_mean": prior.mean,
-            "reward_variance": prior.variance, "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
+            "concentration": prior.concentration, "reward_mean": prior.mean, "reward_variance": prior.variance,
+            "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
         }  # fmt: skip
-        x = {f"context_{name}": np.asarray(value).tolist() for name, value in integers.items()}
-        return x | {name: (np.asarray(value) + 0j).tolist() for name, value in numbers.items()}
+        x = {f"context_{name}": value for name, value in lists} | numbers
+        return dict(complex_numbers({name: np.asarray(value).tolist() for name, value in x.items()}))
 
 
 def problem(x: dict[str, Any]) -> Modelled:

@@ -1,0 +1,29 @@
+"""What several commands read of the command line."""
+
+import argparse
+from collections.abc import Callable, Iterable
+
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.vectors import UsageError
+from refmeta.tables import unknown
+
+__all__ = ["as_suites", "whole_number"]
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argument that is a whole number of at least `least`."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return int(text)
+
+    return number
+
+
+def as_suites(names: Iterable[str] | None) -> tuple[str, ...]:
+    """The suites named, all without any; UsageError names one that does not exist."""
+    for name in names or ():
+        if name not in SUITES:
+            raise UsageError(unknown("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
+    return tuple(names or SUITES)

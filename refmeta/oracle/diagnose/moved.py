@@ -1,0 +1,118 @@
+"""What a result becomes where an input is another: one in single precision, one times 1 + ε, a number plus ε.
+
+The library computes it on objects that are not validated again.  Derivation: derivations/using-the-oracle.md
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array, replaced
+from refmeta.oracle.judge import Settings, transformed
+from refmeta.oracle.suite import Case, Suite
+
+__all__ = ["float_inputs", "groups", "in_single_precision", "said", "slope_in"]
+
+Names = tuple[str, ...]
+Change = Callable[[Any], Any]
+STEP = 1e-5
+SHIFTS: dict[str, Callable[[Any, float], Any]] = {
+    "times": lambda x, h: x * (1 + h), "plus": lambda x, h: x + h, "plus, but for 0": lambda x, h: x + h * (x != 0)
+}  # fmt: skip
+
+
+def moved(value: Any, chosen: Callable[[str], bool], change: Change, path: str = "") -> Any:
+    """The object with every float at a chosen path changed; integers stay.  Nothing is validated again."""
+    inside: Callable[[Any], str] = lambda name: f"{path}.{name}".strip(".")
+    if isinstance(value, (float, np.floating)) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return change(value) if chosen(path) else value
+    if isinstance(value, (tuple, list)):
+        names: Sequence[Any] = getattr(value, "_fields", range(len(value)))
+        parts = [moved(entry, chosen, change, inside(name)) for name, entry in zip(names, value, strict=True)]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if is_dataclass(value) and not isinstance(value, type):
+        held = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replaced(value, **{name: moved(entry, chosen, change, inside(name)) for name, entry in held.items()})
+    return value
+
+
+def _is_at(path: str, name: str, suite: Suite) -> bool:
+    """Does a path in the problem of a suite end at an input?"""
+    base = name.removeprefix("query_")
+    if (base != name or f"query_{name}" in suite.inputs) and path.startswith("query.") != (base != name):
+        return False
+    place = suite.inputs[name].place or base
+    return f".{path}".endswith(f".{place}") and (place.startswith("context") or not path.startswith("context"))
+
+
+def _other(case: Case, part: str, names: Names, change: Change) -> Array:
+    """The library's answer where some inputs are changed."""
+    chosen: Callable[[str], bool] = lambda path: any(_is_at(path, name, case.about) for name in names)
+    return np.asarray(case.about.answer(part, moved(case.problem, chosen, change)))
+
+
+def float_inputs(case: Case) -> list[str]:
+    """The inputs that are floats, or arrays of floats."""
+    return [n for n, x in case.arguments().items() if x is not None and np.asarray(x).dtype.kind == "f"]
+
+
+def groups(cases: Sequence[Case]) -> list[Names]:
+    """Every float input of the cases by itself, those of support and query together, and all at once."""
+    names = list(dict.fromkeys(name for case in cases for name in float_inputs(case)))
+    both = [(name, f"query_{name}") for name in names if f"query_{name}" in names]
+    return [*((name,) for name in names), *both, *([tuple(names)] if len(names) > 1 else [])]
+
+
+def said(names: Names) -> str:
+    """The inputs of a group in words."""
+    return " and ".join(names) if len(names) <= 2 else "every input"
+
+
+def single(value: Any) -> Any:
+    """A number or an array rounded to single precision, in double."""
+    rounded = np.asarray(value, np.float32).astype(float)
+    return float(rounded) if np.ndim(value) == 0 else rounded
+
+
+@lru_cache(maxsize=256)
+def _rounded(case: Case, part: str, names: Names) -> Array:
+    """The library's answer where some inputs are rounded to single precision; the certified one where that does nothing."""
+    given = case.arguments()
+    if all(given.get(name) is None or np.array_equal(single(given[name]), given[name]) for name in names):
+        return case.expected[part].value
+    return _other(case, part, names, single)
+
+
+def _slope(case: Case, part: str, names: Names, how: str) -> Array | None:
+    """The derivative of the library's answer by ε, a central difference; None where there is none."""
+    up, down = (lambda x, h=h: SHIFTS[how](x, h) for h in (STEP, -STEP))
+    with np.errstate(all="ignore"):
+        try:
+            return (_other(case, part, names, up) - _other(case, part, names, down)) / (2 * STEP)
+        except (AttributeError, FloatingPointError, ValueError, np.linalg.LinAlgError):
+            return None
+
+
+def in_single_precision(names: Names, settings: Settings) -> Callable[[Case, str], Array | None]:
+    """What the target would return if some inputs were kept in single precision."""
+
+    def value(case: Case, part: str) -> Array | None:
+        try:
+            return transformed(_rounded(case, part, names), case, settings, part)
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+            return None
+
+    return value
+
+
+def slope_in(names: Names, how: str, settings: Settings) -> Callable[[Case, str], Array | None]:
+    """The slope in an ε of some inputs, as the target would return it."""
+
+    def value(case: Case, part: str) -> Array | None:
+        raw = _slope(case, part, names, how)
+        return None if raw is None else transformed(raw, case, settings, part)
+
+    return value

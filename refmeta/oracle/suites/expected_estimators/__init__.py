@@ -1,0 +1,45 @@
+"""The suite `expected-estimators`: exact expectations over every trajectory of a tiny process."""
+
+from refmeta.oracle.common import DIRECTION, LOGITS, PAID_BY_NEXT, PROCESS
+from refmeta.oracle.suite import Input, Part, Suite
+from refmeta.oracle.suites.expected_estimators.definition import define
+from refmeta.oracle.suites.expected_estimators.epsilons import effects
+from refmeta.oracle.suites.expected_estimators.problem import answer, problem, terms
+from refmeta.oracle.suites.expected_estimators.wrong import FALSE_ALARMS, ROWS
+
+__all__ = ["SUITE"]
+
+SUITE = Suite(
+    name="expected-estimators",
+    chapter="sampled-meta-gradients",
+    title="exact expectations over every trajectory: the two objectives of sampled MAML, and estimators of the Hessian",
+    sizes="N tasks, S states, A actions, d = S*A parameters",
+    losses="L = -J, J = E[sum of gamma^t r_t]; the surrogates are those of the suite surrogates, at theta = "
+    "theta_sampled, without a baseline.",
+    inputs={
+        "theta": Input("(d,)", LOGITS),
+        **PROCESS,
+        **PAID_BY_NEXT,
+        "gamma": Input("number", "the discount; 1 is allowed"),
+        "horizon": Input("integer", "the number of rewards", "integer"),
+        "alpha": Input("number", "inner step size"),
+        "episodes": Input("integer", "M, trajectories for each inner step", "integer"),
+        "steps": Input("integer", "K, inner steps", "integer"),
+        **DIRECTION,
+    },
+    parts={
+        "formulation_exact": Part("(N, d)", "the gradient of L(phi), phi adapted by exact gradients"),
+        "formulation_sampled": Part("(N, d)", "the gradient of E[L(phi)], phi adapted on M trajectories (GPOMDP)"),
+        "naive_hessian": Part("(N, d)", "E[Hessian of REINFORCE's surrogate] v"),
+        "lvc_hessian": Part("(N, d)", "E[Hessian of the likelihood-ratio surrogate] v"),
+        "dice_hessian": Part("(N, d)", "E[Hessian of DiCE] v"),
+    },
+    problem=problem,
+    answer=answer,
+    terms=terms,
+    definition=define,
+    rows=ROWS,
+    false_alarms=FALSE_ALARMS,
+    effects=effects,
+    vectors="expected_estimators/vectors.json",
+)

@@ -1,0 +1,69 @@
+"""Tiny processes, on which estimators are averaged exactly.  Derivation: derivations/sampled-meta-gradients.md"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.meta import sampled
+from refmeta.oracle.suite import at_most_one
+from refmeta.policies.softmax import TabularSoftmax
+from refmeta.sampling.enumeration import expectation
+from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, reinforce
+from refmeta.sampling.trajectories import Trajectories
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["SURROGATES", "Expectations", "answer", "problem", "surrogate", "terms"]
+
+SURROGATES = {"naive_hessian": reinforce, "lvc_hessian": likelihood_ratio, "dice_hessian": dice}
+
+
+@dataclass(frozen=True, eq=False)
+class Expectations:
+    """A tiny process for each task, on which estimators are averaged over every tuple of trajectories."""
+
+    theta: Array
+    tasks: tuple[PolicyReturn, ...]
+    alpha: float
+    episodes: int
+    steps: int
+    v: Array
+
+
+def problem(x: dict[str, Any]) -> Expectations:
+    """The inputs of the suite."""
+    each = zip(x["P"], x["R"], x["rho"], strict=True)
+    processes = [FiniteMDP(P, R, rho, x["gamma"], x["horizon"]) for P, R, rho in each]
+    tasks = tuple(PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions)) for mdp in processes)
+    return Expectations(x["theta"], tasks, x["alpha"], x["episodes"], x["steps"], x["v"])
+
+
+def surrogate(kind: Callable[..., Surrogate], task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
+    """A surrogate, without a baseline, of a batch that was drawn at theta."""
+    return kind(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
+
+
+def answer(part: str, problem: Expectations) -> Array:
+    """The library's meta-gradient, or its exact mean of a surrogate's Hessian product; one row for each task."""
+    return np.stack([_one(part, problem, task) for task in problem.tasks])
+
+
+def _one(part: str, problem: Expectations, task: PolicyReturn) -> Array:
+    """The row of one task."""
+    theta, steps = problem.theta, problem.steps
+    if part == "formulation_exact":
+        return sampled.formulation_exact(theta, task, alpha=problem.alpha, steps=steps).gradient
+    if part == "formulation_sampled":
+        M = problem.episodes
+        return sampled.formulation_sampled(theta, task, alpha=problem.alpha, episodes=M, steps=steps).gradient
+    product: Callable[..., Array] = lambda batch: surrogate(SURROGATES[part], task, theta, batch).at(theta).hvp(problem.v)
+    return expectation(product, task.mdp, task.policy, theta).mean
+
+
+def terms(part: str, problem: Expectations, value: Array) -> Any:
+    """The largest Σ_t |Q_t(s, a)|; times max |v| for a Hessian product."""
+    size = [np.max(np.sum(np.abs(task.at(problem.theta).action_value), axis=-3)) for task in problem.tasks]
+    return np.array(size) * (np.max(np.abs(problem.v)) if part.endswith("hessian") else 1.0)

@@ -1,0 +1,166 @@
+"""Known-wrong sampled meta-gradients, by their exact expectation.  Right: ∇ of `sampled.formulation_sampled`.
+
+A case has theta (d,), tasks (one-task `PolicyReturn`s with a horizon), alpha, episodes and steps; rows give
+{part: (N, d)}, of losses.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.meta import maml, sampled
+from refmeta.oracle.known import EVERY, rows_in, wrong
+from refmeta.oracle.suites.expected_estimators.problem import answer, surrogate
+from refmeta.sampling.returns import reward_to_go
+from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, reinforce
+from refmeta.sampling.trajectories import Trajectories
+
+__all__ = ["FALSE_ALARMS", "ROWS", "normalised", "scored"]
+
+FALSE_ALARMS = {
+    "whole-return-for-reward-to-go": "REINFORCE with the whole return and with the reward to go have one expectation, and so one "
+    "gradient; only the variance differs: derivations/sampled-policy-gradients.md",
+    "naive-curvature-is-first-order": "with exact advantages, a softmax policy and a batch of its own the naive curvature has mean "
+    "zero: in expectation it ties with first-order MAML: thm:naive-curvature, derivations/sampled-meta-gradients.md",
+}
+Surrogates = Sequence[Surrogate]
+Estimate = Callable[[Any, Array, Surrogates, Any], Array]
+
+
+def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
+    """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
+    G = reward_to_go(batch, gamma=task.mdp.gamma)
+    mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
+    return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
+
+
+def scored(scale: float) -> Estimate:
+    """E-MAML's gradient, its score terms scaled."""
+
+    def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+        value = scale * maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+        return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha, value=value)
+
+    return estimate
+
+
+def _through(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """Through the inner steps, without a score term."""
+    return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+
+def _first_scored(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The same, and the score term of the first batch."""
+    value = maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+    term = emaml_score_term(task.policy, theta, surrogates[0].trajectories, value=value)
+    return _through(task, theta, surrogates, alpha) + term
+
+
+def _expected(
+    case: Any, estimate: Estimate, make: Callable[..., Surrogate] = partial(surrogate, reinforce), steps: int | None = None
+) -> dict[str, Array]:
+    """The mean of an estimate, task by task; nothing where no step is made."""
+    if not case.steps:
+        return {}
+    size = {"alpha": case.alpha, "episodes": case.episodes, "steps": case.steps if steps is None else steps}
+
+    def mean(task: Any) -> Array:
+        one: Any = lambda theta, surrogates: estimate(task, theta, surrogates, case.alpha)
+        return sampled.moments(one, partial(make, task), case.theta, task, **size).mean
+
+    return {"formulation_sampled": np.stack([mean(task) for task in case.tasks])}
+
+
+@wrong(
+    "score-term-dropped", "E-MAML without L(φ) Σ ∇log p(τ)", quantity=EVERY,
+    cause="the trajectories are taken as data: that they depend on θ is lost", seen="most MAML-RL code",
+    hint="add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
+)  # fmt: skip
+def score_term_dropped(case: Any) -> Any:
+    return _expected(case, _through)
+
+
+@wrong(
+    "score-term-alpha", "E-MAML with the score term times α", quantity=EVERY,
+    cause="the α of the inner step is put before both terms", seen="ProMP eq. 3 as printed",
+)  # fmt: skip
+def score_term_alpha(case: Any) -> Any:
+    return _expected(case, scored(float(case.alpha)))
+
+
+@wrong(
+    "score-term-mean", "E-MAML with 1/M times the score term; with M = 1, right", quantity=EVERY,
+    cause="the score is averaged over trajectories as a gradient is; but the likelihood of a batch is a product",
+    seen="ProMP trpo_maml.py", hint="log_prob.mean() instead of .sum() over the trajectories of the inner batch",
+)  # fmt: skip
+def score_term_mean(case: Any) -> Any:
+    return _expected(case, scored(1 / case.episodes))
+
+
+@wrong(
+    "score-term-first-step-only", "E-MAML with the score term of the first inner step alone; with K = 1, right",
+    quantity=EVERY, cause="the trajectories of later steps depend on θ as well", seen="ProMP trpo_maml.py",
+)  # fmt: skip
+def score_term_first_step_only(case: Any) -> Any:
+    return _expected(case, _first_scored)
+
+
+@wrong(
+    "one-batch-for-all-steps", "every inner step on the first one's trajectories, no ratio; with K = 1, right",
+    quantity=EVERY, cause="the batch is drawn outside of the inner loop", seen="the docstring of tristandeleu/pytorch-maml-rl, whose code draws anew since 2020",
+)  # fmt: skip
+def one_batch_for_all_steps(case: Any) -> Any:
+    def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+        return _first_scored(task, theta, [surrogates[0]] * case.steps, alpha)
+
+    return _expected(case, estimate, steps=1)
+
+
+@wrong(
+    "advantages-normalised", "(Â − mean Â)/std Â over the batch, in the inner loop", quantity=EVERY,
+    cause="what the outer loop may do for its variance changes the size of an inner step",
+    seen="ProMP, learn2learn, pytorch-maml-rl",
+)  # fmt: skip
+def advantages_normalised(case: Any) -> Any:
+    return _expected(case, scored(1.0), normalised)
+
+
+@wrong(
+    "score-counted-twice", "E-MAML's score term on DiCE's curvature", quantity=EVERY,
+    cause="DiCE's magic box already differentiates the likelihood of the inner step; the score term is for data held fixed",
+)  # fmt: skip
+def score_counted_twice(case: Any) -> Any:
+    return _expected(case, scored(1.0), partial(surrogate, dice))
+
+
+@wrong(
+    "expected-first-order", "E[∇L(φ)], without curvature and score", quantity=EVERY,
+    cause="the inner gradient is detached, or the inner loop is run by another process", seen="most MAML-RL code",
+)  # fmt: skip
+def expected_first_order(case: Any) -> Any:
+    def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+        return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+    return _expected(case, estimate)
+
+
+@wrong(
+    "expected-curvature-of-reinforce", "E[Σ γᵗĜ ∇²log π v] for −∇²J v", quantity=EVERY,
+    cause="the second derivative of a surrogate made for first derivatives: ℋ₂ alone", seen="MAML-RL as first released",
+)  # fmt: skip
+def expected_curvature_of_reinforce(case: Any) -> Any:
+    return {"dice_hessian": answer("naive_hessian", case)}
+
+
+@wrong(
+    "expected-curvature-of-likelihood-ratio", "ℋ₁ + ℋ₂ for −∇²J v", quantity=EVERY,
+    cause="one ratio a step: ℋ₁₂ and its transpose are lost (ProMP's LVC does so on purpose); with H = 1, right", seen="ProMP",
+)  # fmt: skip
+def expected_curvature_of_likelihood_ratio(case: Any) -> Any:
+    return {"dice_hessian": answer("lvc_hessian", case)}
+
+
+ROWS = rows_in(globals())

@@ -1,0 +1,44 @@
+"""The suite `implicit`: implicit MAML."""
+
+from refmeta.oracle.common import POINTS, QUADRATIC, both
+from refmeta.oracle.suite import Input, Part, Suite
+from refmeta.oracle.suites.implicit.definition import define
+from refmeta.oracle.suites.implicit.epsilons import effects
+from refmeta.oracle.suites.implicit.problem import answer, problem, terms
+from refmeta.oracle.suites.implicit.wrong import ROWS
+
+__all__ = ["SUITE"]
+
+LOSSES = {
+    name: Input(f"{each.shape} or None", f"{each.meaning}; None where the loss is the other one", optional=True)
+    for name, each in (QUADRATIC | POINTS).items()
+}
+PARTS = {
+    "gradient": Part("(N, d)", "dF_i/dtheta of F_i = L_query(phi_i): (I + H_i/lambda)^-1 dL_query(phi_i)"),
+    "objective": Part("(N,)", "F_i"),
+    "first_order": Part("(N, d)", "the gradient of L_query at phi_i"),
+}
+SUITE = Suite(
+    name="implicit",
+    chapter="implicit-and-zeroth-order",
+    title="implicit MAML",
+    sizes="N tasks, d parameters, n data points (query: q)",
+    losses="phi_i = argmin_phi L_support(phi) + lambda/2 * |phi - theta|^2. L = 1/2 * (theta - c)^T A (theta - c) where A "
+    "and c are arrays, L = 1/(2n) * sum_j (x_j . theta - y_j)^2 where X and y are. To a residual of 1e-10.",
+    inputs={
+        "theta": Input("(d,)", "the initialisation"),
+        **both(LOSSES),
+        "strength": Input("number", "lambda, the weight of the proximal term"),
+    },
+    parts=PARTS,
+    array="gradient",
+    problem=problem,
+    answer=answer,
+    terms=terms,
+    definition=define,
+    rational=tuple(PARTS),
+    residual=1e-10,
+    rows=ROWS,
+    effects=effects,
+    vectors="implicit/vectors.json",
+)

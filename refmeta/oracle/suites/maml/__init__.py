@@ -1,0 +1,96 @@
+"""The six suites of MAML: one algorithm on six kinds of loss."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from refmeta.oracle.common import (
+    ADAPTED,
+    CLASSES,
+    CROSS_ENTROPY,
+    LABELLED,
+    LOGITS,
+    POINTS,
+    PROCESS,
+    QUADRATIC,
+    RETURN,
+    SYSTEM,
+    TIME,
+    both,
+)
+from refmeta.oracle.suite import Input, Part, Suite
+from refmeta.oracle.suites.maml import definition
+from refmeta.oracle.suites.maml import problem as build
+from refmeta.oracle.suites.maml.epsilons import effects
+from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
+from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
+from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
+
+__all__ = ["SUITES"]
+
+PARTS = {
+    "gradient": Part("(N, d)", "dF_i/dtheta, F_i = L_query(phi_i), phi_i after K steps phi - alpha * dL_support/dphi"),
+    "objective": Part("(N,)", "F_i"),
+    "first_order": Part("(N, d)", "the gradient of L_query at phi_i: first-order MAML on purpose"),
+    "step_size_gradient": Part("(N,) or (N, d) or (N, K, 1) or (N, K, d)", "dF_i/dalpha: N and the shape of alpha"),
+}
+EXACT = ("gradient", "objective", "first_order")
+RETURNS = "N tasks, S states, A actions, K steps, "
+
+
+def _suite(
+    name: str, title: str, sizes: str, losses: str, inputs: dict[str, Input], task: Callable[..., Any],
+    define: Callable[..., Iterator[Any]], **more: Any,
+) -> Suite:  # fmt: skip
+    """One of the six, with what it adds to the others."""
+    return Suite(
+        name=f"maml-{name}", title=f"MAML on {title}", sizes=sizes, losses=losses, inputs=inputs | ADAPTED, parts=PARTS,
+        array="gradient", problem=partial(build.problem, task=task), answer=build.answer, terms=build.terms,
+        definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
+        patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
+        **{"chapter": "maml", "rows": ROWS} | more,
+    )  # fmt: skip
+
+
+SUITES = (
+    _suite(
+        "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
+        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, build.policy_return, definition.returns,
+        false_alarms=FALSE_ALARMS,
+    ),
+    _suite(
+        "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
+        {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
+        | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
+        build.policy_return, definition.returns,
+    ),
+    _suite(
+        "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
+        "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
+        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), build.regression, definition.regressions,
+        rational=EXACT,
+    ),
+    _suite(
+        "classification", "softmax regression",
+        "N tasks, n data points (query: q), f features, C classes, K steps, d = C*f parameters", CROSS_ENTROPY,
+        {
+            "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
+            **both(LABELLED), **CLASSES,
+        },
+        build.entropy, definition.entropies,
+    ),
+    _suite(
+        "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
+        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), build.quadratic, definition.quadratics, rational=EXACT,
+    ),
+    _suite(
+        "lq", "the exact cost of linear-Gaussian policies in linear-quadratic control",
+        "N tasks, p entries of [s; 1], m entries of the action, K steps, d = m*p+m parameters",
+        "L = E[sum_t gamma^t (x_t^T Q x_t + a_t^T R a_t)], a cost, exact.",
+        {
+            "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
+            **both(SYSTEM), **TIME,
+        },
+        build.cost, definition.costs, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
+    ),
+)  # fmt: skip

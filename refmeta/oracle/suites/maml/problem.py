@@ -1,0 +1,112 @@
+"""MAML's inputs as the library's own objects, and the library's answers.  Derivation: derivations/maml.md"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.meta import maml
+from refmeta.meta.arguments import Point, step_sizes
+from refmeta.meta.inner import adapt
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks.classification import SoftmaxRegression
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.lq import LinearQuadratic
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.policy_cost import PolicyCost
+from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression
+from refmeta.tolerance import per_task
+
+__all__ = ["Problem", "answer", "cost", "entropy", "path", "policy_return", "problem", "product", "quadratic", "regression", "terms"]
+
+SYSTEM = ("A", "B", "Q", "R", "start", "noise")
+ANSWERS: dict[str, Callable[..., Array]] = {
+    "gradient": maml.gradient,
+    "objective": maml.objective,
+    "first_order": maml.first_order_gradient,
+    "step_size_gradient": maml.step_size_gradient,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Where to start (d,), N support and N query tasks, and how to adapt."""
+
+    theta: Array
+    support: Any
+    query: Any
+    alpha: Any
+    steps: int
+
+    @property
+    def split(self) -> tuple[Any, Any]:
+        """(support, query), as `maml.gradient` takes them."""
+        return self.support, self.query
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The keyword arguments `alpha` and `steps`."""
+        return {"alpha": self.alpha, "steps": self.steps}
+
+
+def problem(x: dict[str, Any], *, task: Callable[[dict[str, Any], str], Any]) -> Problem:
+    """The inputs of a suite, `task(x, prefix)` its support and its query."""
+    return Problem(x["theta"], task(x, ""), task(x, "query_"), x["alpha"], x["steps"])
+
+
+def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
+    """The exact return of a softmax policy, of a table where there are no features."""
+    P, R, rho = (x[prefix + name] for name in ("P", "R", "rho"))
+    features = x.get("features")
+    policy = TabularSoftmax(*R.shape[1:3]) if features is None else LinearSoftmax(features)
+    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), policy)
+
+
+def regression(x: dict[str, Any], prefix: str) -> LinearRegression:
+    """Linear regression."""
+    return LinearRegression(x[prefix + "X"], x[prefix + "y"])
+
+
+def entropy(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
+    """Softmax regression."""
+    return SoftmaxRegression(x[prefix + "X"], x[prefix + "labels"], x["classes"], x["ridge"])
+
+
+def quadratic(x: dict[str, Any], prefix: str) -> Quadratic:
+    """Quadratic losses."""
+    return Quadratic(x[prefix + "A"], x[prefix + "c"])
+
+
+def cost(x: dict[str, Any], prefix: str) -> PolicyCost:
+    """The exact cost of a linear-Gaussian policy."""
+    system = {name: x[prefix + name] for name in SYSTEM}
+    return PolicyCost(LinearQuadratic(**system, gamma=x["gamma"], horizon=x["horizon"]))
+
+
+def answer(part: str, problem: Problem) -> Array:
+    """The library's answer."""
+    return ANSWERS[part](problem.theta, *problem.split, **problem.hyper)
+
+
+def terms(part: str, problem: Problem, value: Array) -> Array:
+    """|L_query(θ)| of the objective, ‖g_q‖∞ of a gradient."""
+    if part == "objective":
+        return per_task(problem.query.at(problem.theta).loss)
+    return per_task(answer("first_order", problem))
+
+
+def path(case: Any) -> tuple[list[Point], Array, Array]:
+    """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
+    inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
+    alphas = step_sizes(case.alpha, case.steps, case.support.dim)
+    return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
+
+
+def product(points: list[Point], alphas: Array, g: Array) -> Array:
+    """(I − H_0α_0)(I − H_1α_1) … g over the points given: the last acts first."""
+    for point, a in reversed(list(zip(points, alphas, strict=False))):
+        g = g - point.hvp(a * g)
+    return g

@@ -1,0 +1,48 @@
+"""The suite `policy-gradient`: exact returns of softmax policies, their derivatives, and the geometry of the policy."""
+
+from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS, PAID_BY_NEXT, PROCESS, TIME
+from refmeta.oracle.suite import Input, Part, Suite
+from refmeta.oracle.suites.policy_gradient.definition import define
+from refmeta.oracle.suites.policy_gradient.epsilons import effects
+from refmeta.oracle.suites.policy_gradient.problem import answer, problem, terms
+from refmeta.oracle.suites.policy_gradient.wrong import FALSE_ALARMS, ROWS
+
+__all__ = ["SUITE"]
+
+SUITE = Suite(
+    name="policy-gradient",
+    chapter="exact-policy-gradient",
+    title="the return of a softmax policy, its derivatives, and the geometry of the policy",
+    sizes="N tasks, S states, A actions, d parameters (S*A of them where features is None)",
+    losses="L = -J, J = E[sum of gamma^t r_t] of the policy softmax(logits), exact. --ascent turns loss, grad and hvp only.",
+    inputs={
+        "theta": Input("(d,)", f"parameters; without features: {LOGITS}"),
+        **PROCESS,
+        **PAID_BY_NEXT,
+        **TIME,
+        "features": FEATURES,
+        **DIRECTION,
+    },
+    parts={
+        "loss": Part("(N,)", "L = -J"),
+        "grad": Part("(N, d)", "dL/dtheta"),
+        "hvp": Part("(N, d)", "the Hessian of L times v"),
+        "fisher": Part(
+            "(N, d)", "F v, F = sum_s d(s) E[score score^T], d the discounted visits, not normalised", turned=False
+        ),
+        "natural_gradient": Part("(N, d)", "the solution x of F x = dJ/dtheta of least norm", turned=False),
+        "kl": Part(
+            "(N,)", "sum_s d(s) KL(policy at theta || policy at theta + v), d the visits at theta", turned=False
+        ),
+        "kl_grad": Part("(N, d)", "its gradient at theta + v", turned=False),
+        "kl_hvp": Part("(N, d)", "its Hessian at theta + v, times v", turned=False),
+    },
+    problem=problem,
+    answer=answer,
+    terms=terms,
+    definition=define,
+    rows=ROWS,
+    false_alarms=FALSE_ALARMS,
+    effects=effects,
+    vectors="policy_gradient/vectors.json",
+)

@@ -1,0 +1,63 @@
+"""A softmax policy's return as the library takes it.  Derivation: derivations/exact-policy-gradient.md"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.tasks import fisher
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["Evaluation", "answer", "problem", "terms"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A policy's return to be differentiated: theta (d,), a task, a direction (d,)."""
+
+    theta: Array
+    task: PolicyReturn
+    v: Array
+
+
+ANSWERS: dict[str, Callable[[Any, Array], Array]] = {
+    "loss": lambda point, v: point.loss,
+    "grad": lambda point, v: point.grad,
+    "hvp": lambda point, v: point.hvp(v),
+    "fisher": fisher.product,
+    "natural_gradient": lambda point, v: fisher.natural_gradient(point),
+    "kl": lambda point, v: _divergence(point, v).loss,
+    "kl_grad": lambda point, v: _divergence(point, v).grad,
+    "kl_hvp": lambda point, v: _divergence(point, v).hvp(v),
+}
+
+
+def problem(x: dict[str, Any]) -> Evaluation:
+    """The inputs of the suite; the policy is a table where there are no features."""
+    policy = TabularSoftmax(*x["R"].shape[1:3]) if x["features"] is None else LinearSoftmax(x["features"])
+    mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
+    return Evaluation(x["theta"], PolicyReturn(mdp, policy), x["v"])
+
+
+def answer(part: str, problem: Evaluation) -> Array:
+    """The library's answer."""
+    return ANSWERS[part](problem.task.at(problem.theta), problem.v)
+
+
+def terms(part: str, problem: Evaluation, value: Array) -> Array:
+    """max_s d(s), times the largest |Q| of a return, and the largest |v| of a product."""
+    point = problem.task.at(problem.theta)
+    visits = np.max(fisher.visits(point), axis=-1)
+    largest = np.max(np.abs(point.action_value), axis=tuple(range(1, point.action_value.ndim)))
+    v = float(np.max(np.abs(problem.v)))
+    of_returns = {"loss": visits * largest, "grad": visits * largest, "hvp": visits * largest * v, "natural_gradient": largest}
+    return of_returns.get(part, visits * max(1.0, v))
+
+
+def _divergence(point: Any, v: Array) -> fisher.PolicyKLPoint:
+    """The divergence from θ, at θ + v."""
+    return fisher.PolicyKL(point).at(point.theta + v)

@@ -1,0 +1,117 @@
+"""Surrogates of the return on a batch of trajectories, in any arithmetic.  Derivation: derivations/sampled-meta-gradients.md"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
+
+__all__ = ["SUMMANDS", "Step", "define"]
+
+
+class Step(NamedTuple):
+    """What a surrogate reads of one step, x_k the logarithms of the ratios.
+
+    discount is γᵗ; reward, to_go and baseline are r_t, G_t and b_t; past, now and fading are Σ_{k<t} x_k, x_t and
+    Σ_{k≤t} λᵗ⁻ᵏ x_k; box makes a product of ratios of the sum of their logarithms.
+    """
+
+    discount: Number
+    reward: Number
+    to_go: Number
+    baseline: Number
+    past: Number
+    now: Number
+    fading: Number
+    box: Callable[[Number], Number] = exp
+
+
+def reinforce(s: Step) -> Number:
+    """γᵗ (G − b) x."""
+    return s.discount * (s.to_go - s.baseline) * s.now
+
+
+def likelihood_ratio(s: Step) -> Number:
+    """γᵗ (G − b) exp(x)."""
+    return s.discount * (s.to_go - s.baseline) * exp(s.now)
+
+
+def dice(s: Step) -> Number:
+    """γᵗ [r ☐ + b (1 − exp(x))]."""
+    return s.discount * (s.reward * s.box(s.past + s.now) + s.baseline * (1 - exp(s.now)))
+
+
+def tmaml(s: Step) -> Number:
+    """γᵗ [r ☐ + b ((1 − exp(x)) − (1 − exp(past)) (1 − exp(x)))]."""
+    control = (1 - exp(s.now)) - (1 - exp(s.past)) * (1 - exp(s.now))
+    return s.discount * (s.reward * s.box(s.past + s.now) + s.baseline * control)
+
+
+def loaded_dice(s: Step) -> Number:
+    """γᵗ (G − b) [exp(fading) − exp(fading − x)]."""
+    return s.discount * (s.to_go - s.baseline) * (exp(s.fading) - exp(s.fading - s.now))
+
+
+SUMMANDS = {f.__name__: f for f in (reinforce, likelihood_ratio, dice, tmaml, loaded_dice)}
+
+
+def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = lambda step: step) -> list[Any]:
+    """The loss, the gradient or the Hessian product of a surrogate; `change` is for what is known to be wrong."""
+    name, _, kind = part.rpartition("_")
+    summand = SUMMANDS[name]
+    losses = [surrogate(lambda step: summand(change(step)), x, task) for task in range(len(x["rewards"]))]
+    if kind == "loss":
+        return [loss(x["theta"]) for loss in losses]
+    if kind == "grad":
+        return [gradient(loss, x["theta"], steps.outer) for loss in losses]
+    return [hessian_product(loss, x["theta"], x["v"], steps.outer, steps.second) for loss in losses]
+
+
+def surrogate(summand: Callable[[Step], Number], x: Inputs, task: int) -> Loss:
+    """−(1/M) Σ Σ_t summand over a task's trajectories."""
+    sampled = log_probabilities(x["theta_sampled"], x, task)
+    rows = list(zip(*(x[key][task] for key in ("rewards", "mask", "baseline")), strict=True))
+
+    def loss(theta: Vector) -> Number:
+        each = 0 * x["gamma"]
+        for logs, old, row in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
+            ratios = [p - q for p, q in zip(logs, old, strict=True)]
+            each += sum(map(summand, trajectory(ratios, *row, x["gamma"], x["lam"])), 0 * x["gamma"])
+        return -each / len(rows)
+
+    return loss
+
+
+def trajectory(x: Vector, rewards: Vector, mask: list[int], baseline: Vector, gamma: Number, lam: Number) -> list[Step]:
+    """The steps of one trajectory, from the logarithms of its ratios."""
+    r, H, zero = [m * a for m, a in zip(mask, rewards, strict=True)], len(x), 0 * gamma
+    return [
+        Step(
+            discount=gamma**t if t else 1,
+            reward=r[t],
+            to_go=sum((gamma ** (k - t) if k > t else 1) * r[k] for k in range(t, H)),
+            baseline=mask[t] * baseline[t],
+            past=sum(x[:t], zero),
+            now=x[t],
+            fading=sum(((lam ** (t - k) if k < t else 1) * x[k] for k in range(t + 1)), zero),
+        )
+        for t in range(H)
+    ]
+
+
+def log_probabilities(theta: Vector, x: Inputs, task: int) -> list[Vector]:
+    """ln π(a|s) of every step of a task's batch, less the constant ln(2π)/2 of a Gaussian; 0 after the end."""
+    batch = zip(*(x[name][task] for name in ("states", "actions", "mask")), strict=True)
+    if isinstance(x["states"][task][0][0], list):
+        return [[gaussian(theta, s, a) if m else 0 * theta[0] for s, a, m in zip(*one, strict=True)] for one in batch]
+    pi = policy(theta, x["state_count"], x["action_count"], x["features"])
+    return [[ln(pi[s][a]) if m else 0 * theta[0] for s, a, m in zip(*one, strict=True)] for one in batch]
+
+
+def gaussian(theta: Vector, s: Vector, a: Vector) -> Number:
+    """−Σ_j [((a_j − (Ks)_j)/σ_j)²/2 + ln σ_j], θ the gain K row by row and then ln σ."""
+    n, m = len(s), len(a)
+    total = 0 * theta[0]
+    for j in range(m):
+        mean, log = sum(theta[j * n + i] * s[i] for i in range(n)), theta[m * n + j]
+        total -= ((a[j] - mean) * exp(-log)) ** 2 / 2 + log
+    return total

@@ -1,0 +1,46 @@
+"""Where an ε may stand in a surrogate on a batch.  Derivation: derivations/using-the-oracle.md"""
+
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.judges import complex_step
+from refmeta.oracle.shifted import slope
+from refmeta.oracle.suite import Case, Effects
+from refmeta.sampling.likelihood import at
+from refmeta.sampling.surrogates import Surrogate
+
+__all__ = ["effects", "in_ratios"]
+
+
+def effects(case: Case, part: str) -> Effects:
+    """An ε in the ratios of a surrogate, or in its mean over trajectories."""
+    problem, (name, _, kind) = case.problem, part.rpartition("_")
+    M = problem.trajectories.mask.shape[-2]
+    ratios = in_ratios(problem.surrogate(name), problem.theta, kind, problem.v)
+    return ratios | {"1/(M + ε)": lambda: -case.expected[part].value / M}
+
+
+def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:
+    """log(π + ε) of the policy that is differentiated, of the one that sampled, or of both.
+
+    The slope of the loss in ε is −(1/M) Σ s (1/π − 1/π_sampled), s the surrogate's slopes in log π; those of the gradient
+    and of the Hessian product are its numeric derivatives.
+    """
+    policy, batch = surrogate.policy, surrogate.trajectories
+    old = np.exp(-at(policy, surrogate.theta_sampled, batch).log_prob)
+
+    def effect(new: int, sampled: int) -> Any:
+        def loss(theta: Array) -> Array:
+            moved = new * np.exp(-at(policy, theta, batch).log_prob) - sampled * old
+            return -np.mean(np.sum(surrogate.at(theta).slopes * moved, axis=-1), axis=-1)
+
+        if kind == "loss":
+            return loss(theta)
+        return complex_step(loss, theta) if kind == "grad" else slope(lambda h: complex_step(loss, theta + h * v))
+
+    return {
+        "log(π + ε)": lambda: effect(1, 1), "log(π + ε) but at the time of sampling": lambda: effect(1, 0),
+        "π/(π_sampled + ε)": lambda: effect(0, 1),
+    }  # fmt: skip

@@ -1,0 +1,84 @@
+"""A batch of trajectories as the library takes it.  Derivation: derivations/sampled-meta-gradients.md"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.decimals import Inputs
+from refmeta.oracle.suite import at_most_one
+from refmeta.policies.linear_gaussian import LinearGaussian
+from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
+from refmeta.sampling import surrogates
+from refmeta.sampling.trajectories import Trajectories
+
+__all__ = ["Batches", "answer", "parts_of", "problem", "terms"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """A batch of trajectories for each task, on which surrogates are evaluated at theta, with a direction."""
+
+    theta: Array
+    theta_sampled: Array
+    policy: Any
+    trajectories: Trajectories
+    baseline: Array
+    gamma: float
+    lam: float
+    v: Array
+
+    def surrogate(self, name: str) -> surrogates.Surrogate:
+        """One of the five."""
+        lam = {"lam": at_most_one(self.lam)} if name == "loaded_dice" else {}
+        shared: dict[str, Any] = {"gamma": at_most_one(self.gamma), "baseline": self.baseline, **lam}
+        return getattr(surrogates, name)(self.policy, self.theta_sampled, self.trajectories, **shared)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs as the definition takes them, in complex numbers."""
+        policy = self.policy
+        sizes = {"state_count": policy.states, "action_count": policy.actions}
+        each = vars(self) | self.trajectories._asdict() | sizes | {"features": getattr(policy, "features", None)}
+        return {name: _nested(value) for name, value in each.items() if name not in ("policy", "trajectories")}
+
+
+def _nested(value: Any) -> Any:
+    """A number or an array as nested lists: integers as they are, floats as complex numbers; None stays."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    return array.astype(complex if array.dtype.kind == "f" else int).tolist()
+
+
+def problem(x: dict[str, Any]) -> Batches:
+    """The inputs of the suite; states with a last axis of their own are those of a linear-Gaussian policy."""
+    counts = x["state_count"], x["action_count"]
+    if np.ndim(x["states"]) == np.ndim(x["rewards"]) + 1:
+        policy: Any = LinearGaussian(*counts)
+    else:
+        policy = TabularSoftmax(*counts) if x["features"] is None else LinearSoftmax(x["features"])
+    batch = Trajectories(*(x[name] for name in ("states", "actions", "rewards", "mask")))
+    return Batches(x["theta"], x["theta_sampled"], policy, batch, x["baseline"], x["gamma"], x["lam"], x["v"])
+
+
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The parts of surrogates: the loss, the gradient and the Hessian product of each."""
+    return tuple(f"{name}_{kind}" for name in names for kind in ("loss", "grad", "hvp"))
+
+
+def answer(part: str, problem: Batches) -> Array:
+    """The library's loss, gradient or Hessian product of a surrogate."""
+    name, _, kind = part.rpartition("_")
+    point = problem.surrogate(name).at(problem.theta)
+    return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
+
+
+def terms(part: str, problem: Batches, value: Array) -> Any:
+    """The mean over trajectories of Σ_t |∂f/∂x_t|, f the summand; times max |v| for a Hessian product."""
+    name, _, kind = part.rpartition("_")
+    slopes = problem.surrogate(name).at(problem.theta).slopes
+    size = np.sum(np.abs(slopes), axis=(-2, -1)) / slopes.shape[-2]
+    return size * (np.max(np.abs(problem.v)) if kind == "hvp" else 1.0)

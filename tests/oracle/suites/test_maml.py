@@ -1,0 +1,113 @@
+"""The known-wrong formulas of MAML and of linear-quadratic costs are far off, and are what they say."""
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta import maml
+from refmeta.arrays import replaced
+from refmeta.judges import complex_step
+from refmeta.oracle.suites.maml import wrong, wrong_costs
+from refmeta.problems import KINDS, problem
+from refmeta.tolerance import condition, in_tolerances, per_task
+from tests.independent import LQ
+
+ROWS, ROWS_OF_COSTS, BETA = wrong.ROWS, wrong_costs.ROWS, wrong.BETA
+RIGHT = {
+    "gradient": lambda c: maml.gradient(c.theta, *c.split, **c.hyper),
+    "sum": lambda c: maml.gradient(c.theta, *c.split, **c.hyper).sum(0),
+    "mean": lambda c: maml.gradient(c.theta, *c.split, **c.hyper).mean(0),
+    "update": lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA),
+    "step_size_gradient": lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper),
+}
+
+
+def margin(right, wrong, case):
+    """How many tolerances the wrong result is off; a result that is reduced over the tasks counts as one task."""
+    tasks = (
+        (lambda f: f) if right(case).ndim and len(right(case)) == 2 and wrong(case).shape == right(case).shape else None
+    )
+    one = tasks or (lambda f: lambda c: f(c)[None])
+    expected = one(right)(case)
+    scale = per_task(expected)
+    return np.max(in_tolerances(one(wrong)(case), expected, condition(one(right), case, scale), scale))
+
+
+def rejected_by_three(right, row, cases):
+    """Is the row off by more than a thousand tolerances on three of the cases?"""
+    far = (case for case in cases if margin(right, row.function, case) > 1e3)
+    return len(list(itertools.islice(far, 3))) == 3
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.slug)
+def test_a_known_wrong_maml_formula_is_rejected_by_a_thousand_tolerances(row):
+    """Non-quadratic losses, three steps, query ≠ support, two tasks; on three kinds of task at the least."""
+    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS[2:], start=40))
+    assert rejected_by_three(RIGHT[row.quantity], row, drawn)
+
+
+@pytest.mark.parametrize("row", ROWS_OF_COSTS, ids=lambda row: row.slug)
+def test_a_known_wrong_linear_quadratic_cost_is_rejected_by_a_thousand_tolerances(row):
+    drawn = (problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
+    assert rejected_by_three(RIGHT["gradient"], row, drawn)
+
+
+@pytest.mark.parametrize("slug", [row.slug for row in ROWS_OF_COSTS])
+def test_linear_quadratic_rows_by_hand(slug):
+    """One cost x² + a², a = Kx + σε, σ = 1, E x_0² = 2, E x_0 = 1: ∇J = [2(2K_1 + K_2), 2(K_1 + K_2), 2σ²], K = (1, 1)."""
+    system = rm.LinearQuadratic(
+        np.eye(2), [[1.0], [0]], np.diag([1.0, 0]), [[1.0]], [[2.0, 1], [1, 1]], [[0.5, 0], [0, 0]], 0.5, 1
+    )
+    task = rm.PolicyCost(rm.LinearQuadratic(*([getattr(system, k)] for k in LQ), 0.5, 1))
+    case = SimpleNamespace(theta=np.array([1.0, 1.0, 0.0]), support=task, query=task, alpha=0.0, steps=0)
+    right = [6.0, 4.0, 2.0]
+    np.testing.assert_allclose(
+        RIGHT["gradient"](SimpleNamespace(**vars(case), split=(task, task), hyper={"alpha": 0.0, "steps": 0})), [right]
+    )
+    wrong = next(row for row in ROWS_OF_COSTS if row.slug == slug).function(case)
+    by_hand = {
+        "lq-gain-negated": [6.0, 4.0, 2.0],
+        "lq-variance-for-deviation": [6.0, 4.0, 1.0],
+        "lq-exploration-dropped": [6.0, 4.0, 0.0],
+        "lq-process-noise-dropped": right,
+        "lq-mean-start": [4.0, 4.0, 2.0],
+        "lq-undiscounted": right,
+        "lq-one-cost-too-many": None,
+    }[slug]
+    if by_hand is None:
+        numeric = complex_step(lambda t: rm.PolicyCost(replaced(task.lq, horizon=2)).at(t).loss, case.theta)
+        np.testing.assert_allclose(wrong, numeric, rtol=1e-13)
+    else:
+        np.testing.assert_allclose(wrong, [by_hand], rtol=1e-14)
+
+
+def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
+    """The smallest mistake that the tolerance must see: H scaled by 1 + 10⁻⁶ is 10³ tolerances off or more."""
+    case = problem(np.random.default_rng(0), "discounted", steps=2)
+    right = maml.gradient(case.theta, *case.split, **case.hyper)
+    first = maml.first_order_gradient(case.theta, *case.split, **case.hyper)
+    off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)
+    assert margin(RIGHT["gradient"], off, case) > 1e3
+
+
+HAND = {
+    "first-order": (-9 / 4, 3 / 2),
+    "no-gradient": (0.0, 0.0),
+    "reversed-product": (-15 / 16, -21 / 32),
+    "gradient-at-start": (4.0, 8.0),
+    "mean-over-dimensions": (3 / 128, 57 / 128),
+}
+
+
+@pytest.mark.parametrize("slug", HAND)
+def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
+    """The dyadic quadratic of derivations/maml.md, a row of step sizes a step."""
+    case = SimpleNamespace(
+        theta=np.array([4.0, 8.0]), alpha=np.array([[0.5, 0.25], [0.25, 0.5]]), steps=2,
+        support=rm.Quadratic([[[2.0, 1.0], [1.0, 3.0]]], [[0.0, 0.0]]), query=rm.Quadratic([np.eye(2)], [[0.0, 0.0]]),
+    )  # fmt: skip
+    row = next(row for row in ROWS if row.slug == slug)
+    np.testing.assert_array_equal(row.function(case), [HAND[slug]])

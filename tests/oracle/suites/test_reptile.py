@@ -1,0 +1,47 @@
+"""The known-wrong formulas of Reptile are far off, and are what they say."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta import maml, reptile
+from refmeta.oracle.suites.reptile import wrong
+from refmeta.problems import KINDS, problem
+from tests.oracle.suites.test_maml import rejected_by_three
+
+REPTILE = {
+    "update": lambda c: reptile.update(c.theta, adapted(c), epsilon=wrong.EPSILON),
+    "serial": lambda c: reptile.update_serial(c.theta, c.support, epsilon=wrong.EPSILON, **c.hyper),
+    "direction": lambda c: reptile.gradient(c.theta, adapted(c), alpha=c.alpha),
+    "first-order step": lambda c: -c.alpha * maml.first_order_gradient(c.theta, *c.split, **c.hyper),
+}
+
+
+def adapted(case):
+    return rm.adapt(case.theta, case.support, **case.hyper).adapted
+
+
+@pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)
+def test_a_known_wrong_reptile_formula_is_rejected_by_a_thousand_tolerances(row):
+    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
+    assert rejected_by_three(REPTILE[row.quantity], row, drawn)
+
+
+@pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)
+def test_a_known_wrong_reptile_formula_is_what_it_says_by_hand(row):
+    """L_i = ½(θ − c_i)², c = (0, 7), α = ½, K = 2, θ = 4: φ = (1, 25/4); the query is ½(θ − c'_i)², c' = (2, 21/4)."""
+    support = rm.Quadratic(np.ones((2, 1, 1)), [[0.0], [7.0]])
+    query = rm.Quadratic(np.ones((2, 1, 1)), [[2.0], [5.25]])
+    case = SimpleNamespace(theta=np.array([4.0]), support=support, query=query, alpha=0.5, steps=2)
+    step = np.array([1.0, 6.25]) - 4
+    by_hand = {
+        "query-gradient-called-reptile": [[1.0 - 2.0], [6.25 - 5.25]],
+        "serial-from-one-start": [((4 + 0.5 * (1 - 4)) + 6.25) / 2],
+        "sum-over-tasks": [4 + 0.5 * step.sum()],
+        "wrong-direction": [4 - 0.5 * step.mean()],
+        "alpha-divided": [4 + 0.5 / 0.5 * step.mean()],
+        "last-optimiser-step": [[-0.5 * 2.0], [-0.5 * -1.5]],
+    }
+    np.testing.assert_array_equal(row.function(case), by_hand[row.slug])

@@ -1,0 +1,289 @@
+"""The vectors that come with the library: their premises, their schema, and what is refused of others."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.oracle.vectors import (
+    CASE,
+    FORMAT,
+    GROUP,
+    RESULTS,
+    TOP,
+    VALUE,
+    VERSION,
+    UsageError,
+    VectorError,
+    cases,
+    read,
+    read_file,
+)
+from refmeta.oracle.documents import DEPTH, LIMIT, as_object
+from refmeta.oracle.suites import FOLDER, SUITES
+
+EVERY = [case for suite in SUITES for case in cases(suite)]
+VALID = [case for case in EVERY if case.result == "valid"]
+NOT_EXPRESSIBLE = {
+    "sequential-meta-steps",
+    "query-gradient-called-reptile",
+    "serial-from-one-start",
+    "alpha-divided",
+    "last-optimiser-step",
+}  # they need an outer step size or tasks that the suites' inputs do not have; tests/oracle/test_wrong.py rejects them
+
+
+def test_there_are_a_hundred_vectors_each_with_its_purpose():
+    assert len(EVERY) >= 100 and len({case.id for case in EVERY}) == len(EVERY)
+    assert all(case.comment and case.suite in case.id for case in EVERY)
+    assert {case.result for case in EVERY} == set(RESULTS)
+
+
+def test_they_cover_what_they_should():
+    meta = [case for case in VALID if case.suite.startswith("maml")]
+    assert {case.input["steps"] for case in meta} == {0, 1, 2, 3, 4}
+    assert {np.ndim(case.input["alpha"]) for case in meta} == {0, 1, 2}
+    assert {case.input.get("horizon") is None for case in VALID if "horizon" in case.input} == {True, False}
+    several = [case for case in meta if "one-task" not in case.flags]
+    assert len(several) > 50
+    for case in several:
+        problem = case.problem
+        assert problem.support.shape[0] > 1
+        ours, theirs = (task.at(problem.theta).grad for task in problem.split)
+        assert not np.array_equal(ours, theirs), f"{case.id}: the query is the support"
+        assert case.input["steps"] == 0 or not np.allclose(ours[0], ours[1]), f"{case.id}: the tasks are alike"
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_float_input_of_a_suite_has_a_vector_that_shows_it_kept_in_single_precision(suite):
+    """No input is left out: rows of probabilities sum to 1 to rounding, a system's last row is 0 and 1."""
+    names, told = set(), set()
+    for case in (case for case in cases(suite) if case.result == "valid"):
+        for name, value in case.arguments().items():
+            if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                names.add(name)
+                told |= {name} if np.any(np.asarray(value, np.float32).astype(float) != value) else set()
+    assert told == names and names
+
+
+def test_other_inputs_are_exact_in_single_precision_and_logit_gaps_small():
+    for case in VALID:
+        for value in case.arguments().values():
+            if isinstance(value, (float, np.ndarray)) and "inexact" not in case.flags:
+                np.testing.assert_array_equal(np.float32(value), value)
+        if case.suite in ("policy-gradient", "maml-tabular"):
+            assert np.ptp(case.arguments()["theta"]) <= 4
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite):
+    for case in cases(suite):
+        for quantity, expected in case.expected.items():
+            assert np.all(expected.scale > 0) and np.all(np.isfinite(expected.value))
+            if case.result == "valid":
+                assert np.all(expected.kappa < 1e6) and (expected.digits == 0 or expected.digits >= 30), (
+                    case.id,
+                    quantity,
+                )
+        assert set(case.expected) == (set() if case.result == "invalid" else set(SUITES[suite].parts))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_three_vectors_of_a_suite_reject_every_known_wrong_formula_by_ten_million_tolerances(suite):
+    """So that a millionth of it is not right.  Where the Hessian is constant, the point at which it is taken is no mistake."""
+    constant = {"hessians-at-start", "hessian-at-adapted"} if suite in ("maml-regression", "maml-quadratic") else set()
+    rows = {row.slug for row in SUITES[suite].rows} - NOT_EXPRESSIBLE
+    for slug in rows:
+        margins = [case.discriminates.get(slug, 0) for case in cases(suite) if case.result == "valid"]
+        assert sum(m > 1e7 for m in margins) >= 3 if slug not in constant else not any(margins), (slug, margins)
+    assert {row.slug for about in SUITES.values() for row in about.rows} - NOT_EXPRESSIBLE <= REJECTED
+
+
+REJECTED = {slug for case in VALID for slug in case.discriminates}
+
+
+@pytest.mark.parametrize("case", [case for case in EVERY if case.result == "invalid"], ids=lambda c: c.id)
+def test_the_library_refuses_what_is_invalid(case):
+    """Every array that may be asked for; of a dict of parts one that looks at the input."""
+
+    def refused(part):
+        try:
+            case.about.answer(part, case.problem)
+        except (ValueError, TypeError, FloatingPointError):
+            return True
+        return False
+
+    assert (all if case.about.array else any)(map(refused, case.about.parts))
+
+
+def test_arguments_are_fresh_writeable_and_typed():
+    case = cases("maml-classification")[0]
+    one, other = case.arguments("float32"), case.arguments("float32")
+    one["theta"][:] = 7
+    assert not np.any(other["theta"] == 7) and other["theta"].dtype == np.float32
+    assert other["labels"].dtype == np.int64 and type(other["steps"]) is int and type(other["ridge"]) is float
+    assert other["X"].flags.c_contiguous and other["X"].flags.writeable
+    assert cases("policy-gradient")[0].arguments()["features"] is None
+
+
+def test_the_schema_says_what_the_reader_demands():
+    schema = json.loads((FOLDER / "schema.json").read_text("utf-8"))
+    for keys, found in (
+        (TOP, schema),
+        (GROUP, schema["$defs"]["group"]),
+        (CASE, schema["$defs"]["case"]),
+        (VALUE, schema["$defs"]["value"]),
+    ):
+        assert set(found["required"]) == set(found["properties"]) == keys and not found["additionalProperties"]
+    assert schema["properties"]["suite"]["enum"] == list(SUITES)
+    assert (schema["properties"]["format"]["const"], schema["properties"]["version"]["const"]) == (FORMAT, VERSION)
+    assert schema["$defs"]["case"]["properties"]["result"]["enum"] == list(RESULTS)
+
+
+def document():
+    return json.loads((FOLDER / SUITES["reptile"].vectors).read_text("utf-8"))
+
+
+def changed(change):
+    d = document()
+    change(d, d["groups"][0]["cases"][0])
+    return json.dumps(d)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "no JSON"),
+        ("[]", "top level: expected the keys .* these differ: list"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": NaN}', "the literal NaN is no JSON"),
+        ('{"a": -Infinity}', "the literal -Infinity is no JSON"),
+        ("[" * (DEPTH + 1) + "]" * (DEPTH + 1), f"nested {DEPTH + 1} deep, expected at most {DEPTH}"),
+        ("[" * 100000, "nested 100000 deep"),
+        ('{"a": ' + "9" * 6000 + "}", "no JSON: Exceeds the limit"),
+        ('{"a": "' + "[" * (DEPTH + 1) + '\\"["}', "top level: expected the keys"),
+        (" " * (LIMIT + 1), f"{LIMIT + 1} characters, expected at most {LIMIT}"),
+        (changed(lambda d, c: d.update(version=2)), "format, version are 'refmeta-vectors', 2, expected 'refmeta-vectors', 1"),
+        (changed(lambda d, c: d.update(suite="mamba")), "suite: 'mamba' is none of policy-gradient"),
+        (changed(lambda d, c: d.update(more=1)), r"these differ: \['more'\]"),
+        (changed(lambda d, c: c.pop("comment")), r"groups\[0\].cases\[0\]: expected the keys .* these differ: \['comment'\]"),
+        (changed(lambda d, c: c.update(id="reptile-002")), r"groups\[0\].cases\[1\]: id 'reptile-002' twice"),
+        (changed(lambda d, c: c.update(result="right")), "result 'right' is none of valid, invalid, ill_conditioned"),
+        (changed(lambda d, c: c.update(flags=["fast"])), "flag 'fast' is not declared"),
+        (changed(lambda d, c: c["expected"]["update"]["hex"].__setitem__(0, "0x1p+0")), r"expected.update: value and hex disagree"),
+        (changed(lambda d, c: c["expected"]["update"].update(hex=["one"])), r"expected.update: no numbers"),
+        (changed(lambda d, c: c.update(input=3)), r"cases\[0\].input: expected an object"),
+        (changed(lambda d, c: d.update(groups=3)), "groups: expected a list"),
+    ],
+)  # fmt: skip
+def test_a_bad_vector_file_is_refused_with_file_key_and_reason(text, reason, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(VectorError, match=f"mine.json: .*{reason}" if "\\" not in reason[:1] else reason):
+        list(read(text, "mine.json"))
+    if len(text) < LIMIT:
+        with pytest.raises(VectorError, match="mine.json"):
+            list(read_file(str(path)))
+
+
+def test_a_file_that_is_missing_or_too_large_is_refused_before_it_is_read(tmp_path):
+    with pytest.raises(VectorError, match="cannot be read"):
+        list(read_file(str(tmp_path / "none.json")))
+    large = tmp_path / "large.json"
+    with large.open("wb") as f:
+        f.truncate(LIMIT + 1)
+    with pytest.raises(VectorError, match=f"{LIMIT + 1} bytes, expected at most"):
+        list(read_file(str(large)))
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a directory"), ("/dev/zero", "a device or a socket")):
+        with pytest.raises(VectorError, match=f"is {kind}, expected a regular file"):
+            list(read_file(str(path)))
+
+
+def test_many_keys_are_read_in_one_pass():
+    """Every key is hashed once, not compared with those before it."""
+
+    class Key(str):
+        compared = 0
+
+        def __eq__(self, other):
+            type(self).compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    as_object([(Key(i), i) for i in range(1000)], "mine.json")
+    assert Key.compared < 2000
+    with pytest.raises(VectorError, match="mine.json: the key '3' stands twice in one object"):
+        as_object([(str(i), i) for i in (1, 3, 2, 3)], "mine.json")
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
+    document = json.loads((FOLDER / SUITES[suite].vectors).read_text("utf-8"))
+    document["groups"] = document["groups"][:1]
+    document["groups"][0]["cases"] = document["groups"][0]["cases"][:1]
+    case = document["groups"][0]["cases"][0]
+    for name, value in case["input"].items():
+        for wrong in (None, 0.5):
+            case["input"][name] = wrong
+            text = json.dumps(document)
+            about = SUITES[suite].inputs[name]
+            if wrong is None and about.optional or wrong == 0.5 and about.kind != "integer":
+                assert len(list(read(text, "mine.json"))) == 1
+            else:
+                with pytest.raises(VectorError, match=rf"mine.json: .*input.{name}: no (whole )?numbers: "):
+                    list(read(text, "mine.json"))
+        case["input"][name] = value
+
+
+def test_a_file_whose_inputs_are_no_problem_of_the_suite_is_refused(tmp_path):
+    document = json.loads((files("refmeta.oracle") / "vectors" / "maml-quadratic.json").read_text("utf-8"))
+    document["groups"][0]["cases"][0]["input"]["A"] = [[[1.0, 0.0], [0.5, 1.0]]]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(VectorError, match="mine.json: maml-quadratic-001: no problem of maml-quadratic: A"):
+        list(read_file(str(path)))
+
+
+def test_a_suite_that_does_not_exist_is_named():
+    with pytest.raises(UsageError, match="no suite is called 'maml'; the suites are policy-gradient"):
+        cases("maml")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.update(expected={}), r"expected the quantities \['update'\], got \[\]"),
+        (lambda c: c["input"].pop("epsilon"), "expected theta, adapted, epsilon, got theta, adapted"),
+        (lambda c: c["input"].update(theta=[[1.0], 2.0]), "input.theta: no numbers"),
+        (lambda c: c["input"].update(theta="x"), "input.theta: no numbers"),
+        (lambda c: c["input"].update(theta=["1.0", "2.0", "3.0"]), "input.theta: no numbers: str"),
+        (lambda c: c["input"].update(theta=[True, 1.0, 1.0]), "input.theta: no numbers: bool"),
+        (lambda c: c["input"].update(epsilon=None), "input.epsilon: no numbers: NoneType"),
+        (lambda c: c["input"].update(theta=[1.0, None, 1.0]), "input.theta: no numbers: NoneType"),
+        (lambda c: c["input"].update(theta=[1.0, 10**400, 1.0]), "malformed: OverflowError"),
+        (lambda c: c.update(discriminates=[]), "id and comment must be strings and discriminates an object"),
+        (lambda c: c.update(comment=None), "id and comment must be strings and discriminates an object"),
+        (lambda c: c.update(discriminates={"first-order": "x"}), "discriminates: every margin must be a number"),
+        (lambda c: c.update(flags=5), "flags must be a list"),
+        (lambda c: c.update(flags="edge"), "flags must be a list"),
+        (lambda c: c.update(flags=[["edge"]]), "malformed: TypeError"),
+        *((lambda c, digits=d: c["expected"]["update"].update(digits=digits), "digits must be a whole number")
+          for d in (None, "x", 1.5, True, -1)),
+        (lambda c: c["expected"]["update"].update(value=[1e999] * 3, hex=["inf"] * 3), "the literal Infinity is no JSON"),
+        (lambda c: c["expected"]["update"].update(kappa=[-1.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1e300]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(scale=[0.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1.0, 1.0]), "kappa must be in"),
+        (lambda c: c["expected"]["update"].update(kappa=[1.0, 1.0], scale=[1.0, 1.0]), "kappa must be in"),
+    ],
+)  # fmt: skip
+def test_a_case_that_would_pass_anything_or_break_the_judge_is_refused(change, reason):
+    with pytest.raises(VectorError, match=f"mine.json: .*{reason}"):
+        list(read(changed(lambda d, c: change(c)), "mine.json"))
