@@ -13,7 +13,14 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import maml, sampled
 from refmeta.oracle.known import EVERY, rows_in, wrong
-from refmeta.oracle.suites.expected_estimators.problem import Estimate, Surrogates, answer, normalised, scored, surrogate
+from refmeta.oracle.suites.expected_estimators.problem import (
+    Estimate,
+    Surrogates,
+    answer,
+    normalised,
+    scored,
+    surrogate,
+)
 from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, reinforce
 from refmeta.sampling.trajectories import Trajectories
 
