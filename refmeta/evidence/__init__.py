@@ -4,8 +4,8 @@ from refmeta.evidence import (
     control,
     geometry,
     gradients,
-    lstm,
     maml,
+    meta_lstm,
     model_based,
     pearl,
     reptile,
@@ -18,6 +18,6 @@ from refmeta.evidence.judged import Check
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *lstm.CHECKS, *pearl.CHECKS,
+    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS, *pearl.CHECKS,
     *model_based.CHECKS,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Meta-LSTM: the forward pass by hand and by scalars, both gradients by complex steps, what independence drops."""
+"""Meta-LSTM: the forward pass by hand and by its definition, both gradients by complex steps, what independence drops."""
 
 import numpy as np
 import pytest
@@ -6,31 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.judges import adjoint_gap, complex_step
+from refmeta.evidence.meta_lstm import HIDDEN, Case, moves, random_cell, random_learner, random_parameters
+from refmeta.judges import complex_step
 from refmeta.meta import meta_lstm
-from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope, sigmoid
+from refmeta.meta.lstm import preprocessed, preprocessed_slope, sigmoid
 from refmeta.meta.meta_lstm import Parameters, gates, gates_released, unravel
 from refmeta.problems import KINDS, problem, trajectories
-from tests.strategies import assert_close, costly, seeds
+from tests.strategies import assert_right, costly, seeds, sizes
 
-HIDDEN = 2
 kinds = st.sampled_from(KINDS[:6])  # gates of order one are past the edge of stability of linear-quadratic costs
 recurrences = st.sampled_from((gates, gates_released))
 
 
-def weights(rng, dim, start):
-    """Of order one, so that every path shows; c0 where the problem starts."""
-    flat = 0.5 * rng.normal(size=4 * HIDDEN * (5 + HIDDEN) + 2 * HIDDEN + 6 + dim)
-    return unravel(flat, dim=dim, hidden=HIDDEN)._replace(c0=start, b_I=-1.5, b_F=1.5)
-
-
-def drawn(rng, kind, steps=3):
-    case = problem(rng, kind, size=2, width=2, steps=steps)
-    return weights(rng, case.support.dim, case.theta), case
-
-
 def of_flat(case):
     return lambda flat: unravel(flat, dim=case.support.dim, hidden=HIDDEN)
+
+
+@pytest.mark.eq("gradient-preprocessing")
+@given(x=st.lists(st.floats(-1e3, 1e3) | st.floats(-1e-4, 1e-4), min_size=1, max_size=6))
+def test_preprocessing_is_that_of_scalars_and_its_slope_the_complex_step(x):
+    assert_right("gradient-preprocessing", np.array(x)[:, None])
 
 
 @pytest.mark.eq("gradient-preprocessing")
@@ -56,27 +51,9 @@ def test_sigmoid_keeps_its_digits_on_both_sides_and_never_overflows():
 
 
 @pytest.mark.eq("lstm-cell")
-@given(rng=seeds)
-def test_the_cell_by_its_definition_and_its_transpose_by_pairing(rng):
-    W, b = rng.normal(size=(8, 5)), rng.normal(size=8)
-    x, h, c = (rng.normal(size=(4, n)) for n in (3, 2, 2))
-    got = forward(W, b, x, h, c)
-    i, f, o, g = np.split(np.concatenate([x, h], axis=1) @ W.T + b, 4, axis=1)
-    s = lambda z: 1 / (1 + np.exp(-z))
-    state = s(f) * c + s(i) * np.tanh(g)
-    np.testing.assert_allclose(got.state, state, rtol=1e-12)
-    np.testing.assert_allclose(got.output, s(o) * np.tanh(state), rtol=1e-12)
-    u, w = rng.normal(size=(4, 7)), rng.normal(size=(4, 4))
-
-    def along(u):
-        at = lambda t: forward(W, b, x + t * u[:, :3], h + t * u[:, 3:5], c + t * u[:, 5:])
-        return np.concatenate([part.imag for part in (at(1e-200j).output, at(1e-200j).state)], axis=1) / 1e-200
-
-    def pulled(w):
-        back = backward(W, got, w[:, :2], w[:, 2:])
-        return np.concatenate([back.inputs, back.state], axis=1)
-
-    assert adjoint_gap(along, pulled, u, w) < 1e-13
+@given(rng=seeds, rows=sizes, inputs=sizes, hidden=sizes)
+def test_the_cell_is_that_of_scalars_and_its_transpose_the_complex_step(rng, rows, inputs, hidden):
+    assert_right("lstm-cell", random_cell(rng, rows, inputs, hidden))
 
 
 @pytest.mark.eq("meta-lstm-cell", "meta-lstm-gates", "meta-lstm-gates-released")
@@ -87,53 +64,50 @@ def test_two_steps_by_hand(recurrence, told):
     W_I tells the gate of itself: z = −log 3 + log 3 · told.  Told 1/4 it is −(3/4) log 3, told z_1 it is −log 3 − (log 3)².
     """
     zero = np.zeros((4, 5))
-    given_ = Parameters(zero, np.zeros(4), [0.0, 0.0, np.log(3)], -np.log(3), [0.0, 0.0, 0.0], 0.0, [1.0])
-    path = meta_lstm.unroll(given_, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence)
+    weights = Parameters(zero, np.zeros(4), [0.0, 0.0, np.log(3)], -np.log(3), [0.0, 0.0, 0.0], 0.0, [1.0])
+    path = meta_lstm.unroll(weights, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence)
     assert path.steps[0].theta == pytest.approx(0.25, rel=1e-14)
     i = 1 / (1 + np.exp(np.log(3) - np.log(3) * told))
     assert path.adapted == pytest.approx(0.25 * (0.5 - i), rel=1e-13)
-    assert meta_lstm.objective(given_, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence) == pytest.approx(
+    assert meta_lstm.objective(weights, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence) == pytest.approx(
         path.adapted[0] ** 2 / 2, rel=1e-14
     )
 
 
 @pytest.mark.eq("meta-lstm-cell", "meta-lstm-gates", "meta-lstm-gates-released")
-@given(rng=seeds, kind=kinds, recurrence=recurrences)
-def test_the_forward_pass_is_that_of_scalars(rng, kind, recurrence):
-    from refmeta.evidence.lstm import by_scalars
-    from refmeta.oracle.learner import Learner
-
-    given_, case = drawn(rng, kind)
-    expected = by_scalars(Learner(given_, case.support, case.query, 3), recurrence is gates_released)
-    assert_close(
-        lambda z: meta_lstm.unroll(z[0], z[1], steps=3, recurrence=recurrence).adapted, (given_, case.support), expected
-    )
+@pytest.mark.parametrize("label", ["meta-lstm-cell", "meta-lstm-gates", "meta-lstm-gates-released"])
+@given(rng=seeds, kind=kinds, steps=st.integers(0, 4))
+def test_the_forward_pass_is_that_of_scalars(label, rng, kind, steps):
+    recurrence = gates_released if label.endswith("released") else gates
+    assert_right(label, Case(random_learner(rng, kind, steps), recurrence))
 
 
 @pytest.mark.eq("meta-lstm-bptt-exact")
 @costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(0, 4))
 def test_the_exact_gradient_is_the_complex_step_in_every_weight(rng, kind, recurrence, steps):
-    given_, case = drawn(rng, kind, steps=3)
-    unflat, flat, more = of_flat(case), given_.ravel(), {"steps": steps, "recurrence": recurrence}
-    expected = complex_step(lambda f: meta_lstm.objective(unflat(f), *case.split, **more), flat)
-    assert_close(
-        lambda z: meta_lstm.gradient(z[0], z[1], z[2], **more).ravel(), (given_, *case.split), expected,
-        np.max(np.abs(case.query.at(case.theta).loss)) + np.max(np.abs(expected)),
-    )  # fmt: skip
+    assert_right("meta-lstm-bptt-exact", Case(random_learner(rng, kind, steps), recurrence))
+
+
+@pytest.mark.eq("meta-lstm-bptt")
+@costly
+@given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(0, 4))
+def test_the_independent_gradient_is_the_complex_step_with_gradients_and_losses_held(rng, kind, recurrence, steps):
+    assert_right("meta-lstm-bptt", Case(random_learner(rng, kind, steps), recurrence))
 
 
 def test_the_exact_gradient_on_a_linear_quadratic_cost_whose_curvature_allows_small_steps_only():
-    given_, case = drawn(np.random.default_rng(0), "linear-quadratic")
-    given_ = given_._replace(W_I=given_.W_I / 10, W_F=given_.W_F / 10, b_I=-7.0, b_F=4.0)
+    case = random_learner(np.random.default_rng(0), "linear-quadratic")
+    weights = case.parameters
+    weights = weights._replace(W_I=weights.W_I / 10, W_F=weights.W_F / 10, b_I=-7.0, b_F=4.0)
     unflat = of_flat(case)
-    expected = complex_step(lambda f: meta_lstm.objective(unflat(f), *case.split, steps=3), given_.ravel())
-    got = meta_lstm.gradient(given_, *case.split, steps=3).ravel()
+    expected = complex_step(lambda f: meta_lstm.objective(unflat(f), *case[1:3], steps=3), weights.ravel())
+    got = meta_lstm.gradient(weights, *case[1:3], steps=3).ravel()
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
 
 
-def held(case, given_, steps, recurrence=gates):
-    """The support with every gradient and loss of the pass held: one task a step."""
+def held(case):
+    """The support with every gradient and loss of the pass held: one task per step."""
 
     class Held:
         def __init__(self, task, point):
@@ -146,22 +120,8 @@ def held(case, given_, steps, recurrence=gates):
             Point.theta = theta
             return Point()
 
-    path = meta_lstm.unroll(given_, case.support, steps=steps, recurrence=recurrence)
+    path = meta_lstm.unroll(*case[:2], steps=3)
     return [Held(case.support, step.point) for step in path.steps]
-
-
-@pytest.mark.eq("meta-lstm-bptt")
-@costly
-@given(rng=seeds, kind=kinds, recurrence=recurrences)
-def test_the_independent_gradient_is_the_complex_step_with_gradients_and_losses_held(rng, kind, recurrence):
-    given_, case = drawn(rng, kind)
-    unflat, more = of_flat(case), {"steps": 3, "recurrence": recurrence}
-    tasks = held(case, given_, 3, recurrence)
-    expected = complex_step(lambda f: meta_lstm.objective(unflat(f), tasks, case.query, **more), given_.ravel())
-    assert_close(
-        lambda z: meta_lstm.gradient_independent(z[0], z[1], z[2], **more).ravel(), (given_, *case.split), expected,
-        np.max(np.abs(case.query.at(case.theta).loss)) + np.max(np.abs(expected)),
-    )  # fmt: skip
 
 
 @pytest.mark.eq("meta-lstm-bptt", "meta-lstm-bptt-exact")
@@ -171,10 +131,10 @@ def test_they_differ_by_exactly_the_dropped_terms(kind):
 
     a_t and b_t are the adjoints of ∇L_t and L_t: slopes of F when δ is added to what step t is told, nothing else.
     """
-    given_, case = drawn(np.random.default_rng(0), kind)
-    d, held_tasks = case.support.dim, held(case, given_, 3)
-    exact = meta_lstm.gradient(given_, *case.split, steps=3).c0
-    independent = meta_lstm.gradient_independent(given_, *case.split, steps=3).c0
+    case = random_learner(np.random.default_rng(0), kind)
+    weights, d, held_tasks = case.parameters, case.support.dim, held(case)
+    exact = meta_lstm.gradient(*case[:3], steps=3).c0
+    independent = meta_lstm.gradient_independent(*case[:3], steps=3).c0
     total = 0.0
     for t in range(3):
 
@@ -196,14 +156,14 @@ def test_they_differ_by_exactly_the_dropped_terms(kind):
         def F(delta, t=t, Nudged=Nudged):
             tasks = [case.support] * 3
             tasks[t] = Nudged(delta)
-            return meta_lstm.objective(given_, tasks, case.query, steps=3)
+            return meta_lstm.objective(weights, tasks, case.query, steps=3)
 
         slopes = complex_step(F, np.zeros(d + 1))
         a, b = slopes[:, :d], slopes[:, d]
-        point = meta_lstm.unroll(given_, case.support, steps=3).steps[t].point
+        point = meta_lstm.unroll(weights, case.support, steps=3).steps[t].point
         dropped = point.hvp(a) + b[:, None] * point.grad
         J = np.broadcast_to(np.eye(d), (2, d, d)) if t == 0 else complex_step(
-            lambda c0, t=t: meta_lstm.unroll(given_._replace(c0=c0), held_tasks[:t], steps=t).adapted, given_.c0
+            lambda c0, t=t: meta_lstm.unroll(weights._replace(c0=c0), held_tasks[:t], steps=t).adapted, weights.c0
         )  # fmt: skip
         total = total + np.einsum("nij,ni->nj", J, dropped)
     np.testing.assert_allclose(exact - independent, total, rtol=0, atol=1e-13 * max(1, np.max(np.abs(exact))))
@@ -229,11 +189,11 @@ def test_they_are_equal_where_gradients_are_constant_and_the_loss_is_not_looked_
             Point.theta = theta
             return Point()
 
-    given_ = weights(rng, 3, rng.normal(size=3))
-    W = np.array(given_.W)
+    weights = random_parameters(rng, 3, rng.normal(size=3))
+    W = np.array(weights.W)
     query = rm.Quadratic(np.broadcast_to(np.eye(3), (2, 3, 3)), rng.normal(size=(2, 3)))
     exact, independent = (
-        lambda W, f=f: f(given_._replace(W=W), Linear(), query, steps=3).ravel()
+        lambda W, f=f: f(weights._replace(W=W), Linear(), query, steps=3).ravel()
         for f in (meta_lstm.gradient, meta_lstm.gradient_independent)
     )
     assert np.max(np.abs(exact(W) - independent(W))) > 1e-3
@@ -245,81 +205,64 @@ def test_they_are_equal_where_gradients_are_constant_and_the_loss_is_not_looked_
 @costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(1, 4), alpha=st.sampled_from((0.05, 0.2)))
 def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurrence, steps, alpha):
-    given_, case = drawn(rng, kind)
-    zero = np.zeros(HIDDEN + 2)
-    given_ = given_._replace(W_I=zero, W_F=zero, b_F=40.0, b_I=np.log(alpha / (1 - alpha)))
-    more = {"steps": steps, "recurrence": recurrence}
-    for ours, theirs in (
-        (meta_lstm.gradient, rm.maml.gradient),
-        (meta_lstm.gradient_independent, rm.maml.first_order_gradient),
-    ):
-        expected = theirs(case.theta, *case.split, alpha=alpha, steps=steps)
-        assert_close(lambda z, f=ours: f(z[0], z[1], z[2], **more).c0, (given_, *case.split), expected)
+    assert_right("thm:meta-lstm-is-gradient-descent", Case(random_learner(rng, kind, steps), recurrence, alpha))
 
 
 @pytest.mark.eq("thm:gate-bound")
 @pytest.mark.parametrize("above", [1.0, 1.5])
 def test_a_gate_above_one_breaks_the_bound(above, monkeypatch):
     """σ scaled by 1.5 exceeds |∇L| wherever a gate is above 2/3; with the library's own σ nothing does."""
-    from refmeta.evidence.lstm import added
-
-    given_, case = drawn(np.random.default_rng(0), "quadratic")
-    given_ = given_._replace(b_I=3.0)
+    case = random_learner(np.random.default_rng(0), "quadratic")
     monkeypatch.setattr(meta_lstm, "sigmoid", lambda z: above * sigmoid(z))
-    moved, bound = added(given_, case.support, 3)
+    moved, bound = moves(case.parameters._replace(b_I=3.0), case.support, 3)
     assert np.all(moved < bound) if above == 1 else np.any(moved > 1.2 * bound)
 
 
 @pytest.mark.eq("thm:gate-bound")
-@given(rng=seeds, kind=kinds)
-def test_no_step_adds_more_than_the_gradient(rng, kind):
+@given(rng=seeds, kind=kinds, bias=st.floats(-20, 20))
+def test_no_step_adds_more_than_the_gradient(rng, kind, bias):
     """|θ_t − f_t θ_{t−1}| = i_t |∇L| ≤ |∇L|, coordinate by coordinate, whatever the weights."""
-    given_, case = drawn(rng, kind)
-    given_ = given_._replace(b_I=float(rng.normal() * 5))
-    before = np.broadcast_to(given_.c0, (2, case.support.dim))
-    for step in meta_lstm.unroll(given_, case.support, steps=3).steps:
-        moved = np.abs(step.theta - step.forget_gate.value * before)
-        assert np.all(moved <= np.abs(step.point.grad) * (1 + 1e-12) + 1e-12 * np.abs(before))
-        before = step.theta
+    case = random_learner(rng, kind)
+    assert_right("thm:gate-bound", case._replace(parameters=case.parameters._replace(b_I=np.array(bias))))
 
 
 def test_a_sampled_batch_a_sequence_of_minibatches_and_axes_of_tasks():
     rng = np.random.default_rng(2)
     policy, theta, batch = trajectories(rng)
     surrogate = rm.surrogates.dice(policy, theta, batch, gamma=0.75)
-    given_ = weights(rng, policy.dim, theta)
+    weights = random_parameters(rng, policy.dim, theta)
     expected = complex_step(
-        lambda f: meta_lstm.objective(unravel(f, dim=6, hidden=HIDDEN), surrogate, steps=2), given_.ravel()
+        lambda f: meta_lstm.objective(unravel(f, dim=6, hidden=HIDDEN), surrogate, steps=2), weights.ravel()
     )
-    got = meta_lstm.gradient(given_, surrogate, steps=2).ravel()
+    got = meta_lstm.gradient(weights, surrogate, steps=2).ravel()
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.max(np.abs(expected)))
     tasks = [problem(np.random.default_rng(k), "linear-regression", size=3).support for k in range(3)]
-    given_ = weights(rng, 3, rng.normal(size=3))
-    got = meta_lstm.gradient(given_, tasks[:2], tasks[2], steps=2)
+    weights = random_parameters(rng, 3, rng.normal(size=3))
+    got = meta_lstm.gradient(weights, tasks[:2], tasks[2], steps=2)
     assert got.W.shape == (2, 8, 6) and got.b_I.shape == (2,) and got.c0.shape == (2, 3)
     expected = complex_step(
-        lambda f: meta_lstm.objective(unravel(f, dim=3, hidden=HIDDEN), tasks[:2], tasks[2], steps=2), given_.ravel()
+        lambda f: meta_lstm.objective(unravel(f, dim=3, hidden=HIDDEN), tasks[:2], tasks[2], steps=2), weights.ravel()
     )
     np.testing.assert_allclose(got.ravel(), expected, rtol=0, atol=1e-12)
     for n in range(2):
-        alone = meta_lstm.gradient(given_, [t[n] for t in tasks[:2]], tasks[2][n], steps=2)
+        alone = meta_lstm.gradient(weights, [t[n] for t in tasks[:2]], tasks[2][n], steps=2)
         np.testing.assert_allclose(alone.ravel(), got.ravel()[n], rtol=1e-12, atol=1e-14)
 
 
 def test_ravel_and_unravel_are_inverse_and_the_start_is_as_it_says():
-    given_ = meta_lstm.init(5, hidden=3, rng=0, start=np.arange(5.0))
-    flat = given_.ravel()
+    weights = meta_lstm.init(5, hidden=3, rng=0, start=np.arange(5.0))
+    flat = weights.ravel()
     assert flat.shape == (4 * 3 * 7 + 12 + 5 + 1 + 5 + 1 + 5,)
     back = unravel(flat, dim=5, hidden=3)
-    for one, other in zip(given_, back, strict=True):
+    for one, other in zip(weights, back, strict=True):
         np.testing.assert_array_equal(one, other)
     several = unravel(np.stack([flat, 2 * flat]), dim=5, hidden=3)
     assert several.W.shape == (2, 12, 7)
     np.testing.assert_array_equal(several.ravel()[1], 2 * flat)
-    assert 4 <= given_.b_F <= 6 and -5 <= given_.b_I <= -4 and np.all(given_.b == 0)
-    assert np.max(np.abs(given_.W)) <= 0.01 and np.max(np.abs(given_.W_I)) <= 0.01
-    np.testing.assert_array_equal(given_.c0, np.arange(5.0))
-    np.testing.assert_array_equal(meta_lstm.init(5, hidden=3, rng=0).W, given_.W)
+    assert 4 <= weights.b_F <= 6 and -5 <= weights.b_I <= -4 and np.all(weights.b == 0)
+    assert np.max(np.abs(weights.W)) <= 0.01 and np.max(np.abs(weights.W_I)) <= 0.01
+    np.testing.assert_array_equal(weights.c0, np.arange(5.0))
+    np.testing.assert_array_equal(meta_lstm.init(5, hidden=3, rng=0).W, weights.W)
     assert np.all(meta_lstm.init(5, rng=0).c0 == 0) and meta_lstm.init(5, rng=0).hidden == 20
 
 
@@ -354,17 +297,16 @@ def test_the_rules_sum_over_the_tasks_and_train():
     ],
 )  # fmt: skip
 def test_parameters_of_the_wrong_shape_are_named(change, error, message):
-    given_, case = drawn(np.random.default_rng(0), "linear-regression")
     case = problem(np.random.default_rng(0), "linear-regression", size=3)
-    given_ = weights(np.random.default_rng(0), 3, np.zeros(3))._replace(**change)
+    weights = random_parameters(np.random.default_rng(0), 3, np.zeros(3))._replace(**change)
     with pytest.raises(error, match=message):
-        meta_lstm.gradient(given_, *case.split, steps=2)
+        meta_lstm.gradient(weights, *case.split, steps=2)
 
 
 def test_other_bad_input_is_named():
-    given_, case = drawn(np.random.default_rng(0), "linear-regression")
+    case = random_learner(np.random.default_rng(0), "linear-regression")
     with pytest.raises(TypeError, match="expected meta_lstm.Parameters, got ndarray; unravel"):
-        meta_lstm.objective(given_.ravel(), *case.split, steps=2)
+        meta_lstm.objective(case.parameters.ravel(), *case[1:3], steps=2)
     with pytest.raises(
         ValueError, match=r"flat has shape \(7,\), expected last axis 68 = those of 2 hidden units and 2"
     ):
@@ -372,27 +314,27 @@ def test_other_bad_input_is_named():
     with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
         meta_lstm.init(3, hidden=0)
     with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
-        meta_lstm.unroll(given_, case.support, steps=-1)
+        meta_lstm.unroll(*case[:2], steps=-1)
     with pytest.raises(ValueError, match=r"start has shape \(2,\), expected last axis 3"):
         meta_lstm.init(3, start=[0.0, 1.0])
     with pytest.raises(ValueError, match="theta has shape"):
-        rm.MetaLSTM(2, 2, 2).direction(np.zeros((2, 68)), *case.split)
+        rm.MetaLSTM(2, 2, 2).direction(np.zeros((2, 68)), *case[1:3])
 
 
 def test_no_steps_give_the_start_and_its_gradient():
-    given_, case = drawn(np.random.default_rng(3), "softmax-regression")
-    path = meta_lstm.unroll(given_, case.support, steps=0)
-    assert path.steps == () and path.adapted is not given_.c0
-    np.testing.assert_array_equal(path.adapted, np.broadcast_to(given_.c0, path.adapted.shape))
-    got = meta_lstm.gradient(given_, *case.split, steps=0)
-    np.testing.assert_array_equal(got.c0, case.query.at(given_.c0).grad)
+    case = random_learner(np.random.default_rng(3), "softmax-regression")
+    path = meta_lstm.unroll(*case[:2], steps=0)
+    assert path.steps == () and path.adapted is not case.theta
+    np.testing.assert_array_equal(path.adapted, np.broadcast_to(case.theta, path.adapted.shape))
+    got = meta_lstm.gradient(*case[:3], steps=0)
+    np.testing.assert_array_equal(got.c0, case.query.at(case.theta).grad)
     assert np.all(got.W == 0) and got.W.shape == (2, 8, 6)
 
 
 def test_a_loss_that_overflows_names_the_step():
-    given_ = weights(np.random.default_rng(0), 3, np.array([1e160, 0.0, 0.0]))
+    weights = random_parameters(np.random.default_rng(0), 3, np.array([1e160, 0.0, 0.0]))
     with pytest.raises(FloatingPointError, match="step 1 of Meta-LSTM: QuadraticPoint.loss left the finite numbers"):
-        meta_lstm.unroll(given_, rm.Quadratic(np.eye(3), np.zeros(3)), steps=2)
+        meta_lstm.unroll(weights, rm.Quadratic(np.eye(3), np.zeros(3)), steps=2)
 
 
 def test_a_step_that_leaves_the_finite_numbers_is_named():
@@ -407,6 +349,6 @@ def test_a_step_that_leaves_the_finite_numbers_is_named():
             return Point()
 
     zero = np.zeros((4, 5))
-    given_ = Parameters(zero, np.zeros(4), np.zeros(3), 0.0, np.zeros(3), 40.0, [1.0])
+    weights = Parameters(zero, np.zeros(4), np.zeros(3), 0.0, np.zeros(3), 40.0, [1.0])
     with pytest.raises(FloatingPointError, match="step 2 of Meta-LSTM: the gradient is not finite"):
-        meta_lstm.unroll(given_, Cliff(), steps=3)
+        meta_lstm.unroll(weights, Cliff(), steps=3)

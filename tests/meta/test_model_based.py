@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.evidence.model_based import A, N, S, drawn, exactly, one_by_one, order, true_tasks
-from refmeta.judges import complex_step
+from refmeta.evidence.model_based import A, S, exact_statistics, random_adaptation, random_learning, random_tasks
 from refmeta.meta import model_based
 from refmeta.meta.model_based import (
     ModelledTasks,
@@ -23,36 +22,14 @@ from refmeta.meta.model_based import (
     statistics,
 )
 from refmeta.sampling.transitions import Transitions, experience, none
-from tests.strategies import seeds
+from tests.strategies import assert_right, costly, seeds, up_to_three
 
 
 @pytest.mark.eq("model-posterior", "model-prior")
-@given(rng=seeds)
-def test_beliefs_updated_one_by_one(rng):
-    prior, context = drawn(rng)
-    P, R, log_p = one_by_one(prior, context)
-    seen = statistics(context, S, A)
-    model = posterior(prior, seen)
-    np.testing.assert_allclose(model.P, P, rtol=1e-14)
-    np.testing.assert_allclose(model.R, R, rtol=0, atol=1e-14 * max(1, np.max(np.abs(R))) * 10)
-    np.testing.assert_allclose(log_marginal(prior, seen), log_p, rtol=0, atol=1e-13 * (10 + np.max(np.abs(log_p))))
-
-
-@pytest.mark.eq("model-prior")
-@given(rng=seeds)
-def test_the_gradient_of_the_marginal_likelihood_is_its_complex_step(rng):
-    prior, context = drawn(rng)
-    seen = statistics(context, S, A)
-    got = log_marginal_gradient(prior, seen)
-    along = (
-        lambda x: prior._replace(concentration=np.exp(x).reshape(S, A, S)),
-        lambda x: prior._replace(mean=x.reshape(S, A)),
-        lambda x: prior._replace(variance=np.exp(x).reshape(S, A)),
-    )
-    at = np.log(prior.concentration), prior.mean, np.log(prior.variance)
-    for slope, place, x in zip(got, along, at, strict=True):
-        expected = complex_step(lambda x, place=place: log_marginal(place(x), seen), x.ravel())
-        np.testing.assert_allclose(slope.reshape(N, -1), expected, rtol=0, atol=1e-13 * (10 + np.max(np.abs(expected))))
+@pytest.mark.parametrize("label", ["model-posterior", "model-prior"])
+@given(rng=seeds, transitions=st.integers(1, 40))
+def test_model_and_likelihood_are_those_of_beliefs_updated_one_by_one(label, rng, transitions):
+    assert_right(label, random_learning(rng, transitions))
 
 
 def test_no_transition_leaves_the_prior_and_a_shared_prior_is_the_spread_one():
@@ -63,7 +40,7 @@ def test_no_transition_leaves_the_prior_and_a_shared_prior_is_the_spread_one():
     np.testing.assert_array_equal(model.R, np.ones((S, A)))
     assert log_marginal(prior, seen) == 0
     spread = Prior(np.full((S, A, S), 0.5), np.ones((S, A)), np.full((S, A), 2.0), 0.25)
-    seen = statistics(drawn(np.random.default_rng(0))[1], S, A)
+    seen = statistics(random_learning(np.random.default_rng(0))[1], S, A)
     np.testing.assert_array_equal(log_marginal(prior, seen), log_marginal(spread, seen))
 
 
@@ -95,32 +72,32 @@ def test_the_fit_finds_the_prior_that_the_tasks_were_drawn_from_and_leaves_no_sl
 
 
 @pytest.mark.eq("model-based-maml")
-@given(rng=seeds, horizon=st.sampled_from((None, 3)), steps=st.integers(0, 3))
-def test_the_meta_gradient_is_the_complex_step_and_maml_on_the_split(rng, horizon, steps):
-    (prior, context), theta = drawn(rng), rng.normal(size=S * A)
-    seen, task, more = statistics(context, S, A), true_tasks(rng, horizon), {"alpha": 0.2, "steps": steps}
-    value = lambda x: model_based.objective(x, seen, task, prior=prior, **more)
-    got = model_based.gradient(theta, seen, task, prior=prior, **more)
-    scale = max(np.max(np.abs(got)), np.max(np.abs(value(theta))))
-    np.testing.assert_allclose(got, complex_step(value, theta), rtol=0, atol=1e-12 * scale)
-    support = model_based.model_task(prior, seen, task)
-    np.testing.assert_array_equal(got, rm.maml.gradient(theta, support, task, **more))
+@given(rng=seeds, horizon=st.sampled_from((None, 3)), steps=up_to_three)
+def test_the_meta_gradient_is_the_complex_step(rng, horizon, steps):
+    assert_right("model-based-maml", random_adaptation(rng, (horizon,), steps))
+
+
+@pytest.mark.eq("model-based-maml")
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_it_is_maml_on_the_split_of_model_and_truth(horizon):
+    case = random_adaptation(np.random.default_rng(0), (horizon,))
+    support = model_based.model_task(case.prior, case.statistics, case.task)
+    got = model_based.gradient(case.theta, case.statistics, case.task, **case.options)
+    np.testing.assert_array_equal(got, rm.maml.gradient(case.theta, support, case.task, alpha=0.2, steps=2))
 
 
 @pytest.mark.eq("thm:model-order")
-@pytest.mark.parametrize("seed", range(4))
-def test_it_tends_to_maml_on_the_true_task_as_one_over_n(seed):
-    assert order(np.random.default_rng(seed)) == pytest.approx(1, abs=0.01)
+@costly
+@given(rng=seeds)
+def test_it_tends_to_maml_on_the_true_task_as_one_over_n(rng):
+    assert_right("thm:model-order", random_adaptation(rng))
 
 
 @pytest.mark.eq("model-based-maml")
 def test_with_endless_exact_counts_it_is_maml():
-    task, prior, theta = (
-        true_tasks(np.random.default_rng(0)),
-        drawn(np.random.default_rng(1))[0],
-        np.linspace(-1, 1, S * A),
-    )
-    got = model_based.gradient(theta, exactly(task, 1e13), task, prior=prior, alpha=0.3, steps=2)
+    task, theta = random_tasks(np.random.default_rng(0)), np.linspace(-1, 1, S * A)
+    prior = random_learning(np.random.default_rng(1)).prior
+    got = model_based.gradient(theta, exact_statistics(task, 1e13), task, prior=prior, alpha=0.3, steps=2)
     expected = rm.maml.gradient(theta, task, alpha=0.3, steps=2)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-11)
     assert np.max(np.abs(expected)) > 0.1
@@ -153,13 +130,13 @@ def test_modelled_tasks_are_a_family_that_maml_trains_on():
     ],
 )
 def test_a_prior_that_is_none_is_named(change, error, message):
-    prior, context = drawn(np.random.default_rng(0))
+    prior, context = random_learning(np.random.default_rng(0))
     with pytest.raises(error, match=message):
         posterior(prior._replace(**change), statistics(context, S, A))
 
 
 def test_other_bad_input_is_named():
-    prior, context = drawn(np.random.default_rng(0))
+    prior, context = random_learning(np.random.default_rng(0))
     seen = statistics(context, S, A)
     with pytest.raises(ValueError, match=r"statistics.counts\[0, 0, 0, 0\] is -1"):
         posterior(prior, seen._replace(counts=seen.counts - 1 - seen.counts))
@@ -180,7 +157,7 @@ def test_a_fit_that_does_not_settle_says_what_is_left(monkeypatch):
 
     whole = scipy.optimize.minimize
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *a, **k: whole(*a, **k | {"options": {"maxiter": 1}}))
-    seen = statistics(drawn(np.random.default_rng(0), 40)[1], S, A)
+    seen = statistics(random_learning(np.random.default_rng(0), 40)[1], S, A)
     with pytest.raises(FloatingPointError, match="the fit of the prior did not settle .*: a slope of .* is left"):
         fit(Prior(30.0, 5.0, 0.01, 0.3), seen)
 

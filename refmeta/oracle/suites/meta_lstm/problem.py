@@ -1,0 +1,77 @@
+"""Meta-LSTM as the library takes it.  Derivation: derivations/meta-lstm.md"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.meta import meta_lstm
+from refmeta.meta.meta_lstm import Parameters
+from refmeta.oracle.bicomplex import COMPLEX
+from refmeta.oracle.certify import real_part
+from refmeta.oracle.decimals import Inputs
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define
+from refmeta.tasks.classification import SoftmaxRegression
+
+__all__ = ["LEAVES", "Learner", "answer", "by_definition", "parts", "problem", "terms", "weights"]
+
+LEAVES = Parameters._fields
+
+
+class Learner(NamedTuple):
+    """A Meta-LSTM, N support and N query tasks, and K."""
+
+    parameters: Parameters
+    support: Any
+    query: Any
+    steps: int
+
+    @property
+    def theta(self) -> Array:
+        """c0."""
+        return np.asarray(self.parameters.c0)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the definition takes, in complex numbers."""
+        x = weights(self.parameters) | {"classes": self.support.classes, "ridge": complex(self.support.ridge)}
+        for prefix, task in (("", self.support), ("query_", self.query)):
+            x |= {f"{prefix}X": (task.X + 0j).tolist(), f"{prefix}labels": task.labels.tolist()}
+        return x | {"steps": self.steps}
+
+
+def weights(parameters: Parameters) -> Inputs:
+    """The leaves as nested lists of complex numbers."""
+    return {leaf: (np.asarray(value) + 0j).tolist() for leaf, value in parameters._asdict().items()}
+
+
+def problem(x: dict[str, Any]) -> Learner:
+    """The inputs of the suite."""
+    support, query = (SoftmaxRegression(x[p + "X"], x[p + "labels"], x["classes"], x["ridge"]) for p in ("", "query_"))
+    return Learner(Parameters(*[x[leaf] for leaf in LEAVES]), support, query, x["steps"])
+
+
+def answer(part: str, problem: Learner) -> Array:
+    """A part of the suite."""
+    arguments = problem.parameters, problem.support, problem.query
+    kind, _, leaf = part.partition("_")
+    if not leaf:
+        return np.asarray(meta_lstm.objective(*arguments, steps=problem.steps))
+    function = meta_lstm.gradient if kind == "exact" else meta_lstm.gradient_independent
+    return np.asarray(getattr(function(*arguments, steps=problem.steps), leaf))
+
+
+def terms(part: str, problem: Learner, value: Array) -> Any:
+    """The query's loss where nothing is adapted."""
+    return np.abs(problem.query.at(problem.theta).loss)
+
+
+def by_definition(part: str, problem: Learner, use: Formulas = PAPER) -> Array:
+    """A part by the definition in complex numbers, with some of its functions exchanged."""
+    return real_part(define(part, problem.inputs, COMPLEX, use))
+
+
+def parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
+    """The objective, and both gradients leaf by leaf, by the definition."""
+    names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
+    return {name: by_definition(name, problem, use) for name in names}

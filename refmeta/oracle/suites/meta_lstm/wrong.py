@@ -1,0 +1,96 @@
+"""Known-wrong Meta-LSTMs: one function of the definition exchanged.  Right: `meta.meta_lstm`.
+
+A case is a `Learner`.  Rows give {part: (N, ...)}: the objective, and what it gives for the exact gradient and for the one
+under the independence assumption.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refmeta.oracle.decimals import real
+from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, by_definition, parts
+
+__all__ = ["FALSE_ALARMS", "ROWS"]
+
+FALSE_ALARMS = {
+    "start-of-meta-lstm-learned": "c0 of Meta-LSTM receives a gradient under the independence assumption, too: "
+    "derivations/meta-lstm.md",
+}
+
+
+@wrong(
+    "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity="parts",
+    cause="the gates' pre-activations are kept as the state, as in the released code; the paper feeds back the gates",
+    seen="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
+    hint="keep sigmoid(z), not z, as the state of the gates",
+)  # fmt: skip
+def gates_before_sigmoid(case: Any) -> Any:
+    return parts(case, Formulas(gates=gates_released))
+
+
+@wrong(
+    "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity="parts",
+    cause="the mean gradient is divided by the batch size once more", seen="markdtw/meta-learning-lstm-pytorch",
+)  # fmt: skip
+def gradient_divided_by_batch(case: Any) -> Any:
+    def divided(support: Any, theta: Any, step: Any) -> Any:
+        g, loss = signal(support, theta, step)
+        return [slope / case.support.X.shape[-2] for slope in g], loss
+
+    return parts(case, Formulas(signal=divided))
+
+
+@wrong(
+    "gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity="parts", cause="W_I, b_I and W_F, b_F are taken for each other"
+)
+def gates_swapped(case: Any) -> Any:
+    def swapped(z_i: Any, z_f: Any) -> Any:
+        i, f = sigmoid(z_i), sigmoid(z_f)
+        return f, i, i, f
+
+    return parts(case, Formulas(gates=swapped))
+
+
+@wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity="parts", cause="a coupled gate, as in other LSTMs")
+def input_gate_tied_to_forget(case: Any) -> Any:
+    def tied(z_i: Any, z_f: Any) -> Any:
+        i, f = sigmoid(-z_f), sigmoid(z_f)
+        return i, f, i, f
+
+    return parts(case, Formulas(gates=tied))
+
+
+@wrong(
+    "start-not-learned", "∂F/∂c0 = 0", quantity="parts",
+    cause="c0 is copied into the learner, and the copy is what is trained on",
+    hint="c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
+)  # fmt: skip
+def start_not_learned(case: Any) -> Any:
+    return {f"{kind}_c0": np.zeros((case.support.shape[0], case.support.dim)) for kind in ("exact", "independent")}
+
+
+@wrong(
+    "preprocessing-without-sign", "(log|x|/p, 0) where |x| ≥ e^−p", quantity="parts",
+    cause="the second component of the preprocessing is left out: the first layer does not know the direction",
+)  # fmt: skip
+def preprocessing_without_sign(case: Any) -> Any:
+    def unsigned(x: Any) -> Any:
+        size, sign = preprocessed(x)
+        return [size, sign if real(size) == -1 else 0 * sign]
+
+    return parts(case, Formulas(preprocessed=unsigned))
+
+
+@wrong(
+    "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity="parts",
+    cause="the learner's gradient is detached before it enters the meta-learner", seen="the paper and every port of it, on purpose",
+    hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
+)  # fmt: skip
+def independent_called_exact(case: Any) -> Any:
+    return {f"exact_{leaf}": by_definition(f"independent_{leaf}", case) for leaf in LEAVES}
+
+
+ROWS = rows_in(globals())

@@ -1,0 +1,98 @@
+"""Adaptation through a learned model as the library takes it.  Derivation: derivations/model-based.md"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array, replaced
+from refmeta.meta import maml, model_based
+from refmeta.meta.model_based import Model, Prior, Statistics
+from refmeta.oracle.bicomplex import complex_numbers
+from refmeta.oracle.common import context
+from refmeta.oracle.decimals import Inputs
+from refmeta.oracle.suite import at_most_one
+from refmeta.policies import TabularSoftmax
+from refmeta.sampling.transitions import Transitions
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["Modelled", "adapted_on", "answer", "problem", "through"]
+
+
+class Modelled(NamedTuple):
+    """What is adapted through a learned model: a prior, a context of every true task, θ, α, K."""
+
+    theta: Array
+    prior: Prior
+    context: Transitions
+    task: PolicyReturn
+    alpha: Any
+    steps: int
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the context says."""
+        return model_based.statistics(self.context, self.task.mdp.states, self.task.mdp.actions)
+
+    @property
+    def model(self) -> Model:
+        """The posterior mean."""
+        return model_based.posterior(self.prior, self.statistics)
+
+    @property
+    def support(self) -> PolicyReturn:
+        """The task with the model's transitions and rewards."""
+        return model_based.model_task(self.prior, self.statistics, self.truth)
+
+    @property
+    def truth(self) -> PolicyReturn:
+        """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
+        mdp = self.task.mdp
+        rho = mdp.rho / np.sum(mdp.rho, axis=-1, keepdims=True)
+        return replaced(self.task, mdp=replaced(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the definition of the log marginal likelihood takes, in complex numbers."""
+        prior, lists = self.prior, zip(Transitions._fields, self.context, strict=True)
+        numbers = {
+            "concentration": prior.concentration, "reward_mean": prior.mean, "reward_variance": prior.variance,
+            "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
+        }  # fmt: skip
+        x = {f"context_{name}": value for name, value in lists} | numbers
+        return dict(complex_numbers({name: np.asarray(value).tolist() for name, value in x.items()}))
+
+
+def problem(x: dict[str, Any]) -> Modelled:
+    """The inputs of the suite."""
+    prior = Prior(x["concentration"], x["reward_mean"], x["reward_variance"], x["noise_variance"])
+    mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
+    task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
+    return Modelled(x["theta"], prior, context(x), task, x["alpha"], x["steps"])
+
+
+def answer(part: str, problem: Modelled) -> Array:
+    """A part of the suite."""
+    prior, statistics = problem.prior, problem.statistics
+    if part in ("transition", "reward"):
+        return np.asarray(model_based.posterior(prior, statistics)[part == "reward"])
+    if part == "log_marginal":
+        return np.asarray(model_based.log_marginal(prior, statistics))
+    if part in ("objective", "gradient"):
+        function, options = getattr(model_based, part), {"alpha": problem.alpha, "steps": problem.steps}
+        return np.asarray(function(problem.theta, statistics, problem.truth, prior=prior, **options))
+    slopes = model_based.log_marginal_gradient(prior, statistics)
+    parts = {"concentration_grad": slopes.log_concentration, "reward_mean_grad": slopes.mean}
+    return np.asarray(parts.get(part, np.sum(slopes.log_variance, axis=(-2, -1))))
+
+
+def adapted_on(problem: Modelled, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
+    """Objective and gradient where θ is adapted on one task and judged on another."""
+    arguments, options = (problem.theta, support, query), {"alpha": problem.alpha, "steps": problem.steps}
+    return {"objective": np.asarray(maml.objective(*arguments, **options)), "gradient": maml.gradient(*arguments, **options)}
+
+
+def through(problem: Modelled, model: Model) -> dict[str, Array]:
+    """All that follows from a model."""
+    support = replaced(problem.truth, mdp=replaced(problem.truth.mdp, P=model.P, R=model.R))
+    return {"transition": model.P, "reward": model.R} | adapted_on(problem, support, problem.truth)
