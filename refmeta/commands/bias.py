@@ -18,8 +18,8 @@ from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
 from refmeta.meta import maml, sampled
 from refmeta.oracle.documents import parsed, text_of
+from refmeta.oracle.suites.expected_estimators.wrong import normalised, scored
 from refmeta.oracle.vectors import UsageError
-from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
 from refmeta.sampling.returns import exact_baseline
@@ -84,18 +84,26 @@ class Estimator(NamedTuple):
     name: str
     what: str
     make: Callable[[PolicyReturn, Array, Trajectories], Surrogate]
-    estimate: Callable[[Any, Array, Surrogates, Any, int], Array]
+    estimate: Callable[[Any, Array, Sequence[Surrogate], Any, int], Array]
 
 
-def _plain(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
-    return pathwise(task, theta, surrogates, alpha)
+def _plain(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+    """Through the inner steps, without a score term."""
+    return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
-def _first_order(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
+def _e_maml(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+    """With the score term of every step."""
+    return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha)
+
+
+def _first_order(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+    """At the adapted parameters alone."""
     return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
 def _on(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+    """Without a baseline."""
     return lambda task, theta, batch: kind(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
@@ -109,19 +117,19 @@ def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array,
     return make
 
 
+_naive = _on(reinforce)
 ESTIMATORS = (
-    Estimator("e-maml", "naive curvature and the score term", naive, lambda t, x, s, a, M: scored(1.0)(t, x, s, a)),
-    Estimator("score-term-dropped", "naive curvature alone", naive, _plain),
-    Estimator("score-term-alpha", "the score term times α", naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
-    Estimator("score-term-mean", "the score term times 1/M", naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
-    Estimator("first-order", "no curvature", naive, _first_order),
+    Estimator("e-maml", "naive curvature and the score term", _naive, _e_maml),
+    Estimator("score-term-dropped", "naive curvature alone", _naive, _plain),
+    Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
+    Estimator("score-term-mean", "the score term times 1/M", _naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
+    Estimator("first-order", "no curvature", _naive, _first_order),
     Estimator("lvc", "likelihood-ratio curvature", _on(likelihood_ratio), _plain),
     Estimator("dice", "DiCE's curvature", _on(dice), _plain),
     Estimator("naive, exact V", "naive curvature, advantages", _advantage(reinforce), _plain),
     Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(loaded_dice), _plain),
     Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(tmaml), _plain),
-    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised,
-              lambda t, x, s, a, M: scored(1.0)(t, x, s, a)),
+    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised, _e_maml),
 )  # fmt: skip
 
 

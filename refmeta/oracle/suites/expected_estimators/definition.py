@@ -22,9 +22,11 @@ from refmeta.oracle.decimals import (
     rows_of,
 )
 
-__all__ = ["Path", "define", "objective", "paths", "probability"]
+__all__ = ["Path", "Process", "define", "objective", "paths", "probability"]
 
 Log = Callable[[Number], Number]
+Process = tuple[Any, Any, Vector]
+Summand = Callable[[Number, Number], Number]
 
 
 class Path(NamedTuple):
@@ -40,7 +42,7 @@ def define(part: str, x: Inputs, steps: Steps, log: Log = ln) -> list[Any]:
     return [_one(part, x, process, steps, log) for process in zip(x["P"], x["R"], x["rho"], strict=True)]
 
 
-def _one(part: str, x: Inputs, process: Any, steps: Steps, log: Log) -> Vector:
+def _one(part: str, x: Inputs, process: Process, steps: Steps, log: Log) -> Vector:
     """The part of one task; the mean of DiCE's Hessian is that of the return."""
     theta, v = x["theta"], x["v"]
     if part.startswith("formulation"):
@@ -48,27 +50,29 @@ def _one(part: str, x: Inputs, process: Any, steps: Steps, log: Log) -> Vector:
     if part == "dice_hessian":
         return hessian_product(policy_return(*process, x["gamma"], x["horizon"]), theta, v, steps.outer, steps.second)
     total, pi = [0 * t for t in theta], policy(theta, len(process[0]), len(process[0][0]))
+    logs = [list(map(ln, row)) for row in pi]
     for path in paths(*process, x["gamma"], x["horizon"]):
-        weight, f = probability(path, pi), weighted(path, pi, RATIOS[part])
-        product = hessian_product(f, theta, v, steps.outer, steps.second)
+        product = hessian_product(weighted(path, SUMMANDS[part], logs), theta, v, steps.outer, steps.second)
+        weight = probability(path, pi)
         total = [a - weight * b for a, b in zip(total, product, strict=True)]
     return total
 
 
-def objective(part: str, x: Inputs, process: Any, steps: Steps, log: Log = ln) -> Loss:
+def objective(part: str, x: Inputs, process: Process, steps: Steps, log: Log = ln) -> Loss:
     """L(φ) after exact steps, or E[L(φ)] after sampled ones."""
     loss = policy_return(*process, x["gamma"], x["horizon"])
     if part == "formulation_exact":
         alphas = rows_of(x["alpha"], x["steps"], len(x["theta"]))
         return lambda theta: loss(adapted(theta, loss, alphas, steps.inner))
     each, alpha, M = list(paths(*process, x["gamma"], x["horizon"])), x["alpha"], x["episodes"]
+    estimated: Summand = lambda pi, old: log(pi)
 
     def expected(theta: Vector, K: int) -> Number:
         """Over M trajectories per step; tuples that are alike in another order are one, and count as many."""
         if K == 0:
             return loss(theta)
         pi, total = policy(theta, len(process[0]), len(process[0][0])), 0 * theta[0]
-        p, g = [probability(path, pi) for path in each], [gradient(weighted(path, pi, lambda new, old: log(new)), theta, steps.inner) for path in each]
+        p, g = [probability(path, pi) for path in each], [gradient(weighted(path, estimated, pi), theta, steps.inner) for path in each]
         for chosen in itertools.combinations_with_replacement(range(len(each)), M):
             weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(chosen).values())), theta
             for i in chosen:
@@ -98,8 +102,8 @@ def probability(path: Path, pi: list[Vector]) -> Number:
     return math.prod((pi[s][a] for s, a in path.steps), start=path.weight)
 
 
-def weighted(path: Path, old: list[Vector], f: Callable[[Number, Number], Number]) -> Loss:
-    """Σ_t γᵗĜ_t f(π, π₀), a surrogate of one trajectory."""
+def weighted(path: Path, f: Summand, old: list[Vector]) -> Loss:
+    """Σ_t γᵗĜ_t f(π(a_t|s_t), old(s_t, a_t)), a surrogate of one trajectory."""
 
     def value(theta: Vector) -> Number:
         pi = policy(theta, len(old), len(old[0]))
@@ -108,4 +112,7 @@ def weighted(path: Path, old: list[Vector], f: Callable[[Number, Number], Number
     return value
 
 
-RATIOS = {"naive_hessian": lambda new, old: ln(new), "lvc_hessian": lambda new, old: exp(ln(new) - ln(old))}
+SUMMANDS: dict[str, Summand] = {
+    "naive_hessian": lambda pi, log_old: ln(pi),
+    "lvc_hessian": lambda pi, log_old: exp(ln(pi) - log_old),
+}

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replaced
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import converted, real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
+from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import ln
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
@@ -26,7 +26,7 @@ def effects(case: Case, part: str) -> Effects:
         changes = departures(problem.tasks[0])
         return {name: lambda f=f: slope(lambda e: answer(part, moved(f, e))) for name, f in changes.items()}  # type: ignore[misc]
     if part == "formulation_sampled":
-        x = converted(case.about, case.input, complex)
+        x = complex_numbers(problem.inputs)
         one: Any = lambda e: real_part(define(part, x, COMPLEX, lambda p: ln(p + e)))
         return {"log(π + ε)": lambda: slope(one, 1e-5)} if problem.steps else {}
 

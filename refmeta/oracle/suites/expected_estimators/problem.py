@@ -8,6 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import sampled
+from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.sampling.enumeration import expectation
@@ -31,6 +32,14 @@ class Expectations:
     episodes: int
     steps: int
     v: Array
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs of the suite as nested lists."""
+        each = [task.mdp for task in self.tasks]
+        shared = {name: np.asarray(x).tolist() for name, x in vars(self).items() if name != "tasks"}
+        processes = {name: [getattr(mdp, name).tolist() for mdp in each] for name in ("P", "R", "rho")}
+        return shared | processes | {"gamma": float(each[0].gamma), "horizon": each[0].horizon}
 
 
 def problem(x: dict[str, Any]) -> Expectations:

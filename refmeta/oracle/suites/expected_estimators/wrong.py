@@ -28,6 +28,8 @@ FALSE_ALARMS = {
 }
 Surrogates = Sequence[Surrogate]
 Estimate = Callable[[Any, Array, Surrogates, Any], Array]
+Make = Callable[[Any, Array, Trajectories], Surrogate]
+naive = partial(surrogate, reinforce)
 
 
 def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
@@ -59,13 +61,11 @@ def _first_scored(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -
     return _through(task, theta, surrogates, alpha) + term
 
 
-def _expected(
-    case: Any, estimate: Estimate, make: Callable[..., Surrogate] = partial(surrogate, reinforce), steps: int | None = None
-) -> dict[str, Array]:
+def _expected(case: Any, estimate: Estimate, make: Make = naive, steps: int | None = None) -> dict[str, Array]:
     """The mean of an estimate, task by task; nothing where no step is made."""
     if not case.steps:
         return {}
-    size = {"alpha": case.alpha, "episodes": case.episodes, "steps": case.steps if steps is None else steps}
+    size: Any = {"alpha": case.alpha, "episodes": case.episodes, "steps": case.steps if steps is None else steps}
 
     def mean(task: Any) -> Array:
         one: Any = lambda theta, surrogates: estimate(task, theta, surrogates, case.alpha)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
 
-__all__ = ["SUMMANDS", "Step", "define"]
+__all__ = ["SUMMANDS", "Step", "define", "unchanged"]
 
 
 class Step(NamedTuple):
@@ -54,8 +54,13 @@ def loaded_dice(s: Step) -> Number:
 SUMMANDS = {f.__name__: f for f in (reinforce, likelihood_ratio, dice, tmaml, loaded_dice)}
 
 
-def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = lambda step: step) -> list[Any]:
-    """The loss, the gradient or the Hessian product of a surrogate; `change` is for what is known to be wrong."""
+def unchanged(step: Step) -> Step:
+    """The step as it is."""
+    return step
+
+
+def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = unchanged) -> list[Any]:
+    """The loss, the gradient or the Hessian product of a surrogate; a `change` of its steps makes it a wrong one."""
     name, _, kind = part.rpartition("_")
     summand = SUMMANDS[name]
     losses = [surrogate(lambda step: summand(change(step)), x, task) for task in range(len(x["rewards"]))]
@@ -73,9 +78,9 @@ def surrogate(summand: Callable[[Step], Number], x: Inputs, task: int) -> Loss:
 
     def loss(theta: Vector) -> Number:
         each = 0 * x["gamma"]
-        for logs, old, row in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
+        for logs, old, (r, mask, b) in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
             ratios = [p - q for p, q in zip(logs, old, strict=True)]
-            each += sum(map(summand, trajectory(ratios, *row, x["gamma"], x["lam"])), 0 * x["gamma"])
+            each += sum(map(summand, trajectory(ratios, r, mask, b, x["gamma"], x["lam"])), 0 * x["gamma"])
         return -each / len(rows)
 
     return loss

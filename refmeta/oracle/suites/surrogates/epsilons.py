@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.judges import complex_step
 from refmeta.oracle.shifted import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.sampling.likelihood import at
@@ -28,7 +27,7 @@ def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effect
     The slope of the loss in ε is −(1/M) Σ s (1/π − 1/π_sampled), s the surrogate's slopes in log π; those of the gradient
     and of the Hessian product are its numeric derivatives.
     """
-    policy, batch = surrogate.policy, surrogate.trajectories
+    policy, batch, axes = surrogate.policy, surrogate.trajectories, 1e-30j * np.eye(surrogate.dim)[:, None]
     old = np.exp(-at(policy, surrogate.theta_sampled, batch).log_prob)
 
     def effect(new: int, sampled: int) -> Any:
@@ -36,9 +35,10 @@ def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effect
             moved = new * np.exp(-at(policy, theta, batch).log_prob) - sampled * old
             return -np.mean(np.sum(surrogate.at(theta).slopes * moved, axis=-1), axis=-1)
 
-        if kind == "loss":
-            return loss(theta)
-        return complex_step(loss, theta) if kind == "grad" else slope(lambda h: complex_step(loss, theta + h * v))
+        def grad(theta: Array) -> Array:
+            return np.imag(loss(theta + axes)).T / 1e-30
+
+        return loss(theta) if kind == "loss" else grad(theta) if kind == "grad" else slope(lambda h: grad(theta + h * v))
 
     return {
         "log(π + ε)": lambda: effect(1, 1), "log(π + ε) but at the time of sampling": lambda: effect(1, 0),

@@ -1,20 +1,23 @@
 """A batch of trajectories as the library takes it.  Derivation: derivations/sampled-meta-gradients.md"""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
+from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.surrogates.definition import Step, define, unchanged
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 from refmeta.sampling import surrogates
 from refmeta.sampling.trajectories import Trajectories
 
-__all__ = ["Batches", "answer", "parts_of", "problem", "terms"]
+__all__ = ["Batches", "answer", "by_definition", "parts_of", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,19 +41,11 @@ class Batches:
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs as the definition takes them, in complex numbers."""
+        """The inputs of the suite as nested lists."""
         policy = self.policy
         sizes = {"state_count": policy.states, "action_count": policy.actions}
         each = vars(self) | self.trajectories._asdict() | sizes | {"features": getattr(policy, "features", None)}
-        return {name: _nested(value) for name, value in each.items() if name not in ("policy", "trajectories")}
-
-
-def _nested(value: Any) -> Any:
-    """A number or an array as nested lists: integers as they are, floats as complex numbers; None stays."""
-    if value is None:
-        return None
-    array = np.asarray(value)
-    return array.astype(complex if array.dtype.kind == "f" else int).tolist()
+        return {name: np.asarray(x).tolist() for name, x in each.items() if name not in ("policy", "trajectories")}
 
 
 def problem(x: dict[str, Any]) -> Batches:
@@ -74,6 +69,11 @@ def answer(part: str, problem: Batches) -> Array:
     name, _, kind = part.rpartition("_")
     point = problem.surrogate(name).at(problem.theta)
     return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
+
+
+def by_definition(part: str, problem: Batches, change: Callable[[Step], Step] = unchanged) -> Array:
+    """A part by the definition in complex numbers; `change` is made to what it reads of a step."""
+    return real_part(define(part, complex_numbers(problem.inputs), COMPLEX, change))
 
 
 def terms(part: str, problem: Batches, value: Array) -> Any:

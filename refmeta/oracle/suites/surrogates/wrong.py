@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replaced
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
-from refmeta.oracle.suites.surrogates.definition import SUMMANDS, Step, define
-from refmeta.oracle.suites.surrogates.problem import Batches, answer, parts_of
+from refmeta.oracle.suites.surrogates.definition import SUMMANDS, Step
+from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, parts_of
 
 __all__ = ["ROWS"]
 
@@ -24,8 +22,7 @@ DICE = ("dice", "tmaml")
 
 def _defined(case: Batches, names: tuple[str, ...], change: Callable[[Step], Step]) -> dict[str, Array]:
     """The parts of some surrogates by their definition, each step changed."""
-    inputs = case.inputs
-    return {part: real_part(define(part, inputs, COMPLEX, change)) for part in parts_of(names)}
+    return {part: by_definition(part, case, change) for part in parts_of(names)}
 
 
 def _every(case: Batches) -> dict[str, Array]:
