@@ -74,11 +74,12 @@ def _random_series(rng: Generator) -> tuple[Array, Array, float]:
 
 
 def _stationary(case: tuple[Array, Array, float]) -> float:
-    """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ)."""
+    """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ), S one per task or one for all."""
     M, S, gamma = case
     N, n = M.shape[:2]
     L = np.einsum("nij,nkl->nikjl", M, M).reshape(N, n * n, n * n)
-    expected = np.linalg.solve(np.eye(n * n) - gamma * L, S.reshape(N, n * n, 1)).reshape(N, n, n)
+    source = np.broadcast_to(S, M.shape).reshape(N, n * n, 1)
+    expected = np.linalg.solve(np.eye(n * n) - gamma * L, source).reshape(N, n, n)
     return off(lambda z: stationary(z[0], z[1], z[2]), case, expected)
 
 

@@ -7,7 +7,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
-from refmeta.evidence.returns import swept
+from refmeta.evidence.returns import fixed_point
 from refmeta.judges import complex_step
 from refmeta.problems import policy_return, process
 from refmeta.tasks import fisher
@@ -123,7 +123,7 @@ def _soft_values(case: tuple[FiniteMDP, float]) -> float:
         top = np.max(Q)
         return tau * np.log(np.sum(np.exp((Q - top) / tau), axis=-1)) + top
 
-    return off(lambda z: soft_values(z[0], temperature=z[1]).value, case, swept(sweep, np.zeros(mdp.rho.shape)))
+    return off(lambda z: soft_values(z[0], temperature=z[1]).value, case, fixed_point(sweep, np.zeros(mdp.rho.shape)))
 
 
 CHECKS = (

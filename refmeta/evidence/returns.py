@@ -16,7 +16,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
-__all__ = ["CHECKS", "swept"]
+__all__ = ["CHECKS", "fixed_point"]
 
 Case = tuple[PolicyReturn, Array]
 
@@ -56,7 +56,7 @@ def _policy_model(case: Case) -> float:
     return max(off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r))
 
 
-def swept(sweep: Callable[[Array], Array], x: Array) -> Array:
+def fixed_point(sweep: Callable[[Array], Array], x: Array) -> Array:
     """x after 1,500 sweeps, or after one that changes no bit: γ^1500 < 1e-33 for γ ≤ 0.95."""
     for _ in range(1500):
         before, x = x, sweep(x)
@@ -68,13 +68,13 @@ def swept(sweep: Callable[[Array], Array], x: Array) -> Array:
 def _values(mdp: FiniteMDP, pi: Array) -> Array:
     """V by sweeps of V ← r_π + γP_πV."""
     K, r = _model(mdp, pi)
-    return swept(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
+    return fixed_point(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
 
 
 def _visits(mdp: FiniteMDP, pi: Array) -> Array:
     """d by sweeps of d ← ρ + γP_πᵀd."""
     K = _model(mdp, pi)[0]
-    return swept(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
+    return fixed_point(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
 
 
 def _dual(mdp: FiniteMDP, pi: Array) -> Array:

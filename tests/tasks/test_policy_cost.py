@@ -122,7 +122,7 @@ def test_moments_and_cost_are_those_of_every_path_of_a_two_point_noise():
 @pytest.mark.eq("lq-stationary")
 @given(rng=seeds, size=st.integers(1, 4), gamma=st.floats(0.0, 0.95))
 def test_the_doubled_series_solves_its_kronecker_system(rng, size, gamma):
-    M, S = rng.normal(size=(2, size, size)), rng.normal(size=(2, size, size))
+    M, S = rng.normal(size=(2, size, size)), rng.normal(size=(size, size))
     M /= np.max(np.abs(np.linalg.eigvals(M)), axis=-1)[:, None, None]
     assert_right("lq-stationary", (M, S, gamma))
 
