@@ -11,14 +11,14 @@ from refmeta.judges import complex_step
 from refmeta.meta import sampled
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.problem import Batches
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 
 
 @pytest.mark.parametrize("kind", POLICIES)
 @pytest.mark.parametrize("name", SUMMANDS)
 def test_a_surrogate_is_the_loop_over_steps(name, kind):
     rng = np.random.default_rng(7)
-    policy, start, batch = trajectories(rng, kind)
+    policy, start, batch = random_trajectories(rng, kind)
     theta, b, v = start + 0.2 * rng.normal(size=policy.dim), rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim)
     problem, loop = Batches(theta, start, policy, batch, b, 0.8, 0.625, v), (policy, theta, start, batch, 0.8, b)
     np.testing.assert_allclose(surrogate(f"{name}_loss", problem), evidence.by_definition(name, loop), rtol=1e-12)

@@ -19,7 +19,7 @@ from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
 from refmeta.oracle.verdict import findings
-from refmeta.tables import near as _near
+from refmeta.tables import suggestion as _near
 
 __all__ = ["add"]
 

@@ -5,7 +5,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
-from refmeta.problems import linear_quadratic
+from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -16,7 +16,7 @@ Case = tuple[PolicyCost, Array]
 
 def _random_point(rng: Generator) -> Case:
     """Tasks of four steps, and gains so small that most are stable."""
-    task = PolicyCost(linear_quadratic(rng))
+    task = PolicyCost(random_linear_quadratic(rng))
     return task, 0.3 * rng.normal(size=task.dim)
 
 

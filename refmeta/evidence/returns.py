@@ -11,7 +11,7 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import policy_return, process
+from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
@@ -23,7 +23,7 @@ Case = tuple[PolicyReturn, Array]
 
 def _random_point(rng: Generator, kind: str = "discounted") -> Case:
     """A task and parameters."""
-    task = policy_return(rng, kind)
+    task = random_policy_return(rng, kind)
     return task, rng.normal(size=task.dim)
 
 
@@ -92,7 +92,7 @@ def _advantage(case: Case) -> float:
 
 def _random_tree(rng: Generator) -> Case:
     """Two states, two actions, three steps: 64 trajectories from each state."""
-    mdp = process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
+    mdp = random_process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
@@ -169,5 +169,5 @@ CHECKS = (
     Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J",
           partial(_random_direction, "finite-horizon"), hvp_error),
     Check("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy",
-          lambda rng: process(rng, 1, 3, 2, gamma=0.7), _optimal_values),
+          lambda rng: random_process(rng, 1, 3, 2, gamma=0.7), _optimal_values),
 )  # fmt: skip

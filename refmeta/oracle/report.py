@@ -11,7 +11,7 @@ from refmeta.oracle.facts import details, faint, unjudged
 from refmeta.oracle.judge import RIGHT, Outcome, Settings
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
-from refmeta.tables import wrapped
+from refmeta.tables import paragraphs
 
 __all__ = ["Report", "markdown", "row", "status", "text", "versions"]
 
@@ -94,7 +94,7 @@ def text(report: Report) -> str:
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
     lines += ["", summary(report.found)] * (len(asked) > 1)
-    return "\n".join(wrapped(line, later="  ") for line in lines)
+    return "\n".join(paragraphs(line, later="  ") for line in lines)
 
 
 def _settings(report: Report) -> str:

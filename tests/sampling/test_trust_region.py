@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.evidence.sampling import random_kl, random_trust_region
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 
@@ -36,7 +36,7 @@ def test_the_divergence_by_hand():
 
 @pytest.mark.parametrize("kind", POLICIES)
 def test_one_task_is_a_batch_of_one_and_theta_may_have_axes_of_its_own(kind):
-    policy, start, batch = trajectories(np.random.default_rng(2), kind)
+    policy, start, batch = random_trajectories(np.random.default_rng(2), kind)
     thetas, v = start + 0.1 * np.random.default_rng(3).normal(size=(3, 1, policy.dim)), np.ones(policy.dim)
     both, one = (rm.SampledKL(policy, start, x) for x in (batch, rm.Trajectories(*(x[1] for x in batch))))
     assert both.shape == (2,) and one.shape == ()
@@ -66,7 +66,7 @@ def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(case):
 
 @pytest.mark.parametrize("kind", POLICIES)
 def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
-    policy, theta, batch = trajectories(np.random.default_rng(0), kind, episodes=12)
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), kind, episodes=12)
     loss = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     kl = rm.SampledKL(policy, theta, batch)
     got = rm.trpo_step(theta, loss, kl, radius=0.01, damping=1e-6)
@@ -75,7 +75,7 @@ def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
 
 
 def test_where_nothing_is_to_be_gained_the_step_is_none():
-    policy, theta, batch = trajectories(np.random.default_rng(0))
+    policy, theta, batch = random_trajectories(np.random.default_rng(0))
     flat = rm.surrogates.likelihood_ratio(policy, theta, batch._replace(rewards=0 * batch.rewards), gamma=0.75)
     got = rm.trpo_step(theta, flat, rm.SampledKL(policy, theta, batch), radius=0.01)
     np.testing.assert_array_equal(got.theta, theta)
@@ -161,7 +161,7 @@ def test_a_loss_that_falls_by_its_rounding_alone_has_not_fallen():
     ],
 )  # fmt: skip
 def test_bad_input_is_named(change, error, message):
-    policy, theta, batch = trajectories(np.random.default_rng(0))
+    policy, theta, batch = random_trajectories(np.random.default_rng(0))
     given_ = {"theta": theta, "radius": 0.01} | change
     loss, kl = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
     with pytest.raises(error, match=message):
