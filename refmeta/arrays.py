@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 Record = TypeVar("Record")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 LARGEST = int(np.iinfo(np.intp).max)
 
 
-def rectangular(value: Any, name: str) -> Array:
+def as_array(value: Any, name: str) -> Array:
     """The value as an array, of whatever type; ValueError where its rows differ in length."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
@@ -31,9 +31,9 @@ def rectangular(value: Any, name: str) -> Array:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
-def numbers(value: ArrayLike, name: str) -> Array:
+def as_numbers(value: ArrayLike, name: str) -> Array:
     """The value as an array of numbers of at most double precision; TypeError for anything else."""
-    array = rectangular(value, name)
+    array = as_array(value, name)
     if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
         raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
     return array
@@ -44,57 +44,57 @@ def index_text(index: tuple[int, ...]) -> str:
     return str([int(i) for i in index]) if index else ""
 
 
-def require(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
+def check_all(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
     """Raise ValueError with the sentence for the first index at which `ok` is false."""
     if not ok.all():
         raise ValueError(sentence(tuple(np.argwhere(~ok)[0])))
 
 
-def frozen(array: Array) -> Array:
+def as_read_only(array: Array) -> Array:
     """The same array, no longer writeable."""
     array.flags.writeable = False
     return array
 
 
-def _own(array: Array, dtype: type, name: str) -> Array:
+def _finite_copy(array: Array, dtype: type, name: str) -> Array:
     """A finite, read-only copy in C order, so that nothing the caller writes later can reach it."""
     own: Array = np.array(array, dtype=dtype, order="C")
-    require(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
-    return frozen(own)
+    check_all(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
+    return as_read_only(own)
 
 
-def real(value: ArrayLike, name: str) -> Array:
+def as_real(value: ArrayLike, name: str) -> Array:
     """Task data: a finite, real, read-only float64 copy."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
-    return _own(array, np.float64, name)
+    return _finite_copy(array, np.float64, name)
 
 
-def parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
+def as_parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
     """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the last axis required."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar, expected an array of parameters with {dim or 'd'} in its last axis")
     if dim is not None and array.shape[-1] != dim:
         raise ValueError(f"{name} has shape {array.shape}, expected last axis {dim}{why}")
-    return _own(array, np.complex128 if array.dtype.kind == "c" else np.float64, name)
+    return _finite_copy(array, np.complex128 if array.dtype.kind == "c" else np.float64, name)
 
 
-def integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
+def as_integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
     """Indices: a read-only copy of integers in [0, below)."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {array.dtype}")
     top, bound = (LARGEST, "") if below is None else (below, f" < {below}")
-    require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
-    return frozen(np.array(array, dtype=np.intp, order="C"))
+    check_all((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
+    return as_read_only(np.array(array, dtype=np.intp, order="C"))
 
 
-def flags(value: Any, name: str) -> Array:
+def as_flags(value: Any, name: str) -> Array:
     """An array of bool; the integers 0 and 1 are taken, too."""
-    array = rectangular(value, name)
-    return array if array.dtype == bool else integers(array, name, below=2).astype(bool)
+    array = as_array(value, name)
+    return array if array.dtype == bool else as_integers(array, name, below=2).astype(bool)
 
 
 def one_hot(index: Array, size: int) -> Array:
@@ -102,7 +102,7 @@ def one_hot(index: Array, size: int) -> Array:
     return (index[..., None] == np.arange(size)).astype(float)
 
 
-def generator(rng: Any) -> Generator:
+def as_generator(rng: Any) -> Generator:
     """A Generator as it is, or a new one of a seed or of None."""
     try:
         return np.random.default_rng(rng)
@@ -110,7 +110,7 @@ def generator(rng: Any) -> Generator:
         raise TypeError(f"rng must be a Generator, a seed (whole numbers from 0) or None, got {rng!r}") from None
 
 
-def count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
+def as_count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
     """A whole number of at least `least` and at most `most`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -125,16 +125,16 @@ def count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
     return number
 
 
-def direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
+def as_direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
     """A direction v (..., d) that broadcasts with a point's batch axes."""
-    v = parameters(v, name, dim=dim)
+    v = as_parameters(v, name, dim=dim)
     batch_shape(**{name: v.shape[:-1]}, point=batch)
     return v
 
 
-def scalar(value: Any, name: str) -> Any:
+def as_scalar(value: Any, name: str) -> Any:
     """One finite number, real or complex."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.ndim:
         raise ValueError(f"{name} must be one number, got shape {array.shape}")
     if not np.isfinite(array):
@@ -142,9 +142,9 @@ def scalar(value: Any, name: str) -> Any:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)[()].item()
 
 
-def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
+def as_real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
     """One finite real number of at least `least`."""
-    number = scalar(value, name)
+    number = as_scalar(value, name)
     if isinstance(number, complex):
         raise TypeError(f"{name} must be real, got {value}")
     if not number >= least:
@@ -152,26 +152,26 @@ def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
     return number
 
 
-def positive(value: Any, name: str) -> float:
+def as_positive(value: Any, name: str) -> float:
     """One finite real number above 0."""
-    if not (number := real_scalar(value, name)) > 0:
+    if not (number := as_real_scalar(value, name)) > 0:
         raise ValueError(f"{name} must be positive, got {number}")
     return number
 
 
-def fraction(value: Any, name: str) -> float:
+def as_fraction(value: Any, name: str) -> float:
     """One real number in [0, 1]."""
-    if not 0 <= (number := real_scalar(value, name)) <= 1:
+    if not 0 <= (number := as_real_scalar(value, name)) <= 1:
         raise ValueError(f"{name} must satisfy 0 <= {name} <= 1, got {number}")
     return number
 
 
-def discounting(gamma: Any, horizon: Any) -> tuple[float, int | None]:
+def as_discount(gamma: Any, horizon: Any) -> tuple[float, int | None]:
     """γ in [0, 1) without a horizon, in [0, 1] with one; and the horizon, at least 1."""
-    gamma = real_scalar(gamma, "gamma")
+    gamma = as_real_scalar(gamma, "gamma")
     if horizon is None and not 0 <= gamma < 1:
         raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
-    return fraction(gamma, "gamma"), None if horizon is None else count(horizon, "horizon", least=1)
+    return as_fraction(gamma, "gamma"), None if horizon is None else as_count(horizon, "horizon", least=1)
 
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -183,7 +183,7 @@ def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
 
 
-def settled(result: Array, sentence: str) -> Array:
+def check_finite(result: Array, sentence: str) -> Array:
     """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
     if not np.isfinite(result).all():
         where = index_text(tuple(np.argwhere(~np.isfinite(result))[0]))
@@ -191,16 +191,16 @@ def settled(result: Array, sentence: str) -> Array:
     return result
 
 
-def finite(function: Callable[Given, Result]) -> Callable[Given, Result]:
+def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """A function whose result, an array or a tuple of them, must be finite: an overflow is named, never passed on."""
     name = function.__qualname__
 
     @functools.wraps(function)
-    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         with np.errstate(all="ignore"):
             result = function(*args, **kwargs)
         for part in result if isinstance(result, tuple) else (result,):
-            settled(
+            check_finite(
                 np.asarray(part), f"{name} left the finite numbers: what it was given, or a step size, is too large"
             )
         return result
@@ -208,41 +208,41 @@ def finite(function: Callable[Given, Result]) -> Callable[Given, Result]:
     return checked
 
 
-def lazily(function: Callable[..., Any]) -> Any:
+def lazy_property(function: Callable[..., Any]) -> Any:
     """A property that is computed once, finite, and read-only since the point keeps it."""
-    checked = finite(function)
+    checked = finite_result(function)
 
     @functools.wraps(function)
     def kept(self: Any) -> Any:
-        return frozen(np.asarray(checked(self)))[()]
+        return as_read_only(np.asarray(checked(self)))[()]
 
     return functools.cached_property(kept)
 
 
-def replaced(record: Record, **changes: Any) -> Record:
+def replace_fields(record: Record, **changes: Any) -> Record:
     """The frozen record with some fields replaced, and without a second validation."""
     new = object.__new__(type(record))
     new.__dict__.update({f.name: getattr(record, f.name) for f in fields(record)}, **changes)  # type: ignore[arg-type]
     return new
 
 
-def rebuilt(kind: type[Record], values: dict[str, Any]) -> Record:
+def rebuild_record(kind: type[Record], values: dict[str, Any]) -> Record:
     """A record of these fields, its arrays read-only again: copies and pickles forget that they were."""
     new = object.__new__(kind)
-    new.__dict__.update({name: _again_frozen(value) for name, value in values.items()})
+    new.__dict__.update({name: _read_only_again(value) for name, value in values.items()})
     return new
 
 
-def _again_frozen(value: Any) -> Any:
+def _read_only_again(value: Any) -> Any:
     """The value, its arrays and those of tuples in it read-only."""
     for part in value if isinstance(value, tuple) else ():
-        _again_frozen(part)
-    return frozen(value) if isinstance(value, np.ndarray) else value
+        _read_only_again(part)
+    return as_read_only(value) if isinstance(value, np.ndarray) else value
 
 
-def reduced(record: Any) -> tuple[Any, ...]:
+def reduce_record(record: Any) -> tuple[Any, ...]:
     """`__reduce__` of a frozen record: its fields; what a point has computed is computed again."""
-    return rebuilt, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
+    return rebuild_record, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
 
 
 def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
@@ -265,7 +265,7 @@ def matvec(matrix: Array, vector: Array) -> Array:
     return (matrix @ vector[..., None])[..., 0]
 
 
-def symmetric(array: Array, name: str) -> Array:
+def as_symmetric(array: Array, name: str) -> Array:
     """The square matrices (..., n, n), made symmetric where they are so to rounding, n·eps·‖A‖∞."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., d, d)")
@@ -276,14 +276,14 @@ def symmetric(array: Array, name: str) -> Array:
     with np.errstate(all="ignore"):
         size = np.max(np.sum(unit * np.abs(array), axis=-1, keepdims=True), axis=-2, keepdims=True)
         near = np.abs(array - mirrored) <= size
-    require(
+    check_all(
         near,
         lambda i: (
             f"{name}{index_text(i)} is {array[i]}, its mirror image {mirrored[i]}; {name} must be symmetric: "
             f"({name} + {name}.T)/2"
         ),
     )
-    return frozen(np.where(array == mirrored, array, array / 2 + mirrored / 2))
+    return as_read_only(np.where(array == mirrored, array, array / 2 + mirrored / 2))
 
 
 def dot(a: Array, b: Array) -> Array:

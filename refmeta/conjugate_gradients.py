@@ -28,32 +28,32 @@ def conjugate_gradients(
     """
     from scipy.sparse.linalg import LinearOperator, cg
 
-    size, wide = largest(b), np.zeros(b.shape[:-1])
+    size, wide = max_abs(b), np.zeros(b.shape[:-1])
     size = np.where(size > 0, size, 1)[..., None]
 
     def checked(flat: Array) -> Array:
         nonlocal wide
         x = flat.reshape(b.shape)
-        length = largest(x)
-        require_all(np.isfinite(length), length, refusal)
+        length = max_abs(x)
+        check_numerics(np.isfinite(length), length, refusal)
         moving = length > 0
         x = x / np.where(moving, length, 1)[..., None]
         Hx, square = product(x), np.where(moving, dot(x, x), 1)
         wide = np.maximum(wide, shift + np.sqrt(dot(Hx, Hx) / square))
         curvature = shift + dot(x, Hx) / square
-        require_all(~moving | (curvature > 8 * b.shape[-1] * EPS * wide), curvature, refusal)
+        check_numerics(~moving | (curvature > 8 * b.shape[-1] * EPS * wide), curvature, refusal)
         return (length[..., None] * (shift * x + Hx)).ravel()
 
     matrix = LinearOperator((b.size, b.size), matvec=checked, dtype=float)
     return size * cg(matrix, (b / size).ravel(), rtol=rtol, atol=0.0, maxiter=10 * b.size)[0].reshape(b.shape)
 
 
-def largest(x: Array) -> Array:
+def max_abs(x: Array) -> Array:
     """‖x‖∞ of each task: no square of it may overflow or vanish."""
     return np.max(np.abs(x), axis=-1)
 
 
-def require_all(ok: Array, value: Array, sentence: str) -> None:
+def check_numerics(ok: Array, value: Array, sentence: str) -> None:
     """FloatingPointError with the sentence, the number and the task, unless all is well."""
     if not np.all(ok):
         index = tuple(np.argwhere(~np.asarray(ok))[0])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, parameters, positive, real, settled
+from refmeta.arrays import Array, as_count, as_parameters, as_positive, as_real, check_finite
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
@@ -39,7 +39,7 @@ class TaylorRates(NamedTuple):
         return all(off)
 
 
-def _callable(**functions: Any) -> None:
+def _check_callable(**functions: Any) -> None:
     """Check that each argument is a function."""
     for name, f in functions.items():
         if not callable(f):
@@ -52,12 +52,12 @@ def _value(f: Function, x: Array) -> Array:
         out = np.array(f(x))
     if out.dtype.kind not in "iufc":
         raise TypeError(f"f must return numbers, got dtype {out.dtype}")
-    return settled(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
+    return check_finite(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
 
 
-def _same_shape(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
+def _as_shape_of(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
     """The other arrays, if they are shaped like x."""
-    arrays = {name: real(value, name) for name, value in others.items()}
+    arrays = {name: as_real(value, name) for name, value in others.items()}
     for name, array in arrays.items():
         if array.shape != x.shape:
             raise ValueError(f"{name} has shape {array.shape}, expected {x.shape} as x")
@@ -67,7 +67,7 @@ def _same_shape(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
 def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array:
     """`along` a direction, or along every axis of x, stacked in trailing axes shaped like x."""
     if direction is not None:
-        return np.asarray(along(*_same_shape(x, direction=direction)))
+        return np.asarray(along(*_as_shape_of(x, direction=direction)))
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}, expected at least one number")
     basis = np.eye(x.size).reshape(x.size, *x.shape)
@@ -100,11 +100,11 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
     TypeError
         If f returns real numbers for complex input: it cut the imaginary part off.
     """
-    _callable(f=f)
-    x, h = real(x, "x"), positive(h, "h")
+    _check_callable(f=f)
+    x, h = as_real(x, "x"), as_positive(h, "h")
 
     def along(v: Array) -> Array:
-        out = _value(f, x + 1j * _moved(0.0, h, v))
+        out = _value(f, x + 1j * _step_along(0.0, h, v))
         if not np.iscomplexobj(out):
             raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
         return out.imag / h
@@ -131,32 +131,32 @@ def central_difference(
     Difference
         `derivative` and `error`, each shaped as in `complex_step`.
     """
-    _callable(f=f)
-    x = real(x, "x")
+    _check_callable(f=f)
+    x = as_real(x, "x")
     size = float(np.max(np.abs(x), initial=0.0))
-    step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
+    step = as_positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
     with np.errstate(over="ignore"):
         steps = step * RATIO ** np.arange(4)
 
     def along(v: Array) -> Array:
-        return np.stack([[_value(f, _moved(x, s, v)) for s in signed] for signed in (steps, -steps)])
+        return np.stack([[_value(f, _step_along(x, s, v)) for s in signed] for signed in (steps, -steps)])
 
     ahead, behind = _directions(x, direction, along)
     axes = tuple(range(-x.ndim, 0)) if direction is None else ()
     length = 1.0 if direction is None else float(np.max(np.abs(direction), initial=0.0))
     with np.errstate(all="ignore"):
-        error = _error(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
-        quotient = settled((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
+        error = _error_bound(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
+        quotient = check_finite((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
     return Difference(quotient, error)
 
 
-def _moved(x: Array | float, step: float, v: Array) -> Array:
+def _step_along(x: Array | float, step: float, v: Array) -> Array:
     """x + hv."""
     with np.errstate(all="ignore"):
-        return settled(x + step * v, "x + hv left the finite numbers: h is too large")
+        return check_finite(x + step * v, "x + hv left the finite numbers: h is too large")
 
 
-def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
+def _error_bound(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
     """max_k 3⁻ᵏ|q_{k+1} − q_k| + 8 (u + σ)/h, or inf where f is not smooth at the steps.
 
     u = eps (max|f| + |x|∞ max_k|q_k|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
@@ -214,17 +214,17 @@ def taylor_rates(
     TaylorRates
         The orders are those of the two smallest steps whose remainders stand above the rounding floor.
     """
-    _callable(f=f)
-    x = real(x, "x")
-    v, g = _same_shape(x, direction=direction, gradient=gradient)
-    steps = positive(h, "h") * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
-    start, *values = (_scalar_value(f, _moved(x, s, v)) for s in (0.0, *steps))
+    _check_callable(f=f)
+    x = as_real(x, "x")
+    v, g = _as_shape_of(x, direction=direction, gradient=gradient)
+    steps = as_positive(h, "h") * 0.5 ** np.arange(as_count(halvings, "halvings", least=1) + 1)
+    start, *values = (_scalar_value(f, _step_along(x, s, v)) for s in (0.0, *steps))
     with np.errstate(all="ignore"):
         remainders = [np.array(values) - start]
         remainders.append(remainders[0] - steps * float(np.sum(g * v)))
         if hvp is not None:
-            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
-        settled(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
+            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_as_shape_of(x, hvp=hvp)[0] * v)))
+        check_finite(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
     floor = 1600 * EPS * float(np.max(np.abs([start, *values])))
     sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
     return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
@@ -257,13 +257,13 @@ def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike
 
     Eq: adjoint-test
     """
-    _callable(forward=forward, adjoint=adjoint)
-    u, w = parameters(u, "u"), parameters(w, "w")
+    _check_callable(forward=forward, adjoint=adjoint)
+    u, w = as_parameters(u, "u"), as_parameters(w, "w")
     ju, jw = _value(forward, u), _value(adjoint, w)
     if ju.shape != w.shape or jw.shape != u.shape:
         raise ValueError(f"forward and adjoint returned shapes {ju.shape}, {jw.shape}, expected {w.shape}, {u.shape}")
     with np.errstate(all="ignore"):
-        size = settled(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
+        size = check_finite(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
         if size == 0:
             raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
         return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)

@@ -9,7 +9,7 @@ import numpy as np
 from refmeta.arrays import Array
 
 
-def _shifted(x: Array) -> Array:
+def _less_largest(x: Array) -> Array:
     """x less its largest entry (by the real part), row by row."""
     if np.isrealobj(x):
         return x - np.max(x, axis=-1, keepdims=True)
@@ -21,7 +21,7 @@ def softmax(x: Array) -> Array:
 
     Eq: softmax
     """
-    e = np.exp(_shifted(x))
+    e = np.exp(_less_largest(x))
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
@@ -30,12 +30,12 @@ def log_softmax(x: Array) -> Array:
 
     Eq: log-softmax
     """
-    shifted, top = _shifted(x), np.argmax(x.real, axis=-1)[..., None]
+    shifted, top = _less_largest(x), np.argmax(x.real, axis=-1)[..., None]
     others = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(shifted))
     return shifted - np.log1p(np.sum(others, axis=-1, keepdims=True))
 
 
-def one_hot_less(pi: Array, e: Array) -> Array:
+def one_hot_minus(pi: Array, e: Array) -> Array:
     """e − π for a one-hot e, its own entry 1 − π_a as the sum of the others: without cancellation; all (..., n)."""
     others = pi * (1 - e)
     return e * np.sum(others, axis=-1, keepdims=True) - others
@@ -48,7 +48,7 @@ def centred(pi: Array, x: Array) -> Array:
     return D - np.einsum("...a,...a->...", pi, D)[..., None]
 
 
-def others(pi: Array, x: Array) -> Array:
+def sum_of_others(pi: Array, x: Array) -> Array:
     """Σ_{b≠a} x_b, (..., n): for the likeliest a as a sum without it, for others as Σ x − x_a, where π_a ≤ ½."""
     likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
     rest = np.sum(np.where(likeliest, 0, x), axis=-1, keepdims=True)

@@ -16,7 +16,7 @@ def width() -> int:
     return max(80, shutil.get_terminal_size((80, 24)).columns)
 
 
-def wrapped(text: str, first: str = "", later: str | None = None) -> str:
+def paragraphs(text: str, first: str = "", later: str | None = None) -> str:
     """A paragraph for each line of the text, broken at spaces, and inside a word only if it is longer than a line.
 
     `first` and `later` stand before the lines.
@@ -85,34 +85,34 @@ def _lines(cell: str, columns: int) -> list[str]:
 def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """A title, the heads, and a row for each entry."""
     form = layout(columns, rows)
-    return "\n".join([wrapped(title), form.heads(), *map(form.row, rows)])
+    return "\n".join([paragraphs(title), form.heads(), *map(form.row, rows)])
 
 
-def number_table(
+def print_number_table(
     title: str, unit: str, corner: str, heads: Sequence[str], rows: dict[str, list[float]], below: str
 ) -> None:
     """Print a title, the unit, one row a name with three decimals a number, and the text below."""
     columns = [Column(corner, text=True), *(Column(head, right=True) for head in heads)]
-    cells = [[name, *map(decimals, values)] for name, values in rows.items()]
-    print(table(f"{title}\n({unit})\n", columns, cells), "", wrapped(below), "", sep="\n")
+    cells = [[name, *map(three_decimals, values)] for name, values in rows.items()]
+    print(table(f"{title}\n({unit})\n", columns, cells), "", paragraphs(below), "", sep="\n")
 
 
-def decimals(value: float) -> str:
+def three_decimals(value: float) -> str:
     """Three decimals, or that it diverges."""
     return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
 
 
-def counted(n: int, one: str) -> str:
+def count_text(n: int, one: str) -> str:
     """1 step, 2 steps."""
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
-def near(word: str, words: Iterable[str]) -> str:
+def suggestion(word: str, words: Iterable[str]) -> str:
     """The nearest of the words, as a question in brackets; nothing where none is near."""
     close = difflib.get_close_matches(word.lower(), list(words), 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def unknown(kind: str, word: str, words: Iterable[str], listing: str) -> str:
+def unknown_name(kind: str, word: str, words: Iterable[str], listing: str) -> str:
     """The sentence about a name that does not exist: the nearest one, and how to see them all."""
-    return f"no {kind} is called {word!r}{near(word, words)}; {listing}"
+    return f"no {kind} is called {word!r}{suggestion(word, words)}; {listing}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 
 DELTA = 2.0**-26
 RESIDUAL = {"implicit": 1e-10}
@@ -25,30 +25,30 @@ def signs(pattern: str, n: int) -> Array:
     return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
 
 
-def perturbed(value: Any, pattern: str, delta: float = DELTA) -> Any:
+def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
     """Every float of an array, a record or a tuple times 1 ± δ; integers stay.  Nothing is validated again."""
     if isinstance(value, (float, np.floating)):
         return float(value * (1 + delta * signs(pattern, 1)[0]))
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value * (1 + delta * signs(pattern, value.size).reshape(value.shape))
     if isinstance(value, (tuple, list)):
-        moved = [perturbed(entry, pattern, delta) for entry in value]
+        moved = [perturbed_input(entry, pattern, delta) for entry in value]
         return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
     if is_dataclass(value) and not isinstance(value, type):
-        return replaced(value, **{f.name: perturbed(getattr(value, f.name), pattern, delta) for f in fields(value)})
+        return replace_fields(value, **{f.name: perturbed_input(getattr(value, f.name), pattern, delta) for f in fields(value)})
     return value
 
 
-def per_task(difference: Array) -> Array:
+def max_per_task(difference: Array) -> Array:
     """The largest magnitude of each task: the first axis is that of the tasks."""
     difference = np.abs(np.asarray(difference))
     return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
 
 
-def condition(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
+def condition_number(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
     """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale)."""
     start = function(problem)
-    moves = [per_task(function(perturbed(problem, pattern)) - start) for pattern in PATTERNS]
+    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     unit = 10.0 ** (np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1)
     return np.where(kappa > 0, np.ceil(kappa / unit) * unit, 0.0)
@@ -59,9 +59,9 @@ def tolerance(kappa: Array, scale: Array, dtype: Any = "float64", residual: floa
     return max(30 * float(np.finfo(dtype).eps), residual) * np.maximum(1, kappa) * scale
 
 
-def in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
+def error_in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
     """The error of each task in units of its tolerance."""
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape:
         raise ValueError(f"the result has shape {got.shape}, expected {expected.shape}")
-    return per_task(got - expected) / tolerance(kappa, scale, residual=residual)
+    return max_per_task(got - expected) / tolerance(kappa, scale, residual=residual)

@@ -194,7 +194,7 @@ def test_the_error_reported_holds_on_maml_objectives_and_is_not_absurdly_large(k
     ratios = []
     for seed, h in ((0, None), (1, 1e-2), (2, 1e-4), (3, 1e-8)):
         rng = np.random.default_rng(seed)
-        case = make.problem(rng, kind, tasks=1, size=2, width=2, steps=1 + seed % 3)
+        case = make.random_problem(rng, kind, tasks=1, size=2, width=2, steps=1 + seed % 3)
         f = lambda t, case=case: maml.objective(t, *case.split, **case.hyper)
         exact, got = complex_step(f, case.theta), central_difference(f, case.theta, h=h)
         off = np.abs(got.derivative - exact)

@@ -19,11 +19,11 @@ from refmeta.oracle.cases import UsageError
 from refmeta.oracle.documents import parsed, text_of
 from refmeta.oracle.wrong.estimators import Surrogates, naive, normalised, pathwise, scored
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
+from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tables import Column, counted, table, unknown, wrapped
+from refmeta.tables import Column, count_text, paragraphs, table, unknown_name
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -117,7 +117,7 @@ def process(name: str) -> tuple[PolicyReturn, Array]:
     """A named process, or one of a JSON file, and theta (zeros where none is given)."""
     if name not in PROCESSES and not os.path.exists(name):
         listing = f"the processes are {', '.join(PROCESSES)}; no file is called so, either"
-        raise UsageError(unknown("process", name, PROCESSES, listing))
+        raise UsageError(unknown_name("process", name, PROCESSES, listing))
     given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
     if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
@@ -147,7 +147,7 @@ def blocks(
     for K in steps:
         for M in episodes:
             for alpha in alphas:
-                if too_many(number, K * M):
+                if excess_text(number, K * M):
                     yield Block(K, M, alpha, none, none, ())
                     continue
                 exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient
@@ -179,8 +179,8 @@ def block_table(block: Block, number: int) -> str:
     """A block as a table, or how many of a process's `number` trajectories a tuple may have."""
     head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
     if not block.rows:
-        most = next(k for k in itertools.count(1) if too_many(number, k + 1))
-        return wrapped(
+        most = next(k for k in itertools.count(1) if excess_text(number, k + 1))
+        return paragraphs(
             f"{head}: not enumerated, more than {MOST:,} tuples of trajectories; --steps times --episodes may be "
             f"{most} at most on this process"
         )
@@ -237,9 +237,9 @@ def bias(
         return 0
     mdp = task.mdp
     print(
-        wrapped(
-            f"Exact bias of sampled meta-gradients on {name}: {counted(mdp.states, 'state')}, "
-            f"{counted(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
+        paragraphs(
+            f"Exact bias of sampled meta-gradients on {name}: {count_text(mdp.states, 'state')}, "
+            f"{count_text(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
             f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss −J.\n\n"
             "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
             "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"

@@ -16,7 +16,7 @@ from refmeta.oracle.cases import UsageError, cases
 from refmeta.oracle.inputs import INPUTS_OF, Entries
 from refmeta.oracle.wrong import FALSE_ALARMS, WRONG
 from refmeta.oracle.wrong.row import Wrong, chapter_of
-from refmeta.tables import Column, layout, near, table, unknown, width, wrapped
+from refmeta.tables import Column, layout, paragraphs, suggestion, table, unknown_name, width
 
 LETTERS = {
     "g_q": "g_q is the gradient of the query loss at the adapted parameters", "φ": "φ is the adapted parameters",
@@ -47,7 +47,7 @@ def suites_named(names: Iterable[str] | None) -> tuple[str, ...]:
     """The suites named, all without any; UsageError names one that does not exist."""
     for name in names or ():
         if name not in SUITES:
-            raise UsageError(unknown("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
+            raise UsageError(unknown_name("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
     return tuple(names or SUITES)
 
 
@@ -120,7 +120,7 @@ def _show(options: Any) -> int:
     every = {case.id: case for suite in SUITES for case in cases(suite)}
     if options.id not in every:
         listing = "`python -m refmeta list` lists all cases, `show SUITE` the inputs of a suite"
-        raise UsageError(unknown("case or suite", options.id, [*every, *SUITES], listing))
+        raise UsageError(unknown_name("case or suite", options.id, [*every, *SUITES], listing))
     print("\n".join(_snippet(every[options.id])))
     return 0
 
@@ -128,9 +128,9 @@ def _show(options: Any) -> int:
 def _suite(suite: str) -> Iterator[str]:
     """What a suite asks for and expects."""
     about, several = INPUTS_OF[suite], suite in PARTS
-    yield wrapped(f"{suite}: {about.title}. {len(cases(suite))} cases.\n")
-    yield wrapped(f"Sizes: {about.sizes}.", later="  ")
-    yield wrapped(f"Losses: {about.losses}\n", later="  ")
+    yield paragraphs(f"{suite}: {about.title}. {len(cases(suite))} cases.\n")
+    yield paragraphs(f"Sizes: {about.sizes}.", later="  ")
+    yield paragraphs(f"Losses: {about.losses}\n", later="  ")
     yield _entries("Inputs, as keywords", about.inputs)
     first, *others = about.answers
     one = f"Answer: an array, {first}" + f"; --quantity asks for another of these: {', '.join(others)}" * bool(others)
@@ -149,22 +149,22 @@ def _entries(title: str, entries: Entries) -> str:
 def _snippet(case: Case) -> Iterator[str]:
     """A case as Python: its inputs and its certified answers, what each is in a comment before it."""
     about = INPUTS_OF[case.suite]
-    yield wrapped(f"{case.id}: {_comment(case)}", "# ")
+    yield paragraphs(f"{case.id}: {_comment(case)}", "# ")
     refused = ": the input must be refused" if case.result == "invalid" else ""
-    yield wrapped(case.result + refused + _flags(case, "; flags: {}"), "# ")
-    yield wrapped(f"Sizes: {about.sizes}.\nLosses: {about.losses}", "# ", "#   ")
+    yield paragraphs(case.result + refused + _flags(case, "; flags: {}"), "# ")
+    yield paragraphs(f"Sizes: {about.sizes}.\nLosses: {about.losses}", "# ", "#   ")
     yield "import numpy as np\n"
     yield from _keywords("inputs", about.inputs, case.input)
     yield from _keywords("expected", about.answers, {name: x.value.tolist() for name, x in case.expected.items()})
     for slug, margin in case.discriminates.items():
-        yield wrapped(f"{slug} is off by {margin:.2g} tolerances", "# ", "#   ")
+        yield paragraphs(f"{slug} is off by {margin:.2g} tolerances", "# ", "#   ")
 
 
 def _keywords(name: str, entries: Entries, values: dict[str, Any]) -> Iterator[str]:
     """A dict, each entry after a comment with its shape and meaning."""
     yield f"{name} = dict("
     for key, value in values.items():
-        yield wrapped(f"{key} {entries[key].shape}: {entries[key].meaning}", "    # ", "    #   ")
+        yield paragraphs(f"{key} {entries[key].shape}: {entries[key].meaning}", "    # ", "    #   ")
         if isinstance(value, list):
             start = f"    {key}=np.array("
             yield f"{start}{_pasted(value, 4, len(start))}),"
@@ -185,7 +185,7 @@ def _pasted(value: Any, indent: int, before: int) -> str:
     if any(isinstance(entry, list) for entry in value):
         lines = ",\n".join(" " * deeper + _pasted(entry, deeper, deeper) for entry in value)
     else:
-        lines = wrapped(flat[1:-1], " " * deeper)
+        lines = paragraphs(flat[1:-1], " " * deeper)
     return f"[\n{lines}\n{' ' * indent}]"
 
 
@@ -203,7 +203,7 @@ def _explain(options: Any) -> int:
     if not (chosen or alarms):
         if word in options.labels():
             raise UsageError(f"{word!r} is no mistake but a formula of verify: python -m refmeta verify {word}")
-        sentence = f"nothing that is known to be wrong matches {word!r}{near(word, slugs)}"
+        sentence = f"nothing that is known to be wrong matches {word!r}{suggestion(word, slugs)}"
         raise UsageError(f"{sentence}; `python -m refmeta explain` lists all slugs")
     one = len({row.slug for _, row in chosen} | set(alarms)) == 1
     whole = [*(_whole(*pair) for pair in chosen), *map(_alarm, alarms)]
@@ -218,10 +218,10 @@ def _matches(words: Iterable[str], *texts: str) -> bool:
 
 def _all_slugs() -> Iterator[str]:
     """Every slug, chapter by chapter."""
-    yield wrapped("Known-wrong formulas by chapter; `python -m refmeta explain SLUG` explains one, WORD searches.\n")
+    yield paragraphs("Known-wrong formulas by chapter; `python -m refmeta explain SLUG` explains one, WORD searches.\n")
     for chapter, rows in WRONG.items():
-        yield wrapped(f"{chapter}: {', '.join(row.slug for row in rows)}", later="  ")
-    yield wrapped(f"false alarms: {', '.join(FALSE_ALARMS)}", later="  ")
+        yield paragraphs(f"{chapter}: {', '.join(row.slug for row in rows)}", later="  ")
+    yield paragraphs(f"false alarms: {', '.join(FALSE_ALARMS)}", later="  ")
 
 
 def _short(word: str, chosen: list[tuple[str, Wrong]], alarms: list[str]) -> str:
@@ -241,7 +241,7 @@ def _whole(chapter: str, row: Wrong) -> str:
         "computes": row.formula + place, "where": letters, "likely": row.cause, "in code": row.hint,
         "seen in": row.seen, "chapter": derivation(f"{chapter_of(chapter, row)}.md"),
     }  # fmt: skip
-    texts = [wrapped(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
+    texts = [paragraphs(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
     return "\n".join([row.slug, *texts])
 
 
@@ -254,4 +254,4 @@ def derivation(name: str) -> str:
 
 def _alarm(slug: str) -> str:
     """A false alarm."""
-    return slug + "\n" + wrapped(f"a false alarm: {FALSE_ALARMS[slug]}", "  ")
+    return slug + "\n" + paragraphs(f"a false alarm: {FALSE_ALARMS[slug]}", "  ")

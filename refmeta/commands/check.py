@@ -18,7 +18,7 @@ from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.verdict import findings
-from refmeta.tables import near as _near
+from refmeta.tables import suggestion as _near
 
 STATUS = (
     "exit status: 0 all right; 1 a mismatch, or rounding without --allow-rounding; 2 usage; 3 the target crashed or timed "

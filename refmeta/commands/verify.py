@@ -9,7 +9,7 @@ import numpy as np
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
 from refmeta.oracle.cases import UsageError
-from refmeta.tables import Column, counted, layout, near, width, wrapped
+from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
 
 class Row(NamedTuple):
@@ -58,7 +58,7 @@ def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
     for label in wanted:
         if label not in known:
             raise UsageError(
-                f"no formula has the label {label!r}{near(label, known)}; verify without a label lists all {len(known)}"
+                f"no formula has the label {label!r}{suggestion(label, known)}; verify without a label lists all {len(known)}"
             )
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
 
@@ -82,8 +82,8 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
     rows = {check.label: described(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
-        wrapped(
-            f"Every formula against something independent of it, on {counted(problems, 'random problem')} each "
+        paragraphs(
+            f"Every formula against something independent of it, on {count_text(problems, 'random problem')} each "
             f"(seed {seed}).\n"
             "Unit of the worst error: tolerances of 30·eps·max(1, κ)·scale. A formula passes at 1 or less; where an "
             "order of convergence is judged, within the bounds that are named.\n"
@@ -96,7 +96,7 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
         wrong += [] if row.passed else [check.label]
         print(form.row((row.verdict, row.error, *rows[check.label])), flush=True)
     right, seconds = len(checks) - len(wrong), time.perf_counter() - start
-    print(f"\n{right} of {counted(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
+    print(f"\n{right} of {count_text(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
     if wrong:
-        print(wrapped("Wrong: " + ", ".join(wrong)))
+        print(paragraphs("Wrong: " + ", ".join(wrong)))
     return int(bool(wrong))

@@ -8,13 +8,13 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
-from refmeta.problems import linear_quadratic
+from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 
 
 def _task(rng: Generator) -> tuple[PolicyCost, Array]:
-    task = PolicyCost(linear_quadratic(rng))
+    task = PolicyCost(random_linear_quadratic(rng))
     return task, 0.3 * rng.normal(size=task.dim)
 
 

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
-from refmeta.problems import policy_return, process
+from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks import fisher
 from refmeta.tasks.planning import soft_values
 
@@ -17,7 +17,7 @@ KINDS = ("discounted", "finite-horizon", "linear-features")
 
 
 def _problem(rng: Generator) -> tuple[Any, Array, Array]:
-    task = policy_return(rng, KINDS[rng.integers(3)], states=3, actions=3)
+    task = random_policy_return(rng, KINDS[rng.integers(3)], states=3, actions=3)
     return task, rng.normal(size=task.dim), rng.normal(size=task.dim)
 
 
@@ -112,7 +112,7 @@ def _hessian_split(rng: Generator) -> float:
 
 def _soft_values(rng: Generator) -> float:
     """1,500 sweeps of V ← τ log Σ exp((R + γPV)/τ)."""
-    mdp, tau = process(rng, gamma=float(rng.uniform(0.3, 0.95))), float(rng.uniform(0.2, 3))
+    mdp, tau = random_process(rng, gamma=float(rng.uniform(0.3, 0.95))), float(rng.uniform(0.2, 3))
     V = np.zeros(mdp.rho.shape)
     for _ in range(1500):
         Q = mdp.R + mdp.gamma * np.einsum("nsat,nt->nsa", mdp.P, V)

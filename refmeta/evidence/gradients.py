@@ -8,8 +8,8 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import drawing, off
 from refmeta.meta import implicit, zeroth_order
-from refmeta.meta.train import clipped
-from refmeta.problems import quadratic
+from refmeta.meta.train import clip_by_norm
+from refmeta.problems import random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 
 
@@ -21,7 +21,7 @@ def proximal(support: Quadratic, query: Quadratic, theta: Array, strength: float
 
 
 def _implicit(rng: Generator) -> float:
-    support, query, theta, strength = quadratic(rng), quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
+    support, query, theta, strength = random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
     expected = proximal(support, query, theta, strength)
     return off(
         lambda z: implicit.gradient(z[2], z[0], z[1], strength=z[3]), (support, query, theta, strength), expected
@@ -36,7 +36,7 @@ def _one_step(support: Quadratic, query: Quadratic, theta: Array, alpha: float) 
 
 
 def _hessian_free(rng: Generator) -> float:
-    support, query, theta, alpha = quadratic(rng), quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4))
+    support, query, theta, alpha = random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4))
     expected = _one_step(support, query, theta, alpha)
     scale = np.max(np.abs(support.at(theta).grad)) + np.max(np.abs(expected))
     return off(
@@ -46,7 +46,7 @@ def _hessian_free(rng: Generator) -> float:
 
 
 def _evolution(rng: Generator) -> float:
-    support, query, theta, alpha = quadratic(rng), quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4))
+    support, query, theta, alpha = random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4))
     expected, axes = _one_step(support, query, theta, alpha), np.sqrt(3) * np.eye(3)
     scale = np.max(np.abs(expected)) + np.max(np.abs(query.at(support.at(theta).theta).loss))
     return off(
@@ -59,7 +59,7 @@ def _clipped(rng: Generator) -> float:
     """Two kept, two cut, in plain scalars."""
     g = rng.normal(size=(4, 5)) * [[0.1], [0.2], [5.0], [50.0]]
     expected = [[x * min(1.0, 1.5 / math.hypot(*row)) for x in row] for row in g.tolist()]
-    return off(lambda z: np.stack([clipped(row, 1.5) for row in z]), g, expected)
+    return off(lambda z: np.stack([clip_by_norm(row, 1.5) for row in z]), g, expected)
 
 
 CHECKS = (

@@ -10,11 +10,11 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
-from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope
+from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
 from refmeta.oracle.learner import Learner
 from refmeta.oracle.wrong.meta_lstm import Change, parts, right
-from refmeta.problems import KINDS, problem
+from refmeta.problems import KINDS, random_problem
 
 HIDDEN, STEPS = 2, 3
 
@@ -30,7 +30,7 @@ def _weights(rng: Generator, dim: int, start: Array) -> Parameters:
 
 
 def _case(rng: Generator, kinds: tuple[str, ...] = KINDS[:6]) -> Learner:
-    drawn = problem(rng, kinds[rng.integers(len(kinds))], size=2, width=2, steps=STEPS)
+    drawn = random_problem(rng, kinds[rng.integers(len(kinds))], size=2, width=2, steps=STEPS)
     return Learner(_weights(rng, drawn.support.dim, drawn.theta), drawn.support, drawn.query, STEPS)
 
 
@@ -41,9 +41,9 @@ def _preprocessing(rng: Generator) -> float:
         [math.log(abs(v)) / 10, math.copysign(1.0, v)] if abs(v) >= math.exp(-10) else [-1.0, math.exp(10) * v]
         for v in x[:, 0]
     ]
-    slopes = np.stack([complex_step(lambda z, i=i: preprocessed(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
+    slopes = np.stack([complex_step(lambda z, i=i: preprocessing(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
     expected = np.concatenate([np.array(rows), np.einsum("iij->ij", slopes)], axis=1)
-    return off(lambda z: np.concatenate([preprocessed(z[:, 0]), preprocessed_slope(z[:, 0])], axis=1), x, expected)
+    return off(lambda z: np.concatenate([preprocessing(z[:, 0]), preprocessing_slope(z[:, 0])], axis=1), x, expected)
 
 
 def _cell(rng: Generator) -> float:

@@ -11,21 +11,21 @@ from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
-from refmeta.problems import ALPHAS, KINDS, Problem, problem, quadratic
+from refmeta.problems import ALPHAS, KINDS, Problem, random_problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
-from refmeta.tolerance import per_task
+from refmeta.tolerance import max_per_task
 
 
 def any_problem(rng: Generator, alpha: str = "") -> Problem:
     """A problem of any kind, α in any shape, one to three steps."""
     kind, shape = KINDS[rng.integers(len(KINDS))], alpha or ALPHAS[rng.integers(len(ALPHAS))]
-    return problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
+    return random_problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
 
 
 def _scale(case: Problem) -> Array:
     """‖g_q‖∞, task by task."""
-    return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+    return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
 def shrunk(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
@@ -36,7 +36,7 @@ def shrunk(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
 
 
 def quadratics(rng: Generator) -> tuple[Quadratic, Array, float, int]:
-    return quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5))
+    return random_quadratic(rng), rng.normal(size=3), float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5))
 
 
 def _inner_step(rng: Generator) -> float:

@@ -33,8 +33,8 @@ from refmeta.meta.pearl.soft_actor_critic import (
 from refmeta.meta.posterior_sampling import posterior_sampling
 from refmeta.meta.task_posterior import task_posterior
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import process
-from refmeta.sampling.transitions import Transitions, experience
+from refmeta.problems import random_process
+from refmeta.sampling.transitions import Transitions, sample_experience
 from refmeta.tasks.exact_return import PolicyReturn
 
 N, S, A, Z = 3, 3, 2, 2
@@ -233,14 +233,14 @@ def exact_encoder(w: Array, s: float) -> Encoder:
 
 def _tasks(rng: Generator) -> Any:
     """Processes that pay the same, so that any of them may have produced any context."""
-    mdp = process(rng, N, S, A, 0.8, None)
+    mdp = random_process(rng, N, S, A, 0.8, None)
     return type(mdp)(mdp.P, mdp.R[0], mdp.rho, mdp.gamma)
 
 
 def _task_posterior(rng: Generator) -> float:
     """Bayes' rule, one transition after another."""
     tasks, prior = _tasks(rng), rng.dirichlet(np.ones(N))
-    context = experience(tasks, TabularSoftmax(S, A), np.zeros(S * A), episodes=1, horizon=6, rng=rng)
+    context = sample_experience(tasks, TabularSoftmax(S, A), np.zeros(S * A), episodes=1, horizon=6, rng=rng)
     rows = []
     for i in range(N):
         p = np.array(prior)

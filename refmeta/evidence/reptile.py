@@ -13,7 +13,7 @@ from refmeta.evidence.maml import any_problem, quadratics, shrunk
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import adam, adam_epsilon_hat
-from refmeta.problems import Problem, quadratic, softmax_regression
+from refmeta.problems import Problem, random_quadratic, random_softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
 
@@ -47,7 +47,7 @@ def _direction(rng: Generator) -> float:
 
 def _adam(step: Any, rng: Generator) -> float:
     """Six steps in plain scalars; ε = 0.1 tells the two forms apart."""
-    task, theta, t, v = quadratic(rng, 1), rng.normal(size=3), 0, [0.0] * 3
+    task, theta, t, v = random_quadratic(rng, 1), rng.normal(size=3), 0, [0.0] * 3
     x = theta.tolist()
     for _ in range(6):
         t, g = t + 1, [math.fsum(task.A[0, i] * (x - task.c[0])) for i in range(3)]
@@ -72,7 +72,7 @@ def _remainder(alpha: float, minibatches: list[Any], theta: Array) -> Array:
 
 
 def _expansion(rng: Generator) -> float:
-    batched, theta = softmax_regression(rng, 3), rng.normal(size=6)
+    batched, theta = random_softmax_regression(rng, 3), rng.normal(size=6)
     alphas = 2.0 ** -np.arange(9, 13)
     left = [np.linalg.norm(_remainder(a, [batched[i] for i in range(3)], theta), axis=-1) for a in alphas]
     orders = np.polyfit(np.log(alphas), np.log(left), 1)[0]

@@ -11,14 +11,14 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import policy_return, process
+from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
 
 def _point(rng: Generator, kind: str = "discounted") -> tuple[Any, Array, Any]:
-    task = policy_return(rng, kind)
+    task = random_policy_return(rng, kind)
     theta = rng.normal(size=task.dim)
     return task, theta, task.at(theta)
 
@@ -89,7 +89,7 @@ def _hvp(kind: str, rng: Generator) -> float:
 
 def _tiny(rng: Generator) -> tuple[Any, Array]:
     """Two states, two actions, three steps: 128 trajectories a start."""
-    mdp = process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
+    mdp = random_process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
@@ -131,7 +131,7 @@ def _finite_return(rng: Generator) -> float:
 
 
 def _optimal_values(rng: Generator) -> float:
-    mdp = process(rng, 1, 3, 2, gamma=0.7)
+    mdp = random_process(rng, 1, 3, 2, gamma=0.7)
     tables = [np.eye(2)[list(choice)][None] for choice in itertools.product((0, 1), repeat=3)]
     best = max(float(np.sum(mdp.rho * _iterated(mdp, pi))) for pi in tables)
     return off(lambda z: optimal_values(z).best_return, mdp, [best])

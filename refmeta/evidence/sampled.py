@@ -13,7 +13,7 @@ from refmeta.evidence.sampling import steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import POLICIES, process, trajectories
+from refmeta.problems import POLICIES, random_process, random_trajectories
 from refmeta.sampling import surrogates
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -28,7 +28,7 @@ KINDS = ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice", "clipp
 
 def _drawn(rng: Generator) -> tuple[Any, ...]:
     """Policy, θ, θ_sampled, batch, γ, baseline."""
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
+    policy, theta, batch = random_trajectories(rng, POLICIES[rng.integers(3)])
     moved = theta + 0.2 * rng.normal(size=policy.dim)
     return policy, moved, theta, batch, float(rng.uniform(0.3, 0.95)), rng.normal(size=batch.mask.shape)
 
@@ -93,7 +93,7 @@ def _surrogate_hvp(rng: Generator) -> float:
 
 
 def _score_term(rng: Generator) -> float:
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
+    policy, theta, batch = random_trajectories(rng, POLICIES[rng.integers(3)])
     value = rng.normal(size=2)
 
     def total(t: Array) -> Array:
@@ -113,7 +113,7 @@ def _score_term(rng: Generator) -> float:
 
 def _tiny(rng: Generator) -> tuple[PolicyReturn, Array, float]:
     """One task of 2 states, 2 actions, 2 steps."""
-    mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=2)
+    mdp = random_process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=2)
     task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, 2), TabularSoftmax(2, 2))
     return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
 
@@ -194,8 +194,8 @@ def _formulation_sampled(rng: Generator) -> float:
 
 def _promp(rng: Generator) -> float:
     """L_clip(φ) + ηD(θ) from its parts, and the complex step of that."""
-    policy, theta, batch = trajectories(rng, POLICIES[rng.integers(3)])
-    other = trajectories(rng, {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim])[2]
+    policy, theta, batch = random_trajectories(rng, POLICIES[rng.integers(3)])
+    other = random_trajectories(rng, {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim])[2]
     support = surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     query = surrogates.clipped(policy, theta, other, gamma=0.75, epsilon=0.25)
     kl, start = SampledKL(policy, theta, batch), theta + 0.1 * rng.normal(size=policy.dim)

@@ -11,7 +11,7 @@ from refmeta.evidence.judged import drawing, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.problems import POLICIES, policy_return, process, trajectories
+from refmeta.problems import POLICIES, random_policy_return, random_process, random_trajectories
 from refmeta.sampling import estimators, returns, values
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -23,7 +23,7 @@ Batch = tuple[Any, Array, Trajectories]
 
 
 def _batch(rng: Generator) -> Batch:
-    return trajectories(rng, POLICIES[rng.integers(3)])
+    return random_trajectories(rng, POLICIES[rng.integers(3)])
 
 
 def steps(batch: Any) -> Any:
@@ -88,7 +88,7 @@ def _estimate(name: str, rng: Generator) -> float:
 
 
 def _leave_one_out(rng: Generator) -> float:
-    batch = trajectories(rng)[2]
+    batch = random_trajectories(rng)[2]
     G = returns.reward_to_go(batch, gamma=0.75)
     M = G.shape[1]
     expected = np.stack([np.mean([G[:, j] for j in range(M) if j != i], axis=0) for i in range(M)], axis=1)
@@ -97,7 +97,7 @@ def _leave_one_out(rng: Generator) -> float:
 
 def _linear_feature_baseline(rng: Generator) -> float:
     """Least squares with the ridge as rows of its own."""
-    (_, _, one), (_, _, other) = trajectories(rng, "linear-gaussian"), trajectories(rng, "linear-gaussian")
+    (_, _, one), (_, _, other) = random_trajectories(rng, "linear-gaussian"), random_trajectories(rng, "linear-gaussian")
     expected = np.zeros(one.mask.shape)
     for n in range(len(expected)):
         rows = [(_features(other.states[i], i[2]), _to_go(other, i, 0.75)) for i in steps(other) if i[0] == n]
@@ -124,7 +124,7 @@ def _to_go(batch: Trajectories, i: tuple[int, int, int], gamma: float) -> float:
 
 def _gae(rng: Generator) -> float:
     """(1 − λ) Σ λⁿ⁻¹ of the n-step advantages, the last one with what is left of the weights."""
-    batch, gamma, lam = trajectories(rng)[2], 0.75, float(rng.uniform(0.1, 0.9))
+    batch, gamma, lam = random_trajectories(rng)[2], 0.75, float(rng.uniform(0.1, 0.9))
     v = rng.normal(size=batch.mask.shape)
     expected = np.zeros(v.shape)
     for n, m, t in steps(batch):
@@ -142,7 +142,7 @@ def _one_hot(batch: Trajectories) -> Array:
 
 def _td_lambda(rng: Generator) -> float:
     """The forward view: w + η mean Σ (λ-return − v) φ."""
-    batch, w, lam = trajectories(rng)[2], rng.normal(size=(2, 3)), float(rng.uniform(0.1, 0.9))
+    batch, w, lam = random_trajectories(rng)[2], rng.normal(size=(2, 3)), float(rng.uniform(0.1, 0.9))
     v = np.einsum("nmhk,nk->nmh", _one_hot(batch), w) * batch.mask
     ahead = returns.gae(batch, v, gamma=0.75, lam=lam)
     expected = w + 0.5 * np.einsum("nmh,nmhk->nk", ahead, _one_hot(batch)) / batch.mask.shape[1]
@@ -155,7 +155,7 @@ def _td_lambda(rng: Generator) -> float:
 
 def _lstd(rng: Generator) -> float:
     """A table with λ = 0: the value of the process of the counts, (I − γP̂)⁻¹ r̂."""
-    batch = trajectories(rng, episodes=6, horizon=5)[2]
+    batch = random_trajectories(rng, episodes=6, horizon=5)[2]
     N, S = len(batch.mask), 3
     count, moves, paid = np.zeros((N, S)), np.zeros((N, S, S)), np.zeros((N, S))
     for n, m, t in steps(batch):
@@ -173,8 +173,8 @@ def _lstd(rng: Generator) -> float:
 
 def _trajectory_expectation(rng: Generator) -> float:
     """Mean and variance of the return by a backward recursion of its two moments."""
-    mdp, policy = process(rng, tasks=1, states=2, actions=2, gamma=0.75, horizon=3), TabularSoftmax(2, 2)
-    theta, one = rng.normal(size=4), process(rng, 1, 2, 2, 0.75, 3)
+    mdp, policy = random_process(rng, tasks=1, states=2, actions=2, gamma=0.75, horizon=3), TabularSoftmax(2, 2)
+    theta, one = rng.normal(size=4), random_process(rng, 1, 2, 2, 0.75, 3)
     P, R, rho = mdp.P[0], one.R[0], mdp.rho[0]
     pi = np.exp(theta.reshape(2, 2)) / np.sum(np.exp(theta.reshape(2, 2)), axis=1, keepdims=True)
     first, second = np.zeros(2), np.zeros(2)
@@ -199,7 +199,7 @@ def _trajectory_expectation(rng: Generator) -> float:
 
 def _sampled_kl(rng: Generator) -> float:
     """∫ π₀ (log π₀ − log π) by Gauss–Hermite quadrature, exact for it; and complex steps of it."""
-    policy, start, batch = trajectories(rng, "linear-gaussian")
+    policy, start, batch = random_trajectories(rng, "linear-gaussian")
     theta, v = start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
     nodes, weights = np.polynomial.hermite_e.hermegauss(3)
     expected = np.zeros(len(batch.mask))
@@ -222,7 +222,7 @@ def _sampled_kl(rng: Generator) -> float:
 
 def _trpo_step(rng: Generator) -> float:
     """The closed natural gradient of a table, scaled, and halved by hand."""
-    task = policy_return(rng, "discounted", tasks=1)
+    task = random_policy_return(rng, "discounted", tasks=1)
     theta, radius = rng.normal(size=task.dim), float(rng.uniform(0.01, 0.5))
     point = task.at(theta)
     x = fisher.natural_gradient(point)[0]

@@ -12,7 +12,7 @@ from refmeta.evidence.judged import drawing, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certified
 from refmeta.policies import LinearSoftmax, TabularSoftmax
-from refmeta.problems import linear_regression, process, quadratic, softmax_regression
+from refmeta.problems import random_linear_regression, random_process, random_quadratic, random_softmax_regression
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -74,7 +74,7 @@ def _derivatives(task: Any, rng: Generator) -> float:
 
 
 def _quadratic(rng: Generator) -> float:
-    task, theta = quadratic(rng), rng.normal(size=3)
+    task, theta = random_quadratic(rng), rng.normal(size=3)
     x = [[Fraction(t) - Fraction(c) for t, c in zip(theta.tolist(), row, strict=True)] for row in task.c.tolist()]
     A = [[[Fraction(a) for a in row] for row in matrix] for matrix in task.A.tolist()]
     value = [sum(x[n][i] * A[n][i][j] * x[n][j] for i in range(3) for j in range(3)) / 2 for n in range(2)]
@@ -82,14 +82,14 @@ def _quadratic(rng: Generator) -> float:
 
 
 def _linear_regression(rng: Generator) -> float:
-    task, theta = linear_regression(rng), rng.normal(size=3)
+    task, theta = random_linear_regression(rng), rng.normal(size=3)
     pairs = zip(task.X, task.y, strict=True)
     value = [math.fsum((math.fsum(x * theta) - b) ** 2 for x, b in zip(X, y, strict=True)) / 10 for X, y in pairs]
     return max(off(lambda z: z[0].at(z[1]).loss, (task, theta), value), _derivatives(task, rng))
 
 
 def _softmax_regression(rng: Generator) -> float:
-    task, theta = softmax_regression(rng), rng.normal(size=6)
+    task, theta = random_softmax_regression(rng), rng.normal(size=6)
     pi = [_plain(X @ theta.reshape(3, 2).T) for X in task.X]
     data = [
         -math.fsum(math.log(p[y]) for p, y in zip(*pair, strict=True)) / 5 for pair in zip(pi, task.labels, strict=True)
@@ -133,7 +133,7 @@ def _adjoint_test(rng: Generator) -> float:
 
 def _certificate(rng: Generator) -> float:
     """The gradient of a tiny return and of a softmax regression, against the library's own formulas."""
-    theta, case = rng.normal(size=4), process(rng, 1, 2, 2)
+    theta, case = rng.normal(size=4), random_process(rng, 1, 2, 2)
     inputs = {name: getattr(case, name).tolist() for name in ("P", "R", "rho")}
     x = {"theta": theta.tolist(), **inputs, "gamma": case.gamma, "horizon": None, "features": None}
     value, digits = certified("policy-gradient", x, "grad")

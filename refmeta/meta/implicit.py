@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, numbers, parameters, positive, settled
-from refmeta.conjugate_gradients import conjugate_gradients, largest, require_all
-from refmeta.meta.arguments import Point, Task, initialisation, query_task
-from refmeta.meta.loop import summed
+from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite, dot, finite_result
+from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
+from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
+from refmeta.meta.loop import sum_over_tasks
 
 REACHED = 1e-10
 MOST = 50
@@ -54,41 +54,41 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
         If the residual reached is above 1e-10 of its scale, or I + ∇²L(φ*)/λ shows a direction of curvature that is not
         positive, to the query gradient or to one generic vector.
     """
-    if np.iscomplexobj(numbers(theta, "theta")):
+    if np.iscomplexobj(as_numbers(theta, "theta")):
         raise TypeError("theta must be real: conjugate gradients conjugate, so a complex step would be wrong")
     if not isinstance(support, Task):
         raise TypeError(f"support must be a task with at(theta), got {type(support).__name__}")
-    strength = positive(strength, "strength")
-    theta = parameters(theta, dim=support.dim)
+    strength = as_positive(strength, "strength")
+    theta = as_parameters(theta, dim=support.dim)
     batch = batch_shape(theta=theta.shape[:-1], task=support.shape)
     theta = np.broadcast_to(theta, (*batch, support.dim))
 
     def residual(phi: Array) -> tuple[Array, Point]:
-        point = support.at(settled(phi, "the proximal steps left the finite numbers"))
+        point = support.at(check_finite(phi, "the proximal steps left the finite numbers"))
         return _slope(point, phi, theta, strength), point
 
     def newton(r: Array, point: Point) -> Array:
-        return _solved(point, r, strength, 1e-4)
+        return _solution(point, r, strength, 1e-4)
 
-    first = largest(residual(theta)[0])
-    phi, r, point = refined(_minimised(theta, support, strength), residual, newton)
-    scale = np.maximum(first, largest(phi))
-    reached = largest(r) / np.where(scale > 0, scale, 1)
-    require_all(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
-    _solved(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
+    first = max_abs(residual(theta)[0])
+    phi, r, point = refine(_near_minimum(theta, support, strength), residual, newton)
+    scale = np.maximum(first, max_abs(phi))
+    reached = max_abs(r) / np.where(scale > 0, scale, 1)
+    check_numerics(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
+    _solution(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
     return Proximal(np.array(phi), reached, point)
 
 
-@finite
+@finite_result
 def objective(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
     """F(θ) = L_query(φ*), (...).
 
     Eq: implicit-maml
     """
-    return _at_query(theta, support, query, strength)[1]
+    return _query_series(theta, support, query, strength)[1]
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
     """∇F = (I + ∇²L(φ*)/λ)⁻¹ ∇L_query(φ*), by conjugate gradients; (..., d).
 
@@ -97,7 +97,7 @@ def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, stre
     Exact to the residuals that were reached, of φ* and of the linear system, both at most 1e-10 of their scale and as
     a rule near rounding.  The errors raised are those of `adapt`.
     """
-    point, _, g = _at_query(theta, support, query, strength)
+    point, _, g = _query_series(theta, support, query, strength)
     return solve(point, g, strength)
 
 
@@ -109,36 +109,36 @@ class ImplicitMAML:
 
     def direction(self, theta: ArrayLike, support: Task, query: Task | None = None) -> Array:
         """Σᵢ (I + ∇²Lᵢ/λ)⁻¹ ∇L_query(φᵢ*), (d,)."""
-        return summed(gradient(initialisation(theta), support, query, strength=self.strength))
+        return sum_over_tasks(gradient(as_initialisation(theta), support, query, strength=self.strength))
 
 
 def solve(point: Point, b: Array, strength: float) -> Array:
     """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined to the floor of rounding."""
-    size = np.where(largest(b) > 0, largest(b), 1)[..., None]
-    x, r, _ = refined(
+    size = np.where(max_abs(b) > 0, max_abs(b), 1)[..., None]
+    x, r, _ = refine(
         np.zeros(b.shape),
         lambda x: (b / size - x - point.hvp(x) / strength, None),
-        lambda r, _: -_solved(point, r, strength, 1e-8),
+        lambda r, _: -_solution(point, r, strength, 1e-8),
     )
     sentence = "I + H/strength is too ill-conditioned: conjugate gradients left a residual of {:.3g} of the right side"
-    require_all(largest(r) <= REACHED, largest(r), sentence)
+    check_numerics(max_abs(r) <= REACHED, max_abs(r), sentence)
     return x * size
 
 
-def _solved(point: Point, b: Array, strength: float, rtol: float) -> Array:
+def _solution(point: Point, b: Array, strength: float, rtol: float) -> Array:
     """(I + ∇²L/λ)⁻¹ b, to rtol of the norm of b."""
     product = lambda x: np.asarray(point.hvp(x)) / strength
     return conjugate_gradients(product, b, shift=1.0, rtol=rtol, refusal=SINGULAR)
 
 
-def refined(
+def refine(
     x: Array, residual: Callable[[Array], tuple[Array, Any]], correction: Callable[[Array, Any], Array]
 ) -> tuple[Array, Array, Any]:
     """x ← x − correction(r(x)), for each task while it halves the residual; x, its residual and what came with it."""
     r, point = residual(x)
     for _ in range(MOST):
         following = x - correction(r, point)
-        better = largest(residual(following)[0]) < largest(r) / 2
+        better = max_abs(residual(following)[0]) < max_abs(r) / 2
         if not np.any(better):
             break
         x = np.where(better[..., None], following, x)
@@ -146,15 +146,15 @@ def refined(
     return x, r, point
 
 
-def _minimised(theta: Array, support: Task, strength: float) -> Array:
+def _near_minimum(theta: Array, support: Task, strength: float) -> Array:
     """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once.
 
     φ = θ + u y, u the size of a task's first gradient ∇L(θ)/λ: squares of y neither overflow nor vanish.
     """
     from scipy.optimize import minimize
 
-    at, start = _latest(support, theta), support.at(theta)
-    unit = largest(settled(start.grad / strength, "the gradient over strength left the finite numbers"))
+    at, start = _keep_last_point(support, theta), support.at(theta)
+    unit = max_abs(check_finite(start.grad / strength, "the gradient over strength left the finite numbers"))
     unit = np.where(unit > 0, unit, 1)[..., None]
 
     def value(y: Array) -> float:
@@ -179,7 +179,7 @@ def _minimised(theta: Array, support: Task, strength: float) -> Array:
     return theta + unit * y.reshape(theta.shape)
 
 
-def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
+def _keep_last_point(support: Task, theta: Array) -> Callable[[Array], Point]:
     """`support.at`, keeping the last point."""
     kept = [support.at(theta)]
 
@@ -193,16 +193,16 @@ def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
 
 def _slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
     """∇L(φ)/λ + φ − θ."""
-    return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
+    return check_finite(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
 
 
-def _at_query(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
+def _query_series(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
     """The support's point at φ, and at φ* the query's loss and gradient, (...) and (..., d).
 
     The Newton step −s from φ to φ* is too small to be stored in φ.  It is made in the query's Taylor series instead:
     L − sᵀg + ½sᵀHs and g − Hs.
     """
-    inner, task = adapt(theta, support, strength=strength), query_task(support, query)
+    inner, task = adapt(theta, support, strength=strength), as_query(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
     try:
         point = inner.point if task is support else task.at(inner.adapted)

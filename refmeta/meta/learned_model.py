@@ -9,9 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, finite, index_text, numbers, positive, real, rectangular, require, settled
-from refmeta.sampling.transitions import Transitions
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.arrays import (
+    Array,
+    as_array,
+    as_numbers,
+    as_positive,
+    as_real,
+    check_all,
+    check_finite,
+    finite_result,
+    index_text,
+)
+from refmeta.sampling.transitions import Transitions, as_transitions
 
 TERMS, BERNOULLI = 32, ((2, 1 / 6), (4, -1 / 30), (6, 1 / 42), (8, -1 / 30))
 LIMIT, NEAR = float(np.log(1e8)), (0.1, 10.0)
@@ -65,10 +74,10 @@ class Fitted(NamedTuple):
     iterations: int
 
 
-@finite
+@finite_result
 def statistics(context: Transitions, states: int, actions: int) -> Statistics:
     """Counts, mean rewards (0 where (s, a) was not visited), their squared deviations and the ends of a context (..., n)."""
-    s, a, r, following, terminal, mask = checked_transitions(context, states, actions, "context")
+    s, a, r, following, terminal, mask = as_transitions(context, states, actions, "context")
     task = tuple(np.expand_dims(i, -1) for i in np.indices(mask.shape[:-1]))
     counts = np.zeros((*mask.shape[:-1], states, actions, states))
     total, squares = np.zeros((2, *mask.shape[:-1], states, actions))
@@ -82,7 +91,7 @@ def statistics(context: Transitions, states: int, actions: int) -> Statistics:
     return Statistics(counts, mean, squares, ended)
 
 
-@finite
+@finite_result
 def posterior(prior: Prior, seen: Statistics) -> Model:
     """P = (c + n)/Σ(c + n), R = (noise·mean + variance·n r̄)/(noise + variance·n).
 
@@ -98,14 +107,14 @@ def posterior(prior: Prior, seen: Statistics) -> Model:
     FloatingPointError
         If concentrations and counts add to more than a float holds.
     """
-    (c, mean, variance, noise), (n, r, _, ended) = _checked(prior, seen)
+    (c, mean, variance, noise), (n, r, _, ended) = _as_arguments(prior, seen)
     visits, total = np.sum(n, axis=-1), np.sum(c + n, axis=-1, keepdims=True)
-    P = (c + n) / settled(total, "the concentrations of a row add to more than a float holds")
+    P = (c + n) / check_finite(total, "the concentrations of a row add to more than a float holds")
     R = (noise * mean + variance * visits * r) / (noise + variance * visits)
     return Model(np.where(ended[..., None, None], np.eye(P.shape[-1])[:, None], P), np.where(ended[..., None], 0, R))
 
 
-@finite
+@finite_result
 def log_marginal(prior: Prior, seen: Statistics) -> Array:
     """Σ_sa log Γ(c·)/Γ(c· + n) + Σ_s' log Γ(c + n)/Γ(c) − (n log 2π noise + log D/noise + Σ(r − r̄)²/noise + n (r̄ − mean)²/D)/2.
 
@@ -114,7 +123,7 @@ def log_marginal(prior: Prior, seen: Statistics) -> Array:
     D = noise + n·variance; (...), the log probability of next states and rewards in their order.  Errors are those of
     `posterior`, and a ValueError for counts that are not whole.
     """
-    (c, mean, variance, noise), (n, r, squares, _) = _whole(*_checked(prior, seen))
+    (c, mean, variance, noise), (n, r, squares, _) = _check_whole_counts(*_as_arguments(prior, seen))
     visits = np.sum(n, axis=-1)
     rows = np.sum(_rising(LOG, c, n), axis=-1) - _rising(LOG, np.sum(c, axis=-1), visits)
     D, grown = noise + visits * variance, np.log1p(visits * variance / noise)
@@ -122,7 +131,7 @@ def log_marginal(prior: Prior, seen: Statistics) -> Array:
     return np.sum(rows - rewards / 2, axis=(-2, -1))
 
 
-@finite
+@finite_result
 def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
     """c (ψ(c·) − ψ(c· + n·) + ψ(c + n) − ψ(c)); n (r̄ − mean)/D; (variance/2)(n² (r̄ − mean)²/D² − n/D).
 
@@ -130,7 +139,7 @@ def log_marginal_gradient(prior: Prior, seen: Statistics) -> PriorGradient:
 
     In log c, in the mean and in the log variance, for every (s, a) and one a task.  Errors are those of `log_marginal`.
     """
-    (c, mean, variance, noise), (n, r, _, _) = _whole(*_checked(prior, seen))
+    (c, mean, variance, noise), (n, r, _, _) = _check_whole_counts(*_as_arguments(prior, seen))
     visits = np.sum(n, axis=-1)
     rows = _rising(RECIPROCAL, c, n) - _rising(RECIPROCAL, np.sum(c, axis=-1), visits)[..., None]
     D = noise + visits * variance
@@ -187,7 +196,7 @@ def fit(start: Prior, seen: Statistics) -> Fitted:
     FloatingPointError
         If the optimiser ends elsewhere within those bounds: a slope of more than 10⁻⁴ (1 + |value|) is left.
     """
-    checked, seen = _checked(start, seen)
+    checked, seen = _as_arguments(start, seen)
     if any(np.iscomplexobj(x) for x in checked[:3]):
         raise TypeError("the prior that a fit starts from must be real, got complex numbers")
     concentration, mean, variance = (np.array(x, float) for x in start[:3])
@@ -211,7 +220,7 @@ def _fit(start: Prior, seen: Statistics) -> Fitted:
     def loss(flat: Array) -> tuple[float, Array]:
         prior = placed(flat)
         slopes = log_marginal_gradient(prior, seen)
-        shared = [_summed_to(slope, shape) for slope, shape in zip(slopes, shapes, strict=True)]
+        shared = [_sum_to_shape(slope, shape) for slope, shape in zip(slopes, shapes, strict=True)]
         return -float(np.sum(log_marginal(prior, seen))), -np.concatenate([x.ravel() for x in shared])
 
     first = np.concatenate(
@@ -240,30 +249,30 @@ def _unseen(counts: Array, shape: tuple[int, ...]) -> Array:
     """Which concentrations stand for next states that are never seen, though their (s, a) is."""
     seen = np.sum(counts, axis=tuple(range(counts.ndim - 3)))
     visits = np.broadcast_to(np.sum(seen, axis=-1, keepdims=True), seen.shape)
-    return (_summed_to(seen, shape) == 0) & (_summed_to(visits, shape) > 0)
+    return (_sum_to_shape(seen, shape) == 0) & (_sum_to_shape(visits, shape) > 0)
 
 
-def _summed_to(array: Array, shape: tuple[int, ...]) -> Array:
+def _sum_to_shape(array: Array, shape: tuple[int, ...]) -> Array:
     """The transpose of broadcasting `shape` to the array's."""
     array = np.sum(array, axis=tuple(range(array.ndim - len(shape))))
     return np.sum(array, axis=tuple(i for i, n in enumerate(shape) if n == 1 < array.shape[i]), keepdims=True)
 
 
-def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
+def _as_arguments(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
     """A prior with its arrays broadcast to (S, A, S) and (S, A), and statistics that belong to it."""
     if not isinstance(prior, Prior) or not isinstance(seen, Statistics):
         got = f"{type(prior).__name__} and {type(seen).__name__}"
         raise TypeError(f"expected a Prior(concentration, mean, variance, noise) and Statistics, got {got}")
-    n, r, squares = (real(x, f"statistics.{name}") for x, name in zip(seen[:3], Statistics._fields, strict=False))
-    ended = rectangular(seen.ended, "statistics.ended")
+    n, r, squares = (as_real(x, f"statistics.{name}") for x, name in zip(seen[:3], Statistics._fields, strict=False))
+    ended = as_array(seen.ended, "statistics.ended")
     if n.ndim < 3 or n.shape[-1] != n.shape[-3] or r.shape != n.shape[:-1] or squares.shape != r.shape:
         raise ValueError(
             f"statistics has shapes {n.shape}, {r.shape}, {squares.shape}, expected (..., S, A, S), (..., S, A) twice"
         )
-    _bounded(n >= 0, n, "statistics.counts", "at least 0")
-    _bounded(squares >= 0, squares, "statistics.squares", "at least 0")
+    _check_bound(n >= 0, n, "statistics.counts", "at least 0")
+    _check_bound(squares >= 0, squares, "statistics.squares", "at least 0")
     few = np.sum(n, axis=-1) <= 1
-    _bounded(~few | (squares == 0), squares, "statistics.squares", "0 where there are fewer than two rewards")
+    _check_bound(~few | (squares == 0), squares, "statistics.squares", "0 where there are fewer than two rewards")
     if ended.dtype != bool or ended.ndim and ended.shape != n.shape[:-2]:
         raise ValueError(
             f"statistics.ended has shape {ended.shape} and dtype {ended.dtype}, expected {n.shape[:-2]} of bool"
@@ -271,24 +280,24 @@ def _checked(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
     cores = {"concentration": n.shape[-3:], "mean": n.shape[-3:-1], "variance": n.shape[-3:-1]}
     leaves = []
     for name, core in cores.items():
-        x = numbers(getattr(prior, name), f"prior.{name}")
-        x = settled(x, f"prior.{name} is not finite") if x.dtype.kind == "c" else real(x, f"prior.{name}")
+        x = as_numbers(getattr(prior, name), f"prior.{name}")
+        x = check_finite(x, f"prior.{name} is not finite") if x.dtype.kind == "c" else as_real(x, f"prior.{name}")
         if name != "mean":
-            _bounded(x.real > 0, x, f"prior.{name}", "above 0")
+            _check_bound(x.real > 0, x, f"prior.{name}", "above 0")
         try:
             leaves.append(np.broadcast_to(x, core))
         except ValueError:
             raise ValueError(f"prior.{name} has shape {x.shape}, expected one that broadcasts to {core}") from None
-    return Prior(leaves[0], leaves[1], leaves[2], positive(prior.noise, "prior.noise")), Statistics(
+    return Prior(leaves[0], leaves[1], leaves[2], as_positive(prior.noise, "prior.noise")), Statistics(
         n, r, squares, np.broadcast_to(ended, n.shape[:-2])
     )
 
 
-def _whole(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
+def _check_whole_counts(prior: Prior, seen: Statistics) -> tuple[Prior, Statistics]:
     """Both, if the counts are whole numbers."""
-    _bounded(seen.counts == np.floor(seen.counts), seen.counts, "statistics.counts", "a whole number")
+    _check_bound(seen.counts == np.floor(seen.counts), seen.counts, "statistics.counts", "a whole number")
     return prior, seen
 
 
-def _bounded(ok: Array, array: Array, name: str, bound: str) -> None:
-    require(ok, lambda i: f"{name}{index_text(i)} is {array[i]}, expected {bound}")
+def _check_bound(ok: Array, array: Array, name: str, bound: str) -> None:
+    check_all(ok, lambda i: f"{name}{index_text(i)} is {array[i]}, expected {bound}")

@@ -12,7 +12,7 @@ from refmeta.arrays import Array
 State = TypeVar("State")
 
 
-class Looped(NamedTuple):
+class LoopResult(NamedTuple):
     """The last state, the number of iterations done, and whether Ctrl-C ended them."""
 
     state: Any
@@ -20,45 +20,45 @@ class Looped(NamedTuple):
     interrupted: bool
 
 
-def looped(
+def run_loop(
     step: Callable[[State, int], State],
     state: State,
     iterations: int,
     *,
     name: str,
-    said: Callable[[State], str],
+    summary: Callable[[State], str],
     callback: Callable[[State, int], Any] | None = None,
-) -> Looped:
+) -> LoopResult:
     """state ← step(state, k) for k = 0 … iterations − 1.
 
-    On a terminal the iteration, what `said` says of the state and the time are shown.  Ctrl-C ends the loop with the
+    On a terminal the iteration, the `summary` of the state and the time are shown.  Ctrl-C ends the loop with the
     last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.  An error of
     a step is given a note that says in which iteration.
     """
     done, begun = 0, time.perf_counter()
     try:
         while done < iterations:
-            state, done = _noted(step, state, done, name), done + 1
-            _show(f"{name}: {done} of {iterations}, {said(state)}, {time.perf_counter() - begun:.0f} s")
+            state, done = _step_with_note(step, state, done, name), done + 1
+            _show(f"{name}: {done} of {iterations}, {summary(state)}, {time.perf_counter() - begun:.0f} s")
             if callback is not None and _stops(callback, state, done):
                 break
     except KeyboardInterrupt:
         _show("")
         print(f"{name}: interrupted after {done} of {iterations} iterations", file=sys.stderr)
-        return Looped(state, done, True)
+        return LoopResult(state, done, True)
     finally:
         _show("")
-    return Looped(state, done, False)
+    return LoopResult(state, done, False)
 
 
-def able(**things: tuple[Any, str]) -> None:
+def check_methods(**things: tuple[Any, str]) -> None:
     """Refuse what is not an object with its method: a class, for instance, that has not been called."""
     for name, (thing, method) in things.items():
         if isinstance(thing, type) or not callable(getattr(thing, method, None)):
             raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
 
 
-def _noted(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
+def _step_with_note(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
     """One step; an error of it says in which iteration."""
     try:
         return step(state, done)
@@ -82,6 +82,6 @@ def _show(text: str) -> None:
         print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
 
 
-def summed(gradients: Array) -> Array:
+def sum_over_tasks(gradients: Array) -> Array:
     """Σ over every leading axis: the direction of a rule, (d,)."""
     return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))

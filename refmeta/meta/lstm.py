@@ -19,7 +19,7 @@ def sigmoid(z: Array) -> Array:
     return np.where(low, e, 1) / (1 + e)
 
 
-def preprocessed(x: Array) -> Array:
+def preprocessing(x: Array) -> Array:
     """(log|x|/p, sgn x) where |x| ≥ e^−p, else (−1, e^p x), p = 10; (..., 2).
 
     Eq: gradient-preprocessing
@@ -30,7 +30,7 @@ def preprocessed(x: Array) -> Array:
     return np.stack([np.where(large, np.log(magnitude) / P, -1), np.where(large, sign, np.exp(P) * x)], axis=-1)
 
 
-def preprocessed_slope(x: Array) -> Array:
+def preprocessing_slope(x: Array) -> Array:
     """(1/(px), 0) where |x| ≥ e^−p, else (0, e^p); (..., 2).
 
     Eq: gradient-preprocessing

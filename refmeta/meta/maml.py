@@ -11,14 +11,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, matvec, parameters, real, real_scalar, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, initialisation, query_task
-from refmeta.meta.inner import Adaptation, adapt, adjoints, at_query
-from refmeta.meta.loop import summed  # fmt: skip
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_parameters,
+    as_real,
+    as_real_scalar,
+    as_scalar,
+    check_finite,
+    finite_result,
+    matvec,
+)
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
+from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point
+from refmeta.meta.loop import sum_over_tasks  # fmt: skip
 from refmeta.tasks.quadratic import Quadratic
 
 
-@finite
+@finite_result
 def objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -26,10 +36,10 @@ def objective(
 
     Eq: maml-objective
     """
-    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
+    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
 
 
-@finite
+@finite_result
 def first_order_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -37,10 +47,10 @@ def first_order_gradient(
 
     Eq: first-order-maml
     """
-    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
+    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1) -> Array:
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
@@ -49,10 +59,10 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
     Exact for every number of steps, in time and memory linear in it.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return adjoints(inner, alpha, [at_query(inner, support, query).grad])[0]
+    return adjoints(inner, alpha, [query_point(inner, support, query).grad])[0]
 
 
-@finite
+@finite_result
 def step_size_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -61,13 +71,13 @@ def step_size_gradient(
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    found = adjoints(inner, alpha, [at_query(inner, support, query).grad])
+    found = adjoints(inner, alpha, [query_point(inner, support, query).grad])
     each = [np.zeros((*found[0].shape[:-1], 0, found[0].shape[-1]))]
     each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, found[1:], strict=False)]
-    return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
+    return _sum_as_alpha(np.concatenate(each, axis=-2), np.shape(alpha))
 
 
-@finite
+@finite_result
 def multi_step_objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -76,11 +86,11 @@ def multi_step_objective(
     Eq: multi-step-loss
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    queries = _every(inner, support, query)
-    return sum(w * point.loss for w, point in zip(_weights(weights, len(queries)), queries, strict=True))
+    queries = _query_points(inner, support, query)
+    return sum(w * point.loss for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True))
 
 
-@finite
+@finite_result
 def multi_step_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -89,20 +99,20 @@ def multi_step_gradient(
     Eq: multi-step-loss
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    queries = _every(inner, support, query)
-    sources = [w * point.grad for w, point in zip(_weights(weights, len(queries)), queries, strict=True)]
+    queries = _query_points(inner, support, query)
+    sources = [w * point.grad for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True)]
     return adjoints(inner, alpha, sources)[0]
 
 
-@finite
+@finite_result
 def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
     """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient a task, (..., d); (d,).
 
     Eq: maml-update
     """
-    theta = initialisation(theta)
-    gradients = parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
-    return theta - scalar(beta, "beta") * summed(gradients)
+    theta = as_initialisation(theta)
+    gradients = as_parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
+    return theta - as_scalar(beta, "beta") * sum_over_tasks(gradients)
 
 
 class MetaParameters(NamedTuple):
@@ -112,7 +122,7 @@ class MetaParameters(NamedTuple):
     alpha: Array
 
 
-@finite
+@finite_result
 def meta_sgd_update(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
 ) -> MetaParameters:
@@ -123,7 +133,7 @@ def meta_sgd_update(
     by_theta = gradient(theta, support, query, alpha=alpha, steps=steps)
     by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps)
     tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
-    new_alpha = np.asarray(alpha) - scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
+    new_alpha = np.asarray(alpha) - as_scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
     return MetaParameters(update(theta, by_theta, beta=beta), new_alpha)
 
 
@@ -136,7 +146,7 @@ class MAML:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ(θ), (d,)."""
-        return summed(gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        return sum_over_tasks(gradient(as_initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +158,7 @@ class FirstOrderMAML:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
-        return summed(first_order_gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        return sum_over_tasks(first_order_gradient(as_initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
 
 
 @dataclass(frozen=True)
@@ -162,11 +172,11 @@ class MetaSGD:
 
         Eq: meta-sgd
         """
-        dim = query_task(support, query).dim
-        if (both := initialisation(theta)).size != 2 * dim:
+        dim = as_query(support, query).dim
+        if (both := as_initialisation(theta)).size != 2 * dim:
             raise ValueError(f"theta has shape {both.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
         given: dict[str, Any] = {"alpha": both[dim:], "steps": self.steps}
-        return np.concatenate([summed(f(both[:dim], support, query, **given)) for f in (gradient, step_size_gradient)])
+        return np.concatenate([sum_over_tasks(f(both[:dim], support, query, **given)) for f in (gradient, step_size_gradient)])
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
@@ -176,14 +186,14 @@ def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Q
     """
     if not isinstance(task, Quadratic):
         raise TypeError(f"the closed form is that of a Quadratic, got {type(task).__name__}")
-    alpha, steps = real_scalar(alpha, "alpha"), count(steps, "steps")
+    alpha, steps = as_real_scalar(alpha, "alpha"), as_count(steps, "steps")
     with np.errstate(all="ignore"):
         power = np.linalg.matrix_power(np.eye(task.dim) - alpha * task.A, steps)
-        A = settled(power @ task.A @ power, "(I - alpha A)^K A (I - alpha A)^K left the finite numbers")
+        A = check_finite(power @ task.A @ power, "(I - alpha A)^K A (I - alpha A)^K left the finite numbers")
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, task.c)
 
 
-@finite
+@finite_result
 def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Array:
     """argmin_θ Σᵢ Fᵢ(θ) = (Σᵢ Aᵢ')⁻¹ Σᵢ Aᵢ'cᵢ, over all leading axes; (d,).
 
@@ -215,13 +225,13 @@ def _rounding(task: Quadratic, alpha: float, steps: int) -> float:
     return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(each, task.shape)))
 
 
-def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
+def _query_points(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
     """The query at θ⁽⁰⁾ … θ⁽ᴷ⁾."""
-    task, earlier = query_task(support, query), inner.path[:-1]
-    return [*(p if task is support else task.at(p.theta) for p in earlier), at_query(inner, support, query)]
+    task, earlier = as_query(support, query), inner.path[:-1]
+    return [*(p if task is support else task.at(p.theta) for p in earlier), query_point(inner, support, query)]
 
 
-def _summed(each: Array, shape: tuple[int, ...]) -> Array:
+def _sum_as_alpha(each: Array, shape: tuple[int, ...]) -> Array:
     """(..., K, d) summed to the trailing shape of α: (), (d,), (K, 1) or (K, d)."""
     if len(shape) < 2:
         each = each.sum(axis=-2)
@@ -229,9 +239,9 @@ def _summed(each: Array, shape: tuple[int, ...]) -> Array:
     return each if shape[1] == each.shape[-1] else each.sum(axis=-1, keepdims=True)
 
 
-def _weights(weights: ArrayLike, n: int) -> Array:
+def _as_weights(weights: ArrayLike, n: int) -> Array:
     """w_0 … w_K, n = K + 1 of them."""
-    w = real(weights, "weights")
+    w = as_real(weights, "weights")
     if w.shape != (n,):
         raise ValueError(f"weights has shape {w.shape}, expected ({n},): one for each of theta_0 ... theta_K")
     return w

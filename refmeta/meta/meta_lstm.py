@@ -16,10 +16,20 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, generator, numbers, parameters, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation, query_task
-from refmeta.meta.loop import summed
-from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_numbers,
+    as_parameters,
+    as_scalar,
+    check_finite,
+    dot,
+    finite_result,
+)
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query, as_step_tasks, common_batch
+from refmeta.meta.loop import sum_over_tasks
+from refmeta.meta.lstm import Cell, backward, forward, preprocessing, preprocessing_slope, sigmoid
 
 
 class Parameters(NamedTuple):
@@ -51,15 +61,15 @@ class Parameters(NamedTuple):
 
 def shapes(dim: int, hidden: int) -> Parameters:
     """The shape of every leaf."""
-    H = count(hidden, "hidden", least=1)
-    return Parameters((4 * H, 4 + H), (4 * H,), (H + 2,), (), (H + 2,), (), (count(dim, "dim", least=1),))
+    H = as_count(hidden, "hidden", least=1)
+    return Parameters((4 * H, 4 + H), (4 * H,), (H + 2,), (), (H + 2,), (), (as_count(dim, "dim", least=1),))
 
 
 def unravel(flat: ArrayLike, *, dim: int, hidden: int) -> Parameters:
     """The parameters of a flat (..., size) array: the inverse of `ravel`."""
     leaves = shapes(dim, hidden)
     sizes = [int(np.prod(shape)) for shape in leaves]
-    flat = parameters(flat, "flat", dim=sum(sizes), why=f" = those of {hidden} hidden units and {dim} coordinates")
+    flat = as_parameters(flat, "flat", dim=sum(sizes), why=f" = those of {hidden} hidden units and {dim} coordinates")
     parts = np.split(flat, np.cumsum(sizes)[:-1], axis=-1)
     return Parameters(*(part.reshape(flat.shape[:-1] + shape) for part, shape in zip(parts, leaves, strict=True)))
 
@@ -71,9 +81,9 @@ def init(
 
     `start` is c0, (d,), zeros where none is given.
     """
-    rng, leaves = generator(rng), shapes(dim, hidden)
+    rng, leaves = as_generator(rng), shapes(dim, hidden)
     W, _, W_I, _, W_F, _, _ = (rng.uniform(-0.01, 0.01, shape) for shape in leaves)
-    c0 = np.zeros(dim) if start is None else parameters(start, "start", dim=dim)
+    c0 = np.zeros(dim) if start is None else as_parameters(start, "start", dim=dim)
     return Parameters(W, np.zeros(leaves.b), W_I, rng.uniform(-5, -4), W_F, rng.uniform(4, 6), np.array(c0))
 
 
@@ -81,9 +91,9 @@ class Gate(NamedTuple):
     """A gate (..., d), what the next step is told of it, and the slopes of both in z."""
 
     value: Array
-    told: Array
+    memory: Array
     slope: Array
-    told_slope: Array
+    memory_slope: Array
 
 
 Recurrence = Callable[[Array], Gate]
@@ -143,37 +153,37 @@ def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurre
     FloatingPointError
         If a gradient or a step leaves the finite numbers; the message names the step.
     """
-    tasks = each_point(support, steps)
-    given = checked(given, tasks[0].dim)
+    tasks = as_step_tasks(support, steps)
+    given = as_weights(given, tasks[0].dim)
     theta = np.broadcast_to(given.c0, (*common_batch(given.c0, tasks), tasks[0].dim))
     h = c = np.zeros((*theta.shape, given.hidden))
     told_i = told_f = np.zeros(theta.shape)
     path: list[Step] = []
-    for k, task in enumerate(tasks[: count(steps, "steps")], start=1):
+    for k, task in enumerate(tasks[: as_count(steps, "steps")], start=1):
         point = task.at(theta)
-        g, loss = _told(point, k)
-        x = np.concatenate(np.broadcast_arrays(preprocessed(g), preprocessed(loss)[..., None, :]), axis=-1)
+        g, loss = _slope_and_loss(point, k)
+        x = np.concatenate(np.broadcast_arrays(preprocessing(g), preprocessing(loss)[..., None, :]), axis=-1)
         cell = forward(given.W, given.b, x, h, c)
         h, c = cell.output, cell.state
         to_i, to_f = (np.concatenate([h, theta[..., None], told[..., None]], axis=-1) for told in (told_i, told_f))
         i, f = recurrence(to_i @ given.W_I + given.b_I), recurrence(to_f @ given.W_F + given.b_F)
         with np.errstate(all="ignore"):
-            theta = settled(f.value * theta - i.value * g, f"step {k} left the finite numbers")
-        told_i, told_f = i.told, f.told
+            theta = check_finite(f.value * theta - i.value * g, f"step {k} left the finite numbers")
+        told_i, told_f = i.memory, f.memory
         path.append(Step(point, cell, i, f, to_i, to_f, theta))
     return Unrolled(np.array(theta), tuple(path))
 
 
-def _told(point: Point, k: int) -> tuple[Array, Array]:
+def _slope_and_loss(point: Point, k: int) -> tuple[Array, Array]:
     """∇L and L of step k, which are finite."""
     try:
-        g = settled(np.asarray(point.grad), "the gradient is not finite")
-        return g, settled(np.asarray(point.loss), "the loss is not finite")
+        g = check_finite(np.asarray(point.grad), "the gradient is not finite")
+        return g, check_finite(np.asarray(point.loss), "the loss is not finite")
     except FloatingPointError as error:
         raise FloatingPointError(f"step {k} of Meta-LSTM: {error}") from error
 
 
-@finite
+@finite_result
 def objective(
     given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
 ) -> Array:
@@ -182,7 +192,7 @@ def objective(
     Eq: meta-lstm-cell
     """
     adapted = unroll(given, support, steps=steps, recurrence=recurrence).adapted
-    return np.array(query_task(support, query).at(adapted).loss)[()]
+    return np.array(as_query(support, query).at(adapted).loss)[()]
 
 
 def gradient(
@@ -194,7 +204,7 @@ def gradient(
 
     a_t and b_t are the adjoints of ∇L_t and L_t; one Hessian product a step.  Time and memory are linear in the steps.
     """
-    return _back(given, support, query, steps, recurrence, lambda point, a, b: point.hvp(a) + b[..., None] * point.grad)
+    return _back_propagation(given, support, query, steps, recurrence, lambda point, a, b: point.hvp(a) + b[..., None] * point.grad)
 
 
 def gradient_independent(
@@ -204,21 +214,21 @@ def gradient_independent(
 
     Eq: meta-lstm-bptt
     """
-    return _back(given, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
+    return _back_propagation(given, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
 
 
 class Adjoint(NamedTuple):
     """The derivatives of F by what a step hands on: θ, what the gates are told, and the first layer's h and c."""
 
     theta: Array
-    told_i: Array
-    told_f: Array
+    memory_i: Array
+    memory_f: Array
     h: Array
     c: Array
 
 
-@finite
-def _back(
+@finite_result
+def _back_propagation(
     given: Parameters,
     support: Tasks,
     query: Task | None,
@@ -228,8 +238,8 @@ def _back(
 ) -> Parameters:
     """Back-propagation through time; `returned` is what the inputs of a step send back to the parameters before it."""
     forwards = unroll(given, support, steps=steps, recurrence=recurrence)
-    H, given = given.hidden, checked(given, forwards.adapted.shape[-1])
-    theta = np.array(query_task(support, query).at(forwards.adapted).grad)
+    H, given = given.hidden, as_weights(given, forwards.adapted.shape[-1])
+    theta = np.array(as_query(support, query).at(forwards.adapted).grad)
     zeros, layer = np.zeros(theta.shape), np.zeros((*theta.shape, H))
     adjoint = Adjoint(theta, zeros, zeros, layer, layer)
     total: list[Array] = [np.zeros((*theta.shape[:-1], *shape)) for shape in shapes(theta.shape[-1], H)[:-1]]
@@ -244,12 +254,12 @@ def _step_back(
 ) -> tuple[Adjoint, tuple[Array, ...]]:
     """The adjoints before a step, and what the step adds to the gradient of each leaf but c0."""
     H, g, before = given.hidden, np.asarray(step.point.grad), step.input_inputs[..., given.hidden]
-    z_i = -after.theta * g * step.input_gate.slope + after.told_i * step.input_gate.told_slope
-    z_f = after.theta * before * step.forget_gate.slope + after.told_f * step.forget_gate.told_slope
+    z_i = -after.theta * g * step.input_gate.slope + after.memory_i * step.input_gate.memory_slope
+    z_f = after.theta * before * step.forget_gate.slope + after.memory_f * step.forget_gate.memory_slope
     to_i, to_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
     cell = backward(given.W, step.cell, after.h + to_i[..., :H] + to_f[..., :H], after.c)
-    a = -after.theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))
-    slope = preprocessed_slope(np.asarray(step.point.loss))[..., None, :]
+    a = -after.theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessing_slope(g))
+    slope = preprocessing_slope(np.asarray(step.point.loss))[..., None, :]
     b = np.sum(cell.inputs[..., 2:4] * slope, axis=(-2, -1))
     theta = after.theta * step.forget_gate.value + to_i[..., H] + to_f[..., H] + returned(step.point, a, b)
     parts = (
@@ -260,17 +270,17 @@ def _step_back(
     return Adjoint(theta, to_i[..., H + 1], to_f[..., H + 1], cell.inputs[..., 4:], cell.state), parts
 
 
-def checked(given: Parameters, dim: int) -> Parameters:
+def as_weights(given: Parameters, dim: int) -> Parameters:
     """The parameters as arrays of the shapes that they must have."""
     if not isinstance(given, Parameters):
         raise TypeError(
             f"expected meta_lstm.Parameters, got {type(given).__name__}; unravel(...) makes them from a flat array"
         )
-    if numbers(given.W_I, "W_I").ndim != 1 or given.hidden < 1:
+    if as_numbers(given.W_I, "W_I").ndim != 1 or given.hidden < 1:
         raise ValueError(f"W_I has shape {np.shape(given.W_I)}, expected (H + 2,) with at least one hidden unit")
     found = []
     for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, given.hidden), strict=True):
-        array = parameters(leaf, name) if shape else np.asarray(scalar(leaf, name))
+        array = as_parameters(leaf, name) if shape else np.asarray(as_scalar(leaf, name))
         if array.shape != shape:
             raise ValueError(
                 f"{name} has shape {array.shape}, expected {shape} for {given.hidden} hidden units and d = {dim}"
@@ -289,8 +299,8 @@ class MetaLSTM:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ, (size,)."""
-        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
-        return summed(gradient(given, support, query, steps=self.steps).ravel())
+        given = unravel(as_initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return sum_over_tasks(gradient(given, support, query, steps=self.steps).ravel())
 
 
 @dataclass(frozen=True)
@@ -303,5 +313,5 @@ class IndependentMetaLSTM:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ of `gradient_independent`, (size,)."""
-        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
-        return summed(gradient_independent(given, support, query, steps=self.steps).ravel())
+        given = unravel(as_initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return sum_over_tasks(gradient_independent(given, support, query, steps=self.steps).ravel())

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, generator
+from refmeta.arrays import Array, as_count, as_generator, finite_result
 from refmeta.meta.arguments import Task
-from refmeta.meta.inner import adapt, adjoints, at_query
+from refmeta.meta.inner import adapt, adjoints, query_point
 from refmeta.meta.learned_model import (
     Fitted,
     Model,
@@ -25,8 +25,8 @@ from refmeta.meta.learned_model import (
     posterior,
     statistics,
 )
-from refmeta.meta.loop import able
-from refmeta.sampling.transitions import experience
+from refmeta.meta.loop import check_methods
+from refmeta.sampling.transitions import sample_experience
 from refmeta.tasks.distributions import Split, reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
@@ -45,7 +45,7 @@ def model_task(prior: Prior, seen: Statistics, task: PolicyReturn) -> PolicyRetu
     return PolicyReturn(FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon), task.policy)
 
 
-@finite
+@finite_result
 def objective(
     theta: ArrayLike, seen: Statistics, task: PolicyReturn, *, prior: Prior, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -56,10 +56,10 @@ def objective(
     theta (..., d), alpha and steps are as in `refmeta.adapt`, and so are the errors, besides those of `posterior`.
     """
     support: Task = model_task(prior, seen, task)
-    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, task).loss)[()]
+    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, task).loss)[()]
 
 
-@finite
+@finite_result
 def gradient(
     theta: ArrayLike, seen: Statistics, task: PolicyReturn, *, prior: Prior, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -71,7 +71,7 @@ def gradient(
     """
     support: Task = model_task(prior, seen, task)
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return adjoints(inner, alpha, [at_query(inner, support, task).grad])[0]
+    return adjoints(inner, alpha, [query_point(inner, support, task).grad])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ class ModelledTasks:
     horizon: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "episodes", count(self.episodes, "episodes", least=1))
-        able(family=(self.family, "sample"))
+        object.__setattr__(self, "episodes", as_count(self.episodes, "episodes", least=1))
+        check_methods(family=(self.family, "sample"))
         if not isinstance(self.prior, Prior):
             raise TypeError(f"prior must be a Prior, got {type(self.prior).__name__}")
 
@@ -101,11 +101,11 @@ class ModelledTasks:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks: the posterior-mean models of fresh contexts, and the true tasks."""
-        rng = generator(rng)
+        rng = as_generator(rng)
         task = self.family.sample(n, rng).support
         if not isinstance(task, PolicyReturn):
             raise TypeError(f"family must be one of returns, as PolicyReturn, got tasks of {type(task).__name__}")
         uniform = np.zeros((*task.shape, task.dim))
         acting: dict[str, Any] = {"horizon": self.horizon, "reward_noise": reward_noise_of(self.family), "rng": rng}
-        context = experience(task.mdp, task.policy, uniform, episodes=self.episodes, **acting)
+        context = sample_experience(task.mdp, task.policy, uniform, episodes=self.episodes, **acting)
         return Split(model_task(self.prior, statistics(context, task.mdp.states, task.mdp.actions), task), task)

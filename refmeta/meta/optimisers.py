@@ -15,7 +15,7 @@ class Moments(NamedTuple):
     steps: int
 
 
-def fresh(theta: Array) -> Moments:
+def zero_moments(theta: Array) -> Moments:
     """The state before the first step: zeros."""
     return Moments(np.zeros_like(theta), np.zeros_like(theta), 0)
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, generator
-from refmeta.sampling.transitions import Transitions, experience, none, together
+from refmeta.arrays import Array, as_count, as_generator
+from refmeta.sampling.transitions import Transitions, concatenation, empty_transitions, sample_experience
 from refmeta.tasks.exact_return import PolicyReturn
 
 
@@ -59,14 +59,14 @@ def posterior_sampling(
     """
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
-    rng, context = generator(rng), none(task.shape)
+    rng, context = as_generator(rng), empty_transitions(task.shape)
     beliefs, thetas = [infer(context)], []
     thetas.append(act(beliefs[0], rng))
-    for _ in range(count(episodes, "episodes")):
-        one = experience(
+    for _ in range(as_count(episodes, "episodes")):
+        one = sample_experience(
             task.mdp, task.policy, thetas[-1], episodes=1, horizon=horizon, reward_noise=reward_noise, rng=rng
         )
-        context = together(context, one)
+        context = concatenation(context, one)
         beliefs.append(infer(context))
         thetas.append(act(beliefs[-1], rng))
     theta = np.stack(thetas)

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, parameters, real_scalar, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation
+from refmeta.arrays import Array, as_parameters, as_real_scalar, as_scalar, batch_shape, check_finite, finite_result
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_step_tasks, common_batch
 from refmeta.meta.inner import adapt
-from refmeta.meta.optimisers import Moments, adam, fresh
+from refmeta.meta.optimisers import Moments, adam, zero_moments
 from refmeta.meta.optimisers import adam_epsilon_hat as adam_epsilon_hat
 
 Step = Callable[..., tuple[Array, Moments]]
 
 
-@finite
+@finite_result
 def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     """θ + ε · meanᵢ(φᵢ − θ).
 
@@ -40,10 +40,10 @@ def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     ValueError
         If theta is not (d,), or there is no row.
     """
-    theta, adapted = initialisation(theta), _adapted(adapted, np.shape(theta)[-1:])
+    theta, adapted = as_initialisation(theta), _as_adapted(adapted, np.shape(theta)[-1:])
     if adapted.size == 0:
         raise ValueError(f"adapted has shape {adapted.shape}, expected at least one row")
-    return theta + scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
+    return theta + as_scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
 
 
 def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int, epsilon: float) -> Array:
@@ -53,13 +53,13 @@ def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int,
 
     `tasks` is a sequence of tasks, or one batched task in the order of its first axis.
     """
-    theta = initialisation(theta)
-    for task in _in_order(tasks):
+    theta = as_initialisation(theta)
+    for task in _as_sequence(tasks):
         theta = update(theta, adapt(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
     return np.array(theta)
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     """(θ − φ)/α, one per task, to feed an optimiser; (..., d).
 
@@ -70,12 +70,12 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     ValueError
         If alpha is not one number, or zero.
     """
-    theta = parameters(theta)
-    if scalar(alpha, "alpha") == 0:
+    theta = as_parameters(theta)
+    if as_scalar(alpha, "alpha") == 0:
         raise ValueError("alpha must not be 0: the direction (theta - phi) / alpha is not defined")
-    adapted = _adapted(adapted, theta.shape[-1:])
+    adapted = _as_adapted(adapted, theta.shape[-1:])
     batch_shape(theta=theta.shape[:-1], adapted=adapted.shape[:-1])
-    return (theta - adapted) / scalar(alpha, "alpha")
+    return (theta - adapted) / as_scalar(alpha, "alpha")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Reptile:
         Eq: reptile-gradient
         """
         each = gradient(
-            initialisation(theta), adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha
+            as_initialisation(theta), adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha
         )
         return np.mean(each, axis=tuple(range(each.ndim - 1)))
 
@@ -106,19 +106,19 @@ def adapt_adam(
     `state` that is given is carried on.
     """
     for name, value in {"alpha": alpha, "epsilon": epsilon, "beta1": beta1, "beta2": beta2}.items():
-        if not real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
+        if not as_real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
             raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
-    tasks = each_point(task, steps)
-    theta = parameters(theta, dim=tasks[0].dim)
+    tasks = as_step_tasks(task, steps)
+    theta = as_parameters(theta, dim=tasks[0].dim)
     phi = np.array(np.broadcast_to(theta, (*common_batch(theta, tasks), theta.shape[-1])))
-    state = fresh(phi) if state is None else Moments(np.array(state.first), np.array(state.second), state.steps)
+    state = zero_moments(phi) if state is None else Moments(np.array(state.first), np.array(state.second), state.steps)
     if state.second.shape != phi.shape:
         raise ValueError(f"state has shape {state.second.shape}, expected that of the adapted parameters, {phi.shape}")
     for k, now in enumerate(tasks[:-1]):
         with np.errstate(all="ignore"):
             phi, state = step(phi, now.at(phi).grad, state, alpha=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
         for result in (phi, state.second):
-            settled(result, f"Adam step {k + 1} left the finite numbers")
+            check_finite(result, f"Adam step {k + 1} left the finite numbers")
     return phi, state
 
 
@@ -128,12 +128,12 @@ def adapt_adam_carried(
 ) -> tuple[Array, Moments]:  # fmt: skip
     """φ₁ … φ_N (N, d), each from θ, while Adam's moments and clock go on from task to task; and the state left."""
     adapted = []
-    for task in _in_order(tasks):
+    for task in _as_sequence(tasks):
         phi, state = adapt_adam(
             theta, task, alpha=alpha, steps=steps, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon, state=state
         )
         adapted.append(phi)
-    return np.stack(adapted), state or fresh(adapted[0])
+    return np.stack(adapted), state or zero_moments(adapted[0])
 
 
 class Expansion(NamedTuple):
@@ -144,7 +144,7 @@ class Expansion(NamedTuple):
     reptile: Array
 
 
-@finite
+@finite_result
 def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) -> Expansion:
     """c₁·AvgGrad − c₂·AvgGradInner: (1, 2(k−1)α), (1, (k−1)α), and for Reptile (k, ½k(k−1)α).
 
@@ -153,7 +153,7 @@ def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) ->
     AvgGrad is the mean of ḡᵢ, AvgGradInner that of H̄ᵢḡⱼ over i ≠ j, both at θ.  MAML and its first order take k − 1
     inner steps and the k-th minibatch as the query; Reptile takes k steps, and its (θ − φ)/α is expanded.
     """
-    alpha, k = real_scalar(alpha, "alpha"), len(each_point(minibatches, len(minibatches))) - 1
+    alpha, k = as_real_scalar(alpha, "alpha"), len(as_step_tasks(minibatches, len(minibatches))) - 1
     if k < 2:
         raise ValueError(f"minibatches has {k} tasks, expected at least 2")
     points: list[Point] = [task.at(theta) for task in minibatches]
@@ -167,15 +167,15 @@ def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) ->
     )
 
 
-def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
+def _as_adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
     """φ (..., d)."""
-    return parameters(adapted, "adapted", dim=core[0], why=" as theta")
+    return as_parameters(adapted, "adapted", dim=core[0], why=" as theta")
 
 
-def _in_order(tasks: Any) -> Iterable[Any]:
+def _as_sequence(tasks: Any) -> Iterable[Any]:
     """The tasks of a sequence, or of a batched task along its first axis."""
     if isinstance(tasks, Task) and tasks.shape:
         tasks = [tasks[i] for i in range(tasks.shape[0])]  # type: ignore[index]
     if isinstance(tasks, Task) or not isinstance(tasks, Sequence) or not tasks:
         raise ValueError("tasks must be a sequence of at least one task, or one task with a batch axis")
-    return each_point(tasks, len(tasks))[:-1]
+    return as_step_tasks(tasks, len(tasks))[:-1]

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar
-from refmeta.meta.arguments import Task, step_sizes
+from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_real_scalar, dot, finite_result
+from refmeta.meta.arguments import Task, as_step_sizes
 from refmeta.meta.inner import adapt, adjoints
-from refmeta.sampling.enumeration import Expectation, Paths, accumulated, likelihoods, paths
-from refmeta.sampling.likelihood import at
+from refmeta.sampling.enumeration import Expectation, Paths, likelihoods, paths, weighted_moments
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.surrogates import Surrogate, emaml_score_term
 from refmeta.sampling.trajectories import Trajectories, discounts
@@ -30,7 +30,7 @@ class Formulation(NamedTuple):
     gradient: Array
 
 
-@finite
+@finite_result
 def formulation_exact(theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, steps: int = 1) -> Formulation:
     """L(φ), φ = θ − α∇L(θ) after `steps` exact steps, and its gradient: MAML's objective.
 
@@ -41,7 +41,7 @@ def formulation_exact(theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike,
     return Formulation(np.array(point.loss)[()], adjoints(inner, alpha, [point.grad])[0])
 
 
-@finite
+@finite_result
 def formulation_sampled(
     theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, episodes: int, steps: int = 1
 ) -> Formulation:
@@ -56,36 +56,36 @@ def formulation_sampled(
     ValueError
         For more than 10⁶ tuples of trajectories, of all steps together, or a task without a horizon.
     """
-    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
-    theta = parameters(theta, dim=task.dim, why=task.policy.why)
-    return Formulation(*_expected(theta, task, every, step_sizes(alpha, steps, task.dim), M))
+    every, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
+    return Formulation(*_expected_loss(theta, task, every, as_step_sizes(alpha, steps, task.dim), M))
 
 
-def _expected(theta: Array, task: PolicyReturn, every: Paths, alphas: Array, M: int) -> tuple[Array, Array]:
+def _expected_loss(theta: Array, task: PolicyReturn, every: Paths, alphas: Array, M: int) -> tuple[Array, Array]:
     """F and ∇F = Σ_τ p [∇F'(φ) + α∇ĝ ∇F'(φ) + F'(φ) ∇ log p], F' the same for one step less."""
     if not len(alphas):
         point = task.at(theta)
         return point.loss, point.grad
     loss, gradient = np.zeros(()), np.zeros(())
     for batch, weight in every.batches(M):
-        like = at(task.policy, theta[..., None, :], batch)
+        like = likelihood_at(task.policy, theta[..., None, :], batch)
         w = discounts(batch.mask, task.mdp.gamma) * discounted_sum(batch.rewards, task.mdp.gamma) / M
         p = weight * np.exp(np.sum(like.log_prob, axis=(-2, -1)))
         phi = theta[..., None, :] + alphas[0] * like.pull(w)
-        F, g = _expected(phi, task, every, alphas[1:], M)
+        F, g = _expected_loss(phi, task, every, alphas[1:], M)
         each = g + like.curve(w, alphas[0] * g) + F[..., None] * like.pull(np.ones(w.shape))
         loss, gradient = loss + np.sum(p * F, axis=-1), gradient + np.einsum("...n,...ni->...i", p, each)
     return loss, gradient
 
 
-def _enumerated(task: PolicyReturn, episodes: int, steps: int) -> Paths:
+def _all_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
     """Every trajectory of the task's process, if their tuples over all steps are not too many."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
-    return paths(task.mdp, tuples_of=count(episodes, "episodes", least=1) * count(steps, "steps"))
+    return paths(task.mdp, tuples_of=as_count(episodes, "episodes", least=1) * as_count(steps, "steps"))
 
 
-@finite
+@finite_result
 def emaml_gradient(
     theta: ArrayLike,
     support: Surrogate | Sequence[Surrogate],
@@ -108,11 +108,11 @@ def emaml_gradient(
         if not isinstance(given, Surrogate):
             raise TypeError(f"support must be a surrogate, or a sequence of them, got {type(given).__name__}")
     inner = adapt(theta, surrogates, alpha=alpha, steps=len(surrogates))
-    _drawn_there(surrogates, [point.theta for point in inner.path])
+    _check_sampled_where_used(surrogates, [point.theta for point in inner.path])
     if value is None and isinstance(query, Surrogate):
         raise ValueError("value is required where the query is a surrogate, whose loss may lack a constant")
     end = query.at(inner.adapted)
-    value = end.loss if value is None else numbers(value, "value")
+    value = end.loss if value is None else as_numbers(value, "value")
     terms = [
         emaml_score_term(s.policy, point.theta, s.trajectories, value=value)
         for s, point in zip(surrogates, inner.path, strict=False)
@@ -120,7 +120,7 @@ def emaml_gradient(
     return adjoints(inner, alpha, [*terms, end.grad])[0]
 
 
-def _drawn_there(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
+def _check_sampled_where_used(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
     """Refuse a batch that was drawn at other parameters than those where it is used."""
     for k, (surrogate, theta) in enumerate(zip(surrogates, thetas, strict=False)):
         gap = np.max(np.abs(surrogate.theta_sampled - theta) / np.maximum(1, np.abs(theta)), initial=0.0)
@@ -131,7 +131,7 @@ def _drawn_there(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> No
             )
 
 
-@finite
+@finite_result
 def promp_objective(
     theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
 ) -> Array:
@@ -143,10 +143,10 @@ def promp_objective(
     `SampledKL` on the batch before; η = `penalty`.
     """
     inner = adapt(theta, support, alpha=alpha, steps=1)
-    return query.at(inner.adapted).loss + real_scalar(penalty, "penalty") * kl.at(theta).loss
+    return query.at(inner.adapted).loss + as_real_scalar(penalty, "penalty") * kl.at(theta).loss
 
 
-@finite
+@finite_result
 def promp_gradient(
     theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
 ) -> Array:
@@ -156,11 +156,11 @@ def promp_gradient(
     """
     inner = adapt(theta, support, alpha=alpha, steps=1)
     return (
-        adjoints(inner, alpha, [query.at(inner.adapted).grad])[0] + real_scalar(penalty, "penalty") * kl.at(theta).grad
+        adjoints(inner, alpha, [query.at(inner.adapted).grad])[0] + as_real_scalar(penalty, "penalty") * kl.at(theta).grad
     )
 
 
-@finite
+@finite_result
 def moments(
     estimate: Estimate,
     make: Callable[[Array, Trajectories], Surrogate],
@@ -178,21 +178,21 @@ def moments(
     `make(theta, trajectories)` is the surrogate of an inner step at the parameters where its batch was drawn;
     `estimate(theta, surrogates)` gives the meta-gradient, (..., d), from theta (d,) and one surrogate a step.
     """
-    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
-    theta = parameters(theta, dim=task.dim, why=task.policy.why)
+    every, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({task.dim},)")
-    alphas, shape = step_sizes(alpha, steps, task.dim), (1,) * count(steps, "steps") + (task.dim,)
+    alphas, shape = as_step_sizes(alpha, steps, task.dim), (1,) * as_count(steps, "steps") + (task.dim,)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
-        for p, surrogates in _drawn(theta.reshape(shape), task, make, every, alphas, M):
+        for p, surrogates in _joint_surrogates(theta.reshape(shape), task, make, every, alphas, M):
             rows = np.broadcast_to(estimate(theta, surrogates), (*p.shape, task.dim))
             yield p.ravel(), rows.reshape(p.size, task.dim)
 
-    return accumulated(chunks())
+    return weighted_moments(chunks())
 
 
-def _drawn(
+def _joint_surrogates(
     theta: Array, task: PolicyReturn, make: Any, every: Paths, alphas: Array, M: int
 ) -> Iterator[tuple[Array, list[Surrogate]]]:
     """Joint probabilities and the surrogates of the steps, all (n_1, …, n_K): the batches of a step along its own axis."""
@@ -205,7 +205,7 @@ def _drawn(
         surrogate = make(theta, given)
         p = weight.reshape(-1, *later_axes) * likelihoods(task.policy, theta, given)
         following = theta - alphas[0] * surrogate.at(theta).grad
-        for later, surrogates in _drawn(following, task, make, every, alphas[1:], M):
+        for later, surrogates in _joint_surrogates(following, task, make, every, alphas[1:], M):
             yield p * later, [surrogate, *surrogates]
 
 

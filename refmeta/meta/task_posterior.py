@@ -6,10 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, index_text, real, real_scalar, require
+from refmeta.arrays import Array, as_real, as_real_scalar, check_all, finite_result, index_text
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
-from refmeta.sampling.transitions import Transitions
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.sampling.transitions import Transitions, as_transitions
 from refmeta.softmax import softmax
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
@@ -24,9 +23,9 @@ def log_likelihood(tasks: FiniteMDP, context: Transitions, reward_noise: float =
     The reward of (s, a, s') is the number R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`.  Without noise it is compared
     exactly, and p_i is 1 or 0; else p_i is the density of N(R_i, reward_noise²).
     """
-    _several(tasks)
-    sigma = real_scalar(reward_noise, "reward_noise", least=0)
-    s, a, r, following, _, mask = checked_transitions(context, tasks.states, tasks.actions, "context")
+    _check_tasks(tasks)
+    sigma = as_real_scalar(reward_noise, "reward_noise", least=0)
+    s, a, r, following, _, mask = as_transitions(context, tasks.states, tasks.actions, "context")
     P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
     core = tasks.R.shape[-3:] if tasks.R.ndim >= tasks.P.ndim else tasks.R.shape[-2:]
     R = np.broadcast_to(tasks.R, (*tasks.shape, *core))
@@ -37,7 +36,7 @@ def log_likelihood(tasks: FiniteMDP, context: Transitions, reward_noise: float =
     return np.moveaxis(np.sum(np.where(mask, log_p, 0), axis=-1), 0, -1)
 
 
-@finite
+@finite_result
 def task_posterior(
     tasks: FiniteMDP, context: Transitions, prior: ArrayLike | None = None, *, reward_noise: float = 0.0
 ) -> Array:
@@ -55,21 +54,21 @@ def task_posterior(
     """
     log_p = log_likelihood(tasks, context, reward_noise)
     if prior is not None:
-        p = real(prior, "prior")
+        p = as_real(prior, "prior")
         if p.shape != tasks.shape or not (np.all(p >= 0) and abs(np.sum(p) - 1) <= 1e-12):
             raise ValueError(
                 f"prior must be {tasks.shape[0]} probabilities, got shape {p.shape} with sum {np.sum(p):.16g}"
             )
         with np.errstate(divide="ignore"):
             log_p = log_p + np.log(p)
-    require(
+    check_all(
         np.any(log_p > -np.inf, axis=-1),
         lambda i: f"none of the tasks can have produced the context of task {index_text(i) or '()'}",
     )
     return softmax(log_p)
 
 
-def _several(tasks: FiniteMDP) -> None:
+def _check_tasks(tasks: FiniteMDP) -> None:
     """Refuse what is no batch (N,) of processes."""
     if not isinstance(tasks, FiniteMDP):
         raise TypeError(f"tasks must be a FiniteMDP of N tasks, got {type(tasks).__name__}")
@@ -90,7 +89,7 @@ def optimal_plans(tasks: FiniteMDP) -> Array:
     ValueError
         For tasks with a horizon, whose optimal policy depends on time.
     """
-    _several(tasks)
+    _check_tasks(tasks)
     if tasks.horizon is not None:
         raise ValueError(
             f"tasks have a horizon of {tasks.horizon}: their optimal policy depends on time; give plans of your own"
@@ -112,8 +111,8 @@ def thompson_sampling(
     unless there is one plan per task.  A yardstick, not a bound: it knows the tasks and how to act in each, but a draw
     does not weigh what an episode would teach.
     """
-    _several(tasks)
-    plans = real(plans, "plans")
+    _check_tasks(tasks)
+    plans = as_real(plans, "plans")
     if plans.ndim != 2 or len(plans) != tasks.shape[0]:
         raise ValueError(f"plans has shape {plans.shape}, expected ({tasks.shape[0]}, d): one policy a task")
 

@@ -13,10 +13,19 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, generator, parameters, positive, real_scalar, settled
-from refmeta.meta.arguments import initialisation
-from refmeta.meta.loop import able, looped
-from refmeta.meta.optimisers import Moments, adam, fresh
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_parameters,
+    as_positive,
+    as_real_scalar,
+    check_finite,
+    finite_result,
+)
+from refmeta.meta.arguments import as_initialisation
+from refmeta.meta.loop import check_methods, run_loop
+from refmeta.meta.optimisers import Moments, adam, zero_moments
 
 
 class Rule(Protocol):
@@ -48,8 +57,8 @@ class Trained(NamedTuple):
     interrupted: bool
 
 
-@finite
-def clipped(direction: ArrayLike, max_norm: float) -> Array:
+@finite_result
+def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
     """g · min(1, c/‖g‖₂): the direction stays, its norm is at most c = `max_norm`; (d,).
 
     Eq: clip-by-norm
@@ -59,10 +68,10 @@ def clipped(direction: ArrayLike, max_norm: float) -> Array:
     ValueError
         If max_norm is not positive.
     """
-    g = parameters(direction, "direction")
+    g = as_parameters(direction, "direction")
     largest = np.max(np.abs(g), initial=0.0)
     norm = largest * np.linalg.norm(g / largest) if largest > 0 else 0.0
-    return np.array(g) if norm <= positive(max_norm, "max_norm") else g * (max_norm / norm)
+    return np.array(g) if norm <= as_positive(max_norm, "max_norm") else g * (max_norm / norm)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class SGD:
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _checked(self)
+        _check_outer(self)
 
     def start(self, theta: Array) -> None:
         """No state."""
@@ -83,7 +92,7 @@ class SGD:
 
         Eq: maml-update
         """
-        return theta - self.beta * _limited(direction, self.max_norm), None
+        return theta - self.beta * _clip(direction, self.max_norm), None
 
 
 @dataclass(frozen=True)
@@ -97,22 +106,22 @@ class Adam:
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _checked(self)
+        _check_outer(self)
         for name in ("beta1", "beta2"):
-            if not 0 <= real_scalar(getattr(self, name), name) < 1:
+            if not 0 <= as_real_scalar(getattr(self, name), name) < 1:
                 raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {getattr(self, name)}")
-        positive(self.epsilon, "epsilon")
+        as_positive(self.epsilon, "epsilon")
 
     def start(self, theta: Array) -> Moments:
         """Zero moments."""
-        return fresh(theta)
+        return zero_moments(theta)
 
     def step(self, theta: Array, direction: Array, state: Moments) -> tuple[Array, Moments]:
         """θ − β m̂/(√v̂ + ε).
 
         Eq: adam
         """
-        g = _limited(direction, self.max_norm)
+        g = _clip(direction, self.max_norm)
         return adam(theta, g, state, alpha=self.beta, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
 
 
@@ -149,16 +158,16 @@ def meta_train(
     FloatingPointError
         If a direction or θ leaves the finite numbers; a note names the iteration.
     """
-    able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
-    if np.iscomplexobj(start := initialisation(theta)):
+    check_methods(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
+    if np.iscomplexobj(start := as_initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
-    rng, iterations, batch = generator(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
+    rng, iterations, batch = as_generator(rng), as_count(iterations, "iterations"), as_count(batch, "batch", least=1)
 
     def step(now: _State, done: int) -> _State:
         direction = _direction(rule, now.theta, distribution.sample(batch, rng))
         with np.errstate(all="ignore"):
             following, state = outer.step(now.theta, direction, now.outer)
-        return _State(settled(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
+        return _State(check_finite(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
 
     def told(now: _State, done: int) -> None:
         if callback is not None:
@@ -166,7 +175,7 @@ def meta_train(
 
     begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
     said = lambda now: f"largest slope {np.max(np.abs(now.direction), initial=0.0):.3g}"
-    now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=said, callback=told)
+    now, done, interrupted = run_loop(step, begun, iterations, name="meta_train", summary=said, callback=told)
     return Trained(now.theta, done, interrupted)
 
 
@@ -180,18 +189,18 @@ class _State(NamedTuple):
 
 def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
     """The rule's direction, (d,) and finite."""
-    direction = settled(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
+    direction = check_finite(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
     if direction.shape != theta.shape:
         raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
     return direction
 
 
-def _limited(direction: Array, max_norm: float | None) -> Array:
-    return direction if max_norm is None else clipped(direction, max_norm)
+def _clip(direction: Array, max_norm: float | None) -> Array:
+    return direction if max_norm is None else clip_by_norm(direction, max_norm)
 
 
-def _checked(outer: SGD | Adam) -> None:
+def _check_outer(outer: SGD | Adam) -> None:
     """A real step size, and a positive norm if there is one."""
-    real_scalar(outer.beta, "beta")
+    as_real_scalar(outer.beta, "beta")
     if outer.max_norm is not None:
-        positive(outer.max_norm, "max_norm")
+        as_positive(outer.max_norm, "max_norm")

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, parameters, positive, real, scalar
-from refmeta.meta.arguments import Task, Tasks, each_point, initialisation
-from refmeta.meta.inner import adapt, at_query
-from refmeta.meta.loop import summed
+from refmeta.arrays import Array, as_parameters, as_positive, as_real, as_scalar, finite_result
+from refmeta.meta.arguments import Task, Tasks, as_initialisation, as_step_tasks
+from refmeta.meta.inner import adapt, query_point
+from refmeta.meta.loop import sum_over_tasks
 
 
-@finite
+@finite_result
 def hessian_free_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: float, delta: float
 ) -> Array:
@@ -32,13 +32,13 @@ def hessian_free_gradient(
     ValueError
         If delta is not positive, or alpha not one number.
     """
-    alpha, delta = scalar(alpha, "alpha"), positive(delta, "delta")
-    theta, task = parameters(theta), each_point(support, 1)[0]
-    g = np.asarray(at_query(adapt(theta, support, alpha=alpha, steps=1), support, query).grad)
+    alpha, delta = as_scalar(alpha, "alpha"), as_positive(delta, "delta")
+    theta, task = as_parameters(theta), as_step_tasks(support, 1)[0]
+    g = np.asarray(query_point(adapt(theta, support, alpha=alpha, steps=1), support, query).grad)
     return g - alpha / (2 * delta) * (task.at(theta + delta * g).grad - task.at(theta - delta * g).grad)
 
 
-@finite
+@finite_result
 def evolution_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *,
     alpha: ArrayLike, steps: int = 1, sigma: float, directions: ArrayLike,
@@ -55,13 +55,13 @@ def evolution_gradient(
     ValueError
         If sigma is not positive, or directions not (M, d) with M at least 1.
     """
-    theta, sigma, e = parameters(theta), positive(sigma, "sigma"), real(directions, "directions")
+    theta, sigma, e = as_parameters(theta), as_positive(sigma, "sigma"), as_real(directions, "directions")
     if e.ndim != 2 or e.shape[-1] != theta.shape[-1] or len(e) == 0:
         raise ValueError(f"directions has shape {e.shape}, expected (M, {theta.shape[-1]}) with M at least 1")
     total: Any = 0
     for row in e:
         up, down = (
-            at_query(adapt(theta + step * row, support, alpha=alpha, steps=steps), support, query).loss
+            query_point(adapt(theta + step * row, support, alpha=alpha, steps=steps), support, query).loss
             for step in (sigma, -sigma)
         )
         total = total + np.asarray(up - down)[..., None] * row
@@ -86,4 +86,4 @@ class ESMAML:
         drawn: Callable[[], Any] | Any = self.directions
         e = drawn() if callable(drawn) else drawn
         given = {"alpha": self.alpha, "steps": self.steps, "sigma": self.sigma, "directions": e}
-        return summed(evolution_gradient(initialisation(theta), support, query, **given))
+        return sum_over_tasks(evolution_gradient(as_initialisation(theta), support, query, **given))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, matvec, replaced
+from refmeta.arrays import Array, matvec, replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle.answers import own
 from refmeta.oracle.case import Case
@@ -28,7 +28,7 @@ Effect = Callable[[Case, str], Array | None]
 def _of_tasks(case: Case, part: str) -> dict[str, Callable[[], Any]]:
     """An ε in the losses of a problem of support and query, of both or of one, or in the factors I − αH."""
     problem, found = case.problem, dict[str, Callable[..., Any]]()
-    put: Callable[..., Any] = problem._replace if hasattr(problem, "_replace") else lambda **k: replaced(problem, **k)
+    put: Callable[..., Any] = problem._replace if hasattr(problem, "_replace") else lambda **k: replace_fields(problem, **k)
 
     def effect(change: Callable[[Any, float], Any], where: Sequence[str]) -> Array:
         moved: Callable[[float], Any] = lambda e: put(**{side: change(getattr(problem, side), e) for side in where})
@@ -54,7 +54,7 @@ def _of_returns(case: Case, part: str) -> dict[str, Callable[[], Any]]:
     problem = case.problem
     if part in ("loss", "grad", "hvp"):
         changes = departures(problem.task)
-        one: Callable[..., Any] = lambda f, e: own(case.suite, part, replaced(problem, task=f(problem.task, e)))
+        one: Callable[..., Any] = lambda f, e: own(case.suite, part, replace_fields(problem, task=f(problem.task, e)))
         return {name: lambda f=f: slope(lambda e: one(f, e)) for name, f in changes.items()}  # type: ignore[misc]
     if part.startswith("kl"):
         return _of_divergences(problem, part)
@@ -106,7 +106,7 @@ def _of_updates(case: Case, part: str) -> dict[str, Callable[[], Any]]:
 def _of_minima(case: Case, part: str) -> dict[str, Callable[[], Any]]:
     """λ + ε, and a damped linear system."""
     problem = case.problem
-    found = {"λ + ε": lambda: slope(lambda e: own(case.suite, part, replaced(problem, strength=problem.strength + e)))}
+    found = {"λ + ε": lambda: slope(lambda e: own(case.suite, part, replace_fields(problem, strength=problem.strength + e)))}
 
     def damped() -> Array:
         phi = implicit.minimiser(problem, problem.strength)

@@ -12,7 +12,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm as learned
 from refmeta.meta.lstm import P as LOGARITHMS
-from refmeta.meta.lstm import preprocessed
+from refmeta.meta.lstm import preprocessing
 from refmeta.meta.pearl.encoder import Gaussian
 from refmeta.oracle.answers import own
 from refmeta.oracle.case import Case
@@ -33,7 +33,7 @@ def _places(case: Case) -> dict[str, Callable[[float], dict[str, Array]]]:
     """Every part of a Meta-LSTM with an ε, by the place of the ε."""
 
     def inputs(x: Array, e: float) -> Array:
-        both = preprocessed(x)
+        both = preprocessing(x)
         large = both[..., 0] != -1
         return np.stack(
             [np.where(large, np.log(np.exp(LOGARITHMS * both[..., 0]) + e) / LOGARITHMS, -1), both[..., 1]], -1

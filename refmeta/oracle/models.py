@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.meta import model_based
 from refmeta.meta.model_based import Prior
 from refmeta.oracle.agents import SEEN, context
@@ -49,7 +49,7 @@ def modelled(x: dict[str, Any]) -> Modelled:
 def proper(task: PolicyReturn) -> PolicyReturn:
     """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
     rho = task.mdp.rho / np.sum(task.mdp.rho, axis=-1, keepdims=True)
-    return replaced(task, mdp=replaced(task.mdp, rho=rho, gamma=at_most_one(task.mdp.gamma)))
+    return replace_fields(task, mdp=replace_fields(task.mdp, rho=rho, gamma=at_most_one(task.mdp.gamma)))
 
 
 def of_model(name: str, case: Modelled) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.answers import own
 from refmeta.oracle.case import INPUTS, Case
 from refmeta.oracle.judge import Settings, transformed
@@ -38,7 +38,7 @@ def moved(value: Any, chosen: Callable[[str], bool], change: Change, path: str =
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in fields(value)}
-        return replaced(value, **{name: moved(entry, chosen, change, inside(name)) for name, entry in held.items()})
+        return replace_fields(value, **{name: moved(entry, chosen, change, inside(name)) for name, entry in held.items()})
     return value
 
 

@@ -19,7 +19,7 @@ from refmeta.oracle.case import BUILD, SUITES, quantities, typed
 from refmeta.oracle.certify import certified
 from refmeta.oracle.rows import CATALOGUES
 from refmeta.oracle.wrong import WRONG
-from refmeta.tolerance import RESIDUAL, condition, in_tolerances, per_task
+from refmeta.tolerance import RESIDUAL, condition_number, error_in_tolerances, max_per_task
 
 FOLDER = Path(__file__).parent / "vectors"
 MOST, FAR = 1e6, 0.2
@@ -33,7 +33,7 @@ def rows(suite: str, value: Array) -> Array:
 def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
     """The largest of |expected| and the terms of the formula's own sum, task by task."""
     if suite == "reptile":
-        return np.maximum(per_task(value), np.max(np.abs(problem.adapted)))
+        return np.maximum(max_per_task(value), np.max(np.abs(problem.adapted)))
     if suite == "policy-gradient":
         point = problem.task.at(problem.theta)
         axes = tuple(range(1, point.occupancy.ndim))
@@ -41,27 +41,27 @@ def scale_of(suite: str, quantity: str, problem: Any, value: Array) -> Array:
         largest = term * np.max(np.abs(point.action_value), axis=(*axes, axes[-1] + 1))
         v = float(np.max(np.abs(problem.v)))
         size = {"loss": largest, "grad": largest, "hvp": largest * v, "natural_gradient": largest / term}
-        return np.maximum(per_task(value), size.get(quantity, term * max(1.0, v)))
+        return np.maximum(max_per_task(value), size.get(quantity, term * max(1.0, v)))
     if suite == "surrogates":
         slopes = problem.surrogate(quantity.rsplit("_", 1)[0]).at(problem.theta).slopes
         term = np.sum(np.abs(slopes), axis=(-2, -1)) / slopes.shape[-2]
         return np.maximum(
-            per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
+            max_per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
         )
     if suite == "expected-estimators":
         term = np.array(
             [np.max(np.sum(np.abs(task.at(problem.theta).action_value), axis=-3)) for task in problem.tasks]
         )
         return np.maximum(
-            per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
+            max_per_task(value), term * (np.max(np.abs(problem.v)) if quantity.endswith(("hvp", "hessian")) else 1.0)
         )
     if suite == "meta-lstm":
-        return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
+        return np.maximum(max_per_task(value), max_per_task(problem.query.at(problem.theta).loss))
     if suite in ("pearl", "model"):
-        return per_task(value)
+        return max_per_task(value)
     if quantity == "objective":
-        return np.maximum(per_task(value), per_task(problem.query.at(problem.theta).loss))
-    return np.maximum(per_task(value), per_task(own(suite, "first_order", problem)))
+        return np.maximum(max_per_task(value), max_per_task(problem.query.at(problem.theta).loss))
+    return np.maximum(max_per_task(value), max_per_task(own(suite, "first_order", problem)))
 
 
 def _hex(value: Any) -> Any:
@@ -84,10 +84,10 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         value = np.array(nested, dtype=object).astype(float)
         scale = scale_of(suite, quantity, problem, rows(suite, value))
         scale = np.where(scale > 0, scale, 1.0)
-        kappa = condition(_answer(suite, quantity), problem, scale)
+        kappa = condition_number(_answer(suite, quantity), problem, scale)
         error = float(
             np.max(
-                in_tolerances(
+                error_in_tolerances(
                     rows(suite, own(suite, quantity, problem)), rows(suite, value), kappa, scale, RESIDUAL.get(suite, 0)
                 ),
                 initial=0.0,
@@ -139,7 +139,7 @@ def margins(suite: str, quantity: str, problem: Any, value: Array, kappa: Array,
         got, right = (wrong[None], right[None]) if one else (wrong, right)
         limits = (np.max(kappa)[None], np.sum(scale)[None]) if one else (kappa, scale)
         residual = RESIDUAL.get(suite, 0.0)
-        margin = float(np.max(in_tolerances(got, right, limits[0], limits[1], residual), initial=0.0))
+        margin = float(np.max(error_in_tolerances(got, right, limits[0], limits[1], residual), initial=0.0))
         if margin > 10:
             found[row.slug] = max(found.get(row.slug, 0.0), float(f"{margin:.2g}"))
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.oracle.facts import details, faint, unjudged
 from refmeta.oracle.judge import RIGHT, Outcome, Settings
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
-from refmeta.tables import wrapped
+from refmeta.tables import paragraphs
 
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
 WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
@@ -93,7 +93,7 @@ def text(report: Report) -> str:
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
     lines += ["", summary(report.found)] * (len(asked) > 1)
-    return "\n".join(wrapped(line, later="  ") for line in lines)
+    return "\n".join(paragraphs(line, later="  ") for line in lines)
 
 
 def _settings(report: Report) -> str:

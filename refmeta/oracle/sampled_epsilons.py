@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.meta.inner import adapt, adjoints
 from refmeta.oracle.answers import own
 from refmeta.oracle.batches import Batches
@@ -13,7 +13,7 @@ from refmeta.oracle.case import Case
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.wrong import estimators
 from refmeta.sampling.enumeration import expectation
-from refmeta.sampling.likelihood import at
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import emaml_score_term
 
 
@@ -62,8 +62,8 @@ def evaluated(surrogate: Any, like: Any, sampled: Array, part: str, v: Array) ->
 
 def softened(surrogate: Any, theta: Array, part: str, v: Array) -> dict[str, Callable[[], Any]]:
     """log(π + ε) of the policy that is differentiated, of the one that sampled, or of both."""
-    like = at(surrogate.policy, np.asarray(theta, float), surrogate.trajectories)
-    old = at(surrogate.policy, surrogate.theta_sampled, surrogate.trajectories)
+    like = likelihood_at(surrogate.policy, np.asarray(theta, float), surrogate.trajectories)
+    old = likelihood_at(surrogate.policy, surrogate.theta_sampled, surrogate.trajectories)
     e = 1e-30j
     one: Callable[..., Any] = lambda new, sampled: (
         np.imag(evaluated(surrogate, Softened(like, new), Softened(old, sampled).log_prob, part, v)) / 1e-30
@@ -88,7 +88,7 @@ def of_expectations(case: Case, part: str) -> dict[str, Callable[[], Any]]:
     kinds = {"naive_hessian": "reinforce", "lvc_hessian": "likelihood_ratio", "dice_hessian": "dice"}
     if part == "formulation_exact":
         one: Callable[..., Any] = lambda f, e: own(
-            case.suite, part, replaced(problem, tasks=tuple(f(t, e) for t in problem.tasks))
+            case.suite, part, replace_fields(problem, tasks=tuple(f(t, e) for t in problem.tasks))
         )
         changes = departures(problem.tasks[0])
         return {name: lambda f=f: slope(lambda e: one(f, e)) for name, f in changes.items()}  # type: ignore[misc]
@@ -151,8 +151,8 @@ class SoftPoint(NamedTuple):
     def _evaluated(self, part: str, v: Array) -> Array:
         """The gradient or the Hessian product along v."""
         surrogate, epsilon = self.task
-        like = at(surrogate.policy, self.theta, surrogate.trajectories)
-        sampled = at(surrogate.policy, surrogate.theta_sampled, surrogate.trajectories).log_prob
+        like = likelihood_at(surrogate.policy, self.theta, surrogate.trajectories)
+        sampled = likelihood_at(surrogate.policy, surrogate.theta_sampled, surrogate.trajectories).log_prob
         return evaluated(surrogate, Softened(like, epsilon), sampled, part, v)
 
 

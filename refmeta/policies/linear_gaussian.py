@@ -6,7 +6,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, direction, finite, generator, matvec, parameters, real
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_direction,
+    as_generator,
+    as_parameters,
+    as_real,
+    batch_shape,
+    finite_result,
+    matvec,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class LinearGaussian:
 
     def __post_init__(self) -> None:
         for name in ("states", "actions"):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,14 +66,14 @@ class LinearGaussian:
         """z = (a − Kx)/σ, (..., m), of arguments that have been checked."""
         return (action - matvec(self.gain(theta), state)) * np.exp(-self.log_deviation(theta))
 
-    @finite
+    @finite_result
     def mean(self, theta: ArrayLike, state: ArrayLike) -> Array:
         """Kx, (..., m)."""
-        theta, x = parameters(theta, dim=self.dim, why=self.why), self._state(state)
+        theta, x = as_parameters(theta, dim=self.dim, why=self.why), self._state(state)
         batch_shape(theta=theta.shape[:-1], state=x.shape[:-1])
         return matvec(self.gain(theta), x)
 
-    @finite
+    @finite_result
     def log_prob(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
         """log π(a|x) = −Σ_j (z_j²/2 + log σ_j + log(2π)/2), (...).
 
@@ -72,7 +82,7 @@ class LinearGaussian:
         theta, _, z = self._checked(theta, state, action)
         return -np.sum(z**2 / 2 + self.log_deviation(theta) + np.log(2 * np.pi) / 2, axis=-1)
 
-    @finite
+    @finite_result
     def score(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> Array:
         """∇ log π(a|x), (..., d): (z/σ) xᵀ in K, z² − 1 in log σ.
 
@@ -81,35 +91,35 @@ class LinearGaussian:
         theta, x, z = self._checked(theta, state, action)
         return self.pullback(z * np.exp(-self.log_deviation(theta)), z**2 - 1, x)
 
-    @finite
+    @finite_result
     def score_hvp(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike, u: ArrayLike) -> Array:
         """∇² log π(a|x) u, (..., d): the score differentiated along u, with dz = −(Ux)/σ − z ⊙ ν.
 
         Eq: log-likelihood-hvp
         """
         theta, x, z = self._checked(theta, state, action)
-        u = direction(u, self.dim, z.shape[:-1])
+        u = as_direction(u, self.dim, z.shape[:-1])
         scale, nu = np.exp(-self.log_deviation(theta)), self.log_deviation(u)
         dz = -matvec(self.gain(u), x) * scale - z * nu
         return self.pullback((dz - z * nu) * scale, 2 * z * dz, x)
 
-    @finite
+    @finite_result
     def sample(self, theta: ArrayLike, state: ArrayLike, rng: Generator | int | None = None) -> Array:
         """One action a state, (..., m)."""
-        theta = real(parameters(theta, dim=self.dim, why=self.why), "theta")
+        theta = as_real(as_parameters(theta, dim=self.dim, why=self.why), "theta")
         mean = self.mean(theta, state)
-        return mean + np.exp(self.log_deviation(theta)) * generator(rng).normal(size=mean.shape)
+        return mean + np.exp(self.log_deviation(theta)) * as_generator(rng).normal(size=mean.shape)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearGaussian":
         """The policy of task `index`: the same for all."""
         return self
 
     def _state(self, state: ArrayLike) -> Array:
-        return parameters(state, "state", dim=self.states)
+        return as_parameters(state, "state", dim=self.states)
 
     def _checked(self, theta: ArrayLike, state: ArrayLike, action: ArrayLike) -> tuple[Array, Array, Array]:
         """θ, x and z."""
-        theta = parameters(theta, dim=self.dim, why=self.why)
-        x, a = self._state(state), parameters(action, "action", dim=self.actions)
+        theta = as_parameters(theta, dim=self.dim, why=self.why)
+        x, a = self._state(state), as_parameters(action, "action", dim=self.actions)
         batch_shape(theta=theta.shape[:-1], state=x.shape[:-1], action=a.shape[:-1])
         return theta, x, self.noise(theta, x, a)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, numbers, settled
-from refmeta.sampling.likelihood import at
-from refmeta.sampling.rollout import as_reward_noise, ended, fitting, steps_of
+from refmeta.arrays import Array, as_count, as_numbers, check_finite
+from refmeta.sampling.likelihood import likelihood_at
+from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_reward_noise, end_states
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -46,7 +46,7 @@ def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
         raise ValueError(
             f"trajectories are enumerated for one task at a time, got a process with batch axes {mdp.shape}"
         )
-    H, over, each = steps_of(mdp, horizon), ended(mdp), np.sum(mdp.P > 0, axis=1).astype(object)
+    H, over, each = as_horizon(mdp, horizon), end_states(mdp), np.sum(mdp.P > 0, axis=1).astype(object)
     each = np.where(over[:, None], np.eye(mdp.states, dtype=int), each).astype(object)
     last = np.sum(each, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
     ways = (mdp.rho > 0).astype(object)
@@ -56,7 +56,7 @@ def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
     return int(ways @ last)
 
 
-def too_many(number: int, tuples_of: int) -> str:
+def excess_text(number: int, tuples_of: int) -> str:
     """Nothing if the tuples of `number` trajectories are at most a million; else how many they are, in words."""
     exponent = tuples_of * math.log10(max(number, 1))
     if exponent < 20 and number**tuples_of <= MOST:
@@ -70,16 +70,16 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
 
     Refused, with the count, where their tuples of `tuples_of` are more than a million.
     """
-    number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
-    tuples_of = count(tuples_of, "tuples_of")
-    if said := too_many(number, tuples_of):
+    number, H = number_of_paths(mdp, horizon), as_horizon(mdp, horizon)
+    tuples_of = as_count(tuples_of, "tuples_of")
+    if said := excess_text(number, tuples_of):
         raise ValueError(
             f"{said} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
         )
-    over, by_next, s = ended(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
+    over, by_next, s = end_states(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
     weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
     for t in range(H):
-        source, a, following, probability = _continued(mdp, s, over[s], merge=t == H - 1 and not by_next)
+        source, a, following, probability = _continuations(mdp, s, over[s], merge=t == H - 1 and not by_next)
         reward = mdp.R[s[source], a, following] if by_next else mdp.R[s[source], a]
         step = np.stack([s[source], a, reward, ~over[s[source]]], axis=-1)
         past = np.concatenate([past[source], step[:, None]], axis=1)
@@ -88,7 +88,7 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
     return Paths(Trajectories(states.astype(np.intp), actions.astype(np.intp), rewards, mask.astype(bool)), weight)
 
 
-def _continued(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Array, Array, Array, Array]:
+def _continuations(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Array, Array, Array, Array]:
     """For every path a row of each action and next state: the path, a, s', P(s'|s, a); one row where it has ended.
 
     With `merge` the next states of an action are one row.
@@ -104,7 +104,7 @@ def _continued(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Arra
 
 def likelihoods(policy: Policy, theta: Array, trajectories: Trajectories) -> Array:
     """Π_m Π_t π_θ(a_t|s_t) of trajectories (..., M, H), (...)."""
-    return np.exp(np.sum(at(policy, theta, trajectories).log_prob, axis=(-2, -1)))
+    return np.exp(np.sum(likelihood_at(policy, theta, trajectories).log_prob, axis=(-2, -1)))
 
 
 def expectation(
@@ -133,7 +133,7 @@ def expectation(
     """
     if not callable(f):
         raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
-    theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
+    theta, M = as_process_parameters(mdp, policy, theta), as_count(episodes, "episodes", least=1)
     if np.any(sigma := as_reward_noise(reward_noise, mdp.shape)):
         raise ValueError(
             f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be listed; without "
@@ -145,19 +145,19 @@ def expectation(
 
     def chunks() -> Iterator[tuple[Array, Array]]:
         for batch, weight in paths(mdp, horizon, tuples_of=M).batches(M):
-            values = _judged(f(batch), len(weight))
+            values = _as_rows(f(batch), len(weight))
             shapes.add(values.shape[1:])
             yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
 
     with np.errstate(all="ignore"):
-        mean, covariance = (settled(x, "what f returns is too large for its covariance") for x in accumulated(chunks()))
+        mean, covariance = (check_finite(x, "what f returns is too large for its covariance") for x in weighted_moments(chunks()))
     if len(shapes) > 1:
         raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()
     return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
 
 
-def accumulated(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
+def weighted_moments(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
     """Σ p x and Σ p (x − Σpx)(x − Σpx)ᵀ over chunks of probabilities (n,) and rows (n, k), Σ p = 1."""
     mean, square, centre = np.zeros(()), np.zeros(()), np.zeros(())
     for i, (p, rows) in enumerate(chunks):
@@ -166,9 +166,9 @@ def accumulated(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
     return Expectation(mean, square - np.multiply.outer(mean - centre, mean - centre))
 
 
-def _judged(returned: ArrayLike, rows: int) -> Array:
+def _as_rows(returned: ArrayLike, rows: int) -> Array:
     """What f returned, if it is real, finite, and one row a tuple."""
-    values = settled(numbers(returned, "what f returned"), "f returned something that is not finite")
+    values = check_finite(as_numbers(returned, "what f returned"), "f returned something that is not finite")
     if values.dtype.kind == "c":
         raise TypeError("what f returned must be real, got complex numbers")
     if values.ndim == 0 or len(values) != rows:

@@ -1,6 +1,6 @@
 """Log-likelihoods of a batch of trajectories, and their products.  Derivation: derivations/sampled-policy-gradients.md
 
-`at(policy, theta, trajectories)` gives, for ℓ = log π_θ(a_t|s_t) of every step, (..., M, H) and 0 after the end:
+`likelihood_at(policy, theta, trajectories)` gives, for ℓ = log π_θ(a_t|s_t) of every step, (..., M, H) and 0 after the end:
 
     log_prob        ℓ
     along(u)        ∇ℓ · u                       (..., M, H)
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, finite, lazily, parameters, reduced
+from refmeta.arrays import Array, as_direction, as_parameters, batch_shape, finite_result, lazy_property, reduce_record
 from refmeta.policies import Softmax
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
-from refmeta.softmax import centred, log_softmax, others, softmax
+from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
+from refmeta.softmax import centred, log_softmax, softmax, sum_of_others
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,9 @@ class SoftmaxLikelihood:
     theta: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def log_prob(self) -> Array:
         """log π(a|s), (..., M, H).
 
@@ -41,7 +41,7 @@ class SoftmaxLikelihood:
         """
         return self._gathered(log_softmax(self.policy.table(self.theta)))
 
-    @finite
+    @finite_result
     def along(self, u: ArrayLike) -> Array:
         """x_a − ⟨π, x⟩ at (s, a), x the logits of u.
 
@@ -49,16 +49,16 @@ class SoftmaxLikelihood:
         """
         return self._gathered(centred(self._pi, self.policy.table(_direction(self, u))))
 
-    @finite
+    @finite_result
     def pull(self, w: ArrayLike) -> Array:
         """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n the sum of w over the visits to (s, a).
 
         Eq: log-likelihood-score
         """
         n, pi = self._scattered(_weights(self, w)), self._pi
-        return self.policy.pullback(n * others(pi, pi) - pi * others(pi, n))
+        return self.policy.pullback(n * sum_of_others(pi, pi) - pi * sum_of_others(pi, n))
 
-    @finite
+    @finite_result
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Φᵀg, g(s, ·) = −n(s) π ⊙ (x − ⟨π, x⟩), n the sum of w over the visits to s.
 
@@ -67,7 +67,7 @@ class SoftmaxLikelihood:
         n, u = np.sum(self._scattered(_weights(self, w)), axis=-1)[..., None], _direction(self, u)
         return self.policy.pullback(-n * self._pi * centred(self._pi, self.policy.table(u)))
 
-    @lazily
+    @lazy_property
     def _pi(self) -> Array:
         return softmax(self.policy.table(self.theta))
 
@@ -108,9 +108,9 @@ class GaussianLikelihood:
     theta: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def log_prob(self) -> Array:
         """−Σ_j (z_j²/2 + log σ_j + log(2π)/2), (..., M, H).
 
@@ -119,7 +119,7 @@ class GaussianLikelihood:
         each = self._z**2 / 2 + self._log_deviation + np.log(2 * np.pi) / 2
         return -np.sum(each, axis=-1) * self.trajectories.mask
 
-    @finite
+    @finite_result
     def along(self, u: ArrayLike) -> Array:
         """Σ_j z_j (Ux)_j/σ_j + (z_j² − 1) ν_j.
 
@@ -129,7 +129,7 @@ class GaussianLikelihood:
         each = self._z * self._moved(u) + (self._z**2 - 1) * self._log(u)
         return np.sum(each, axis=-1) * self.trajectories.mask
 
-    @finite
+    @finite_result
     def pull(self, w: ArrayLike) -> Array:
         """Σ w [(z/σ) xᵀ, z² − 1].
 
@@ -137,7 +137,7 @@ class GaussianLikelihood:
         """
         return self._summed(_weights(self, w), self._z * self._scale, self._z**2 - 1)
 
-    @finite
+    @finite_result
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Σ w [((dz − zν)/σ) xᵀ, 2 z dz], dz = −(Ux)/σ − zν.
 
@@ -164,7 +164,7 @@ class GaussianLikelihood:
     def _scale(self) -> Array:
         return np.exp(-self._log_deviation)
 
-    @lazily
+    @lazy_property
     def _z(self) -> Array:
         """(a − Kx)/σ."""
         return (self.trajectories.actions - self._means(self.theta)) * self._scale
@@ -188,19 +188,19 @@ Likelihood = SoftmaxLikelihood | GaussianLikelihood
 
 def _direction(like: Likelihood, u: ArrayLike) -> Array:
     """A direction u (..., d) of θ, checked."""
-    return direction(u, like.policy.dim, together(like.policy, like.theta, like.trajectories), "u")
+    return as_direction(u, like.policy.dim, joint_batch(like.policy, like.theta, like.trajectories), "u")
 
 
 def _weights(like: Likelihood, w: ArrayLike) -> Array:
     """Weights w (..., M, H), checked: a number for every step."""
-    array, shape = parameters(w, "w"), like.trajectories.mask.shape
+    array, shape = as_parameters(w, "w"), like.trajectories.mask.shape
     if array.shape[-2:] != shape[-2:]:
         raise ValueError(f"w has shape {array.shape}, expected (..., {shape[-2]}, {shape[-1]}) as the trajectories")
-    batch_shape(w=array.shape[:-2], likelihood=together(like.policy, like.theta, like.trajectories))
+    batch_shape(w=array.shape[:-2], likelihood=joint_batch(like.policy, like.theta, like.trajectories))
     return array
 
 
-def at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:
+def likelihood_at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:
     """ℓ at parameters, on trajectories that have been checked."""
     kind = GaussianLikelihood if isinstance(policy, LinearGaussian) else SoftmaxLikelihood
     return kind(policy, theta, trajectories)  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def likelihood(policy: Policy, theta: ArrayLike, trajectories: Trajectories) -> 
 
     log p(τ|θ) is Σ_t ℓ and a constant, the logarithm of what the process contributes.
     """
-    theta = placed(policy, theta)
-    trajectories = checked(trajectories, policy)
-    together(policy, theta, trajectories)
-    return at(policy, theta, trajectories)
+    theta = as_policy_parameters(policy, theta)
+    trajectories = as_trajectories(trajectories, policy)
+    joint_batch(policy, theta, trajectories)
+    return likelihood_at(policy, theta, trajectories)

@@ -8,18 +8,18 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_count,
+    as_fraction,
+    as_integers,
+    as_positive,
+    as_real,
     batch_shape,
-    count,
-    finite,
-    fraction,
-    integers,
+    check_finite,
+    finite_result,
     matvec,
     one_hot,
-    positive,
-    real,
-    settled,
 )
-from refmeta.sampling.trajectories import Trajectories, checked, discounts
+from refmeta.sampling.trajectories import Trajectories, as_trajectories, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 
@@ -32,20 +32,20 @@ def discounted_sum(x: Array, factor: float) -> Array:
     return out
 
 
-@finite
+@finite_result
 def whole_return(trajectories: Trajectories, *, gamma: float) -> Array:
     """G = Σ_t γᵗ r_t, (..., M)."""
-    given = checked(trajectories)
-    return np.sum(discounts(given.mask, fraction(gamma, "gamma")) * given.rewards, axis=-1)
+    given = as_trajectories(trajectories)
+    return np.sum(discounts(given.mask, as_fraction(gamma, "gamma")) * given.rewards, axis=-1)
 
 
-@finite
+@finite_result
 def reward_to_go(trajectories: Trajectories, *, gamma: float) -> Array:
     """Ĝ_t = Σ_{k≥t} γᵏ⁻ᵗ r_k, (..., M, H)."""
-    return discounted_sum(checked(trajectories).rewards, fraction(gamma, "gamma"))
+    return discounted_sum(as_trajectories(trajectories).rewards, as_fraction(gamma, "gamma"))
 
 
-@finite
+@finite_result
 def gae(trajectories: Trajectories, values: ArrayLike, *, gamma: float, lam: float) -> Array:
     """Â_t = Σ_{k≥t} (γλ)ᵏ⁻ᵗ δ_k, δ_t = r_t + γ v_{t+1} − v_t, v_H = 0, for the values v of the states visited; (..., M, H).
 
@@ -53,13 +53,13 @@ def gae(trajectories: Trajectories, values: ArrayLike, *, gamma: float, lam: flo
 
     λ = 1 is Ĝ_t − v_t, for any v; λ = 0 the one-step error.
     """
-    given = checked(trajectories)
-    v = at_steps(values, given, "values")
-    gamma, following = fraction(gamma, "gamma"), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
-    return discounted_sum((given.rewards + gamma * following - v) * given.mask, gamma * fraction(lam, "lam"))
+    given = as_trajectories(trajectories)
+    v = as_step_values(values, given, "values")
+    gamma, following = as_fraction(gamma, "gamma"), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
+    return discounted_sum((given.rewards + gamma * following - v) * given.mask, gamma * as_fraction(lam, "lam"))
 
 
-@finite
+@finite_result
 def leave_one_out(trajectories: Trajectories, *, gamma: float) -> Array:
     """b_t of a trajectory: the mean of Ĝ_t over the others, 1/(M−1) Σ_{j≠i} Ĝ_t(j); (..., M, H).
 
@@ -78,21 +78,21 @@ def leave_one_out(trajectories: Trajectories, *, gamma: float) -> Array:
 
 def features(trajectories: Trajectories, states: int | None = None) -> Array:
     """[s, s², t/100, (t/100)², (t/100)³, 1] of every step, s one-hot out of `states` where it is an index; (..., M, H, k)."""
-    given = checked(trajectories)
+    given = as_trajectories(trajectories)
     s = given.states
     if s.ndim == given.mask.ndim:
         if states is None:
             raise ValueError("states is required: the number of states, where a state is an index")
-        s = one_hot(integers(s, "states", below=count(states, "states", least=1)), states)
+        s = one_hot(as_integers(s, "states", below=as_count(states, "states", least=1)), states)
     else:
-        s = real(s, "states")
+        s = as_real(s, "states")
         s = np.concatenate([s, s**2], axis=-1)
     t = np.arange(s.shape[-2])[:, None] / 100
     time = np.broadcast_to(np.concatenate([t, t**2, t**3, t**0], axis=-1), (*s.shape[:-1], 4))
     return np.concatenate([s, time], axis=-1)
 
 
-@finite
+@finite_result
 def linear_feature_baseline(
     trajectories: Trajectories, fitted_on: Trajectories, *, gamma: float, states: int | None = None, ridge: float = 1e-5
 ) -> Array:
@@ -103,7 +103,7 @@ def linear_feature_baseline(
     φ is [s, s², t/100, (t/100)², (t/100)³, 1], with a one-hot s (and without its square, which it is) for finite states.
     Fitted on the batch itself it depends on the actions that it is to judge, and the gradient is biased.
     """
-    given, other, ridge = checked(trajectories), checked(fitted_on), positive(ridge, "ridge")
+    given, other, ridge = as_trajectories(trajectories), as_trajectories(fitted_on), as_positive(ridge, "ridge")
     G, here = reward_to_go(other, gamma=gamma), features(given, states)
     phi = features(other, states) * other.mask[..., None]
     X, y = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1]), G.reshape(*G.shape[:-2], -1)
@@ -118,19 +118,19 @@ def _ridge_regression(X: Array, y: Array, ridge: float) -> Array:
     """argmin ‖y − Xw‖² + ridge ‖w‖² by Rw = Qᵀ[y; 0], QR = [X; √ridge I]: the condition of X is not squared; (..., k)."""
     n, k = X.shape[-2:]
     damped = np.broadcast_to(np.sqrt(ridge) * np.eye(k), (*X.shape[:-2], k, k))
-    Z = np.concatenate([settled(X, "a feature left the finite numbers: a state is too large"), damped], axis=-2)
+    Z = np.concatenate([check_finite(X, "a feature left the finite numbers: a state is too large"), damped], axis=-2)
     Q, R = np.linalg.qr(Z)
     if np.any(np.abs(np.einsum("...ii->...i", R)) <= np.finfo(float).eps * (n + k) * np.max(np.abs(Z), axis=-2)):
         raise FloatingPointError(f"ridge = {ridge} is too small for features that depend on each other to rounding")
     return np.linalg.solve(R, matvec(Q[..., :n, :].swapaxes(-1, -2), y)[..., None])[..., 0]
 
 
-@finite
+@finite_result
 def exact_baseline(trajectories: Trajectories, point: DiscountedPoint | FiniteHorizonPoint) -> Array:
     """V(s_t), or with a horizon V_t(s_t), of `PolicyReturn(mdp, policy).at(theta)`; (..., M, H)."""
     if not isinstance(point, DiscountedPoint | FiniteHorizonPoint):
         raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")
-    given = checked(trajectories, point.policy)
+    given = as_trajectories(trajectories, point.policy)
     H = given.mask.shape[-1]
     V = point.value[..., None, :] if isinstance(point, DiscountedPoint) else point.value[..., :-1, :]
     if V.shape[-2] not in (1, H):
@@ -141,9 +141,9 @@ def exact_baseline(trajectories: Trajectories, point: DiscountedPoint | FiniteHo
     return np.take_along_axis(V, states, axis=-1)[..., 0] * given.mask
 
 
-def at_steps(value: ArrayLike, trajectories: Trajectories, name: str) -> Array:
+def as_step_values(value: ArrayLike, trajectories: Trajectories, name: str) -> Array:
     """A number for every step, broadcast to the trajectories, 0 after the end."""
-    array, shape = real(value, name), trajectories.mask.shape
+    array, shape = as_real(value, name), trajectories.mask.shape
     try:
         batch = np.broadcast_shapes(array.shape, shape)
     except ValueError:

@@ -21,21 +21,28 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_direction,
+    as_fraction,
+    as_numbers,
+    as_parameters,
+    as_positive,
+    as_real,
     batch_shape,
-    direction,
     entry,
-    finite,
-    fraction,
-    lazily,
-    numbers,
-    parameters,
-    positive,
-    real,
-    reduced,
+    finite_result,
+    lazy_property,
+    reduce_record,
 )
-from refmeta.sampling.likelihood import Likelihood, at, likelihood
-from refmeta.sampling.returns import at_steps, discounted_sum, reward_to_go
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, placed, together
+from refmeta.sampling.likelihood import Likelihood, likelihood, likelihood_at
+from refmeta.sampling.returns import as_step_values, discounted_sum, reward_to_go
+from refmeta.sampling.trajectories import (
+    Policy,
+    Trajectories,
+    as_policy_parameters,
+    as_trajectories,
+    discounts,
+    joint_batch,
+)
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 
@@ -89,12 +96,12 @@ class Surrogate:
     trajectories: Trajectories
     terms: tuple[Term, ...]
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        batch = together(self.policy, self.theta_sampled, self.trajectories)
+        batch = joint_batch(self.policy, self.theta_sampled, self.trajectories)
         return np.broadcast_shapes(batch, *(term.weights.shape[:-2] for term in self.terms))
 
     @property
@@ -104,7 +111,7 @@ class Surrogate:
 
     def at(self, theta: ArrayLike) -> "SurrogatePoint":
         """The point theta (..., d)."""
-        theta = placed(self.policy, theta)
+        theta = as_policy_parameters(self.policy, theta)
         batch_shape(theta=theta.shape[:-1], surrogate=self.shape)
         return SurrogatePoint(theta, self)
 
@@ -128,26 +135,26 @@ class SurrogatePoint:
     theta: Array
     task: Surrogate
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−(1/M) Σ w g(Cx), (...)."""
         return -np.sum(_sum(value for _, (value, _, _) in self._each), axis=(-2, -1)) / self._episodes
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """−(1/M) Dᵀ u, u = Σ_j Cᵀ w g'(Cx); (..., d)."""
         return -self._likelihood.pull(self.slopes) / self._episodes
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """−(1/M) (Dᵀ U D v + Σ u ∇² log π v), U = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
 
         Eq: surrogate-hvp
         """
         like = self._likelihood
-        v = direction(v, self.task.dim, self.grad.shape[:-1])
+        v = as_direction(v, self.task.dim, self.grad.shape[:-1])
         along = like.along(v)
         bent = _sum(term.spread(curve * term.mixed(along)) for term, (_, _, curve) in self._each)
         return -(like.pull(bent) + like.curve(self.slopes, v)) / self._episodes
@@ -158,16 +165,16 @@ class SurrogatePoint:
 
     @functools.cached_property
     def _likelihood(self) -> Likelihood:
-        return at(self.task.policy, self.theta, self.task.trajectories)
+        return likelihood_at(self.task.policy, self.theta, self.task.trajectories)
 
     @functools.cached_property
     def _each(self) -> list[tuple[Term, tuple[Array, Array, Array]]]:
         """Every term, with w g, w g' and w g'' at Cx."""
-        sampled = at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
+        sampled = likelihood_at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
         x = self._likelihood.log_prob - sampled.log_prob
         return [(term, term.link(term.weights, term.mixed(x))) for term in self.task.terms]
 
-    @lazily
+    @lazy_property
     def slopes(self) -> Array:
         """s, (..., M, H)."""
         return _sum(term.spread(slope) for term, (_, slope, _) in self._each)
@@ -177,14 +184,14 @@ def _sum(parts: Iterable[Array]) -> Array:
     return np.sum(np.broadcast_arrays(*parts), axis=0)
 
 
-def _parts(
+def _ingredients(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, gamma: float, baseline: ArrayLike
 ) -> tuple[Array, Trajectories, Array, Array, Array]:
     """θ_sampled, the trajectories, γᵗr, γᵗb and γᵗ(Ĝ − b)."""
-    theta = real(placed(policy, theta_sampled, "theta_sampled"), "theta_sampled")
-    given = checked(trajectories, policy)
-    together(policy, theta, given)
-    weight, b = discounts(given.mask, fraction(gamma, "gamma")), at_steps(baseline, given, "baseline")
+    theta = as_real(as_policy_parameters(policy, theta_sampled, "theta_sampled"), "theta_sampled")
+    given = as_trajectories(trajectories, policy)
+    joint_batch(policy, theta, given)
+    weight, b = discounts(given.mask, as_fraction(gamma, "gamma")), as_step_values(baseline, given, "baseline")
     return theta, given, weight * given.rewards, weight * b, weight * (reward_to_go(given, gamma=gamma) - b)
 
 
@@ -195,7 +202,7 @@ def reinforce(
 
     Eq: surrogate-naive
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, given, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, linear),))
 
 
@@ -206,7 +213,7 @@ def likelihood_ratio(
 
     Eq: lvc
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, given, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, exponential),))
 
 
@@ -217,7 +224,7 @@ def dice(
 
     Eq: dice
     """
-    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, given, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 0.0, -1.0, exponential), Term(-b, 0.0, 0.0, exponential))
     return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
 
@@ -231,7 +238,7 @@ def tmaml(
 
     The products multiply out to b_t (☐_{<t} − ☐_{≤t}).
     """
-    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, given, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 1.0, -1.0, exponential), Term(-b, 1.0, 0.0, exponential))
     return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
 
@@ -251,8 +258,8 @@ def loaded_dice(
 
     λ = 1 is unbiased; λ = 0 is the likelihood ratio, to a constant; between them a bias is paid for less variance.
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    lam = fraction(lam, "lam")
+    theta, given, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    lam = as_fraction(lam, "lam")
     both = (Term(advantage, lam, 0.0, exponential), Term(-advantage, lam, -1.0, exponential))
     return Surrogate(policy, theta, given, both)
 
@@ -270,11 +277,11 @@ def clipped(
 
     Eq: promp-objective
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped_exponential(positive(epsilon, "epsilon"))),))
+    theta, given, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped_exponential(as_positive(epsilon, "epsilon"))),))
 
 
-@finite
+@finite_result
 def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, value: ArrayLike) -> Array:
     """value · Σ_m Σ_t ∇ log π_θ(a_t|s_t): the sum over all M trajectories, without α and without 1/M; (..., d).
 
@@ -283,8 +290,8 @@ def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectorie
     `value`, one a task, is what was reached after the adaptation, as a return or as a loss; the term has its sign.
     """
     like = likelihood(policy, theta, trajectories)
-    value = parameters(numbers(value, "value")[..., None], "value")
-    batch_shape(value=value.shape[:-1], trajectories=together(policy, like.theta, like.trajectories))
+    value = as_parameters(as_numbers(value, "value")[..., None], "value")
+    batch_shape(value=value.shape[:-1], trajectories=joint_batch(policy, like.theta, like.trajectories))
     return value * like.pull(np.ones(like.trajectories.mask.shape))
 
 

@@ -8,24 +8,24 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    count,
-    direction,
-    finite,
-    lazily,
-    parameters,
-    positive,
-    real,
-    real_scalar,
-    reduced,
-    settled,
+    as_count,
+    as_direction,
+    as_parameters,
+    as_positive,
+    as_real,
+    as_real_scalar,
+    check_finite,
+    finite_result,
+    lazy_property,
+    reduce_record,
 )
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
+from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
 from refmeta.tasks.fisher import PolicyKLPoint
 
 ROUNDING = 1e-14  # 45 eps: sums over a batch, of losses and of divergences, are right to about that
-BLIND = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
+NOT_CURVED = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +39,19 @@ class SampledKL:
     theta_sampled: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
         policy = self.policy
-        theta = placed(policy, self.theta_sampled, "theta_sampled")
-        object.__setattr__(self, "theta_sampled", real(theta, "theta_sampled"))
-        object.__setattr__(self, "trajectories", checked(self.trajectories, policy))
-        together(policy, theta, self.trajectories)
+        theta = as_policy_parameters(policy, self.theta_sampled, "theta_sampled")
+        object.__setattr__(self, "theta_sampled", as_real(theta, "theta_sampled"))
+        object.__setattr__(self, "trajectories", as_trajectories(self.trajectories, policy))
+        joint_batch(policy, theta, self.trajectories)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        return together(self.policy, self.theta_sampled, self.trajectories)
+        return joint_batch(self.policy, self.theta_sampled, self.trajectories)
 
     @property
     def dim(self) -> int:
@@ -60,8 +60,8 @@ class SampledKL:
 
     def at(self, theta: ArrayLike) -> "PolicyKLPoint | GaussianKLPoint":
         """The point theta (..., d)."""
-        theta = placed(self.policy, theta)
-        together(self.policy, theta, self.trajectories)
+        theta = as_policy_parameters(self.policy, theta)
+        joint_batch(self.policy, theta, self.trajectories)
         start, given = self.theta_sampled, self.trajectories
         if isinstance(self.policy, LinearGaussian):
             return GaussianKLPoint(theta, start, self.policy, given)
@@ -78,9 +78,9 @@ class GaussianKLPoint:
     policy: LinearGaussian
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """(1/M) Σ_m Σ_t Σ_j [(e^−2ℓ − 1 + 2ℓ)/2 + Δ²/(2σ²)], ℓ = log(σ/σ₀); (...).
 
@@ -89,7 +89,7 @@ class GaussianKLPoint:
         wider, far = self._log_ratio, (self._far / self._deviation) ** 2
         return self._mean(np.sum((np.expm1(-2 * wider) + 2 * wider + far) / 2, axis=-1))
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """(1/M) Σ_m Σ_t [(Δ/σ²) xᵀ, 1 − (σ₀² + Δ²)/σ²], (..., d).
 
@@ -98,14 +98,14 @@ class GaussianKLPoint:
         far, shrunk = self._far / self._deviation, np.exp(-2 * self._log_ratio)
         return self._pulled(far / self._deviation, 1 - shrunk - far**2)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """The gradient differentiated along v = [U, ν]: dΔ = Ux, dσ = σν; (..., d).
 
         Eq: sampled-kl
         """
         batch = np.broadcast_shapes(self._far.shape[:-3], self.theta.shape[:-1])
-        v = direction(v, self.policy.dim, batch)
+        v = as_direction(v, self.policy.dim, batch)
         far, nu = self._far / self._deviation, self._log(v)
         moved, shrunk = self._means(v) / self._deviation, np.exp(-2 * self._log_ratio)
         return self._pulled((moved - 2 * far * nu) / self._deviation, 2 * nu * (shrunk + far**2) - 2 * far * moved)
@@ -148,7 +148,7 @@ class TrustRegionStep(NamedTuple):
     improvement: float
 
 
-@finite
+@finite_result
 def trpo_step(
     theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
 ) -> TrustRegionStep:
@@ -175,35 +175,35 @@ def trpo_step(
     FloatingPointError
         If F has a direction of the gradient without positive curvature: a damping is needed.
     """
-    theta = real(parameters(theta), "theta")
+    theta = as_real(as_parameters(theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,)")
     for name, given in (("loss", loss), ("kl", kl)):
         if not hasattr(given, "at"):
             raise TypeError(f"{name} must be a task with at(theta), got {type(given).__name__}")
-    radius, damping = positive(radius, "radius"), real_scalar(damping, "damping", least=0.0)
+    radius, damping = as_positive(radius, "radius"), as_real_scalar(damping, "damping", least=0.0)
     start, region = loss.at(theta), kl.at(theta)
-    g = _total(start.grad)
+    g = _sum_over_tasks(start.grad)
     if not np.any(g):
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
     g = g / np.max(np.abs(g))
 
     def product(v: Array) -> Array:
-        return _total(region.hvp(v))
+        return _sum_over_tasks(region.hvp(v))
 
-    x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=BLIND)
+    x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=NOT_CURVED)
     if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):
-        raise FloatingPointError(BLIND.format(0.0))
+        raise FloatingPointError(NOT_CURVED.format(0.0))
     x, noise = x * np.sqrt(2 * radius / (x @ g)), float(np.sum(np.abs(start.loss)))
-    for j in range(count(backtracks, "backtracks") + 1):
-        following = settled(theta - 0.5**j * x, "the step left the finite numbers: radius is too large, or F too small")
+    for j in range(as_count(backtracks, "backtracks") + 1):
+        following = check_finite(theta - 0.5**j * x, "the step left the finite numbers: radius is too large, or F too small")
         spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
         if spent <= radius * (1 + ROUNDING) and fallen > ROUNDING * noise:
             return TrustRegionStep(following, spent, fallen)
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
 
-def _total(gradients: Array) -> Array:
+def _sum_over_tasks(gradients: Array) -> Array:
     """Σ over the tasks."""
     return np.sum(gradients, axis=tuple(range(np.ndim(gradients) - 1)))

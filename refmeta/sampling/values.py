@@ -8,12 +8,22 @@ The value after the last step is 0, unless `successors` says otherwise: the feat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, fraction, matvec, parameters, real, scalar, settled
+from refmeta.arrays import (
+    Array,
+    as_fraction,
+    as_parameters,
+    as_real,
+    as_scalar,
+    batch_shape,
+    check_finite,
+    finite_result,
+    matvec,
+)
 from refmeta.sampling.returns import discounted_sum
-from refmeta.sampling.trajectories import Trajectories, checked
+from refmeta.sampling.trajectories import Trajectories, as_trajectories
 
 
-@finite
+@finite_result
 def td_lambda(
     w: ArrayLike,
     trajectories: Trajectories,
@@ -31,14 +41,14 @@ def td_lambda(
     w stays as it is during the sweep, so that the order of the steps does not matter.
     """
     given, phi, following = _features(trajectories, features, successors)
-    w = parameters(w, "w", dim=phi.shape[-1], why=" as the features")
+    w = as_parameters(w, "w", dim=phi.shape[-1], why=" as the features")
     batch_shape(w=w.shape[:-1], trajectories=given.mask.shape[:-2])
-    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
+    z = _traces(phi, as_fraction(gamma, "gamma") * as_fraction(lam, "lam"))
     delta = given.rewards - matvec(phi - gamma * following, w[..., None, :])
-    return w + scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / given.mask.shape[-2]
+    return w + as_scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / given.mask.shape[-2]
 
 
-@finite
+@finite_result
 def lstd(
     trajectories: Trajectories,
     features: ArrayLike,
@@ -57,10 +67,10 @@ def lstd(
         If the system is singular to rounding: a feature that the batch never shows, or two that it cannot tell apart.
     """
     given, phi, following = _features(trajectories, features, successors)
-    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
+    z = _traces(phi, as_fraction(gamma, "gamma") * as_fraction(lam, "lam"))
     A = np.einsum("...mhi,...mhj->...ij", z, phi - gamma * following)
     b = np.einsum("...mhi,...mh->...i", z, given.rewards)
-    settled(A, "lstd left the finite numbers: a feature is too large")
+    check_finite(A, "lstd left the finite numbers: a feature is too large")
     if np.any(np.linalg.matrix_rank(A) < A.shape[-1]):
         raise FloatingPointError(
             "the system of LSTD is singular: the batch does not show every feature, or cannot tell some of them apart"
@@ -72,13 +82,13 @@ def _features(
     trajectories: Trajectories, features: ArrayLike, successors: ArrayLike | None
 ) -> tuple[Trajectories, Array, Array]:
     """The batch, φ and the following φ, both 0 after the end."""
-    given, phi = checked(trajectories), real(features, "features")
+    given, phi = as_trajectories(trajectories), as_real(features, "features")
     if phi.ndim != given.mask.ndim + 1 or phi.shape[:-1] != given.mask.shape:
         raise ValueError(f"features has shape {phi.shape}, expected {given.mask.shape} + (k,) as the trajectories")
     phi = phi * given.mask[..., None]
     if successors is None:
         return given, phi, np.concatenate([phi[..., 1:, :], 0 * phi[..., :1, :]], axis=-2)
-    following = real(successors, "successors")
+    following = as_real(successors, "successors")
     if following.shape != phi.shape:
         raise ValueError(f"successors has shape {following.shape}, expected {phi.shape} as features")
     return given, phi, following * given.mask[..., None]

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, discounting, frozen, generator, integers, real, real_scalar
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_discount,
+    as_generator,
+    as_integers,
+    as_read_only,
+    as_real,
+    as_real_scalar,
+)
 from refmeta.policies import TabularSoftmax
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.lq import LinearQuadratic
@@ -49,7 +58,7 @@ class Sinusoids:
 
     def __post_init__(self) -> None:
         for name in ("shots", "query_shots"):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=1))
 
     def features(self, x: Array) -> Array:
         """[1, √2 sin x, √2 cos x] in a new last axis."""
@@ -66,7 +75,7 @@ class Sinusoids:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
-        return _sinusoids(self, n, rng)
+        return _sample_sinusoids(self, n, rng)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class RadialSinusoids:
 
     def __post_init__(self) -> None:
         for name, least in (("shots", 1), ("query_shots", 1), ("centres", 2)):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=least))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=least))
 
     @property
     def dim(self) -> int:
@@ -100,12 +109,12 @@ class RadialSinusoids:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
-        return _sinusoids(self, n, rng)
+        return _sample_sinusoids(self, n, rng)
 
 
-def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
+def _sample_sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
     """n sinusoids seen through a family's features."""
-    rng, n = generator(rng), count(n, "n", least=1)
+    rng, n = as_generator(rng), as_count(n, "n", least=1)
     amplitude, phase = rng.uniform(*family.amplitude, n), rng.uniform(*family.phase, n)
 
     def regression(shots: int) -> LinearRegression:
@@ -131,8 +140,8 @@ class RandomMDPs:
 
     def __post_init__(self) -> None:
         for name in ("states", "actions", "horizon"):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
-        object.__setattr__(self, "reward_noise", real_scalar(self.reward_noise, "reward_noise", least=0))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=1))
+        object.__setattr__(self, "reward_noise", as_real_scalar(self.reward_noise, "reward_noise", least=0))
 
     @property
     def policy(self) -> TabularSoftmax:
@@ -146,10 +155,10 @@ class RandomMDPs:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = generator(rng), count(n, "n", least=1)
+        rng, n = as_generator(rng), as_count(n, "n", least=1)
         P = rng.dirichlet(np.ones(self.states), (n, self.states, self.actions))
         R = rng.normal(1.0, 1.0, (n, self.states, self.actions))
-        start = frozen(np.eye(self.states)[0])
+        start = as_read_only(np.eye(self.states)[0])
         return Split(PolicyReturn(FiniteMDP(P, R, start, gamma=1.0, horizon=self.horizon), self.policy))
 
 
@@ -168,9 +177,9 @@ class GoalGridworlds:
     horizon: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", count(self.size, "size", least=2))
-        gamma, horizon = discounting(self.gamma, self.horizon)
-        if not 0 <= (slip := real_scalar(self.slip, "slip")) <= 1:
+        object.__setattr__(self, "size", as_count(self.size, "size", least=2))
+        gamma, horizon = as_discount(self.gamma, self.horizon)
+        if not 0 <= (slip := as_real_scalar(self.slip, "slip")) <= 1:
             raise ValueError(f"slip must satisfy 0 <= slip <= 1, got {slip}")
         for name, value in (("slip", slip), ("gamma", gamma), ("horizon", horizon)):
             object.__setattr__(self, name, value)
@@ -187,7 +196,7 @@ class GoalGridworlds:
 
     def tasks(self, goals: ArrayLike) -> PolicyReturn:
         """The tasks with the given goals, cells (n,) from 1 on, row by row."""
-        goal = integers(goals, "goals", below=self.size**2)
+        goal = as_integers(goals, "goals", below=self.size**2)
         if goal.ndim != 1 or not np.all(goal > 0):
             raise ValueError(f"goals must be cells (n,) other than the start, 0, got {goal.tolist()}")
         cell = np.arange(self.size**2)
@@ -204,7 +213,7 @@ class GoalGridworlds:
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = generator(rng), count(n, "n", least=1)
+        rng, n = as_generator(rng), as_count(n, "n", least=1)
         return Split(self.tasks(rng.integers(1, self.size**2, n)))
 
 
@@ -221,11 +230,11 @@ class Navigation:
     dim = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "horizon", count(self.horizon, "horizon", least=1))
+        object.__setattr__(self, "horizon", as_count(self.horizon, "horizon", least=1))
 
     def tasks(self, goals: ArrayLike) -> PolicyCost:
         """The tasks with the given goals, (n, 2)."""
-        g = real(goals, "goals")
+        g = as_real(goals, "goals")
         if g.ndim != 2 or g.shape[1] != 2:
             raise ValueError(f"goals has shape {g.shape}, expected (n, 2)")
         Q = np.zeros((len(g), 3, 3))
@@ -236,13 +245,13 @@ class Navigation:
 
     def best_cost(self, goals: ArrayLike) -> Array:
         """|g|², (n,): the least cost of any policy, which pays the first step at the origin and then stands at g."""
-        return np.sum(real(goals, "goals") ** 2, axis=-1)
+        return np.sum(as_real(goals, "goals") ** 2, axis=-1)
 
     def start(self, rng: Generator | int | None = None) -> Array:
         """A stable start at random: K = [−0.3 I, 0] + 0.05 N(0, 1), σ = 0.1."""
-        K = np.eye(2, 3) * -0.3 + 0.05 * generator(rng).normal(size=(2, 3))
+        K = np.eye(2, 3) * -0.3 + 0.05 * as_generator(rng).normal(size=(2, 3))
         return np.concatenate([K.ravel(), np.log([0.1, 0.1])])
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; the exact cost leaves nothing to split, so the query is the support."""
-        return Split(self.tasks(generator(rng).uniform(*self.goals, (count(n, "n", least=1), 2))))
+        return Split(self.tasks(as_generator(rng).uniform(*self.goals, (as_count(n, "n", least=1), 2))))

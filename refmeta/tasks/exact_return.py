@@ -6,7 +6,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    dot,
+    finite_result,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -54,7 +63,7 @@ class PolicyReturn:
 
     def at(self, theta: ArrayLike) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        theta = as_parameters(theta, dim=self.dim, why=self.policy.why)
         batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
             pi = softmax(self.policy.table(theta))
@@ -75,7 +84,7 @@ class DiscountedPoint:
     policy: Softmax
     probabilities: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
@@ -98,7 +107,7 @@ class DiscountedPoint:
         """Q − k, (..., S, A)."""
         return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
 
-    @lazily
+    @lazy_property
     def value(self) -> Array:
         """V = (I − γP_π)⁻¹ r_π, (..., S).
 
@@ -106,7 +115,7 @@ class DiscountedPoint:
         """
         return self._relative_value + self.mdp.levels[..., None]
 
-    @lazily
+    @lazy_property
     def action_value(self) -> Array:
         """Q = R + γPV, (..., S, A).
 
@@ -114,7 +123,7 @@ class DiscountedPoint:
         """
         return self._relative_action_value + self.mdp.levels[..., None, None]
 
-    @lazily
+    @lazy_property
     def advantage(self) -> Array:
         """A(s, a) = Σ_b π(b|s)(Q(s, a) − Q(s, b)), (..., S, A).
 
@@ -122,7 +131,7 @@ class DiscountedPoint:
         """
         return centred(self.probabilities, self._relative_action_value)
 
-    @lazily
+    @lazy_property
     def occupancy(self) -> Array:
         """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ).
 
@@ -130,7 +139,7 @@ class DiscountedPoint:
         """
         return _solve_transposed(self._factors, self.mdp.rho)
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−J, J = ρᵀV, (...).
 
@@ -138,7 +147,7 @@ class DiscountedPoint:
         """
         return -dot(self.mdp.rho, self.value)
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
 
@@ -146,19 +155,19 @@ class DiscountedPoint:
         """
         return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
 
-    @finite
+    @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
         """dπ, dQ and dd along the direction v (..., d) of θ.
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
         pi, gamma = self.probabilities, self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
+        dpi = softmax_jvp(pi, self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2])))
         dV = _solve(self._factors, dot(dpi, self.advantage))
         dd = _solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
         return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """−∇²J v, (..., d): the product rule on d π A, with dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩.
 

@@ -13,7 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    dot,
+    finite_result,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.policies import Softmax, TabularSoftmax
 from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import DiscountedPoint
@@ -24,11 +33,11 @@ PolicyPoint = DiscountedPoint | FiniteHorizonPoint
 
 def visits(point: PolicyPoint) -> Array:
     """d(s), (..., S): the occupancy, summed over time where it has an axis of time."""
-    _softmax_point(point)
+    _check_point(point)
     return point.occupancy if isinstance(point, DiscountedPoint) else np.sum(point.occupancy, axis=-2)
 
 
-@finite
+@finite_result
 def product(point: PolicyPoint, v: ArrayLike) -> Array:
     """F v = Σ_s d(s) (diag π − ππᵀ) x in the logits, x those of v; (..., d).
 
@@ -37,11 +46,11 @@ def product(point: PolicyPoint, v: ArrayLike) -> Array:
     F = Σ_s d(s) Σ_a π(a|s) ∇log π(a|s) ∇log π(a|s)ᵀ is never formed.
     """
     d, pi = visits(point), point.probabilities
-    x = point.policy.table(direction(v, point.policy.dim, pi.shape[:-2]))
+    x = point.policy.table(as_direction(v, point.policy.dim, pi.shape[:-2]))
     return point.policy.pullback(d[..., None] * softmax_jvp(pi, x))
 
 
-@finite
+@finite_result
 def natural_gradient(point: PolicyPoint) -> Array:
     """The solution x of F x = ∇J of least norm, (..., d).
 
@@ -91,7 +100,7 @@ class HessianSplit(NamedTuple):
     cross_transposed: Array
 
 
-@finite
+@finite_result
 def hessian_split(point: PolicyPoint, v: ArrayLike) -> HessianSplit:
     """ℋ₁v, ℋ₂v, ℋ₁₂v and ℋ₁₂ᵀv: Σ dπ s(sᵀv)Q, Σ dπ (∇²log π v)Q, Σ dπ s(∇Qᵀv) and its transpose, s the score.
 
@@ -99,10 +108,10 @@ def hessian_split(point: PolicyPoint, v: ArrayLike) -> HessianSplit:
 
     Sums over states and actions, and over time with γᵗd_t and Q_t where there is a horizon.
     """
-    _softmax_point(point)
+    _check_point(point)
     dpi, dQ, dd = point.tangent(v)
     pi, Q, d = point.probabilities, point.action_value, point.occupancy[..., None]
-    y = centred(pi, point.policy.table(direction(v, point.policy.dim, pi.shape[:-2])))
+    y = centred(pi, point.policy.table(as_direction(v, point.policy.dim, pi.shape[:-2])))
     timed = not isinstance(point, DiscountedPoint)
     if timed:
         pi, dpi, y = (x[..., None, :, :] for x in (pi, dpi, y))
@@ -131,7 +140,7 @@ class PolicyKL:
     start: PolicyPoint
 
     def __post_init__(self) -> None:
-        _softmax_point(self.start)
+        _check_point(self.start)
         if np.iscomplexobj(self.start.theta):
             raise TypeError("start must be the point of a real theta, got complex numbers")
 
@@ -147,7 +156,7 @@ class PolicyKL:
 
     def at(self, theta: ArrayLike) -> "PolicyKLPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=self.start.policy.why)
+        theta = as_parameters(theta, dim=self.dim, why=self.start.policy.why)
         batch_shape(theta=theta.shape[:-1], start=self.shape)
         return PolicyKLPoint(theta, self.start.theta, self.start.policy, visits(self.start))
 
@@ -161,9 +170,9 @@ class PolicyKLPoint:
     policy: Softmax
     visits: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """Σ_s d₀ Σ_a π₀ (log π₀ − log π), (...).
 
@@ -178,7 +187,7 @@ class PolicyKLPoint:
         close = np.log1p(dot(pi, _exponential_remainder(np.where(near[..., None], c, 0))))
         return dot(self.visits, np.where(near, close, dot(pi, log_softmax(old) - log_softmax(new))))
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """Σ_s d₀ (π − π₀) in the logits, (..., d).
 
@@ -187,7 +196,7 @@ class PolicyKLPoint:
         moved = self._probabilities(self.theta) - self._probabilities(self.start)
         return self.policy.pullback(self.visits[..., None] * moved)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """Σ_s d₀ (diag π − ππᵀ) x in the logits, x those of v; (..., d).
 
@@ -195,7 +204,7 @@ class PolicyKLPoint:
         """
         pi = self._probabilities(self.theta)
         batch = np.broadcast_shapes(pi.shape[:-2], self.visits.shape[:-1])
-        x = self.policy.table(direction(v, self.policy.dim, batch))
+        x = self.policy.table(as_direction(v, self.policy.dim, batch))
         return self.policy.pullback(self.visits[..., None] * softmax_jvp(pi, x))
 
     def _probabilities(self, theta: Array) -> Array:
@@ -211,6 +220,6 @@ def _exponential_remainder(c: Array) -> Array:
     return total * c**2
 
 
-def _softmax_point(point: PolicyPoint) -> None:
+def _check_point(point: PolicyPoint) -> None:
     if not isinstance(point, PolicyPoint):
         raise TypeError(f"expected PolicyReturn(mdp, policy).at(theta), got {type(point).__name__}")

@@ -6,15 +6,15 @@ import numpy as np
 
 from refmeta.arrays import (
     Array,
+    as_discount,
+    as_real,
+    as_symmetric,
     batch_shape,
-    discounting,
+    check_all,
     entry,
     index_text,
-    real,
-    reduced,
-    replaced,
-    require,
-    symmetric,
+    reduce_record,
+    replace_fields,
 )
 
 ROUNDING = 1e-12
@@ -55,10 +55,10 @@ class LinearQuadratic:
     gamma: float
     horizon: int | None = None
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
+        given = {f.name: as_real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
         A, B = given["A"], given["B"]
         if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] < 2:
             raise ValueError(f"A has shape {A.shape}, expected (..., n+1, n+1) with n at least 1")
@@ -68,15 +68,15 @@ class LinearQuadratic:
             size = B.shape[-1] if name == "R" else A.shape[-1]
             if given[name].shape[-2:] != (size, size):
                 raise ValueError(f"{name} has shape {given[name].shape}, expected (..., {size}, {size})")
-            given[name] = symmetric(given[name], name)
+            given[name] = as_symmetric(given[name], name)
         batch_shape(**{name: value.shape[:-2] for name, value in given.items()})
-        _equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
-        _equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
-        _equal("start", given["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
-        _equal("noise", given["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
+        _check_equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
+        _check_equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
+        _check_equal("start", given["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
+        _check_equal("noise", given["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
         for name in ("start", "noise"):
-            _semi_definite(given[name], name)
-        gamma, horizon = discounting(self.gamma, self.horizon)
+            _check_semi_definite(given[name], name)
+        gamma, horizon = as_discount(self.gamma, self.horizon)
         for name, value in {**given, "gamma": gamma, "horizon": horizon}.items():
             object.__setattr__(self, name, value)
 
@@ -130,7 +130,7 @@ class LinearQuadratic:
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearQuadratic":
         """The system of task `index`, out of batch axes `shape`."""
-        return replaced(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
+        return replace_fields(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
 
 
 def stationary(M: Array, source: Array, gamma: float) -> Array:
@@ -155,15 +155,15 @@ def stationary(M: Array, source: Array, gamma: float) -> Array:
     )
 
 
-def _equal(name: str, last: Array, wanted: Array | float, sentence: str) -> None:
+def _check_equal(name: str, last: Array, wanted: Array | float, sentence: str) -> None:
     """Refuse an array whose last row, or entry, is not what it must be."""
-    require(last == wanted, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
+    check_all(last == wanted, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
 
 
-def _semi_definite(array: Array, name: str) -> None:
+def _check_semi_definite(array: Array, name: str) -> None:
     """Refuse a symmetric matrix with an eigenvalue below zero by more than rounding."""
     values = np.linalg.eigvalsh(array)
-    require(
+    check_all(
         values[..., 0] >= -ROUNDING * np.max(np.abs(values), axis=-1),
         lambda i: (
             f"{name}{index_text(i)} has the eigenvalue {values[i][0]:.6g}, expected none below 0: "

@@ -8,17 +8,17 @@ import numpy as np
 
 from refmeta.arrays import (
     Array,
+    as_discount,
+    as_read_only,
+    as_real,
     batch_shape,
-    discounting,
+    check_all,
     dot,
     entry,
-    finite,
-    frozen,
+    finite_result,
     index_text,
-    real,
-    reduced,
-    replaced,
-    require,
+    reduce_record,
+    replace_fields,
 )
 
 ROUNDING = 1e-12
@@ -32,9 +32,9 @@ class Tangent(NamedTuple):
     occupancy: Array
 
 
-def _probabilities(name: str, array: Array, what: str) -> None:
+def _check_probabilities(name: str, array: Array, what: str) -> None:
     """Refuse anything but probabilities in the last axis, to rounding; nothing is renormalised."""
-    require(
+    check_all(
         (array >= 0) & (array <= 1 + ROUNDING),
         lambda i: f"{name}{index_text(i)} is {array[i]}; {what} must be probabilities",
     )
@@ -47,7 +47,7 @@ def _probabilities(name: str, array: Array, what: str) -> None:
         where = name + index_text(i)
         return f"{where} sums to {sums[i]:.16g} (|sum - 1| = {gap[i]:.3g} > {ROUNDING:g}); {what} must be probabilities{hint}"
 
-    require(gap <= ROUNDING, sentence)
+    check_all(gap <= ROUNDING, sentence)
 
 
 def _excess(P: Array) -> Array:
@@ -91,10 +91,10 @@ class FiniteMDP:
     gamma: float
     horizon: int | None = None
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        P, R, rho = real(self.P, "P"), real(self.R, "R"), real(self.rho, "rho")
+        P, R, rho = as_real(self.P, "P"), as_real(self.R, "R"), as_real(self.rho, "rho")
         if P.ndim < 3 or P.shape[-3] != P.shape[-1] or 0 in P.shape[-3:]:
             raise ValueError(f"P has shape {P.shape}, expected (..., S, A, S) with at least one state and action")
         core = P.shape[-3:] if R.ndim >= P.ndim else P.shape[-3:-1]
@@ -106,9 +106,9 @@ class FiniteMDP:
         if rho.shape[-1:] != P.shape[-1:]:
             raise ValueError(f"rho has shape {rho.shape}, expected last axis {P.shape[-1]} = the number of states")
         batch_shape(P=P.shape[:-3], R=R.shape[: R.ndim - len(core)], rho=rho.shape[:-1])
-        _probabilities("P", P, "rows of P over the next state")
-        _probabilities("rho", rho, "rows of rho over the first state")
-        gamma, horizon = discounting(self.gamma, self.horizon)
+        _check_probabilities("P", P, "rows of P over the next state")
+        _check_probabilities("rho", rho, "rows of rho over the first state")
+        gamma, horizon = as_discount(self.gamma, self.horizon)
         if horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
             raise ValueError(
                 f"gamma = {gamma!r} times a row of P sums to 1 or more by rounding; 1 - gamma is too small"
@@ -139,7 +139,7 @@ class FiniteMDP:
     @cached_property
     def expected_reward(self) -> Array:
         """E[r | s, a], (..., S, A)."""
-        return self.R if self._reward_core == 2 else frozen(finite(dot)(self.P, self.R))
+        return self.R if self._reward_core == 2 else as_read_only(finite_result(dot)(self.P, self.R))
 
     @cached_property
     @np.errstate(all="ignore")
@@ -149,7 +149,7 @@ class FiniteMDP:
         c = np.clip(0.0, np.min(self.R, axis=axes), np.max(self.R, axis=axes))
         less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
         mean = less if self._reward_core == 2 else dot(self.P, less) + c[..., None, None] * excess
-        return frozen(np.asarray(c)), frozen(mean), frozen(excess)
+        return as_read_only(np.asarray(c)), as_read_only(mean), as_read_only(excess)
 
     @cached_property
     @np.errstate(all="ignore")
@@ -157,11 +157,11 @@ class FiniteMDP:
         """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
         c = self.centred_reward[0]
         if self.horizon is None:
-            return frozen(np.asarray(c / (1 - self.gamma)))
+            return as_read_only(np.asarray(c / (1 - self.gamma)))
         k = [0 * c]
         for _ in range(self.horizon):
             k.insert(0, c + self.gamma * k[0])
-        return frozen(np.stack(k, axis=-1))
+        return as_read_only(np.stack(k, axis=-1))
 
     def relative_reward(self, following: Array) -> Array:
         """R − c + γkδ, (..., S, A), k (...) the level of what follows: rewards whose values are V − k and Q − k."""
@@ -200,4 +200,4 @@ class FiniteMDP:
         """The process of task `index`, out of batch axes `shape`."""
         R = entry(self.R, index, shape, self._reward_core)
         P, rho = entry(self.P, index, shape, 3), entry(self.rho, index, shape, 1)
-        return replaced(self, P=P, R=R, rho=rho)
+        return replace_fields(self, P=P, R=R, rho=rho)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, dot, finite, positive
+from refmeta.arrays import Array, as_positive, dot, finite_result
 from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -24,7 +24,7 @@ class Optimum(NamedTuple):
     action: Array
 
 
-@finite
+@finite_result
 def optimal_values(mdp: FiniteMDP) -> Optimum:
     """V*(s) = max_a Q*(s, a), Q* = R + γPV*; with a horizon V*_t = max_a Q*_t, the best policy depending on time.
 
@@ -39,10 +39,10 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
     TypeError, FloatingPointError
         If it is given something else than a `FiniteMDP`, or a value overflows.
     """
-    _process(mdp, "optimal_values")
+    _check_process(mdp, "optimal_values")
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
     relative, relative_action, action = solve(mdp)
-    value, action_value, start = _raised(mdp, relative, relative_action)
+    value, action_value, start = _absolute_values(mdp, relative, relative_action)
     return Optimum(dot(mdp.rho, start), value, action_value, action)
 
 
@@ -58,7 +58,7 @@ class SoftOptimum(NamedTuple):
     probabilities: Array
 
 
-@finite
+@finite_result
 def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     """V(s) = τ log Σ_a exp(Q(s, a)/τ), Q = R + γPV; with a horizon V_t, V_H = 0.
 
@@ -75,14 +75,14 @@ def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     FloatingPointError
         If a value, or Q/τ, overflows.
     """
-    _process(mdp, "soft_values")
-    tau = positive(temperature, "temperature")
+    _check_process(mdp, "soft_values")
+    tau = as_positive(temperature, "temperature")
     relative, relative_action = (_soft_iteration if mdp.horizon is None else _soft_induction)(mdp, tau)
-    value, action_value, start = _raised(mdp, relative, relative_action)
+    value, action_value, start = _absolute_values(mdp, relative, relative_action)
     return SoftOptimum(dot(mdp.rho, start), value, action_value, softmax(relative_action / tau))
 
 
-def _raised(mdp: FiniteMDP, value: Array, action_value: Array) -> tuple[Array, Array, Array]:
+def _absolute_values(mdp: FiniteMDP, value: Array, action_value: Array) -> tuple[Array, Array, Array]:
     """V and Q out of V − k and Q − k, and V at the start."""
     if mdp.horizon is None:
         value = value + mdp.levels[..., None]
@@ -131,7 +131,7 @@ def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
     raise FloatingPointError(f"soft policy iteration did not settle in {MOST} steps")
 
 
-def _process(mdp: FiniteMDP, name: str) -> None:
+def _check_process(mdp: FiniteMDP, name: str) -> None:
     if not isinstance(mdp, FiniteMDP):
         raise TypeError(f"{name} takes a FiniteMDP, got {type(mdp).__name__}")
 

@@ -12,8 +12,8 @@ import refmeta as rm
 from refmeta import implicit, maml
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.judges import central_difference
-from refmeta.meta.implicit import refined, solve
-from refmeta.problems import KINDS, curvature, curvatures, problem
+from refmeta.meta.implicit import refine, solve
+from refmeta.problems import KINDS, curvatures, largest_curvature, random_problem
 from tests import independent
 from tests.strategies import assert_close, costly, problems, seeds
 
@@ -22,7 +22,7 @@ EPS = np.finfo(float).eps
 
 def strong(case, factor):
     """A λ that outweighs every curvature at θ by the factor."""
-    return factor * max(curvature(case.support, case.theta), 0.1)
+    return factor * max(largest_curvature(case.support, case.theta), 0.1)
 
 
 def dense(support, query, theta, strength):
@@ -64,7 +64,7 @@ def test_on_quadratics_it_is_the_closed_form(case, factor):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("factor", [2.0, 10.0])
 def test_it_equals_newton_with_dense_hessians(kind, factor):
-    case = problem(np.random.default_rng([7, *kind.encode()]), kind, tasks=3)
+    case = random_problem(np.random.default_rng([7, *kind.encode()]), kind, tasks=3)
     strength = strong(case, factor)
     inner = implicit.adapt(case.theta, case.support, strength=strength)
     got = implicit.gradient(case.theta, *case.split, strength=strength)
@@ -77,7 +77,7 @@ def test_it_equals_newton_with_dense_hessians(kind, factor):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_central_difference_of_its_objective(kind):
-    case = problem(np.random.default_rng([8, *kind.encode()]), kind, size=2, width=2)
+    case = random_problem(np.random.default_rng([8, *kind.encode()]), kind, size=2, width=2)
     strength = strong(case, 3.0)
     value = lambda t: implicit.objective(t, *case.split, strength=strength)
     v = np.random.default_rng(2).normal(size=case.theta.size)
@@ -89,7 +89,7 @@ def test_it_is_the_central_difference_of_its_objective(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_strong_proximal_term_is_one_step_of_maml_to_second_order(kind):
     """λ → ∞: the difference from maml.gradient with α = 1/λ, K = 1 falls as 1/λ², an observed order of 2."""
-    case = problem(np.random.default_rng([9, *kind.encode()]), kind)
+    case = random_problem(np.random.default_rng([9, *kind.encode()]), kind)
     strengths = strong(case, 1.0) * 2.0 ** np.arange(7, 12)
     gaps = [
         np.max(np.abs(
@@ -112,7 +112,7 @@ def test_a_scalar_by_hand():
 
 def test_batch_axes_broadcast_and_a_stationary_start_stays():
     rng = np.random.default_rng(1)
-    case = problem(rng, "quadratic", tasks=3)
+    case = random_problem(rng, "quadratic", tasks=3)
     theta = rng.normal(size=(5, 1, 3))
     strength = strong(case, 3.0)
     many = implicit.gradient(theta, *case.split, strength=strength)
@@ -152,7 +152,7 @@ def test_losses_and_strength_may_be_scaled_together_over_hundreds_of_orders():
 
 def test_a_far_start_and_a_weak_term_are_solved_too():
     """Logistic losses from θ = 30 with λ = 0.01: plain Newton steps from there would leave the region of trust."""
-    case = problem(np.random.default_rng(3), "softmax-regression")
+    case = random_problem(np.random.default_rng(3), "softmax-regression")
     theta = 30 * np.sign(case.theta)
     inner = implicit.adapt(theta, case.support, strength=0.01)
     slope = case.support.at(inner.adapted).grad + 0.01 * (inner.adapted - theta)
@@ -332,10 +332,10 @@ def test_what_did_not_converge_is_refused_with_its_residual():
 
 def test_refinement_stops_where_the_residual_halves_no_more():
     """x³ = 8 from 1.9 by a chord: each step divides the residual by 10 or more until rounding."""
-    x, r, _ = refined(np.full(3, 1.9), lambda x: (x**3 - 8, None), lambda r, _: r / 12)
+    x, r, _ = refine(np.full(3, 1.9), lambda x: (x**3 - 8, None), lambda r, _: r / 12)
     np.testing.assert_allclose(x, 2, rtol=2 * EPS)
     assert np.all(np.abs(r) <= 8 * EPS)
-    x, r, _ = refined(np.ones(2), lambda x: (x, None), lambda r, _: 0.4 * r)
+    x, r, _ = refine(np.ones(2), lambda x: (x, None), lambda r, _: 0.4 * r)
     np.testing.assert_array_equal(x, 1)
 
 
@@ -349,7 +349,7 @@ def test_the_linear_solver_solves(case):
 
 
 def test_the_rule_sums_over_tasks():
-    case = problem(np.random.default_rng(6), "quadratic", tasks=3)
+    case = random_problem(np.random.default_rng(6), "quadratic", tasks=3)
     strength = strong(case, 2.0)
     direction = rm.ImplicitMAML(strength).direction(case.theta, *case.split)
     np.testing.assert_allclose(
@@ -358,7 +358,7 @@ def test_the_rule_sums_over_tasks():
 
 
 def test_bad_input_is_refused_in_a_sentence():
-    case = problem(np.random.default_rng(6), "quadratic")
+    case = random_problem(np.random.default_rng(6), "quadratic")
     for strength, error, sentence in (
         (0.0, ValueError, "strength must be positive, got 0.0"),
         (-1.0, ValueError, "strength must be positive, got -1.0"),

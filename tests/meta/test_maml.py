@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml
 from refmeta.judges import central_difference, complex_step, taylor_rates
-from refmeta.problems import KINDS, problem, quadratic
-from refmeta.tolerance import per_task
+from refmeta.problems import KINDS, random_problem, random_quadratic
+from refmeta.tolerance import max_per_task
 from tests import independent
 from tests.strategies import assert_close, costly, problems, seeds
 
@@ -28,7 +28,7 @@ HAND = {
 
 def size(case):
     """‖g_q‖∞, task by task: the scale of every sum of the chapter."""
-    return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+    return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
 @pytest.mark.eq("maml-objective", "maml-gradient", "step-size-gradient", "first-order-maml")
@@ -85,7 +85,7 @@ def test_gradient_is_the_complex_step_of_the_objective(case):
 @given(case=problems(steps=st.integers(1, 3)))
 def test_gradient_with_the_support_as_query_is_the_complex_step_too(case):
     expected = complex_step(lambda t: maml.objective(t, case.support, **case.hyper), case.theta)
-    scale = per_task(maml.first_order_gradient(case.theta, case.support, **case.hyper))
+    scale = max_per_task(maml.first_order_gradient(case.theta, case.support, **case.hyper))
     assert_close(lambda c: maml.gradient(c.theta, c.support, **c.hyper), case, expected, scale)
 
 
@@ -109,7 +109,7 @@ def test_multi_step_loss_is_the_weighted_sum_and_its_gradient_the_complex_step(c
         value(case.theta), w @ each, rtol=0, atol=64 * EPS * np.sum(np.abs(each)) * np.max(np.abs(w))
     )
     expected = complex_step(value, case.theta)
-    scale = np.sum(np.abs(w)) * np.maximum(size(case), per_task(case.query.at(case.theta).grad))
+    scale = np.sum(np.abs(w)) * np.maximum(size(case), max_per_task(case.query.at(case.theta).grad))
     assert_close(lambda c: maml.multi_step_gradient(c.theta, *c.split, weights=w, **c.hyper), case, expected, scale)
 
 
@@ -134,7 +134,7 @@ def test_first_order_maml_is_the_query_s_gradient_at_the_end_of_a_plain_loop(cas
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_central_differences_and_taylor_rates_agree(kind):
-    case = problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
+    case = random_problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
     value = lambda t: float(np.sum(maml.objective(t, *case.split, **case.hyper)))
     g = maml.gradient(case.theta, *case.split, **case.hyper).sum(0)
     numeric = central_difference(value, case.theta)
@@ -168,7 +168,7 @@ def test_meta_sgd_is_gradient_descent_on_the_sum_by_the_complex_step(case):
 
 def test_anil_is_a_step_size_of_zero_off_the_head():
     """α zero off a mask: those parameters stay, and the head adapts as if it were alone on its block."""
-    case = problem(np.random.default_rng(3), "quadratic", tasks=2, size=4)
+    case = random_problem(np.random.default_rng(3), "quadratic", tasks=2, size=4)
     mask, alpha = np.array([False, False, True, True]), 0.25
     inner = rm.adapt(case.theta, case.support, alpha=alpha * mask, steps=3)
     np.testing.assert_array_equal(inner.adapted[:, ~mask], np.tile(case.theta[~mask], (2, 1)))
@@ -185,7 +185,7 @@ def test_anil_is_a_step_size_of_zero_off_the_head():
 @pytest.mark.eq("quadratic-maml")
 @given(rng=seeds, dim=st.integers(1, 4), steps=st.integers(0, 3), alpha=st.sampled_from((0.1, 0.4, -0.3)))
 def test_on_quadratics_maml_is_the_quadratic_of_its_closed_form(rng, dim, steps, alpha):
-    task, theta = quadratic(rng, 3, dim), rng.normal(size=dim)
+    task, theta = random_quadratic(rng, 3, dim), rng.normal(size=dim)
     form = maml.quadratic_closed_form(task, alpha=alpha, steps=steps).at(theta)
     scale = (
         300
@@ -287,7 +287,7 @@ def test_rewards_times_a_power_of_two_and_alpha_over_it_scale_every_bit(case, po
 
 
 def test_the_order_of_tasks_and_of_starts_is_the_order_of_the_results():
-    case = problem(np.random.default_rng(0), "discounted", tasks=3)
+    case = random_problem(np.random.default_rng(0), "discounted", tasks=3)
     g = maml.gradient(case.theta, *case.split, **case.hyper)
     turned = [rm.PolicyReturn(process_of(t.mdp, [2, 0, 1]), t.policy) for t in case.split]
     np.testing.assert_array_equal(maml.gradient(case.theta, *turned, **case.hyper), g[[2, 0, 1]])
@@ -304,7 +304,7 @@ def process_of(mdp, order):
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_support_and_query_batches_broadcast(steps):
     rng = np.random.default_rng(1)
-    many, one = quadratic(rng, 4, 3), quadratic(rng, 1, 3)[0]
+    many, one = random_quadratic(rng, 4, 3), random_quadratic(rng, 1, 3)[0]
     theta = rng.normal(size=3)
     for support, query in ((many, one), (one, many)):
         assert maml.objective(theta, support, query, alpha=0.1, steps=steps).shape == (4,)
@@ -321,7 +321,7 @@ def test_support_and_query_batches_broadcast(steps):
 
 
 def test_results_are_the_caller_s_own():
-    task = quadratic(np.random.default_rng(0), 2, 3)
+    task = random_quadratic(np.random.default_rng(0), 2, 3)
     for steps in (0, 1):
         for f in (maml.gradient, maml.first_order_gradient):
             got = f(np.ones(3), task, alpha=0.1, steps=steps)
@@ -331,7 +331,7 @@ def test_results_are_the_caller_s_own():
 
 def test_a_sequence_of_minibatches_is_differentiated_step_by_step():
     rng = np.random.default_rng(2)
-    batches, query = [quadratic(rng, 2, 3) for _ in range(3)], quadratic(rng, 2, 3)
+    batches, query = [random_quadratic(rng, 2, 3) for _ in range(3)], random_quadratic(rng, 2, 3)
     theta = rng.normal(size=3)
     value = lambda t: maml.objective(t, batches, query, alpha=0.2, steps=3)
     np.testing.assert_allclose(
@@ -373,7 +373,7 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_complex_step_of_the_gradient_is_symmetric(kind):
     """∇²F by the complex step of ∇F: a conjugate or a cast in the adjoint would break it."""
-    case = problem(np.random.default_rng(2), kind, tasks=1, steps=2, alpha="step-parameter")
+    case = random_problem(np.random.default_rng(2), kind, tasks=1, steps=2, alpha="step-parameter")
     H = complex_step(lambda t: maml.gradient(t, *case.split, **case.hyper), case.theta)[0]
     assert np.max(np.abs(H)) > 1e-3
     np.testing.assert_allclose(H, H.T, rtol=0, atol=1e-12 * np.max(np.abs(H)))

@@ -22,7 +22,7 @@ from refmeta.meta.model_based import (
     posterior,
     statistics,
 )
-from refmeta.sampling.transitions import Transitions, experience, none
+from refmeta.sampling.transitions import Transitions, empty_transitions, sample_experience
 from tests.strategies import seeds
 
 
@@ -57,7 +57,7 @@ def test_the_gradient_of_the_marginal_likelihood_is_its_complex_step(rng):
 
 def test_no_transition_leaves_the_prior_and_a_shared_prior_is_the_spread_one():
     prior = Prior(0.5, 1.0, 2.0, 0.25)
-    seen = statistics(none(), S, A)
+    seen = statistics(empty_transitions(), S, A)
     model = posterior(prior, seen)
     np.testing.assert_allclose(model.P, np.full((S, A, S), 1 / S), rtol=1e-15)
     np.testing.assert_array_equal(model.R, np.ones((S, A)))
@@ -279,7 +279,7 @@ def test_an_end_is_known_and_the_model_of_a_goal_tends_to_the_truth():
     """Nobody acts at a goal: without that knowledge the model's return was 4.3 after any number of episodes, not 0.8."""
     task = rm.GoalGridworlds(size=2, slip=0.0).tasks([1, 2, 3])
     given = {"episodes": 4000, "horizon": 12, "rng": 0}
-    met = experience(task.mdp, task.policy, np.zeros((3, 16)), **given)
+    met = sample_experience(task.mdp, task.policy, np.zeros((3, 16)), **given)
     seen, prior = statistics(met, 4, 4), Prior(1.0, 0.5, 1.0, 0.01)
     np.testing.assert_array_equal(seen.ended, np.eye(4, dtype=bool)[1:])
     model = posterior(prior, seen)

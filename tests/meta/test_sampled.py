@@ -11,7 +11,7 @@ import refmeta as rm
 from refmeta.commands.bias import blocks, process
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.enumeration import paths
 from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, reinforce
 from tests.sampling.test_returns import tiny
@@ -181,8 +181,8 @@ def test_naive_curvature_of_an_independent_batch_is_first_order_maml_and_of_a_sh
 @pytest.mark.eq("promp-objective")
 @given(rng=seeds, kind=st.sampled_from(POLICIES))
 def test_promp_is_maml_through_the_ratio_with_a_clipped_query_and_a_penalty(rng, kind):
-    policy, start, batch = trajectories(rng, kind)
-    query = trajectories(rng, kind)[2]
+    policy, start, batch = random_trajectories(rng, kind)
+    query = random_trajectories(rng, kind)[2]
     if kind == "linear-features":
         query = batch._replace(rewards=rng.normal(size=batch.mask.shape))
     support = likelihood_ratio(policy, start, batch, gamma=0.75)

@@ -12,7 +12,7 @@ from refmeta.oracle.answers import own
 from refmeta.oracle.case import SUITES
 from refmeta.oracle.cases import cases
 from refmeta.oracle.renew import quantities, rows
-from refmeta.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
+from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task, perturbed_input
 from tests import independent
 
 SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-008
@@ -38,7 +38,7 @@ def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(s
     for case in cases(suite):
         if case.result == "valid":
             for quantity, expected in case.expected.items():
-                error = in_tolerances(
+                error = error_in_tolerances(
                     rows(suite, own(suite, quantity, case.problem)),
                     rows(suite, expected.value),
                     expected.kappa,
@@ -142,7 +142,7 @@ def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
         return np.array(certify.certified(case.suite, plain, "gradient")[0], dtype=object)
 
     start, expected = F(inputs), case.expected["gradient"]
-    moves = [per_task((F({k: perturbed(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
+    moves = [max_per_task((F({k: perturbed_input(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * expected.scale)
     assert np.all((expected.kappa <= 2 * kappa) & (kappa <= 2 * expected.kappa))
 

@@ -15,7 +15,7 @@ import pytest
 
 import refmeta as rm
 from refmeta.__main__ import main
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.oracle import SUITES, cases
 from refmeta.oracle.answers import PARTS_OF
 from refmeta.oracle.case import BUILD, PARTS
@@ -236,7 +236,7 @@ def test_single_precision_is_judged_as_single_precision():
     def single(theta, A, c, query_A, query_c, alpha, steps):
         if not np.all(np.isfinite(theta)) or not np.array_equal(A, A.swapaxes(-1, -2)) or steps < 0:
             raise ValueError("refused")
-        rm.meta.inner.step_sizes(alpha, steps, theta.size)
+        rm.meta.inner.as_step_sizes(alpha, steps, theta.size)
         A, c, query_A, query_c, alpha = (np.asarray(x, np.float32) for x in (A, c, query_A, query_c, alpha))
         rows = np.broadcast_to(alpha, (steps, theta.size)).astype(np.float32)
         x = np.broadcast_to(theta, c.shape).astype(np.float32)
@@ -252,7 +252,7 @@ def test_single_precision_is_judged_as_single_precision():
         rm.oracle.check(single, suite)
     assert faint(cases(suite), Settings()) == []
     assert faint(cases("maml-tabular"), Settings(dtype="float32")) == []
-    alone = replaced(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
+    alone = replace_fields(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
     assert faint([alone], Settings(dtype="float32")) == ["reversed-product"]
 
 
@@ -598,9 +598,9 @@ def test_a_terminated_check_leaves_no_process_behind(folder):
 
 def test_what_is_called_a_false_alarm_is_right():
     """Reptile's sign under plain SGD; K = 1 is gradient descent on the mean; K = 1 has one step, first and last."""
-    from refmeta.problems import problem
+    from refmeta.problems import random_problem
 
-    case = problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
+    case = random_problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
     adapted = rm.adapt(case.theta, case.support, **case.hyper).adapted
     right = rm.reptile.update(case.theta, adapted, epsilon=0.5)
     direction = rm.reptile.gradient(case.theta, adapted, alpha=case.alpha)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.oracle import SUITES, cases, moved
 from refmeta.oracle.answers import own
 from refmeta.oracle.batches import of_expectation
@@ -495,7 +495,7 @@ def test_a_damped_hessian_and_an_epsilon_on_one_side_are_named():
     def one_side(**inputs):
         p = BUILD["maml-regression"](inputs)
         n = p.support.X.shape[-2]
-        support = replaced(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
+        support = replace_fields(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
         return rm.maml.gradient(p.theta, support, p.query, **p.hyper)
 
     assert "1/(n + 1e-8), in the support only, in" in said(one_side, "maml-regression", 6)

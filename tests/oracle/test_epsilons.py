@@ -9,7 +9,7 @@ from refmeta.oracle import cases
 from refmeta.oracle.epsilons import effects
 from refmeta.oracle.sampled_epsilons import Softened, _sampled
 from refmeta.oracle.shifted import BY_HAND, ByHand, Widened, departures, of_all, of_largest
-from refmeta.sampling.likelihood import at
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.softmax import softmax
 
 EPSILON = 1e-6
@@ -28,8 +28,8 @@ def test_log_of_pi_plus_epsilon_on_a_batch_has_the_derivatives_of_its_values():
     case = case_of("surrogates-001").problem
     batch, epsilon = case.surrogate("dice").trajectories, 0.1
     y = np.cos(np.arange(np.size(batch.mask))).reshape(np.shape(batch.mask)) * batch.mask
-    like = lambda theta: Softened(at(case.policy, theta, batch), epsilon)
-    value = lambda theta: np.sum(y * np.log(np.exp(at(case.policy, theta, batch).log_prob) + epsilon), axis=(-2, -1))
+    like = lambda theta: Softened(likelihood_at(case.policy, theta, batch), epsilon)
+    value = lambda theta: np.sum(y * np.log(np.exp(likelihood_at(case.policy, theta, batch).log_prob) + epsilon), axis=(-2, -1))
     soft = like(case.theta)
     np.testing.assert_allclose(soft.pull(y), complex_step(value, case.theta), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import SUITES, cases
 from refmeta.oracle.case import BUILD, PARTS
@@ -278,7 +278,7 @@ def tiny(alpha):
         name: source.expected["gradient"]._replace(**{k: np.array(e[k], float) for k in ("value", "kappa", "scale")})
         for name, e in done["expected"].items()
     }
-    return replaced(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
+    return replace_fields(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
 
 
 def test_where_first_order_is_as_good_as_right_nothing_can_be_told():

@@ -8,7 +8,7 @@ import pytest
 
 import refmeta as rm
 from refmeta import maml, reptile
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.meta.model_based import Prior
 from refmeta.oracle.agents import TrainingStep
@@ -20,9 +20,9 @@ from refmeta.oracle.wrong import model as model_rows
 from refmeta.oracle.wrong import pearl as pearl_rows
 from refmeta.oracle.wrong.maml import BETA
 from refmeta.oracle.wrong.reptile import EPSILON
-from refmeta.problems import KINDS, policy_return, problem
+from refmeta.problems import KINDS, random_policy_return, random_problem
 from refmeta.sampling.transitions import Transitions
-from refmeta.tolerance import condition, in_tolerances, per_task
+from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 from tests.independent import LQ
 
 SLUGS = {
@@ -83,8 +83,8 @@ def margin(right, wrong, case):
     )
     one = tasks or (lambda f: lambda c: f(c)[None])
     expected = one(right)(case)
-    scale = per_task(expected)
-    return np.max(in_tolerances(one(wrong)(case), expected, condition(one(right), case, scale), scale))
+    scale = max_per_task(expected)
+    return np.max(error_in_tolerances(one(wrong)(case), expected, condition_number(one(right), case, scale), scale))
 
 
 def rejected_by_three(right, row, cases):
@@ -103,13 +103,13 @@ def test_the_catalogue_is_complete(chapter):
 @pytest.mark.parametrize("row", WRONG["maml"], ids=lambda row: row.slug)
 def test_a_known_wrong_maml_formula_is_rejected_by_a_thousand_tolerances(row):
     """Non-quadratic losses, three steps, query ≠ support, two tasks; on three kinds of task at the least."""
-    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS[2:], start=40))
+    drawn = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS[2:], start=40))
     assert rejected_by_three(RIGHT[row.quantity], row, drawn)
 
 
 @pytest.mark.parametrize("row", WRONG["reptile"], ids=lambda row: row.slug)
 def test_a_known_wrong_reptile_formula_is_rejected_by_a_thousand_tolerances(row):
-    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
+    drawn = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
     assert rejected_by_three(REPTILE[row.quantity], row, drawn)
 
 
@@ -118,7 +118,7 @@ def test_a_known_wrong_policy_gradient_is_rejected_by_a_thousand_tolerances(row)
     margins = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        task = policy_return(rng, "discounted", 2, 3, 3)
+        task = random_policy_return(rng, "discounted", 2, 3, 3)
         case = SimpleNamespace(task=task, theta=rng.normal(size=9), v=rng.normal(size=9))
         point = task.at(case.theta)
         kl = rm.PolicyKL(point).at(case.theta + case.v)
@@ -126,8 +126,8 @@ def test_a_known_wrong_policy_gradient_is_rejected_by_a_thousand_tolerances(row)
             "gradient": -point.grad, "hvp": -point.hvp(case.v), "fisher": rm.fisher.product(point, case.v),
             "natural_gradient": rm.fisher.natural_gradient(point), "kl": kl.loss,
         }[row.quantity]  # fmt: skip
-        scale = per_task(right)
-        margins.append(np.max(in_tolerances(row.function(case), right, np.full(2, 100.0), scale)))
+        scale = max_per_task(right)
+        margins.append(np.max(error_in_tolerances(row.function(case), right, np.full(2, 100.0), scale)))
     assert min(margins) > 1e3, margins
 
 
@@ -137,11 +137,11 @@ def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(ro
     from refmeta.oracle.case import Proximity
 
     for seed, kind in enumerate(("quadratic", "linear-regression", "softmax-regression"), start=60):
-        case = problem(np.random.default_rng(seed), kind)
+        case = random_problem(np.random.default_rng(seed), kind)
         case = Proximity(case.theta, case.support, case.query, 3.0)
         right = rm.implicit.gradient(case.theta, *case.split, strength=3.0)
         wrong = row.function(case)
-        assert np.max(in_tolerances(wrong, right, np.full(2, 100.0), per_task(right), 1e-10)) > 1e3, kind
+        assert np.max(error_in_tolerances(wrong, right, np.full(2, 100.0), max_per_task(right), 1e-10)) > 1e3, kind
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_implicit_rows_share_their_right_parts_with_the_library():
     from refmeta.oracle.case import Proximity
     from refmeta.oracle.wrong.implicit import minimiser, solved
 
-    case = problem(np.random.default_rng(5), "quadratic")
+    case = random_problem(np.random.default_rng(5), "quadratic")
     case = Proximity(case.theta, case.support, case.query, 2.0)
     right = rm.implicit.gradient(case.theta, *case.split, strength=2.0)
     np.testing.assert_allclose(solved(case, minimiser(case, 2.0)), right, rtol=0, atol=1e-13 * np.max(np.abs(right)))
@@ -175,7 +175,7 @@ def test_the_implicit_rows_share_their_right_parts_with_the_library():
 
 @pytest.mark.parametrize("row", WRONG["lq"], ids=lambda row: row.slug)
 def test_a_known_wrong_linear_quadratic_cost_is_rejected_by_a_thousand_tolerances(row):
-    drawn = (problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
+    drawn = (random_problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
     assert rejected_by_three(RIGHT["gradient"], row, drawn)
 
 
@@ -202,7 +202,7 @@ def test_linear_quadratic_rows_by_hand(slug):
         "lq-one-cost-too-many": None,
     }[slug]
     if by_hand is None:
-        numeric = complex_step(lambda t: rm.PolicyCost(replaced(task.lq, horizon=2)).at(t).loss, case.theta)
+        numeric = complex_step(lambda t: rm.PolicyCost(replace_fields(task.lq, horizon=2)).at(t).loss, case.theta)
         np.testing.assert_allclose(wrong, numeric, rtol=1e-13)
     else:
         np.testing.assert_allclose(wrong, [by_hand], rtol=1e-14)
@@ -210,7 +210,7 @@ def test_linear_quadratic_rows_by_hand(slug):
 
 def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
     """The smallest mistake that the tolerance must see: H scaled by 1 + 10⁻⁶ is 10³ tolerances off or more."""
-    case = problem(np.random.default_rng(0), "discounted", steps=2)
+    case = random_problem(np.random.default_rng(0), "discounted", steps=2)
     right = maml.gradient(case.theta, *case.split, **case.hyper)
     first = maml.first_order_gradient(case.theta, *case.split, **case.hyper)
     off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)
@@ -294,7 +294,7 @@ def test_the_forward_pass_of_pearls_rows_is_right_where_nothing_is_changed(case)
     """Its complex steps against what is certified, and so the rows' changes are all that is wrong in them."""
     for name, value in pearl_rows.parts(case.problem, pearl_rows.Change()).items():
         expected = case.expected[name]
-        assert np.max(in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
+        assert np.max(error_in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
 
 
 @pytest.mark.parametrize("case", [c for c in cases("model") if c.result == "valid"], ids=lambda c: c.id)
@@ -304,7 +304,7 @@ def test_the_rows_of_the_model_are_right_where_nothing_is_changed(case):
     assert set(found) == set(PARTS["model"]) - {"concentration_grad"}
     for name, value in found.items():
         expected = case.expected[name]
-        assert np.max(in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
+        assert np.max(error_in_tolerances(value, expected.value, expected.kappa, expected.scale)) < 1, name
 
 
 def one_factor_each():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import adjoint_gap, complex_step
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 from tests.strategies import assert_close, seeds
 
 kinds = st.sampled_from(POLICIES)
@@ -25,7 +25,7 @@ def by_loops(policy, theta, batch):
 @pytest.mark.eq("log-likelihood")
 @given(rng=seeds, kind=kinds)
 def test_log_likelihood_is_that_of_each_step_and_zero_after_the_end(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
+    policy, theta, batch = random_trajectories(rng, kind)
     np.testing.assert_allclose(
         rm.likelihood(policy, theta, batch).log_prob, by_loops(policy, theta, batch), rtol=0, atol=TIGHT * 20
     )
@@ -47,7 +47,7 @@ def test_log_likelihood_by_hand():
 @pytest.mark.eq("log-likelihood-score")
 @given(rng=seeds, kind=kinds)
 def test_pull_is_the_complex_step_and_the_transpose_of_along(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
+    policy, theta, batch = random_trajectories(rng, kind)
     w, u = rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim)
     expected = complex_step(lambda t: np.sum(w * rm.likelihood(policy, t, batch).log_prob, axis=(-2, -1)), theta)
     assert_close(lambda z: rm.likelihood(z[0], z[1], z[2]).pull(z[3]), (policy, theta, batch, w), expected)
@@ -60,7 +60,7 @@ def test_pull_is_the_complex_step_and_the_transpose_of_along(rng, kind):
 @pytest.mark.eq("log-likelihood-hvp")
 @given(rng=seeds, kind=kinds)
 def test_curve_is_the_complex_step_of_pull_and_symmetric(rng, kind):
-    policy, theta, batch = trajectories(rng, kind)
+    policy, theta, batch = random_trajectories(rng, kind)
     w, u, v = rng.normal(size=batch.mask.shape), rng.normal(size=policy.dim), rng.normal(size=policy.dim)
     expected = complex_step(lambda t: rm.likelihood(policy, t, batch).pull(w), theta, u)
     assert_close(lambda z: rm.likelihood(z[0], z[1], z[2]).curve(z[3], z[4]), (policy, theta, batch, w, u), expected)
@@ -81,7 +81,7 @@ def test_a_nearly_certain_policy_keeps_its_digits():
 def test_features_of_each_task_broadcast_with_its_trajectories():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, 3, 2, 4))
-    _, _, batch = trajectories(rng)
+    _, _, batch = random_trajectories(rng)
     theta, w, u = rng.normal(size=4), rng.normal(size=batch.mask.shape), rng.normal(size=4)
     like = rm.likelihood(rm.LinearSoftmax(features), theta, batch)
     for n in range(2):
@@ -94,7 +94,7 @@ def test_features_of_each_task_broadcast_with_its_trajectories():
 @pytest.mark.parametrize("kind", POLICIES)
 def test_axes_of_theta_broadcast_with_those_of_the_tasks(kind):
     rng = np.random.default_rng(1)
-    policy, _, batch = trajectories(rng, kind)
+    policy, _, batch = random_trajectories(rng, kind)
     thetas = 0.5 * rng.normal(size=(3, 1, policy.dim))
     w = rng.normal(size=batch.mask.shape)
     like = rm.likelihood(policy, thetas, batch)
@@ -123,14 +123,14 @@ def test_axes_of_theta_broadcast_with_those_of_the_tasks(kind):
     ],
 )  # fmt: skip
 def test_a_batch_that_is_none_is_refused_by_name(change, error, message):
-    policy, theta, batch = trajectories(np.random.default_rng(0), tasks=1)
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), tasks=1)
     one = rm.Trajectories(*(x[0] for x in batch))._replace(mask=np.ones((3, 4), bool))
     with pytest.raises(error, match=message):
         rm.likelihood(policy, theta, change(one))
 
 
 def test_gaussian_states_and_actions_have_the_policy_s_widths():
-    policy, theta, batch = trajectories(np.random.default_rng(0), "linear-gaussian")
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), "linear-gaussian")
     with pytest.raises(ValueError, match=r"states has shape \(2, 3, 4, 2\), expected last axis 3"):
         rm.likelihood(policy, theta, batch._replace(states=batch.states[..., :2]))
     with pytest.raises(ValueError, match=r"actions has shape \(2, 3, 4\), expected \(2, 3, 4\) \+ \(n,\)"):
@@ -142,7 +142,7 @@ def test_gaussian_states_and_actions_have_the_policy_s_widths():
 
 
 def test_what_stands_after_the_end_is_not_read_and_nothing_given_is_changed():
-    policy, theta, batch = trajectories(np.random.default_rng(2))
+    policy, theta, batch = random_trajectories(np.random.default_rng(2))
     spoiled = [np.where(batch.mask, x, bad) for x, bad in zip(batch[:3], (99, -7, np.nan), strict=True)]
     kept = [x.copy() for x in spoiled]
     w = np.ones(batch.mask.shape)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import complex_step
-from refmeta.problems import POLICIES, policy_return, trajectories
+from refmeta.problems import POLICIES, random_policy_return, random_trajectories
 from tests.strategies import assert_close, seeds
 
 
 @pytest.mark.eq("sampled-kl")
 @given(rng=seeds, kind=st.sampled_from(POLICIES))
 def test_gradient_and_hessian_product_are_complex_steps(rng, kind):
-    policy, start, batch = trajectories(rng, kind)
+    policy, start, batch = random_trajectories(rng, kind)
     theta, v = start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
     at = rm.SampledKL(policy, start, batch).at
     point = lambda z: rm.SampledKL(z[0], z[1], z[2]).at(z[3])
@@ -40,7 +40,7 @@ def test_the_divergence_by_hand():
 
 @pytest.mark.parametrize("kind", POLICIES)
 def test_one_task_is_a_batch_of_one_and_theta_may_have_axes_of_its_own(kind):
-    policy, start, batch = trajectories(np.random.default_rng(2), kind)
+    policy, start, batch = random_trajectories(np.random.default_rng(2), kind)
     thetas, v = start + 0.1 * np.random.default_rng(3).normal(size=(3, 1, policy.dim)), np.ones(policy.dim)
     both, one = (rm.SampledKL(policy, start, x) for x in (batch, rm.Trajectories(*(x[1] for x in batch))))
     assert both.shape == (2,) and one.shape == ()
@@ -61,7 +61,7 @@ def test_the_gaussian_divergence_keeps_its_digits_near_the_old_policy():
 @given(rng=seeds)
 def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(rng):
     """Tabular, exact: direction by the closed natural gradient, length by the quadratic model, halved until both hold."""
-    task = policy_return(rng, "discounted", tasks=1)
+    task = random_policy_return(rng, "discounted", tasks=1)
     theta, radius = rng.normal(size=task.dim), float(rng.uniform(0.001, 0.5))
     point, kl = task.at(theta), rm.PolicyKL(task.at(theta))
     x = rm.fisher.natural_gradient(point)[0]
@@ -82,7 +82,7 @@ def test_a_step_is_the_natural_gradient_scaled_to_the_radius_and_halved(rng):
 
 @pytest.mark.parametrize("kind", POLICIES)
 def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
-    policy, theta, batch = trajectories(np.random.default_rng(0), kind, episodes=12)
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), kind, episodes=12)
     loss = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75)
     kl = rm.SampledKL(policy, theta, batch)
     got = rm.trpo_step(theta, loss, kl, radius=0.01, damping=1e-6)
@@ -91,7 +91,7 @@ def test_it_runs_on_a_sampled_batch_and_sums_over_tasks(kind):
 
 
 def test_where_nothing_is_to_be_gained_the_step_is_none():
-    policy, theta, batch = trajectories(np.random.default_rng(0))
+    policy, theta, batch = random_trajectories(np.random.default_rng(0))
     flat = rm.surrogates.likelihood_ratio(policy, theta, batch._replace(rewards=0 * batch.rewards), gamma=0.75)
     got = rm.trpo_step(theta, flat, rm.SampledKL(policy, theta, batch), radius=0.01)
     np.testing.assert_array_equal(got.theta, theta)
@@ -177,7 +177,7 @@ def test_a_loss_that_falls_by_its_rounding_alone_has_not_fallen():
     ],
 )  # fmt: skip
 def test_bad_input_is_named(change, error, message):
-    policy, theta, batch = trajectories(np.random.default_rng(0))
+    policy, theta, batch = random_trajectories(np.random.default_rng(0))
     given_ = {"theta": theta, "radius": 0.01} | change
     loss, kl = rm.surrogates.likelihood_ratio(policy, theta, batch, gamma=0.75), rm.SampledKL(policy, theta, batch)
     with pytest.raises(error, match=message):

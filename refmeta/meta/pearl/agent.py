@@ -12,30 +12,30 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_count,
+    as_generator,
+    as_parameters,
+    as_positive,
+    as_read_only,
+    as_real_scalar,
+    as_scalar,
     batch_shape,
-    count,
-    finite,
-    frozen,
-    generator,
-    parameters,
-    positive,
-    real_scalar,
-    scalar,
-    settled,
+    check_finite,
+    finite_result,
 )
 from refmeta.meta.pearl.encoder import (
     Context,
     Encoder,
     Gaussian,
     Inference,
+    as_gaussian,
+    as_pair,
     factors,
-    gaussian_of,
+    feature_count,
     kl,
-    pair,
     posterior,
-    pulled,
+    pullback,
     sample,
-    width,
 )
 from refmeta.meta.pearl.soft_actor_critic import (
     actor_gradient,
@@ -81,7 +81,7 @@ class Gradient(NamedTuple):
     log_temperature: Array
 
 
-@finite
+@finite_result
 def encoder_loss(
     encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
     beta: float, infer: Inference = posterior,
@@ -90,11 +90,11 @@ def encoder_loss(
 
     Eq: encoder-gradient
     """
-    q, _ = believed(encoder, context, infer)
-    return critic_loss(critic, sample(q, noise), batch, target) + real_scalar(beta, "beta") * kl(q)
+    q, _ = posterior_and_factors(encoder, context, infer)
+    return critic_loss(critic, sample(q, noise), batch, target) + as_real_scalar(beta, "beta") * kl(q)
 
 
-@finite
+@finite_result
 def encoder_gradient(
     encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
     beta: float, infer: Inference = posterior,
@@ -125,26 +125,26 @@ def encoder_gradient(
     Encoder
         (..., Z, F) twice, one a task.
     """
-    q, each = believed(encoder, context, infer)
+    q, each = posterior_and_factors(encoder, context, infer)
     z = sample(q, noise)
-    target = parameters(target, "target")
+    target = as_parameters(target, "target")
     batch_shape(context=q.mean.shape[:-1], batch=target.shape[:-1])
-    return _pulled(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
+    return _encoder_gradient(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
 
 
-def _pulled(q: Gaussian, each: Gaussian, context: Context, z: Array, g: Array, beta: float) -> Encoder:
+def _encoder_gradient(q: Gaussian, each: Gaussian, context: Context, z: Array, g: Array, beta: float) -> Encoder:
     """Slopes g in z and those of β KL, in the encoder's weights."""
-    beta = real_scalar(beta, "beta")
+    beta = as_real_scalar(beta, "beta")
     slopes = Gaussian(g + beta * q.mean, (g * (z - q.mean) + beta * np.expm1(q.log_variance)) / 2)
-    return pulled(q, each, context, slopes)
+    return pullback(q, each, context, slopes)
 
 
-def believed(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
+def posterior_and_factors(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
     """The posterior, and the factors that it is made of."""
     if not isinstance(context, Context):
         raise TypeError(f"context must be a pearl.Context, as of context_of, got {type(context).__name__}")
     each = factors(encoder, context.features)
-    return gaussian_of(infer(each, context.mask), "what infer returns"), each
+    return as_gaussian(infer(each, context.mask), "what infer returns"), each
 
 
 class Settings(NamedTuple):
@@ -156,19 +156,19 @@ class Settings(NamedTuple):
     infer: Inference = posterior
 
 
-def checked_agent(agent: Any) -> Agent:
+def as_agent(agent: Any) -> Agent:
     """The agent with its weights as arrays of finite numbers."""
     if not isinstance(agent, Agent):
         raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
-    encoder = Encoder(*pair(agent.encoder, "agent.encoder", Encoder))
+    encoder = Encoder(*as_pair(agent.encoder, "agent.encoder", Encoder))
     names = ("critic", "target_critic", "policy")
-    critic, target, policy = (parameters(getattr(agent, name), f"agent.{name}") for name in names)
+    critic, target, policy = (as_parameters(getattr(agent, name), f"agent.{name}") for name in names)
     if critic.ndim < 3:
         raise ValueError(f"agent.critic has shape {critic.shape}, expected (S, A, 1 + Z)")
-    return Agent(encoder, critic, target, policy, scalar(agent.log_temperature, "agent.log_temperature"))
+    return Agent(encoder, critic, target, policy, as_scalar(agent.log_temperature, "agent.log_temperature"))
 
 
-def checked_settings(settings: Any) -> Settings:
+def as_settings(settings: Any) -> Settings:
     """Check that these are `Settings` whose `infer` is a function."""
     if not isinstance(settings, Settings) or not callable(settings.infer):
         raise TypeError(
@@ -179,13 +179,13 @@ def checked_settings(settings: Any) -> Settings:
 
 def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLike, settings: Settings) -> Gradient:
     """Every slope at one z of every task, z = μ + σ ⊙ ε: what a training step sums over the tasks and descends along."""
-    agent, settings = checked_agent(agent), checked_settings(settings)
-    q, each = believed(agent.encoder, context, settings.infer)
+    agent, settings = as_agent(agent), as_settings(settings)
+    q, each = posterior_and_factors(agent.encoder, context, settings.infer)
     z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
     target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
     critic = critic_gradient(agent.critic, z, batch, target)
     return Gradient(
-        _pulled(q, each, context, z, critic.z, settings.beta),
+        _encoder_gradient(q, each, context, z, critic.z, settings.beta),
         critic.critic,
         actor_gradient(agent.policy, z, batch, agent.critic, **tau),
         temperature_gradient(agent.log_temperature, agent.policy, z, batch, target_entropy=settings.target_entropy),
@@ -203,14 +203,14 @@ def init(
     ValueError, TypeError
         For a number below 1 where one is counted, a temperature that is not positive.
     """
-    S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
-    rng, F, scale = generator(rng), width(S, A), real_scalar(scale, "scale")
+    S, A, Z = (as_count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
+    rng, F, scale = as_generator(rng), feature_count(S, A), as_real_scalar(scale, "scale")
     with np.errstate(over="ignore"):
-        mean, log_variance = settled(scale * rng.normal(size=(2, Z, F)), "scale is too large")
-        critic, policy = settled(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
+        mean, log_variance = check_finite(scale * rng.normal(size=(2, Z, F)), "scale is too large")
+        critic, policy = check_finite(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
     log_variance[:, 0] += np.log(100.0)
     return Agent(
-        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
+        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(as_positive(temperature, "temperature"))
     )
 
 
@@ -225,7 +225,7 @@ def ravel(parts: Agent | Gradient) -> Array:
 
 def unravel(agent: Agent, flat: Array) -> Agent:
     """The agent with what `ravel` has put in one axis, read-only: a callback sees what is trained on."""
-    flat = frozen(np.array(flat))
+    flat = as_read_only(np.array(flat))
     shapes = [np.shape(x) for x in (*agent.encoder, agent.critic, agent.policy, agent.log_temperature)]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     mean, log_variance, critic, policy, tau = (x.reshape(s) for x, s in zip(np.split(flat, ends), shapes, strict=True))

@@ -12,18 +12,17 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_array,
+    as_parameters,
     batch_shape,
+    check_all,
+    check_finite,
     dot,
-    finite,
+    finite_result,
     index_text,
     one_hot,
-    parameters,
-    rectangular,
-    require,
-    settled,
 )
-from refmeta.sampling.transitions import Transitions
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.sampling.transitions import Transitions, as_transitions
 from refmeta.softmax import log_softmax, softmax
 
 
@@ -64,7 +63,7 @@ class Inference(Protocol):
     def __call__(self, factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian: ...
 
 
-def width(states: int, actions: int) -> int:
+def feature_count(states: int, actions: int) -> int:
     """F = 1 + 2SA + 2S, the number of features of a transition."""
     return 1 + 2 * states * actions + 2 * states
 
@@ -77,7 +76,7 @@ def context_of(transitions: Transitions, states: int, actions: int) -> Context:
     ValueError, TypeError
         For transitions whose shapes differ, or a state or action that does not exist.
     """
-    s, a, r, following, _, mask = checked_transitions(transitions, states, actions)
+    s, a, r, following, _, mask = as_transitions(transitions, states, actions)
     pair, after = one_hot(s * actions + a, states * actions), one_hot(following, states)
     r = r[..., None]
     return Context(np.concatenate([np.ones_like(r), pair, after, r * pair, r * after], axis=-1), mask)
@@ -91,21 +90,21 @@ def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
     ValueError
         If the features have another width than the encoder, or its two weights different shapes.
     """
-    mean, log_variance = pair(encoder, "encoder", Encoder)
+    mean, log_variance = as_pair(encoder, "encoder", Encoder)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"encoder has shapes {mean.shape} and {log_variance.shape}, expected (..., Z, F) twice")
-    psi = parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
+    psi = as_parameters(features, "features", dim=mean.shape[-1], why=" as the encoder's")
     if psi.ndim < 2:
         raise ValueError(f"features has shape {psi.shape}, expected (..., n, {mean.shape[-1]})")
     batch_shape(encoder=mean.shape[:-2], features=psi.shape[:-2])
-    return finite(_linear)(psi, mean, log_variance)
+    return finite_result(_linear)(psi, mean, log_variance)
 
 
-def pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
+def as_pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tuple[Array, Array]:
     """The two arrays of a Gaussian or an Encoder; an array with first axis 2 is not accepted as a pair."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a pearl.{kind.__name__}(mean, log_variance), got {type(value).__name__}")
-    return parameters(value[0], f"{name}.mean"), parameters(value[1], f"{name}.log_variance")
+    return as_parameters(value[0], f"{name}.mean"), as_parameters(value[1], f"{name}.log_variance")
 
 
 def _linear(psi: Array, mean: Array, log_variance: Array) -> Gaussian:
@@ -130,8 +129,8 @@ def posterior_without_prior(factors: Gaussian, mask: ArrayLike | None = None) ->
     FloatingPointError
         If a variance of the product underflows or overflows.
     """
-    mean, log_variance, there = _checked(factors, mask)
-    require(
+    mean, log_variance, there = _as_factors(factors, mask)
+    check_all(
         np.any(there, axis=-1),
         lambda i: (
             f"the context of task {index_text(i) or '()'} is empty: without a prior factor it has no posterior; use `posterior`"
@@ -142,7 +141,7 @@ def posterior_without_prior(factors: Gaussian, mask: ArrayLike | None = None) ->
     with np.errstate(all="ignore"):
         total = np.take_along_axis(precision - log_softmax(precision), likeliest, axis=-1)[..., 0]
         product = Gaussian(dot(softmax(precision), mean.swapaxes(-1, -2)), -total)
-    return settled_variance(product)
+    return check_variance(product)
 
 
 def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
@@ -152,30 +151,30 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
 
     Parameters and errors are those of `posterior_without_prior`, but no factor at all is allowed.
     """
-    mean, log_variance, there = _checked(factors, mask)
+    mean, log_variance, there = _as_factors(factors, mask)
     one = np.zeros((*mean.shape[:-2], 1, mean.shape[-1]))
     with_prior = Gaussian(*(np.concatenate([one, x], axis=-2) for x in (mean, log_variance)))
     return posterior_without_prior(with_prior, np.concatenate([np.ones((*there.shape[:-1], 1), bool), there], axis=-1))
 
 
-def _checked(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
+def _as_factors(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Means and log-variances (..., n, Z) of one shape, zero where there is no factor, and the mask (..., n)."""
-    mean, log_variance = pair(factors, "factors", Gaussian)
+    mean, log_variance = as_pair(factors, "factors", Gaussian)
     if mean.ndim < 2 or mean.shape != log_variance.shape:
         raise ValueError(f"factors have shapes {mean.shape} and {log_variance.shape}, expected (..., n, Z) twice")
-    return mean, log_variance, present(mask, mean.shape[:-1])
+    return mean, log_variance, as_mask(mask, mean.shape[:-1])
 
 
-def present(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+def as_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """The mask, of bool, broadcast to the shape (..., n) of what it is about; all True for None."""
-    there = np.ones(shape, bool) if mask is None else rectangular(mask, "mask")
+    there = np.ones(shape, bool) if mask is None else as_array(mask, "mask")
     fits = there.ndim <= len(shape) and all(n in (1, m) for n, m in zip(there.shape[::-1], shape[::-1], strict=False))
     if there.dtype != bool or there.shape[-1:] != shape[-1:] or not fits:
         raise ValueError(f"mask has shape {there.shape} and dtype {there.dtype}, expected {shape} of bool")
     return np.broadcast_to(there, shape)
 
 
-def settled_variance(gaussian: Gaussian) -> Gaussian:
+def check_variance(gaussian: Gaussian) -> Gaussian:
     """The Gaussian, if its mean is finite and no variance underflows or overflows."""
     with np.errstate(all="ignore"):
         variance = np.abs(np.exp(gaussian.log_variance.real))
@@ -186,49 +185,49 @@ def settled_variance(gaussian: Gaussian) -> Gaussian:
         raise FloatingPointError(
             f"the variance of the posterior {how}: log_variance{index_text(i)} is {gaussian.log_variance[i]:.6g}"
         )
-    settled(np.asarray(gaussian.mean), "the mean of the posterior left the finite numbers")
+    check_finite(np.asarray(gaussian.mean), "the mean of the posterior left the finite numbers")
     return gaussian
 
 
-def gaussian_of(value: Any, name: str = "posterior") -> Gaussian:
+def as_gaussian(value: Any, name: str = "posterior") -> Gaussian:
     """The value, if it is a Gaussian (..., Z)."""
-    mean, log_variance = pair(value, name, Gaussian)
+    mean, log_variance = as_pair(value, name, Gaussian)
     if mean.shape != log_variance.shape:
         raise ValueError(
             f"{name} has shapes {mean.shape} and {log_variance.shape}, expected one and the same, (..., Z)"
         )
-    return settled_variance(Gaussian(mean, log_variance))
+    return check_variance(Gaussian(mean, log_variance))
 
 
-@finite
+@finite_result
 def kl(posterior: Gaussian) -> Array:
     """KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ (σ² + μ² − 1 − log σ²); (...).
 
     Eq: gaussian-kl
     """
-    mean, log_variance = gaussian_of(posterior)
+    mean, log_variance = as_gaussian(posterior)
     return np.sum(np.expm1(log_variance) - log_variance + mean**2, axis=-1) / 2
 
 
-@finite
+@finite_result
 def sample(posterior: Gaussian, noise: ArrayLike) -> Array:
     """z = μ + σ ⊙ ε for noise ε (..., Z), so that ∂z/∂μ = 1 and ∂z/∂log σ² = (z − μ)/2; (..., Z).
 
     Eq: reparametrised-sample
     """
-    mean, log_variance = gaussian_of(posterior)
-    epsilon = parameters(noise, "noise", dim=mean.shape[-1], why=" as the posterior")
+    mean, log_variance = as_gaussian(posterior)
+    epsilon = as_parameters(noise, "noise", dim=mean.shape[-1], why=" as the posterior")
     batch_shape(posterior=mean.shape[:-1], noise=epsilon.shape[:-1])
     return mean + np.exp(log_variance / 2) * epsilon
 
 
-def pulled(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian) -> Encoder:
+def pullback(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian) -> Encoder:
     """From slopes ∂/∂μ, ∂/∂log σ² of the posterior q, with or without a prior factor, those in the encoder's weights.
 
     With the weight p_n = exp(log σ² − log σ_n²) of factor n they are p_n ∂μ in μ_n and p_n (∂log σ² − (μ_n − μ) ∂μ) in
     log σ_n², times ψ_n; (..., Z, F).
     """
-    there = present(context.mask, factors.mean.shape[:-1])
+    there = as_mask(context.mask, factors.mean.shape[:-1])
     p = np.where(there[..., None], np.exp(q.log_variance[..., None, :] - factors.log_variance), 0)
     by_mean, by_log_variance = (slope[..., None, :] for slope in slopes)
     by_mean, by_log_variance = p * by_mean, p * (by_log_variance - (factors.mean - q.mean[..., None, :]) * by_mean)

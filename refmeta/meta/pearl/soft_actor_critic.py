@@ -9,9 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, fraction, one_hot, parameters, real_scalar, scalar
-from refmeta.sampling.transitions import Transitions, averages
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.arrays import (
+    Array,
+    as_fraction,
+    as_parameters,
+    as_real_scalar,
+    as_scalar,
+    batch_shape,
+    dot,
+    finite_result,
+    one_hot,
+)
+from refmeta.sampling.transitions import Transitions, as_transitions, mean_weights
 from refmeta.softmax import centred, log_softmax, softmax
 
 
@@ -22,7 +31,7 @@ class CriticGradient(NamedTuple):
     z: Array
 
 
-def table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
+def bilinear_table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
     """w[s, a] · [1, z], (..., S, A), for weights (..., S, A, 1 + Z) and z (..., Z).
 
     Raises
@@ -30,24 +39,24 @@ def table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
     ValueError
         If the last axis of the weights is not 1 + Z.
     """
-    z = parameters(z, "z")
-    w = parameters(weights, name, dim=z.shape[-1] + 1, why=" = 1 + the latent variables of z")
+    z = as_parameters(z, "z")
+    w = as_parameters(weights, name, dim=z.shape[-1] + 1, why=" = 1 + the latent variables of z")
     if w.ndim < 3 or 0 in w.shape[-3:]:
         raise ValueError(f"{name} has shape {w.shape}, expected (..., S, A, 1 + Z), none of them 0")
     batch_shape(**{name: w.shape[:-3], "z": z.shape[:-1]})
-    return finite(_table)(w, z)
+    return finite_result(_bilinear)(w, z)
 
 
-def _table(w: Array, z: Array) -> Array:
+def _bilinear(w: Array, z: Array) -> Array:
     return w[..., 0] + dot(w[..., 1:], z[..., None, None, :])
 
 
-def lifted(slope: Array, z: Array) -> Array:
-    """The transpose of `table` in the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
+def table_transpose(slope: Array, z: Array) -> Array:
+    """The transpose of `bilinear_table` in the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
     return slope[..., None] * np.concatenate([np.ones((*z.shape[:-1], 1)), z], axis=-1)[..., None, None, :]
 
 
-@finite
+@finite_result
 def soft_target(
     batch: Transitions, z: ArrayLike, target_critic: ArrayLike, policy: ArrayLike, *, log_temperature: ArrayLike, gamma: float
 ) -> Array:  # fmt: skip
@@ -60,14 +69,14 @@ def soft_target(
     ValueError, TypeError
         For weights, z or a batch of shapes that do not belong together, gamma outside [0, 1].
     """
-    logits, tau = table(policy, z, "policy"), _temperature(log_temperature)
-    Q = _judging(target_critic, z, logits, "target_critic")
-    batch = _fitting(batch, Q)
+    logits, tau = bilinear_table(policy, z, "policy"), _temperature(log_temperature)
+    Q = _critic_table(target_critic, z, logits, "target_critic")
+    batch = _as_batch(batch, Q)
     V = dot(softmax(logits), Q - tau * log_softmax(logits))
-    return batch.rewards + fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
+    return batch.rewards + as_fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
 
 
-@finite
+@finite_result
 def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> Array:
     """½ mean (Q(s, a, z) − y)², the target y (..., n) held fixed; (...).
 
@@ -82,22 +91,22 @@ def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: Arr
     return dot(mean, error**2) / 2
 
 
-@finite
+@finite_result
 def critic_gradient(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> CriticGradient:
     """With D[s, a] the sum of (Q − y)/n over the transitions of (s, a): D ⊗ [1, z] in the weights, Σ D w in z.
 
     Eq: soft-critic-loss
     """
-    w, z = parameters(critic, "critic"), parameters(z, "z")
+    w, z = as_parameters(critic, "critic"), as_parameters(z, "z")
     batch, mean, error = _errors(w, z, batch, target)
     D = np.zeros((*error.shape[:-1], *w.shape[-3:-1]), error.dtype)
     task = tuple(np.expand_dims(i, -1) for i in np.indices(error.shape[:-1]))
     at = (*task, *(np.broadcast_to(i, error.shape) for i in (batch.states, batch.actions)))
     np.add.at(D, at, mean * error)
-    return CriticGradient(lifted(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
+    return CriticGradient(table_transpose(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
 
 
-@finite
+@finite_result
 def actor_loss(
     policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
 ) -> Array:
@@ -105,12 +114,12 @@ def actor_loss(
 
     Eq: soft-actor-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    Q, tau = _judging(critic, z, logits), _temperature(log_temperature)
+    logits, visits = _policy_and_visits(policy, z, batch)
+    Q, tau = _critic_table(critic, z, logits), _temperature(log_temperature)
     return dot(visits, dot(softmax(logits), tau * log_softmax(logits) - Q))
 
 
-@finite
+@finite_result
 def actor_gradient(
     policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
 ) -> Array:
@@ -118,12 +127,12 @@ def actor_gradient(
 
     Eq: soft-actor-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    pi, Q, tau = softmax(logits), _judging(critic, z, logits), _temperature(log_temperature)
-    return lifted(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), parameters(z, "z"))
+    logits, visits = _policy_and_visits(policy, z, batch)
+    pi, Q, tau = softmax(logits), _critic_table(critic, z, logits), _temperature(log_temperature)
+    return table_transpose(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), as_parameters(z, "z"))
 
 
-@finite
+@finite_result
 def temperature_loss(
     log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
 ) -> Array:
@@ -131,8 +140,8 @@ def temperature_loss(
 
     Eq: temperature-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    surplus = dot(visits, entropy(logits)) - target_entropy_of(target_entropy, logits.shape[-1])
+    logits, visits = _policy_and_visits(policy, z, batch)
+    surplus = dot(visits, entropy(logits)) - as_target_entropy(target_entropy, logits.shape[-1])
     return _temperature(log_temperature) * surplus
 
 
@@ -146,9 +155,9 @@ def temperature_gradient(
     return temperature_loss(log_temperature, policy, z, batch, target_entropy=target_entropy)
 
 
-def target_entropy_of(value: float, actions: int) -> float:
+def as_target_entropy(value: float, actions: int) -> float:
     """H̄ in (0, log A], which a policy of A actions can have; 0 for a single action."""
-    H, most = real_scalar(value, "target_entropy"), float(np.log(actions))
+    H, most = as_real_scalar(value, "target_entropy"), float(np.log(actions))
     if not (0 < H or H == most) or H > most * (1 + 1e-12):
         raise ValueError(
             f"target_entropy must be above 0 and at most log A = {most:.6g} for A = {actions} actions, got {H}: "
@@ -162,13 +171,13 @@ def entropy(logits: Array) -> Array:
     return -dot(softmax(logits), log_softmax(logits))
 
 
-def averaged(target: Array, weights: Array, rate: float) -> Array:
+def polyak_average(target: Array, weights: Array, rate: float) -> Array:
     """Polyak averaging of the target's weights: (1 − κ) w̄ + κ w."""
     return (1 - rate) * target + rate * weights
 
 
 def _temperature(log_temperature: ArrayLike) -> Array:
-    return np.exp(scalar(log_temperature, "log_temperature"))
+    return np.exp(as_scalar(log_temperature, "log_temperature"))
 
 
 def _at(values: Array, states: Array) -> Array:
@@ -178,33 +187,33 @@ def _at(values: Array, states: Array) -> Array:
     return np.take_along_axis(values, np.broadcast_to(states, (*batch, states.shape[-1])), axis=-1)
 
 
-def _fitting(batch: Transitions, Q: Array) -> Transitions:
+def _as_batch(batch: Transitions, Q: Array) -> Transitions:
     """The batch, checked against a table (..., S, A)."""
-    batch = checked_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
+    batch = as_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
     batch_shape(table=Q.shape[:-2], batch=batch.mask.shape[:-1])
     return batch
 
 
 def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> tuple[Transitions, Array, Array]:
     """The batch, 1/n for each of its transitions, and Q − y (..., n), 0 where there is none."""
-    Q = table(critic, z, "critic")
-    batch, y = _fitting(batch, Q), parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
+    Q = bilinear_table(critic, z, "critic")
+    batch, y = _as_batch(batch, Q), as_parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
     batch_shape(target=y.shape[:-1], batch=batch.mask.shape[:-1])
-    mean, A = averages(batch, "the batch"), Q.shape[-1]
+    mean, A = mean_weights(batch, "the batch"), Q.shape[-1]
     error = _at(Q.reshape(*Q.shape[:-2], -1), batch.states * A + batch.actions) - y
     return batch, mean, np.where(batch.mask, error, 0)
 
 
-def _acting(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
+def _policy_and_visits(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
     """Logits (..., S, A), and the fraction ν (..., S) of the batch that is in each state."""
-    logits = table(policy, z, "policy")
-    batch = _fitting(batch, logits)
-    return logits, np.sum(averages(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2]), axis=-2)
+    logits = bilinear_table(policy, z, "policy")
+    batch = _as_batch(batch, logits)
+    return logits, np.sum(mean_weights(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2]), axis=-2)
 
 
-def _judging(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
+def _critic_table(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
     """Q (..., S, A), over the states and actions of the policy."""
-    Q = table(critic, z, name)
+    Q = bilinear_table(critic, z, name)
     if logits.shape[-2:] != Q.shape[-2:]:
         raise ValueError(f"{name} has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
     return Q

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, fraction, frozen, generator, settled
-from refmeta.meta.loop import able, looped
+from refmeta.arrays import Array, as_count, as_fraction, as_generator, as_read_only, check_finite
+from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.pearl.agent import (
     Agent,
     Settings,
-    checked_agent,
-    checked_settings,
+    as_agent,
+    as_settings,
     gradient,
     ravel,
     unravel,
@@ -24,22 +24,29 @@ from refmeta.meta.pearl.agent import (
 from refmeta.meta.pearl.encoder import (
     Gaussian,
     Inference,
+    as_gaussian,
     context_of,
     factors,
-    gaussian_of,
+    feature_count,
     posterior,
     posterior_without_prior,
     sample,
-    width,
 )
 from refmeta.meta.pearl.soft_actor_critic import (
-    averaged,
-    table,
-    target_entropy_of,
+    as_target_entropy,
+    bilinear_table,
+    polyak_average,
 )
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.transitions import Transitions, drawn, newest, none, some, together
+from refmeta.sampling.transitions import (
+    Transitions,
+    concatenation,
+    empty_transitions,
+    newest_transitions,
+    sample_prefix,
+    sample_transitions,
+)
 from refmeta.tasks.distributions import reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -57,7 +64,7 @@ def adapt(
     Parameters and results are those of `posterior_sampling`; a belief is a `Gaussian` (..., Z), theta the logits of a
     `TabularSoftmax` whatever the task's own policy.  Raises ValueError or TypeError for an agent of other tasks.
     """
-    agent = _fitting(agent, task)
+    agent = _as_agent_of(agent, task)
     if not callable(infer):
         raise TypeError(f"infer must be a function of factors and a mask, got {infer!r}")
     task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
@@ -66,10 +73,10 @@ def adapt(
         if context.mask.shape[-1] == 0:
             return Gaussian(*np.zeros((2, *task.shape, agent.latent)))
         seen = context_of(context, agent.states, agent.actions)
-        return gaussian_of(infer(factors(agent.encoder, seen.features), seen.mask), "what infer returns")
+        return as_gaussian(infer(factors(agent.encoder, seen.features), seen.mask), "what infer returns")
 
     def act(belief: Gaussian, rng: Generator) -> Array:
-        logits = table(agent.policy, sample(belief, rng.normal(size=belief.mean.shape)), "policy")
+        logits = bilinear_table(agent.policy, sample(belief, rng.normal(size=belief.mean.shape)), "policy")
         return logits.reshape(*logits.shape[:-2], -1)
 
     more: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": reward_noise, "rng": rng}
@@ -163,7 +170,7 @@ def train(
     FloatingPointError
         If a gradient or a weight leaves the finite numbers.
     """
-    settings = checked_settings(settings)
+    settings = as_settings(settings)
     fewest = int(settings.infer is posterior_without_prior)
     some_of = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
     for least, numbers in (
@@ -172,38 +179,38 @@ def train(
         (fewest, {"context": context}),
     ):
         for name, value in numbers.items():
-            count(value, name, least=least)
+            as_count(value, name, least=least)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of an AgentIteration, got {callback!r}")
-    able(distribution=(distribution, "sample"), outer=(outer, "step"))
-    rate, rng = fraction(averaging, "averaging"), generator(rng)
+    check_methods(distribution=(distribution, "sample"), outer=(outer, "step"))
+    rate, rng = as_fraction(averaging, "averaging"), as_generator(rng)
     noise = reward_noise_of(distribution)
     acting: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": noise, "rng": rng}
     task = distribution.sample(tasks, rng).support
-    agent = _fitting(agent, task)
-    target_entropy_of(settings.target_entropy, agent.actions)
+    agent = _as_agent_of(agent, task)
+    as_target_entropy(settings.target_entropy, agent.actions)
 
     def update(agent: Agent, state: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
         chosen = rng.choice(tasks, batch, replace=False)
-        seen = some(drawn(_of(recent, chosen), context, rng), rng, fewest)
+        seen = sample_prefix(sample_transitions(_of_tasks(recent, chosen), context, rng), rng, fewest)
         noise = rng.normal(size=(batch, agent.latent))
         found = gradient(
             agent,
             context_of(seen, agent.states, agent.actions),
-            drawn(_of(buffer, chosen), transitions, rng),
+            sample_transitions(_of_tasks(buffer, chosen), transitions, rng),
             noise,
             settings,
         )
         with np.errstate(all="ignore"):
             flat, state = outer.step(ravel(agent), ravel(found), state)
-        agent = unravel(agent, settled(flat, "a weight of the agent left the finite numbers"))
-        return agent._replace(target_critic=frozen(averaged(agent.target_critic, agent.critic, rate))), state
+        agent = unravel(agent, check_finite(flat, "a weight of the agent left the finite numbers"))
+        return agent._replace(target_critic=as_read_only(polyak_average(agent.target_critic, agent.critic, rate))), state
 
     def step(now: _State, done: int) -> _State:
         acted = adapt(now.agent, task, infer=settings.infer, **acting)
-        buffer = newest(together(now.buffer, acted.context), capacity)
+        buffer = newest_transitions(concatenation(now.buffer, acted.context), capacity)
         agent, state = now.agent, now.outer
         for _ in range(updates):
             agent, state = update(agent, state, buffer, acted.context)
@@ -214,20 +221,20 @@ def train(
             callback(AgentIteration(done, now.agent, now.returns))
 
     said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
-    agent = unravel(agent, ravel(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
-    start = _State(agent, outer.start(ravel(agent)), none((tasks,)), np.zeros((1, tasks)))
-    last, done, interrupted = looped(step, start, iterations, name="pearl.train", said=said, callback=told)
+    agent = unravel(agent, ravel(agent))._replace(target_critic=as_read_only(np.array(agent.target_critic)))
+    start = _State(agent, outer.start(ravel(agent)), empty_transitions((tasks,)), np.zeros((1, tasks)))
+    last, done, interrupted = run_loop(step, start, iterations, name="pearl.train", summary=said, callback=told)
     return TrainedAgent(last.agent, done, interrupted)
 
 
-def _of(batch: Transitions, tasks: Array) -> Transitions:
+def _of_tasks(batch: Transitions, tasks: Array) -> Transitions:
     """Those of some tasks."""
     return Transitions(*(part[tasks] for part in batch))
 
 
-def _fitting(agent: Agent, task: Any) -> Agent:
+def _as_agent_of(agent: Agent, task: Any) -> Agent:
     """The agent, checked to be one for the states and actions of the task."""
-    agent = checked_agent(agent)
+    agent = as_agent(agent)
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     S, A = task.mdp.states, task.mdp.actions
@@ -240,7 +247,7 @@ def _fitting(agent: Agent, task: Any) -> Agent:
     shapes["log_temperature"] = ()
     found = {name: np.shape(getattr(agent, name)) for name in shapes}
     for name, matrix in zip(("mean", "log_variance"), agent.encoder, strict=True):
-        shapes[f"encoder.{name}"], found[f"encoder.{name}"] = (Z, width(S, A)), np.shape(matrix)
+        shapes[f"encoder.{name}"], found[f"encoder.{name}"] = (Z, feature_count(S, A)), np.shape(matrix)
     for name, shape in shapes.items():
         if found[name] != shape:
             raise ValueError(f"agent.{name} has shape {found[name]}, expected {shape}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml
-from refmeta.meta.arguments import Point, step_sizes
+from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.oracle.wrong.row import rows, wrong
 
@@ -21,7 +21,7 @@ BETA = 0.25
 def path(case: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
     inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    alphas = step_sizes(case.alpha, case.steps, case.support.dim)
+    alphas = as_step_sizes(case.alpha, case.steps, case.support.dim)
     return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
 
 

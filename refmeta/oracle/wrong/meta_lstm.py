@@ -11,7 +11,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.judges import complex_step
-from refmeta.meta.lstm import forward, preprocessed, sigmoid
+from refmeta.meta.lstm import forward, preprocessing, sigmoid
 from refmeta.meta.meta_lstm import Parameters, unravel
 from refmeta.oracle.wrong.row import rows, wrong
 
@@ -21,7 +21,7 @@ class Change(NamedTuple):
 
     gates: Callable[[Array, Array], tuple[Array, Array, Array, Array]]
     scale: float = 1.0
-    inputs: Callable[[Array], Array] = preprocessed
+    inputs: Callable[[Array], Array] = preprocessing
 
 
 def right(z_i: Array, z_f: Array) -> tuple[Array, Array, Array, Array]:
@@ -150,7 +150,7 @@ def start_not_learned(case: Any) -> Any:
 )  # fmt: skip
 def preprocessing_without_sign(case: Any) -> Any:
     def unsigned(x: Array) -> Array:
-        both = preprocessed(x)
+        both = preprocessing(x)
         return np.stack([both[..., 0], np.where(both[..., 0] == -1, both[..., 1], 0)], axis=-1)
 
     return parts(case, Change(right, inputs=unsigned))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.judges import complex_step
 from refmeta.meta import maml
-from refmeta.meta.arguments import step_sizes
+from refmeta.meta.arguments import as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import (
     Model,
@@ -34,7 +34,7 @@ def seen_of(case: Any) -> Statistics:
 def task_of(case: Any, model: Model) -> Any:
     """The task with a model in the place of the truth."""
     task = proper(case.task)
-    return replaced(task, mdp=replaced(task.mdp, P=model.P, R=model.R))
+    return replace_fields(task, mdp=replace_fields(task.mdp, P=model.P, R=model.R))
 
 
 def through(case: Any, model: Model) -> dict[str, Array]:
@@ -150,7 +150,7 @@ def model_hessian_of_truth(case: Any) -> Any:
     truth, model = proper(case.task), task_of(case, posterior(case.prior, seen_of(case)))
     inner = adapt(case.theta, model, alpha=case.alpha, steps=case.steps)
     adjoint = truth.at(inner.adapted).grad
-    alphas = step_sizes(case.alpha, case.steps, truth.dim)
+    alphas = as_step_sizes(case.alpha, case.steps, truth.dim)
     for point, alpha in reversed(list(zip(inner.path, alphas, strict=False))):
         adjoint = adjoint - truth.at(point.theta).hvp(alpha * adjoint)
     return {"gradient": adjoint}

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.batches import SURROGATES, Batches, at_most_one, evaluated
 from refmeta.oracle.wrong.row import rows, wrong
 from refmeta.sampling.returns import reward_to_go
 from refmeta.sampling.surrogates import Surrogate, Term, exponential, linear
-from refmeta.sampling.trajectories import Trajectories, checked, discounts
+from refmeta.sampling.trajectories import Trajectories, as_trajectories, discounts
 
 Change = Callable[[Batches, str], Surrogate]
 DICE = ("dice", "tmaml")
@@ -34,7 +34,7 @@ def _scaled(case: Batches, by: Array | float) -> dict[str, Array]:
 
 
 def _with(surrogate: Surrogate, *terms: Term) -> Surrogate:
-    return replaced(surrogate, terms=terms)
+    return replace_fields(surrogate, terms=terms)
 
 
 def _first(case: Batches, kind: str, change: Callable[[Term, Trajectories], Term]) -> Surrogate:
@@ -83,7 +83,7 @@ def no_magic_box(case: Any) -> Any:
     seen="cbfinn/maml_rl, tristandeleu/pytorch-maml-rl",
 )  # fmt: skip
 def mean_over_time(case: Any) -> Any:
-    taken = np.mean(np.sum(checked(case.trajectories).mask, axis=-1), axis=-1)
+    taken = np.mean(np.sum(as_trajectories(case.trajectories).mask, axis=-1), axis=-1)
     whole = _scaled(case, 1.0)
     return {
         name: value / taken.reshape(taken.shape + (1,) * (value.ndim - taken.ndim)) for name, value in whole.items()
@@ -103,7 +103,7 @@ def sum_over_episodes(case: Any) -> Any:
 )  # fmt: skip
 def undiscounted_visits(case: Any) -> Any:
     def change(c: Batches, kind: str) -> Surrogate:
-        surrogate, given = c.surrogate(kind), checked(c.trajectories)
+        surrogate, given = c.surrogate(kind), as_trajectories(c.trajectories)
         advantage = (reward_to_go(given, gamma=at_most_one(c.gamma)) - c.baseline) * given.mask
         signs = (1.0, -1.0)[: len(surrogate.terms)]
         terms = (term._replace(weights=sign * advantage) for term, sign in zip(surrogate.terms, signs, strict=True))
@@ -118,7 +118,7 @@ def undiscounted_visits(case: Any) -> Any:
     seen="the magic box as printed, after a step on the same batch",
 )  # fmt: skip
 def denominator_follows(case: Any) -> Any:
-    return _parts(case, lambda c, kind: replaced(c, theta_sampled=c.theta).surrogate(kind))
+    return _parts(case, lambda c, kind: replace_fields(c, theta_sampled=c.theta).surrogate(kind))
 
 
 @wrong(
