@@ -14,6 +14,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "Array", "as_array", "as_count", "as_direction", "as_discount", "as_flags", "as_fraction", "as_generator",
+    "as_integers", "as_numbers", "as_parameters", "as_positive", "as_read_only", "as_real", "as_real_scalar",
+    "as_scalar", "as_symmetric", "batch_shape", "check_all", "check_finite", "dot", "entry", "finite_result",
+    "index_text", "lazy_property", "matvec", "one_hot", "rebuild_record", "reduce_record", "replace_fields",
+]  # fmt: skip
+
 Array = NDArray[Any]
 Record = TypeVar("Record")
 Arguments = ParamSpec("Arguments")

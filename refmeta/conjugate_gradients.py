@@ -9,6 +9,8 @@ import numpy as np
 
 from refmeta.arrays import Array, dot, index_text
 
+__all__ = ["check_numerics", "conjugate_gradients", "max_abs"]
+
 EPS = float(np.finfo(np.float64).eps)
 
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_parameters, as_positive, as_real, check_finite
 
+__all__ = ["Difference", "TaylorRates", "adjoint_gap", "central_difference", "complex_step", "taylor_rates"]
+
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
 RATIO, ROUNDING = 3**0.5, 32.0

@@ -22,6 +22,12 @@ from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
+__all__ = [
+    "ALPHAS", "KINDS", "POLICIES", "Problem", "curvatures", "hessian", "largest_curvature", "random_linear_quadratic",
+    "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic",
+    "random_softmax_regression", "random_tasks", "random_trajectories",
+]  # fmt: skip
+
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
          "linear-quadratic")  # fmt: skip
 POLICIES = ("tabular", "linear-features", "linear-gaussian")

@@ -8,6 +8,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["centred", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
+
 
 def _less_largest(x: Array) -> Array:
     """x less its largest entry (by the real part), row by row."""

@@ -8,6 +8,11 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+__all__ = [
+    "Column", "Layout", "count_text", "layout", "paragraphs", "print_number_table", "suggestion", "table",
+    "three_decimals", "unknown_name", "width",
+]  # fmt: skip
+
 GAP = "  "
 
 

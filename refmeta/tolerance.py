@@ -15,6 +15,11 @@ import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 
+__all__ = [
+    "DELTA", "PATTERNS", "RESIDUAL", "condition_number", "error_in_tolerances", "max_per_task", "perturbed_input",
+    "signs", "tolerance",
+]  # fmt: skip
+
 DELTA = 2.0**-26
 RESIDUAL = {"implicit": 1e-10}
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")

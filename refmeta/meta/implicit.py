@@ -16,6 +16,8 @@ from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max
 from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
 from refmeta.meta.loop import sum_over_tasks
 
+__all__ = ["ImplicitMAML", "Proximal", "adapt", "gradient", "objective", "refine", "solve"]
+
 REACHED = 1e-10
 MOST = 50
 TRIALS = 200  # steps of the trust region: where values differ by rounding alone it shrinks by 4⁻²⁰⁰ and no further

@@ -22,6 +22,11 @@ from refmeta.arrays import (
 )
 from refmeta.sampling.transitions import Transitions, as_transitions
 
+__all__ = [
+    "Fitted", "LOG", "Model", "Prior", "PriorGradient", "RECIPROCAL", "Statistics", "fit", "log_marginal",
+    "log_marginal_gradient", "posterior", "statistics",
+]  # fmt: skip
+
 TERMS, BERNOULLI = 32, ((2, 1 / 6), (4, -1 / 30), (6, 1 / 42), (8, -1 / 30))
 LIMIT, NEAR = float(np.log(1e8)), (0.1, 10.0)
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["LoopResult", "check_methods", "run_loop", "sum_over_tasks"]
+
 State = TypeVar("State")
 
 

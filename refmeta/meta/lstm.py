@@ -9,6 +9,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["Cell", "CellAdjoint", "P", "backward", "forward", "preprocessing", "preprocessing_slope", "sigmoid"]
+
 P = 10.0
 
 

@@ -27,6 +27,12 @@ from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point
 from refmeta.meta.loop import sum_over_tasks  # fmt: skip
 from refmeta.tasks.quadratic import Quadratic
 
+__all__ = [
+    "FirstOrderMAML", "MAML", "MetaParameters", "MetaSGD", "first_order_gradient", "gradient", "meta_sgd_update",
+    "multi_step_gradient", "multi_step_objective", "objective", "quadratic_closed_form", "quadratic_minimiser",
+    "step_size_gradient", "update",
+]  # fmt: skip
+
 
 @finite_result
 def objective(

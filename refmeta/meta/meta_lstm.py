@@ -31,6 +31,11 @@ from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_que
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.meta.lstm import Cell, backward, forward, preprocessing, preprocessing_slope, sigmoid
 
+__all__ = [
+    "Adjoint", "Gate", "IndependentMetaLSTM", "MetaLSTM", "Parameters", "Recurrence", "Step", "Unrolled", "as_weights",
+    "gates", "gates_released", "gradient", "gradient_independent", "init", "objective", "shapes", "unravel", "unroll",
+]  # fmt: skip
+
 
 class Parameters(NamedTuple):
     """The first layer's W (4H, 4 + H) and b (4H,); the gates' W_I, W_F (H + 2,), b_I, b_F (); the start c0 (d,).

@@ -6,6 +6,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["Moments", "adam", "adam_epsilon_hat", "zero_moments"]
+
 
 class Moments(NamedTuple):
     """Adam's running means of gradients and of their squares, and the number of steps taken."""

@@ -11,6 +11,8 @@ from refmeta.arrays import Array, as_count, as_generator
 from refmeta.sampling.transitions import Transitions, concatenation, empty_transitions, sample_experience
 from refmeta.tasks.exact_return import PolicyReturn
 
+__all__ = ["Adapted", "posterior_sampling"]
+
 
 class Adapted(NamedTuple):
     """What was believed before each of E episodes and after the last, E + 1 in all, and what was done about it.

@@ -13,6 +13,10 @@ from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 from refmeta.meta.optimisers import adam_epsilon_hat as adam_epsilon_hat
 
+__all__ = [
+    "Expansion", "Reptile", "adapt_adam", "adapt_adam_carried", "expansion", "gradient", "update", "update_serial",
+]  # fmt: skip
+
 Step = Callable[..., tuple[Array, Moments]]
 
 

@@ -20,6 +20,11 @@ from refmeta.sampling.surrogates import Surrogate, emaml_score_term
 from refmeta.sampling.trajectories import Trajectories, discounts
 from refmeta.tasks.exact_return import PolicyReturn
 
+__all__ = [
+    "Bias", "Formulation", "emaml_gradient", "estimator_bias", "formulation_exact", "formulation_sampled", "moments",
+    "promp_gradient", "promp_objective",
+]  # fmt: skip
+
 Estimate = Callable[[Array, Sequence[Surrogate]], Array]
 
 

@@ -14,6 +14,8 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
+__all__ = ["entropy", "log_likelihood", "optimal_plans", "task_posterior", "thompson_sampling"]
+
 CERTAIN = 1000.0
 
 

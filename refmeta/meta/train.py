@@ -27,6 +27,8 @@ from refmeta.meta.arguments import as_initialisation
 from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 
+__all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "Trained", "clip_by_norm", "meta_train"]
+
 
 class Rule(Protocol):
     """What to descend along, from the tasks of one iteration."""

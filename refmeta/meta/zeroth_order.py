@@ -16,6 +16,8 @@ from refmeta.meta.arguments import Task, Tasks, as_initialisation, as_step_tasks
 from refmeta.meta.inner import adapt, query_point
 from refmeta.meta.loop import sum_over_tasks
 
+__all__ = ["ESMAML", "evolution_gradient", "hessian_free_gradient"]
+
 
 @finite_result
 def hessian_free_gradient(

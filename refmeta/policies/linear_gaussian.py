@@ -18,6 +18,8 @@ from refmeta.arrays import (
     matvec,
 )
 
+__all__ = ["LinearGaussian"]
+
 
 @dataclass(frozen=True)
 class LinearGaussian:

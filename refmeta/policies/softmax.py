@@ -31,6 +31,8 @@ from refmeta.arrays import (
 )
 from refmeta.softmax import centred, log_softmax, one_hot_minus, softmax
 
+__all__ = ["LinearSoftmax", "Softmax", "TabularSoftmax"]
+
 
 def _logits_at(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "theta") -> Array:
     """The logits (..., A) at `state`; `name` is what a message calls theta."""

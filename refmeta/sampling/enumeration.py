@@ -13,6 +13,11 @@ from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_rewar
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
+__all__ = [
+    "Expectation", "MOST", "Paths", "excess_text", "expectation", "likelihoods", "number_of_paths", "paths",
+    "weighted_moments",
+]  # fmt: skip
+
 MOST, CHUNK, COUNTED = 10**6, 2**13, 10**100
 
 

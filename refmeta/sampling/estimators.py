@@ -11,6 +11,8 @@ from refmeta.sampling.likelihood import likelihood
 from refmeta.sampling.returns import as_step_values, reward_to_go, whole_return
 from refmeta.sampling.trajectories import Policy, Trajectories, as_trajectories, discounts
 
+__all__ = ["gpomdp", "reinforce", "undiscounted_visits"]
+
 
 def _mean_score(policy: Policy, theta: ArrayLike, trajectories: Trajectories, weights: Array) -> Array:
     """(1/M) Σ weight ∇ log π."""

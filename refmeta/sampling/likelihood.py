@@ -22,6 +22,8 @@ from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
 from refmeta.softmax import centred, log_softmax, softmax, sum_of_others
 
+__all__ = ["GaussianLikelihood", "Likelihood", "SoftmaxLikelihood", "likelihood", "likelihood_at"]
+
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxLikelihood:

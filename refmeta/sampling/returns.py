@@ -23,6 +23,11 @@ from refmeta.sampling.trajectories import Trajectories, as_trajectories, discoun
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 
+__all__ = [
+    "as_step_values", "discounted_sum", "exact_baseline", "features", "gae", "leave_one_out", "linear_feature_baseline",
+    "reward_to_go", "whole_return",
+]  # fmt: skip
+
 
 def discounted_sum(x: Array, factor: float) -> Array:
     """Σ_{k≥t} factorᵏ⁻ᵗ x_k over the last axis."""

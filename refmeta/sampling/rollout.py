@@ -14,6 +14,11 @@ from refmeta.softmax import softmax
 from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
 
+__all__ = [
+    "as_horizon", "as_process_parameters", "as_reward_noise", "end_states", "finite_rollout", "noisy_rewards",
+    "rollout",
+]  # fmt: skip
+
 
 def rollout(
     mdp: FiniteMDP | LinearQuadratic,

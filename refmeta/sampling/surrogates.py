@@ -44,6 +44,11 @@ from refmeta.sampling.trajectories import (
     joint_batch,
 )
 
+__all__ = [
+    "Surrogate", "SurrogatePoint", "Term", "clipped", "clipped_exponential", "dice", "emaml_score_term", "exponential",
+    "likelihood_ratio", "linear", "loaded_dice", "reinforce", "tmaml",
+]  # fmt: skip
+
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 
 

@@ -21,6 +21,8 @@ from refmeta.arrays import (
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
 
+__all__ = ["Policy", "Trajectories", "as_policy", "as_policy_parameters", "as_trajectories", "discounts", "joint_batch"]
+
 Policy = TabularSoftmax | LinearSoftmax | LinearGaussian
 
 

@@ -22,6 +22,11 @@ from refmeta.policies import Softmax
 from refmeta.sampling.rollout import as_horizon, as_process_parameters, end_states, finite_rollout, noisy_rewards
 from refmeta.tasks.mdp import FiniteMDP
 
+__all__ = [
+    "Transitions", "as_transitions", "concatenation", "empty_transitions", "mean_weights", "newest_transitions",
+    "sample_experience", "sample_prefix", "sample_transitions",
+]  # fmt: skip
+
 
 class Transitions(NamedTuple):
     """n transitions (s, a, r, s') a task, (..., n) each.

@@ -24,6 +24,8 @@ from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
 from refmeta.tasks.fisher import PolicyKLPoint
 
+__all__ = ["GaussianKLPoint", "SampledKL", "TrustRegionStep", "trpo_step"]
+
 ROUNDING = 1e-14  # 45 eps: sums over a batch, of losses and of divergences, are right to about that
 NOT_CURVED = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
 

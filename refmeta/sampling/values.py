@@ -22,6 +22,8 @@ from refmeta.arrays import (
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.trajectories import Trajectories, as_trajectories
 
+__all__ = ["lstd", "td_lambda"]
+
 
 @finite_result
 def td_lambda(

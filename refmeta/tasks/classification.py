@@ -24,6 +24,8 @@ from refmeta.arrays import (
 from refmeta.softmax import log_softmax, one_hot_minus, softmax, softmax_jvp
 from refmeta.tasks.regression import as_inputs, as_outputs
 
+__all__ = ["SoftmaxRegression", "SoftmaxRegressionPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxRegression:

@@ -28,6 +28,8 @@ from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.regression import LinearRegression
 
+__all__ = ["GoalGridworlds", "Navigation", "RadialSinusoids", "RandomMDPs", "Sinusoids", "Split", "reward_noise_of"]
+
 
 def reward_noise_of(family: Any) -> float:
     """The standard deviation of a sampled reward about its mean in the tasks of a family, 0 where the family has none."""

@@ -21,6 +21,8 @@ from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
+__all__ = ["DiscountedPoint", "PolicyReturn"]
+
 
 @dataclass(frozen=True, eq=False)
 class PolicyReturn:

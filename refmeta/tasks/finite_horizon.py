@@ -11,6 +11,8 @@ from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
+__all__ = ["FiniteHorizonPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class FiniteHorizonPoint:

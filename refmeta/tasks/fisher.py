@@ -28,6 +28,8 @@ from refmeta.softmax import centred, log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 
+__all__ = ["HessianSplit", "PolicyKL", "PolicyKLPoint", "hessian_split", "natural_gradient", "product", "visits"]
+
 PolicyPoint = DiscountedPoint | FiniteHorizonPoint
 
 

@@ -17,6 +17,8 @@ from refmeta.arrays import (
     replace_fields,
 )
 
+__all__ = ["LinearQuadratic", "stationary"]
+
 ROUNDING = 1e-12
 DOUBLINGS = 52
 

@@ -21,6 +21,8 @@ from refmeta.arrays import (
     replace_fields,
 )
 
+__all__ = ["FiniteMDP", "Tangent"]
+
 ROUNDING = 1e-12
 
 

@@ -8,6 +8,8 @@ from refmeta.arrays import Array, as_positive, dot, finite_result
 from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
 
+__all__ = ["Optimum", "SoftOptimum", "optimal_values", "soft_values"]
+
 EPS = float(np.finfo(np.float64).eps)
 MOST = 1000
 

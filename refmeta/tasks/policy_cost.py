@@ -23,6 +23,8 @@ from refmeta.arrays import (
 )
 from refmeta.tasks.lq import LinearQuadratic
 
+__all__ = ["PolicyCost", "PolicyCostPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class PolicyCost:

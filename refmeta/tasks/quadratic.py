@@ -21,6 +21,8 @@ from refmeta.arrays import (
     replace_fields,
 )  # fmt: skip
 
+__all__ = ["Quadratic", "QuadraticPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:

@@ -20,6 +20,8 @@ from refmeta.arrays import (
     replace_fields,
 )  # fmt: skip
 
+__all__ = ["LinearRegression", "LinearRegressionPoint", "as_inputs", "as_outputs"]
+
 
 def as_inputs(X: ArrayLike) -> Array:
     """X (..., n, f) with at least one row and one feature."""

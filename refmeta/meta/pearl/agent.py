@@ -46,6 +46,11 @@ from refmeta.meta.pearl.soft_actor_critic import (
 )
 from refmeta.sampling.transitions import Transitions
 
+__all__ = [
+    "Agent", "Gradient", "Settings", "as_agent", "as_settings", "encoder_gradient", "encoder_loss", "gradient", "init",
+    "posterior_and_factors", "ravel", "unravel",
+]  # fmt: skip
+
 
 class Agent(NamedTuple):
     """What is learned: encoder (Z, F) twice, critic and its target (S, A, 1 + Z), policy (S, A, 1 + Z), log τ."""

@@ -25,6 +25,11 @@ from refmeta.arrays import (
 from refmeta.sampling.transitions import Transitions, as_transitions
 from refmeta.softmax import log_softmax, softmax
 
+__all__ = [
+    "Context", "Encoder", "Gaussian", "Inference", "as_gaussian", "as_mask", "as_pair", "check_variance", "context_of",
+    "factors", "feature_count", "kl", "posterior", "posterior_without_prior", "pullback", "sample",
+]  # fmt: skip
+
 
 class Gaussian(NamedTuple):
     """A diagonal Gaussian: mean and log σ², (..., Z) each."""

@@ -23,6 +23,12 @@ from refmeta.arrays import (
 from refmeta.sampling.transitions import Transitions, as_transitions, mean_weights
 from refmeta.softmax import centred, log_softmax, softmax
 
+__all__ = [
+    "CriticGradient", "actor_gradient", "actor_loss", "as_target_entropy", "bilinear_table", "critic_gradient",
+    "critic_loss", "entropy", "polyak_average", "soft_target", "table_transpose", "temperature_gradient",
+    "temperature_loss",
+]  # fmt: skip
+
 
 class CriticGradient(NamedTuple):
     """Slopes of the critic's loss in its weights (..., S, A, 1 + Z), and in z (..., Z)."""

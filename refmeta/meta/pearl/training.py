@@ -102,7 +102,7 @@ class TrainedAgent(NamedTuple):
     interrupted: bool
 
 
-class _State(NamedTuple):
+class _AgentState(NamedTuple):
     """Between two iterations: agent, optimiser, replay buffers (N, at most capacity), the last returns."""
 
     agent: Agent
@@ -208,21 +208,21 @@ def train(
         agent = unravel(agent, check_finite(flat, "a weight of the agent left the finite numbers"))
         return agent._replace(target_critic=as_read_only(polyak_average(agent.target_critic, agent.critic, rate))), state
 
-    def step(now: _State, done: int) -> _State:
+    def step(now: _AgentState, done: int) -> _AgentState:
         acted = adapt(now.agent, task, infer=settings.infer, **acting)
         buffer = newest_transitions(concatenation(now.buffer, acted.context), capacity)
         agent, state = now.agent, now.outer
         for _ in range(updates):
             agent, state = update(agent, state, buffer, acted.context)
-        return _State(agent, state, buffer, acted.returns)
+        return _AgentState(agent, state, buffer, acted.returns)
 
-    def told(now: _State, done: int) -> None:
+    def told(now: _AgentState, done: int) -> None:
         if callback is not None:
             callback(AgentIteration(done, now.agent, now.returns))
 
     said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
     agent = unravel(agent, ravel(agent))._replace(target_critic=as_read_only(np.array(agent.target_critic)))
-    start = _State(agent, outer.start(ravel(agent)), empty_transitions((tasks,)), np.zeros((1, tasks)))
+    start = _AgentState(agent, outer.start(ravel(agent)), empty_transitions((tasks,)), np.zeros((1, tasks)))
     last, done, interrupted = run_loop(step, start, iterations, name="pearl.train", summary=said, callback=told)
     return TrainedAgent(last.agent, done, interrupted)
 
