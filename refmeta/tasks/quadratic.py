@@ -31,7 +31,7 @@ class Quadratic:
     Raises
     ------
     ValueError
-        If A is not square or not symmetric to rounding, or c is of another size.
+        If A is not square, or not symmetric up to rounding, or c has another size.
     """
 
     A: Array

@@ -196,7 +196,7 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 def test_a_loss_that_overflows_is_named():
     with pytest.raises(
         FloatingPointError,
-        match="QuadraticPoint.grad left the finite numbers: what it was given, or a step size, is too large",
+        match="QuadraticPoint.grad left the finite numbers: an argument, or a step size, is too large",
     ):
         _ = Quadratic([[1e300]], [0.0]).at([1e300]).loss
 
