@@ -20,7 +20,7 @@ def conjugate_gradients(
     """(sI + H)⁻¹ b for every task, b (..., d), to a residual of rtol·‖b‖; `product(x)` is Hx, (..., d), and `shift` s.
 
     SciPy solves all tasks at once, as the blocks of one matrix.  Every b is first scaled to largest entry 1, so that
-    a task with a small b is solved as exactly as the others.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at
+    a task with a small b is solved as exactly as others.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at
     most 8d·eps·w, where w is the largest s + ‖Hx‖/‖x‖ of the task so far.
 
     Raises
