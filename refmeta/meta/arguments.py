@@ -48,7 +48,7 @@ def as_initialisation(theta: ArrayLike) -> Array:
 
 
 def as_step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
-    """α with one row per step, (K, 1) or (K, d), from a scalar, (d,), (K, 1) or (K, d), told apart by the number of axes."""
+    """α with one row per step, (K, 1) or (K, d); its number of axes says which of (), (d,), (K, 1) or (K, d) it is."""
     steps, alpha = as_count(steps, "steps", most=MOST_STEPS), as_numbers(alpha, "alpha")
     shape = alpha.shape
     if len(shape) == 0:

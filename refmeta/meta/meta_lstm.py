@@ -148,8 +148,8 @@ def unroll(weights: Parameters, support: Tasks, *, steps: int, recurrence: Recur
     Eq: meta-lstm-cell
 
     f_t is like i_t, with W_F and b_F; h_t is the output of the first layer on the preprocessed (∇L, L).  i_0, f_0 and
-    the first states of that layer are 0.  `support` may be a sequence of K tasks, one per step; `recurrence` is `gates` or
-    `gates_released`.
+    the first states of that layer are 0.  `support` may be a sequence of K tasks, one per step; `recurrence` is `gates`
+    or `gates_released`.
 
     Raises
     ------
