@@ -572,7 +572,7 @@ def test_what_is_no_gaussian_no_encoder_and_no_context_is_named():
     with pytest.raises(TypeError, match=r"encoder must be a pearl.Encoder\(mean, log_variance\), got ndarray"):
         factors(np.stack(given_.encoder), given_.context.features)
     more = {"noise": given_.noise, "critic": given_.critic, "target": np.zeros((N, 5)), "beta": 0.1}
-    with pytest.raises(TypeError, match="context must be a pearl.Context, as of context_of, got Transitions"):
+    with pytest.raises(TypeError, match="context must be a pearl.Context, as from context_of, got Transitions"):
         pearl.encoder_gradient(given_.encoder, given_.batch, given_.batch, **more)
 
 
