@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import refmeta
 from refmeta.oracle.documents import VectorError
-from refmeta.tables import unknown_name, paragraphs
+from refmeta.tables import paragraphs, unknown_name
 
 __all__ = ["main", "run"]
 

@@ -1,7 +1,7 @@
-"""Argument checks with one message format, and what every point needs of its arrays.
+"""Checks of arguments with one message format, and the operations on arrays that every task uses.
 
-A check says the argument, what was required, what was got and where.  Kernels below the checks never cast:
-a complex parameter stays complex, so that a complex step differentiates every formula.
+A message names the argument, what is required, what was passed, and where.  Code below the checks never casts:
+a complex parameter stays complex, so that a complex step can differentiate every formula.
 """
 
 import functools
@@ -14,15 +14,22 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "Array", "as_array", "as_count", "as_direction", "as_discount", "as_flags", "as_fraction", "as_generator",
+    "as_integers", "as_numbers", "as_parameters", "as_positive", "as_read_only", "as_real", "as_real_scalar",
+    "as_scalar", "as_symmetric", "batch_shape", "check_all", "check_finite", "dot", "entry", "finite_result",
+    "index_text", "lazy_property", "matvec", "one_hot", "rebuild_record", "reduce_record", "replace_fields",
+]  # fmt: skip
+
 Array = NDArray[Any]
 Record = TypeVar("Record")
-Arguments = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 LARGEST = int(np.iinfo(np.intp).max)
 
 
 def as_array(value: Any, name: str) -> Array:
-    """The value as an array, of whatever type; ValueError where its rows differ in length."""
+    """The value as an array of any type; ValueError if its rows differ in length."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
     try:
@@ -32,7 +39,7 @@ def as_array(value: Any, name: str) -> Array:
 
 
 def as_numbers(value: ArrayLike, name: str) -> Array:
-    """The value as an array of numbers of at most double precision; TypeError for anything else."""
+    """The value as an array of numbers in double precision or less; TypeError for anything else."""
     array = as_array(value, name)
     if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
         raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
@@ -40,31 +47,31 @@ def as_numbers(value: ArrayLike, name: str) -> Array:
 
 
 def index_text(index: tuple[int, ...]) -> str:
-    """[1, 2] for (1, 2), and nothing for the index of a scalar."""
+    """The text "[1, 2]" for (1, 2); the empty text for the index of a scalar, ()."""
     return str([int(i) for i in index]) if index else ""
 
 
 def check_all(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
-    """Raise ValueError with the sentence for the first index at which `ok` is false."""
+    """Raise ValueError unless every entry of `ok` is true; `sentence` makes the message from the first false index."""
     if not ok.all():
         raise ValueError(sentence(tuple(np.argwhere(~ok)[0])))
 
 
 def as_read_only(array: Array) -> Array:
-    """The same array, no longer writeable."""
+    """The same array, made read-only."""
     array.flags.writeable = False
     return array
 
 
 def _finite_copy(array: Array, dtype: type, name: str) -> Array:
-    """A finite, read-only copy in C order, so that nothing the caller writes later can reach it."""
-    own: Array = np.array(array, dtype=dtype, order="C")
-    check_all(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
-    return as_read_only(own)
+    """A finite, read-only copy in C order: what the caller writes into the original later does not change it."""
+    copy: Array = np.array(array, dtype=dtype, order="C")
+    check_all(np.isfinite(copy), lambda i: f"{name}{index_text(i)} is {copy[i]}; every number must be finite")
+    return as_read_only(copy)
 
 
 def as_real(value: ArrayLike, name: str) -> Array:
-    """Task data: a finite, real, read-only float64 copy."""
+    """Data of a task: a finite, real, read-only copy in float64."""
     array = as_numbers(value, name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
@@ -72,7 +79,7 @@ def as_real(value: ArrayLike, name: str) -> Array:
 
 
 def as_parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
-    """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the last axis required."""
+    """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the required last axis."""
     array = as_numbers(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar, expected an array of parameters with {dim or 'd'} in its last axis")
@@ -92,7 +99,7 @@ def as_integers(value: ArrayLike, name: str, *, below: int | None = None) -> Arr
 
 
 def as_flags(value: Any, name: str) -> Array:
-    """An array of bool; the integers 0 and 1 are taken, too."""
+    """An array of bool; an array of the integers 0 and 1 is accepted, too."""
     array = as_array(value, name)
     return array if array.dtype == bool else as_integers(array, name, below=2).astype(bool)
 
@@ -103,7 +110,7 @@ def one_hot(index: Array, size: int) -> Array:
 
 
 def as_generator(rng: Any) -> Generator:
-    """A Generator as it is, or a new one of a seed or of None."""
+    """A Generator as it is; from a seed or None, a new one."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
@@ -126,7 +133,7 @@ def as_count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> i
 
 
 def as_direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
-    """A direction v (..., d) that broadcasts with a point's batch axes."""
+    """A direction v (..., d) whose batch axes broadcast with those of a point."""
     v = as_parameters(v, name, dim=dim)
     batch_shape(**{name: v.shape[:-1]}, point=batch)
     return v
@@ -167,7 +174,7 @@ def as_fraction(value: Any, name: str) -> float:
 
 
 def as_discount(gamma: Any, horizon: Any) -> tuple[float, int | None]:
-    """γ in [0, 1) without a horizon, in [0, 1] with one; and the horizon, at least 1."""
+    """γ, in [0, 1) without a horizon and in [0, 1] with one; and the horizon, None or at least 1."""
     gamma = as_real_scalar(gamma, "gamma")
     if horizon is None and not 0 <= gamma < 1:
         raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
@@ -175,16 +182,16 @@ def as_discount(gamma: Any, horizon: Any) -> tuple[float, int | None]:
 
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The common batch shape of the named arguments."""
+    """The shape that the batch axes of all arguments broadcast to; keywords are the names for the message."""
     try:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:
-        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
+        text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"batch axes must broadcast against each other, got {text}") from None
 
 
 def check_finite(result: Array, sentence: str) -> Array:
-    """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
+    """The result if all its numbers are finite; else FloatingPointError with the sentence and the first bad index."""
     if not np.isfinite(result).all():
         where = index_text(tuple(np.argwhere(~np.isfinite(result))[0]))
         raise FloatingPointError(sentence + (f" (first at index {where})" if where else ""))
@@ -192,7 +199,7 @@ def check_finite(result: Array, sentence: str) -> Array:
 
 
 def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A function whose result, an array or a tuple of them, must be finite: an overflow is named, never passed on."""
+    """Decorator: a result, an array or a tuple of arrays, that is not finite raises FloatingPointError."""
     name = function.__qualname__
 
     @functools.wraps(function)
@@ -201,7 +208,7 @@ def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, 
             result = function(*args, **kwargs)
         for part in result if isinstance(result, tuple) else (result,):
             check_finite(
-                np.asarray(part), f"{name} left the finite numbers: what it was given, or a step size, is too large"
+                np.asarray(part), f"{name} left the finite numbers: an argument, or a step size, is too large"
             )
         return result
 
@@ -209,7 +216,7 @@ def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, 
 
 
 def lazy_property(function: Callable[..., Any]) -> Any:
-    """A property that is computed once, finite, and read-only since the point keeps it."""
+    """Decorator: a property that is computed once, must be finite, and is read-only because the object keeps it."""
     checked = finite_result(function)
 
     @functools.wraps(function)
@@ -220,35 +227,35 @@ def lazy_property(function: Callable[..., Any]) -> Any:
 
 
 def replace_fields(record: Record, **changes: Any) -> Record:
-    """The frozen record with some fields replaced, and without a second validation."""
+    """A copy of the frozen record with some fields replaced; the fields are not validated again."""
     new = object.__new__(type(record))
     new.__dict__.update({f.name: getattr(record, f.name) for f in fields(record)}, **changes)  # type: ignore[arg-type]
     return new
 
 
 def rebuild_record(kind: type[Record], values: dict[str, Any]) -> Record:
-    """A record of these fields, its arrays read-only again: copies and pickles forget that they were."""
+    """A record with these fields, its arrays read-only again: copying and pickling make arrays writeable."""
     new = object.__new__(kind)
     new.__dict__.update({name: _read_only_again(value) for name, value in values.items()})
     return new
 
 
 def _read_only_again(value: Any) -> Any:
-    """The value, its arrays and those of tuples in it read-only."""
+    """The value, with its arrays and the arrays in its tuples made read-only."""
     for part in value if isinstance(value, tuple) else ():
         _read_only_again(part)
     return as_read_only(value) if isinstance(value, np.ndarray) else value
 
 
 def reduce_record(record: Any) -> tuple[Any, ...]:
-    """`__reduce__` of a frozen record: its fields; what a point has computed is computed again."""
+    """`__reduce__` of a frozen record: only its fields are copied; cached properties are computed again."""
     return rebuild_record, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
 
 
 def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
-    """Entry `index`, or a slice, of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
+    """Task `index`, or a slice of tasks, of an array with batch axes that broadcast to `shape`, and `core` others."""
     if not shape:
-        raise TypeError("one task has no batch axis to index or to iterate over; give arrays with a first axis of tasks")
+        raise TypeError("one task has no batch axis to index or to iterate over; give arrays whose first axis holds the tasks")
     try:
         index = range(shape[0])[index]  # type: ignore[assignment]
     except TypeError:
@@ -261,12 +268,12 @@ def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -
 
 
 def matvec(matrix: Array, vector: Array) -> Array:
-    """Matrix times vector over leading batch axes, without conjugation."""
+    """Matrix times vector over leading batch axes; complex numbers are not conjugated."""
     return (matrix @ vector[..., None])[..., 0]
 
 
 def as_symmetric(array: Array, name: str) -> Array:
-    """The square matrices (..., n, n), made symmetric where they are so to rounding, n·eps·‖A‖∞."""
+    """Square matrices (..., n, n) that are symmetric up to rounding, n·eps·‖A‖∞, made exactly symmetric."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., d, d)")
     mirrored = array.swapaxes(-1, -2)
@@ -287,5 +294,5 @@ def as_symmetric(array: Array, name: str) -> Array:
 
 
 def dot(a: Array, b: Array) -> Array:
-    """Σ a b over the last axis, over leading batch axes, without conjugation."""
+    """Σ a b over the last axis, for every batch axis; complex numbers are not conjugated."""
     return np.einsum("...i,...i->...", a, b)

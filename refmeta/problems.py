@@ -1,7 +1,7 @@
-"""Random problems, generic and at the edges, for `verify` and for the property tests, which draw their sizes.
+"""Random problems for `verify` and for the property tests.
 
-Generic: several different tasks, query ≠ support, unequal weights, Hessians that do not commute, γ away from 0 and 1,
-and step sizes with α‖∇²L‖ of order one, so that every term of a formula shows.
+They are generic, so that every term of a formula matters: several different tasks, query ≠ support, unequal weights,
+Hessians that do not commute, γ away from 0 and 1, and step sizes with α‖∇²L‖ of order one.
 """
 
 from typing import Any
@@ -34,21 +34,21 @@ ALPHAS = ("scalar", "parameter", "step", "step-parameter")
 
 
 def random_quadratic(rng: Generator, tasks: int = 2, dim: int = 3) -> Quadratic:
-    """Symmetric A with eigenvalues of both signs, mostly positive."""
+    """Quadratics with symmetric A, whose eigenvalues are mostly positive but have both signs."""
     half = rng.normal(size=(tasks, dim, dim))
     A = half @ half.swapaxes(-1, -2) / dim - 0.2 * np.eye(dim)
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(tasks, dim)))
 
 
 def random_linear_regression(rng: Generator, tasks: int = 2, dim: int = 3, rows: int = 5) -> LinearRegression:
-    """Unequal numbers everywhere, with noise."""
+    """Linear regression with noise: all entries of X and y are independent."""
     return LinearRegression(rng.normal(size=(tasks, rows, dim)), rng.normal(size=(tasks, rows)))
 
 
 def random_softmax_regression(
     rng: Generator, tasks: int = 2, features: int = 2, classes: int = 3, rows: int = 5
 ) -> SoftmaxRegression:
-    """Random labels, ridge away from 0."""
+    """Softmax regression with random labels and a ridge away from 0."""
     labels = rng.integers(0, classes, size=(tasks, rows))
     return SoftmaxRegression(rng.normal(size=(tasks, rows, features)), labels, classes, ridge=0.3)
 
@@ -56,14 +56,14 @@ def random_softmax_regression(
 def random_process(
     rng: Generator, tasks: int = 2, states: int = 3, actions: int = 3, gamma: float = 0.8, horizon: int | None = None
 ) -> FiniteMDP:
-    """Dense transitions, unequal starts, rewards of mixed sign and a common offset."""
+    """Processes with dense transitions, unequal start probabilities, and rewards of both signs around an offset."""
     P = rng.dirichlet(np.ones(states), size=(tasks, states, actions))
     rho = rng.dirichlet(np.ones(states), size=tasks)
     return FiniteMDP(P, 0.5 + rng.normal(size=(tasks, states, actions)), rho, gamma, horizon)
 
 
 def random_policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:
-    """A tabular policy, or with linear features fewer parameters than states x actions; γ in [0.3, 0.95]."""
+    """Exact returns of a tabular policy, or of one with fewer features than states x actions; γ in [0.3, 0.95]."""
     horizon = int(rng.integers(1, 6)) if kind == "finite-horizon" else None
     mdp = random_process(rng, tasks, states, actions, gamma=float(rng.uniform(0.3, 0.95)), horizon=horizon)
     if kind == "linear-features":
@@ -74,7 +74,7 @@ def random_policy_return(rng: Generator, kind: str, tasks: int = 2, states: int 
 def random_linear_quadratic(
     rng: Generator, tasks: int = 2, states: int = 2, actions: int = 2, horizon: int | None = 4
 ) -> LinearQuadratic:
-    """Stable dynamics with a drift, costs and covariances that are not diagonal, γ in [0.7, 0.95]; n = `states`."""
+    """Stable dynamics with a drift; costs and covariances are not diagonal; γ in [0.7, 0.95]; n = `states`."""
     n = states
 
     def semi_definite(size: int) -> Array:
@@ -96,7 +96,7 @@ def random_linear_quadratic(
 def random_trajectories(
     rng: Generator, kind: str = "tabular", tasks: int = 2, episodes: int = 3, horizon: int = 4
 ) -> tuple[Any, Array, Trajectories]:
-    """A policy (tabular, linear-features or linear-gaussian), parameters, and a batch in which some end early."""
+    """A policy (tabular, linear-features or linear-gaussian), parameters, and trajectories of which some end early."""
     shape, size, width = (tasks, episodes, horizon), 3, 2
     ends = rng.integers(1, horizon + 1, size=(tasks, episodes, 1))
     ends[..., 0, 0] = horizon
@@ -128,7 +128,7 @@ def random_tasks(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width
 def random_problem(
     rng: Generator, kind: str, *, tasks: int = 2, size: int = 3, width: int = 3, steps: int = 2, alpha: str = "scalar"
 ) -> Problem:
-    """A generic problem; α‖∇²L(θ)‖ lies in [0.2, 0.8] for the largest task, α in one of its four shapes."""
+    """A generic problem; α has one of its four shapes, and the largest α‖∇²L(θ)‖ of the tasks lies in [0.2, 0.8]."""
     support = random_tasks(rng, kind, tasks, size, width)
     query = _random_query(rng, kind, support, tasks, size, width)
     theta = rng.normal(size=support.dim) * (0.3 if kind == "linear-quadratic" else 1)
@@ -138,7 +138,7 @@ def random_problem(
 
 
 def _random_query(rng: Generator, kind: str, support: Any, tasks: int, size: int, width: int) -> Any:
-    """Other tasks of the kind, under the same policy, discount and horizon where there is a process."""
+    """Other tasks of the kind; for a process the policy, discount and horizon are those of the support."""
     if not isinstance(support, PolicyReturn):
         return random_tasks(rng, kind, tasks, size, width)
     mdp = random_process(rng, tasks, size, width, support.mdp.gamma, support.mdp.horizon)
@@ -146,7 +146,7 @@ def _random_query(rng: Generator, kind: str, support: Any, tasks: int, size: int
 
 
 def hessian(task: Any, theta: Array) -> Array:
-    """∇²L(θ) as a matrix, one product a column; (..., d, d) for theta (d,)."""
+    """∇²L(θ) as a matrix, one Hessian product per column; (..., d, d) for theta (d,)."""
     return np.moveaxis(np.stack([task.at(theta).hvp(e) for e in np.eye(task.dim)]), 0, -1)
 
 

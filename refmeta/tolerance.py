@@ -1,9 +1,8 @@
-"""One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, task by task.
+"""One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, for each task.
 
-κ, the measured condition number, is how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
-eight literal patterns of signs; `scale` is the size of the answer and of the terms that it is the sum of.  Where an answer
-is that of an iteration which ends at a relative residual, as implicit MAML's, the residual stands for 30 · eps if it is
-larger.
+κ is the measured condition number: how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
+eight fixed patterns of signs.  `scale` is the size of the answer and of the terms in its sum.  Where an iteration may
+end at a relative residual above 30 · eps, as in implicit MAML, the residual is used instead of 30 · eps.
 Derivation: derivations/judges.md
 """
 
@@ -15,19 +14,19 @@ import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 
-__all__ = ["condition_number", "error_in_tolerances", "max_per_task", "perturbed_input", "signs", "tolerance"]
+__all__ = ["DELTA", "PATTERNS", "condition_number", "error_in_tolerances", "max_per_task", "perturbed_input", "signs", "tolerance"]
 
 DELTA = 2.0**-26
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 
 def signs(pattern: str, n: int) -> Array:
-    """The pattern of + and −, repeated to n signs."""
+    """n signs, ±1, that repeat the pattern of + and −."""
     return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
 
 
 def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
-    """Every float of an array, a record or a tuple times 1 ± δ; integers stay.  Nothing is validated again."""
+    """The value, every float times 1 ± δ, in arrays, records and tuples; integers stay.  Nothing is validated again."""
     if isinstance(value, (float, np.floating)):
         return float(value * (1 + delta * signs(pattern, 1)[0]))
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -41,7 +40,7 @@ def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
 
 
 def max_per_task(difference: Array) -> Array:
-    """The largest magnitude of each task: the first axis is that of the tasks."""
+    """The largest magnitude of each task; the first axis is that of the tasks."""
     difference = np.abs(np.asarray(difference))
     return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
 
@@ -61,7 +60,7 @@ def tolerance(kappa: Array, scale: Array, dtype: Any = "float64", residual: floa
 
 
 def error_in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
-    """The error of each task in units of its tolerance."""
+    """The error of each task, in units of its tolerance."""
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape:
         raise ValueError(f"the result has shape {got.shape}, expected {expected.shape}")

@@ -5,7 +5,7 @@ from hypothesis import assume, reject, settings
 from hypothesis import strategies as st
 
 from refmeta import problems as make
-from refmeta.commands.verify import Row, chosen
+from refmeta.commands.verify import LabelRow, chosen
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
@@ -42,7 +42,7 @@ def assert_right(label, case):
     error = check.judge(case)
     if np.isnan(error):
         reject()
-    assert Row(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
+    assert LabelRow(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
 
 
 def assert_close(function, inputs, expected, scale=0.0):

@@ -98,7 +98,7 @@ def test_the_sentence_says_what_was_required_and_what_was_got(call, sentence):
 
 def test_one_task_is_not_iterated_over_and_a_batch_is():
     one, batch = rm.Quadratic(np.eye(2), np.zeros(2)), make.random_quadratic(RNG)
-    with pytest.raises(TypeError, match="one task has no batch axis .*; give arrays with a first axis of tasks"):
+    with pytest.raises(TypeError, match="one task has no batch axis .*; give arrays whose first axis holds the tasks"):
         list(one)
     with pytest.raises(TypeError):
         list(MDP)

@@ -9,7 +9,7 @@ import pytest
 from refmeta.__main__ import main
 from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
 from refmeta.meta import sampled
-from refmeta.sampling.enumeration import number_of_paths, excess_text
+from refmeta.sampling.enumeration import excess_text, number_of_paths
 
 SMALL = ["--alpha", "0.5", "--episodes", "1", "2", "--steps", "1"]
 

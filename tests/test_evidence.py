@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import refmeta.problems as make
-from refmeta.commands.verify import Row, chosen, judge
+from refmeta.commands.verify import LabelRow, chosen, judge
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import TaylorRates
@@ -203,7 +203,7 @@ def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
 
 def test_a_row_passes_at_one_tolerance_and_not_above_and_keeps_the_worst():
     check = Check("x", "", "", lambda rng: rng, lambda case: 0.0)
-    assert Row(check, 1.0, 1).passed and not Row(check, 1.5, 1).passed and not Row(check, float("nan"), 0).passed
+    assert LabelRow(check, 1.0, 1).passed and not LabelRow(check, 1.5, 1).passed and not LabelRow(check, float("nan"), 0).passed
     turns = iter([0.0, 5.0, 0.0, float("nan"), 0.0])
     row = judge(Check("x", "", "", lambda rng: rng, lambda case: next(turns)), seed=0, problems=4)
     assert row.worst == 5 and row.problems == 4

@@ -4,7 +4,17 @@ import re
 
 import pytest
 
-from refmeta.tables import Column, three_decimals, layout, suggestion, print_number_table, table, unknown_name, width, paragraphs
+from refmeta.tables import (
+    Column,
+    layout,
+    paragraphs,
+    print_number_table,
+    suggestion,
+    table,
+    three_decimals,
+    unknown_name,
+    width,
+)
 
 WORDS = "Meta-gradients of 1,234.5678 and -0.000123456789 units each"
 COLUMNS = (Column("name", text=True), Column("first\nunit", right=True), Column("text", text=True))

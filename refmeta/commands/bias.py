@@ -21,11 +21,11 @@ from refmeta.oracle.documents import parsed, text_of
 from refmeta.oracle.suites.expected_estimators.wrong import normalised, scored
 from refmeta.oracle.vectors import UsageError
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.enumeration import MOST, number_of_paths, paths, excess_text
+from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tables import Column, count_text, table, unknown_name, paragraphs
+from refmeta.tables import Column, count_text, paragraphs, table, unknown_name
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -133,7 +133,7 @@ ESTIMATORS = (
 )  # fmt: skip
 
 
-class Row(NamedTuple):
+class BiasRow(NamedTuple):
     """One estimator at one setting: its bias for either formulation."""
 
     estimator: Estimator
@@ -149,7 +149,7 @@ class Block(NamedTuple):
     alpha: float
     exact: Array
     sampled: Array
-    rows: tuple[Row, ...]
+    rows: tuple[BiasRow, ...]
 
 
 def process(name: str) -> tuple[PolicyReturn, Array]:
@@ -205,13 +205,13 @@ def _finite(name: str, found: Iterator[Block]) -> Iterator[Block]:
 
 def _row(
     e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
-) -> Row:
+) -> BiasRow:
     found = sampled.moments(
         lambda x, surrogates: e.estimate(task, x, surrogates, alpha, M),
         lambda x, batch: e.make(task, x, batch),
         theta, task, alpha=alpha, episodes=M, steps=K,
     )  # fmt: skip
-    return Row(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
+    return BiasRow(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
 
 
 def block_table(block: Block, number: int) -> str:

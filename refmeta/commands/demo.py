@@ -20,7 +20,7 @@ from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
 from refmeta.oracle.vectors import UsageError
 from refmeta.problems import curvatures
-from refmeta.tables import count_text, print_number_table, unknown_name, paragraphs
+from refmeta.tables import count_text, paragraphs, print_number_table, unknown_name
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
 

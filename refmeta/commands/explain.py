@@ -11,7 +11,7 @@ from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import Column, suggestion, table, width, paragraphs
+from refmeta.tables import Column, paragraphs, suggestion, table, width
 
 __all__ = ["add", "derivation"]
 

@@ -9,7 +9,7 @@ from refmeta.commands.list import comment_of, flags_of
 from refmeta.oracle.suite import Case, Input, Part, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, cases
-from refmeta.tables import Column, table, unknown_name, width, paragraphs
+from refmeta.tables import Column, paragraphs, table, unknown_name, width
 
 __all__ = ["add"]
 

@@ -10,9 +10,9 @@ from refmeta.commands.arguments import whole_number
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import Column, count_text, layout, suggestion, width, paragraphs
+from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["Row", "add", "chosen", "judge", "verify"]
+__all__ = ["LabelRow", "add", "chosen", "judge", "verify"]
 
 
 def add(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
 
 
-class Row(NamedTuple):
+class LabelRow(NamedTuple):
     """The worst of all problems: the error in tolerances, or the observed order farthest from the expected one."""
 
     check: Check
@@ -49,7 +49,7 @@ class Row(NamedTuple):
         return f"order {self.worst:.4f}" if self.check.order else f"{self.worst:.4f}"
 
 
-def judge(check: Check, *, seed: int, problems: int) -> Row:
+def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     """Judge one formula on seeded problems; those with κ > 10⁶ are drawn again."""
     found: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])
@@ -61,7 +61,7 @@ def judge(check: Check, *, seed: int, problems: int) -> Row:
             break
     centre = check.order[0] if check.order else 0.0
     worst = max(found, key=lambda x: abs(x - centre), default=float("nan"))
-    return Row(check, worst, len(found))
+    return LabelRow(check, worst, len(found))
 
 
 def chosen(labels: Iterable[str]) -> tuple[Check, ...]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["LoopResult", "check_methods", "run_loop", "sum_over_tasks"]
+
 State = TypeVar("State")
 
 
@@ -31,15 +33,15 @@ def run_loop(
 ) -> LoopResult:
     """state ← step(state, k) for k = 0 … iterations − 1.
 
-    On a terminal the iteration, what `said` says of the state and the time are shown.  Ctrl-C ends the loop with the
-    last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.  An error of
-    a step is given a note that says in which iteration.
+    On a terminal the iteration, the `summary` of the state and the time are shown.  Ctrl-C ends the loop with the state
+    of the last full iteration and a message on standard error; a StopIteration from the callback ends it without a
+    message.  An error in a step gets a note that names the iteration.
     """
-    done, begun = 0, time.perf_counter()
+    done, start = 0, time.perf_counter()
     try:
         while done < iterations:
             state, done = _step_with_note(step, state, done, name), done + 1
-            _show(f"{name}: {done} of {iterations}, {said(state)}, {time.perf_counter() - begun:.0f} s")
+            _show(f"{name}: {done} of {iterations}, {summary(state)}, {time.perf_counter() - start:.0f} s")
             if callback is not None and _stops(callback, state, done):
                 break
     except KeyboardInterrupt:
@@ -51,15 +53,15 @@ def run_loop(
     return LoopResult(state, done, False)
 
 
-def check_methods(**things: tuple[Any, str]) -> None:
-    """Refuse what is not an object with its method: a class, for instance, that has not been called."""
-    for name, (thing, method) in things.items():
-        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
-            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
+def check_methods(**arguments: tuple[Any, str]) -> None:
+    """TypeError unless each argument is an object with its method; a class is none, since it has no instance yet."""
+    for name, (value, method) in arguments.items():
+        if isinstance(value, type) or not callable(getattr(value, method, None)):
+            raise TypeError(f"{name} must be an object with {method}(...), got {value!r}")
 
 
 def _step_with_note(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
-    """One step; an error of it says in which iteration."""
+    """One step; its errors get a note that names the iteration."""
     try:
         return step(state, done)
     except Exception as error:
@@ -68,7 +70,7 @@ def _step_with_note(step: Callable[[State, int], State], state: State, done: int
 
 
 def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bool:
-    """Tell the callback; does it raise StopIteration?"""
+    """Call the callback; True if it raises StopIteration."""
     try:
         callback(state, done)
     except StopIteration:
@@ -77,11 +79,11 @@ def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bo
 
 
 def _show(text: str) -> None:
-    """One line that rewrites itself, on a terminal only."""
+    """Rewrite one line of standard error, if that is a terminal."""
     if sys.stderr.isatty():
         print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
 
 
 def sum_over_tasks(gradients: Array) -> Array:
-    """Σ over every leading axis: the direction of a rule, (d,)."""
+    """Σ over all leading axes, (d,)."""
     return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))

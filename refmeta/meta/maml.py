@@ -1,8 +1,8 @@
 """MAML: differentiate through the adaptation.  Derivation: derivations/maml.md
 
-`support` and `query` are tasks with their batch in the leading axes (`support` may also be a sequence of tasks, one a
-step); `query=None` is the support itself.  `alpha` and `steps` are as in `refmeta.adapt`, and so are the errors raised.
-Results are one per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
+`support` and `query` are tasks with their batch in the leading axes; `support` may also be a sequence of tasks, one
+per step; `query=None` is the support itself.  `alpha`, `steps` and the errors raised are as in `refmeta.adapt`.  There
+is one result per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_count, finite_result, matvec, as_parameters, as_real, as_real_scalar, as_scalar, check_finite
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_parameters,
+    as_real,
+    as_real_scalar,
+    as_scalar,
+    check_finite,
+    finite_result,
+    matvec,
+)
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
 from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point
-from refmeta.meta.loop import sum_over_tasks  # fmt: skip
+from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
+
+__all__ = [
+    "FirstOrderMAML", "MAML", "MetaParameters", "MetaSGD", "first_order_gradient", "gradient", "meta_sgd_update",
+    "multi_step_gradient", "multi_step_objective", "objective", "quadratic_closed_form", "quadratic_minimiser",
+    "step_size_gradient", "update",
+]  # fmt: skip
 
 
 @finite_result
@@ -33,7 +49,7 @@ def objective(
 def first_order_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
-    """∇L_query(φ): what is left of ∇F without the Hessians; (..., d).
+    """∇L_query(φ), which is ∇F without its Hessians; (..., d).
 
     Eq: first-order-maml
     """
@@ -46,7 +62,7 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
 
     Eq: maml-gradient
 
-    Exact for every number of steps, in time and memory linear in it.
+    It is exact for every number of steps; time and memory are linear in the number of steps.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
     return adjoints(inner, alpha, [query_point(inner, support, query).grad])[0]
@@ -56,15 +72,15 @@ def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alp
 def step_size_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
-    """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over what shares an entry of α; (...) + the shape of α.
+    """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over all that share an entry of α; (...) + the shape of α.
 
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    found = adjoints(inner, alpha, [query_point(inner, support, query).grad])
-    each = [np.zeros((*found[0].shape[:-1], 0, found[0].shape[-1]))]
-    each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, found[1:], strict=False)]
-    return _sum_as_alpha(np.concatenate(each, axis=-2), np.shape(alpha))
+    adjoint = adjoints(inner, alpha, [query_point(inner, support, query).grad])
+    rows = [np.zeros((*adjoint[0].shape[:-1], 0, adjoint[0].shape[-1]))]
+    rows += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoint[1:], strict=False)]
+    return _sum_as_alpha(np.concatenate(rows, axis=-2), np.shape(alpha))
 
 
 @finite_result
@@ -96,7 +112,7 @@ def multi_step_gradient(
 
 @finite_result
 def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
-    """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient a task, (..., d); (d,).
+    """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient per task, (..., d); (d,).
 
     Eq: maml-update
     """
@@ -106,7 +122,7 @@ def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
 
 
 class MetaParameters(NamedTuple):
-    """Initialisation (d,) and step sizes, learned together."""
+    """An initialisation (d,) and step sizes that are learned with it."""
 
     theta: Array
     alpha: Array
@@ -129,7 +145,7 @@ def meta_sgd_update(
 
 @dataclass(frozen=True, eq=False)
 class MAML:
-    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ).  With steps=0 it is joint training, Σᵢ ∇Lᵢ(θ) of the query."""
+    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ).  With steps=0 it is joint training: Σᵢ ∇Lᵢ(θ) of the queries."""
 
     alpha: Any
     steps: int = 1
@@ -148,12 +164,13 @@ class FirstOrderMAML:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
-        return sum_over_tasks(first_order_gradient(as_initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        theta = as_initialisation(theta)
+        return sum_over_tasks(first_order_gradient(theta, support, query, alpha=self.alpha, steps=self.steps))
 
 
 @dataclass(frozen=True)
 class MetaSGD:
-    """Rule for `meta_train` on [θ, α], (2d,): an initialisation and one step size a parameter, learned together."""
+    """Rule for `meta_train` on [θ, α], (2d,): an initialisation, and one step size per parameter."""
 
     steps: int = 1
 
@@ -163,14 +180,15 @@ class MetaSGD:
         Eq: meta-sgd
         """
         dim = as_query(support, query).dim
-        if (both := as_initialisation(theta)).size != 2 * dim:
-            raise ValueError(f"theta has shape {both.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
-        given: dict[str, Any] = {"alpha": both[dim:], "steps": self.steps}
-        return np.concatenate([sum_over_tasks(f(both[:dim], support, query, **given)) for f in (gradient, step_size_gradient)])
+        if (pair := as_initialisation(theta)).size != 2 * dim:
+            raise ValueError(f"theta has shape {pair.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
+        theta, alpha = pair[:dim], pair[dim:]
+        slopes = (f(theta, support, query, alpha=alpha, steps=self.steps) for f in (gradient, step_size_gradient))
+        return np.concatenate([sum_over_tasks(slope) for slope in slopes])
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
-    """F on a quadratic, query = support, is the quadratic of A' = (I − αA)ᴷ A (I − αA)ᴷ about the same c.
+    """On a quadratic with query = support, F is the quadratic of A' = (I − αA)ᴷ A (I − αA)ᴷ with the same c.
 
     Eq: quadratic-maml
     """
@@ -192,8 +210,8 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
     Raises
     ------
     FloatingPointError
-        If Σ A' is not positive definite: where every A sends a common direction to the eigenvalues 0 and 1/α only,
-        nothing is left to choose θ by.
+        If Σ A' is not positive definite: all A map a common direction to the eigenvalues 0 and 1/α only, so that F does
+        not depend on it.
     """
     form = quadratic_closed_form(task, alpha=alpha, steps=steps)
     tasks = tuple(range(len(form.shape)))
@@ -208,11 +226,11 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
 
 
 def _rounding(task: Quadratic, alpha: float, steps: int) -> float:
-    """How much of an eigenvalue of Σ A' may be rounding: Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
+    """The rounding error of an eigenvalue of Σ A': Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
     size = np.linalg.norm(task.A, ord=2, axis=(-2, -1))
     N = np.linalg.norm(np.eye(task.dim) - alpha * task.A, ord=2, axis=(-2, -1))
-    each = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))
-    return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(each, task.shape)))
+    error = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))
+    return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(error, task.shape)))
 
 
 def _query_points(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
@@ -221,16 +239,16 @@ def _query_points(inner: Adaptation, support: Tasks, query: Task | None) -> list
     return [*(p if task is support else task.at(p.theta) for p in earlier), query_point(inner, support, query)]
 
 
-def _sum_as_alpha(each: Array, shape: tuple[int, ...]) -> Array:
-    """(..., K, d) summed to the trailing shape of α: (), (d,), (K, 1) or (K, d)."""
+def _sum_as_alpha(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Rows (..., K, d) summed to the shape of α: (), (d,), (K, 1) or (K, d)."""
     if len(shape) < 2:
-        each = each.sum(axis=-2)
-        return each if shape else each.sum(axis=-1)
-    return each if shape[1] == each.shape[-1] else each.sum(axis=-1, keepdims=True)
+        rows = rows.sum(axis=-2)
+        return rows if shape else rows.sum(axis=-1)
+    return rows if shape[1] == rows.shape[-1] else rows.sum(axis=-1, keepdims=True)
 
 
 def _as_weights(weights: ArrayLike, n: int) -> Array:
-    """w_0 … w_K, n = K + 1 of them."""
+    """The n = K + 1 weights w_0 … w_K."""
     w = as_real(weights, "weights")
     if w.shape != (n,):
         raise ValueError(f"weights has shape {w.shape}, expected ({n},): one for each of theta_0 ... theta_K")

@@ -1,6 +1,6 @@
 """Meta-training on a family of tasks: outer optimisers and the loop.  Derivation: derivations/meta-training.md
 
-A *rule* is anything with `direction(theta, support, query) -> (d,)`, tasks already reduced: `MAML`, `FirstOrderMAML`,
+A *rule* has `direction(theta, support, query) -> (d,)`, which reduces over the tasks: `MAML`, `FirstOrderMAML`,
 `MetaSGD`, `Reptile`, `ImplicitMAML`, `ESMAML`.  An *outer optimiser* has `start(theta)` and `step(theta, direction,
 state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
 """
@@ -13,27 +13,38 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_count, finite_result, as_generator, as_parameters, as_positive, as_real_scalar, check_finite
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_parameters,
+    as_positive,
+    as_real_scalar,
+    check_finite,
+    finite_result,
+)
 from refmeta.meta.arguments import as_initialisation
 from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 
+__all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "Trained", "clip_by_norm", "meta_train"]
+
 
 class Rule(Protocol):
-    """What to descend along, from the tasks of one iteration."""
+    """The direction of descent for the tasks of one iteration."""
 
     def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array: ...
 
 
 class Outer(Protocol):
-    """How to descend."""
+    """A step along a direction of descent."""
 
     def start(self, theta: Array) -> Any: ...
     def step(self, theta: Array, direction: Array, state: Any) -> tuple[Array, Any]: ...
 
 
 class Iteration(NamedTuple):
-    """What a callback is told: iterations done, θ after the last, and the direction (d,) that it went along."""
+    """The argument of a callback: the number of iterations done, θ after the last one, and its direction (d,)."""
 
     done: int
     theta: Array
@@ -50,7 +61,7 @@ class Trained(NamedTuple):
 
 @finite_result
 def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
-    """g · min(1, c/‖g‖₂): the direction stays, its norm is at most c = `max_norm`; (d,).
+    """g · min(1, c/‖g‖₂), (d,): the same direction, with a norm of at most c = `max_norm`.
 
     Eq: clip-by-norm
 
@@ -67,7 +78,7 @@ def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
 
 @dataclass(frozen=True)
 class SGD:
-    """θ − β g, g clipped to `max_norm` where one is given."""
+    """θ − β g, with g clipped to `max_norm` unless that is None."""
 
     beta: float
     max_norm: float | None = None
@@ -88,7 +99,7 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba's algorithm 1 with the step size β, on g clipped to `max_norm` where one is given."""
+    """Kingma & Ba's algorithm 1 with the step size β, and with g clipped to `max_norm` unless that is None."""
 
     beta: float
     beta1: float = 0.9
@@ -127,20 +138,21 @@ def meta_train(
     distribution : family
         `sample(n, rng)` gives (support, query) of n tasks.
     theta : (d,) array, real
-        Where to start; for `MetaSGD` [θ, α], (2d,).
-    rule, outer : see the module
+        The initialisation; for `MetaSGD` [θ, α], (2d,).
+    rule, outer
+        See above.
     iterations, batch : int
-        How often, and on how many tasks each time.
+        The number of iterations, and of tasks in each.
     rng : Generator, int or None
-        Goes through `numpy.random.default_rng`; the tasks drawn depend on nothing else.
+        Passed to `numpy.random.default_rng`; the sampled tasks depend on nothing else.
     callback : function of an `Iteration`, optional
         Called after every iteration; a StopIteration that it raises ends the training.
 
     Returns
     -------
     Trained
-        On Ctrl-C what was learned until then, `interrupted` and with a note on standard error; there, on a terminal,
-        the iteration, the norm of the direction and the time are shown, too.
+        After Ctrl-C the result so far, with `interrupted` True and a message on standard error.  If that is a terminal,
+        it shows the iteration, the largest slope and the time.
 
     Raises
     ------
@@ -154,24 +166,25 @@ def meta_train(
         raise TypeError("theta must be real to be trained, got complex numbers")
     rng, iterations, batch = as_generator(rng), as_count(iterations, "iterations"), as_count(batch, "batch", least=1)
 
-    def step(now: _State, done: int) -> _State:
-        direction = _direction(rule, now.theta, distribution.sample(batch, rng))
+    def step(state: _State, done: int) -> _State:
+        direction = _direction(rule, state.theta, distribution.sample(batch, rng))
         with np.errstate(all="ignore"):
-            following, state = outer.step(now.theta, direction, now.outer)
-        return _State(check_finite(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
+            following, memory = outer.step(state.theta, direction, state.outer)
+        check_finite(following, f"theta left the finite numbers in iteration {done + 1}")
+        return _State(following, direction, memory)
 
-    def told(now: _State, done: int) -> None:
+    def report(state: _State, done: int) -> None:
         if callback is not None:
-            callback(Iteration(done, np.array(now.theta), np.array(now.direction)))
+            callback(Iteration(done, np.array(state.theta), np.array(state.direction)))
 
-    begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
-    said = lambda now: f"largest slope {np.max(np.abs(now.direction), initial=0.0):.3g}"
-    now, done, interrupted = run_loop(step, begun, iterations, name="meta_train", summary=said, callback=told)
-    return Trained(now.theta, done, interrupted)
+    first = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
+    summary = lambda state: f"largest slope {np.max(np.abs(state.direction), initial=0.0):.3g}"
+    last, done, interrupted = run_loop(step, first, iterations, name="meta_train", summary=summary, callback=report)
+    return Trained(last.theta, done, interrupted)
 
 
 class _State(NamedTuple):
-    """Between two iterations: θ, the direction that led to it, the outer optimiser's state."""
+    """The state between two iterations: θ, the last direction, the state of the outer optimiser."""
 
     theta: Array
     direction: Array
@@ -179,7 +192,7 @@ class _State(NamedTuple):
 
 
 def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
-    """The rule's direction, (d,) and finite."""
+    """The direction of the rule, (d,) and finite."""
     direction = check_finite(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
     if direction.shape != theta.shape:
         raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
@@ -187,11 +200,12 @@ def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
 
 
 def _clip(direction: Array, max_norm: float | None) -> Array:
+    """The direction, clipped unless `max_norm` is None."""
     return direction if max_norm is None else clip_by_norm(direction, max_norm)
 
 
 def _check_outer(outer: SGD | Adam) -> None:
-    """A real step size, and a positive norm if there is one."""
+    """Check that the step size is real, and that `max_norm` is None or positive."""
     as_real_scalar(outer.beta, "beta")
     if outer.max_norm is not None:
         as_positive(outer.max_norm, "max_norm")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
+from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, is_bad
 from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding
 from refmeta.tables import count_text
@@ -103,7 +103,7 @@ def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
     return [f"Not judged: whether bad input is refused, {count_text(n, 'case')}; say --validation for that"] if n else []
 
 
-def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
+def faint(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
     """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
     if settings.dtype != "float32":
         return []

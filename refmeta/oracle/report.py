@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.facts import details, faint, unjudged
-from refmeta.oracle.judge import RIGHT, Outcome, Settings
+from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
 from refmeta.tables import paragraphs
@@ -23,7 +23,7 @@ class Report(NamedTuple):
     """All that a report is written from: the target's name, the settings, and the verdict on every suite."""
 
     name: str
-    settings: Settings
+    settings: JudgeSettings
     found: tuple[Finding, ...]
     allow_rounding: bool = False
 
@@ -38,9 +38,9 @@ class Report(NamedTuple):
         return status_of(self.found, allow_rounding=self.allow_rounding)
 
 
-def status(outcomes: Sequence[Outcome], settings: Settings | None = None) -> int:
+def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -> int:
     """The exit status: 0 all right, 1 a mismatch, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    return status_of(findings(outcomes, settings or Settings()))
+    return status_of(findings(outcomes, settings or JudgeSettings()))
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Softmax policies whose logits are linear in the parameters.  Derivation: derivations/softmax-policies.md
 
-A policy is two linear maps around one softmax: `logits` carries parameters (and directions) to logits, `pullback`
-is its transpose and carries gradients back.  The tabular policy is the linear one with features Φ = I.
+A policy is a softmax between two linear maps: `logits` maps parameters (or a direction) to logits, and `pullback`, its
+transpose, maps gradients back.  The tabular policy is the linear one with features Φ = I.
 
-In `log_prob`, `score`, `score_hvp` and `sample`, which both policies have, the batch axes of theta broadcast with the
+Both policies have `log_prob`, `score`, `score_hvp` and `sample`.  In them the batch axes of theta broadcast with the
 shape of `state` and `action`.
 """
 
@@ -16,24 +16,26 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
     as_count,
-    entry,
-    finite_result,
     as_generator,
     as_integers,
-    matvec,
-    one_hot,
     as_parameters,
     as_real,
+    batch_shape,
+    entry,
+    finite_result,
+    matvec,
+    one_hot,
     reduce_record,
     replace_fields,
 )
 from refmeta.softmax import centred, log_softmax, one_hot_minus, softmax
 
+__all__ = ["LinearSoftmax", "Softmax", "TabularSoftmax"]
+
 
 def _logits_at(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "theta") -> Array:
-    """The logits (..., A) at `state`; `name` is what a message calls theta."""
+    """The logits (..., A) at `state`; messages call theta `name`."""
     table = finite_result(policy.table)(as_parameters(theta, name, dim=policy.dim, why=policy.why))
     s = as_integers(state, "state", below=policy.states)
     batch = batch_shape(**{name: table.shape[:-2], "state": s.shape})
@@ -42,7 +44,7 @@ def _logits_at(policy: Any, theta: ArrayLike, state: ArrayLike, name: str = "the
 
 
 def _pullback_at(policy: Any, row: Array, state: ArrayLike) -> Array:
-    """`pullback` of a table that is zero but for `row` (..., A) at `state`."""
+    """`pullback` of the table that holds `row` (..., A) at `state` and zeros elsewhere."""
     here = np.arange(policy.states) == np.asarray(state)[..., None]
     return policy.pullback(here[..., None] * row[..., None, :])
 
@@ -84,7 +86,7 @@ def _score_hvp(self: Any, theta: ArrayLike, state: ArrayLike, action: ArrayLike,
 
 @finite_result
 def _sample(self: Any, theta: ArrayLike, state: ArrayLike, rng: Generator | int | None = None) -> Array:
-    """One action a state, drawn from π(·|s)."""
+    """One action per state from π(·|s)."""
     pi = softmax(_logits_at(self, theta, state))
     if np.iscomplexobj(pi):
         raise TypeError("theta must be real to sample from the policy, got complex numbers")
@@ -94,7 +96,7 @@ def _sample(self: Any, theta: ArrayLike, state: ArrayLike, rng: Generator | int 
 
 @dataclass(frozen=True)
 class TabularSoftmax:
-    """π(a|s) = softmax(logits[s])_a, one logit a state and action; theta is the table, flat."""
+    """π(a|s) = softmax(logits[s])_a, one logit per state and action; theta is the flat table."""
 
     states: int
     actions: int
@@ -117,7 +119,7 @@ class TabularSoftmax:
 
     @property
     def why(self) -> str:
-        """What the number of parameters is made of, for a message."""
+        """The factors of the number of parameters, for error messages."""
         return f" = {self.states} states x {self.actions} actions"
 
     def logits(self, theta: ArrayLike) -> Array:
@@ -125,21 +127,21 @@ class TabularSoftmax:
         return self.table(as_parameters(theta, dim=self.dim, why=self.why))
 
     def table(self, theta: Array) -> Array:
-        """`logits` of parameters, or of a direction, that have been checked."""
+        """`logits` of θ, or of a direction of θ; the argument must have been checked."""
         return theta.reshape(*theta.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
-        """The transpose of `logits`: g (..., S, A) flat, (..., d), for a g that has been checked."""
+        """The transpose of `logits`: g (..., S, A) flat, (..., d); g must have been checked."""
         return g.reshape(*g.shape[:-2], self.dim)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "TabularSoftmax":
-        """The policy of task `index`: the same for all."""
+        """The policy of task `index`, the same for all tasks."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class LinearSoftmax:
-    """π(a|s) = softmax(Φ(s) θ)_a with features Φ (..., S, A, d), one row a state and action."""
+    """π(a|s) = softmax(Φ(s) θ)_a with features Φ (..., S, A, d), one row per state and action."""
 
     features: Array
 
@@ -173,7 +175,7 @@ class LinearSoftmax:
 
     @property
     def why(self) -> str:
-        """What the number of parameters is made of, for a message."""
+        """The factors of the number of parameters, for error messages."""
         return " = the number of features"
 
     @property
@@ -191,19 +193,19 @@ class LinearSoftmax:
         return finite_result(self.table)(theta)
 
     def table(self, theta: Array) -> Array:
-        """`logits` of parameters, or of a direction, that have been checked."""
+        """`logits` of θ, or of a direction of θ; the argument must have been checked."""
         table = matvec(self._matrix, theta)
         return table.reshape(*table.shape[:-1], self.states, self.actions)
 
     def pullback(self, g: Array) -> Array:
-        """Φᵀg for g (..., S, A) that has been checked, (..., d): the transpose of `logits`.
+        """Φᵀg, (..., d): the transpose of `logits`; g (..., S, A) must have been checked.
 
         Eq: linear-features
         """
         return matvec(self._matrix.swapaxes(-1, -2), g.reshape(*g.shape[:-2], self.states * self.actions))
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearSoftmax":
-        """The policy of task `index`, out of batch axes `shape`."""
+        """The policy of task `index`, where the tasks have the batch axes `shape`."""
         return replace_fields(self, features=entry(self.features, index, shape, core=3))
 
 

@@ -1,4 +1,4 @@
-"""A batch of trajectories, and what is asked of it.  Derivation: derivations/sampled-policy-gradients.md"""
+"""A batch of trajectories and its checks.  Derivation: derivations/sampled-policy-gradients.md"""
 
 from typing import Any, NamedTuple
 
@@ -7,25 +7,27 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
+    as_array,
     as_flags,
-    as_read_only,
-    index_text,
     as_integers,
     as_numbers,
     as_parameters,
+    as_read_only,
     as_real,
-    as_array,
+    batch_shape,
     check_all,
+    index_text,
 )
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
+
+__all__ = ["Policy", "Trajectories", "as_policy", "as_policy_parameters", "as_trajectories", "discounts", "joint_batch"]
 
 Policy = TabularSoftmax | LinearSoftmax | LinearGaussian
 
 
 def as_policy(policy: Policy) -> Policy:
-    """The policy, if it is one of the three."""
+    """The policy; TypeError unless it is one of the three."""
     if not isinstance(policy, Policy):
         raise TypeError(
             f"policy must be a TabularSoftmax, LinearSoftmax or LinearGaussian, got {type(policy).__name__}"
@@ -34,14 +36,14 @@ def as_policy(policy: Policy) -> Policy:
 
 
 class Trajectories(NamedTuple):
-    """M trajectories of at most H steps a task.
+    """M trajectories per task, of at most H steps.
 
     states : (..., M, H), or (..., M, H, n) for a linear-Gaussian policy
         The state in which each action was taken.
     actions : (..., M, H), or (..., M, H, m)
     rewards : (..., M, H)
     mask : (..., M, H)
-        True where a step was taken.  Once a trajectory has ended it stays so; what stands after its end is not read.
+        True where a step was taken.  After its end a trajectory has no further step; entries there are not read.
     """
 
     states: Any
@@ -51,12 +53,12 @@ class Trajectories(NamedTuple):
 
 
 def as_trajectories(trajectories: Any, policy: Policy | None = None) -> Trajectories:
-    """The trajectories as read-only arrays, zero after the end; states and actions are those of the policy, if given.
+    """The trajectories as read-only arrays, zero after the end; with a policy, states and actions must be its own.
 
     Raises
     ------
     ValueError, TypeError
-        For shapes that do not belong together, a step after the end, a state or action that the policy does not have.
+        For shapes that do not match, a step after the end, or a state or action that the policy does not have.
     """
     if not isinstance(trajectories, tuple) or len(trajectories) != 4:
         raise TypeError(
@@ -75,7 +77,7 @@ def as_trajectories(trajectories: Any, policy: Policy | None = None) -> Trajecto
 
 
 def _zero_after_end(value: Any, mask: Array, core: int, name: str) -> Array:
-    """The array with zeros where the mask is False, its shape that of the mask and `core` axes more."""
+    """The array with zeros where the mask is False; it has the axes of the mask and `core` more."""
     array = as_array(value, name)
     if array.dtype.kind not in "iufc":
         raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
@@ -85,7 +87,7 @@ def _zero_after_end(value: Any, mask: Array, core: int, name: str) -> Array:
 
 
 def _as_steps(value: Any, mask: Array, policy: Policy | None, name: str) -> Array:
-    """States or actions as the policy takes them."""
+    """States or actions of the kind that the policy needs."""
     if policy is None:
         core = int(as_array(value, name).ndim > mask.ndim)
         array = as_numbers(_zero_after_end(value, mask, core, name), name)
@@ -101,15 +103,15 @@ def _as_steps(value: Any, mask: Array, policy: Policy | None, name: str) -> Arra
 
 
 def discounts(mask: Array, gamma: float) -> Array:
-    """γᵗ where a step was taken, 0 after the end; (..., M, H)."""
+    """γᵗ at every step, and 0 after the end; (..., M, H)."""
     return gamma ** np.arange(mask.shape[-1]) * mask
 
 
 def as_policy_parameters(policy: Policy, theta: ArrayLike, name: str = "theta") -> Array:
-    """The parameters (..., d), if `policy` is a policy."""
+    """Parameters (..., d) of the policy, which is checked, too."""
     return as_parameters(theta, name, dim=as_policy(policy).dim, why=policy.why)
 
 
 def joint_batch(policy: Policy, theta: Array, trajectories: Trajectories) -> tuple[int, ...]:
-    """The batch axes of a policy, parameters and trajectories."""
+    """The shape that the batch axes of policy, parameters and trajectories broadcast to."""
     return batch_shape(theta=theta.shape[:-1], policy=policy.shape, trajectories=trajectories.rewards.shape[:-2])

@@ -7,41 +7,43 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
     as_count,
     as_direction,
+    as_integers,
+    as_parameters,
+    as_real_scalar,
+    batch_shape,
     dot,
     entry,
     finite_result,
-    as_integers,
     lazy_property,
     one_hot,
-    as_parameters,
-    as_real_scalar,
     reduce_record,
     replace_fields,
 )
 from refmeta.softmax import log_softmax, one_hot_minus, softmax, softmax_jvp
 from refmeta.tasks.regression import as_inputs, as_outputs
 
+__all__ = ["SoftmaxRegression", "SoftmaxRegressionPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxRegression:
-    """L(θ) = −meanⱼ log softmax(Wxⱼ)[labelⱼ] + ridge/2·‖θ‖², W (classes, f), θ = W flat, class after class.
+    """L(θ) = −meanⱼ log softmax(Wxⱼ)[labelⱼ] + ridge/2·‖θ‖², W (classes, f), θ = W flat, one class after another.
 
     Parameters
     ----------
     X : (..., n, f) array
     labels : (..., n) integers from 0
     classes : int, optional
-        The largest label + 1 over all tasks; give it where support and query are split.
+        The largest label + 1 over all tasks; give it if support and query are separate tasks.
     ridge : float
-        At least 0; it acts on all parameters.
+        At least 0; it applies to all parameters.
 
     Raises
     ------
     ValueError, TypeError
-        For labels that are no integers in [0, classes), or not one a row of X.
+        If the labels are not integers in [0, classes), or not one per row of X.
     """
 
     X: Array

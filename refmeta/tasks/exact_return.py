@@ -6,28 +6,39 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, as_direction, dot, finite_result, lazy_property, as_parameters, reduce_record
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    dot,
+    finite_result,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
+
+__all__ = ["DiscountedPoint", "PolicyReturn"]
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyReturn:
     """L(θ) = −J(θ), J the expected discounted return of the policy in the process; leading axes are tasks.
 
-    `at(theta)` gives a point with `loss`, `grad` and `hvp` of −J, and with `value`, `action_value`, `advantage` and
-    `occupancy` of J: a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`.
+    `at(theta)` is a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`: `loss`, `grad` and `hvp` of −J, and
+    `value`, `action_value`, `advantage` and `occupancy` of J.
 
-    The relative error of J and its gradient is about eps/(1 − γ).  A constant in all rewards costs the gradient no
-    digit.  But a row of P is taken at its word: if it sums to 1 + δ, as rounded rows do, a constant c is worth
-    γδc/(1 − γ) more where that row is used.
+    The relative error of J and its gradient is about eps/(1 − γ).  A constant added to all rewards costs the gradient
+    no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
+    to the value where that row is used.
 
     Raises
     ------
     ValueError
-        If the policy is for another number of states or actions, or the batch axes do not broadcast.
+        If the policy has another number of states or actions, or the batch axes do not broadcast.
     """
 
     mdp: FiniteMDP
@@ -68,7 +79,7 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The infinite discounted return at θ; one LU factorisation of I − γP_π serves everything."""
+    """The infinite discounted return at θ; every quantity uses one LU factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
@@ -79,13 +90,14 @@ class DiscountedPoint:
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
+        """LU factors of (I − γP_π)ᵀ and their pivots."""
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
         np.einsum("...ii->...i", M)[...] += 1
         return _factorise(M)
 
     @property
     def _rewards(self) -> Array:
-        """R − c + γkδ, (..., S, A): the rewards of V − k and Q − k."""
+        """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k."""
         return self.mdp.relative_reward(self.mdp.levels)
 
     @cached_property
@@ -148,7 +160,7 @@ class DiscountedPoint:
 
     @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
-        """dπ, dQ and dd along the direction v (..., d) of θ.
+        """Derivatives dπ, dQ and dd along the direction v (..., d) of θ.
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
@@ -177,7 +189,7 @@ def _factorise(matrices: Array) -> tuple[Array, Array]:
     factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
     pivots = np.empty(matrices.shape[:-1], dtype=np.int32)
     for i in np.ndindex(matrices.shape[:-2]):
-        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose is in Fortran order
+        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose has Fortran order
         if info > 0:
             raise FloatingPointError(f"I - gamma P of task {list(i)} is singular: its pivot {info} is zero")
     return matrices, pivots

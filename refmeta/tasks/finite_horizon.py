@@ -11,10 +11,12 @@ from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
+__all__ = ["FiniteHorizonPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class FiniteHorizonPoint:
-    """The return of r_0 … r_{H−1} at θ; the axis of time stands before those of states and actions."""
+    """The return of r_0 … r_{H−1} at θ; the axis of time comes before those of states and actions."""
 
     theta: Array
     mdp: FiniteMDP
@@ -87,7 +89,7 @@ class FiniteHorizonPoint:
 
     @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
-        """dπ, dQ and the derivative of γᵗd_t along the direction v (..., d) of θ.
+        """Derivatives of π, of Q_t and of γᵗd_t along the direction v (..., d) of θ.
 
         dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
         """

@@ -8,24 +8,26 @@ import numpy as np
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
     as_discount,
+    as_read_only,
+    as_real,
+    batch_shape,
+    check_all,
     dot,
     entry,
     finite_result,
-    as_read_only,
     index_text,
-    as_real,
     reduce_record,
     replace_fields,
-    check_all,
 )
+
+__all__ = ["FiniteMDP", "Tangent"]
 
 ROUNDING = 1e-12
 
 
 class Tangent(NamedTuple):
-    """Derivatives along a direction of θ of π (..., S, A), and shaped as they are of Q and of the visits d."""
+    """Derivatives along a direction of θ of π (..., S, A), of Q and of the visits d, in the shapes of these."""
 
     probabilities: Array
     action_value: Array
@@ -33,7 +35,7 @@ class Tangent(NamedTuple):
 
 
 def _check_probabilities(name: str, array: Array, what: str) -> None:
-    """Refuse anything but probabilities in the last axis, to rounding; nothing is renormalised."""
+    """ValueError unless the last axis holds probabilities, up to rounding; nothing is renormalised."""
     check_all(
         (array >= 0) & (array <= 1 + ROUNDING),
         lambda i: f"{name}{index_text(i)} is {array[i]}; {what} must be probabilities",
@@ -42,8 +44,8 @@ def _check_probabilities(name: str, array: Array, what: str) -> None:
     gap = np.abs(sums - 1)
 
     def sentence(i: tuple[int, ...]) -> str:
-        again = f"{name} = np.asarray({name}, float); {name} / {name}.sum(-1, keepdims=True)"
-        hint = f"; if it was rounded, divide in float64: {again}" * bool(gap[i] < 1e-2)
+        fix = f"{name} = np.asarray({name}, float); {name} / {name}.sum(-1, keepdims=True)"
+        hint = f"; if it was rounded, divide in float64: {fix}" * bool(gap[i] < 1e-2)
         where = name + index_text(i)
         return f"{where} sums to {sums[i]:.16g} (|sum - 1| = {gap[i]:.3g} > {ROUNDING:g}); {what} must be probabilities{hint}"
 
@@ -51,14 +53,14 @@ def _check_probabilities(name: str, array: Array, what: str) -> None:
 
 
 def _excess(P: Array) -> Array:
-    """Σ_s' P(s'|s, a) − 1, with what each addition rounds away added at the end."""
-    total, lost = np.full(P.shape[:-1], -1.0), np.zeros(P.shape[:-1])
+    """Σ_s' P(s'|s, a) − 1 by compensated summation: the rounding errors are summed, too, and added at the end."""
+    total, error = np.full(P.shape[:-1], -1.0), np.zeros(P.shape[:-1])
     for p in np.moveaxis(P, -1, 0):
         following = total + p
         part = following - total
-        lost += (total - (following - part)) + (p - part)
+        error += (total - (following - part)) + (p - part)
         total = following
-    return total + lost
+    return total + error
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +72,8 @@ class FiniteMDP:
     P : (..., S, A, S) array
         P[s, a, s'], the probability of the next state s'.
     R : (..., S, A) or (..., S, A, S) array
-        Expected reward of (s, a), or the reward of (s, a, s').  It is read by its number of axes: with as many as P
-        it is the second, with fewer the first.  To share one P among tasks with rewards (N, S, A), give P[None].
+        Expected reward of (s, a), or the reward of (s, a, s').  The number of axes tells which: with as many axes as P
+        it is R[s, a, s'], with fewer R[s, a].  To share one P among tasks with rewards (N, S, A), give P[None].
     rho : (..., S) array
         Probabilities of the first state.
     gamma : float
@@ -82,7 +84,7 @@ class FiniteMDP:
     Raises
     ------
     ValueError, TypeError
-        For a wrong shape, numbers that are no probabilities (to 1e-12), a discount or horizon out of range.
+        For a wrong shape, rows that are not probabilities (to 1e-12), a discount or horizon out of range.
     """
 
     P: Array
@@ -128,7 +130,7 @@ class FiniteMDP:
 
     @property
     def _reward_core(self) -> int:
-        """How many axes of R are its own: 3 if the reward depends on the next state."""
+        """The number of axes of R that are not batch axes: 3 if the reward depends on the next state, else 2."""
         return 3 if self.R.ndim >= self.P.ndim else 2
 
     @property
@@ -144,7 +146,7 @@ class FiniteMDP:
     @cached_property
     @np.errstate(all="ignore")
     def centred_reward(self) -> tuple[Array, Array, Array]:
-        """c, the reward nearest to 0, or 0 between rewards of both signs (...); E[r | s, a] − c and δ = Σ_s' P − 1."""
+        """c (...), the reward nearest to 0, or 0 if rewards have both signs; E[r | s, a] − c; and δ = Σ_s' P − 1."""
         axes = tuple(range(-self._reward_core, 0))
         c = np.clip(0.0, np.min(self.R, axis=axes), np.max(self.R, axis=axes))
         less, excess = self.R - np.expand_dims(c, axes), _excess(self.P)
@@ -154,7 +156,7 @@ class FiniteMDP:
     @cached_property
     @np.errstate(all="ignore")
     def levels(self) -> Array:
-        """The value k of a reward that is always c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
+        """The value k of the constant reward c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
         c = self.centred_reward[0]
         if self.horizon is None:
             return as_read_only(np.asarray(c / (1 - self.gamma)))
@@ -164,7 +166,7 @@ class FiniteMDP:
         return as_read_only(np.stack(k, axis=-1))
 
     def relative_reward(self, following: Array) -> Array:
-        """R − c + γkδ, (..., S, A), k (...) the level of what follows: rewards whose values are V − k and Q − k."""
+        """R − c + γkδ, (..., S, A), k (...) the level of the next step: rewards whose values are V − k and Q − k."""
         _, less, excess = self.centred_reward
         return less + self.gamma * following[..., None, None] * excess
 
@@ -197,7 +199,7 @@ class FiniteMDP:
         return np.einsum("...a,...a->...", pi, self.expected_reward)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "FiniteMDP":
-        """The process of task `index`, out of batch axes `shape`."""
+        """The process of task `index`, where the tasks have the batch axes `shape`."""
         R = entry(self.R, index, shape, self._reward_core)
         P, rho = entry(self.P, index, shape, 3), entry(self.rho, index, shape, 1)
         return replace_fields(self, P=P, R=R, rho=rho)

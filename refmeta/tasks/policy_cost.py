@@ -1,8 +1,8 @@
 """The exact cost of a linear-Gaussian policy as a task.  Derivation: derivations/linear-quadratic-control.md
 
-The state's second moments go forwards in time, the values backwards; the gradient is their product, and the Hessian
-product differentiates both recursions.  Arrays have an axis of time, of length H; without a horizon its length is 1,
-and its one entry is the discounted sum.
+The second moments of the state are computed forwards in time, the values backwards.  The gradient is their product,
+and the Hessian product differentiates both recursions.  Arrays have an axis of time of length H; without a horizon its
+length is 1, and its entry is the discounted sum.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, as_direction, finite_result, index_text, lazy_property, as_parameters, reduce_record, check_all
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    check_all,
+    finite_result,
+    index_text,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.tasks.lq import LinearQuadratic
+
+__all__ = ["PolicyCost", "PolicyCostPoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +33,7 @@ class PolicyCost:
     Raises
     ------
     TypeError
-        If it is given something else than a `LinearQuadratic`.
+        If `lq` is not a `LinearQuadratic`.
     """
 
     lq: LinearQuadratic
@@ -46,8 +58,8 @@ class PolicyCost:
         Raises
         ------
         ValueError
-            Without a horizon, if √γ times the spectral radius of the state's block of A + BK is not below 1: the cost
-            of such a gain is not finite.
+            Without a horizon, if √γ times the spectral radius of the block of A + BK for the state is not below 1: the
+            cost of such a gain is infinite.
         """
         n, m = self.lq.states - 1, self.lq.actions
         theta = as_parameters(theta, dim=self.dim, why=f" = {m} x {n + 1} gains and {m} logarithms of sigma")
@@ -163,12 +175,12 @@ class PolicyCostPoint:
 
     @lazy_property
     def _following(self) -> Array:
-        """P_{t+1} at t."""
+        """P_{t+1} at step t."""
         return self.lq.after(self.values)
 
     @lazy_property
     def _pressure(self) -> Array:
-        """RK + γBᵀP_{t+1}M at t, (..., H, m, n+1)."""
+        """RK + γBᵀP_{t+1}M at step t, (..., H, m, n+1)."""
         B, M = _with_time_axis(self.lq.B), _with_time_axis(self.closed_loop)
         return _with_time_axis(self.lq.R @ self.gain) + self.lq.gamma * _transpose(B) @ self._following @ M
 
@@ -180,11 +192,12 @@ class PolicyCostPoint:
 
 
 def _with_time_axis(x: Array) -> Array:
-    """With an axis for time."""
+    """x with an axis for time."""
     return x[..., None, :, :]
 
 
 def _transpose(x: Array) -> Array:
+    """xᵀ."""
     return x.swapaxes(-1, -2)
 
 
@@ -194,12 +207,12 @@ def _plus_transpose(x: Array) -> Array:
 
 
 def _gain(theta: Array, lq: LinearQuadratic) -> Array:
-    """K, or dK, out of θ or a direction."""
+    """K of θ, or dK of a direction."""
     return theta[..., : -lq.actions].reshape(*theta.shape[:-1], lq.actions, lq.states)
 
 
 def _flat(by_gain: Array, by_log: Array) -> Array:
-    """[by K row by row, by log σ]."""
+    """The derivatives by K, row by row, and by log σ in one axis."""
     flat = by_gain.reshape(*by_gain.shape[:-2], by_gain.shape[-2] * by_gain.shape[-1])
     batch = np.broadcast_shapes(flat.shape[:-1], by_log.shape[:-1])
     return np.concatenate([np.broadcast_to(x, batch + x.shape[-1:]) for x in (flat, by_log)], axis=-1)

@@ -7,19 +7,21 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
     as_direction,
+    as_parameters,
+    as_real,
+    as_symmetric,
+    batch_shape,
     dot,
     entry,
     finite_result,
     lazy_property,
     matvec,
-    as_parameters,
-    as_real,
     reduce_record,
     replace_fields,
-    as_symmetric,
 )  # fmt: skip
+
+__all__ = ["Quadratic", "QuadraticPoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class Quadratic:
     Raises
     ------
     ValueError
-        If A is not square or not symmetric to rounding, or c is of another size.
+        If A is not square, or not symmetric up to rounding, or c has another size.
     """
 
     A: Array

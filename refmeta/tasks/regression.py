@@ -7,22 +7,24 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    batch_shape,
     as_direction,
+    as_parameters,
+    as_real,
+    batch_shape,
     dot,
     entry,
     finite_result,
     lazy_property,
     matvec,
-    as_parameters,
-    as_real,
     reduce_record,
     replace_fields,
 )  # fmt: skip
 
+__all__ = ["LinearRegression", "LinearRegressionPoint", "as_inputs", "as_outputs"]
+
 
 def as_inputs(X: ArrayLike) -> Array:
-    """X (..., n, f) with at least one row and one feature."""
+    """Inputs X (..., n, f) with at least one row and one feature."""
     array = as_real(X, "X")
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"X has shape {array.shape}, expected (..., n, f) with at least one row and one feature")
@@ -30,7 +32,7 @@ def as_inputs(X: ArrayLike) -> Array:
 
 
 def as_outputs(array: Array, name: str, X: Array) -> Array:
-    """One output a row of X."""
+    """Outputs (..., n), one per row of X."""
     if array.shape[-1:] != X.shape[-2:-1]:
         raise ValueError(f"{name} has shape {array.shape}, expected last axis {X.shape[-2]} = the number of rows of X")
     batch_shape(X=X.shape[:-2], **{name: array.shape[:-1]})
@@ -44,7 +46,7 @@ class LinearRegression:
     Raises
     ------
     ValueError
-        If X has no rows or y not one number a row of X.
+        If X has no rows, or y does not have one number per row of X.
     """
 
     X: Array

@@ -21,7 +21,7 @@ from refmeta.meta.model_based import (
     posterior,
     statistics,
 )
-from refmeta.sampling.transitions import Transitions, sample_experience, empty_transitions
+from refmeta.sampling.transitions import Transitions, empty_transitions, sample_experience
 from tests.strategies import assert_right, costly, seeds, up_to_three
 
 
@@ -158,7 +158,7 @@ def test_a_fit_that_does_not_settle_says_what_is_left(monkeypatch):
     whole = scipy.optimize.minimize
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *a, **k: whole(*a, **k | {"options": {"maxiter": 1}}))
     seen = statistics(random_learning(np.random.default_rng(0), 40)[1], S, A)
-    with pytest.raises(FloatingPointError, match="the fit of the prior did not settle .*: a slope of .* is left"):
+    with pytest.raises(FloatingPointError, match="the fit of the prior did not converge .*: a slope of .* is left"):
         fit(Prior(30.0, 5.0, 0.01, 0.3), seen)
 
 
@@ -247,7 +247,7 @@ def test_what_is_no_prior_and_no_family_of_returns_is_named():
         ):
             call((1.0, 0.0, 1.0, 1.0), seen)
     with pytest.raises(
-        TypeError, match="family must be one of returns, as PolicyReturn, got tasks of LinearRegression"
+        TypeError, match="the tasks of family must be PolicyReturn, got LinearRegression"
     ):
         ModelledTasks(rm.Sinusoids(), Prior(1.0, 0.0, 1.0, 1.0), 2, 5).sample(2, 0)
 
@@ -296,7 +296,7 @@ def test_statistics_that_cannot_be_are_named(change, error, sentence):
 
 def test_concentrations_that_overflow_together_and_bounds_of_a_variance():
     seen = Statistics(np.zeros((2, 1, 2)), np.zeros((2, 1)), np.zeros((2, 1)))
-    with pytest.raises(FloatingPointError, match="the concentrations of a row add to more than a float holds"):
+    with pytest.raises(FloatingPointError, match="the sum of the concentrations of a row overflows"):
         posterior(Prior(1e308, 0.0, 1.0, 1.0), seen)
     alike = Statistics(np.full((4, 1, 1, 1), 9.0), np.ones((4, 1, 1)), np.full((4, 1, 1), 2.0))
     np.testing.assert_allclose(fit(Prior(1.0, 0.0, 1.0, 1.0), alike).prior.variance, 1e-8, rtol=1e-6)

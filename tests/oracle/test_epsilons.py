@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from refmeta.oracle.epsilons import effects
+from refmeta.oracle.sampled_epsilons import Softened, _sampled
 
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.epsilons import effects
-from refmeta.oracle.sampled_epsilons import Softened, _sampled
 from refmeta.oracle.shifted import BY_HAND, ByHand, Widened, departures, of_all, of_largest
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.softmax import softmax

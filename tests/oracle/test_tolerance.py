@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refmeta.problems import KINDS, random_tasks, random_problem
+from refmeta.problems import KINDS, random_problem, random_tasks
 from refmeta.tolerance import DELTA, PATTERNS, condition_number, error_in_tolerances, perturbed_input, signs, tolerance
 
 EPS = np.finfo(float).eps

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-import refmeta as rm
+from refmeta.oracle.documents import DEPTH, LIMIT, as_object
+from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
     CASE,
     FORMAT,
@@ -21,8 +22,6 @@ from refmeta.oracle.vectors import (
     read,
     read_file,
 )
-from refmeta.oracle.documents import DEPTH, LIMIT, as_object
-from refmeta.oracle.suites import FOLDER, SUITES
 
 EVERY = [case for suite in SUITES for case in cases(suite)]
 VALID = [case for case in EVERY if case.result == "valid"]

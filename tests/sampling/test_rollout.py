@@ -39,7 +39,7 @@ def test_shapes_seeds_and_batch_axes():
 def test_the_horizon_is_the_process_s_own_or_must_be_given():
     mdp, policy = random_process(np.random.default_rng(0), horizon=4), rm.TabularSoftmax(3, 3)
     assert rm.rollout(mdp, policy, np.zeros(9), episodes=2, rng=0).mask.shape == (2, 2, 4)
-    with pytest.raises(ValueError, match="horizon must be 4 as the process's own, got 3"):
+    with pytest.raises(ValueError, match="horizon must be 4 as that of the process, got 3"):
         rm.rollout(mdp, policy, np.zeros(9), episodes=2, horizon=3)
     with pytest.raises(ValueError, match="horizon is required: the process has none"):
         rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=2)

@@ -218,7 +218,7 @@ def test_anything_but_the_point_of_a_return_and_complex_numbers_are_refused():
     with pytest.raises(TypeError, match="start must be the point of a real theta"):
         rm.PolicyKL(turned)
     linear = rm.PolicyReturn(point.mdp, rm.LinearSoftmax(np.ones((2, 2, 3)))).at(np.ones(3) + 1j)
-    with pytest.raises(TypeError, match="takes a real theta: least squares conjugate"):
+    with pytest.raises(TypeError, match="needs a real theta: least squares use complex conj"):
         fisher.natural_gradient(linear)
     with pytest.raises(ValueError, match=r"v has shape \(3,\), expected last axis 4"):
         fisher.product(point, np.ones(3))

@@ -247,7 +247,7 @@ def test_bad_parameters_are_refused_in_a_sentence():
     with pytest.raises(ValueError, match=r"is 1.42302 at theta\[1\], expected below 1"):
         endless.at([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]])
     close = rm.PolicyCost(rm.LinearQuadratic(**BASE | {"horizon": None, "gamma": 1 - 2.0**-53}))
-    with pytest.raises(FloatingPointError, match="the stationary cost has no digits: .* is 1 to rounding; give a horizon$"):
+    with pytest.raises(FloatingPointError, match="the stationary cost has no correct digit: .* is 1 up to rounding; give a horizon$"):
         _ = close.at([-0.5, 0.0, 0.0]).loss
     with pytest.raises(FloatingPointError, match=r"give a horizon \(first at task \[1\]\)"):
         stationary(np.array([[[0.5]], [[1.0]]]), np.ones((2, 1, 1)), 1 - 2.0**-53)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refmeta import LinearQuadratic, LinearRegression, Quadratic, SoftmaxRegression
 from refmeta.judges import central_difference, taylor_rates
-from refmeta.problems import random_tasks, hessian
+from refmeta.problems import hessian, random_tasks
 from tests import independent
 from tests.strategies import assert_right, points, seeds
 
@@ -188,7 +188,7 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 def test_a_loss_that_overflows_is_named():
     with pytest.raises(
         FloatingPointError,
-        match="QuadraticPoint.grad left the finite numbers: what it was given, or a step size, is too large",
+        match="QuadraticPoint.grad left the finite numbers: an argument, or a step size, is too large",
     ):
         _ = Quadratic([[1e300]], [0.0]).at([1e300]).loss
 

@@ -1,7 +1,7 @@
 """Discrete soft actor-critic, bilinear in (s, a) and [1, z].  Derivation: derivations/pearl.md
 
-Critic and policy are weights (..., S, A, 1 + Z): a table over states and actions for every z (..., Z).  A batch is
-`Transitions` (..., n).  Losses are means over the transitions of a task, one a task; gradients have the weights' shape.
+Critic and policy are weights (..., S, A, 1 + Z), which give a table over states and actions for every z (..., Z).  A
+batch is `Transitions` (..., n).  There is one loss per task, a mean over its transitions; gradients are shaped as weights.
 """
 
 from typing import NamedTuple
@@ -9,14 +9,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite_result, as_fraction, one_hot, as_parameters, as_real_scalar, as_scalar
-from refmeta.sampling.transitions import Transitions, mean_weights
-from refmeta.sampling.transitions import as_transitions
+from refmeta.arrays import (
+    Array,
+    as_fraction,
+    as_parameters,
+    as_real_scalar,
+    as_scalar,
+    batch_shape,
+    dot,
+    finite_result,
+    one_hot,
+)
+from refmeta.sampling.transitions import Transitions, as_transitions, mean_weights
 from refmeta.softmax import centred, log_softmax, softmax
+
+__all__ = [
+    "CriticGradient", "actor_gradient", "actor_loss", "as_target_entropy", "bilinear_table", "critic_gradient",
+    "critic_loss", "entropy", "polyak_average", "soft_target", "table_transpose", "temperature_gradient",
+    "temperature_loss",
+]  # fmt: skip
 
 
 class CriticGradient(NamedTuple):
-    """Slopes of the critic's loss in its weights (..., S, A, 1 + Z), and in z (..., Z)."""
+    """The gradient of the loss of the critic by its weights, (..., S, A, 1 + Z), and by z, (..., Z)."""
 
     critic: Array
     z: Array
@@ -39,11 +54,12 @@ def bilinear_table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> A
 
 
 def _bilinear(w: Array, z: Array) -> Array:
+    """w[s, a] · [1, z]."""
     return w[..., 0] + dot(w[..., 1:], z[..., None, None, :])
 
 
 def table_transpose(slope: Array, z: Array) -> Array:
-    """The transpose of `table` in the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
+    """The transpose of `bilinear_table` for the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
     return slope[..., None] * np.concatenate([np.ones((*z.shape[:-1], 1)), z], axis=-1)[..., None, None, :]
 
 
@@ -58,7 +74,7 @@ def soft_target(
     Raises
     ------
     ValueError, TypeError
-        For weights, z or a batch of shapes that do not belong together, gamma outside [0, 1].
+        If the shapes of weights, z and batch do not match, or gamma is outside [0, 1].
     """
     logits, tau = bilinear_table(policy, z, "policy"), _temperature(log_temperature)
     Q = _critic_table(target_critic, z, logits, "target_critic")
@@ -69,14 +85,14 @@ def soft_target(
 
 @finite_result
 def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> Array:
-    """½ mean (Q(s, a, z) − y)², the target y (..., n) held fixed; (...).
+    """½ mean (Q(s, a, z) − y)², for a constant target y (..., n); (...).
 
     Eq: soft-critic-loss
 
     Raises
     ------
     ValueError, TypeError
-        For weights, z, a batch or a target of shapes that do not belong together, a task without any transition.
+        If the shapes of weights, z, batch and target do not match, or a task has no transition.
     """
     batch, mean, error = _errors(critic, z, batch, target)
     return dot(mean, error**2) / 2
@@ -101,7 +117,7 @@ def critic_gradient(critic: ArrayLike, z: ArrayLike, batch: Transitions, target:
 def actor_loss(
     policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
 ) -> Array:
-    """mean_s Σ_a π(a|s, z) (τ log π(a|s, z) − Q(s, a, z)), z and the critic held fixed; (...).
+    """mean_s Σ_a π(a|s, z) (τ log π(a|s, z) − Q(s, a, z)), with z and the critic constant; (...).
 
     Eq: soft-actor-loss
     """
@@ -139,7 +155,7 @@ def temperature_loss(
 def temperature_gradient(
     log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
 ) -> Array:
-    """∂/∂log τ of the loss is the loss itself, since dτ/d log τ = τ; (...).
+    """∂/∂log τ of the loss, which is the loss itself, since dτ/d log τ = τ; (...).
 
     Eq: temperature-loss
     """
@@ -147,7 +163,7 @@ def temperature_gradient(
 
 
 def as_target_entropy(value: float, actions: int) -> float:
-    """H̄ in (0, log A], which a policy of A actions can have; 0 for a single action."""
+    """H̄ in (0, log A], an entropy that a policy of A actions can have; 0 for a single action."""
     H, most = as_real_scalar(value, "target_entropy"), float(np.log(actions))
     if not (0 < H or H == most) or H > most * (1 + 1e-12):
         raise ValueError(
@@ -163,23 +179,24 @@ def entropy(logits: Array) -> Array:
 
 
 def polyak_average(target: Array, weights: Array, rate: float) -> Array:
-    """Polyak averaging of the target's weights: (1 − κ) w̄ + κ w."""
+    """The weights of the target after Polyak averaging: (1 − κ) w̄ + κ w."""
     return (1 - rate) * target + rate * weights
 
 
 def _temperature(log_temperature: ArrayLike) -> Array:
+    """τ."""
     return np.exp(as_scalar(log_temperature, "log_temperature"))
 
 
 def _at(values: Array, states: Array) -> Array:
-    """values (..., S) at states (..., n), over batch axes."""
+    """values (..., S) at states (..., n); batch axes broadcast."""
     batch = np.broadcast_shapes(values.shape[:-1], states.shape[:-1])
     values = np.broadcast_to(values, (*batch, values.shape[-1]))
     return np.take_along_axis(values, np.broadcast_to(states, (*batch, states.shape[-1])), axis=-1)
 
 
 def _as_batch(batch: Transitions, Q: Array) -> Transitions:
-    """The batch, checked against a table (..., S, A)."""
+    """The batch; ValueError unless it fits a table (..., S, A)."""
     batch = as_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
     batch_shape(table=Q.shape[:-2], batch=batch.mask.shape[:-1])
     return batch
@@ -196,14 +213,15 @@ def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLi
 
 
 def _policy_and_visits(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
-    """Logits (..., S, A), and the fraction ν (..., S) of the batch that is in each state."""
+    """Logits (..., S, A), and the fraction ν (..., S) of the batch in each state."""
     logits = bilinear_table(policy, z, "policy")
     batch = _as_batch(batch, logits)
-    return logits, np.sum(mean_weights(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2]), axis=-2)
+    visits = mean_weights(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2])
+    return logits, np.sum(visits, axis=-2)
 
 
 def _critic_table(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
-    """Q (..., S, A), over the states and actions of the policy."""
+    """Q (..., S, A), with the states and actions of the policy."""
     Q = bilinear_table(critic, z, name)
     if logits.shape[-2:] != Q.shape[-2:]:
         raise ValueError(f"{name} has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
