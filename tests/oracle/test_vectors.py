@@ -242,7 +242,7 @@ def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
 
 
 def test_a_file_whose_inputs_are_no_problem_of_the_suite_is_refused(tmp_path):
-    document = json.loads((files("refmeta.oracle") / "vectors" / "maml-quadratic.json").read_text("utf-8"))
+    document = json.loads((FOLDER / SUITES["maml-quadratic"].vectors).read_text("utf-8"))
     document["groups"][0]["cases"][0]["input"]["A"] = [[[1.0, 0.0], [0.5, 1.0]]]
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(document), "utf-8")

@@ -6,7 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle import SUITES, cases
+from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, calling, run
 from refmeta.oracle.diagnose.epsilons import effect_of
 from refmeta.oracle.diagnose.rows import departure_of, distance, rows_of
