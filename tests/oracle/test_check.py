@@ -16,7 +16,7 @@ import pytest
 import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replace_fields
-from refmeta.oracle import SUITES, cases
+from refmeta.oracle import cases
 from refmeta.oracle.check import calling, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, judge
 from refmeta.oracle.report import Report, faint, status

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from refmeta.oracle.epsilons import effects
-from refmeta.oracle.sampled_epsilons import Softened, _sampled
 
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.shifted import BY_HAND, ByHand, Widened, departures, of_all, of_largest
-from refmeta.sampling.likelihood import likelihood_at
 from refmeta.softmax import softmax
 
 EPSILON = 1e-6
@@ -19,24 +16,14 @@ def case_of(name):
     return next(case for case in cases(name[:-4]) if case.id == name)
 
 
+def effects(case, part):
+    """The slopes of a part in every ε."""
+    return case.about.effects(case, part)
+
+
 def differenced(f):
     """∂f/∂ε at 0, one-sided to second order: a formula with a negative ε need not exist."""
     return (4 * f(EPSILON) - f(2 * EPSILON) - 3 * f(0.0)) / (2 * EPSILON)
-
-
-def test_log_of_pi_plus_epsilon_on_a_batch_has_the_derivatives_of_its_values():
-    case = case_of("surrogates-001").problem
-    batch, epsilon = case.surrogate("dice").trajectories, 0.1
-    y = np.cos(np.arange(np.size(batch.mask))).reshape(np.shape(batch.mask)) * batch.mask
-    like = lambda theta: Softened(likelihood_at(case.policy, theta, batch), epsilon)
-    value = lambda theta: np.sum(y * np.log(np.exp(likelihood_at(case.policy, theta, batch).log_prob) + epsilon), axis=(-2, -1))
-    soft = like(case.theta)
-    np.testing.assert_allclose(soft.pull(y), complex_step(value, case.theta), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(
-        np.sum(y * soft.along(case.v), (-2, -1)), complex_step(value, case.theta, case.v), rtol=1e-12
-    )
-    bent = complex_step(lambda theta: like(theta).pull(y), case.theta, case.v)
-    np.testing.assert_allclose(soft.curve(y, case.v), bent, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(("power", "place"), [(1, "σ + ε"), (2, "σ² + ε")])
@@ -129,10 +116,3 @@ def test_effects_on_an_implicit_gradient_and_on_reptile():
     x = case_of("reptile-001").arguments()
     mean = lambda e: x["theta"] + x["epsilon"] * np.sum(x["adapted"] - x["theta"], axis=0) / (len(x["adapted"]) + e)
     np.testing.assert_allclose(effects(case_of("reptile-001"), "update")["1/(N + ε)"](), differenced(mean), rtol=1e-6)
-
-
-def test_the_sampled_objective_with_an_epsilon_of_zero_is_the_certified_one():
-    for name in ("expected-estimators-003", "expected-estimators-004"):
-        case = case_of(name)
-        np.testing.assert_allclose(_sampled(case.problem, 0.0), case.expected["formulation_sampled"].value, rtol=1e-13)
-        assert np.max(np.abs(effects(case, "formulation_sampled")["log(π + ε)"]())) > 1e-2
