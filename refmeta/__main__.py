@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import refmeta
 from refmeta.oracle.documents import VectorError
-from refmeta.tables import unknown, wrapped
+from refmeta.tables import paragraphs, unknown_name
 
 __all__ = ["main", "run"]
 
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         """The usage of this command, and the message; status 2."""
         message = f"{self.prog}: error: {message}"
         self.print_usage(sys.stderr)
-        self.exit(2, (wrapped(message) if sys.stderr.isatty() else message) + "\n")
+        self.exit(2, (paragraphs(message) if sys.stderr.isatty() else message) + "\n")
 
 
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, commands = _parsers()
     name = next((word for word in arguments if not word.startswith("-")), "")
     if name and name not in commands:
-        parser.error(unknown("command", name, commands, f"the commands are {', '.join(commands)}"))
+        parser.error(unknown_name("command", name, commands, f"the commands are {', '.join(commands)}"))
     options, rest = parser.parse_known_args(arguments)
     command = commands[options.command]
     if rest:

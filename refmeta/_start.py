@@ -1,11 +1,13 @@
-"""While the command is being loaded, Ctrl-C ends it at once and quietly; `run` in `__main__` listens from then on.
+"""While the command loads, Ctrl-C ends it at once and without a traceback; later `run` in `__main__` handles Ctrl-C.
 
-Without this NumPy turns an interrupt of its own import into an ImportError, and the exit status into 1.
+Without this, an interrupt during the import of NumPy becomes an ImportError, and the exit status becomes 1.
 """
 
 import os
 import signal
 import sys
+
+__all__: list[str] = []
 
 COMMAND = sys.argv[:1] == ["-m"] and "refmeta" in sys.orig_argv or os.path.basename(sys.argv[0]) == "refmeta"
 if COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

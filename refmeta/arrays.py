@@ -1,7 +1,7 @@
-"""Argument checks with one message format, and what every point needs of its arrays.
+"""Checks of arguments with one message format, and the operations on arrays that every task uses.
 
-A check says the argument, what was required, what was got and where.  Kernels below the checks never cast:
-a complex parameter stays complex, so that a complex step differentiates every formula.
+A message names the argument, what is required, what was passed, and where.  Code below the checks never casts:
+a complex parameter stays complex, so that a complex step can differentiate every formula.
 """
 
 import functools
@@ -14,15 +14,22 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "Array", "as_array", "as_count", "as_direction", "as_discount", "as_flags", "as_fraction", "as_generator",
+    "as_integers", "as_numbers", "as_parameters", "as_positive", "as_read_only", "as_real", "as_real_scalar",
+    "as_scalar", "as_symmetric", "batch_shape", "check_all", "check_finite", "dot", "entry", "finite_result",
+    "index_text", "lazy_property", "matvec", "one_hot", "rebuild_record", "reduce_record", "replace_fields",
+]  # fmt: skip
+
 Array = NDArray[Any]
 Record = TypeVar("Record")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 LARGEST = int(np.iinfo(np.intp).max)
 
 
-def rectangular(value: Any, name: str) -> Array:
-    """The value as an array, of whatever type; ValueError where its rows differ in length."""
+def as_array(value: Any, name: str) -> Array:
+    """The value as an array of any type; ValueError if its rows differ in length."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array of numbers, got a masked array; fill it first")
     try:
@@ -31,70 +38,70 @@ def rectangular(value: Any, name: str) -> Array:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
-def numbers(value: ArrayLike, name: str) -> Array:
-    """The value as an array of numbers of at most double precision; TypeError for anything else."""
-    array = rectangular(value, name)
+def as_numbers(value: ArrayLike, name: str) -> Array:
+    """The value as an array of numbers in double precision or less; TypeError for anything else."""
+    array = as_array(value, name)
     if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
         raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
     return array
 
 
 def index_text(index: tuple[int, ...]) -> str:
-    """[1, 2] for (1, 2), and nothing for the index of a scalar."""
+    """The text "[1, 2]" for (1, 2); the empty text for the index of a scalar, ()."""
     return str([int(i) for i in index]) if index else ""
 
 
-def require(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
-    """Raise ValueError with the sentence for the first index at which `ok` is false."""
+def check_all(ok: Array, sentence: Callable[[tuple[int, ...]], str]) -> None:
+    """Raise ValueError unless every entry of `ok` is true; `sentence` makes the message from the first false index."""
     if not ok.all():
         raise ValueError(sentence(tuple(np.argwhere(~ok)[0])))
 
 
-def frozen(array: Array) -> Array:
-    """The same array, no longer writeable."""
+def as_read_only(array: Array) -> Array:
+    """The same array, made read-only."""
     array.flags.writeable = False
     return array
 
 
-def _own(array: Array, dtype: type, name: str) -> Array:
-    """A finite, read-only copy in C order, so that nothing the caller writes later can reach it."""
-    own: Array = np.array(array, dtype=dtype, order="C")
-    require(np.isfinite(own), lambda i: f"{name}{index_text(i)} is {own[i]}; every number must be finite")
-    return frozen(own)
+def _finite_copy(array: Array, dtype: type, name: str) -> Array:
+    """A finite, read-only copy in C order: what the caller writes into the original later does not change it."""
+    copy: Array = np.array(array, dtype=dtype, order="C")
+    check_all(np.isfinite(copy), lambda i: f"{name}{index_text(i)} is {copy[i]}; every number must be finite")
+    return as_read_only(copy)
 
 
-def real(value: ArrayLike, name: str) -> Array:
-    """Task data: a finite, real, read-only float64 copy."""
-    array = numbers(value, name)
+def as_real(value: ArrayLike, name: str) -> Array:
+    """Data of a task: a finite, real, read-only copy in float64."""
+    array = as_numbers(value, name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
-    return _own(array, np.float64, name)
+    return _finite_copy(array, np.float64, name)
 
 
-def parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
-    """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the last axis required."""
-    array = numbers(value, name)
+def as_parameters(value: ArrayLike, name: str = "theta", *, dim: int | None = None, why: str = "") -> Array:
+    """Parameters (..., d), real or complex, as a finite read-only copy; `dim` is the required last axis."""
+    array = as_numbers(value, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar, expected an array of parameters with {dim or 'd'} in its last axis")
     if dim is not None and array.shape[-1] != dim:
         raise ValueError(f"{name} has shape {array.shape}, expected last axis {dim}{why}")
-    return _own(array, np.complex128 if array.dtype.kind == "c" else np.float64, name)
+    return _finite_copy(array, np.complex128 if array.dtype.kind == "c" else np.float64, name)
 
 
-def integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
+def as_integers(value: ArrayLike, name: str, *, below: int | None = None) -> Array:
     """Indices: a read-only copy of integers in [0, below)."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {array.dtype}")
     top, bound = (LARGEST, "") if below is None else (below, f" < {below}")
-    require((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
-    return frozen(np.array(array, dtype=np.intp, order="C"))
+    check_all((array >= 0) & (array < top), lambda i: f"{name}{index_text(i)} is {array[i]}, expected 0 <= it{bound}")
+    return as_read_only(np.array(array, dtype=np.intp, order="C"))
 
 
-def flags(value: Any, name: str) -> Array:
-    """An array of bool; the integers 0 and 1 are taken, too."""
-    array = rectangular(value, name)
-    return array if array.dtype == bool else integers(array, name, below=2).astype(bool)
+def as_flags(value: Any, name: str) -> Array:
+    """An array of bool; an array of the integers 0 and 1 is accepted, too."""
+    array = as_array(value, name)
+    return array if array.dtype == bool else as_integers(array, name, below=2).astype(bool)
 
 
 def one_hot(index: Array, size: int) -> Array:
@@ -102,15 +109,15 @@ def one_hot(index: Array, size: int) -> Array:
     return (index[..., None] == np.arange(size)).astype(float)
 
 
-def generator(rng: Any) -> Generator:
-    """A Generator as it is, or a new one of a seed or of None."""
+def as_generator(rng: Any) -> Generator:
+    """A Generator as it is; from a seed or None, a new one."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
         raise TypeError(f"rng must be a Generator, a seed (whole numbers from 0) or None, got {rng!r}") from None
 
 
-def count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
+def as_count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
     """A whole number of at least `least` and at most `most`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -125,16 +132,16 @@ def count(value: int, name: str, *, least: int = 0, most: int = LARGEST) -> int:
     return number
 
 
-def direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
-    """A direction v (..., d) that broadcasts with a point's batch axes."""
-    v = parameters(v, name, dim=dim)
+def as_direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v") -> Array:
+    """A direction v (..., d) whose batch axes broadcast with those of a point."""
+    v = as_parameters(v, name, dim=dim)
     batch_shape(**{name: v.shape[:-1]}, point=batch)
     return v
 
 
-def scalar(value: Any, name: str) -> Any:
+def as_scalar(value: Any, name: str) -> Any:
     """One finite number, real or complex."""
-    array = numbers(value, name)
+    array = as_numbers(value, name)
     if array.ndim:
         raise ValueError(f"{name} must be one number, got shape {array.shape}")
     if not np.isfinite(array):
@@ -142,9 +149,9 @@ def scalar(value: Any, name: str) -> Any:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)[()].item()
 
 
-def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
+def as_real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
     """One finite real number of at least `least`."""
-    number = scalar(value, name)
+    number = as_scalar(value, name)
     if isinstance(number, complex):
         raise TypeError(f"{name} must be real, got {value}")
     if not number >= least:
@@ -152,103 +159,103 @@ def real_scalar(value: Any, name: str, least: float = -np.inf) -> float:
     return number
 
 
-def positive(value: Any, name: str) -> float:
+def as_positive(value: Any, name: str) -> float:
     """One finite real number above 0."""
-    if not (number := real_scalar(value, name)) > 0:
+    if not (number := as_real_scalar(value, name)) > 0:
         raise ValueError(f"{name} must be positive, got {number}")
     return number
 
 
-def fraction(value: Any, name: str) -> float:
+def as_fraction(value: Any, name: str) -> float:
     """One real number in [0, 1]."""
-    if not 0 <= (number := real_scalar(value, name)) <= 1:
+    if not 0 <= (number := as_real_scalar(value, name)) <= 1:
         raise ValueError(f"{name} must satisfy 0 <= {name} <= 1, got {number}")
     return number
 
 
-def discounting(gamma: Any, horizon: Any) -> tuple[float, int | None]:
-    """γ in [0, 1) without a horizon, in [0, 1] with one; and the horizon, at least 1."""
-    gamma = real_scalar(gamma, "gamma")
+def as_discount(gamma: Any, horizon: Any) -> tuple[float, int | None]:
+    """γ, in [0, 1) without a horizon and in [0, 1] with one; and the horizon, None or at least 1."""
+    gamma = as_real_scalar(gamma, "gamma")
     if horizon is None and not 0 <= gamma < 1:
         raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
-    return fraction(gamma, "gamma"), None if horizon is None else count(horizon, "horizon", least=1)
+    return as_fraction(gamma, "gamma"), None if horizon is None else as_count(horizon, "horizon", least=1)
 
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The common batch shape of the named arguments."""
+    """The shape that the batch axes of all arguments broadcast to; keywords are the names for the message."""
     try:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:
-        said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"batch axes must broadcast against each other, got {said}") from None
+        text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"batch axes must broadcast against each other, got {text}") from None
 
 
-def settled(result: Array, sentence: str) -> Array:
-    """The result, if every number of it is finite; else FloatingPointError with the sentence and the first index."""
+def check_finite(result: Array, sentence: str) -> Array:
+    """The result if all its numbers are finite; else FloatingPointError with the sentence and the first bad index."""
     if not np.isfinite(result).all():
         where = index_text(tuple(np.argwhere(~np.isfinite(result))[0]))
         raise FloatingPointError(sentence + (f" (first at index {where})" if where else ""))
     return result
 
 
-def finite(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """A function whose result, an array or a tuple of them, must be finite: an overflow is named, never passed on."""
+def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorator: a result, an array or a tuple of arrays, that is not finite raises FloatingPointError."""
     name = function.__qualname__
 
     @functools.wraps(function)
-    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         with np.errstate(all="ignore"):
             result = function(*args, **kwargs)
         for part in result if isinstance(result, tuple) else (result,):
-            settled(
-                np.asarray(part), f"{name} left the finite numbers: what it was given, or a step size, is too large"
+            check_finite(
+                np.asarray(part), f"{name} left the finite numbers: an argument, or a step size, is too large"
             )
         return result
 
     return checked
 
 
-def lazily(function: Callable[..., Any]) -> Any:
-    """A property that is computed once, finite, and read-only since the point keeps it."""
-    checked = finite(function)
+def lazy_property(function: Callable[..., Any]) -> Any:
+    """Decorator: a property that is computed once, must be finite, and is read-only because the object keeps it."""
+    checked = finite_result(function)
 
     @functools.wraps(function)
     def kept(self: Any) -> Any:
-        return frozen(np.asarray(checked(self)))[()]
+        return as_read_only(np.asarray(checked(self)))[()]
 
     return functools.cached_property(kept)
 
 
-def replaced(record: Record, **changes: Any) -> Record:
-    """The frozen record with some fields replaced, and without a second validation."""
+def replace_fields(record: Record, **changes: Any) -> Record:
+    """A copy of the frozen record with some fields replaced; the fields are not validated again."""
     new = object.__new__(type(record))
     new.__dict__.update({f.name: getattr(record, f.name) for f in fields(record)}, **changes)  # type: ignore[arg-type]
     return new
 
 
-def rebuilt(kind: type[Record], values: dict[str, Any]) -> Record:
-    """A record of these fields, its arrays read-only again: copies and pickles forget that they were."""
+def rebuild_record(kind: type[Record], values: dict[str, Any]) -> Record:
+    """A record with these fields, its arrays read-only again: copying and pickling make arrays writeable."""
     new = object.__new__(kind)
-    new.__dict__.update({name: _again_frozen(value) for name, value in values.items()})
+    new.__dict__.update({name: _read_only_again(value) for name, value in values.items()})
     return new
 
 
-def _again_frozen(value: Any) -> Any:
-    """The value, its arrays and those of tuples in it read-only."""
+def _read_only_again(value: Any) -> Any:
+    """The value, with its arrays and the arrays in its tuples made read-only."""
     for part in value if isinstance(value, tuple) else ():
-        _again_frozen(part)
-    return frozen(value) if isinstance(value, np.ndarray) else value
+        _read_only_again(part)
+    return as_read_only(value) if isinstance(value, np.ndarray) else value
 
 
-def reduced(record: Any) -> tuple[Any, ...]:
-    """`__reduce__` of a frozen record: its fields; what a point has computed is computed again."""
-    return rebuilt, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
+def reduce_record(record: Any) -> tuple[Any, ...]:
+    """`__reduce__` of a frozen record: only its fields are copied; cached properties are computed again."""
+    return rebuild_record, (type(record), {f.name: getattr(record, f.name) for f in fields(record)})
 
 
 def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -> Array:
-    """Entry `index`, or a slice, of an array with `core` axes of its own, broadcast to the batch axes `shape`."""
+    """Task `index`, or a slice of tasks, of an array with batch axes that broadcast to `shape`, and `core` others."""
     if not shape:
-        raise TypeError("one task has no batch axis to index or to iterate over; give arrays with a first axis of tasks")
+        raise TypeError("one task has no batch axis to index or to iterate over; give arrays whose first axis holds the tasks")
     try:
         index = range(shape[0])[index]  # type: ignore[assignment]
     except TypeError:
@@ -261,12 +268,12 @@ def entry(array: Array, index: int | slice, shape: tuple[int, ...], core: int) -
 
 
 def matvec(matrix: Array, vector: Array) -> Array:
-    """Matrix times vector over leading batch axes, without conjugation."""
+    """Matrix times vector over leading batch axes; complex numbers are not conjugated."""
     return (matrix @ vector[..., None])[..., 0]
 
 
-def symmetric(array: Array, name: str) -> Array:
-    """The square matrices (..., n, n), made symmetric where they are so to rounding, n·eps·‖A‖∞."""
+def as_symmetric(array: Array, name: str) -> Array:
+    """Square matrices (..., n, n) that are symmetric up to rounding, n·eps·‖A‖∞, made exactly symmetric."""
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., d, d)")
     mirrored = array.swapaxes(-1, -2)
@@ -276,16 +283,16 @@ def symmetric(array: Array, name: str) -> Array:
     with np.errstate(all="ignore"):
         size = np.max(np.sum(unit * np.abs(array), axis=-1, keepdims=True), axis=-2, keepdims=True)
         near = np.abs(array - mirrored) <= size
-    require(
+    check_all(
         near,
         lambda i: (
             f"{name}{index_text(i)} is {array[i]}, its mirror image {mirrored[i]}; {name} must be symmetric: "
             f"({name} + {name}.T)/2"
         ),
     )
-    return frozen(np.where(array == mirrored, array, array / 2 + mirrored / 2))
+    return as_read_only(np.where(array == mirrored, array, array / 2 + mirrored / 2))
 
 
 def dot(a: Array, b: Array) -> Array:
-    """Σ a b over the last axis, over leading batch axes, without conjugation."""
+    """Σ a b over the last axis, for every batch axis; complex numbers are not conjugated."""
     return np.einsum("...i,...i->...", a, b)

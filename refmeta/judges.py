@@ -1,6 +1,6 @@
-"""How a formula is checked: numerical differentiation and what it can promise.  Derivation: derivations/judges.md
+"""Judges of a derivative: numerical differentiation, with error bounds.  Derivation: derivations/judges.md
 
-Point these at your own code: `f` takes an array shaped like `x` and returns a number or an array.
+They work on your own code, too: `f` takes an array of the shape of `x` and returns a number or an array.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, parameters, positive, real, settled
+from refmeta.arrays import Array, as_count, as_parameters, as_positive, as_real, check_finite
+
+__all__ = ["Difference", "TaylorRates", "adjoint_gap", "central_difference", "complex_step", "taylor_rates"]
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
@@ -17,7 +19,7 @@ RATIO, ROUNDING = 3**0.5, 32.0
 
 
 class Difference(NamedTuple):
-    """A central difference and the error that it may have: truncation plus rounding."""
+    """A central difference and a bound on its error: truncation plus rounding."""
 
     derivative: Array
     error: Array
@@ -26,20 +28,20 @@ class Difference(NamedTuple):
 class TaylorRates(NamedTuple):
     """Observed orders of the Taylor remainders.
 
-    `inf` where a remainder stays at the rounding floor and that floor is below a millionth of f's own change (exact);
-    `nan` where too few steps stand above the floor to tell.
+    `inf` means exact: the remainder stays at the rounding floor, which is below a millionth of the change of f.
+    `nan` means unknown: at too few steps the remainder is above the floor.
     """
 
     orders: tuple[float, ...]
 
     @property
     def passed(self) -> bool:
-        """Every order k = 1, 2, … within ±0.1 of k, too low and too high alike, or exact; the first never exact."""
+        """Order k = 1, 2, … lies within ±0.1 of k, or the remainder is exact; the first must not be exact."""
         off = [abs(order - k) <= 0.1 or (k > 1 and order == np.inf) for k, order in enumerate(self.orders, start=1)]
         return all(off)
 
 
-def _callable(**functions: Any) -> None:
+def _check_callable(**functions: Any) -> None:
     """Check that each argument is a function."""
     for name, f in functions.items():
         if not callable(f):
@@ -47,17 +49,17 @@ def _callable(**functions: Any) -> None:
 
 
 def _value(f: Function, x: Array) -> Array:
-    """f(x) as an array of its own, of finite numbers."""
+    """f(x) as a new array of finite numbers."""
     with np.errstate(all="ignore"):
         out = np.array(f(x))
     if out.dtype.kind not in "iufc":
         raise TypeError(f"f must return numbers, got dtype {out.dtype}")
-    return settled(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
+    return check_finite(out * 1.0 if out.dtype.kind in "iu" else out, "f returned a number that is not finite")
 
 
-def _same_shape(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
-    """The other arrays, if they are shaped like x."""
-    arrays = {name: real(value, name) for name, value in others.items()}
+def _as_shape_of(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
+    """The other arguments as arrays; ValueError unless they have the shape of x."""
+    arrays = {name: as_real(value, name) for name, value in others.items()}
     for name, array in arrays.items():
         if array.shape != x.shape:
             raise ValueError(f"{name} has shape {array.shape}, expected {x.shape} as x")
@@ -65,9 +67,9 @@ def _same_shape(x: Array, **others: ArrayLike) -> tuple[Array, ...]:
 
 
 def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array:
-    """`along` a direction, or along every axis of x, stacked in trailing axes shaped like x."""
+    """`along(v)` for the direction v; without one, for every axis of x, stacked in last axes of the shape of x."""
     if direction is not None:
-        return np.asarray(along(*_same_shape(x, direction=direction)))
+        return np.asarray(along(*_as_shape_of(x, direction=direction)))
     if x.size == 0:
         raise ValueError(f"x has shape {x.shape}, expected at least one number")
     basis = np.eye(x.size).reshape(x.size, *x.shape)
@@ -76,35 +78,35 @@ def _directions(x: Array, direction: ArrayLike | None, along: Function) -> Array
 
 
 def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float = 1e-200) -> Array:
-    """Im f(x + i h v) / h: the derivative to machine precision, for a holomorphic f.
+    """Im f(x + i h v) / h: the derivative of a holomorphic f to machine precision.
 
     Eq: complex-step
 
     Parameters
     ----------
-    f : function of an array shaped like x
-        It must accept complex numbers and use neither abs nor conjugates.
+    f : function of an array of the shape of x
+        It must accept complex numbers, and must not use abs or a conjugate.
     x : array
         The point, real.
     direction : array like x, optional
-        The direction v; without it every axis in turn: the Jacobian.
+        The direction v; without it the Jacobian is computed, one axis at a time.
     h : float
         The step; the derivative must be larger than 1e-90 for the default not to underflow.
 
     Returns
     -------
-    f's shape along one direction, else f's shape + x's shape.
+    The shape of f along one direction; otherwise the shape of f followed by that of x.
 
     Raises
     ------
     TypeError
-        If f returns real numbers for complex input: it cut the imaginary part off.
+        If f returns real numbers for complex input: it has dropped the imaginary part.
     """
-    _callable(f=f)
-    x, h = real(x, "x"), positive(h, "h")
+    _check_callable(f=f)
+    x, h = as_real(x, "x"), as_positive(h, "h")
 
     def along(v: Array) -> Array:
-        out = _value(f, x + 1j * _moved(0.0, h, v))
+        out = _value(f, x + 1j * _step_along(0.0, h, v))
         if not np.iscomplexobj(out):
             raise TypeError(f"f returned dtype {out.dtype} for complex input; a complex step needs a holomorphic f")
         return out.imag / h
@@ -115,52 +117,52 @@ def complex_step(f: Function, x: ArrayLike, direction: ArrayLike | None = None, 
 def central_difference(
     f: Function, x: ArrayLike, direction: ArrayLike | None = None, *, h: float | None = None
 ) -> Difference:
-    """(f(x + hv) − f(x − hv)) / 2h, with a bound on its error: truncation and rounding, or inf where none can be given.
+    """(f(x + hv) − f(x − hv)) / 2h, with a bound on its error, or inf where there is no bound.
 
     Eq: central-difference
 
-    f is evaluated at x and at x ± h_k v, h_k = h·3^(k/2), k = 0 … 3.  The error is inf unless f is smooth at these steps:
-    the quotients at h_k must approach each other at their order, 2, and so must the two one-sided quotients, at 1, or
-    differ by rounding only.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
+    f is evaluated at x and at x ± h_k v, h_k = h·3^(k/2), k = 0 … 3.  The error is inf unless f looks smooth at these
+    steps: the central quotients must converge at order 2 and the one-sided quotients at order 1, or differ by rounding
+    only.  `h` defaults to eps^(1/3)·max(1, |x|∞), where truncation and rounding balance.
 
-    Nine values prove no smoothness.  The bound holds if the part of f that no polynomial of degree 7 follows is small at
-    these steps, and if f has no step or plateau that they miss.
+    Nine values cannot prove that f is smooth.  The bound holds if a polynomial of degree 7 fits f well at these steps,
+    and if f has no jump or plateau between them.
 
     Returns
     -------
     Difference
-        `derivative` and `error`, each shaped as in `complex_step`.
+        `derivative` and `error`, each with the shape that `complex_step` returns.
     """
-    _callable(f=f)
-    x = real(x, "x")
+    _check_callable(f=f)
+    x = as_real(x, "x")
     size = float(np.max(np.abs(x), initial=0.0))
-    step = positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
+    step = as_positive(EPS ** (1 / 3) * max(1.0, size) if h is None else h, "h")
     with np.errstate(over="ignore"):
         steps = step * RATIO ** np.arange(4)
 
     def along(v: Array) -> Array:
-        return np.stack([[_value(f, _moved(x, s, v)) for s in signed] for signed in (steps, -steps)])
+        return np.stack([[_value(f, _step_along(x, s, v)) for s in signed] for signed in (steps, -steps)])
 
     ahead, behind = _directions(x, direction, along)
     axes = tuple(range(-x.ndim, 0)) if direction is None else ()
     length = 1.0 if direction is None else float(np.max(np.abs(direction), initial=0.0))
     with np.errstate(all="ignore"):
-        error = _error(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
-        quotient = settled((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
+        error = _error_bound(np.expand_dims(_value(f, x), axes), ahead, behind, steps, size / max(length, EPS), axes)
+        quotient = check_finite((ahead[0] - behind[0]) / (2 * step), "the quotient left the finite numbers: h is too small")
     return Difference(quotient, error)
 
 
-def _moved(x: Array | float, step: float, v: Array) -> Array:
-    """x + hv."""
+def _step_along(x: Array | float, step: float, v: Array) -> Array:
+    """x + hv; FloatingPointError if it is not finite."""
     with np.errstate(all="ignore"):
-        return settled(x + step * v, "x + hv left the finite numbers: h is too large")
+        return check_finite(x + step * v, "x + hv left the finite numbers: h is too large")
 
 
-def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
+def _error_bound(start: Array, ahead: Array, behind: Array, steps: Array, moved: float, axes: tuple[int, ...]) -> Array:
     """max_k 3⁻ᵏ|q_{k+1} − q_k| + 8 (u + σ)/h, or inf where f is not smooth at the steps.
 
-    u = eps (max|f| + |x|∞ max_k|q_k|/|v|∞) is the rounding of an f that is right to the last digit, and σ the largest part of f
-    that no polynomial of degree 5 follows, over all directions, the axes `axes`.
+    u = eps (max|f| + |x|∞ max_k|q_k|/|v|∞) is the rounding error of an f that is right to its last digit.  σ is the
+    largest part of f that no polynomial of degree 5 fits, over all directions, which are the axes `axes`.
     """
     scale = steps.reshape(-1, *(1,) * (ahead.ndim - 1))
     odd, even = (ahead - behind) / (2 * scale), (ahead + behind - 2 * start) / (2 * scale)
@@ -175,14 +177,14 @@ def _error(start: Array, ahead: Array, behind: Array, steps: Array, moved: float
 
 
 def _residual(part: Array, steps: Array, power: int) -> Array:
-    """What the even or odd part of f at the steps has beside h^power and its two next terms of the same parity, over σ."""
+    """The part of f (even or odd in h) that h^power and the next two terms of the same parity do not fit."""
     powers = (steps[:, None] / steps[-1]) ** (power + 2 * np.arange(3))
     weights = np.linalg.svd(powers)[0][:, -1]
     return np.abs(np.tensordot(weights, part, axes=1))
 
 
 def _orders(sizes: Array, order: float, floor: Array) -> Array:
-    """Whether the sizes grow with the steps by at least this order, as far as they are above the floor."""
+    """True where the sizes grow with the step at this order or faster; sizes below the floor are not judged."""
     return np.all((sizes[1:] >= RATIO**order * sizes[:-1]) | (sizes[:-1] <= floor), axis=0)
 
 
@@ -196,7 +198,7 @@ def taylor_rates(
     h: float = 2.0**-8,
     halvings: int = 4,
 ) -> TaylorRates:
-    """Orders in h of |f(x + hv) − f(x)|, of the same less h⟨g, v⟩, and of that less ½h²⟨v, Hv⟩.
+    """Orders in h of |f(x + hv) − f(x)|, of |f(x + hv) − f(x) − h⟨g, v⟩|, and of that minus ½h²⟨v, Hv⟩.
 
     Eq: taylor-rate
 
@@ -205,26 +207,26 @@ def taylor_rates(
     f : scalar function
     x, direction, gradient : arrays of one shape
     hvp : array, optional
-        The Hessian times the direction; with it three orders are returned, else two.
+        The Hessian times the direction.  With it three orders are returned, without it two.
     h : float
         The largest step; it is halved `halvings` times.
 
     Returns
     -------
     TaylorRates
-        The orders are those of the two smallest steps whose remainders stand above the rounding floor.
+        Each order is observed between the two smallest steps whose remainders are above the rounding floor.
     """
-    _callable(f=f)
-    x = real(x, "x")
-    v, g = _same_shape(x, direction=direction, gradient=gradient)
-    steps = positive(h, "h") * 0.5 ** np.arange(count(halvings, "halvings", least=1) + 1)
-    start, *values = (_scalar_value(f, _moved(x, s, v)) for s in (0.0, *steps))
+    _check_callable(f=f)
+    x = as_real(x, "x")
+    v, g = _as_shape_of(x, direction=direction, gradient=gradient)
+    steps = as_positive(h, "h") * 0.5 ** np.arange(as_count(halvings, "halvings", least=1) + 1)
+    start, *values = (_scalar_value(f, _step_along(x, s, v)) for s in (0.0, *steps))
     with np.errstate(all="ignore"):
         remainders = [np.array(values) - start]
         remainders.append(remainders[0] - steps * float(np.sum(g * v)))
         if hvp is not None:
-            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_same_shape(x, hvp=hvp)[0] * v)))
-        settled(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
+            remainders.append(remainders[1] - 0.5 * steps**2 * float(np.sum(_as_shape_of(x, hvp=hvp)[0] * v)))
+        check_finite(np.array(remainders), "a remainder left the finite numbers: h, the gradient or the Hessian is too large")
     floor = 1600 * EPS * float(np.max(np.abs([start, *values])))
     sharp = bool(floor <= 1e-6 * np.abs(remainders[0][0]))
     return TaylorRates(tuple(_order(steps, np.abs(r), floor, sharp) for r in remainders))
@@ -239,9 +241,9 @@ def _scalar_value(f: Function, x: Array) -> float:
 
 
 def _order(steps: Array, remainder: Array, floor: float, sharp: bool) -> float:
-    """The slope of log remainder over log step at the smallest steps that rounding does not blur.
+    """The slope of log remainder over log step, between the two smallest steps with a remainder above the floor.
 
-    A remainder at the floor from the start is exact (inf) if the floor is sharp, else nothing is known of it (nan).
+    Without two such steps: inf (exact) if the floor is sharp and the first remainder below it, else nan (unknown).
     """
     clear = np.flatnonzero(remainder > floor)
     if len(clear) < 2:
@@ -251,19 +253,19 @@ def _order(steps: Array, remainder: Array, floor: float, sharp: bool) -> float:
 
 
 def adjoint_gap(forward: Function, adjoint: Function, u: ArrayLike, w: ArrayLike) -> float:
-    """|⟨w, Ju⟩ − ⟨Jᵀw, u⟩| / (⟨|w|, |Ju|⟩ + ⟨|Jᵀw|, |u|⟩): zero to rounding if `adjoint` is the transpose of `forward`.
+    """|⟨w, Ju⟩ − ⟨Jᵀw, u⟩| / (⟨|w|, |Ju|⟩ + ⟨|Jᵀw|, |u|⟩), `forward(u)` Ju and `adjoint(w)` Jᵀw: zero up to rounding.
 
     A Hessian product is its own transpose: `adjoint_gap(point.hvp, point.hvp, u, w)`.
 
     Eq: adjoint-test
     """
-    _callable(forward=forward, adjoint=adjoint)
-    u, w = parameters(u, "u"), parameters(w, "w")
+    _check_callable(forward=forward, adjoint=adjoint)
+    u, w = as_parameters(u, "u"), as_parameters(w, "w")
     ju, jw = _value(forward, u), _value(adjoint, w)
     if ju.shape != w.shape or jw.shape != u.shape:
         raise ValueError(f"forward and adjoint returned shapes {ju.shape}, {jw.shape}, expected {w.shape}, {u.shape}")
     with np.errstate(all="ignore"):
-        size = settled(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
+        size = check_finite(np.sum(np.abs(w * ju)) + np.sum(np.abs(jw * u)), "the products of adjoint_gap overflow")
         if size == 0:
             raise ValueError("adjoint_gap compares two zeros: choose u and w that the map does not send to zero")
         return float(np.abs(np.sum(w * ju) - np.sum(jw * u)) / size)

@@ -1,7 +1,7 @@
-"""Random problems, generic and at the edges, for `verify` and for the property tests, which draw their sizes.
+"""Random problems for `verify` and for the property tests.
 
-Generic: several different tasks, query ≠ support, unequal weights, Hessians that do not commute, γ away from 0 and 1,
-and step sizes with α‖∇²L‖ of order one, so that every term of a formula shows.
+They are generic, so that every term of a formula matters: several different tasks, query ≠ support, unequal weights,
+Hessians that do not commute, γ away from 0 and 1, and step sizes with α‖∇²L‖ of order one.
 """
 
 from typing import Any
@@ -23,8 +23,8 @@ from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "ALPHAS", "KINDS", "POLICIES", "Problem", "batch", "curvature", "curvatures", "hessian", "linear_quadratic",
-    "linear_regression", "policy_return", "problem", "process", "quadratic", "softmax_regression", "trajectories",
+    "ALPHAS", "KINDS", "POLICIES", "Problem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_linear_quadratic",
+    "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic", "random_softmax_regression", "random_trajectories",
 ]  # fmt: skip
 
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
@@ -33,48 +33,48 @@ POLICIES = ("tabular", "linear-features", "linear-gaussian")
 ALPHAS = ("scalar", "parameter", "step", "step-parameter")
 
 
-def quadratic(rng: Generator, tasks: int = 2, dim: int = 3) -> Quadratic:
-    """Symmetric A with eigenvalues of both signs, mostly positive."""
+def random_quadratic(rng: Generator, tasks: int = 2, dim: int = 3) -> Quadratic:
+    """Quadratics with symmetric A, whose eigenvalues are mostly positive but have both signs."""
     half = rng.normal(size=(tasks, dim, dim))
     A = half @ half.swapaxes(-1, -2) / dim - 0.2 * np.eye(dim)
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(tasks, dim)))
 
 
-def linear_regression(rng: Generator, tasks: int = 2, dim: int = 3, rows: int = 5) -> LinearRegression:
-    """Unequal numbers everywhere, with noise."""
+def random_linear_regression(rng: Generator, tasks: int = 2, dim: int = 3, rows: int = 5) -> LinearRegression:
+    """Linear regression with noise: all entries of X and y are independent."""
     return LinearRegression(rng.normal(size=(tasks, rows, dim)), rng.normal(size=(tasks, rows)))
 
 
-def softmax_regression(
+def random_softmax_regression(
     rng: Generator, tasks: int = 2, features: int = 2, classes: int = 3, rows: int = 5
 ) -> SoftmaxRegression:
-    """Random labels, ridge away from 0."""
+    """Softmax regression with random labels and a ridge away from 0."""
     labels = rng.integers(0, classes, size=(tasks, rows))
     return SoftmaxRegression(rng.normal(size=(tasks, rows, features)), labels, classes, ridge=0.3)
 
 
-def process(
+def random_process(
     rng: Generator, tasks: int = 2, states: int = 3, actions: int = 3, gamma: float = 0.8, horizon: int | None = None
 ) -> FiniteMDP:
-    """Dense transitions, unequal starts, rewards of mixed sign and a common offset."""
+    """Processes with dense transitions, unequal start probabilities, and rewards of both signs around an offset."""
     P = rng.dirichlet(np.ones(states), size=(tasks, states, actions))
     rho = rng.dirichlet(np.ones(states), size=tasks)
     return FiniteMDP(P, 0.5 + rng.normal(size=(tasks, states, actions)), rho, gamma, horizon)
 
 
-def policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:
-    """A tabular policy, or with linear features fewer parameters than states x actions; γ in [0.3, 0.95]."""
+def random_policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:
+    """Exact returns of a tabular policy, or of one with fewer features than states x actions; γ in [0.3, 0.95]."""
     horizon = int(rng.integers(1, 6)) if kind == "finite-horizon" else None
-    mdp = process(rng, tasks, states, actions, gamma=float(rng.uniform(0.3, 0.95)), horizon=horizon)
+    mdp = random_process(rng, tasks, states, actions, gamma=float(rng.uniform(0.3, 0.95)), horizon=horizon)
     if kind == "linear-features":
         return PolicyReturn(mdp, LinearSoftmax(rng.normal(size=(states, actions, max(2, states * actions // 2)))))
     return PolicyReturn(mdp, TabularSoftmax(states, actions))
 
 
-def linear_quadratic(
+def random_linear_quadratic(
     rng: Generator, tasks: int = 2, states: int = 2, actions: int = 2, horizon: int | None = 4
 ) -> LinearQuadratic:
-    """Stable dynamics with a drift, costs and covariances that are not diagonal, γ in [0.7, 0.95]; n = `states`."""
+    """Stable dynamics with a drift; costs and covariances are not diagonal; γ in [0.7, 0.95]; n = `states`."""
     n = states
 
     def semi_definite(size: int) -> Array:
@@ -93,10 +93,10 @@ def linear_quadratic(
     return LinearQuadratic(A, B, semi_definite(n + 1), semi_definite(actions), start, noise, gamma, horizon)
 
 
-def trajectories(
+def random_trajectories(
     rng: Generator, kind: str = "tabular", tasks: int = 2, episodes: int = 3, horizon: int = 4
 ) -> tuple[Any, Array, Trajectories]:
-    """A policy (tabular, linear-features or linear-gaussian), parameters, and a batch in which some end early."""
+    """A policy (tabular, linear-features or linear-gaussian), parameters, and trajectories of which some end early."""
     shape, size, width = (tasks, episodes, horizon), 3, 2
     ends = rng.integers(1, horizon + 1, size=(tasks, episodes, 1))
     ends[..., 0, 0] = horizon
@@ -112,41 +112,41 @@ def trajectories(
     return policy, rng.normal(size=policy.dim), batch
 
 
-def batch(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int = 3) -> Any:
+def random_tasks(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width: int = 3) -> Any:
     """N tasks of a kind; `size` is d, features or states, `width` classes or actions."""
     if kind == "quadratic":
-        return quadratic(rng, tasks, size)
+        return random_quadratic(rng, tasks, size)
     if kind == "linear-regression":
-        return linear_regression(rng, tasks, size)
+        return random_linear_regression(rng, tasks, size)
     if kind == "softmax-regression":
-        return softmax_regression(rng, tasks, size, width)
+        return random_softmax_regression(rng, tasks, size, width)
     if kind == "linear-quadratic":
-        return PolicyCost(linear_quadratic(rng, tasks, min(size, 3), min(width, 2), int(rng.integers(1, 5))))
-    return policy_return(rng, kind, tasks, size, width)
+        return PolicyCost(random_linear_quadratic(rng, tasks, min(size, 3), min(width, 2), int(rng.integers(1, 5))))
+    return random_policy_return(rng, kind, tasks, size, width)
 
 
-def problem(
+def random_problem(
     rng: Generator, kind: str, *, tasks: int = 2, size: int = 3, width: int = 3, steps: int = 2, alpha: str = "scalar"
 ) -> Problem:
-    """A generic problem; α‖∇²L(θ)‖ lies in [0.2, 0.8] for the largest task, α in one of its four shapes."""
-    support = batch(rng, kind, tasks, size, width)
-    query = _alike(rng, kind, support, tasks, size, width)
+    """A generic problem; α has one of its four shapes, and the largest α‖∇²L(θ)‖ of the tasks lies in [0.2, 0.8]."""
+    support = random_tasks(rng, kind, tasks, size, width)
+    query = _random_query(rng, kind, support, tasks, size, width)
     theta = rng.normal(size=support.dim) * (0.3 if kind == "linear-quadratic" else 1)
     shape = {"scalar": (), "parameter": (support.dim,), "step": (steps, 1), "step-parameter": (steps, support.dim)}
-    alphas = rng.uniform(0.2, 0.8, size=shape[alpha]) / max(curvature(support, theta), 0.1)
+    alphas = rng.uniform(0.2, 0.8, size=shape[alpha]) / max(largest_curvature(support, theta), 0.1)
     return Problem(theta, support, query, float(alphas) if alpha == "scalar" else alphas, steps)
 
 
-def _alike(rng: Generator, kind: str, support: Any, tasks: int, size: int, width: int) -> Any:
-    """Other tasks of the kind, under the same policy, discount and horizon where there is a process."""
+def _random_query(rng: Generator, kind: str, support: Any, tasks: int, size: int, width: int) -> Any:
+    """Other tasks of the kind; for a process the policy, discount and horizon are those of the support."""
     if not isinstance(support, PolicyReturn):
-        return batch(rng, kind, tasks, size, width)
-    mdp = process(rng, tasks, size, width, support.mdp.gamma, support.mdp.horizon)
+        return random_tasks(rng, kind, tasks, size, width)
+    mdp = random_process(rng, tasks, size, width, support.mdp.gamma, support.mdp.horizon)
     return PolicyReturn(mdp, support.policy)
 
 
 def hessian(task: Any, theta: Array) -> Array:
-    """∇²L(θ) as a matrix, one product a column; (..., d, d) for theta (d,)."""
+    """∇²L(θ) as a matrix, one Hessian product per column; (..., d, d) for theta (d,)."""
     return np.moveaxis(np.stack([task.at(theta).hvp(e) for e in np.eye(task.dim)]), 0, -1)
 
 
@@ -155,6 +155,6 @@ def curvatures(task: Any, theta: Array) -> Array:
     return np.linalg.eigvalsh(hessian(task, theta))
 
 
-def curvature(task: Any, theta: Array) -> float:
+def largest_curvature(task: Any, theta: Array) -> float:
     """The largest ‖∇²L(θ)‖₂ of the tasks."""
     return float(np.max(np.abs(curvatures(task, theta))))

@@ -1,16 +1,18 @@
 """Softmax over the last axis, and its products.  Derivation: derivations/softmax-policies.md
 
-Everything is holomorphic in the logits.  A row is shifted by its largest logit itself, imaginary part and all: the
-largest term is then exactly 1, and no derivative cancels where the policy is nearly certain.
+Everything is holomorphic in the logits.  The largest logit is subtracted from its row together with its imaginary part:
+the largest term is then exactly 1, and derivatives keep their digits where the policy is nearly certain.
 """
 
 import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["centred", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
 
-def _shifted(x: Array) -> Array:
-    """x less its largest entry (by the real part), row by row."""
+
+def _less_largest(x: Array) -> Array:
+    """x minus the largest entry of its row, by the real part."""
     if np.isrealobj(x):
         return x - np.max(x, axis=-1, keepdims=True)
     return x - np.take_along_axis(x, np.argmax(x.real, axis=-1)[..., None], axis=-1)
@@ -21,42 +23,42 @@ def softmax(x: Array) -> Array:
 
     Eq: softmax
     """
-    e = np.exp(_shifted(x))
+    e = np.exp(_less_largest(x))
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
 def log_softmax(x: Array) -> Array:
-    """log π = x − log Σ exp(x), for x (..., n); relative accuracy where π is close to one, too.
+    """log π = x − log Σ exp(x), for x (..., n); accurate relative to log π, also where π is close to 1.
 
     Eq: log-softmax
     """
-    shifted, top = _shifted(x), np.argmax(x.real, axis=-1)[..., None]
-    others = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(shifted))
-    return shifted - np.log1p(np.sum(others, axis=-1, keepdims=True))
+    shifted, top = _less_largest(x), np.argmax(x.real, axis=-1)[..., None]
+    terms = np.where(np.arange(x.shape[-1]) == top, 0, np.exp(shifted))
+    return shifted - np.log1p(np.sum(terms, axis=-1, keepdims=True))
 
 
-def one_hot_less(pi: Array, e: Array) -> Array:
-    """e − π for a one-hot e, its own entry 1 − π_a as the sum of the others: without cancellation; all (..., n)."""
-    others = pi * (1 - e)
-    return e * np.sum(others, axis=-1, keepdims=True) - others
+def one_hot_minus(pi: Array, e: Array) -> Array:
+    """e − π for a one-hot e; 1 − π_a is computed as the sum of the other π, without cancellation; all (..., n)."""
+    rest = pi * (1 - e)
+    return e * np.sum(rest, axis=-1, keepdims=True) - rest
 
 
 def centred(pi: Array, x: Array) -> Array:
-    """x_a − ⟨π, x⟩ as D_a − ⟨π, D⟩, D_a = x_a − x_c, c the likeliest: no digit cancels where π is nearly certain; (..., n)."""
+    """x_a − ⟨π, x⟩, (..., n): D_a − ⟨π, D⟩ with D_a = x_a − x_c, c the likeliest action, keeps all digits."""
     likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
     D = x - np.einsum("...a,...a->...", likeliest, x)[..., None]
     return D - np.einsum("...a,...a->...", pi, D)[..., None]
 
 
-def others(pi: Array, x: Array) -> Array:
-    """Σ_{b≠a} x_b, (..., n): for the likeliest a as a sum without it, for others as Σ x − x_a, where π_a ≤ ½."""
+def sum_of_others(pi: Array, x: Array) -> Array:
+    """Σ_{b≠a} x_b, (..., n): for the likeliest a a sum without x_a, for every other a Σ x − x_a (there π_a ≤ ½)."""
     likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
     rest = np.sum(np.where(likeliest, 0, x), axis=-1, keepdims=True)
     return np.where(likeliest, rest, np.sum(x, axis=-1, keepdims=True) - x)
 
 
 def softmax_jvp(pi: Array, u: Array) -> Array:
-    """dπ = π ⊙ (u − ⟨π, u⟩) for the logits' direction u (..., n).
+    """dπ = π ⊙ (u − ⟨π, u⟩) for a direction u (..., n) of the logits.
 
     Eq: softmax-jvp
     """

@@ -1,4 +1,4 @@
-"""Text that fits the terminal: paragraphs, tables, and the sentence about a name that does not exist."""
+"""Text that fits the terminal: paragraphs, tables, and messages about unknown names."""
 
 import difflib
 import shutil
@@ -8,18 +8,23 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+__all__ = [
+    "Column", "Layout", "count_text", "layout", "paragraphs", "print_number_table", "suggestion", "table",
+    "three_decimals", "unknown_name", "width",
+]  # fmt: skip
+
 GAP = "  "
 
 
 def width() -> int:
-    """Columns of the terminal, at least 80; 80 where standard output is a file or a pipe, unless COLUMNS says more."""
+    """The width of the terminal, at least 80; in a file or a pipe 80, or COLUMNS if it is larger."""
     return max(80, shutil.get_terminal_size((80, 24)).columns)
 
 
-def wrapped(text: str, first: str = "", later: str | None = None) -> str:
-    """A paragraph for each line of the text, broken at spaces, and inside a word only if it is longer than a line.
+def paragraphs(text: str, first: str = "", later: str | None = None) -> str:
+    """Each line of the text as a paragraph, broken at spaces; a word is broken only if it is longer than a line.
 
-    `first` and `later` stand before the lines.
+    `first` starts the first line of a paragraph, and `later` all others.
     """
     return "\n".join(
         textwrap.fill(
@@ -30,7 +35,7 @@ def wrapped(text: str, first: str = "", later: str | None = None) -> str:
 
 
 class Column(NamedTuple):
-    """A head, whether its cells may be broken into lines (text), and whether they end at one column (numbers)."""
+    """A heading; `text` cells may be broken into lines, and `right` cells are aligned to the right, as numbers are."""
 
     head: str
     text: bool = False
@@ -44,19 +49,19 @@ class Layout(NamedTuple):
     widths: tuple[int, ...]
 
     def row(self, cells: Sequence[str], *, last: bool = False) -> str:
-        """The lines of a row, all cells beginning on the first line, or with `last` all ending on the last."""
+        """The lines of a row.  All cells start on its first line; with `last` they all end on its last line."""
         each = [_lines(cell, w) for cell, w in zip(cells, self.widths, strict=True)]
         deep = max(map(len, each))
         each = [[""] * (last * (deep - len(lines))) + lines for lines in each]
         return "\n".join(self._line(parts) for parts in zip_longest(*each, fillvalue=""))
 
     def heads(self) -> str:
-        """The heads, and a rule below them."""
+        """The headings, and a line of dashes below them."""
         heads = self.row([column.head for column in self.columns], last=True)
         return heads + "\n" + self._line("-" * w for w in self.widths)
 
     def _line(self, parts: Iterable[str]) -> str:
-        """One line: every part in its column; a combining mark takes no space."""
+        """One line with every part in its column; a combining mark has no width."""
         cells = []
         for part, column, w in zip(parts, self.columns, self.widths, strict=True):
             w += sum(map(bool, map(unicodedata.combining, part)))
@@ -65,7 +70,7 @@ class Layout(NamedTuple):
 
 
 def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:
-    """Every column as wide as its longest line; where that is too wide, columns of text share what the others leave."""
+    """Each column as wide as its longest line.  If that is too wide, the text columns share what the others leave."""
     cells = [[column.head for column in columns], *rows]
     widths = [max(len(line) for row in cells for line in row[i].split("\n")) for i in range(len(columns))]
     texts = sorted((w, i) for i, (w, column) in enumerate(zip(widths, columns, strict=True)) if column.text)
@@ -77,42 +82,42 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Layout:
 
 
 def _lines(cell: str, columns: int) -> list[str]:
-    """A cell's lines, broken at spaces where they are longer than its column, so that every word can be copied."""
+    """The lines of a cell, broken at spaces where they are too long; no word is split, so that it can be copied."""
     wrap = textwrap.TextWrapper(columns, break_on_hyphens=False).wrap
     return [line for part in cell.split("\n") for line in wrap(part) or [""]]
 
 
 def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """A title, the heads, and a row for each entry."""
+    """A title, the headings, and the rows."""
     form = layout(columns, rows)
-    return "\n".join([wrapped(title), form.heads(), *map(form.row, rows)])
+    return "\n".join([paragraphs(title), form.heads(), *map(form.row, rows)])
 
 
-def number_table(
+def print_number_table(
     title: str, unit: str, corner: str, heads: Sequence[str], rows: dict[str, list[float]], below: str
 ) -> None:
-    """Print a title, the unit, one row a name with three decimals a number, and the text below."""
+    """Print a title, the unit, one row per name with three decimals per number, and a text below."""
     columns = [Column(corner, text=True), *(Column(head, right=True) for head in heads)]
-    cells = [[name, *map(decimals, values)] for name, values in rows.items()]
-    print(table(f"{title}\n({unit})\n", columns, cells), "", wrapped(below), "", sep="\n")
+    cells = [[name, *map(three_decimals, values)] for name, values in rows.items()]
+    print(table(f"{title}\n({unit})\n", columns, cells), "", paragraphs(below), "", sep="\n")
 
 
-def decimals(value: float) -> str:
-    """Three decimals, or that it diverges."""
+def three_decimals(value: float) -> str:
+    """The number with three decimals, or "diverges" from 1e5 on."""
     return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
 
 
-def counted(n: int, one: str) -> str:
-    """1 step, 2 steps."""
+def count_text(n: int, one: str) -> str:
+    """The number with its noun: "1 step", "2 steps"."""
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
-def near(word: str, words: Iterable[str]) -> str:
-    """The nearest of the words, as a question in brackets; nothing where none is near."""
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """The most similar of the words, as a question in brackets; empty if none is similar."""
     close = difflib.get_close_matches(word.lower(), list(words), 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def unknown(kind: str, word: str, words: Iterable[str], listing: str) -> str:
-    """The sentence about a name that does not exist: the nearest one, and how to see them all."""
-    return f"no {kind} is called {word!r}{near(word, words)}; {listing}"
+def unknown_name(kind: str, word: str, words: Iterable[str], listing: str) -> str:
+    """The message about an unknown name: the most similar name, and how to list all names."""
+    return f"no {kind} is called {word!r}{suggestion(word, words)}; {listing}"

@@ -1,9 +1,8 @@
-"""One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, task by task.
+"""One tolerance for vectors, tests and `verify`: 30 · eps · max(1, κ) · scale, for each task.
 
-κ, the measured condition number, is how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
-eight literal patterns of signs; `scale` is the size of the answer and of the terms that it is the sum of.  Where an answer
-is that of an iteration which ends at a relative residual, as implicit MAML's, the residual stands for 30 · eps if it is
-larger.
+κ is the measured condition number: how far F moves when every number of its input moves by δ = 2⁻²⁶, relatively, in
+eight fixed patterns of signs.  `scale` is the size of the answer and of the terms in its sum.  Where an iteration may
+end at a relative residual above 30 · eps, as in implicit MAML, the residual is used instead of 30 · eps.
 Derivation: derivations/judges.md
 """
 
@@ -13,43 +12,43 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 
-__all__ = ["condition", "in_tolerances", "per_task", "perturbed", "signs", "tolerance"]
+__all__ = ["DELTA", "PATTERNS", "condition_number", "error_in_tolerances", "max_per_task", "perturbed_input", "signs", "tolerance"]
 
 DELTA = 2.0**-26
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 
 def signs(pattern: str, n: int) -> Array:
-    """The pattern of + and −, repeated to n signs."""
+    """n signs, ±1, that repeat the pattern of + and −."""
     return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
 
 
-def perturbed(value: Any, pattern: str, delta: float = DELTA) -> Any:
-    """Every float of an array, a record or a tuple times 1 ± δ; integers stay.  Nothing is validated again."""
+def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
+    """The value, every float times 1 ± δ, in arrays, records and tuples; integers stay.  Nothing is validated again."""
     if isinstance(value, (float, np.floating)):
         return float(value * (1 + delta * signs(pattern, 1)[0]))
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value * (1 + delta * signs(pattern, value.size).reshape(value.shape))
     if isinstance(value, (tuple, list)):
-        moved = [perturbed(entry, pattern, delta) for entry in value]
+        moved = [perturbed_input(entry, pattern, delta) for entry in value]
         return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
     if is_dataclass(value) and not isinstance(value, type):
-        return replaced(value, **{f.name: perturbed(getattr(value, f.name), pattern, delta) for f in fields(value)})
+        return replace_fields(value, **{f.name: perturbed_input(getattr(value, f.name), pattern, delta) for f in fields(value)})
     return value
 
 
-def per_task(difference: Array) -> Array:
-    """The largest magnitude of each task: the first axis is that of the tasks."""
+def max_per_task(difference: Array) -> Array:
+    """The largest magnitude of each task; the first axis is that of the tasks."""
     difference = np.abs(np.asarray(difference))
     return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
 
 
-def condition(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
+def condition_number(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
     """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale)."""
     start = function(problem)
-    moves = [per_task(function(perturbed(problem, pattern)) - start) for pattern in PATTERNS]
+    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     unit = 10.0 ** (np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1)
     return np.where(kappa > 0, np.ceil(kappa / unit) * unit, 0.0)
@@ -60,9 +59,9 @@ def tolerance(kappa: Array, scale: Array, dtype: Any = "float64", residual: floa
     return max(30 * float(np.finfo(dtype).eps), residual) * np.maximum(1, kappa) * scale
 
 
-def in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
-    """The error of each task in units of its tolerance."""
+def error_in_tolerances(got: Array, expected: Array, kappa: Array, scale: Array, residual: float = 0.0) -> Array:
+    """The error of each task, in units of its tolerance."""
     got, expected = np.asarray(got), np.asarray(expected)
     if got.shape != expected.shape:
         raise ValueError(f"the result has shape {got.shape}, expected {expected.shape}")
-    return per_task(got - expected) / tolerance(kappa, scale, residual=residual)
+    return max_per_task(got - expected) / tolerance(kappa, scale, residual=residual)

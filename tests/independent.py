@@ -1,4 +1,4 @@
-"""Other roads to the same numbers: sums over trajectories, loops, dense Jacobians, plain scalars.
+"""Other roads to the same numbers: loops, dense Jacobians, plain scalars, fractions.
 
 Nothing here comes from the library: one task at a time, from the definitions.
 """

@@ -5,8 +5,8 @@ from hypothesis import assume, reject, settings
 from hypothesis import strategies as st
 
 from refmeta import problems as make
-from refmeta.commands.verify import Row, chosen
-from refmeta.tolerance import condition, in_tolerances, per_task
+from refmeta.commands.verify import LabelRow, chosen
+from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
@@ -20,7 +20,7 @@ up_to_three = st.integers(0, 3)
 def problems(draw, kinds=make.KINDS, steps=up_to_three, alphas=make.ALPHAS, tasks=counts):
     """A generic `Problem`; α‖∇²L‖ above 2 on the way is refused."""
     kind, alpha = draw(st.sampled_from(kinds)), draw(st.sampled_from(alphas))
-    return make.problem(
+    return make.random_problem(
         draw(seeds), kind, tasks=draw(tasks), size=draw(sizes), width=draw(widths), steps=draw(steps), alpha=alpha
     )
 
@@ -29,7 +29,7 @@ def problems(draw, kinds=make.KINDS, steps=up_to_three, alphas=make.ALPHAS, task
 def points(draw, kinds=make.KINDS):
     """(task, theta, v): N tasks of a kind, parameters and a direction."""
     rng = draw(seeds)
-    task = make.batch(rng, draw(st.sampled_from(kinds)), draw(counts), draw(sizes), draw(widths))
+    task = make.random_tasks(rng, draw(st.sampled_from(kinds)), draw(counts), draw(sizes), draw(widths))
     return task, rng.normal(size=task.dim), rng.normal(size=task.dim)
 
 
@@ -42,17 +42,17 @@ def assert_right(label, case):
     error = check.judge(case)
     if np.isnan(error):
         reject()
-    assert Row(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
+    assert LabelRow(check, error, 1).passed, f"{label}: {error:.3g}, a number of tolerances or an order"
 
 
 def assert_close(function, inputs, expected, scale=0.0):
     """function(inputs) equals expected, task by task, to 30·eps·max(1, κ)·scale; draws with κ > 10⁶ are refused."""
     expected = np.asarray(expected)
-    scale = np.maximum(scale, per_task(expected))
+    scale = np.maximum(scale, max_per_task(expected))
     assume(bool(np.all(scale > 0)))
-    kappa = condition(function, inputs, scale)
+    kappa = condition_number(function, inputs, scale)
     assume(bool(np.all(kappa <= 1e6)))
-    error = in_tolerances(function(inputs), expected, kappa, scale)
+    error = error_in_tolerances(function(inputs), expected, kappa, scale)
     assert np.all(error <= 1), f"off by {np.max(error):.3g} tolerances (kappa {kappa}, scale {scale})"
 
 

@@ -13,17 +13,17 @@ import pytest
 import refmeta as rm
 from refmeta import arrays
 from refmeta import problems as make
-from refmeta.sampling.transitions import experience
+from refmeta.sampling.transitions import sample_experience
 from refmeta.tasks.policy_cost import PolicyCost
 
 RNG = np.random.default_rng(0)
-MDP = make.process(RNG, tasks=2, states=3, actions=2)
+MDP = make.random_process(RNG, tasks=2, states=3, actions=2)
 POLICY, THETA = rm.TabularSoftmax(3, 2), RNG.normal(size=6)
 BATCH = rm.rollout(MDP, POLICY, THETA, episodes=3, horizon=4, rng=0)
-GAUSSIAN, GAUSSIAN_THETA, GAUSSIAN_BATCH = make.trajectories(RNG, "linear-gaussian")
+GAUSSIAN, GAUSSIAN_THETA, GAUSSIAN_BATCH = make.random_trajectories(RNG, "linear-gaussian")
 LIKELIHOOD = rm.likelihood(POLICY, THETA, BATCH)
 GAUSSIAN_LIKELIHOOD = rm.likelihood(GAUSSIAN, GAUSSIAN_THETA, GAUSSIAN_BATCH)
-CONTEXT = experience(MDP, POLICY, THETA, episodes=2, horizon=3, rng=0)
+CONTEXT = sample_experience(MDP, POLICY, THETA, episodes=2, horizon=3, rng=0)
 SEEN = rm.model_based.statistics(CONTEXT, 3, 2)
 PRIOR = rm.model_based.Prior(np.full((3, 2, 3), 0.5), 0.0, 1.0, 0.5)
 W = np.ones((2, 3, 4))
@@ -83,10 +83,10 @@ def test_a_hostile_argument_is_refused_by_a_sentence_of_this_project_s_own(name)
         (lambda: POLICY.log_prob(THETA, [0, 1], [0, 1, 1]), r"got action \(3,\), state \(2,\)"),
         (lambda: rm.pearl.init(3, 2, rng=-1), "rng must be a Generator, a seed"),
         (lambda: rm.RandomMDPs().sample(2, "seed"), "rng must be a Generator, a seed"),
-        (lambda: rm.maml.gradient(np.zeros(3), make.quadratic(RNG), alpha=0.1, steps=10**30), "steps must be at most"),
+        (lambda: rm.maml.gradient(np.zeros(3), make.random_quadratic(RNG), alpha=0.1, steps=10**30), "steps must be at most"),
         (lambda: rm.rollout(MDP, POLICY, THETA, episodes=10**30, horizon=2), "episodes must be at most"),
         (lambda: rm.model_based.statistics(CONTEXT, "3", 2), "states must be an integer, got '3'"),
-        (lambda: make.quadratic(RNG)[7], "task 7 does not exist: there are 2"),
+        (lambda: make.random_quadratic(RNG)[7], "task 7 does not exist: there are 2"),
         (lambda: rm.enumeration.paths(None, 2), "FiniteMDP"),
         (lambda: rm.rollout(None, POLICY, THETA, episodes=1, horizon=1), "rollout takes a FiniteMDP"),
     ],
@@ -97,8 +97,8 @@ def test_the_sentence_says_what_was_required_and_what_was_got(call, sentence):
 
 
 def test_one_task_is_not_iterated_over_and_a_batch_is():
-    one, batch = rm.Quadratic(np.eye(2), np.zeros(2)), make.quadratic(RNG)
-    with pytest.raises(TypeError, match="one task has no batch axis .*; give arrays with a first axis of tasks"):
+    one, batch = rm.Quadratic(np.eye(2), np.zeros(2)), make.random_quadratic(RNG)
+    with pytest.raises(TypeError, match="one task has no batch axis .*; give arrays whose first axis holds the tasks"):
         list(one)
     with pytest.raises(TypeError):
         list(MDP)
@@ -109,9 +109,9 @@ def test_one_task_is_not_iterated_over_and_a_batch_is():
 
 def frozen_objects():
     """Every kind of record that keeps read-only arrays."""
-    lq, features = make.linear_quadratic(RNG), rm.LinearSoftmax(RNG.normal(size=(3, 2, 4)))
+    lq, features = make.random_linear_quadratic(RNG), rm.LinearSoftmax(RNG.normal(size=(3, 2, 4)))
     finite = rm.FiniteMDP(MDP.P, MDP.R, MDP.rho, 0.9, 3)
-    tasks = [make.quadratic(RNG), make.linear_regression(RNG), make.softmax_regression(RNG), PolicyCost(lq)]
+    tasks = [make.random_quadratic(RNG), make.random_linear_regression(RNG), make.random_softmax_regression(RNG), PolicyCost(lq)]
     tasks += [rm.PolicyReturn(MDP, POLICY), rm.PolicyReturn(finite, features)]
     surrogates = (rm.surrogates.reinforce, rm.surrogates.likelihood_ratio, rm.surrogates.dice, rm.surrogates.tmaml)
     tasks += [f(POLICY, THETA, BATCH, gamma=0.9) for f in surrogates]
@@ -147,6 +147,6 @@ def test_one_hot_rows_and_bounds_of_counts():
     np.testing.assert_array_equal(arrays.one_hot(np.array([[2], [0]]), 3), [[[0, 0, 1]], [[1, 0, 0]]])
     task = rm.SoftmaxRegression(np.ones((1, 1)), [0], classes=200_000)
     assert task.at(np.zeros(200_000)).loss == pytest.approx(np.log(200_000))
-    assert arrays.count(5, "n", most=5) == 5
+    assert arrays.as_count(5, "n", most=5) == 5
     with pytest.raises(ValueError, match="n must be at most 4, got 5"):
-        arrays.count(5, "n", most=4)
+        arrays.as_count(5, "n", most=4)

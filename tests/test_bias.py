@@ -9,7 +9,7 @@ import pytest
 from refmeta.__main__ import main
 from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
 from refmeta.meta import sampled
-from refmeta.sampling.enumeration import number_of_paths, too_many
+from refmeta.sampling.enumeration import excess_text, number_of_paths
 
 SMALL = ["--alpha", "0.5", "--episodes", "1", "2", "--steps", "1"]
 
@@ -108,7 +108,7 @@ def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
     assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text
     most = int(re.search(r"--steps\s+times\s+--episodes\s+may\s+be\s+(\d+)\s+at most", text)[1])
     number = number_of_paths(process("two-state")[0].mdp)
-    assert not too_many(number, most) and too_many(number, most + 1)
+    assert not excess_text(number, most) and excess_text(number, most + 1)
 
 
 def test_a_bias_that_is_rounding_is_printed_as_zero_and_a_small_one_is_not():

@@ -73,7 +73,7 @@ def test_verify_has_every_label_formula_and_judge_at_any_width(columns, capsys, 
     from refmeta.commands import verify as command
 
     monkeypatch.setattr(
-        command, "judge", lambda check, **_: command.Row(check, check.order[0] if check.order else 0.5, 1)
+        command, "judge", lambda check, **_: command.LabelRow(check, check.order[0] if check.order else 0.5, 1)
     )
     out, status = printed(capsys, "verify")
     assert_fits(out, columns)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import refmeta.problems as make
-from refmeta.commands.verify import Row, chosen, judge
+from refmeta.commands.verify import LabelRow, chosen, judge
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import TaylorRates
-from refmeta.tolerance import condition
+from refmeta.tolerance import condition_number
 
 PLACES = {
     "softmax": "refmeta.evidence.shared:softmax",
@@ -186,8 +186,8 @@ def test_problems_of_every_kind_and_every_shape_of_alpha_are_drawn():
     assert len(kinds) >= 5 and {np.shape(case.alpha)[-1:] == (case.theta.size,) for case in drawn} == {True, False}
     assert {np.ndim(case.alpha) for case in drawn} == {0, 1, 2}
     for case in drawn:
-        size = np.max(case.alpha) * make.curvature(case.support, case.theta) if case.steps else 0.5
-        assert np.min(case.alpha) > 0 and (size <= 0.8 + 1e-12 or make.curvature(case.support, case.theta) < 0.1)
+        size = np.max(case.alpha) * make.largest_curvature(case.support, case.theta) if case.steps else 0.5
+        assert np.min(case.alpha) > 0 and (size <= 0.8 + 1e-12 or make.largest_curvature(case.support, case.theta) < 0.1)
     quadratics = [case.support.A for case in drawn if type(case.support).__name__ == "Quadratic"]
     assert np.min([np.linalg.eigvalsh(A) for A in quadratics]) < 0
 
@@ -198,12 +198,12 @@ def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
     x = np.array([[1.0], [1.0]])
     assert off(lambda z: z, x, [[1.0], [1.0 + 60 * eps]]) == pytest.approx(60 / 30 / 1.1, rel=0.15)
     assert np.isnan(off(lambda z: z**1e7, x, x))
-    np.testing.assert_allclose(condition(lambda z: np.array([z[0, 0], 3 * z[1, 0]]), x, np.ones(2)), [1, 3], rtol=0.11)
+    np.testing.assert_allclose(condition_number(lambda z: np.array([z[0, 0], 3 * z[1, 0]]), x, np.ones(2)), [1, 3], rtol=0.11)
 
 
 def test_a_row_passes_at_one_tolerance_and_not_above_and_keeps_the_worst():
     check = Check("x", "", "", lambda rng: rng, lambda case: 0.0)
-    assert Row(check, 1.0, 1).passed and not Row(check, 1.5, 1).passed and not Row(check, float("nan"), 0).passed
+    assert LabelRow(check, 1.0, 1).passed and not LabelRow(check, 1.5, 1).passed and not LabelRow(check, float("nan"), 0).passed
     turns = iter([0.0, 5.0, 0.0, float("nan"), 0.0])
     row = judge(Check("x", "", "", lambda rng: rng, lambda case: next(turns)), seed=0, problems=4)
     assert row.worst == 5 and row.problems == 4

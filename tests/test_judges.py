@@ -122,7 +122,7 @@ def test_adjoint_gap_accepts_a_transpose_and_refuses_anything_else(rng, n, m):
 @costly
 @given(rng=seeds, states=st.integers(1, 2), actions=st.integers(1, 2), horizon=st.sampled_from((None, 1, 2)))
 def test_a_certificate_in_decimals_is_the_gradient_of_the_return(rng, states, actions, horizon):
-    mdp = make.process(rng, 1, states, actions, horizon=horizon)
+    mdp = make.random_process(rng, 1, states, actions, horizon=horizon)
     assert_right("decimal-certificate", (rng.normal(size=states * actions), mdp))
 
 
@@ -203,7 +203,7 @@ def test_the_error_reported_holds_on_maml_objectives_and_is_not_absurdly_large(k
     ratios = []
     for seed, h in ((0, None), (1, 1e-2), (2, 1e-4), (3, 1e-8)):
         rng = np.random.default_rng(seed)
-        case = make.problem(rng, kind, tasks=1, size=2, width=2, steps=1 + seed % 3)
+        case = make.random_problem(rng, kind, tasks=1, size=2, width=2, steps=1 + seed % 3)
         f = lambda t, case=case: maml.objective(t, *case.split, **case.hyper)
         exact, got = complex_step(f, case.theta), central_difference(f, case.theta, h=h)
         off = np.abs(got.derivative - exact)

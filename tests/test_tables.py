@@ -4,7 +4,17 @@ import re
 
 import pytest
 
-from refmeta.tables import Column, decimals, layout, near, number_table, table, unknown, width, wrapped
+from refmeta.tables import (
+    Column,
+    layout,
+    paragraphs,
+    print_number_table,
+    suggestion,
+    table,
+    three_decimals,
+    unknown_name,
+    width,
+)
 
 WORDS = "Meta-gradients of 1,234.5678 and -0.000123456789 units each"
 COLUMNS = (Column("name", text=True), Column("first\nunit", right=True), Column("text", text=True))
@@ -30,11 +40,11 @@ def test_the_width_is_the_terminal_s_and_at_least_80(variable, expected, monkeyp
 
 def test_a_paragraph_is_broken_at_spaces_only_and_keeps_its_words(columns):
     text = " ".join([WORDS] * 9)
-    lines = wrapped(text, "# ", "#   ").split("\n")
+    lines = paragraphs(text, "# ", "#   ").split("\n")
     assert max(map(len, lines)) <= columns < max(map(len, lines)) + 20
     assert " ".join(line.lstrip("# ") for line in lines) == text
     assert lines[0].startswith("# M") and all(line.startswith("#   ") for line in lines[1:])
-    assert wrapped("one\n\ntwo", "  ") == "  one\n\n  two"
+    assert paragraphs("one\n\ntwo", "  ") == "  one\n\n  two"
 
 
 def test_cells_are_wrapped_numbers_are_not_and_every_column_begins_where_its_head_does(columns):
@@ -68,18 +78,18 @@ def test_a_mark_on_a_letter_takes_no_space():
 
 def test_a_table_of_numbers_has_title_unit_rows_and_a_text(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    number_table(
+    print_number_table(
         "Title", "in units", "start", ["0 steps", "1 step"], {"here": [1.0, -2.25], "far": [1e5, 0.0]}, "Text."
     )
     assert capsys.readouterr().out == (
         "Title\n(in units)\n\nstart   0 steps  1 step\n-----  --------  ------\nhere      1.000  -2.250\n"
         "far    diverges   0.000\n\nText.\n\n"
     )
-    assert decimals(-1e5) == "diverges" and decimals(float("inf")) == "diverges" and decimals(99999.0) == "99999.000"
+    assert three_decimals(-1e5) == "diverges" and three_decimals(float("inf")) == "diverges" and three_decimals(99999.0) == "99999.000"
 
 
 def test_the_nearest_name_is_asked_for_and_a_far_one_is_not():
     assert (
-        near("FIRST-ORDRE", ["first-order", "second"]) == " (did you mean 'first-order'?)" and near("x", ["abc"]) == ""
+        suggestion("FIRST-ORDRE", ["first-order", "second"]) == " (did you mean 'first-order'?)" and suggestion("x", ["abc"]) == ""
     )
-    assert unknown("suite", "b", ["bb"], "see list") == "no suite is called 'b' (did you mean 'bb'?); see list"
+    assert unknown_name("suite", "b", ["bb"], "see list") == "no suite is called 'b' (did you mean 'bb'?); see list"

@@ -8,11 +8,11 @@ CODE = """
 import sys, threading
 import numpy as np
 import refmeta as rm
-from refmeta.problems import process
+from refmeta.problems import random_process
 
 sys.setswitchinterval(1e-5)
 rng = np.random.default_rng(0)
-task = rm.PolicyReturn(process(rng, 2, 20, 4, gamma=0.9), rm.TabularSoftmax(20, 4))
+task = rm.PolicyReturn(random_process(rng, 2, 20, 4, gamma=0.9), rm.TabularSoftmax(20, 4))
 theta, vs = rng.normal(size=80), rng.normal(size=(2000, 80))
 serial = task.at(theta)
 expected, wrong = [serial.hvp(v) for v in vs], []

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import unknown
+from refmeta.tables import unknown_name
 
 __all__ = ["as_suites", "whole_number"]
 
@@ -25,5 +25,5 @@ def as_suites(names: Iterable[str] | None) -> tuple[str, ...]:
     """The suites named, all without any; UsageError names one that does not exist."""
     for name in names or ():
         if name not in SUITES:
-            raise UsageError(unknown("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
+            raise UsageError(unknown_name("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
     return tuple(names or SUITES)

@@ -21,11 +21,11 @@ from refmeta.oracle.documents import parsed, text_of
 from refmeta.oracle.suites.expected_estimators.problem import Surrogates, normalised, scored
 from refmeta.oracle.vectors import UsageError
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.enumeration import MOST, number_of_paths, paths, too_many
+from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tables import Column, counted, table, unknown, wrapped
+from refmeta.tables import Column, count_text, paragraphs, table, unknown_name
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -133,7 +133,7 @@ ESTIMATORS = (
 )  # fmt: skip
 
 
-class Row(NamedTuple):
+class BiasRow(NamedTuple):
     """One estimator at one setting: its bias for either formulation."""
 
     estimator: Estimator
@@ -149,14 +149,14 @@ class Block(NamedTuple):
     alpha: float
     exact: Array
     sampled: Array
-    rows: tuple[Row, ...]
+    rows: tuple[BiasRow, ...]
 
 
 def process(name: str) -> tuple[PolicyReturn, Array]:
     """A named process, or one of a JSON file, and theta (zeros where none is given)."""
     if name not in PROCESSES and not os.path.exists(name):
         listing = f"the processes are {', '.join(PROCESSES)}; no file is called so, either"
-        raise UsageError(unknown("process", name, PROCESSES, listing))
+        raise UsageError(unknown_name("process", name, PROCESSES, listing))
     given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
     if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
@@ -186,7 +186,7 @@ def blocks(
     for K in steps:
         for M in episodes:
             for alpha in alphas:
-                if too_many(number, K * M):
+                if excess_text(number, K * M):
                     yield Block(K, M, alpha, none, none, ())
                     continue
                 exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient
@@ -205,21 +205,21 @@ def _finite(name: str, found: Iterator[Block]) -> Iterator[Block]:
 
 def _row(
     e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
-) -> Row:
+) -> BiasRow:
     found = sampled.moments(
         lambda x, surrogates: e.estimate(task, x, surrogates, alpha, M),
         lambda x, batch: e.make(task, x, batch),
         theta, task, alpha=alpha, episodes=M, steps=K,
     )  # fmt: skip
-    return Row(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
+    return BiasRow(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
 
 
 def block_table(block: Block, number: int) -> str:
     """A block as a table, or how many of a process's `number` trajectories a tuple may have."""
     head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
     if not block.rows:
-        most = next(k for k in itertools.count(1) if too_many(number, k + 1))
-        return wrapped(
+        most = next(k for k in itertools.count(1) if excess_text(number, k + 1))
+        return paragraphs(
             f"{head}: not enumerated, more than {MOST:,} tuples of trajectories; --steps times --episodes may be "
             f"{most} at most on this process"
         )
@@ -276,9 +276,9 @@ def bias(
         return 0
     mdp = task.mdp
     print(
-        wrapped(
-            f"Exact bias of sampled meta-gradients on {name}: {counted(mdp.states, 'state')}, "
-            f"{counted(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
+        paragraphs(
+            f"Exact bias of sampled meta-gradients on {name}: {count_text(mdp.states, 'state')}, "
+            f"{count_text(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
             f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss −J.\n\n"
             "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
             "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 from refmeta.commands.arguments import as_suites
 from refmeta.oracle.check import plain, run
-from refmeta.oracle.judge import REDUCTIONS, Outcome, Settings
+from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
@@ -19,7 +19,7 @@ from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
 from refmeta.oracle.verdict import findings
-from refmeta.tables import near as _near
+from refmeta.tables import suggestion as _near
 
 __all__ = ["add"]
 
@@ -91,7 +91,7 @@ def _check(options: Any) -> int:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
     chosen = _selected([c for c in chosen if c.suite in suites], options)
-    settings = Settings(
+    settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
     name, outcomes = _asked(options, suites, chosen, settings)
@@ -153,7 +153,7 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: Settings) -> tuple[str, list[Outcome]]:
+def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
     """The target's name and what became of every case; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:

@@ -20,7 +20,7 @@ from refmeta.meta.reptile import Reptile
 from refmeta.meta.train import Adam, Iteration, meta_train
 from refmeta.oracle.vectors import UsageError
 from refmeta.problems import curvatures
-from refmeta.tables import counted, number_table, unknown, wrapped
+from refmeta.tables import count_text, paragraphs, print_number_table, unknown_name
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
 
@@ -92,7 +92,7 @@ def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float
         return float("inf")
 
 
-HEADS = tuple(counted(k, "step") for k in STEPS)
+HEADS = tuple(count_text(k, "step") for k in STEPS)
 
 
 def sinusoids(
@@ -109,7 +109,7 @@ def sinusoids(
     held_out = family.sample(tasks, rng)
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
     rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=lstm_iterations).curve
-    number_table(
+    print_number_table(
         f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: {tasks} held-out tasks",
         "mean query loss: half the mean squared error", "start", HEADS, rows,
         "The optimum is 0: with the features [1, √2 sin x, √2 cos x] every task is exactly linear. "
@@ -135,14 +135,14 @@ def navigation(
     starts = {"random": start} | trained(family, start, rules, rng, max_norm=1.0, iterations=iterations)
     starts |= trained(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
-    number_table(
+    print_number_table(
         f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
         f"mean cost: sum of {family.horizon} squared distances", "start", HEADS,
         {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()},
         f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be "
         "saved.",
     )  # fmt: skip
-    number_table(
+    print_number_table(
         "2-D navigation: the same starts, the edge of stability, and implicit MAML's own way to adapt",
         "rho: the largest spectral radius of I - alpha H over these tasks; proximal: mean cost", "start",
         ("rho, 0 steps", "rho, 1 step", "proximal"),
@@ -180,7 +180,7 @@ def returns(
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
     rows["Meta-LSTM, trained"], longest = learned(family, held_out, rng, iterations=iterations // 2)
-    number_table(
+    print_number_table(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks", unit, "start", HEADS,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
         below.format(best=best)
@@ -232,8 +232,8 @@ def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
     begun, wanted = time.perf_counter(), list(families) or list(TABLES)
     for name in wanted:
         if name not in TABLES:
-            raise UsageError(unknown("family", name, TABLES, f"the families are {', '.join(TABLES)}"))
-    print(wrapped(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n"))
+            raise UsageError(unknown_name("family", name, TABLES, f"the families are {', '.join(TABLES)}"))
+    print(paragraphs(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n"))
     for name in wanted:
         TABLES[name](np.random.default_rng([seed, *name.encode()]))
     print(f"({time.perf_counter() - begun:.1f} s)")

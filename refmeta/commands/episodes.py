@@ -21,8 +21,8 @@ from refmeta.meta.task_posterior import entropy, optimal_plans, thompson_samplin
 from refmeta.meta.train import Adam, meta_train
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import reinforce
-from refmeta.sampling.transitions import experience
-from refmeta.tables import number_table
+from refmeta.sampling.transitions import sample_experience
+from refmeta.tables import print_number_table
 from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
@@ -55,7 +55,7 @@ def learned_prior(family: Any, rng: Generator, *, horizon: int, noise: float) ->
     """Fitted on 100 tasks, 10 episodes of uniform actions each: one concentration, one mean and one variance."""
     task = family.sample(100, rng).support
     acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family), "rng": rng}
-    met = experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, **acting)
+    met = sample_experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, **acting)
     seen = model_based.statistics(met, task.mdp.states, task.mdp.actions)
     return model_based.fit(Prior(1.0, 0.0, 1.0, noise), seen).prior
 
@@ -149,7 +149,7 @@ def gridworlds(
     rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     rows["entropy of exact Bayes"] = [float(np.mean(entropy(p))) for p in exact.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    number_table(
+    print_number_table(
         f"Goal gridworlds, episodes of {horizon} steps: {tasks} held-out tasks",
         "mean exact return: 0.95^(moves - 1) at the goal; entropies in nats", CORNER, HEADS, rows,
         f"The optimum is {best:.3f} on average. PEARL acts on one draw of z an episode, and has learned by acting in "
@@ -171,7 +171,7 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, famil
     rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
     rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
-    number_table(
+    print_number_table(
         f"Random MDPs after RL^2, episodes of {family.horizon} steps, judged by exact returns: {tasks} held-out tasks",
         f"mean exact return: sum of {family.horizon} expected rewards; entropy in nats", CORNER, HEADS, rows,
         f"The optimum, by a policy that may depend on time, is {best:.3f} on average. No start has anything to gain "

@@ -11,7 +11,7 @@ from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import Column, near, table, width, wrapped
+from refmeta.tables import Column, paragraphs, suggestion, table, width
 
 __all__ = ["add", "derivation"]
 
@@ -69,7 +69,7 @@ def _unknown(word: str, slugs: Iterable[str]) -> str:
 
     if word in (check.label for check in CHECKS):
         return f"{word!r} is no mistake but a formula of verify: python -m refmeta verify {word}"
-    sentence = f"nothing that is known to be wrong matches {word!r}{near(word, slugs)}"
+    sentence = f"nothing that is known to be wrong matches {word!r}{suggestion(word, slugs)}"
     return f"{sentence}; `python -m refmeta explain` lists all slugs"
 
 
@@ -80,11 +80,11 @@ def _matches(words: Iterable[str], *texts: str) -> bool:
 
 def _all_slugs(every: list[Row], alarms: dict[str, str]) -> Iterator[str]:
     """Every slug, chapter by chapter."""
-    yield wrapped("Known-wrong formulas by chapter; `python -m refmeta explain SLUG` explains one, WORD searches.\n")
+    yield paragraphs("Known-wrong formulas by chapter; `python -m refmeta explain SLUG` explains one, WORD searches.\n")
     for chapter in dict.fromkeys(suite.chapter_of(row) for suite, row in every):
         slugs = ", ".join(row.slug for suite, row in every if suite.chapter_of(row) == chapter)
-        yield wrapped(f"{chapter}: {slugs}", later="  ")
-    yield wrapped(f"false alarms: {', '.join(alarms)}", later="  ")
+        yield paragraphs(f"{chapter}: {slugs}", later="  ")
+    yield paragraphs(f"false alarms: {', '.join(alarms)}", later="  ")
 
 
 def _short(word: str, chosen: list[Row], alarms: dict[str, str]) -> str:
@@ -107,7 +107,7 @@ def _whole(suite: Suite, row: Wrong) -> str:
         "seen in": row.seen,
         "chapter": derivation(f"{suite.chapter_of(row)}.md"),
     }
-    texts = [wrapped(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
+    texts = [paragraphs(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
     return "\n".join([row.slug, *texts])
 
 
@@ -120,4 +120,4 @@ def derivation(name: str) -> str:
 
 def _alarm(slug: str, text: str) -> str:
     """A false alarm."""
-    return slug + "\n" + wrapped(f"a false alarm: {text}", "  ")
+    return slug + "\n" + paragraphs(f"a false alarm: {text}", "  ")

@@ -9,7 +9,7 @@ from refmeta.commands.list import comment_of, flags_of
 from refmeta.oracle.suite import Case, Input, Part, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, cases
-from refmeta.tables import Column, table, unknown, width, wrapped
+from refmeta.tables import Column, paragraphs, table, unknown_name, width
 
 __all__ = ["add"]
 
@@ -31,16 +31,16 @@ def _show(options: Any) -> int:
     every = {case.id: case for suite in SUITES for case in cases(suite)}
     if options.id not in every:
         listing = "`python -m refmeta list` lists all cases, `show SUITE` the inputs of a suite"
-        raise UsageError(unknown("case or suite", options.id, [*every, *SUITES], listing))
+        raise UsageError(unknown_name("case or suite", options.id, [*every, *SUITES], listing))
     print("\n".join(_snippet(every[options.id])))
     return 0
 
 
 def _suite(suite: Suite) -> Iterator[str]:
     """What a suite asks for and expects."""
-    yield wrapped(f"{suite.name}: {suite.title}. {len(cases(suite.name))} cases.\n")
-    yield wrapped(f"Sizes: {suite.sizes}.", later="  ")
-    yield wrapped(f"Losses: {suite.losses}\n", later="  ")
+    yield paragraphs(f"{suite.name}: {suite.title}. {len(cases(suite.name))} cases.\n")
+    yield paragraphs(f"Sizes: {suite.sizes}.", later="  ")
+    yield paragraphs(f"Losses: {suite.losses}\n", later="  ")
     yield _entries("Inputs, as keywords", suite.inputs)
     others = ", ".join(suite.quantities[1:])
     one = f"Answer: an array, {suite.array}" + f"; --quantity asks for another of these: {others}" * bool(others)
@@ -59,22 +59,22 @@ def _entries(title: str, entries: Entries) -> str:
 def _snippet(case: Case) -> Iterator[str]:
     """A case as Python: its inputs and its certified answers, what each is in a comment before it."""
     about = case.about
-    yield wrapped(f"{case.id}: {comment_of(case)}", "# ")
+    yield paragraphs(f"{case.id}: {comment_of(case)}", "# ")
     refused = ": the input must be refused" if case.result == "invalid" else ""
-    yield wrapped(case.result + refused + flags_of(case, "; flags: {}"), "# ")
-    yield wrapped(f"Sizes: {about.sizes}.\nLosses: {about.losses}", "# ", "#   ")
+    yield paragraphs(case.result + refused + flags_of(case, "; flags: {}"), "# ")
+    yield paragraphs(f"Sizes: {about.sizes}.\nLosses: {about.losses}", "# ", "#   ")
     yield "import numpy as np\n"
     yield from _keywords("inputs", about.inputs, case.input)
     yield from _keywords("expected", about.parts, {name: x.value.tolist() for name, x in case.expected.items()})
     for slug, margin in case.discriminates.items():
-        yield wrapped(f"{slug} is off by {margin:.2g} tolerances", "# ", "#   ")
+        yield paragraphs(f"{slug} is off by {margin:.2g} tolerances", "# ", "#   ")
 
 
 def _keywords(name: str, entries: Entries, values: dict[str, Any]) -> Iterator[str]:
     """A dict, each entry after a comment with its shape and meaning."""
     yield f"{name} = dict("
     for key, value in values.items():
-        yield wrapped(f"{key} {entries[key].shape}: {entries[key].meaning}", "    # ", "    #   ")
+        yield paragraphs(f"{key} {entries[key].shape}: {entries[key].meaning}", "    # ", "    #   ")
         if isinstance(value, list):
             start = f"    {key}=np.array("
             yield f"{start}{_pasted(value, 4, len(start))}),"
@@ -95,5 +95,5 @@ def _pasted(value: Any, indent: int, before: int) -> str:
     if any(isinstance(entry, list) for entry in value):
         lines = ",\n".join(" " * deeper + _pasted(entry, deeper, deeper) for entry in value)
     else:
-        lines = wrapped(flat[1:-1], " " * deeper)
+        lines = paragraphs(flat[1:-1], " " * deeper)
     return f"[\n{lines}\n{' ' * indent}]"

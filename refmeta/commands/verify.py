@@ -10,9 +10,9 @@ from refmeta.commands.arguments import whole_number
 from refmeta.evidence import CHECKS
 from refmeta.evidence.judged import Check
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import Column, counted, layout, near, width, wrapped
+from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["Row", "add", "chosen", "judge", "verify"]
+__all__ = ["LabelRow", "add", "chosen", "judge", "verify"]
 
 
 def add(commands: Any) -> None:
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
 
 
-class Row(NamedTuple):
+class LabelRow(NamedTuple):
     """The worst of all problems: the error in tolerances, or the observed order farthest from the expected one."""
 
     check: Check
@@ -49,7 +49,7 @@ class Row(NamedTuple):
         return f"order {self.worst:.4f}" if self.check.order else f"{self.worst:.4f}"
 
 
-def judge(check: Check, *, seed: int, problems: int) -> Row:
+def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     """Judge one formula on seeded problems; those with κ > 10⁶ are drawn again."""
     found: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])
@@ -61,7 +61,7 @@ def judge(check: Check, *, seed: int, problems: int) -> Row:
             break
     centre = check.order[0] if check.order else 0.0
     worst = max(found, key=lambda x: abs(x - centre), default=float("nan"))
-    return Row(check, worst, len(found))
+    return LabelRow(check, worst, len(found))
 
 
 def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
@@ -70,7 +70,7 @@ def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
     for label in wanted:
         if label not in known:
             raise UsageError(
-                f"no formula has the label {label!r}{near(label, known)}; verify without a label lists all {len(known)}"
+                f"no formula has the label {label!r}{suggestion(label, known)}; verify without a label lists all {len(known)}"
             )
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
 
@@ -94,8 +94,8 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
     rows = {check.label: described(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
-        wrapped(
-            f"Every formula against something independent of it, on {counted(problems, 'random problem')} each "
+        paragraphs(
+            f"Every formula against something independent of it, on {count_text(problems, 'random problem')} each "
             f"(seed {seed}).\n"
             "Unit of the worst error: tolerances of 30·eps·max(1, κ)·scale. A formula passes at 1 or less; where an "
             "order of convergence is judged, within the bounds that are named.\n"
@@ -108,7 +108,7 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
         wrong += [] if row.passed else [check.label]
         print(form.row((row.verdict, row.error, *rows[check.label])), flush=True)
     right, seconds = len(checks) - len(wrong), time.perf_counter() - start
-    print(f"\n{right} of {counted(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
+    print(f"\n{right} of {count_text(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
     if wrong:
-        print(wrapped("Wrong: " + ", ".join(wrong)))
+        print(paragraphs("Wrong: " + ", ".join(wrong)))
     return int(bool(wrong))

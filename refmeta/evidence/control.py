@@ -5,7 +5,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
-from refmeta.problems import linear_quadratic
+from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -16,7 +16,7 @@ Case = tuple[PolicyCost, Array]
 
 def _random_point(rng: Generator) -> Case:
     """Tasks of four steps, and gains so small that most are stable."""
-    task = PolicyCost(linear_quadratic(rng))
+    task = PolicyCost(random_linear_quadratic(rng))
     return task, 0.3 * rng.normal(size=task.dim)
 
 
@@ -74,11 +74,12 @@ def _random_series(rng: Generator) -> tuple[Array, Array, float]:
 
 
 def _stationary(case: tuple[Array, Array, float]) -> float:
-    """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ)."""
+    """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ), S one per task or one for all."""
     M, S, gamma = case
     N, n = M.shape[:2]
     L = np.einsum("nij,nkl->nikjl", M, M).reshape(N, n * n, n * n)
-    expected = np.linalg.solve(np.eye(n * n) - gamma * L, S.reshape(N, n * n, 1)).reshape(N, n, n)
+    source = np.broadcast_to(S, M.shape).reshape(N, n * n, 1)
+    expected = np.linalg.solve(np.eye(n * n) - gamma * L, source).reshape(N, n, n)
     return off(lambda z: stationary(z[0], z[1], z[2]), case, expected)
 
 

@@ -7,9 +7,9 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
-from refmeta.evidence.returns import swept
+from refmeta.evidence.returns import fixed_point
 from refmeta.judges import complex_step
-from refmeta.problems import policy_return, process
+from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
@@ -23,7 +23,7 @@ Case = tuple[PolicyReturn, Array, Array]
 
 def _random_direction(rng: Generator) -> Case:
     """A task, parameters and a direction."""
-    task = policy_return(rng, KINDS[rng.integers(3)], states=3, actions=3)
+    task = random_policy_return(rng, KINDS[rng.integers(3)], states=3, actions=3)
     return task, rng.normal(size=task.dim), rng.normal(size=task.dim)
 
 
@@ -111,7 +111,7 @@ def _hessian_split(case: Case) -> float:
 
 def _random_process(rng: Generator) -> tuple[FiniteMDP, float]:
     """A process and a temperature."""
-    return process(rng, gamma=float(rng.uniform(0.3, 0.95))), float(rng.uniform(0.2, 3))
+    return random_process(rng, gamma=float(rng.uniform(0.3, 0.95))), float(rng.uniform(0.2, 3))
 
 
 def _soft_values(case: tuple[FiniteMDP, float]) -> float:
@@ -123,7 +123,7 @@ def _soft_values(case: tuple[FiniteMDP, float]) -> float:
         top = np.max(Q)
         return tau * np.log(np.sum(np.exp((Q - top) / tau), axis=-1)) + top
 
-    return off(lambda z: soft_values(z[0], temperature=z[1]).value, case, swept(sweep, np.zeros(mdp.rho.shape)))
+    return off(lambda z: soft_values(z[0], temperature=z[1]).value, case, fixed_point(sweep, np.zeros(mdp.rho.shape)))
 
 
 CHECKS = (

@@ -8,8 +8,8 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.meta import implicit, zeroth_order
-from refmeta.meta.train import clipped
-from refmeta.problems import Problem, quadratic
+from refmeta.meta.train import clip_by_norm
+from refmeta.problems import Problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 
 __all__ = ["CHECKS", "random_rows"]
@@ -21,7 +21,7 @@ Split = tuple[Problem, float]
 
 def _random_implicit(rng: Generator) -> ImplicitCase:
     """Support and query, θ, and a λ that outweighs every negative eigenvalue."""
-    return quadratic(rng), quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
+    return random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
 
 
 def _implicit_error(case: ImplicitCase) -> float:
@@ -35,7 +35,7 @@ def _implicit_error(case: ImplicitCase) -> float:
 
 def _random_split(rng: Generator) -> Split:
     """A problem of quadratics with one step, and a distance for differences."""
-    support, query = quadratic(rng), quadratic(rng)
+    support, query = random_quadratic(rng), random_quadratic(rng)
     return Problem(rng.normal(size=3), support, query, float(rng.uniform(0.1, 0.4)), 1), 0.5
 
 
@@ -79,7 +79,7 @@ def _clipping_error(case: tuple[Array, float]) -> float:
     """Row by row in plain scalars."""
     g, limit = case
     expected = [[x * min(1.0, limit / math.hypot(*row)) for x in row] for row in g.tolist()]
-    return off(lambda z: np.stack([clipped(row, limit) for row in z]), g, expected)
+    return off(lambda z: np.stack([clip_by_norm(row, limit) for row in z]), g, expected)
 
 
 CHECKS = (

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from refmeta.judges import complex_step
-from refmeta.tolerance import condition, in_tolerances, per_task
+from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 
 class Check(NamedTuple):
@@ -33,9 +33,9 @@ def drawing(label: str, formula: str, against: str, judge: Any, order: tuple[flo
 def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale: Any = 0.0) -> float:
     """How many tolerances function(inputs) is off, the first axis that of the tasks; NaN where κ > 10⁶."""
     expected = np.asarray(expected)
-    scale = np.maximum(np.maximum(scale, per_task(expected)), np.finfo(float).tiny)
-    kappa = condition(function, inputs, scale)
-    return float(np.max(in_tolerances(function(inputs), expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan
+    scale = np.maximum(np.maximum(scale, max_per_task(expected)), np.finfo(float).tiny)
+    kappa = condition_number(function, inputs, scale)
+    return float(np.max(error_in_tolerances(function(inputs), expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan
 
 
 def gradient_error(case: Any) -> float:

@@ -11,10 +11,10 @@ from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
-from refmeta.problems import ALPHAS, KINDS, Problem, problem, quadratic
+from refmeta.problems import ALPHAS, KINDS, Problem, random_problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
-from refmeta.tolerance import per_task
+from refmeta.tolerance import max_per_task
 
 __all__ = ["CHECKS", "offset", "random_case", "random_designs", "random_minimum", "random_quadratics"]
 
@@ -24,18 +24,18 @@ BETA = 0.25
 def random_case(rng: Generator, alpha: str = "") -> Problem:
     """A problem of any kind, α in any shape, one to three steps."""
     kind, shape = KINDS[rng.integers(len(KINDS))], alpha or ALPHAS[rng.integers(len(ALPHAS))]
-    return problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
+    return random_problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
 
 
 def random_quadratics(rng: Generator) -> Problem:
     """Quadratics, each its own query, with one step size and one to four steps."""
-    task = quadratic(rng)
+    task = random_quadratic(rng)
     return Problem(rng.normal(size=3), task, task, float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5)))
 
 
 def _scale(case: Problem) -> Array:
     """‖g_q‖∞, task by task."""
-    return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+    return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
 def offset(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:

@@ -11,7 +11,7 @@ from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
-from refmeta.meta.lstm import backward, forward, preprocessed, preprocessed_slope
+from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
 from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.certify import real_part
@@ -19,7 +19,7 @@ from refmeta.oracle.decimals import Loss, flattened, linear_regression, policy_r
 from refmeta.oracle.suites.meta_lstm import definition
 from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adapted, of_task
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, weights
-from refmeta.problems import KINDS, problem
+from refmeta.problems import KINDS, random_problem
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
@@ -63,7 +63,7 @@ def random_parameters(rng: Generator, dim: int, start: Array) -> Parameters:
 
 def random_learner(rng: Generator, kind: str = "", steps: int = STEPS) -> Learner:
     """On tasks of a kind, by default of any whose curvature allows gates of order one; c0 where a problem starts."""
-    case = problem(rng, kind or KINDS[rng.integers(6)], size=2, width=2, steps=steps)
+    case = random_problem(rng, kind or KINDS[rng.integers(6)], size=2, width=2, steps=steps)
     return Learner(random_parameters(rng, case.support.dim, case.theta), case.support, case.query, steps)
 
 
@@ -106,9 +106,9 @@ def random_signals(rng: Generator) -> Array:
 def _preprocessing(x: Array) -> float:
     """The definition's value, one number after another, and the slope by complex steps."""
     rows = real_part([definition.preprocessed(complex(v)) for v in x[:, 0]])
-    slopes = np.stack([complex_step(lambda z, i=i: preprocessed(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
+    slopes = np.stack([complex_step(lambda z, i=i: preprocessing(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
     expected = np.concatenate([rows, np.einsum("iij->ij", slopes)], axis=1)
-    return off(lambda z: np.concatenate([preprocessed(z[:, 0]), preprocessed_slope(z[:, 0])], axis=1), x, expected)
+    return off(lambda z: np.concatenate([preprocessing(z[:, 0]), preprocessing_slope(z[:, 0])], axis=1), x, expected)
 
 
 class Cell(NamedTuple):

@@ -12,7 +12,7 @@ from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import process
+from refmeta.problems import random_process
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -111,7 +111,7 @@ def _likelihood(case: Learning) -> float:
 
 def random_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
     """Generic tasks to be judged by."""
-    return PolicyReturn(process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
+    return PolicyReturn(random_process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
 
 
 def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> Adaptation:

@@ -29,8 +29,8 @@ from refmeta.oracle.certify import real_part
 from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, parts, targets
 from refmeta.oracle.suites.pearl.problem import TrainingStep, answer
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import process
-from refmeta.sampling.transitions import Transitions, experience
+from refmeta.problems import random_process
+from refmeta.sampling.transitions import Transitions, sample_experience
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -143,14 +143,14 @@ def _exact_encoder(w: Array, s: float) -> Encoder:
 
 def processes(rng: Generator) -> FiniteMDP:
     """Processes that pay the same, so that any of them may have produced any context."""
-    mdp = process(rng, N, S, A, 0.8, None)
+    mdp = random_process(rng, N, S, A, 0.8, None)
     return FiniteMDP(mdp.P, mdp.R[0], mdp.rho, mdp.gamma)
 
 
 def _contexts(rng: Generator) -> tuple[FiniteMDP, Array, Transitions]:
     """Processes, a prior over them, and a context from each."""
     tasks, prior = processes(rng), rng.dirichlet(np.ones(N))
-    return tasks, prior, experience(tasks, TabularSoftmax(S, A), np.zeros(S * A), episodes=1, horizon=6, rng=rng)
+    return tasks, prior, sample_experience(tasks, TabularSoftmax(S, A), np.zeros(S * A), episodes=1, horizon=6, rng=rng)
 
 
 def _task_posterior(case: tuple[FiniteMDP, Array, Transitions]) -> float:

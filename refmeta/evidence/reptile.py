@@ -14,7 +14,7 @@ from refmeta.evidence.maml import offset, random_case, random_quadratics
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import adam, adam_epsilon_hat
-from refmeta.problems import Problem, quadratic, softmax_regression
+from refmeta.problems import Problem, random_quadratic, random_softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
 __all__ = ["CHECKS", "averages", "random_adam", "random_expansion", "random_rows"]
@@ -53,7 +53,7 @@ AdamCase = tuple[Quadratic, Array, float, float, float]
 
 def random_adam(rng: Generator, dim: int = 3, beta1: float = 0.0, beta2: float = 0.9, epsilon: float = 0.1) -> AdamCase:
     """One quadratic, θ, β₁, β₂ and ε; ε = 0.1 tells the two forms apart."""
-    return quadratic(rng, 1, dim), rng.normal(size=dim), beta1, beta2, epsilon
+    return random_quadratic(rng, 1, dim), rng.normal(size=dim), beta1, beta2, epsilon
 
 
 def _adam_error(step: Any) -> Callable[[AdamCase], float]:
@@ -90,7 +90,7 @@ def averages(theta: Array, minibatches: Sequence[Any], alpha: float) -> Array:
 
 def random_expansion(rng: Generator, minibatches: int = 3) -> tuple[list[Any], Array]:
     """Minibatches of softmax regression, and where to start."""
-    batched = softmax_regression(rng, minibatches)
+    batched = random_softmax_regression(rng, minibatches)
     return [batched[i] for i in range(minibatches)], rng.normal(size=batched.dim)
 
 

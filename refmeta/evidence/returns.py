@@ -11,19 +11,19 @@ from numpy.random import Generator
 from refmeta.arrays import Array
 from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import policy_return, process
+from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
-__all__ = ["CHECKS", "swept"]
+__all__ = ["CHECKS", "fixed_point"]
 
 Case = tuple[PolicyReturn, Array]
 
 
 def _random_point(rng: Generator, kind: str = "discounted") -> Case:
     """A task and parameters."""
-    task = policy_return(rng, kind)
+    task = random_policy_return(rng, kind)
     return task, rng.normal(size=task.dim)
 
 
@@ -56,7 +56,7 @@ def _policy_model(case: Case) -> float:
     return max(off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r))
 
 
-def swept(sweep: Callable[[Array], Array], x: Array) -> Array:
+def fixed_point(sweep: Callable[[Array], Array], x: Array) -> Array:
     """x after 1,500 sweeps, or after one that changes no bit: γ^1500 < 1e-33 for γ ≤ 0.95."""
     for _ in range(1500):
         before, x = x, sweep(x)
@@ -68,13 +68,13 @@ def swept(sweep: Callable[[Array], Array], x: Array) -> Array:
 def _values(mdp: FiniteMDP, pi: Array) -> Array:
     """V by sweeps of V ← r_π + γP_πV."""
     K, r = _model(mdp, pi)
-    return swept(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
+    return fixed_point(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
 
 
 def _visits(mdp: FiniteMDP, pi: Array) -> Array:
     """d by sweeps of d ← ρ + γP_πᵀd."""
     K = _model(mdp, pi)[0]
-    return swept(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
+    return fixed_point(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
 
 
 def _dual(mdp: FiniteMDP, pi: Array) -> Array:
@@ -92,7 +92,7 @@ def _advantage(case: Case) -> float:
 
 def _random_tree(rng: Generator) -> Case:
     """Two states, two actions, three steps: 64 trajectories from each state."""
-    mdp = process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
+    mdp = random_process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
@@ -169,5 +169,5 @@ CHECKS = (
     Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J",
           partial(_random_direction, "finite-horizon"), hvp_error),
     Check("optimal-values", "V* = max_a (R + γPV*)", "every deterministic policy",
-          lambda rng: process(rng, 1, 3, 2, gamma=0.7), _optimal_values),
+          lambda rng: random_process(rng, 1, 3, 2, gamma=0.7), _optimal_values),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from refmeta.judges import complex_step
 from refmeta.meta import sampled
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import process, trajectories
+from refmeta.problems import random_process, random_trajectories
 from refmeta.sampling import surrogates
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -117,7 +117,7 @@ TinyCase = tuple[PolicyReturn, Array, float]
 
 def random_tiny(rng: Generator, horizon: int = 2) -> TinyCase:
     """One task of 2 states and 2 actions, θ and α."""
-    mdp = process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=horizon)
+    mdp = random_process(rng, tasks=1, states=2, actions=2, gamma=float(rng.uniform(0.4, 0.95)), horizon=horizon)
     task = PolicyReturn(FiniteMDP(mdp.P[0], mdp.R[0], mdp.rho[0], mdp.gamma, horizon), TabularSoftmax(2, 2))
     return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
 
@@ -166,7 +166,7 @@ def random_promp(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...
     """Policy, θ_sampled, the batches of the support and of the query, θ."""
     policy, start, batch = random_batch(rng, kind, **sizes)
     kind = kind or {6: "tabular", 4: "linear-features", 8: "linear-gaussian"}[policy.dim]
-    query = trajectories(rng, kind, **sizes)[2]
+    query = random_trajectories(rng, kind, **sizes)[2]
     return policy, start, batch, query, start + 0.1 * rng.normal(size=policy.dim)
 
 

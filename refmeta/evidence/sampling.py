@@ -12,7 +12,7 @@ from refmeta.evidence.judged import Check, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.problems import POLICIES, policy_return, process, trajectories
+from refmeta.problems import POLICIES, random_policy_return, random_process, random_trajectories
 from refmeta.sampling import estimators, returns, values
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
@@ -33,7 +33,7 @@ GAMMA = 0.75
 
 def random_batch(rng: Generator, kind: str = "", **sizes: int) -> Batch:
     """A policy of any kind, parameters and trajectories."""
-    return trajectories(rng, kind or POLICIES[rng.integers(3)], **sizes)
+    return random_trajectories(rng, kind or POLICIES[rng.integers(3)], **sizes)
 
 
 def steps(batch: Trajectories) -> Iterator[tuple[int, int, int]]:
@@ -115,7 +115,7 @@ def _estimate_error(name: str) -> Callable[[Any], float]:
 
 def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Trajectories:
     """Trajectories alone."""
-    return trajectories(rng, kind, **sizes)[2]
+    return random_trajectories(rng, kind, **sizes)[2]
 
 
 def _leave_one_out_error(batch: Trajectories) -> float:
@@ -216,8 +216,8 @@ def _lstd_error(batch: Trajectories) -> float:
 
 def random_enumeration(rng: Generator, states: int = 2, actions: int = 2, horizon: int = 3, episodes: int = 2) -> Any:
     """A finite process with a horizon, the logits of a table, and a number of episodes."""
-    mdp = process(rng, 1, states, actions, GAMMA, horizon)
-    theta, other = rng.normal(size=states * actions), process(rng, 1, states, actions, GAMMA, horizon)
+    mdp = random_process(rng, 1, states, actions, GAMMA, horizon)
+    theta, other = rng.normal(size=states * actions), random_process(rng, 1, states, actions, GAMMA, horizon)
     return FiniteMDP(mdp.P[0], other.R[0], mdp.rho[0], GAMMA, horizon), theta, episodes
 
 
@@ -240,7 +240,7 @@ def _expectation_error(case: tuple[FiniteMDP, Array, int]) -> float:
 
 def random_kl(rng: Generator, kind: str = "linear-gaussian", **sizes: int) -> tuple[Any, ...]:
     """Policy, θ_old, batch, θ and a direction."""
-    policy, start, batch = trajectories(rng, kind, **sizes)
+    policy, start, batch = random_trajectories(rng, kind, **sizes)
     return policy, start, batch, start + 0.3 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
 
 
@@ -276,7 +276,7 @@ def _kl_error(case: Any) -> float:
 
 def random_trust_region(rng: Generator, states: int = 3, actions: int = 3) -> tuple[PolicyReturn, Array, float]:
     """One exact return of a table, θ and the radius."""
-    task = policy_return(rng, "discounted", 1, states, actions)
+    task = random_policy_return(rng, "discounted", 1, states, actions)
     return task, rng.normal(size=task.dim), float(rng.uniform(0.01, 0.5))
 
 

@@ -15,7 +15,7 @@ from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor
 from refmeta.oracle.certify import certified
 from refmeta.oracle.suites import SUITES
 from refmeta.policies import LinearSoftmax, TabularSoftmax
-from refmeta.problems import linear_regression, process, quadratic, softmax_regression
+from refmeta.problems import random_linear_regression, random_process, random_quadratic, random_softmax_regression
 from refmeta.softmax import log_softmax, softmax, softmax_jvp
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
@@ -157,11 +157,11 @@ CHECKS = (
     Check("linear-features", "Φθ and Φᵀg", "sums written out; adjoint test",
           lambda rng: (_random_policy(rng), rng.normal(size=5), rng.normal(size=(3, 4))), _linear_features),
     Check("quadratic", "½(θ − c)ᵀA(θ − c)", "fractions; complex step",
-          partial(_random_points, quadratic), partial(_supervised, _quadratic)),
+          partial(_random_points, random_quadratic), partial(_supervised, _quadratic)),
     Check("linear-regression", "‖Xθ − y‖² / 2n", "sums written out; complex step",
-          partial(_random_points, linear_regression), partial(_supervised, _linear_regression)),
+          partial(_random_points, random_linear_regression), partial(_supervised, _linear_regression)),
     Check("softmax-regression", "−mean log π[label] + ridge/2 ‖θ‖²", "sums written out; complex step",
-          partial(_random_points, softmax_regression), partial(_supervised, _softmax_regression)),
+          partial(_random_points, random_softmax_regression), partial(_supervised, _softmax_regression)),
     Check("complex-step", "Im f(x + ihv) / h", "a derivative by hand",
           lambda rng: rng.normal(size=2),
           lambda x: off(lambda z: complex_step(_cubic, z)[None], x, _by_hand(x)[0][None])),
@@ -170,7 +170,7 @@ CHECKS = (
     Check("taylor-rate", "|f(x + hv) − f − h⟨g, v⟩ − ½h²⟨v, Hv⟩|", "derivatives by hand",
           lambda rng: (np.array([0.75, -0.5]), np.array([1.0, -0.625]) * rng.uniform(0.5, 1)), _taylor_rate, (3, 0.1)),
     Check("decimal-certificate", "central differences of the objective", "∇J by its formula",
-          lambda rng: (rng.normal(size=4), process(rng, 1, 2, 2)), _certificate),
+          lambda rng: (rng.normal(size=4), random_process(rng, 1, 2, 2)), _certificate),
     Check("adjoint-test", "⟨w, Ju⟩ = ⟨Jᵀw, u⟩", "a matrix and its transpose",
           lambda rng: (rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=3)), _adjoint_test),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The arguments of the inner loop: what a task is, where to start, step sizes, the query.  Derivation: derivations/maml.md"""
+"""The arguments of the inner loop: tasks, initialisation, step sizes, query.  Derivation: derivations/maml.md"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -6,10 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, numbers, parameters, scalar
+from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_scalar, batch_shape
 from refmeta.tasks.distributions import Split
 
-__all__ = ["Point", "Task", "Tasks", "common_batch", "each_point", "initialisation", "query_task", "step_sizes"]
+__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes"]
 
 
 class Point(Protocol):
@@ -36,40 +36,40 @@ class Task(Protocol):
 
 
 Tasks = Task | Sequence[Task]
-MOST_STEPS = 10**7  # every step is kept
+MOST_STEPS = 10**7  # every step is kept in memory
 
 
-def initialisation(theta: ArrayLike) -> Array:
-    """θ of shape (d,), as the updates need it that reduce over tasks."""
-    theta = parameters(theta)
+def as_initialisation(theta: ArrayLike) -> Array:
+    """θ of shape (d,), for updates that reduce over the tasks."""
+    theta = as_parameters(theta)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
     return theta
 
 
-def step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
-    """α as one row a step, (K, 1) or (K, d), read by its number of axes: a scalar, (d,), (K, 1) or (K, d)."""
-    steps, alpha = count(steps, "steps", most=MOST_STEPS), numbers(alpha, "alpha")
+def as_step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
+    """α with one row per step, (K, 1) or (K, d); its number of axes says which of (), (d,), (K, 1) or (K, d) it is."""
+    steps, alpha = as_count(steps, "steps", most=MOST_STEPS), as_numbers(alpha, "alpha")
     shape = alpha.shape
     if len(shape) == 0:
-        return np.full((steps, 1), scalar(alpha, "alpha"))
+        return np.full((steps, 1), as_scalar(alpha, "alpha"))
     if len(shape) == 1 and shape != (dim,):
         raise ValueError(f"alpha has shape {shape}; one per parameter is ({dim},), one per step is ({steps}, 1)")
     if len(shape) == 2 and (shape[0] != steps or shape[1] not in (1, dim)):
         raise ValueError(f"alpha has shape {shape}; one row per step is ({steps}, 1) or ({steps}, {dim})")
     if len(shape) > 2:
         raise ValueError(f"alpha has shape {shape}; expected a scalar, ({dim},), ({steps}, 1) or ({steps}, {dim})")
-    alpha = parameters(alpha, "alpha")
+    alpha = as_parameters(alpha, "alpha")
     return np.broadcast_to(alpha, (steps, alpha.shape[-1]))
 
 
-def each_point(tasks: Tasks, steps: int) -> list[Task]:
-    """The tasks of K + 1 points: one and the same, or a sequence's one a step, the last once more."""
-    steps = count(steps, "steps", most=MOST_STEPS)
+def as_step_tasks(tasks: Tasks, steps: int) -> list[Task]:
+    """The tasks of the K + 1 points: always the same one, or one per step and the last once more."""
+    steps = as_count(steps, "steps", most=MOST_STEPS)
     if isinstance(tasks, Task):
         return [tasks] * (steps + 1)
     if isinstance(tasks, Split) or not isinstance(tasks, Sequence) or not all(isinstance(t, Task) for t in tasks):
-        hint = "; give its support, or *split to a function that takes a query" if isinstance(tasks, Split) else ""
+        hint = "; give its support, or *split to a function that has a query" if isinstance(tasks, Split) else ""
         raise TypeError(f"expected a task with at(theta), or a sequence of tasks, got {type(tasks).__name__}{hint}")
     if len(tasks) != steps or steps == 0:
         raise ValueError(
@@ -82,14 +82,14 @@ def each_point(tasks: Tasks, steps: int) -> list[Task]:
 
 
 def common_batch(theta: Array, tasks: Sequence[Task]) -> tuple[int, ...]:
-    """The batch axes of theta and the tasks."""
+    """The shape that the batch axes of theta and the tasks broadcast to."""
     several = len({id(task) for task in tasks}) > 1
     shapes = {f"task {i}": task.shape for i, task in enumerate(tasks)} if several else {"task": tasks[0].shape}
     return batch_shape(theta=theta.shape[:-1], **shapes)
 
 
-def query_task(support: Tasks, query: Task | None) -> Task:
-    """The query task, checked against the support; the support itself where there is none."""
+def as_query(support: Tasks, query: Task | None) -> Task:
+    """The query task, with as many parameters as the support; by default the support itself."""
     first = support if isinstance(support, Task) else support[0]
     if query is None and first is not support:
         raise ValueError("query is required where support is a sequence of tasks")

@@ -1,7 +1,7 @@
-"""Implicit MAML: the meta-gradient of a proximal minimiser, without the path to it.
+"""Implicit MAML: the meta-gradient of a proximal minimiser, whatever path led to it.
 
 `support` and `query` are tasks with their batch in the leading axes; `query=None` is the support itself; `strength` is
-λ > 0.  Results are one per task.  Derivation: derivations/implicit-and-zeroth-order.md
+λ > 0.  There is one result per task.  Derivation: derivations/implicit-and-zeroth-order.md
 """
 
 from collections.abc import Callable
@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, numbers, parameters, positive, settled
-from refmeta.conjugate_gradients import conjugate_gradients, largest, require_all
-from refmeta.meta.arguments import Point, Task, initialisation, query_task
-from refmeta.meta.loop import summed
+from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite, dot, finite_result
+from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
+from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
+from refmeta.meta.loop import sum_over_tasks
 
-REACHED = 1e-10
+__all__ = ["ImplicitMAML", "Proximal", "adapt", "gradient", "objective", "refine", "solve"]
+
+RESIDUAL = 1e-10
 MOST = 50
-TRIALS = 200  # steps of the trust region: where values differ by rounding alone it shrinks by 4⁻²⁰⁰ and no further
-SINGULAR = "I + H/strength is not positive definite, to rounding: a direction of curvature {:.3g}"
+TRIALS = 200  # the most steps of the trust region; where values differ only by rounding it shrinks in every one
+SINGULAR = "I + H/strength is not positive definite up to rounding: a direction has the curvature {:.3g}"
 
 
 class Proximal(NamedTuple):
@@ -36,68 +38,68 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
 
     Eq: implicit-maml
 
-    A trust region leads to a minimum, for a loss that is not convex the one it finds; Newton steps go on there until the
-    residual halves no more.
+    A trust region leads to a minimum, which for a loss that is not convex may be a local one.  From there Newton steps
+    are taken while they halve the residual.
 
     Parameters
     ----------
     theta : (..., d) array, real
     support : task
     strength : float
-        λ > 0; 1/λ stands where MAML has α times the number of steps.
+        λ > 0; 1/λ has the role of α times the number of steps in MAML.
 
     Raises
     ------
     ValueError, TypeError
         For a theta or strength of the wrong shape, sign or type.
     FloatingPointError
-        If the residual reached is above 1e-10 of its scale, or I + ∇²L(φ*)/λ shows a direction of curvature that is not
-        positive, to the query gradient or to one generic vector.
+        If the final residual is above 1e-10 of its scale, or if conjugate gradients, for the query gradient or for one
+        fixed vector, find a direction in which the curvature of I + ∇²L(φ*)/λ is not positive.
     """
-    if np.iscomplexobj(numbers(theta, "theta")):
-        raise TypeError("theta must be real: conjugate gradients conjugate, so a complex step would be wrong")
+    if np.iscomplexobj(as_numbers(theta, "theta")):
+        raise TypeError("theta must be real: conjugate gradients use complex conjugates, so that a complex step is wrong")
     if not isinstance(support, Task):
         raise TypeError(f"support must be a task with at(theta), got {type(support).__name__}")
-    strength = positive(strength, "strength")
-    theta = parameters(theta, dim=support.dim)
+    strength = as_positive(strength, "strength")
+    theta = as_parameters(theta, dim=support.dim)
     batch = batch_shape(theta=theta.shape[:-1], task=support.shape)
     theta = np.broadcast_to(theta, (*batch, support.dim))
 
     def residual(phi: Array) -> tuple[Array, Point]:
-        point = support.at(settled(phi, "the proximal steps left the finite numbers"))
+        point = support.at(check_finite(phi, "the proximal steps left the finite numbers"))
         return _slope(point, phi, theta, strength), point
 
     def newton(r: Array, point: Point) -> Array:
-        return _solved(point, r, strength, 1e-4)
+        return _solution(point, r, strength, 1e-4)
 
-    first = largest(residual(theta)[0])
-    phi, r, point = refined(_minimised(theta, support, strength), residual, newton)
-    scale = np.maximum(first, largest(phi))
-    reached = largest(r) / np.where(scale > 0, scale, 1)
-    require_all(reached <= REACHED, reached, "the proximal problem is not solved: its residual is {:.3g} of its scale")
-    _solved(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
-    return Proximal(np.array(phi), reached, point)
+    first = max_abs(residual(theta)[0])
+    phi, r, point = refine(_near_minimum(theta, support, strength), residual, newton)
+    scale = np.maximum(first, max_abs(phi))
+    size = max_abs(r) / np.where(scale > 0, scale, 1)
+    check_numerics(size <= RESIDUAL, size, "the proximal problem is not solved: its residual is {:.3g} of its scale")
+    _solution(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
+    return Proximal(np.array(phi), size, point)
 
 
-@finite
+@finite_result
 def objective(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
     """F(θ) = L_query(φ*), (...).
 
     Eq: implicit-maml
     """
-    return _at_query(theta, support, query, strength)[1]
+    return _query_series(theta, support, query, strength)[1]
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
     """∇F = (I + ∇²L(φ*)/λ)⁻¹ ∇L_query(φ*), by conjugate gradients; (..., d).
 
     Eq: implicit-maml
 
-    Exact to the residuals that were reached, of φ* and of the linear system, both at most 1e-10 of their scale and as
-    a rule near rounding.  The errors raised are those of `adapt`.
+    Exact up to the residuals of φ* and of the linear system.  Both are at most 1e-10 of their scale, and usually near
+    rounding.  The errors raised are those of `adapt`.
     """
-    point, _, g = _at_query(theta, support, query, strength)
+    point, _, g = _query_series(theta, support, query, strength)
     return solve(point, g, strength)
 
 
@@ -109,36 +111,36 @@ class ImplicitMAML:
 
     def direction(self, theta: ArrayLike, support: Task, query: Task | None = None) -> Array:
         """Σᵢ (I + ∇²Lᵢ/λ)⁻¹ ∇L_query(φᵢ*), (d,)."""
-        return summed(gradient(initialisation(theta), support, query, strength=self.strength))
+        return sum_over_tasks(gradient(as_initialisation(theta), support, query, strength=self.strength))
 
 
 def solve(point: Point, b: Array, strength: float) -> Array:
-    """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined to the floor of rounding."""
-    size = np.where(largest(b) > 0, largest(b), 1)[..., None]
-    x, r, _ = refined(
+    """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined down to rounding."""
+    size = np.where(max_abs(b) > 0, max_abs(b), 1)[..., None]
+    x, r, _ = refine(
         np.zeros(b.shape),
         lambda x: (b / size - x - point.hvp(x) / strength, None),
-        lambda r, _: -_solved(point, r, strength, 1e-8),
+        lambda r, _: -_solution(point, r, strength, 1e-8),
     )
     sentence = "I + H/strength is too ill-conditioned: conjugate gradients left a residual of {:.3g} of the right side"
-    require_all(largest(r) <= REACHED, largest(r), sentence)
+    check_numerics(max_abs(r) <= RESIDUAL, max_abs(r), sentence)
     return x * size
 
 
-def _solved(point: Point, b: Array, strength: float, rtol: float) -> Array:
-    """(I + ∇²L/λ)⁻¹ b, to rtol of the norm of b."""
+def _solution(point: Point, b: Array, strength: float, rtol: float) -> Array:
+    """(I + ∇²L/λ)⁻¹ b, to a residual of rtol·‖b‖."""
     product = lambda x: np.asarray(point.hvp(x)) / strength
     return conjugate_gradients(product, b, shift=1.0, rtol=rtol, refusal=SINGULAR)
 
 
-def refined(
+def refine(
     x: Array, residual: Callable[[Array], tuple[Array, Any]], correction: Callable[[Array, Any], Array]
 ) -> tuple[Array, Array, Any]:
-    """x ← x − correction(r(x)), for each task while it halves the residual; x, its residual and what came with it."""
+    """x ← x − correction(r(x)), for each task while this halves the residual; x, its residual and its point."""
     r, point = residual(x)
     for _ in range(MOST):
         following = x - correction(r, point)
-        better = largest(residual(following)[0]) < largest(r) / 2
+        better = max_abs(residual(following)[0]) < max_abs(r) / 2
         if not np.any(better):
             break
         x = np.where(better[..., None], following, x)
@@ -146,15 +148,15 @@ def refined(
     return x, r, point
 
 
-def _minimised(theta: Array, support: Task, strength: float) -> Array:
-    """φ near the minimum: SciPy's trust-region Newton method with conjugate gradients, on all tasks at once.
+def _near_minimum(theta: Array, support: Task, strength: float) -> Array:
+    """φ near the minimum, by SciPy's trust-region Newton method with conjugate gradients, for all tasks at once.
 
-    φ = θ + u y, u the size of a task's first gradient ∇L(θ)/λ: squares of y neither overflow nor vanish.
+    The unknown is y, φ = θ + u y, with u the size of ∇L(θ)/λ of each task: squares of y do not overflow or underflow.
     """
     from scipy.optimize import minimize
 
-    at, start = _latest(support, theta), support.at(theta)
-    unit = largest(settled(start.grad / strength, "the gradient over strength left the finite numbers"))
+    at, start = _keep_last_point(support, theta), support.at(theta)
+    unit = max_abs(check_finite(start.grad / strength, "the gradient over strength left the finite numbers"))
     unit = np.where(unit > 0, unit, 1)[..., None]
 
     def value(y: Array) -> float:
@@ -179,30 +181,30 @@ def _minimised(theta: Array, support: Task, strength: float) -> Array:
     return theta + unit * y.reshape(theta.shape)
 
 
-def _latest(support: Task, theta: Array) -> Callable[[Array], Point]:
-    """`support.at`, keeping the last point."""
-    kept = [support.at(theta)]
+def _keep_last_point(support: Task, theta: Array) -> Callable[[Array], Point]:
+    """`support.at` with a memory of one point."""
+    last = [support.at(theta)]
 
     def at(phi: Array) -> Point:
-        if not np.array_equal(kept[0].theta, phi):
-            kept[0] = support.at(phi)
-        return kept[0]
+        if not np.array_equal(last[0].theta, phi):
+            last[0] = support.at(phi)
+        return last[0]
 
     return at
 
 
 def _slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
     """∇L(φ)/λ + φ − θ."""
-    return settled(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
+    return check_finite(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
 
 
-def _at_query(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
-    """The support's point at φ, and at φ* the query's loss and gradient, (...) and (..., d).
+def _query_series(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
+    """The point of the support at φ, and the loss (...) and gradient (..., d) of the query at φ*.
 
-    The Newton step −s from φ to φ* is too small to be stored in φ.  It is made in the query's Taylor series instead:
-    L − sᵀg + ½sᵀHs and g − Hs.
+    The Newton step −s from φ to φ* is smaller than the rounding of φ.  So it is taken in the Taylor series of the query
+    instead: the loss is L − sᵀg + ½sᵀHs, and the gradient g − Hs.
     """
-    inner, task = adapt(theta, support, strength=strength), query_task(support, query)
+    inner, task = adapt(theta, support, strength=strength), as_query(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
     try:
         point = inner.point if task is support else task.at(inner.adapted)

@@ -9,10 +9,12 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["LoopResult", "check_methods", "run_loop", "sum_over_tasks"]
+
 State = TypeVar("State")
 
 
-class Looped(NamedTuple):
+class LoopResult(NamedTuple):
     """The last state, the number of iterations done, and whether Ctrl-C ended them."""
 
     state: Any
@@ -20,46 +22,46 @@ class Looped(NamedTuple):
     interrupted: bool
 
 
-def looped(
+def run_loop(
     step: Callable[[State, int], State],
     state: State,
     iterations: int,
     *,
     name: str,
-    said: Callable[[State], str],
+    summary: Callable[[State], str],
     callback: Callable[[State, int], Any] | None = None,
-) -> Looped:
+) -> LoopResult:
     """state ← step(state, k) for k = 0 … iterations − 1.
 
-    On a terminal the iteration, what `said` says of the state and the time are shown.  Ctrl-C ends the loop with the
-    last whole state and a note on standard error; so does, without a note, a StopIteration of the callback.  An error of
-    a step is given a note that says in which iteration.
+    On a terminal the iteration, the `summary` of the state and the time are shown.  Ctrl-C ends the loop with the state
+    of the last full iteration and a message on standard error; a StopIteration from the callback ends it without a
+    message.  An error in a step gets a note that names the iteration.
     """
-    done, begun = 0, time.perf_counter()
+    done, start = 0, time.perf_counter()
     try:
         while done < iterations:
-            state, done = _noted(step, state, done, name), done + 1
-            _show(f"{name}: {done} of {iterations}, {said(state)}, {time.perf_counter() - begun:.0f} s")
+            state, done = _step_with_note(step, state, done, name), done + 1
+            _show(f"{name}: {done} of {iterations}, {summary(state)}, {time.perf_counter() - start:.0f} s")
             if callback is not None and _stops(callback, state, done):
                 break
     except KeyboardInterrupt:
         _show("")
         print(f"{name}: interrupted after {done} of {iterations} iterations", file=sys.stderr)
-        return Looped(state, done, True)
+        return LoopResult(state, done, True)
     finally:
         _show("")
-    return Looped(state, done, False)
+    return LoopResult(state, done, False)
 
 
-def able(**things: tuple[Any, str]) -> None:
-    """Refuse what is not an object with its method: a class, for instance, that has not been called."""
-    for name, (thing, method) in things.items():
-        if isinstance(thing, type) or not callable(getattr(thing, method, None)):
-            raise TypeError(f"{name} must be an object with {method}(...), got {thing!r}")
+def check_methods(**arguments: tuple[Any, str]) -> None:
+    """TypeError unless each argument is an object with its method; a class is none, since it has no instance yet."""
+    for name, (value, method) in arguments.items():
+        if isinstance(value, type) or not callable(getattr(value, method, None)):
+            raise TypeError(f"{name} must be an object with {method}(...), got {value!r}")
 
 
-def _noted(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
-    """One step; an error of it says in which iteration."""
+def _step_with_note(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
+    """One step; its errors get a note that names the iteration."""
     try:
         return step(state, done)
     except Exception as error:
@@ -68,7 +70,7 @@ def _noted(step: Callable[[State, int], State], state: State, done: int, name: s
 
 
 def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bool:
-    """Tell the callback; does it raise StopIteration?"""
+    """Call the callback; True if it raises StopIteration."""
     try:
         callback(state, done)
     except StopIteration:
@@ -77,11 +79,11 @@ def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bo
 
 
 def _show(text: str) -> None:
-    """One line that rewrites itself, on a terminal only."""
+    """Rewrite one line of standard error, if that is a terminal."""
     if sys.stderr.isatty():
         print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
 
 
-def summed(gradients: Array) -> Array:
-    """Σ over every leading axis: the direction of a rule, (d,)."""
+def sum_over_tasks(gradients: Array) -> Array:
+    """Σ over all leading axes, (d,)."""
     return np.sum(gradients, axis=tuple(range(gradients.ndim - 1)))

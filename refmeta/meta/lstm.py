@@ -1,4 +1,4 @@
-"""What the Meta-LSTM is built of: the sigmoid, the preprocessing of its inputs, and an ordinary LSTM cell.
+"""The parts of Meta-LSTM: the sigmoid, the preprocessing of its inputs, and an ordinary LSTM cell.
 
 Derivation: derivations/meta-lstm.md
 """
@@ -9,17 +9,19 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["Cell", "CellAdjoint", "P", "backward", "forward", "preprocessing", "preprocessing_slope", "sigmoid"]
+
 P = 10.0
 
 
 def sigmoid(z: Array) -> Array:
-    """σ(z) = 1/(1 + e^−z), to the last digits on both sides, and holomorphic."""
+    """σ(z) = 1/(1 + e^−z), holomorphic, and accurate for z of both signs."""
     low = np.real(z) < 0
     e = np.exp(np.where(low, z, -z))
     return np.where(low, e, 1) / (1 + e)
 
 
-def preprocessed(x: Array) -> Array:
+def preprocessing(x: Array) -> Array:
     """(log|x|/p, sgn x) where |x| ≥ e^−p, else (−1, e^p x), p = 10; (..., 2).
 
     Eq: gradient-preprocessing
@@ -30,7 +32,7 @@ def preprocessed(x: Array) -> Array:
     return np.stack([np.where(large, np.log(magnitude) / P, -1), np.where(large, sign, np.exp(P) * x)], axis=-1)
 
 
-def preprocessed_slope(x: Array) -> Array:
+def preprocessing_slope(x: Array) -> Array:
     """(1/(px), 0) where |x| ≥ e^−p, else (0, e^p); (..., 2).
 
     Eq: gradient-preprocessing
@@ -41,7 +43,7 @@ def preprocessed_slope(x: Array) -> Array:
 
 
 class Cell(NamedTuple):
-    """One step of an LSTM: its inputs [x, h], gates, candidate, state c and output h; (..., n + H) and (..., H)."""
+    """One step of an LSTM: inputs [x, h] (..., n + H); gates, candidate, the two states, output, (..., H) each."""
 
     inputs: Array
     input_gate: Array

@@ -1,8 +1,8 @@
 """MAML: differentiate through the adaptation.  Derivation: derivations/maml.md
 
-`support` and `query` are tasks with their batch in the leading axes (`support` may also be a sequence of tasks, one a
-step); `query=None` is the support itself.  `alpha` and `steps` are as in `refmeta.adapt`, and so are the errors raised.
-Results are one per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
+`support` and `query` are tasks with their batch in the leading axes; `support` may also be a sequence of tasks, one
+per step; `query=None` is the support itself.  `alpha`, `steps` and the errors raised are as in `refmeta.adapt`.  There
+is one result per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, matvec, parameters, real, real_scalar, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, initialisation, query_task
-from refmeta.meta.inner import Adaptation, adapt, adjoints, at_query
-from refmeta.meta.loop import summed  # fmt: skip
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_parameters,
+    as_real,
+    as_real_scalar,
+    as_scalar,
+    check_finite,
+    finite_result,
+    matvec,
+)
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
+from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point
+from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
 
+__all__ = [
+    "FirstOrderMAML", "MAML", "MetaParameters", "MetaSGD", "first_order_gradient", "gradient", "meta_sgd_update",
+    "multi_step_gradient", "multi_step_objective", "objective", "quadratic_closed_form", "quadratic_minimiser",
+    "step_size_gradient", "update",
+]  # fmt: skip
 
-@finite
+
+@finite_result
 def objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
@@ -26,48 +42,48 @@ def objective(
 
     Eq: maml-objective
     """
-    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
+    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
 
 
-@finite
+@finite_result
 def first_order_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
-    """∇L_query(φ): what is left of ∇F without the Hessians; (..., d).
+    """∇L_query(φ), which is ∇F without its Hessians; (..., d).
 
     Eq: first-order-maml
     """
-    return np.array(at_query(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
+    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1) -> Array:
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
     Eq: maml-gradient
 
-    Exact for every number of steps, in time and memory linear in it.
+    It is exact for every number of steps; time and memory are linear in the number of steps.
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return adjoints(inner, alpha, [at_query(inner, support, query).grad])[0]
+    return adjoints(inner, alpha, [query_point(inner, support, query).grad])[0]
 
 
-@finite
+@finite_result
 def step_size_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
 ) -> Array:
-    """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over what shares an entry of α; (...) + the shape of α.
+    """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over all that share an entry of α; (...) + the shape of α.
 
     Eq: step-size-gradient
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    found = adjoints(inner, alpha, [at_query(inner, support, query).grad])
-    each = [np.zeros((*found[0].shape[:-1], 0, found[0].shape[-1]))]
-    each += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, found[1:], strict=False)]
-    return _summed(np.concatenate(each, axis=-2), np.shape(alpha))
+    adjoint = adjoints(inner, alpha, [query_point(inner, support, query).grad])
+    rows = [np.zeros((*adjoint[0].shape[:-1], 0, adjoint[0].shape[-1]))]
+    rows += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoint[1:], strict=False)]
+    return _sum_as_alpha(np.concatenate(rows, axis=-2), np.shape(alpha))
 
 
-@finite
+@finite_result
 def multi_step_objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -76,11 +92,11 @@ def multi_step_objective(
     Eq: multi-step-loss
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    queries = _every(inner, support, query)
-    return sum(w * point.loss for w, point in zip(_weights(weights, len(queries)), queries, strict=True))
+    queries = _query_points(inner, support, query)
+    return sum(w * point.loss for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True))
 
 
-@finite
+@finite_result
 def multi_step_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
 ) -> Array:
@@ -89,30 +105,30 @@ def multi_step_gradient(
     Eq: multi-step-loss
     """
     inner = adapt(theta, support, alpha=alpha, steps=steps)
-    queries = _every(inner, support, query)
-    sources = [w * point.grad for w, point in zip(_weights(weights, len(queries)), queries, strict=True)]
+    queries = _query_points(inner, support, query)
+    sources = [w * point.grad for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True)]
     return adjoints(inner, alpha, sources)[0]
 
 
-@finite
+@finite_result
 def update(theta: ArrayLike, gradients: ArrayLike, *, beta: float) -> Array:
-    """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient a task, (..., d); (d,).
+    """θ − β Σᵢ ∇Fᵢ(θ), for theta (d,) and one gradient per task, (..., d); (d,).
 
     Eq: maml-update
     """
-    theta = initialisation(theta)
-    gradients = parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
-    return theta - scalar(beta, "beta") * summed(gradients)
+    theta = as_initialisation(theta)
+    gradients = as_parameters(gradients, "gradients", dim=theta.shape[-1], why=" as theta")
+    return theta - as_scalar(beta, "beta") * sum_over_tasks(gradients)
 
 
 class MetaParameters(NamedTuple):
-    """Initialisation (d,) and step sizes, learned together."""
+    """An initialisation (d,) and step sizes that are learned with it."""
 
     theta: Array
     alpha: Array
 
 
-@finite
+@finite_result
 def meta_sgd_update(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
 ) -> MetaParameters:
@@ -123,20 +139,20 @@ def meta_sgd_update(
     by_theta = gradient(theta, support, query, alpha=alpha, steps=steps)
     by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps)
     tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
-    new_alpha = np.asarray(alpha) - scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
+    new_alpha = np.asarray(alpha) - as_scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
     return MetaParameters(update(theta, by_theta, beta=beta), new_alpha)
 
 
 @dataclass(frozen=True, eq=False)
 class MAML:
-    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ).  With steps=0 it is joint training, Σᵢ ∇Lᵢ(θ) of the query."""
+    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ).  With steps=0 it is joint training: Σᵢ ∇Lᵢ(θ) of the queries."""
 
     alpha: Any
     steps: int = 1
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ(θ), (d,)."""
-        return summed(gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        return sum_over_tasks(gradient(as_initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +164,13 @@ class FirstOrderMAML:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
-        return summed(first_order_gradient(initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        theta = as_initialisation(theta)
+        return sum_over_tasks(first_order_gradient(theta, support, query, alpha=self.alpha, steps=self.steps))
 
 
 @dataclass(frozen=True)
 class MetaSGD:
-    """Rule for `meta_train` on [θ, α], (2d,): an initialisation and one step size a parameter, learned together."""
+    """Rule for `meta_train` on [θ, α], (2d,): an initialisation, and one step size per parameter."""
 
     steps: int = 1
 
@@ -162,28 +179,29 @@ class MetaSGD:
 
         Eq: meta-sgd
         """
-        dim = query_task(support, query).dim
-        if (both := initialisation(theta)).size != 2 * dim:
-            raise ValueError(f"theta has shape {both.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
-        given: dict[str, Any] = {"alpha": both[dim:], "steps": self.steps}
-        return np.concatenate([summed(f(both[:dim], support, query, **given)) for f in (gradient, step_size_gradient)])
+        dim = as_query(support, query).dim
+        if (pair := as_initialisation(theta)).size != 2 * dim:
+            raise ValueError(f"theta has shape {pair.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
+        theta, alpha = pair[:dim], pair[dim:]
+        slopes = (f(theta, support, query, alpha=alpha, steps=self.steps) for f in (gradient, step_size_gradient))
+        return np.concatenate([sum_over_tasks(slope) for slope in slopes])
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:
-    """F on a quadratic, query = support, is the quadratic of A' = (I − αA)ᴷ A (I − αA)ᴷ about the same c.
+    """On a quadratic with query = support, F is the quadratic of A' = (I − αA)ᴷ A (I − αA)ᴷ with the same c.
 
     Eq: quadratic-maml
     """
     if not isinstance(task, Quadratic):
         raise TypeError(f"the closed form is that of a Quadratic, got {type(task).__name__}")
-    alpha, steps = real_scalar(alpha, "alpha"), count(steps, "steps")
+    alpha, steps = as_real_scalar(alpha, "alpha"), as_count(steps, "steps")
     with np.errstate(all="ignore"):
         power = np.linalg.matrix_power(np.eye(task.dim) - alpha * task.A, steps)
-        A = settled(power @ task.A @ power, "(I - alpha A)^K A (I - alpha A)^K left the finite numbers")
+        A = check_finite(power @ task.A @ power, "(I - alpha A)^K A (I - alpha A)^K left the finite numbers")
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, task.c)
 
 
-@finite
+@finite_result
 def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Array:
     """argmin_θ Σᵢ Fᵢ(θ) = (Σᵢ Aᵢ')⁻¹ Σᵢ Aᵢ'cᵢ, over all leading axes; (d,).
 
@@ -192,8 +210,8 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
     Raises
     ------
     FloatingPointError
-        If Σ A' is not positive definite: where every A sends a common direction to the eigenvalues 0 and 1/α only,
-        nothing is left to choose θ by.
+        If Σ A' is not positive definite: all A map a common direction to the eigenvalues 0 and 1/α only, so that F does
+        not depend on it.
     """
     form = quadratic_closed_form(task, alpha=alpha, steps=steps)
     tasks = tuple(range(len(form.shape)))
@@ -208,30 +226,30 @@ def quadratic_minimiser(task: Quadratic, *, alpha: float, steps: int = 1) -> Arr
 
 
 def _rounding(task: Quadratic, alpha: float, steps: int) -> float:
-    """How much of an eigenvalue of Σ A' may be rounding: Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
+    """The rounding error of an eigenvalue of Σ A': Σ 4d·eps ‖A‖ [N²ᴷ + 2K (1 + |α|‖A‖) N²ᴷ⁻¹], N = ‖I − αA‖."""
     size = np.linalg.norm(task.A, ord=2, axis=(-2, -1))
     N = np.linalg.norm(np.eye(task.dim) - alpha * task.A, ord=2, axis=(-2, -1))
-    each = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))
-    return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(each, task.shape)))
+    error = size * (N ** (2 * steps) + 2 * steps * (1 + abs(alpha) * size) * N ** max(2 * steps - 1, 0))
+    return float(4 * task.dim * np.finfo(float).eps * np.sum(np.broadcast_to(error, task.shape)))
 
 
-def _every(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
+def _query_points(inner: Adaptation, support: Tasks, query: Task | None) -> list[Point]:
     """The query at θ⁽⁰⁾ … θ⁽ᴷ⁾."""
-    task, earlier = query_task(support, query), inner.path[:-1]
-    return [*(p if task is support else task.at(p.theta) for p in earlier), at_query(inner, support, query)]
+    task, earlier = as_query(support, query), inner.path[:-1]
+    return [*(p if task is support else task.at(p.theta) for p in earlier), query_point(inner, support, query)]
 
 
-def _summed(each: Array, shape: tuple[int, ...]) -> Array:
-    """(..., K, d) summed to the trailing shape of α: (), (d,), (K, 1) or (K, d)."""
+def _sum_as_alpha(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Rows (..., K, d) summed to the shape of α: (), (d,), (K, 1) or (K, d)."""
     if len(shape) < 2:
-        each = each.sum(axis=-2)
-        return each if shape else each.sum(axis=-1)
-    return each if shape[1] == each.shape[-1] else each.sum(axis=-1, keepdims=True)
+        rows = rows.sum(axis=-2)
+        return rows if shape else rows.sum(axis=-1)
+    return rows if shape[1] == rows.shape[-1] else rows.sum(axis=-1, keepdims=True)
 
 
-def _weights(weights: ArrayLike, n: int) -> Array:
-    """w_0 … w_K, n = K + 1 of them."""
-    w = real(weights, "weights")
+def _as_weights(weights: ArrayLike, n: int) -> Array:
+    """The n = K + 1 weights w_0 … w_K."""
+    w = as_real(weights, "weights")
     if w.shape != (n,):
         raise ValueError(f"weights has shape {w.shape}, expected ({n},): one for each of theta_0 ... theta_K")
     return w

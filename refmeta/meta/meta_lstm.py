@@ -1,11 +1,11 @@
 """Meta-LSTM: an LSTM whose cell state is the learner's parameters.  Derivation: derivations/meta-lstm.md
 
-For any task, as `support` and `query` of `maml` are; d is its number of parameters, H the hidden size.  Two layers work on
-every coordinate with shared weights: an ordinary LSTM over the preprocessed gradient and loss, and the gates of
+Tasks are as in `maml`; d is the number of parameters of a task, H the hidden size.  Two layers work on every coordinate
+with shared weights: an ordinary LSTM on the preprocessed gradient and loss, and the gates of
 
     θ_t = f_t ⊙ θ_{t−1} − i_t ⊙ ∇L(θ_{t−1}).
 
-Results are one per task; only the rules reduce: they sum over the tasks.
+There is one result per task; only the rules reduce: they sum over the tasks.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,33 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, generator, numbers, parameters, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation, query_task
-from refmeta.meta.loop import summed
-from refmeta.meta.lstm import Cell, backward, forward, preprocessed, preprocessed_slope, sigmoid
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_numbers,
+    as_parameters,
+    as_scalar,
+    check_finite,
+    dot,
+    finite_result,
+)
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query, as_step_tasks, common_batch
+from refmeta.meta.loop import sum_over_tasks
+from refmeta.meta.lstm import Cell, backward, forward, preprocessing, preprocessing_slope, sigmoid
+
+__all__ = [
+    "Adjoint", "Gate", "IndependentMetaLSTM", "MetaLSTM", "Parameters", "Recurrence", "Step", "Unrolled", "as_weights",
+    "gates", "gates_released", "gradient", "gradient_independent", "init", "objective", "shapes", "unravel", "unroll",
+]  # fmt: skip
 
 
 class Parameters(NamedTuple):
     """The first layer's W (4H, 4 + H) and b (4H,); the gates' W_I, W_F (H + 2,), b_I, b_F (); the start c0 (d,).
 
-    Rows of W are those of the input, forget and output gate and of the candidate, its columns those of the preprocessed
-    gradient (2), the preprocessed loss (2) and h.  Columns of W_I and W_F are those of h, of θ and of the gate before.
-    A gradient is one as well, every leaf with the tasks' axes in front.
+    The rows of W are for the input, forget and output gates and the candidate; its columns are for the preprocessed
+    gradient (2), the preprocessed loss (2) and h.  The columns of W_I and W_F are for h, θ and the previous gate.
+    A gradient is a `Parameters`, too; every field then has the axes of the tasks in front.
     """
 
     W: Any
@@ -50,47 +65,47 @@ class Parameters(NamedTuple):
 
 
 def shapes(dim: int, hidden: int) -> Parameters:
-    """The shape of every leaf."""
-    H = count(hidden, "hidden", least=1)
-    return Parameters((4 * H, 4 + H), (4 * H,), (H + 2,), (), (H + 2,), (), (count(dim, "dim", least=1),))
+    """The shape of every field."""
+    H = as_count(hidden, "hidden", least=1)
+    return Parameters((4 * H, 4 + H), (4 * H,), (H + 2,), (), (H + 2,), (), (as_count(dim, "dim", least=1),))
 
 
 def unravel(flat: ArrayLike, *, dim: int, hidden: int) -> Parameters:
     """The parameters of a flat (..., size) array: the inverse of `ravel`."""
     leaves = shapes(dim, hidden)
     sizes = [int(np.prod(shape)) for shape in leaves]
-    flat = parameters(flat, "flat", dim=sum(sizes), why=f" = those of {hidden} hidden units and {dim} coordinates")
-    parts = np.split(flat, np.cumsum(sizes)[:-1], axis=-1)
-    return Parameters(*(part.reshape(flat.shape[:-1] + shape) for part, shape in zip(parts, leaves, strict=True)))
+    flat = as_parameters(flat, "flat", dim=sum(sizes), why=f" = those of {hidden} hidden units and {dim} coordinates")
+    pieces = np.split(flat, np.cumsum(sizes)[:-1], axis=-1)
+    return Parameters(*(x.reshape(flat.shape[:-1] + shape) for x, shape in zip(pieces, leaves, strict=True)))
 
 
 def init(
     dim: int, *, hidden: int = 20, rng: Generator | int | None = None, start: ArrayLike | None = None
 ) -> Parameters:
-    """Weights in [−0.01, 0.01], b_F in [4, 6], b_I in [−5, −4], the rest 0: f is nearly 1, i is small.
+    """Random weights in [−0.01, 0.01], b_F in [4, 6], b_I in [−5, −4], the rest 0: f is nearly 1, i is small.
 
-    `start` is c0, (d,), zeros where none is given.
+    `start` is c0, (d,), by default zeros.
     """
-    rng, leaves = generator(rng), shapes(dim, hidden)
+    rng, leaves = as_generator(rng), shapes(dim, hidden)
     W, _, W_I, _, W_F, _, _ = (rng.uniform(-0.01, 0.01, shape) for shape in leaves)
-    c0 = np.zeros(dim) if start is None else parameters(start, "start", dim=dim)
+    c0 = np.zeros(dim) if start is None else as_parameters(start, "start", dim=dim)
     return Parameters(W, np.zeros(leaves.b), W_I, rng.uniform(-5, -4), W_F, rng.uniform(4, 6), np.array(c0))
 
 
 class Gate(NamedTuple):
-    """A gate (..., d), what the next step is told of it, and the slopes of both in z."""
+    """A gate (..., d), the memory that the next step gets of it, and the derivatives of both by z."""
 
     value: Array
-    told: Array
+    memory: Array
     slope: Array
-    told_slope: Array
+    memory_slope: Array
 
 
 Recurrence = Callable[[Array], Gate]
 
 
 def gates(z: Array) -> Gate:
-    """σ(z), and the next step is told σ(z): the recurrence as the paper writes it.
+    """σ(z), with the memory σ(z): the recurrence in the paper.
 
     Eq: meta-lstm-gates
     """
@@ -100,7 +115,7 @@ def gates(z: Array) -> Gate:
 
 
 def gates_released(z: Array) -> Gate:
-    """σ(z), but the next step is told z: as the released code computes it, the gate *before* its sigmoid.
+    """σ(z), with the memory z, the gate *before* its sigmoid: the recurrence in the released code.
 
     Eq: meta-lstm-gates-released
     """
@@ -109,7 +124,7 @@ def gates_released(z: Array) -> Gate:
 
 
 class Step(NamedTuple):
-    """One step: the point that it starts from, the first layer, the gates, what they had been told, and θ after it."""
+    """One step: the point before it, the first layer, the gates, the inputs of the gates, and θ after it."""
 
     point: Point
     cell: Cell
@@ -121,20 +136,20 @@ class Step(NamedTuple):
 
 
 class Unrolled(NamedTuple):
-    """The adapted parameters (..., d), and the K steps that led there."""
+    """The adapted parameters (..., d), and the K steps."""
 
     adapted: Array
     steps: tuple[Step, ...]
 
 
-def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurrence = gates) -> Unrolled:
+def unroll(weights: Parameters, support: Tasks, *, steps: int, recurrence: Recurrence = gates) -> Unrolled:
     """θ_t = f_t ⊙ θ_{t−1} − i_t ⊙ ∇L(θ_{t−1}) from θ_0 = c0, K times, with i_t = σ(W_I[h_t, θ_{t−1}, i_{t−1}] + b_I).
 
     Eq: meta-lstm-cell
 
-    f_t is as i_t with W_F and b_F; h_t is the output of the first layer over the preprocessed (∇L, L); i_0 = f_0 = 0,
-    and so are the first layer's states.  `support` may be a sequence of K tasks, one a step; `recurrence` is `gates` or
-    `gates_released`.
+    f_t is like i_t, with W_F and b_F; h_t is the output of the first layer on the preprocessed (∇L, L).  i_0, f_0 and
+    the first states of that layer are 0.  `support` may be a sequence of K tasks, one per step; `recurrence` is `gates`
+    or `gates_released`.
 
     Raises
     ------
@@ -143,140 +158,141 @@ def unroll(given: Parameters, support: Tasks, *, steps: int, recurrence: Recurre
     FloatingPointError
         If a gradient or a step leaves the finite numbers; the message names the step.
     """
-    tasks = each_point(support, steps)
-    given = checked(given, tasks[0].dim)
-    theta = np.broadcast_to(given.c0, (*common_batch(given.c0, tasks), tasks[0].dim))
-    h = c = np.zeros((*theta.shape, given.hidden))
-    told_i = told_f = np.zeros(theta.shape)
+    tasks = as_step_tasks(support, steps)
+    weights = as_weights(weights, tasks[0].dim)
+    theta = np.broadcast_to(weights.c0, (*common_batch(weights.c0, tasks), tasks[0].dim))
+    h = c = np.zeros((*theta.shape, weights.hidden))
+    memory_i = memory_f = np.zeros(theta.shape)
     path: list[Step] = []
-    for k, task in enumerate(tasks[: count(steps, "steps")], start=1):
+    for k, task in enumerate(tasks[: as_count(steps, "steps")], start=1):
         point = task.at(theta)
-        g, loss = _told(point, k)
-        x = np.concatenate(np.broadcast_arrays(preprocessed(g), preprocessed(loss)[..., None, :]), axis=-1)
-        cell = forward(given.W, given.b, x, h, c)
+        g, loss = _slope_and_loss(point, k)
+        x = np.concatenate(np.broadcast_arrays(preprocessing(g), preprocessing(loss)[..., None, :]), axis=-1)
+        cell = forward(weights.W, weights.b, x, h, c)
         h, c = cell.output, cell.state
-        to_i, to_f = (np.concatenate([h, theta[..., None], told[..., None]], axis=-1) for told in (told_i, told_f))
-        i, f = recurrence(to_i @ given.W_I + given.b_I), recurrence(to_f @ given.W_F + given.b_F)
+        to_i, to_f = (np.concatenate([h, theta[..., None], m[..., None]], axis=-1) for m in (memory_i, memory_f))
+        i, f = recurrence(to_i @ weights.W_I + weights.b_I), recurrence(to_f @ weights.W_F + weights.b_F)
         with np.errstate(all="ignore"):
-            theta = settled(f.value * theta - i.value * g, f"step {k} left the finite numbers")
-        told_i, told_f = i.told, f.told
+            theta = check_finite(f.value * theta - i.value * g, f"step {k} left the finite numbers")
+        memory_i, memory_f = i.memory, f.memory
         path.append(Step(point, cell, i, f, to_i, to_f, theta))
     return Unrolled(np.array(theta), tuple(path))
 
 
-def _told(point: Point, k: int) -> tuple[Array, Array]:
-    """∇L and L of step k, which are finite."""
+def _slope_and_loss(point: Point, k: int) -> tuple[Array, Array]:
+    """∇L and L at step k, which must be finite."""
     try:
-        g = settled(np.asarray(point.grad), "the gradient is not finite")
-        return g, settled(np.asarray(point.loss), "the loss is not finite")
+        g = check_finite(np.asarray(point.grad), "the gradient is not finite")
+        return g, check_finite(np.asarray(point.loss), "the loss is not finite")
     except FloatingPointError as error:
         raise FloatingPointError(f"step {k} of Meta-LSTM: {error}") from error
 
 
-@finite
+@finite_result
 def objective(
-    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+    weights: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
 ) -> Array:
     """F = L_query(θ_K), (...).
 
     Eq: meta-lstm-cell
     """
-    adapted = unroll(given, support, steps=steps, recurrence=recurrence).adapted
-    return np.array(query_task(support, query).at(adapted).loss)[()]
+    adapted = unroll(weights, support, steps=steps, recurrence=recurrence).adapted
+    return np.array(as_query(support, query).at(adapted).loss)[()]
 
 
 def gradient(
-    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+    weights: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
 ) -> Parameters:
-    """∂F by every weight and by c0, exact: the inputs of step t send H_t a_t + b_t ∇L_t back to θ_{t−1}.
+    """∂F by every weight and by c0, exact: through the inputs of step t, H_t a_t + b_t ∇L_t flows back to θ_{t−1}.
 
     Eq: meta-lstm-bptt-exact
 
-    a_t and b_t are the adjoints of ∇L_t and L_t; one Hessian product a step.  Time and memory are linear in the steps.
+    a_t and b_t are the adjoints of ∇L_t and L_t.  Each step needs one Hessian product; time and memory are linear in K.
     """
-    return _back(given, support, query, steps, recurrence, lambda point, a, b: point.hvp(a) + b[..., None] * point.grad)
+    through_inputs = lambda point, a, b: point.hvp(a) + b[..., None] * point.grad
+    return _back_propagation(weights, support, query, steps, recurrence, through_inputs)
 
 
 def gradient_independent(
-    given: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
+    weights: Parameters, support: Tasks, query: Task | None = None, *, steps: int, recurrence: Recurrence = gates
 ) -> Parameters:
-    """The same with every ∇L_t and L_t held constant, as the paper assumes; the path θ_{t−1} → gates is kept.
+    """The gradient with every ∇L_t and L_t held constant, as in the paper; the path θ_{t−1} → gates is kept.
 
     Eq: meta-lstm-bptt
     """
-    return _back(given, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
+    return _back_propagation(weights, support, query, steps, recurrence, lambda point, a, b: np.zeros_like(a))
 
 
 class Adjoint(NamedTuple):
-    """The derivatives of F by what a step hands on: θ, what the gates are told, and the first layer's h and c."""
+    """The derivatives of F by the state between two steps: θ, the memories of the gates, h and c of the first layer."""
 
     theta: Array
-    told_i: Array
-    told_f: Array
+    memory_i: Array
+    memory_f: Array
     h: Array
     c: Array
 
 
-@finite
-def _back(
-    given: Parameters,
+@finite_result
+def _back_propagation(
+    weights: Parameters,
     support: Tasks,
     query: Task | None,
     steps: int,
     recurrence: Recurrence,
-    returned: Callable[..., Array],
+    through_inputs: Callable[..., Array],
 ) -> Parameters:
-    """Back-propagation through time; `returned` is what the inputs of a step send back to the parameters before it."""
-    forwards = unroll(given, support, steps=steps, recurrence=recurrence)
-    H, given = given.hidden, checked(given, forwards.adapted.shape[-1])
-    theta = np.array(query_task(support, query).at(forwards.adapted).grad)
+    """Back-propagation through time; `through_inputs` is what flows back to θ through the inputs of a step."""
+    unrolled = unroll(weights, support, steps=steps, recurrence=recurrence)
+    H, weights = weights.hidden, as_weights(weights, unrolled.adapted.shape[-1])
+    theta = np.array(as_query(support, query).at(unrolled.adapted).grad)
     zeros, layer = np.zeros(theta.shape), np.zeros((*theta.shape, H))
     adjoint = Adjoint(theta, zeros, zeros, layer, layer)
     total: list[Array] = [np.zeros((*theta.shape[:-1], *shape)) for shape in shapes(theta.shape[-1], H)[:-1]]
-    for step in reversed(forwards.steps):
-        adjoint, parts = _step_back(given, step, adjoint, returned)
-        total = [x + y for x, y in zip(total, parts, strict=True)]
+    for step in reversed(unrolled.steps):
+        adjoint, terms = _step_back(weights, step, adjoint, through_inputs)
+        total = [x + y for x, y in zip(total, terms, strict=True)]
     return Parameters(*[*total, adjoint.theta])
 
 
 def _step_back(
-    given: Parameters, step: Step, after: Adjoint, returned: Callable[..., Array]
+    weights: Parameters, step: Step, after: Adjoint, through_inputs: Callable[..., Array]
 ) -> tuple[Adjoint, tuple[Array, ...]]:
-    """The adjoints before a step, and what the step adds to the gradient of each leaf but c0."""
-    H, g, before = given.hidden, np.asarray(step.point.grad), step.input_inputs[..., given.hidden]
-    z_i = -after.theta * g * step.input_gate.slope + after.told_i * step.input_gate.told_slope
-    z_f = after.theta * before * step.forget_gate.slope + after.told_f * step.forget_gate.told_slope
-    to_i, to_f = z_i[..., None] * given.W_I, z_f[..., None] * given.W_F
-    cell = backward(given.W, step.cell, after.h + to_i[..., :H] + to_f[..., :H], after.c)
-    a = -after.theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessed_slope(g))
-    slope = preprocessed_slope(np.asarray(step.point.loss))[..., None, :]
+    """The adjoints before a step, and the terms that it adds to the gradient of every field but c0."""
+    H, g, before = weights.hidden, np.asarray(step.point.grad), step.input_inputs[..., weights.hidden]
+    z_i = -after.theta * g * step.input_gate.slope + after.memory_i * step.input_gate.memory_slope
+    z_f = after.theta * before * step.forget_gate.slope + after.memory_f * step.forget_gate.memory_slope
+    to_i, to_f = z_i[..., None] * weights.W_I, z_f[..., None] * weights.W_F
+    cell = backward(weights.W, step.cell, after.h + to_i[..., :H] + to_f[..., :H], after.c)
+    a = -after.theta * step.input_gate.value + dot(cell.inputs[..., :2], preprocessing_slope(g))
+    slope = preprocessing_slope(np.asarray(step.point.loss))[..., None, :]
     b = np.sum(cell.inputs[..., 2:4] * slope, axis=(-2, -1))
-    theta = after.theta * step.forget_gate.value + to_i[..., H] + to_f[..., H] + returned(step.point, a, b)
-    parts = (
+    theta = after.theta * step.forget_gate.value + to_i[..., H] + to_f[..., H] + through_inputs(step.point, a, b)
+    terms = (
         cell.gates.swapaxes(-1, -2) @ step.cell.inputs, np.sum(cell.gates, axis=-2),
         (z_i[..., None, :] @ step.input_inputs)[..., 0, :], np.sum(z_i, axis=-1),
         (z_f[..., None, :] @ step.forget_inputs)[..., 0, :], np.sum(z_f, axis=-1),
     )  # fmt: skip
-    return Adjoint(theta, to_i[..., H + 1], to_f[..., H + 1], cell.inputs[..., 4:], cell.state), parts
+    return Adjoint(theta, to_i[..., H + 1], to_f[..., H + 1], cell.inputs[..., 4:], cell.state), terms
 
 
-def checked(given: Parameters, dim: int) -> Parameters:
-    """The parameters as arrays of the shapes that they must have."""
-    if not isinstance(given, Parameters):
+def as_weights(weights: Parameters, dim: int) -> Parameters:
+    """The weights as arrays, checked for their shapes."""
+    if not isinstance(weights, Parameters):
         raise TypeError(
-            f"expected meta_lstm.Parameters, got {type(given).__name__}; unravel(...) makes them from a flat array"
+            f"expected meta_lstm.Parameters, got {type(weights).__name__}; unravel(...) makes them from a flat array"
         )
-    if numbers(given.W_I, "W_I").ndim != 1 or given.hidden < 1:
-        raise ValueError(f"W_I has shape {np.shape(given.W_I)}, expected (H + 2,) with at least one hidden unit")
-    found = []
-    for name, leaf, shape in zip(Parameters._fields, given, shapes(dim, given.hidden), strict=True):
-        array = parameters(leaf, name) if shape else np.asarray(scalar(leaf, name))
+    if as_numbers(weights.W_I, "W_I").ndim != 1 or weights.hidden < 1:
+        raise ValueError(f"W_I has shape {np.shape(weights.W_I)}, expected (H + 2,) with at least one hidden unit")
+    arrays = []
+    for name, leaf, shape in zip(Parameters._fields, weights, shapes(dim, weights.hidden), strict=True):
+        array = as_parameters(leaf, name) if shape else np.asarray(as_scalar(leaf, name))
         if array.shape != shape:
             raise ValueError(
-                f"{name} has shape {array.shape}, expected {shape} for {given.hidden} hidden units and d = {dim}"
+                f"{name} has shape {array.shape}, expected {shape} for {weights.hidden} hidden units and d = {dim}"
             )
-        found.append(array)
-    return Parameters(*found)
+        arrays.append(array)
+    return Parameters(*arrays)
 
 
 @dataclass(frozen=True)
@@ -289,8 +305,8 @@ class MetaLSTM:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ, (size,)."""
-        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
-        return summed(gradient(given, support, query, steps=self.steps).ravel())
+        weights = unravel(as_initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return sum_over_tasks(gradient(weights, support, query, steps=self.steps).ravel())
 
 
 @dataclass(frozen=True)
@@ -303,5 +319,5 @@ class IndependentMetaLSTM:
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ of `gradient_independent`, (size,)."""
-        given = unravel(initialisation(theta), dim=self.dim, hidden=self.hidden)
-        return summed(gradient_independent(given, support, query, steps=self.steps).ravel())
+        weights = unravel(as_initialisation(theta), dim=self.dim, hidden=self.hidden)
+        return sum_over_tasks(gradient_independent(weights, support, query, steps=self.steps).ravel())

@@ -6,16 +6,18 @@ import numpy as np
 
 from refmeta.arrays import Array
 
+__all__ = ["Moments", "adam", "adam_epsilon_hat", "zero_moments"]
+
 
 class Moments(NamedTuple):
-    """Adam's running means of gradients and of their squares, and the number of steps taken."""
+    """The state of Adam: running means of gradients and of their squares, and the number of steps."""
 
     first: Array
     second: Array
     steps: int
 
 
-def fresh(theta: Array) -> Moments:
+def zero_moments(theta: Array) -> Moments:
     """The state before the first step: zeros."""
     return Moments(np.zeros_like(theta), np.zeros_like(theta), 0)
 
@@ -35,7 +37,7 @@ def adam(
 def adam_epsilon_hat(
     theta: Array, gradient: Array, state: Moments, *, alpha: float, beta1: float, beta2: float, epsilon: float
 ) -> tuple[Array, Moments]:
-    """θ − α_t m / (√v + ε), with α_t = α √(1 − β₂ᵗ)/(1 − β₁ᵗ): the same ε met by the uncorrected √v.
+    """θ − α_t m / (√v + ε), with α_t = α √(1 − β₂ᵗ)/(1 − β₁ᵗ): here ε is added to the uncorrected √v.
 
     Eq: adam-epsilon-hat
     """

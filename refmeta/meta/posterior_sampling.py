@@ -1,4 +1,4 @@
-"""Act on a sample of what is believed, infer, act again.  Derivation: derivations/pearl.md"""
+"""Posterior sampling: act on a sample of the belief, update the belief, repeat.  Derivation: derivations/pearl.md"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,22 +7,24 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, generator
-from refmeta.sampling.transitions import Transitions, experience, none, together
+from refmeta.arrays import Array, as_count, as_generator
+from refmeta.sampling.transitions import Transitions, concatenation, empty_transitions, sample_experience
 from refmeta.tasks.exact_return import PolicyReturn
+
+__all__ = ["Adapted", "posterior_sampling"]
 
 
 class Adapted(NamedTuple):
-    """What was believed before each of E episodes and after the last, E + 1 in all, and what was done about it.
+    """The beliefs before each of E episodes and after the last, and the policies that were sampled from them.
 
     beliefs : tuple
-        The posterior given the episodes before.
+        E + 1 posteriors, each given the earlier episodes.
     theta : (E + 1, ..., d)
-        Parameters of the policy acted by, drawn from that belief.
+        Parameters of the policy, sampled from each belief.
     returns : (E + 1, ...)
-        Its exact return in the task: no noise of an evaluation.
+        The exact returns of these policies in the task.
     context : Transitions (..., E · horizon)
-        The experience of the E episodes, one after another.
+        The transitions of the E episodes, one episode after another.
     """
 
     beliefs: tuple[Any, ...]
@@ -41,32 +43,30 @@ def posterior_sampling(
     reward_noise: ArrayLike = 0.0,
     rng: Generator | int | None = None,
 ) -> Adapted:
-    """b_k = infer(c_k), θ_k = act(b_k), c_{k+1} = c_k and an episode under θ_k; from no context at all.
+    """b_k = infer(c_k), θ_k ~ act(b_k), c_{k+1} = c_k and an episode under θ_k; c_0 is empty.
 
     Eq: posterior-sampling
 
     Parameters
     ----------
     task : PolicyReturn
-        What is acted in, and by what policy; leading axes are tasks.
+        The process and the policy; leading axes are tasks.
     infer : function of Transitions (..., n)
         The belief given a context.
     act : function of a belief and a Generator
-        Parameters (..., d) of the policy, drawn from the belief.
+        Parameters (..., d) of the policy, sampled from the belief.
     episodes, horizon, reward_noise, rng
-        How many episodes, of how many steps at most (the process's own, if it has a horizon); the deviation of the
-        rewards about their means, as in `refmeta.rollout`.
+        The number of episodes, and the other arguments of `refmeta.rollout`.
     """
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
-    rng, context = generator(rng), none(task.shape)
+    rng, context = as_generator(rng), empty_transitions(task.shape)
     beliefs, thetas = [infer(context)], []
     thetas.append(act(beliefs[0], rng))
-    for _ in range(count(episodes, "episodes")):
-        one = experience(
-            task.mdp, task.policy, thetas[-1], episodes=1, horizon=horizon, reward_noise=reward_noise, rng=rng
-        )
-        context = together(context, one)
+    options: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise, "rng": rng}
+    for _ in range(as_count(episodes, "episodes")):
+        episode = sample_experience(task.mdp, task.policy, thetas[-1], episodes=1, **options)
+        context = concatenation(context, episode)
         beliefs.append(infer(context))
         thetas.append(act(beliefs[-1], rng))
     theta = np.stack(thetas)

@@ -7,16 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, parameters, real_scalar, scalar, settled
-from refmeta.meta.arguments import Point, Task, Tasks, common_batch, each_point, initialisation
+from refmeta.arrays import Array, as_parameters, as_real_scalar, as_scalar, batch_shape, check_finite, finite_result
+from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_step_tasks, common_batch
 from refmeta.meta.inner import adapt
-from refmeta.meta.optimisers import Moments, adam, fresh
-from refmeta.meta.optimisers import adam_epsilon_hat as adam_epsilon_hat
+from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
+
+__all__ = [
+    "Expansion", "Reptile", "adam", "adam_epsilon_hat", "adapt_adam", "adapt_adam_carried", "expansion", "gradient",
+    "update", "update_serial",
+]  # fmt: skip
 
 Step = Callable[..., tuple[Array, Moments]]
 
 
-@finite
+@finite_result
 def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     """θ + ε · meanᵢ(φᵢ − θ).
 
@@ -27,9 +31,9 @@ def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     theta : (d,) array
         Initialisation.
     adapted : (..., d) array
-        Adapted parameters, one row a task; the mean is over all rows.
+        Adapted parameters, one row per task; the mean is over all rows.
     epsilon : float
-        Outer step size; 1 replaces the initialisation by the mean of the rows, to rounding.
+        Outer step size; 1 replaces the initialisation by the mean of the rows, up to rounding.
 
     Returns
     -------
@@ -40,28 +44,28 @@ def update(theta: ArrayLike, adapted: ArrayLike, *, epsilon: float) -> Array:
     ValueError
         If theta is not (d,), or there is no row.
     """
-    theta, adapted = initialisation(theta), _adapted(adapted, np.shape(theta)[-1:])
+    theta, adapted = as_initialisation(theta), _as_adapted(adapted, np.shape(theta)[-1:])
     if adapted.size == 0:
         raise ValueError(f"adapted has shape {adapted.shape}, expected at least one row")
-    return theta + scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
+    return theta + as_scalar(epsilon, "epsilon") * np.mean(adapted - theta, axis=tuple(range(adapted.ndim - 1)))
 
 
 def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int, epsilon: float) -> Array:
-    """θ ← θ + ε(φᵢ − θ), one task after another, φᵢ adapted from the θ that its predecessors left; (d,).
+    """θ ← θ + ε(φᵢ − θ), one task after another, each φᵢ adapted from the latest θ; (d,).
 
     Eq: reptile-serial
 
-    `tasks` is a sequence of tasks, or one batched task in the order of its first axis.
+    `tasks` is a sequence of tasks, or one batched task, used in the order of its first axis.
     """
-    theta = initialisation(theta)
-    for task in _in_order(tasks):
+    theta = as_initialisation(theta)
+    for task in _as_sequence(tasks):
         theta = update(theta, adapt(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
     return np.array(theta)
 
 
-@finite
+@finite_result
 def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
-    """(θ − φ)/α, one per task, to feed an optimiser; (..., d).
+    """(θ − φ)/α, one per task, a gradient for an optimiser; (..., d).
 
     Eq: reptile-gradient
 
@@ -70,12 +74,12 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
     ValueError
         If alpha is not one number, or zero.
     """
-    theta = parameters(theta)
-    if scalar(alpha, "alpha") == 0:
+    theta = as_parameters(theta)
+    if as_scalar(alpha, "alpha") == 0:
         raise ValueError("alpha must not be 0: the direction (theta - phi) / alpha is not defined")
-    adapted = _adapted(adapted, theta.shape[-1:])
+    adapted = _as_adapted(adapted, theta.shape[-1:])
     batch_shape(theta=theta.shape[:-1], adapted=adapted.shape[:-1])
-    return (theta - adapted) / scalar(alpha, "alpha")
+    return (theta - adapted) / as_scalar(alpha, "alpha")
 
 
 @dataclass(frozen=True)
@@ -86,39 +90,37 @@ class Reptile:
     steps: int = 1
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
-        """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all of a task's data and has no query.
+        """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all data of a task and has no query.
 
         Eq: reptile-gradient
         """
-        each = gradient(
-            initialisation(theta), adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha
-        )
-        return np.mean(each, axis=tuple(range(each.ndim - 1)))
+        theta = as_initialisation(theta)
+        slopes = gradient(theta, adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha)
+        return np.mean(slopes, axis=tuple(range(slopes.ndim - 1)))
 
 
 def adapt_adam(
     theta: ArrayLike, task: Tasks, *, alpha: float, steps: int, step: Step = adam,
     beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
 ) -> tuple[Array, Moments]:  # fmt: skip
-    """φ after K steps of Adam from fresh state, as in a task that is met on its own: (φ (..., d), state).
+    """φ (..., d) after K steps of Adam, and its state; every task starts from zero moments, or from `state`.
 
-    `task` is as in `adapt`, and `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the paper's experiments.  A
-    `state` that is given is carried on.
+    `task` is as in `adapt`, and `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the experiments of the paper.
     """
     for name, value in {"alpha": alpha, "epsilon": epsilon, "beta1": beta1, "beta2": beta2}.items():
-        if not real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
+        if not as_real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
             raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
-    tasks = each_point(task, steps)
-    theta = parameters(theta, dim=tasks[0].dim)
+    tasks = as_step_tasks(task, steps)
+    theta = as_parameters(theta, dim=tasks[0].dim)
     phi = np.array(np.broadcast_to(theta, (*common_batch(theta, tasks), theta.shape[-1])))
-    state = fresh(phi) if state is None else Moments(np.array(state.first), np.array(state.second), state.steps)
+    state = zero_moments(phi) if state is None else Moments(np.array(state.first), np.array(state.second), state.steps)
     if state.second.shape != phi.shape:
         raise ValueError(f"state has shape {state.second.shape}, expected that of the adapted parameters, {phi.shape}")
-    for k, now in enumerate(tasks[:-1]):
+    for k, task in enumerate(tasks[:-1]):
         with np.errstate(all="ignore"):
-            phi, state = step(phi, now.at(phi).grad, state, alpha=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
+            phi, state = step(phi, task.at(phi).grad, state, alpha=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
         for result in (phi, state.second):
-            settled(result, f"Adam step {k + 1} left the finite numbers")
+            check_finite(result, f"Adam step {k + 1} left the finite numbers")
     return phi, state
 
 
@@ -126,34 +128,34 @@ def adapt_adam_carried(
     theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, step: Step = adam,
     beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
 ) -> tuple[Array, Moments]:  # fmt: skip
-    """φ₁ … φ_N (N, d), each from θ, while Adam's moments and clock go on from task to task; and the state left."""
+    """φ₁ … φ_N (N, d), each from θ, with the moments and the step count of Adam carried over; and the last state."""
     adapted = []
-    for task in _in_order(tasks):
+    for task in _as_sequence(tasks):
         phi, state = adapt_adam(
             theta, task, alpha=alpha, steps=steps, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon, state=state
         )
         adapted.append(phi)
-    return np.stack(adapted), state or fresh(adapted[0])
+    return np.stack(adapted), state or zero_moments(adapted[0])
 
 
 class Expansion(NamedTuple):
-    """What k minibatches give a meta-gradient on average over their orders, up to O(α²); (d,) each."""
+    """Meta-gradients of k minibatches, averaged over their orders, up to O(α²); (d,) each."""
 
     maml: Array
     first_order_maml: Array
     reptile: Array
 
 
-@finite
+@finite_result
 def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) -> Expansion:
     """c₁·AvgGrad − c₂·AvgGradInner: (1, 2(k−1)α), (1, (k−1)α), and for Reptile (k, ½k(k−1)α).
 
     Eq: reptile-expansion
 
-    AvgGrad is the mean of ḡᵢ, AvgGradInner that of H̄ᵢḡⱼ over i ≠ j, both at θ.  MAML and its first order take k − 1
-    inner steps and the k-th minibatch as the query; Reptile takes k steps, and its (θ − φ)/α is expanded.
+    AvgGrad is the mean of ḡᵢ, AvgGradInner the mean of H̄ᵢḡⱼ over i ≠ j, both at θ.  MAML and first-order MAML take
+    k − 1 inner steps, and the k-th minibatch is the query; Reptile takes k steps, and its (θ − φ)/α is expanded.
     """
-    alpha, k = real_scalar(alpha, "alpha"), len(each_point(minibatches, len(minibatches))) - 1
+    alpha, k = as_real_scalar(alpha, "alpha"), len(as_step_tasks(minibatches, len(minibatches))) - 1
     if k < 2:
         raise ValueError(f"minibatches has {k} tasks, expected at least 2")
     points: list[Point] = [task.at(theta) for task in minibatches]
@@ -167,15 +169,15 @@ def expansion(theta: ArrayLike, minibatches: Sequence[Task], *, alpha: float) ->
     )
 
 
-def _adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
+def _as_adapted(adapted: ArrayLike, core: tuple[int, ...]) -> Array:
     """φ (..., d)."""
-    return parameters(adapted, "adapted", dim=core[0], why=" as theta")
+    return as_parameters(adapted, "adapted", dim=core[0], why=" as theta")
 
 
-def _in_order(tasks: Any) -> Iterable[Any]:
-    """The tasks of a sequence, or of a batched task along its first axis."""
+def _as_sequence(tasks: Any) -> Iterable[Any]:
+    """The tasks of a sequence, or of a batched task along its first axis, checked."""
     if isinstance(tasks, Task) and tasks.shape:
         tasks = [tasks[i] for i in range(tasks.shape[0])]  # type: ignore[index]
     if isinstance(tasks, Task) or not isinstance(tasks, Sequence) or not tasks:
         raise ValueError("tasks must be a sequence of at least one task, or one task with a batch axis")
-    return each_point(tasks, len(tasks))[:-1]
+    return as_step_tasks(tasks, len(tasks))[:-1]

@@ -1,7 +1,7 @@
-"""Meta-gradients of sampled adaptation: what each is an estimate of, exactly.  Derivation: derivations/sampled-meta-gradients.md
+"""Meta-gradients of sampled adaptation and their exact means.  Derivation: derivations/sampled-meta-gradients.md
 
-Two objectives, as losses L = −J: `formulation_exact` adapts by the exact gradient, `formulation_sampled` by M sampled
-trajectories a step, and takes the mean over all of them.  They differ, and the second depends on M.
+There are two objectives, as losses L = −J.  `formulation_exact` adapts by the exact gradient.  `formulation_sampled`
+adapts by M sampled trajectories per step, and is the mean over all of them.  They differ; the second depends on M.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, dot, finite, numbers, parameters, real_scalar
-from refmeta.meta.arguments import Task, step_sizes
+from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_real_scalar, dot, finite_result
+from refmeta.meta.arguments import Task, as_step_sizes
 from refmeta.meta.inner import adapt, adjoints
-from refmeta.sampling.enumeration import Expectation, Paths, accumulated, likelihoods, paths
-from refmeta.sampling.likelihood import at
+from refmeta.sampling.enumeration import Expectation, Paths, likelihoods, paths, weighted_moments
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.surrogates import Surrogate, emaml_score_term
 from refmeta.sampling.trajectories import Trajectories, discounts
 from refmeta.tasks.exact_return import PolicyReturn
+
+__all__ = [
+    "Bias", "Formulation", "emaml_gradient", "estimator_bias", "formulation_exact", "formulation_sampled", "moments",
+    "promp_gradient", "promp_objective",
+]  # fmt: skip
 
 Estimate = Callable[[Array, Sequence[Surrogate]], Array]
 
@@ -30,7 +35,7 @@ class Formulation(NamedTuple):
     gradient: Array
 
 
-@finite
+@finite_result
 def formulation_exact(theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, steps: int = 1) -> Formulation:
     """L(φ), φ = θ − α∇L(θ) after `steps` exact steps, and its gradient: MAML's objective.
 
@@ -41,7 +46,7 @@ def formulation_exact(theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike,
     return Formulation(np.array(point.loss)[()], adjoints(inner, alpha, [point.grad])[0])
 
 
-@finite
+@finite_result
 def formulation_sampled(
     theta: ArrayLike, task: PolicyReturn, *, alpha: ArrayLike, episodes: int, steps: int = 1
 ) -> Formulation:
@@ -49,43 +54,43 @@ def formulation_sampled(
 
     Eq: formulation-sampled
 
-    ĝ is the mean of M GPOMDP estimates without a baseline.  One task, with a horizon; theta (..., d).
+    ĝ is the mean of M GPOMDP estimates without a baseline; for one task with a horizon, and theta (..., d).
 
     Raises
     ------
     ValueError
-        For more than 10⁶ tuples of trajectories, of all steps together, or a task without a horizon.
+        For more than 10⁶ tuples of trajectories over all steps, or a task without a horizon.
     """
-    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
-    theta = parameters(theta, dim=task.dim, why=task.policy.why)
-    return Formulation(*_expected(theta, task, every, step_sizes(alpha, steps, task.dim), M))
+    all_paths, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
+    return Formulation(*_expected_loss(theta, task, all_paths, as_step_sizes(alpha, steps, task.dim), M))
 
 
-def _expected(theta: Array, task: PolicyReturn, every: Paths, alphas: Array, M: int) -> tuple[Array, Array]:
-    """F and ∇F = Σ_τ p [∇F'(φ) + α∇ĝ ∇F'(φ) + F'(φ) ∇ log p], F' the same for one step less."""
+def _expected_loss(theta: Array, task: PolicyReturn, all_paths: Paths, alphas: Array, M: int) -> tuple[Array, Array]:
+    """F and ∇F = Σ_τ p [∇F'(φ) + α∇ĝ ∇F'(φ) + F'(φ) ∇ log p], where F' has one step less."""
     if not len(alphas):
         point = task.at(theta)
         return point.loss, point.grad
     loss, gradient = np.zeros(()), np.zeros(())
-    for batch, weight in every.batches(M):
-        like = at(task.policy, theta[..., None, :], batch)
+    for batch, weight in all_paths.batches(M):
+        like = likelihood_at(task.policy, theta[..., None, :], batch)
         w = discounts(batch.mask, task.mdp.gamma) * discounted_sum(batch.rewards, task.mdp.gamma) / M
         p = weight * np.exp(np.sum(like.log_prob, axis=(-2, -1)))
         phi = theta[..., None, :] + alphas[0] * like.pull(w)
-        F, g = _expected(phi, task, every, alphas[1:], M)
-        each = g + like.curve(w, alphas[0] * g) + F[..., None] * like.pull(np.ones(w.shape))
-        loss, gradient = loss + np.sum(p * F, axis=-1), gradient + np.einsum("...n,...ni->...i", p, each)
+        F, g = _expected_loss(phi, task, all_paths, alphas[1:], M)
+        terms = g + like.curve(w, alphas[0] * g) + F[..., None] * like.pull(np.ones(w.shape))
+        loss, gradient = loss + np.sum(p * F, axis=-1), gradient + np.einsum("...n,...ni->...i", p, terms)
     return loss, gradient
 
 
-def _enumerated(task: PolicyReturn, episodes: int, steps: int) -> Paths:
-    """Every trajectory of the task's process, if their tuples over all steps are not too many."""
+def _all_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
+    """All trajectories of the process of the task; ValueError if there are too many tuples of them over all steps."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
-    return paths(task.mdp, tuples_of=count(episodes, "episodes", least=1) * count(steps, "steps"))
+    return paths(task.mdp, tuples_of=as_count(episodes, "episodes", least=1) * as_count(steps, "steps"))
 
 
-@finite
+@finite_result
 def emaml_gradient(
     theta: ArrayLike,
     support: Surrogate | Sequence[Surrogate],
@@ -94,25 +99,26 @@ def emaml_gradient(
     alpha: ArrayLike,
     value: ArrayLike | None = None,
 ) -> Array:
-    """λ_0 of λ_k = (I − α∇²L̂_k) λ_{k+1} + L(φ) Σ_m ∇ log p(τ_m|θ⁽ᵏ⁾), λ_K = ∇L(φ): MAML's adjoints, and a score term a step.
+    """λ_0 by λ_k = (I − α∇²L̂_k) λ_{k+1} + L(φ) Σ_m ∇ log p(τ_m|θ⁽ᵏ⁾), λ_K = ∇L(φ); (..., d).
 
     Eq: emaml-score-term
 
-    Unbiased for the gradient of `formulation_sampled`, if `support` is one `reinforce` a step, without a baseline, each on
-    M fresh trajectories drawn at the parameters where it is used, and `query` an exact return or an unbiased estimate.
+    These are the adjoints of MAML with a score term per step: unbiased for the gradient of `formulation_sampled` if
+    `support` is one `reinforce` per step, without a baseline, each on M new trajectories sampled at the parameters where
+    it is used, and `query` is an exact return or an unbiased estimate.
 
-    `value` is the loss after the adaptation, (...); by default that of the query, which must then be an exact one.
+    `value` is the loss after adaptation, (...); by default that of the query, which must then be exact.
     """
     surrogates = list(support) if isinstance(support, Sequence) else [support]
-    for given in surrogates:
-        if not isinstance(given, Surrogate):
-            raise TypeError(f"support must be a surrogate, or a sequence of them, got {type(given).__name__}")
+    for surrogate in surrogates:
+        if not isinstance(surrogate, Surrogate):
+            raise TypeError(f"support must be a surrogate, or a sequence of them, got {type(surrogate).__name__}")
     inner = adapt(theta, surrogates, alpha=alpha, steps=len(surrogates))
-    _drawn_there(surrogates, [point.theta for point in inner.path])
+    _check_sampled_where_used(surrogates, [point.theta for point in inner.path])
     if value is None and isinstance(query, Surrogate):
-        raise ValueError("value is required where the query is a surrogate, whose loss may lack a constant")
+        raise ValueError("value is required if the query is a surrogate, whose loss may lack a constant")
     end = query.at(inner.adapted)
-    value = end.loss if value is None else numbers(value, "value")
+    value = end.loss if value is None else as_numbers(value, "value")
     terms = [
         emaml_score_term(s.policy, point.theta, s.trajectories, value=value)
         for s, point in zip(surrogates, inner.path, strict=False)
@@ -120,18 +126,18 @@ def emaml_gradient(
     return adjoints(inner, alpha, [*terms, end.grad])[0]
 
 
-def _drawn_there(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
-    """Refuse a batch that was drawn at other parameters than those where it is used."""
+def _check_sampled_where_used(surrogates: Sequence[Surrogate], thetas: Sequence[Array]) -> None:
+    """ValueError for a batch that was sampled at other parameters than those where it is used."""
     for k, (surrogate, theta) in enumerate(zip(surrogates, thetas, strict=False)):
         gap = np.max(np.abs(surrogate.theta_sampled - theta) / np.maximum(1, np.abs(theta)), initial=0.0)
         if not gap <= 1e-9:
             raise ValueError(
-                f"the trajectories of step {k} were drawn at other parameters than its own: theta_sampled differs from what "
-                f"was reached there by {gap:.3g}"
+                f"the trajectories of step {k} were sampled at other parameters than those of the step: theta_sampled "
+                f"differs by {gap:.3g}"
             )
 
 
-@finite
+@finite_result
 def promp_objective(
     theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
 ) -> Array:
@@ -139,14 +145,14 @@ def promp_objective(
 
     Eq: promp-objective
 
-    `support` is a `likelihood_ratio` on the batch before, `query` a `clipped` on the one after the adaptation, `kl` a
+    `support` is a `likelihood_ratio` on the batch before adaptation, `query` a `clipped` on the batch after it, `kl` a
     `SampledKL` on the batch before; η = `penalty`.
     """
     inner = adapt(theta, support, alpha=alpha, steps=1)
-    return query.at(inner.adapted).loss + real_scalar(penalty, "penalty") * kl.at(theta).loss
+    return query.at(inner.adapted).loss + as_real_scalar(penalty, "penalty") * kl.at(theta).loss
 
 
-@finite
+@finite_result
 def promp_gradient(
     theta: ArrayLike, support: Surrogate, query: Surrogate, kl: Task, *, alpha: ArrayLike, penalty: float
 ) -> Array:
@@ -155,12 +161,11 @@ def promp_gradient(
     Eq: promp-objective
     """
     inner = adapt(theta, support, alpha=alpha, steps=1)
-    return (
-        adjoints(inner, alpha, [query.at(inner.adapted).grad])[0] + real_scalar(penalty, "penalty") * kl.at(theta).grad
-    )
+    through_adaptation = adjoints(inner, alpha, [query.at(inner.adapted).grad])[0]
+    return through_adaptation + as_real_scalar(penalty, "penalty") * kl.at(theta).grad
 
 
-@finite
+@finite_result
 def moments(
     estimate: Estimate,
     make: Callable[[Array, Trajectories], Surrogate],
@@ -175,42 +180,42 @@ def moments(
 
     Eq: estimator-covariance
 
-    `make(theta, trajectories)` is the surrogate of an inner step at the parameters where its batch was drawn;
-    `estimate(theta, surrogates)` gives the meta-gradient, (..., d), from theta (d,) and one surrogate a step.
+    `make(theta, trajectories)` is the surrogate of an inner step, on a batch that was sampled at theta.
+    `estimate(theta, surrogates)` is the meta-gradient, (..., d), from theta (d,) and one surrogate per step.
     """
-    every, M = _enumerated(task, episodes, steps), count(episodes, "episodes", least=1)
-    theta = parameters(theta, dim=task.dim, why=task.policy.why)
+    all_paths, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({task.dim},)")
-    alphas, shape = step_sizes(alpha, steps, task.dim), (1,) * count(steps, "steps") + (task.dim,)
+    alphas, shape = as_step_sizes(alpha, steps, task.dim), (1,) * as_count(steps, "steps") + (task.dim,)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
-        for p, surrogates in _drawn(theta.reshape(shape), task, make, every, alphas, M):
+        for p, surrogates in _joint_surrogates(theta.reshape(shape), task, make, all_paths, alphas, M):
             rows = np.broadcast_to(estimate(theta, surrogates), (*p.shape, task.dim))
             yield p.ravel(), rows.reshape(p.size, task.dim)
 
-    return accumulated(chunks())
+    return weighted_moments(chunks())
 
 
-def _drawn(
-    theta: Array, task: PolicyReturn, make: Any, every: Paths, alphas: Array, M: int
+def _joint_surrogates(
+    theta: Array, task: PolicyReturn, make: Any, all_paths: Paths, alphas: Array, M: int
 ) -> Iterator[tuple[Array, list[Surrogate]]]:
-    """Joint probabilities and the surrogates of the steps, all (n_1, …, n_K): the batches of a step along its own axis."""
+    """Joint probabilities and the surrogates of all steps, (n_1, …, n_K): the batches of step k are along axis k."""
     if not len(alphas):
         yield np.ones(theta.shape[:-1]), []
         return
     later_axes = (1,) * (len(alphas) - 1)
-    for batch, weight in every.batches(M):
-        given = Trajectories(*(x.reshape(len(x), *later_axes, *x.shape[1:]) for x in batch))
-        surrogate = make(theta, given)
-        p = weight.reshape(-1, *later_axes) * likelihoods(task.policy, theta, given)
+    for batch, weight in all_paths.batches(M):
+        batch = Trajectories(*(x.reshape(len(x), *later_axes, *x.shape[1:]) for x in batch))
+        surrogate = make(theta, batch)
+        p = weight.reshape(-1, *later_axes) * likelihoods(task.policy, theta, batch)
         following = theta - alphas[0] * surrogate.at(theta).grad
-        for later, surrogates in _drawn(following, task, make, every, alphas[1:], M):
+        for later, surrogates in _joint_surrogates(following, task, make, all_paths, alphas[1:], M):
             yield p * later, [surrogate, *surrogates]
 
 
 class Bias(NamedTuple):
-    """An estimate against what it is to estimate: ‖bias‖, ‖bias‖/‖truth‖, the cosine of the two, √tr covariance."""
+    """The errors of an estimator: ‖bias‖, ‖bias‖/‖truth‖, the cosine between mean and truth, and √tr covariance."""
 
     norm: float
     relative: float
@@ -224,7 +229,7 @@ def estimator_bias(expectation: Expectation, truth: Array) -> Bias:
     Eq: estimator-bias
     """
     gap, size = np.linalg.norm(expectation.mean - truth), np.linalg.norm(truth)
-    both = size * np.linalg.norm(expectation.mean)
+    sizes = size * np.linalg.norm(expectation.mean)
     deviation = np.sqrt(max(float(np.trace(expectation.covariance)), 0.0))
-    relative, cosine = (gap / size if size else np.nan), (dot(expectation.mean, truth) / both if both else np.nan)
+    relative, cosine = (gap / size if size else np.nan), (dot(expectation.mean, truth) / sizes if sizes else np.nan)
     return Bias(float(gap), float(relative), float(cosine), float(deviation))

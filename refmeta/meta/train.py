@@ -1,6 +1,6 @@
 """Meta-training on a family of tasks: outer optimisers and the loop.  Derivation: derivations/meta-training.md
 
-A *rule* is anything with `direction(theta, support, query) -> (d,)`, tasks already reduced: `MAML`, `FirstOrderMAML`,
+A *rule* has `direction(theta, support, query) -> (d,)`, which reduces over the tasks: `MAML`, `FirstOrderMAML`,
 `MetaSGD`, `Reptile`, `ImplicitMAML`, `ESMAML`.  An *outer optimiser* has `start(theta)` and `step(theta, direction,
 state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
 """
@@ -13,27 +13,38 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, finite, generator, parameters, positive, real_scalar, settled
-from refmeta.meta.arguments import initialisation
-from refmeta.meta.loop import able, looped
-from refmeta.meta.optimisers import Moments, adam, fresh
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_generator,
+    as_parameters,
+    as_positive,
+    as_real_scalar,
+    check_finite,
+    finite_result,
+)
+from refmeta.meta.arguments import as_initialisation
+from refmeta.meta.loop import check_methods, run_loop
+from refmeta.meta.optimisers import Moments, adam, zero_moments
+
+__all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "Trained", "clip_by_norm", "meta_train"]
 
 
 class Rule(Protocol):
-    """What to descend along, from the tasks of one iteration."""
+    """The direction of descent for the tasks of one iteration."""
 
     def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array: ...
 
 
 class Outer(Protocol):
-    """How to descend."""
+    """A step along a direction of descent."""
 
     def start(self, theta: Array) -> Any: ...
     def step(self, theta: Array, direction: Array, state: Any) -> tuple[Array, Any]: ...
 
 
 class Iteration(NamedTuple):
-    """What a callback is told: iterations done, θ after the last, and the direction (d,) that it went along."""
+    """The argument of a callback: the number of iterations done, θ after the last one, and its direction (d,)."""
 
     done: int
     theta: Array
@@ -48,9 +59,9 @@ class Trained(NamedTuple):
     interrupted: bool
 
 
-@finite
-def clipped(direction: ArrayLike, max_norm: float) -> Array:
-    """g · min(1, c/‖g‖₂): the direction stays, its norm is at most c = `max_norm`; (d,).
+@finite_result
+def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
+    """g · min(1, c/‖g‖₂), (d,): the same direction, with a norm of at most c = `max_norm`.
 
     Eq: clip-by-norm
 
@@ -59,21 +70,21 @@ def clipped(direction: ArrayLike, max_norm: float) -> Array:
     ValueError
         If max_norm is not positive.
     """
-    g = parameters(direction, "direction")
+    g = as_parameters(direction, "direction")
     largest = np.max(np.abs(g), initial=0.0)
     norm = largest * np.linalg.norm(g / largest) if largest > 0 else 0.0
-    return np.array(g) if norm <= positive(max_norm, "max_norm") else g * (max_norm / norm)
+    return np.array(g) if norm <= as_positive(max_norm, "max_norm") else g * (max_norm / norm)
 
 
 @dataclass(frozen=True)
 class SGD:
-    """θ − β g, g clipped to `max_norm` where one is given."""
+    """θ − β g, with g clipped to `max_norm` unless that is None."""
 
     beta: float
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _checked(self)
+        _check_outer(self)
 
     def start(self, theta: Array) -> None:
         """No state."""
@@ -83,12 +94,12 @@ class SGD:
 
         Eq: maml-update
         """
-        return theta - self.beta * _limited(direction, self.max_norm), None
+        return theta - self.beta * _clip(direction, self.max_norm), None
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba's algorithm 1 with the step size β, on g clipped to `max_norm` where one is given."""
+    """Kingma & Ba's algorithm 1 with the step size β, and with g clipped to `max_norm` unless that is None."""
 
     beta: float
     beta1: float = 0.9
@@ -97,22 +108,22 @@ class Adam:
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _checked(self)
+        _check_outer(self)
         for name in ("beta1", "beta2"):
-            if not 0 <= real_scalar(getattr(self, name), name) < 1:
+            if not 0 <= as_real_scalar(getattr(self, name), name) < 1:
                 raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {getattr(self, name)}")
-        positive(self.epsilon, "epsilon")
+        as_positive(self.epsilon, "epsilon")
 
     def start(self, theta: Array) -> Moments:
         """Zero moments."""
-        return fresh(theta)
+        return zero_moments(theta)
 
     def step(self, theta: Array, direction: Array, state: Moments) -> tuple[Array, Moments]:
         """θ − β m̂/(√v̂ + ε).
 
         Eq: adam
         """
-        g = _limited(direction, self.max_norm)
+        g = _clip(direction, self.max_norm)
         return adam(theta, g, state, alpha=self.beta, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
 
 
@@ -127,20 +138,21 @@ def meta_train(
     distribution : family
         `sample(n, rng)` gives (support, query) of n tasks.
     theta : (d,) array, real
-        Where to start; for `MetaSGD` [θ, α], (2d,).
-    rule, outer : see the module
+        The initialisation; for `MetaSGD` [θ, α], (2d,).
+    rule, outer
+        See above.
     iterations, batch : int
-        How often, and on how many tasks each time.
+        The number of iterations, and of tasks in each.
     rng : Generator, int or None
-        Goes through `numpy.random.default_rng`; the tasks drawn depend on nothing else.
+        Passed to `numpy.random.default_rng`; the sampled tasks depend on nothing else.
     callback : function of an `Iteration`, optional
         Called after every iteration; a StopIteration that it raises ends the training.
 
     Returns
     -------
     Trained
-        On Ctrl-C what was learned until then, `interrupted` and with a note on standard error; there, on a terminal,
-        the iteration, the norm of the direction and the time are shown, too.
+        After Ctrl-C the result so far, with `interrupted` True and a message on standard error.  If that is a terminal,
+        it shows the iteration, the largest slope and the time.
 
     Raises
     ------
@@ -149,29 +161,30 @@ def meta_train(
     FloatingPointError
         If a direction or θ leaves the finite numbers; a note names the iteration.
     """
-    able(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
-    if np.iscomplexobj(start := initialisation(theta)):
+    check_methods(distribution=(distribution, "sample"), rule=(rule, "direction"), outer=(outer, "step"))
+    if np.iscomplexobj(start := as_initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
-    rng, iterations, batch = generator(rng), count(iterations, "iterations"), count(batch, "batch", least=1)
+    rng, iterations, batch = as_generator(rng), as_count(iterations, "iterations"), as_count(batch, "batch", least=1)
 
-    def step(now: _State, done: int) -> _State:
-        direction = _direction(rule, now.theta, distribution.sample(batch, rng))
+    def step(state: _State, done: int) -> _State:
+        direction = _direction(rule, state.theta, distribution.sample(batch, rng))
         with np.errstate(all="ignore"):
-            following, state = outer.step(now.theta, direction, now.outer)
-        return _State(settled(following, f"theta left the finite numbers in iteration {done + 1}"), direction, state)
+            following, memory = outer.step(state.theta, direction, state.outer)
+        check_finite(following, f"theta left the finite numbers in iteration {done + 1}")
+        return _State(following, direction, memory)
 
-    def told(now: _State, done: int) -> None:
+    def report(state: _State, done: int) -> None:
         if callback is not None:
-            callback(Iteration(done, np.array(now.theta), np.array(now.direction)))
+            callback(Iteration(done, np.array(state.theta), np.array(state.direction)))
 
-    begun = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
-    said = lambda now: f"largest slope {np.max(np.abs(now.direction), initial=0.0):.3g}"
-    now, done, interrupted = looped(step, begun, iterations, name="meta_train", said=said, callback=told)
-    return Trained(now.theta, done, interrupted)
+    first = _State(np.array(start), np.zeros_like(start), outer.start(np.array(start)))
+    summary = lambda state: f"largest slope {np.max(np.abs(state.direction), initial=0.0):.3g}"
+    last, done, interrupted = run_loop(step, first, iterations, name="meta_train", summary=summary, callback=report)
+    return Trained(last.theta, done, interrupted)
 
 
 class _State(NamedTuple):
-    """Between two iterations: θ, the direction that led to it, the outer optimiser's state."""
+    """The state between two iterations: θ, the last direction, the state of the outer optimiser."""
 
     theta: Array
     direction: Array
@@ -179,19 +192,20 @@ class _State(NamedTuple):
 
 
 def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
-    """The rule's direction, (d,) and finite."""
-    direction = settled(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
+    """The direction of the rule, (d,) and finite."""
+    direction = check_finite(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
     if direction.shape != theta.shape:
         raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
     return direction
 
 
-def _limited(direction: Array, max_norm: float | None) -> Array:
-    return direction if max_norm is None else clipped(direction, max_norm)
+def _clip(direction: Array, max_norm: float | None) -> Array:
+    """The direction, clipped unless `max_norm` is None."""
+    return direction if max_norm is None else clip_by_norm(direction, max_norm)
 
 
-def _checked(outer: SGD | Adam) -> None:
-    """A real step size, and a positive norm if there is one."""
-    real_scalar(outer.beta, "beta")
+def _check_outer(outer: SGD | Adam) -> None:
+    """Check that the step size is real, and that `max_norm` is None or positive."""
+    as_real_scalar(outer.beta, "beta")
     if outer.max_norm is not None:
-        positive(outer.max_norm, "max_norm")
+        as_positive(outer.max_norm, "max_norm")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.check import calling, run
-from refmeta.oracle.judge import RIGHT, Outcome, Settings, check_settings, judge
+from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases
@@ -32,7 +32,7 @@ def check(
     from refmeta.oracle.verdict import finding, status_of
 
     vectors = cases(suite)
-    chosen = check_settings(Settings(**settings), _SUITES[suite])
+    chosen = check_settings(JudgeSettings(**settings), _SUITES[suite])
     outcomes = run(calling(function), vectors, chosen, repeat=repeat)
     verdict = finding(suite, outcomes, chosen)
     if status_of([verdict], allow_rounding=allow_rounding):
@@ -44,7 +44,7 @@ def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
     from refmeta.oracle.diagnose import diagnose
 
-    chosen = check_settings(Settings(dtype=str(np.dtype(dtype)), **settings), case.about)
+    chosen = check_settings(JudgeSettings(dtype=str(np.dtype(dtype)), **settings), case.about)
     outcome = judge(case, got, chosen)
     if outcome.verdict not in RIGHT:
         raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], chosen)]))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
-from refmeta.oracle.judge import Outcome, Settings, allowed, gap, is_bad, judge
+from refmeta.oracle.judge import JudgeSettings, Outcome, allowed, gap, is_bad, judge
 from refmeta.oracle.suite import Case
 
-__all__ = ["Answer", "Failed", "Outcome", "Settings", "calling", "plain", "run"]
+__all__ = ["Answer", "Failed", "Outcome", "JudgeSettings", "calling", "plain", "run"]
 
 
 class Answer(NamedTuple):
@@ -37,7 +37,7 @@ def plain(message: str, most: int = 500) -> str:
 def run(
     target: Callable[..., Any],
     chosen: Iterable[Case],
-    settings: Settings,
+    settings: JudgeSettings,
     *,
     repeat: int | None = 1,
     progress: Callable[[Case], None] = lambda case: None,
@@ -58,7 +58,7 @@ def run(
     ]
 
 
-def _repeated(target: Callable[..., Any], case: Case, settings: Settings, times: int) -> Outcome:
+def _repeated(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
     """The worst outcome of asking a case several times, with a warning where the answers differ."""
     outcomes = [_one(target, case, settings)]
     while outcomes[-1].got is not None and len(outcomes) < times:
@@ -69,7 +69,7 @@ def _repeated(target: Callable[..., Any], case: Case, settings: Settings, times:
     return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds, differs=apart)
 
 
-def _differing(one: Outcome, other: Outcome, settings: Settings) -> tuple[float, list[str]]:
+def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[float, list[str]]:
     """By how many tolerances two answers to one case differ, and a sentence if they do."""
     a, b = one.got or {}, other.got or {}
     if a.keys() != b.keys():
@@ -85,7 +85,7 @@ def _differing(one: Outcome, other: Outcome, settings: Settings) -> tuple[float,
     ]
 
 
-def _one(target: Callable[..., Any], case: Case, settings: Settings) -> Outcome:
+def _one(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
     """What became of asking a case once."""
     flags = sorted(set(case.flags) & set(settings.skip_flags))
     if flags:
@@ -109,10 +109,10 @@ def _verdict(failure: Failed, case: Case) -> str:
     return "unanswered" if failure.verdict == "timeout" and case.result == "ill_conditioned" else failure.verdict
 
 
-def calling(function: Callable[..., Any]) -> Callable[[Case, Settings], Any]:
+def calling(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
     """A Python function as a target: fresh arguments of the chosen dtype, exceptions told, inputs watched."""
 
-    def target(case: Case, settings: Settings) -> Answer:
+    def target(case: Case, settings: JudgeSettings) -> Answer:
         try:
             return Answer(*result_of(function, case.arguments(settings.dtype)))
         except CallError as error:

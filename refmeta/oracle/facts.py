@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refmeta.oracle.judge import Entry, Outcome, Settings, is_bad
+from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, is_bad
 from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding
-from refmeta.tables import counted
+from refmeta.tables import count_text
 from refmeta.tolerance import tolerance
 
 __all__ = [
@@ -45,7 +45,7 @@ def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
     shown = group if every else group[:SHOWN]
     more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
     word = "time-out" if verdict in ("timeout", "unanswered") else verdict
-    return f"{counted(len(group), 'case')}: {word}: {message}{excused}: {ids(shown)}{more}"
+    return f"{count_text(len(group), 'case')}: {word}: {message}{excused}: {ids(shown)}{more}"
 
 
 def ids(group: Sequence[Outcome]) -> str:
@@ -77,7 +77,7 @@ def parts_line(finding: Finding) -> list[str]:
     if suite.array:
         return []
     names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    asked = ", ".join(f"{n} in {counted(names.count(n), 'case')}" for n in suite.parts if n in names)
+    asked = ", ".join(f"{n} in {count_text(names.count(n), 'case')}" for n in suite.parts if n in names)
     unasked = ", ".join(n for n in suite.parts if n not in names)
     return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
 
@@ -100,10 +100,10 @@ def hints(finding: Finding) -> list[str]:
 def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
     """One line on what was not judged for want of --validation."""
     n = sum(o.verdict == "unasked" for o in outcomes)
-    return [f"Not judged: whether bad input is refused, {counted(n, 'case')}; say --validation for that"] if n else []
+    return [f"Not judged: whether bad input is refused, {count_text(n, 'case')}; say --validation for that"] if n else []
 
 
-def faint(cases: Sequence[Case], settings: Settings) -> list[str]:
+def faint(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
     """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
     if settings.dtype != "float32":
         return []

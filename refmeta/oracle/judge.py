@@ -10,7 +10,7 @@ from refmeta.oracle.suite import Case, Expected, Part, Suite
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "Outcome", "Settings", "allowed", "allowed_of", "check_settings", "gap",
+    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "Outcome", "JudgeSettings", "allowed", "allowed_of", "check_settings", "gap",
     "in_limits", "is_bad", "judge", "names", "size_of", "transformed",
 ]  # fmt: skip
 
@@ -19,7 +19,7 @@ RIGHT = ("pass", "refused", "bounded")
 WRONG = ("mismatch", "accepted", "error", "crash", "timeout")
 
 
-class Settings(NamedTuple):
+class JudgeSettings(NamedTuple):
     """What the target computes, in which precision, and whether it must refuse bad input; never a tolerance."""
 
     quantity: str = "gradient"
@@ -67,7 +67,7 @@ def is_bad(o: Outcome) -> bool:
     return o.verdict in WRONG
 
 
-def check_settings(settings: Settings, suite: Suite) -> Settings:
+def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
     """The settings, each with a value that the suite has."""
     first_order = ("first-order",) if "first_order" in suite.parts else ()
     values = {
@@ -83,7 +83,7 @@ def check_settings(settings: Settings, suite: Suite) -> Settings:
     return settings
 
 
-def names(case: Case, settings: Settings) -> tuple[str, ...]:
+def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
     """The parts that a result may hold: one, or where a dict is answered any of them by name."""
     suite = case.about
     if not suite.array:
@@ -98,12 +98,12 @@ def _part(case: Case, name: str) -> Part:
     return case.about.parts[name or case.about.array]
 
 
-def _reduced(case: Case, settings: Settings, name: str) -> bool:
+def _reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
     """Is a result one for all tasks?"""
     return settings.reduce != "none" and bool(case.about.array) and _part(case, name).by_task
 
 
-def transformed(value: Array, case: Case, settings: Settings, name: str = "") -> Array:
+def transformed(value: Array, case: Case, settings: JudgeSettings, name: str = "") -> Array:
     """A result with one row per task as the target is to return it: with its sign, and reduced over the tasks."""
     value = -value if settings.ascent and _part(case, name).turned else value
     if not _reduced(case, settings, name):
@@ -111,7 +111,7 @@ def transformed(value: Array, case: Case, settings: Settings, name: str = "") ->
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
 
 
-def allowed(expected: Expected, case: Case, settings: Settings) -> Array:
+def allowed(expected: Expected, case: Case, settings: JudgeSettings) -> Array:
     """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
     if not _reduced(case, settings, ""):
@@ -131,7 +131,7 @@ def in_limits(got: Array, wanted: Array, limit: Array) -> Array:
     return difference / np.reshape(limit, np.shape(limit) + (1,) * (np.ndim(difference) - np.ndim(limit)))
 
 
-def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
+def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
     """Compare what the target returned with the certified value."""
     if case.result == "invalid":
         return Outcome(case, "accepted", "it returned a result for an input that must be refused")
@@ -147,7 +147,7 @@ def judge(case: Case, returned: Any, settings: Settings) -> Outcome:
     return Outcome(case, verdict, message, worst.tolerances, digits, results, worst=worst)
 
 
-def _worst(case: Case, name: str, got: Array, settings: Settings) -> Entry:
+def _worst(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
     """The entry of a result with the largest error; an ill-conditioned one may be off by twice the result's size."""
     wanted, limit = transformed(case.expected[name].value, case, settings, name), allowed_of(case, name, settings)
     if case.result == "ill_conditioned":
@@ -159,18 +159,18 @@ def _worst(case: Case, name: str, got: Array, settings: Settings) -> Entry:
     return Entry(name, tuple(map(int, at)), float(got[at]), float(wanted[at]), float(errors[at]))
 
 
-def allowed_of(case: Case, name: str, settings: Settings) -> Array:
+def allowed_of(case: Case, name: str, settings: JudgeSettings) -> Array:
     """The tolerance of each row of one result of a case."""
     return allowed(case.expected[name], case, settings)
 
 
-def size_of(case: Case, name: str, settings: Settings) -> float:
+def size_of(case: Case, name: str, settings: JudgeSettings) -> float:
     """The largest magnitude of a right result's entries and terms, to which digits are relative."""
     wanted = transformed(case.expected[name].value, case, settings, name)
     return float(np.max(np.abs(wanted), initial=np.max(case.expected[name].scale)))
 
 
-def _digits(case: Case, name: str, got: Array, settings: Settings) -> float:
+def _digits(case: Case, name: str, got: Array, settings: JudgeSettings) -> float:
     """The number of digits, relative to the largest entry and term, to which a result agrees."""
     wanted, size = transformed(case.expected[name].value, case, settings, name), size_of(case, name, settings)
     with np.errstate(over="ignore"):
@@ -178,7 +178,7 @@ def _digits(case: Case, name: str, got: Array, settings: Settings) -> float:
     return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
-def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
+def _by_name(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
     """The result as real arrays of the expected shapes; a sentence for anything else."""
     wanted = names(case, settings)
     if not case.about.array:
@@ -189,7 +189,7 @@ def _by_name(case: Case, returned: Any, settings: Settings) -> dict[str, Array]:
     return {wanted[0]: _array(returned, case, wanted[0], settings)}
 
 
-def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
+def _array(value: Any, case: Case, name: str, settings: JudgeSettings) -> Array:
     """One result as a real array of the expected shape; a sentence for anything else."""
     array = as_array(value, name)
     shape = transformed(case.expected[name].value, case, settings, name).shape
@@ -203,7 +203,7 @@ def _array(value: Any, case: Case, name: str, settings: Settings) -> Array:
     return array
 
 
-def _hint(array: Array, case: Case, name: str, settings: Settings) -> str:
+def _hint(array: Array, case: Case, name: str, settings: JudgeSettings) -> str:
     """What another shape may mean."""
     wanted = transformed(case.expected[name].value, case, settings, name)
     if array.shape == wanted.shape[1:] and wanted.shape[0] == 1:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import Outcome, Settings, allowed, allowed_of, gap, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, allowed, allowed_of, gap, transformed
 from refmeta.oracle.suite import Case
 
 __all__ = ["NEAR", "Match", "Pair", "agrees", "in_all", "matched", "matches", "pairs", "refuting"]
@@ -22,7 +22,7 @@ class Match(NamedTuple):
     value: Callable[[Case, str], Array | None]
 
 
-def matches(failing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
+def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Callable[[Case, str], Array | None]) -> bool:
     """Every result of every failing vector that is wrong equals the candidate, to ten tolerances."""
     told_apart = False
     for o in failing:
@@ -58,7 +58,7 @@ class Pair(NamedTuple):
     limit: Array
 
 
-def pairs(outcomes: Sequence[Outcome], settings: Settings) -> list[Pair]:
+def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     """Every result of every outcome."""
     return [
         Pair(
@@ -73,20 +73,20 @@ def pairs(outcomes: Sequence[Outcome], settings: Settings) -> list[Pair]:
     ]
 
 
-def matched(o: Outcome, name: str, settings: Settings) -> bool:
+def matched(o: Outcome, name: str, settings: JudgeSettings) -> bool:
     """Is the result of this name right, to its tolerance?"""
     expected = o.case.expected[name]
     right = transformed(expected.value, o.case, settings, name)
     return gap((o.got or {})[name], right, allowed(expected, o.case, settings)) <= 1
 
 
-def agrees(passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]) -> bool:
+def agrees(passing: Sequence[Outcome], settings: JudgeSettings, candidate: Callable[[Case, str], Array | None]) -> bool:
     """Does the candidate, wherever it applies, give what the target returned on the vectors that passed?"""
     return not refuting(passing, settings, candidate)
 
 
 def refuting(
-    passing: Sequence[Outcome], settings: Settings, candidate: Callable[[Case, str], Array | None]
+    passing: Sequence[Outcome], settings: JudgeSettings, candidate: Callable[[Case, str], Array | None]
 ) -> list[Outcome]:
     """The vectors that passed on which the candidate is something else."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import Answer, Failed, Settings, plain
+from refmeta.oracle.check import Answer, Failed, JudgeSettings, plain
 from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.process import GRACE, LINE, Peer, shown
 from refmeta.oracle.suite import Case, floats
@@ -66,7 +66,7 @@ class Process:
         self._peer: Peer | None = None
         self._hopeless: Failed | None = None
 
-    def __call__(self, case: Case, settings: Settings) -> Answer:
+    def __call__(self, case: Case, settings: JudgeSettings) -> Answer:
         """What the target returns for a case; `Failed` if it does not."""
         if self._hopeless is not None:
             raise self._hopeless
@@ -84,7 +84,7 @@ class Process:
             raise Failed("error", f"answered {shown(json.dumps(answer))}, {wanted}")
         return answer_in(answer)
 
-    def start(self, settings: Settings) -> None:
+    def start(self, settings: JudgeSettings) -> None:
         """Start the process if it does not run, and learn its name and suites."""
         if self._peer is not None and self._peer.runs:
             return

@@ -19,7 +19,7 @@ from refmeta.oracle.certify import certified
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
-from refmeta.tolerance import condition, in_tolerances, per_task
+from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 __all__ = ["dumped", "renewed"]
 
@@ -37,10 +37,10 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     for part in suite.parts:
         nested, digits = certified(suite, case["input"], part)
         value = np.array(nested, dtype=object).astype(float)
-        scale = np.maximum(per_task(_rows(suite, part, value)), suite.terms(part, problem, value))
+        scale = np.maximum(max_per_task(_rows(suite, part, value)), suite.terms(part, problem, value))
         scale = np.where(scale > 0, scale, 1.0)
         answer = partial(_answer, suite, part)
-        kappa = condition(answer, problem, scale)
+        kappa = condition_number(answer, problem, scale)
         error = _error(suite, answer(problem), _rows(suite, part, value), kappa, scale)
         if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST):
             raise ValueError(
@@ -76,7 +76,7 @@ def _hex(value: Any) -> Any:
 
 def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -> float:
     """The worst error in tolerances."""
-    return float(np.max(in_tolerances(got, right, kappa, scale, suite.residual), initial=0.0))
+    return float(np.max(error_in_tolerances(got, right, kappa, scale, suite.residual), initial=0.0))
 
 
 def _computed(row: Wrong, problem: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.facts import details, faint, unjudged
-from refmeta.oracle.judge import RIGHT, Outcome, Settings
+from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
-from refmeta.tables import wrapped
+from refmeta.tables import paragraphs
 
 __all__ = ["Report", "markdown", "row", "status", "text", "versions"]
 
@@ -23,7 +23,7 @@ class Report(NamedTuple):
     """All that a report is written from: the target's name, the settings, and the verdict on every suite."""
 
     name: str
-    settings: Settings
+    settings: JudgeSettings
     found: tuple[Finding, ...]
     allow_rounding: bool = False
 
@@ -38,9 +38,9 @@ class Report(NamedTuple):
         return status_of(self.found, allow_rounding=self.allow_rounding)
 
 
-def status(outcomes: Sequence[Outcome], settings: Settings | None = None) -> int:
+def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -> int:
     """The exit status: 0 all right, 1 a mismatch, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    return status_of(findings(outcomes, settings or Settings()))
+    return status_of(findings(outcomes, settings or JudgeSettings()))
 
 
 def versions() -> dict[str, str]:
@@ -94,7 +94,7 @@ def text(report: Report) -> str:
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
     lines += ["", summary(report.found)] * (len(asked) > 1)
-    return "\n".join(wrapped(line, later="  ") for line in lines)
+    return "\n".join(paragraphs(line, later="  ") for line in lines)
 
 
 def _settings(report: Report) -> str:

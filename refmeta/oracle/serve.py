@@ -14,7 +14,7 @@ from refmeta.oracle.calls import CallError, named, result_of, told
 from refmeta.oracle.check import plain
 from refmeta.oracle.protocol import encoded
 from refmeta.oracle.suites import SUITES
-from refmeta.tables import near
+from refmeta.tables import suggestion
 
 __all__ = ["Misnamed", "answer", "imported", "main"]
 
@@ -48,7 +48,7 @@ def _member(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         members = [each for each in dir(owner) if not each.startswith("_")]
-        raise Misnamed(f"{named(error)}{near(name, members)}") from error
+        raise Misnamed(f"{named(error)}{suggestion(name, members)}") from error
 
 
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import frozen
+from refmeta.arrays import as_read_only
 from refmeta.oracle.documents import VectorError, parsed, text_of
 from refmeta.oracle.suite import Case, Expected, Suite, typed
 from refmeta.oracle.suites import FOLDER, SUITES
@@ -153,7 +153,7 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
         raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one a task")
     if type(entry["digits"]) is not int or entry["digits"] < 0:
         raise VectorError(f"{name}: {where}: digits must be a whole number of at least 0, got {entry['digits']!r}")
-    return Expected(frozen(value), frozen(kappa), frozen(scale), entry["digits"])
+    return Expected(as_read_only(value), as_read_only(kappa), as_read_only(scale), entry["digits"])
 
 
 def _from_hex(value: Any) -> Any:

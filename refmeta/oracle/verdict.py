@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
 from refmeta.oracle.diagnose.rows import distance
-from refmeta.oracle.judge import Outcome, Settings, allowed_of, gap, is_bad, size_of, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, allowed_of, gap, is_bad, size_of, transformed
 from refmeta.oracle.suite import Case
 
 __all__ = ["Finding", "NEUTRAL", "counting", "finding", "findings", "overall", "status_of", "summary"]
@@ -53,13 +53,13 @@ class Finding(NamedTuple):
     explanation: tuple[str, ...] = ()
 
 
-def findings(outcomes: Sequence[Outcome], settings: Settings) -> list[Finding]:
+def findings(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Finding]:
     """The verdict on every suite, in their order."""
     suites = dict.fromkeys(o.case.suite for o in outcomes)
     return [finding(suite, [o for o in outcomes if o.case.suite == suite], settings) for suite in suites]
 
 
-def finding(suite: str, outcomes: Sequence[Outcome], settings: Settings) -> Finding:
+def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Finding:
     """The verdict on the outcomes of one suite."""
     asked = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in asked if is_bad(o)]
@@ -97,7 +97,7 @@ def _ended(bad: Sequence[Outcome]) -> str:
     return " " + " or ".join(words[verdict] for verdict in sorted({o.verdict for o in bad}))
 
 
-def _next(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: Settings) -> list[str]:
+def _next(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> list[str]:
     """What to do where nothing is known."""
     if not any(UNKNOWN in line for e in explanations for line in e.lines):
         return []
@@ -144,7 +144,7 @@ def _remedy(o: Outcome) -> str:
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 
 
-def _blind(asked: Sequence[Outcome], settings: Settings) -> tuple[str, list[str]] | None:
+def _blind(asked: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
     """Whether first order is so near to the right answer, in every case judged, that they cannot be told apart."""
     both = [o.case for o in asked if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
     if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
@@ -159,13 +159,13 @@ def _blind(asked: Sequence[Outcome], settings: Settings) -> tuple[str, list[str]
     return f"first-order MAML is within {apart:.2g} tolerances of the right answer {where}", [change]
 
 
-def _apart(case: Case, settings: Settings) -> float:
+def _apart(case: Case, settings: JudgeSettings) -> float:
     """The distance from first order to the right gradient, in tolerances."""
     first, right = (transformed(case.expected[q].value, case, settings) for q in ("first_order", "gradient"))
     return gap(first, right, allowed_of(case, "gradient", settings))
 
 
-def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: Settings) -> str | None:
+def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> str | None:
     """How many digits there are and can be had, if nothing but rounding explains what is wrong, and it is small."""
     if any(e.name not in UNCERTAIN for e in explanations) or any(o.got is None for o in bad):
         return None
@@ -177,7 +177,7 @@ def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings:
     return f"right to {fewest.digits:.1f} digits where {_possible(fewest, settings):.1f} can be had,"
 
 
-def _is_small(o: Outcome, settings: Settings) -> bool:
+def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
     """Is every result within 10⁶ times 30 eps, and within a hundredth of its distance to the nearest known-wrong row?"""
     rounding = 30 * float(np.finfo(settings.dtype).eps)
     widest = WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
@@ -188,7 +188,7 @@ def _is_small(o: Outcome, settings: Settings) -> bool:
     )
 
 
-def _possible(o: Outcome, settings: Settings) -> float:
+def _possible(o: Outcome, settings: JudgeSettings) -> float:
     """The number of digits that the tolerance of the worst entry's part stands for."""
     assert o.worst is not None
     limit = np.max(allowed_of(o.case, o.worst.part, settings))

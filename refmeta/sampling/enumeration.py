@@ -7,11 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, numbers, settled
-from refmeta.sampling.likelihood import at
-from refmeta.sampling.rollout import as_reward_noise, ended, fitting, steps_of
+from refmeta.arrays import Array, as_count, as_numbers, check_finite
+from refmeta.sampling.likelihood import likelihood_at
+from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_reward_noise, end_states
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = [
+    "Expectation", "MOST", "Paths", "excess_text", "expectation", "likelihoods", "number_of_paths", "paths",
+    "weighted_moments",
+]  # fmt: skip
 
 MOST, CHUNK, COUNTED = 10**6, 2**13, 10**100
 
@@ -24,13 +29,13 @@ class Expectation(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """Every possible trajectory, arrays (T, H), and what the process contributes to its probability, (T,)."""
+    """All possible trajectories, arrays (T, H), and the factor of their probabilities from the process, (T,)."""
 
     trajectories: Trajectories
     weight: Array
 
     def batches(self, episodes: int) -> Iterator[tuple[Trajectories, Array]]:
-        """All tuples of `episodes` trajectories in chunks: trajectories (n, M, H) and their weights (n,)."""
+        """All tuples of M = `episodes` trajectories, in chunks: trajectories (n, M, H) and their weights (n,)."""
         total = len(self.weight) ** episodes
         for start in range(0, total, CHUNK):
             number = np.arange(start, min(start + CHUNK, total))
@@ -39,47 +44,48 @@ class Paths(NamedTuple):
 
 
 def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
-    """How many trajectories have a positive weight, by counting the ways into each state; beyond 10¹⁰⁰ a lower bound."""
+    """The number of trajectories of positive weight, counted by the ways into each state; above 10¹⁰⁰ a lower bound."""
     if not isinstance(mdp, FiniteMDP):
         raise TypeError(f"trajectories are enumerated on a FiniteMDP, got {type(mdp).__name__}")
     if mdp.shape:
         raise ValueError(
             f"trajectories are enumerated for one task at a time, got a process with batch axes {mdp.shape}"
         )
-    H, over, each = steps_of(mdp, horizon), ended(mdp), np.sum(mdp.P > 0, axis=1).astype(object)
-    each = np.where(over[:, None], np.eye(mdp.states, dtype=int), each).astype(object)
-    last = np.sum(each, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
+    H, over = as_horizon(mdp, horizon), end_states(mdp)
+    moves = np.where(over[:, None], np.eye(mdp.states, dtype=int), np.sum(mdp.P > 0, axis=1)).astype(object)
+    last = np.sum(moves, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
     ways = (mdp.rho > 0).astype(object)
     for _ in range(H - 1):
-        if (ways := ways @ each).sum() > COUNTED:
+        if (ways := ways @ moves).sum() > COUNTED:
             break
     return int(ways @ last)
 
 
-def too_many(number: int, tuples_of: int) -> str:
-    """Nothing if the tuples of `number` trajectories are at most a million; else how many they are, in words."""
+def excess_text(number: int, tuples_of: int) -> str:
+    """Empty if there are at most a million tuples of `number` trajectories; else their number, in words."""
     exponent = tuples_of * math.log10(max(number, 1))
     if exponent < 20 and number**tuples_of <= MOST:
         return ""
-    said = f"{number**tuples_of:.3g}" if exponent < 100 else f"10^{exponent:.0f} or more"
-    return f"{number} trajectories in tuples of {tuples_of} make {said}"
+    total = f"{number**tuples_of:.3g}" if exponent < 100 else f"10^{exponent:.0f} or more"
+    return f"{number} trajectories in tuples of {tuples_of} make {total}"
 
 
 def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> Paths:
-    """Every trajectory of positive weight ρ(s_0) Π P(s_{t+1}|s_t, a_t), the last s' only where a reward depends on it.
+    """All trajectories of positive weight ρ(s_0) Π P(s_{t+1}|s_t, a_t).
 
-    Refused, with the count, where their tuples of `tuples_of` are more than a million.
+    The last next state is part of a trajectory only if rewards depend on it.  ValueError, with the number, if there are
+    more than a million tuples of `tuples_of` trajectories.
     """
-    number, H = number_of_paths(mdp, horizon), steps_of(mdp, horizon)
-    tuples_of = count(tuples_of, "tuples_of")
-    if said := too_many(number, tuples_of):
+    number, H = number_of_paths(mdp, horizon), as_horizon(mdp, horizon)
+    tuples_of = as_count(tuples_of, "tuples_of")
+    if excess := excess_text(number, tuples_of):
         raise ValueError(
-            f"{said} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
+            f"{excess} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
         )
-    over, by_next, s = ended(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
+    over, by_next, s = end_states(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
     weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
     for t in range(H):
-        source, a, following, probability = _continued(mdp, s, over[s], merge=t == H - 1 and not by_next)
+        source, a, following, probability = _continuations(mdp, s, over[s], merge=t == H - 1 and not by_next)
         reward = mdp.R[s[source], a, following] if by_next else mdp.R[s[source], a]
         step = np.stack([s[source], a, reward, ~over[s[source]]], axis=-1)
         past = np.concatenate([past[source], step[:, None]], axis=1)
@@ -88,23 +94,23 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
     return Paths(Trajectories(states.astype(np.intp), actions.astype(np.intp), rewards, mask.astype(bool)), weight)
 
 
-def _continued(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Array, Array, Array, Array]:
-    """For every path a row of each action and next state: the path, a, s', P(s'|s, a); one row where it has ended.
+def _continuations(mdp: FiniteMDP, s: Array, over: Array, merge: bool) -> tuple[Array, Array, Array, Array]:
+    """The continuations of every path by an action and a next state: the path, a, s' and P(s'|s, a).
 
-    With `merge` the next states of an action are one row.
+    A path that has ended has one continuation.  With `merge` all next states of an action are one continuation.
     """
     P = mdp.P[s]
     if merge:
         P = np.broadcast_to(np.eye(mdp.states)[0], P.shape)
-    only = (np.arange(mdp.actions) == 0)[:, None] & (np.arange(mdp.states) == s[:, None])[:, None, :]
-    P = np.where(over[:, None, None], only, P)
+    stay = (np.arange(mdp.actions) == 0)[:, None] & (np.arange(mdp.states) == s[:, None])[:, None, :]
+    P = np.where(over[:, None, None], stay, P)
     source, a, following = np.nonzero(P)
     return source, a, following, P[source, a, following]
 
 
 def likelihoods(policy: Policy, theta: Array, trajectories: Trajectories) -> Array:
     """Π_m Π_t π_θ(a_t|s_t) of trajectories (..., M, H), (...)."""
-    return np.exp(np.sum(at(policy, theta, trajectories).log_prob, axis=(-2, -1)))
+    return np.exp(np.sum(likelihood_at(policy, theta, trajectories).log_prob, axis=(-2, -1)))
 
 
 def expectation(
@@ -121,23 +127,23 @@ def expectation(
 
     Eq: trajectory-expectation
 
-    `f` takes a batch of tuples, `Trajectories` with arrays (n, M, H), and returns one row for each, (n, ...).
+    `f` takes a batch of n tuples, `Trajectories` with arrays (n, M, H), and returns one row per tuple, (n, ...).
 
     Raises
     ------
     ValueError
-        For more than 10⁶ tuples, a process with batch axes, rewards with noise, which cannot be listed, or an f that
-        returns another number of rows.
+        For more than 10⁶ tuples, a process with batch axes, rewards with noise (which cannot be enumerated), or an f
+        that returns another number of rows.
     FloatingPointError
-        If f returns something that is not finite.
+        If the result of f is not finite.
     """
     if not callable(f):
         raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
-    theta, M = fitting(mdp, policy, theta), count(episodes, "episodes", least=1)
+    theta, M = as_process_parameters(mdp, policy, theta), as_count(episodes, "episodes", least=1)
     if np.any(sigma := as_reward_noise(reward_noise, mdp.shape)):
         raise ValueError(
-            f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be listed; without "
-            "noise the mean is that of the mean rewards, exact for every f that is linear in the rewards"
+            f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be enumerated; "
+            "without noise the mean is exact for every f that is linear in the rewards"
         )
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
@@ -145,19 +151,20 @@ def expectation(
 
     def chunks() -> Iterator[tuple[Array, Array]]:
         for batch, weight in paths(mdp, horizon, tuples_of=M).batches(M):
-            values = _judged(f(batch), len(weight))
+            values = _as_rows(f(batch), len(weight))
             shapes.add(values.shape[1:])
             yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
 
     with np.errstate(all="ignore"):
-        mean, covariance = (settled(x, "what f returns is too large for its covariance") for x in accumulated(chunks()))
+        moments = weighted_moments(chunks())
+        mean, covariance = (check_finite(x, "the result of f is too large for its covariance") for x in moments)
     if len(shapes) > 1:
         raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()
     return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
 
 
-def accumulated(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
+def weighted_moments(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
     """Σ p x and Σ p (x − Σpx)(x − Σpx)ᵀ over chunks of probabilities (n,) and rows (n, k), Σ p = 1."""
     mean, square, centre = np.zeros(()), np.zeros(()), np.zeros(())
     for i, (p, rows) in enumerate(chunks):
@@ -166,11 +173,11 @@ def accumulated(chunks: Iterable[tuple[Array, Array]]) -> Expectation:
     return Expectation(mean, square - np.multiply.outer(mean - centre, mean - centre))
 
 
-def _judged(returned: ArrayLike, rows: int) -> Array:
-    """What f returned, if it is real, finite, and one row a tuple."""
-    values = settled(numbers(returned, "what f returned"), "f returned something that is not finite")
+def _as_rows(returned: ArrayLike, rows: int) -> Array:
+    """The result of f, which must be real, finite, and have one row per tuple."""
+    values = check_finite(as_numbers(returned, "the result of f"), "the result of f is not finite")
     if values.dtype.kind == "c":
-        raise TypeError("what f returned must be real, got complex numbers")
+        raise TypeError("the result of f must be real, got complex numbers")
     if values.ndim == 0 or len(values) != rows:
-        raise ValueError(f"f returned shape {values.shape}, expected ({rows}, ...): one row a tuple")
+        raise ValueError(f"f returned shape {values.shape}, expected ({rows}, ...): one row per tuple")
     return values

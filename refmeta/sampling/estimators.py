@@ -1,29 +1,30 @@
-"""Estimates of ∇J from one batch, of the return to be maximised.  Derivation: derivations/sampled-policy-gradients.md
+"""Estimators of ∇J, J the return, from one batch.  Derivation: derivations/sampled-policy-gradients.md
 
-Each is the mean over M trajectories of Σ_t weight_t ∇ log π_θ(a_t|s_t), (..., d).
+Each is a mean over M trajectories of Σ_t weight_t ∇ log π_θ(a_t|s_t), (..., d).
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, finite, fraction
+from refmeta.arrays import Array, as_fraction, finite_result
 from refmeta.sampling.likelihood import likelihood
-from refmeta.sampling.returns import at_steps, reward_to_go, whole_return
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts
+from refmeta.sampling.returns import as_step_values, reward_to_go, whole_return
+from refmeta.sampling.trajectories import Policy, Trajectories, as_trajectories, discounts
+
+__all__ = ["gpomdp", "reinforce", "undiscounted_visits"]
 
 
-def _pulled(policy: Policy, theta: ArrayLike, trajectories: Trajectories, weights: Array) -> Array:
+def _mean_score(policy: Policy, theta: ArrayLike, trajectories: Trajectories, weights: Array) -> Array:
     """(1/M) Σ weight ∇ log π."""
     return likelihood(policy, theta, trajectories).pull(weights) / weights.shape[-2]
 
 
 def _advantage(trajectories: Trajectories, gamma: float, baseline: ArrayLike) -> Array:
     """Ĝ_t − b_t, (..., M, H)."""
-    given = checked(trajectories)
-    return reward_to_go(given, gamma=gamma) - at_steps(baseline, given, "baseline")
+    return reward_to_go(trajectories, gamma=gamma) - as_step_values(baseline, as_trajectories(trajectories), "baseline")
 
 
-@finite
+@finite_result
 def reinforce(
     policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Array:
@@ -31,11 +32,11 @@ def reinforce(
 
     Eq: reinforce
     """
-    G = whole_return(trajectories, gamma=gamma)[..., None]
-    return _pulled(policy, theta, trajectories, G - at_steps(baseline, checked(trajectories), "baseline"))
+    G, b = whole_return(trajectories, gamma=gamma), as_step_values(baseline, as_trajectories(trajectories), "baseline")
+    return _mean_score(policy, theta, trajectories, G[..., None] - b)
 
 
-@finite
+@finite_result
 def gpomdp(
     policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Array:
@@ -46,12 +47,12 @@ def gpomdp(
     Unbiased for the H-step ∇J.
     """
     advantage = _advantage(trajectories, gamma, baseline)
-    return _pulled(
-        policy, theta, trajectories, discounts(np.ones(advantage.shape), fraction(gamma, "gamma")) * advantage
+    return _mean_score(
+        policy, theta, trajectories, discounts(np.ones(advantage.shape), as_fraction(gamma, "gamma")) * advantage
     )
 
 
-@finite
+@finite_result
 def undiscounted_visits(
     policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Array:
@@ -59,7 +60,7 @@ def undiscounted_visits(
 
     Eq: undiscounted-visits
 
-    Biased for ∇J where γ < 1 and H ≥ 2: it weighs every visit alike.
+    Biased for ∇J if γ < 1 and H ≥ 2: all visits have the same weight.
     """
     advantage = _advantage(trajectories, gamma, baseline)
-    return _pulled(policy, theta, trajectories, advantage)
+    return _mean_score(policy, theta, trajectories, advantage)

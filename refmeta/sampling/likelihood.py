@@ -1,13 +1,13 @@
 """Log-likelihoods of a batch of trajectories, and their products.  Derivation: derivations/sampled-policy-gradients.md
 
-`at(policy, theta, trajectories)` gives, for ℓ = log π_θ(a_t|s_t) of every step, (..., M, H) and 0 after the end:
+`likelihood(policy, theta, trajectories)` gives, for ℓ = log π_θ(a_t|s_t) of every step, (..., M, H), 0 after the end:
 
     log_prob        ℓ
     along(u)        ∇ℓ · u                       (..., M, H)
     pull(w)         Σ w ∇ℓ over M and H          (..., d), the transpose of `along`
     curve(w, u)     Σ w ∇²ℓ u over M and H       (..., d)
 
-No Jacobian and no Hessian is formed.  Softmax policies work on tables (S, A): gather, scatter, and a product a state.
+No Jacobian and no Hessian is formed.  Softmax policies use tables (S, A): gather, scatter, and one product per state.
 """
 
 import math
@@ -16,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, finite, lazily, parameters, reduced
+from refmeta.arrays import Array, as_direction, as_parameters, batch_shape, finite_result, lazy_property, reduce_record
 from refmeta.policies import Softmax
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
-from refmeta.softmax import centred, log_softmax, others, softmax
+from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
+from refmeta.softmax import centred, log_softmax, softmax, sum_of_others
+
+__all__ = ["GaussianLikelihood", "Likelihood", "SoftmaxLikelihood", "likelihood", "likelihood_at"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,48 +33,49 @@ class SoftmaxLikelihood:
     theta: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def log_prob(self) -> Array:
         """log π(a|s), (..., M, H).
 
         Eq: log-likelihood
         """
-        return self._gathered(log_softmax(self.policy.table(self.theta)))
+        return self._at_steps(log_softmax(self.policy.table(self.theta)))
 
-    @finite
+    @finite_result
     def along(self, u: ArrayLike) -> Array:
         """x_a − ⟨π, x⟩ at (s, a), x the logits of u.
 
         Eq: log-likelihood-score
         """
-        return self._gathered(centred(self._pi, self.policy.table(_direction(self, u))))
+        return self._at_steps(centred(self._pi, self.policy.table(_direction(self, u))))
 
-    @finite
+    @finite_result
     def pull(self, w: ArrayLike) -> Array:
-        """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n the sum of w over the visits to (s, a).
+        """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n(s, a) the sum of w over the visits to (s, a).
 
         Eq: log-likelihood-score
         """
-        n, pi = self._scattered(_weights(self, w)), self._pi
-        return self.policy.pullback(n * others(pi, pi) - pi * others(pi, n))
+        n, pi = self._sum_of_steps(_weights(self, w)), self._pi
+        return self.policy.pullback(n * sum_of_others(pi, pi) - pi * sum_of_others(pi, n))
 
-    @finite
+    @finite_result
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Φᵀg, g(s, ·) = −n(s) π ⊙ (x − ⟨π, x⟩), n the sum of w over the visits to s.
 
         Eq: log-likelihood-hvp
         """
-        n, u = np.sum(self._scattered(_weights(self, w)), axis=-1)[..., None], _direction(self, u)
+        n, u = np.sum(self._sum_of_steps(_weights(self, w)), axis=-1)[..., None], _direction(self, u)
         return self.policy.pullback(-n * self._pi * centred(self._pi, self.policy.table(u)))
 
-    @lazily
+    @lazy_property
     def _pi(self) -> Array:
+        """π, (..., S, A)."""
         return softmax(self.policy.table(self.theta))
 
     def _cells(self) -> Array:
-        """s·A + a, (..., M·H)."""
+        """The index s·A + a of every step in a flat table, (..., M·H)."""
         cell = self.trajectories.states * self.policy.actions + self.trajectories.actions
         return cell.reshape(*cell.shape[:-2], self._steps)
 
@@ -81,7 +84,7 @@ class SoftmaxLikelihood:
         """M·H."""
         return math.prod(self.trajectories.mask.shape[-2:])
 
-    def _gathered(self, table: Array) -> Array:
+    def _at_steps(self, table: Array) -> Array:
         """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""
         cells, mask = self._cells(), self.trajectories.mask
         flat = table.reshape(*table.shape[:-2], self.policy.states * self.policy.actions)
@@ -89,8 +92,8 @@ class SoftmaxLikelihood:
         flat, cells = (np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, cells))
         return np.take_along_axis(flat, cells, axis=-1).reshape(*batch, *mask.shape[-2:]) * mask
 
-    def _scattered(self, w: Array) -> Array:
-        """The transpose of `_gathered`: Σ w over the steps at (s, a), (..., S, A)."""
+    def _sum_of_steps(self, w: Array) -> Array:
+        """The transpose of `_at_steps`: Σ w over the steps at (s, a), (..., S, A)."""
         w, cells, size = w * self.trajectories.mask, self._cells(), self.policy.states * self.policy.actions
         batch = np.broadcast_shapes(w.shape[:-2], cells.shape[:-1])
         rows = (math.prod(batch), self._steps)
@@ -108,9 +111,9 @@ class GaussianLikelihood:
     theta: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def log_prob(self) -> Array:
         """−Σ_j (z_j²/2 + log σ_j + log(2π)/2), (..., M, H).
 
@@ -119,25 +122,25 @@ class GaussianLikelihood:
         each = self._z**2 / 2 + self._log_deviation + np.log(2 * np.pi) / 2
         return -np.sum(each, axis=-1) * self.trajectories.mask
 
-    @finite
+    @finite_result
     def along(self, u: ArrayLike) -> Array:
         """Σ_j z_j (Ux)_j/σ_j + (z_j² − 1) ν_j.
 
         Eq: log-likelihood-score
         """
         u = _direction(self, u)
-        each = self._z * self._moved(u) + (self._z**2 - 1) * self._log(u)
+        each = self._z * self._scaled_means(u) + (self._z**2 - 1) * self._log(u)
         return np.sum(each, axis=-1) * self.trajectories.mask
 
-    @finite
+    @finite_result
     def pull(self, w: ArrayLike) -> Array:
         """Σ w [(z/σ) xᵀ, z² − 1].
 
         Eq: log-likelihood-score
         """
-        return self._summed(_weights(self, w), self._z * self._scale, self._z**2 - 1)
+        return self._sum(_weights(self, w), self._z * self._scale, self._z**2 - 1)
 
-    @finite
+    @finite_result
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Σ w [((dz − zν)/σ) xᵀ, 2 z dz], dz = −(Ux)/σ − zν.
 
@@ -145,11 +148,11 @@ class GaussianLikelihood:
         """
         w, u = _weights(self, w), _direction(self, u)
         z, nu = self._z, self._log(u)
-        dz = -self._moved(u) - z * nu
-        return self._summed(w, (dz - z * nu) * self._scale, 2 * z * dz)
+        dz = -self._scaled_means(u) - z * nu
+        return self._sum(w, (dz - z * nu) * self._scale, 2 * z * dz)
 
     def _log(self, u: Array) -> Array:
-        """The part of θ, or of a direction, that is of log σ, with axes for M and H."""
+        """log σ of θ, or of a direction, with axes for M and H."""
         return self.policy.log_deviation(u)[..., None, None, :]
 
     def _means(self, u: Array) -> Array:
@@ -158,22 +161,24 @@ class GaussianLikelihood:
 
     @property
     def _log_deviation(self) -> Array:
+        """log σ."""
         return self._log(self.theta)
 
     @property
     def _scale(self) -> Array:
+        """1/σ."""
         return np.exp(-self._log_deviation)
 
-    @lazily
+    @lazy_property
     def _z(self) -> Array:
         """(a − Kx)/σ."""
         return (self.trajectories.actions - self._means(self.theta)) * self._scale
 
-    def _moved(self, u: Array) -> Array:
+    def _scaled_means(self, u: Array) -> Array:
         """(Ux)/σ."""
         return self._means(u) * self._scale
 
-    def _summed(self, w: Array, by_mean: Array, by_log: Array) -> Array:
+    def _sum(self, w: Array, by_mean: Array, by_log: Array) -> Array:
         """Σ w [by_mean xᵀ, by_log] over M and H, (..., d)."""
         w = (w * self.trajectories.mask)[..., None]
         gains = np.einsum("...mhi,...mhj->...ij", w * by_mean, self.trajectories.states + 0 * w)
@@ -187,21 +192,21 @@ Likelihood = SoftmaxLikelihood | GaussianLikelihood
 
 
 def _direction(like: Likelihood, u: ArrayLike) -> Array:
-    """A direction u (..., d) of θ, checked."""
-    return direction(u, like.policy.dim, together(like.policy, like.theta, like.trajectories), "u")
+    """A direction u (..., d) of θ."""
+    return as_direction(u, like.policy.dim, joint_batch(like.policy, like.theta, like.trajectories), "u")
 
 
 def _weights(like: Likelihood, w: ArrayLike) -> Array:
-    """Weights w (..., M, H), checked: a number for every step."""
-    array, shape = parameters(w, "w"), like.trajectories.mask.shape
+    """Weights w (..., M, H), one per step."""
+    array, shape = as_parameters(w, "w"), like.trajectories.mask.shape
     if array.shape[-2:] != shape[-2:]:
         raise ValueError(f"w has shape {array.shape}, expected (..., {shape[-2]}, {shape[-1]}) as the trajectories")
-    batch_shape(w=array.shape[:-2], likelihood=together(like.policy, like.theta, like.trajectories))
+    batch_shape(w=array.shape[:-2], likelihood=joint_batch(like.policy, like.theta, like.trajectories))
     return array
 
 
-def at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:
-    """ℓ at parameters, on trajectories that have been checked."""
+def likelihood_at(policy: Policy, theta: Array, trajectories: Trajectories) -> Likelihood:
+    """`likelihood` of arguments that have been checked."""
     kind = GaussianLikelihood if isinstance(policy, LinearGaussian) else SoftmaxLikelihood
     return kind(policy, theta, trajectories)  # type: ignore[arg-type]
 
@@ -211,9 +216,9 @@ def likelihood(policy: Policy, theta: ArrayLike, trajectories: Trajectories) -> 
 
     Eq: log-likelihood
 
-    log p(τ|θ) is Σ_t ℓ and a constant, the logarithm of what the process contributes.
+    log p(τ|θ) is Σ_t ℓ plus a constant: the log-probability of the starts, next states and rewards.
     """
-    theta = placed(policy, theta)
-    trajectories = checked(trajectories, policy)
-    together(policy, theta, trajectories)
-    return at(policy, theta, trajectories)
+    theta = as_policy_parameters(policy, theta)
+    trajectories = as_trajectories(trajectories, policy)
+    joint_batch(policy, theta, trajectories)
+    return likelihood_at(policy, theta, trajectories)

@@ -1,4 +1,4 @@
-"""Sampling trajectories, all tasks and episodes at once.  Derivation: derivations/sampled-policy-gradients.md"""
+"""Sampling trajectories, of all tasks and episodes at once.  Derivation: derivations/sampled-policy-gradients.md"""
 
 import math
 from typing import Any
@@ -7,12 +7,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, count, generator, index_text, real, require, settled
+from refmeta.arrays import Array, as_count, as_generator, as_real, batch_shape, check_all, check_finite, index_text
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, known, placed
+from refmeta.sampling.trajectories import Policy, Trajectories, as_policy, as_policy_parameters
 from refmeta.softmax import softmax
 from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = [
+    "as_horizon", "as_process_parameters", "as_reward_noise", "end_states", "finite_rollout", "noisy_rewards",
+    "rollout",
+]  # fmt: skip
 
 
 def rollout(
@@ -25,93 +30,93 @@ def rollout(
     reward_noise: ArrayLike = 0.0,
     rng: Generator | int | None = None,
 ) -> Trajectories:
-    """`episodes` trajectories a task, of at most `horizon` steps (the process's own, if it has one); (..., M, H).
+    """`episodes` trajectories per task, of at most `horizon` steps (default: the horizon of the process); (..., M, H).
 
-    Batch axes of theta, process and policy broadcast.  A reward R[s, a, s'] is that of the s' drawn.  On a finite process
-    a trajectory ends on reaching an absorbing state without rewards.  On a `LinearQuadratic`, start and noise are Gaussian
-    with the second moments given, and the reward is minus the cost.
+    Batch axes of theta, process and policy broadcast.  A reward R[s, a, s'] is that of the sampled s'.  On a finite
+    process a trajectory ends when it reaches an absorbing state without rewards.  On a `LinearQuadratic`, start and
+    noise are Gaussian with its second moments, and the reward is minus the cost.
 
-    Every reward gets Gaussian noise of standard deviation `reward_noise`, one number or one per task.  The noise is drawn
-    last, so that it changes neither the states nor the actions of a seed.
+    Every reward gets Gaussian noise with standard deviation `reward_noise`, one number or one per task.  It is sampled
+    last, so that states and actions of a seed do not depend on it.
 
     Raises
     ------
     ValueError, TypeError
-        For a policy of another size or kind, a horizon that is missing or not the process's, complex parameters, a noise
-        that is negative or not one per task.
+        For a policy of another size or kind, a horizon that is missing or not that of the process, complex parameters,
+        a noise that is negative or not one per task.
     FloatingPointError
         If a state, an action or a reward leaves the finite numbers.
     """
-    known(policy)
-    sampled: Any = {FiniteMDP: _finite, LinearQuadratic: _gaussian}.get(type(mdp))
-    if sampled is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
+    as_policy(policy)
+    sample: Any = {FiniteMDP: _finite_trajectories, LinearQuadratic: _lq_trajectories}.get(type(mdp))
+    if sample is None or isinstance(mdp, FiniteMDP) == isinstance(policy, LinearGaussian):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
         raise TypeError(
             f"rollout takes a FiniteMDP and a softmax policy, or a LinearQuadratic and a LinearGaussian, got {kinds}"
         )
-    theta = fitting(mdp, policy, theta)
-    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), generator(rng)
-    batch = sampled(mdp, policy, theta, M, H, rng)
-    return batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
+    theta = as_process_parameters(mdp, policy, theta)
+    M, H, rng = as_count(episodes, "episodes", least=1), as_horizon(mdp, horizon), as_generator(rng)
+    batch = sample(mdp, policy, theta, M, H, rng)
+    return batch._replace(rewards=noisy_rewards(batch.rewards, batch.mask, reward_noise, rng))
 
 
 def as_reward_noise(value: ArrayLike, shape: tuple[int, ...]) -> Array:
     """Standard deviations of rewards, at least 0, that broadcast to the batch axes `shape` of the tasks."""
-    sigma = real(value, "reward_noise")
+    sigma = as_real(value, "reward_noise")
     if batch_shape(reward_noise=sigma.shape, tasks=shape) != shape:
         raise ValueError(f"reward_noise has shape {sigma.shape}, expected one number or one per task, {shape}")
-    require(sigma >= 0, lambda i: f"reward_noise{index_text(i)} must be at least 0, got {sigma[i]}")
+    check_all(sigma >= 0, lambda i: f"reward_noise{index_text(i)} must be at least 0, got {sigma[i]}")
     return sigma
 
 
-def noisy(rewards: Array, mask: Array, reward_noise: ArrayLike, rng: Generator) -> Array:
-    """r + σ N(0, 1) where a step was taken, (..., M, H); the rewards themselves where every σ is 0."""
+def noisy_rewards(rewards: Array, mask: Array, reward_noise: ArrayLike, rng: Generator) -> Array:
+    """r + σ N(0, 1) at every step that was taken, (..., M, H); the same rewards if every σ is 0."""
     sigma = as_reward_noise(reward_noise, rewards.shape[:-2])
     if not np.any(sigma):
         return rewards
     with np.errstate(over="ignore"):
         noise = sigma[..., None, None] * rng.normal(size=rewards.shape)
-        return settled(rewards + np.where(mask, noise, 0), "a reward and its noise left the finite numbers")
+        return check_finite(rewards + np.where(mask, noise, 0), "a reward and its noise left the finite numbers")
 
 
-def fitting(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
-    """Real parameters of a policy that has the process's numbers of states and actions."""
+def as_process_parameters(mdp: Any, policy: Policy, theta: ArrayLike) -> Array:
+    """Real parameters (..., d) of a policy with the numbers of states and actions of the process."""
     if not isinstance(mdp, FiniteMDP | LinearQuadratic):
         raise TypeError(f"mdp must be a FiniteMDP or a LinearQuadratic, got {type(mdp).__name__}")
-    wanted, got = ((x.states, x.actions) for x in (mdp, known(policy)))
-    if wanted != got:
-        raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
-    theta = real(placed(policy, theta), "theta")
+    required, got = ((x.states, x.actions) for x in (mdp, as_policy(policy)))
+    if required != got:
+        raise ValueError(f"policy has (states, actions) = {got}, expected {required} as in the process")
+    theta = as_real(as_policy_parameters(policy, theta), "theta")
     batch_shape(theta=theta.shape[:-1], mdp=mdp.shape, policy=policy.shape)
     return theta
 
 
-def steps_of(mdp: Any, horizon: int | None) -> int:
-    """The number of steps: the one given, or the process's own, which it must be where there is one."""
-    H = mdp.horizon if horizon is None else count(horizon, "horizon", least=1)
+def as_horizon(mdp: Any, horizon: int | None) -> int:
+    """The number of steps: `horizon`, or that of the process, from which it must not differ."""
+    H = mdp.horizon if horizon is None else as_count(horizon, "horizon", least=1)
     if H is None:
-        raise ValueError("horizon is required: the process has none of its own")
+        raise ValueError("horizon is required: the process has none")
     if mdp.horizon not in (None, H):
-        raise ValueError(f"horizon must be {mdp.horizon} as the process's own, got {H}")
+        raise ValueError(f"horizon must be {mdp.horizon} as that of the process, got {H}")
     return int(H)
 
 
-def ended(mdp: FiniteMDP) -> Array:
-    """The states that are never left and pay nothing, (..., S): what reaches one has ended."""
+def end_states(mdp: FiniteMDP) -> Array:
+    """The states that are never left and have no rewards, (..., S): a trajectory ends there."""
     stay = np.einsum("...sas->...sa", mdp.P) == 1
     unpaid = np.all(mdp.R == 0, axis=-1) if mdp.R.ndim >= mdp.P.ndim else mdp.R == 0
     return np.all(stay & unpaid, axis=-1)
 
 
-def _below(p: Array) -> Array:
-    """Σ_{j≤i} p_j of every row of probabilities, its last entry, which is 1, left out; (..., n - 1)."""
+def _cumulative(p: Array) -> Array:
+    """Σ_{j≤i} p_j of every row of probabilities, without the last entry, which is 1; (..., n - 1)."""
     total = np.cumsum(p, axis=-1)
     return total[..., :-1] / total[..., -1:]
 
 
-def _drawn(below: Array, u: Array) -> Array:
-    """The index that each uniform number u (...) falls to, between the rows of `_below`."""
-    return np.sum(u[..., None] >= below, axis=-1)
+def _category(cumulative: Array, u: Array) -> Array:
+    """The index i with cumulative probability P_{i−1} ≤ u < P_i, for each uniform number u (...)."""
+    return np.sum(u[..., None] >= cumulative, axis=-1)
 
 
 def finite_rollout(
@@ -125,20 +130,20 @@ def finite_rollout(
     tasks = math.prod(batch)
 
     def rows(array: Array, axes: int) -> Array:
-        """One task after another, (tasks, ...)."""
-        own = array.shape[array.ndim - axes :]
-        return np.broadcast_to(array, batch + own).reshape(tasks, *own)
+        """The array with one axis of tasks before its last `axes` axes."""
+        core = array.shape[array.ndim - axes :]
+        return np.broadcast_to(array, batch + core).reshape(tasks, *core)
 
-    pi, P, rho = rows(_below(pi), 2), rows(_below(mdp.P), 3), rows(_below(mdp.rho), 1)
-    R, over = rows(mdp.R, core), rows(ended(mdp), 1)
-    task, each = np.arange(tasks)[:, None], (tasks, M)
-    states, actions, after = np.zeros((3, *each, H), np.intp)
-    rewards, mask = np.zeros((*each, H)), np.ones((*each, H), bool)
-    s = _drawn(rho[:, None], rng.random(each))
+    pi, P, rho = rows(_cumulative(pi), 2), rows(_cumulative(mdp.P), 3), rows(_cumulative(mdp.rho), 1)
+    R, over = rows(mdp.R, core), rows(end_states(mdp), 1)
+    task, size = np.arange(tasks)[:, None], (tasks, M)
+    states, actions, after = np.zeros((3, *size, H), np.intp)
+    rewards, mask = np.zeros((*size, H)), np.ones((*size, H), bool)
+    s = _category(rho[:, None], rng.random(size))
     for t in range(H):
         alive = ~over[task, s]
-        a = _drawn(pi[task, s], rng.random(each)) * alive
-        following = _drawn(P[task, s, a], rng.random(each))
+        a = _category(pi[task, s], rng.random(size)) * alive
+        following = _category(P[task, s, a], rng.random(size))
         states[..., t], actions[..., t], after[..., t], mask[..., t] = s, a, following, alive
         rewards[..., t] = R[task, s, a, following] if core == 3 else R[task, s, a]
         s = following
@@ -146,18 +151,20 @@ def finite_rollout(
     return Trajectories(*shaped[:4]), shaped[4]
 
 
-def _finite(*given: Any) -> Trajectories:
-    return finite_rollout(*given)[0]
+def _finite_trajectories(*arguments: Any) -> Trajectories:
+    """The trajectories of `finite_rollout` alone."""
+    return finite_rollout(*arguments)[0]
 
 
 def _root(S: Array) -> Array:
-    """L with L Lᵀ = S, for S symmetric positive semi-definite."""
+    """L with L Lᵀ = S, for a symmetric positive semi-definite S."""
     values, vectors = np.linalg.eigh(S)
     return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
 @np.errstate(all="ignore")
-def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+def _lq_trajectories(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rng: Generator) -> Trajectories:
+    """Trajectories of a linear-quadratic system under a linear-Gaussian policy."""
     batch, n, m = np.broadcast_shapes(theta.shape[:-1], lq.shape), lq.states, lq.actions
 
     def along(matrix: Array, x: Array) -> Array:
@@ -175,5 +182,5 @@ def _gaussian(lq: LinearQuadratic, policy: Any, theta: Array, M: int, H: int, rn
         rewards[..., t] = -np.sum(x * along(lq.Q, x), axis=-1) - np.sum(a * along(lq.R, a), axis=-1)
         x = along(lq.A, x) + along(lq.B, a) + along(noise, rng.normal(size=(*batch, M, n)))
     for name, array in (("states", states), ("actions", actions), ("rewards", rewards)):
-        settled(array, f"the {name} left the finite numbers: the gain or the deviation in theta is too large")
+        check_finite(array, f"the {name} left the finite numbers: the gain or the deviation in theta is too large")
     return Trajectories(states, actions, rewards, np.ones(rewards.shape, bool))

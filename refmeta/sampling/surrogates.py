@@ -5,10 +5,10 @@ With x_t = log π_θ(a_t|s_t) − log π_θ_sampled(a_t|s_t), every surrogate is
     L(θ) = −(1/M) Σ_m Σ_j Σ_t w_j,t g((C_j x)_t),
 
 of weights w, a matrix C over the time steps, and g the exponential (or the identity, or a clipped exponential).  The
-denominator is frozen at θ_sampled, so that loss, gradient and Hessian product belong together at every θ.  With the same
-reward to go and baseline all share one gradient at θ_sampled, and differ in their Hessian product.
+denominator is fixed at θ_sampled, so that loss, gradient and Hessian product are consistent at every θ.  With the same
+reward to go and baseline all surrogates have the same gradient at θ_sampled, but not the same Hessian product.
 
-`baseline` is anything that broadcasts to (..., M, H); advantages Â of another kind enter as Ĝ − Â.
+`baseline` broadcasts to (..., M, H); for other advantages Â give the baseline Ĝ − Â.
 """
 
 import functools
@@ -21,21 +21,33 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_direction,
+    as_fraction,
+    as_numbers,
+    as_parameters,
+    as_positive,
+    as_real,
     batch_shape,
-    direction,
     entry,
-    finite,
-    fraction,
-    lazily,
-    numbers,
-    parameters,
-    positive,
-    real,
-    reduced,
+    finite_result,
+    lazy_property,
+    reduce_record,
 )
-from refmeta.sampling.likelihood import Likelihood, at, likelihood
-from refmeta.sampling.returns import at_steps, discounted_sum, reward_to_go
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, discounts, placed, together
+from refmeta.sampling.likelihood import Likelihood, likelihood, likelihood_at
+from refmeta.sampling.returns import as_step_values, discounted_sum, reward_to_go
+from refmeta.sampling.trajectories import (
+    Policy,
+    Trajectories,
+    as_policy_parameters,
+    as_trajectories,
+    discounts,
+    joint_batch,
+)
+
+__all__ = [
+    "Surrogate", "SurrogatePoint", "Term", "clipped", "clipped_exponential", "dice", "emaml_score_term", "exponential",
+    "likelihood_ratio", "linear", "loaded_dice", "reinforce", "tmaml",
+]  # fmt: skip
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 
@@ -58,17 +70,17 @@ class Term(NamedTuple):
 
 
 def exponential(w: Array, y: Array) -> tuple[Array, Array, Array]:
-    """w eʸ, and its first and second derivative."""
+    """w eʸ and its first and second derivatives."""
     return (w * np.exp(y),) * 3
 
 
 def linear(w: Array, y: Array) -> tuple[Array, Array, Array]:
-    """w y, and its first and second derivative."""
+    """w y and its first and second derivatives."""
     return w * y, w + 0 * y, 0 * w * y
 
 
 def clipped_exponential(epsilon: float) -> Link:
-    """min(w eʸ, w clip(eʸ, 1 − ε, 1 + ε)), and its derivatives: those of w eʸ where it is the smaller, else 0."""
+    """min(w eʸ, w clip(eʸ, 1 − ε, 1 + ε)) and its derivatives: those of w eʸ where that is the smaller, else 0."""
     return functools.partial(_clipped, epsilon)
 
 
@@ -76,25 +88,25 @@ def _clipped(epsilon: float, w: Array, y: Array) -> tuple[Array, Array, Array]:
     """The link of `clipped_exponential`."""
     ratio = np.exp(y)
     inside = np.where(w > 0, np.real(ratio) <= 1 + epsilon, np.real(ratio) >= 1 - epsilon)
-    held = np.where(w > 0, 1 + epsilon, 1 - epsilon)
-    return w * np.where(inside, ratio, held), w * ratio * inside, w * ratio * inside
+    bound = np.where(w > 0, 1 + epsilon, 1 - epsilon)
+    return w * np.where(inside, ratio, bound), w * ratio * inside, w * ratio * inside
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """L(θ) = −(1/M) Σ_m Σ_j Σ_t w g(Cx), made by the functions of this module."""
+    """L(θ) = −(1/M) Σ_m Σ_j Σ_t w g(Cx), returned by the functions of this module."""
 
     policy: Policy
     theta_sampled: Array
     trajectories: Trajectories
     terms: tuple[Term, ...]
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        batch = together(self.policy, self.theta_sampled, self.trajectories)
+        batch = joint_batch(self.policy, self.theta_sampled, self.trajectories)
         return np.broadcast_shapes(batch, *(term.weights.shape[:-2] for term in self.terms))
 
     @property
@@ -104,15 +116,14 @@ class Surrogate:
 
     def at(self, theta: ArrayLike) -> "SurrogatePoint":
         """The point theta (..., d)."""
-        theta = placed(self.policy, theta)
+        theta = as_policy_parameters(self.policy, theta)
         batch_shape(theta=theta.shape[:-1], surrogate=self.shape)
         return SurrogatePoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "Surrogate":
         """Task `index` of the first batch axis, or a slice of the tasks."""
-        shape, given = self.shape, self.trajectories
-        over = given.mask.ndim - 2
-        batch = Trajectories(*(entry(x, index, shape, x.ndim - over) for x in given))
+        shape, axes = self.shape, self.trajectories.mask.ndim - 2
+        batch = Trajectories(*(entry(x, index, shape, x.ndim - axes) for x in self.trajectories))
         terms = (term._replace(weights=entry(term.weights, index, shape, 2)) for term in self.terms)
         theta = entry(self.theta_sampled, index, shape, 1)
         return Surrogate(self.policy.entry(index, shape), theta, batch, tuple(terms))
@@ -120,7 +131,7 @@ class Surrogate:
 
 @dataclass(frozen=True, eq=False)
 class SurrogatePoint:
-    """A surrogate at θ.  With D = ∂x/∂θ and u, U the first and second derivative of the sum in x,
+    """A surrogate at θ.  With D = ∂x/∂θ, and u and U the first and second derivatives of the sum by x,
 
     −M ∇L = Dᵀu,    −M ∇²L v = Dᵀ U D v + Σ_t u_t ∇² log π_θ(a_t|s_t) v.
     """
@@ -128,86 +139,89 @@ class SurrogatePoint:
     theta: Array
     task: Surrogate
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−(1/M) Σ w g(Cx), (...)."""
         return -np.sum(_sum(value for _, (value, _, _) in self._each), axis=(-2, -1)) / self._episodes
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """−(1/M) Dᵀ u, u = Σ_j Cᵀ w g'(Cx); (..., d)."""
         return -self._likelihood.pull(self.slopes) / self._episodes
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """−(1/M) (Dᵀ U D v + Σ u ∇² log π v), U = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
 
         Eq: surrogate-hvp
         """
         like = self._likelihood
-        v = direction(v, self.task.dim, self.grad.shape[:-1])
+        v = as_direction(v, self.task.dim, self.grad.shape[:-1])
         along = like.along(v)
         bent = _sum(term.spread(curve * term.mixed(along)) for term, (_, _, curve) in self._each)
         return -(like.pull(bent) + like.curve(self.slopes, v)) / self._episodes
 
     @property
     def _episodes(self) -> int:
+        """M."""
         return self.task.trajectories.mask.shape[-2]
 
     @functools.cached_property
     def _likelihood(self) -> Likelihood:
-        return at(self.task.policy, self.theta, self.task.trajectories)
+        """ℓ at θ."""
+        return likelihood_at(self.task.policy, self.theta, self.task.trajectories)
 
     @functools.cached_property
     def _each(self) -> list[tuple[Term, tuple[Array, Array, Array]]]:
-        """Every term, with w g, w g' and w g'' at Cx."""
-        sampled = at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
+        """Every term with w g, w g' and w g'' at Cx."""
+        sampled = likelihood_at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
         x = self._likelihood.log_prob - sampled.log_prob
         return [(term, term.link(term.weights, term.mixed(x))) for term in self.task.terms]
 
-    @lazily
+    @lazy_property
     def slopes(self) -> Array:
-        """s, (..., M, H)."""
+        """u, the derivative of the sum by x, (..., M, H)."""
         return _sum(term.spread(slope) for term, (_, slope, _) in self._each)
 
 
-def _sum(parts: Iterable[Array]) -> Array:
-    return np.sum(np.broadcast_arrays(*parts), axis=0)
+def _sum(terms: Iterable[Array]) -> Array:
+    """The sum of arrays whose batch axes broadcast."""
+    return np.sum(np.broadcast_arrays(*terms), axis=0)
 
 
-def _parts(
+def _ingredients(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, gamma: float, baseline: ArrayLike
 ) -> tuple[Array, Trajectories, Array, Array, Array]:
     """θ_sampled, the trajectories, γᵗr, γᵗb and γᵗ(Ĝ − b)."""
-    theta = real(placed(policy, theta_sampled, "theta_sampled"), "theta_sampled")
-    given = checked(trajectories, policy)
-    together(policy, theta, given)
-    weight, b = discounts(given.mask, fraction(gamma, "gamma")), at_steps(baseline, given, "baseline")
-    return theta, given, weight * given.rewards, weight * b, weight * (reward_to_go(given, gamma=gamma) - b)
+    theta = as_real(as_policy_parameters(policy, theta_sampled, "theta_sampled"), "theta_sampled")
+    batch = as_trajectories(trajectories, policy)
+    joint_batch(policy, theta, batch)
+    weight, b = discounts(batch.mask, as_fraction(gamma, "gamma")), as_step_values(baseline, batch, "baseline")
+    return theta, batch, weight * batch.rewards, weight * b, weight * (reward_to_go(batch, gamma=gamma) - b)
 
 
 def reinforce(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
-    """−(1/M) Σ γᵗ(Ĝ_t − b_t) x_t: its Hessian is Σ γᵗ(Ĝ − b) ∇² log π alone.
+    """−(1/M) Σ γᵗ(Ĝ_t − b_t) x_t: its Hessian is only Σ γᵗ(Ĝ − b) ∇² log π.
 
     Eq: surrogate-naive
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, linear),))
+    theta, batch, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, batch, (Term(advantage, 0.0, 0.0, linear),))
 
 
 def likelihood_ratio(
     policy: Policy, theta_sampled: ArrayLike, trajectories: Trajectories, *, gamma: float, baseline: ArrayLike = 0.0
 ) -> Surrogate:
-    """−(1/M) Σ γᵗ(Ĝ_t − b_t) exp(x_t): its Hessian at θ_sampled is Σ γᵗ(Ĝ − b)(∇² log π + s sᵀ), LVC's.
+    """−(1/M) Σ γᵗ(Ĝ_t − b_t) exp(x_t): its Hessian at θ_sampled is Σ γᵗ(Ĝ − b)(∇² log π + s sᵀ), as in LVC.
 
     Eq: lvc
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, exponential),))
+    theta, batch, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    return Surrogate(policy, theta, batch, (Term(advantage, 0.0, 0.0, exponential),))
 
 
 def dice(
@@ -217,9 +231,9 @@ def dice(
 
     Eq: dice
     """
-    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, batch, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 0.0, -1.0, exponential), Term(-b, 0.0, 0.0, exponential))
-    return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
+    return Surrogate(policy, theta, batch, (Term(rewards, 1.0, 0.0, exponential), *base))
 
 
 def tmaml(
@@ -229,11 +243,11 @@ def tmaml(
 
     Eq: tmaml-baseline
 
-    The products multiply out to b_t (☐_{<t} − ☐_{≤t}).
+    The term of the baseline equals b_t (☐_{<t} − ☐_{≤t}).
     """
-    theta, given, rewards, b, _ = _parts(policy, theta_sampled, trajectories, gamma, baseline)
+    theta, batch, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 1.0, -1.0, exponential), Term(-b, 1.0, 0.0, exponential))
-    return Surrogate(policy, theta, given, (Term(rewards, 1.0, 0.0, exponential), *base))
+    return Surrogate(policy, theta, batch, (Term(rewards, 1.0, 0.0, exponential), *base))
 
 
 def loaded_dice(
@@ -249,12 +263,12 @@ def loaded_dice(
 
     Eq: loaded-dice
 
-    λ = 1 is unbiased; λ = 0 is the likelihood ratio, to a constant; between them a bias is paid for less variance.
+    λ = 1 is unbiased; λ = 0 is the likelihood ratio, up to a constant; between them less variance costs some bias.
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    lam = fraction(lam, "lam")
-    both = (Term(advantage, lam, 0.0, exponential), Term(-advantage, lam, -1.0, exponential))
-    return Surrogate(policy, theta, given, both)
+    theta, batch, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    lam = as_fraction(lam, "lam")
+    terms = (Term(advantage, lam, 0.0, exponential), Term(-advantage, lam, -1.0, exponential))
+    return Surrogate(policy, theta, batch, terms)
 
 
 def clipped(
@@ -270,21 +284,22 @@ def clipped(
 
     Eq: promp-objective
     """
-    theta, given, _, _, advantage = _parts(policy, theta_sampled, trajectories, gamma, baseline)
-    return Surrogate(policy, theta, given, (Term(advantage, 0.0, 0.0, clipped_exponential(positive(epsilon, "epsilon"))),))
+    theta, batch, _, _, advantage = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
+    link = clipped_exponential(as_positive(epsilon, "epsilon"))
+    return Surrogate(policy, theta, batch, (Term(advantage, 0.0, 0.0, link),))
 
 
-@finite
+@finite_result
 def emaml_score_term(policy: Policy, theta: ArrayLike, trajectories: Trajectories, *, value: ArrayLike) -> Array:
-    """value · Σ_m Σ_t ∇ log π_θ(a_t|s_t): the sum over all M trajectories, without α and without 1/M; (..., d).
+    """value · Σ_m Σ_t ∇ log π_θ(a_t|s_t), a sum over all M trajectories, without α and without 1/M; (..., d).
 
     Eq: emaml-score-term
 
-    `value`, one a task, is what was reached after the adaptation, as a return or as a loss; the term has its sign.
+    `value`, one per task, is the return or the loss after adaptation; the term has its sign.
     """
     like = likelihood(policy, theta, trajectories)
-    value = parameters(numbers(value, "value")[..., None], "value")
-    batch_shape(value=value.shape[:-1], trajectories=together(policy, like.theta, like.trajectories))
+    value = as_parameters(as_numbers(value, "value")[..., None], "value")
+    batch_shape(value=value.shape[:-1], trajectories=joint_batch(policy, like.theta, like.trajectories))
     return value * like.pull(np.ones(like.trajectories.mask.shape))
 
 

@@ -1,4 +1,4 @@
-"""Transitions out of their order: what a context and a replay buffer hold.  Derivation: derivations/pearl.md"""
+"""Transitions without an order, for contexts and replay buffers.  Derivation: derivations/pearl.md"""
 
 from typing import Any, NamedTuple
 
@@ -6,17 +6,33 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, flags, frozen, generator, index_text, integers, real, rectangular, require
+from refmeta.arrays import (
+    Array,
+    as_array,
+    as_count,
+    as_flags,
+    as_generator,
+    as_integers,
+    as_read_only,
+    as_real,
+    check_all,
+    index_text,
+)
 from refmeta.policies import Softmax
-from refmeta.sampling.rollout import ended, finite_rollout, fitting, noisy, steps_of
+from refmeta.sampling.rollout import as_horizon, as_process_parameters, end_states, finite_rollout, noisy_rewards
 from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = [
+    "Transitions", "as_transitions", "concatenation", "empty_transitions", "mean_weights", "newest_transitions",
+    "sample_experience", "sample_prefix", "sample_transitions",
+]  # fmt: skip
 
 
 class Transitions(NamedTuple):
-    """n transitions (s, a, r, s') a task, (..., n) each.
+    """n transitions (s, a, r, s') per task, (..., n) each.
 
-    `terminal` is True where s' is never left and pays nothing, `mask` where there is a transition at all: tasks may have
-    different numbers of them.  What stands where the mask is False is not read.
+    `terminal` is True where s' is never left and has no rewards.  `mask` is True where there is a transition: tasks may
+    have different numbers of them, and entries where it is False are not read.
     """
 
     states: Any
@@ -27,14 +43,14 @@ class Transitions(NamedTuple):
     mask: Any
 
 
-def none(shape: tuple[int, ...] = ()) -> Transitions:
-    """No transition, for every task of the batch axes `shape`."""
+def empty_transitions(shape: tuple[int, ...] = ()) -> Transitions:
+    """No transition for any task of the batch axes `shape`."""
     empty = np.zeros((*shape, 0), np.intp)
     return Transitions(empty, empty, np.zeros(empty.shape), empty, empty.astype(bool), empty.astype(bool))
 
 
-def checked(transitions: Any, states: int, actions: int, name: str = "transitions") -> Transitions:
-    """The transitions as read-only arrays, zero where there is none.
+def as_transitions(transitions: Any, states: int, actions: int, name: str = "transitions") -> Transitions:
+    """The transitions as read-only arrays, with zeros where there is no transition.
 
     Raises
     ------
@@ -46,13 +62,13 @@ def checked(transitions: Any, states: int, actions: int, name: str = "transition
             f"{name} must be Transitions(states, actions, rewards, following, terminal, mask), "
             f"got {type(transitions).__name__}"
         )
-    states, actions = count(states, "states", least=1), count(actions, "actions", least=1)
-    mask = flags(transitions[5], f"{name}.mask")
+    states, actions = as_count(states, "states", least=1), as_count(actions, "actions", least=1)
+    mask = as_flags(transitions[5], f"{name}.mask")
     if mask.ndim == 0:
         raise ValueError(f"{name}.mask is one flag, expected (..., n)")
 
-    def where(value: Any, field: str) -> Array:
-        array = rectangular(value, f"{name}.{field}")
+    def where_present(value: Any, field: str) -> Array:
+        array = as_array(value, f"{name}.{field}")
         if array.shape != mask.shape:
             raise ValueError(f"{name}.{field} has shape {array.shape}, expected {mask.shape} as the mask")
         if array.dtype.kind not in "biufc":
@@ -60,69 +76,69 @@ def checked(transitions: Any, states: int, actions: int, name: str = "transition
         return np.where(mask, array, np.zeros((), array.dtype))
 
     s, a, following = (
-        integers(where(transitions[i], field), f"{name}.{field}", below=below)
+        as_integers(where_present(transitions[i], field), f"{name}.{field}", below=below)
         for i, field, below in ((0, "states", states), (1, "actions", actions), (3, "following", states))
     )
-    rewards = real(where(transitions[2], "rewards"), f"{name}.rewards")
-    terminal = flags(where(transitions[4], "terminal"), f"{name}.terminal")
-    return Transitions(s, a, rewards, following, frozen(np.array(terminal)), frozen(np.array(mask)))
+    rewards = as_real(where_present(transitions[2], "rewards"), f"{name}.rewards")
+    terminal = as_flags(where_present(transitions[4], "terminal"), f"{name}.terminal")
+    return Transitions(s, a, rewards, following, as_read_only(np.array(terminal)), as_read_only(np.array(mask)))
 
 
-def experience(
+def sample_experience(
     mdp: FiniteMDP, policy: Softmax, theta: ArrayLike, *, episodes: int, horizon: int | None = None,
     reward_noise: ArrayLike = 0.0, rng: Generator | int | None = None,
 ) -> Transitions:  # fmt: skip
-    """The transitions of `episodes` trajectories a task, of at most `horizon` steps; (..., episodes · horizon).
+    """The transitions of `episodes` trajectories per task, of at most `horizon` steps; (..., episodes · horizon).
 
-    Sampled as by `refmeta.rollout`, noise of the rewards included, with the state after the last step kept, too.
+    They are sampled as in `refmeta.rollout`, with the noise of the rewards, and include the state after the last step.
 
     Raises
     ------
     ValueError, TypeError
-        For something else than a `FiniteMDP`, a policy of another size, a horizon that is missing or not the process's.
+        If `mdp` is not a `FiniteMDP`, the policy has another size, or the horizon is missing or not that of `mdp`.
     """
     if not isinstance(mdp, FiniteMDP) or not hasattr(policy, "logits"):
         kinds = f"{type(mdp).__name__} and {type(policy).__name__}"
-        raise TypeError(f"transitions are of a FiniteMDP under a softmax policy, got {kinds}")
-    M, H, rng = count(episodes, "episodes", least=1), steps_of(mdp, horizon), generator(rng)
-    batch, after = finite_rollout(mdp, policy, fitting(mdp, policy, theta), M, H, rng)
-    batch = batch._replace(rewards=noisy(batch.rewards, batch.mask, reward_noise, rng))
+        raise TypeError(f"transitions are sampled from a FiniteMDP under a softmax policy, got {kinds}")
+    M, H, rng = as_count(episodes, "episodes", least=1), as_horizon(mdp, horizon), as_generator(rng)
+    batch, after = finite_rollout(mdp, policy, as_process_parameters(mdp, policy, theta), M, H, rng)
+    batch = batch._replace(rewards=noisy_rewards(batch.rewards, batch.mask, reward_noise, rng))
     flat = [x.reshape(*x.shape[:-2], M * H) for x in (*batch, after)]
     states, actions, rewards, mask, following = flat
-    end = np.broadcast_to(ended(mdp), (*mask.shape[:-1], mdp.states))
+    end = np.broadcast_to(end_states(mdp), (*mask.shape[:-1], mdp.states))
     terminal = np.take_along_axis(end, following, axis=-1) & mask
     return Transitions(states, actions, rewards, following, terminal, mask)
 
 
-def together(*batches: Transitions) -> Transitions:
+def concatenation(*batches: Transitions) -> Transitions:
     """The transitions of all batches, one batch after another."""
-    return Transitions(*(np.concatenate(parts, axis=-1) for parts in zip(*batches, strict=True)))
+    return Transitions(*(np.concatenate(fields, axis=-1) for fields in zip(*batches, strict=True)))
 
 
-def newest(batch: Transitions, most: int) -> Transitions:
-    """The last `most` transitions of every task, in their order and after what is missing; (..., most) or fewer."""
+def newest_transitions(batch: Transitions, most: int) -> Transitions:
+    """The last `most` transitions of every task, in order, missing ones first; (..., most) or fewer."""
     order = np.argsort(~batch.mask[..., ::-1], axis=-1, kind="stable")[..., :most]
     chosen = batch.mask.shape[-1] - 1 - order[..., ::-1]
-    return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))
+    return Transitions(*(np.take_along_axis(field, chosen, axis=-1) for field in batch))
 
 
-def drawn(batch: Transitions, n: int, rng: Generator) -> Transitions:
-    """n transitions of every task, drawn uniformly and independently from those that are there; none where none is."""
-    there = np.sum(batch.mask, axis=-1, keepdims=True)
-    which = (rng.random((*there.shape[:-1], n)) * there).astype(np.intp)
-    chosen = np.take_along_axis(np.argsort(~batch.mask, axis=-1, kind="stable"), which, axis=-1)
-    return Transitions(*(np.take_along_axis(part, chosen, axis=-1) for part in batch))
+def sample_transitions(batch: Transitions, n: int, rng: Generator) -> Transitions:
+    """n transitions of every task, chosen uniformly with replacement; none for a task that has none."""
+    number = np.sum(batch.mask, axis=-1, keepdims=True)
+    place = (rng.random((*number.shape[:-1], n)) * number).astype(np.intp)
+    chosen = np.take_along_axis(np.argsort(~batch.mask, axis=-1, kind="stable"), place, axis=-1)
+    return Transitions(*(np.take_along_axis(field, chosen, axis=-1) for field in batch))
 
 
-def some(batch: Transitions, rng: Generator, fewest: int = 0) -> Transitions:
-    """Of every task's transitions the first k that are there, k uniform in `fewest` … n, the number of places."""
+def sample_prefix(batch: Transitions, rng: Generator, fewest: int = 0) -> Transitions:
+    """The first k transitions of every task, k uniform in `fewest` … n, where n counts missing transitions, too."""
     n = batch.mask.shape[-1]
     k = rng.integers(fewest, n + 1, (*batch.mask.shape[:-1], 1))
     return batch._replace(mask=batch.mask & (np.cumsum(batch.mask, axis=-1) <= k))
 
 
-def averages(batch: Transitions, name: str) -> Array:
-    """1/n for each of the n transitions of a task that are there, 0 else; (..., n).  A task must have one."""
-    there = np.sum(batch.mask, axis=-1)
-    require(there > 0, lambda i: f"task {index_text(i) or '()'} of {name} has no transition, expected at least one")
-    return batch.mask / there[..., None]
+def mean_weights(batch: Transitions, name: str) -> Array:
+    """Weights of a mean over transitions, (..., n): 1/number of a task's transitions, and 0 where there is none."""
+    number = np.sum(batch.mask, axis=-1)
+    check_all(number > 0, lambda i: f"task {index_text(i) or '()'} of {name} has no transition, expected at least one")
+    return batch.mask / number[..., None]

@@ -1,4 +1,4 @@
-"""The KL on sampled states, and one step in its trust region.  Derivation: derivations/sampled-policy-gradients.md"""
+"""The KL on sampled states, and a step in its trust region.  Derivation: derivations/sampled-policy-gradients.md"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,50 +8,52 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    count,
-    direction,
-    finite,
-    lazily,
-    parameters,
-    positive,
-    real,
-    real_scalar,
-    reduced,
-    settled,
+    as_count,
+    as_direction,
+    as_parameters,
+    as_positive,
+    as_real,
+    as_real_scalar,
+    check_finite,
+    finite_result,
+    lazy_property,
+    reduce_record,
 )
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling.trajectories import Policy, Trajectories, checked, placed, together
+from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
 from refmeta.tasks.fisher import PolicyKLPoint
 
-ROUNDING = 1e-14  # 45 eps: sums over a batch, of losses and of divergences, are right to about that
-BLIND = "the gradient has a direction in which the KL has the curvature {:.3g}, not positive to rounding; damping must be positive"
+__all__ = ["GaussianKLPoint", "SampledKL", "TrustRegionStep", "trpo_step"]
+
+ROUNDING = 1e-14  # 45 eps: the relative error of sums of losses and divergences over a batch
+NOT_CURVED = "the gradient has a direction in which the KL has the curvature {:.3g}, not above rounding: damping is needed"
 
 
 @dataclass(frozen=True, eq=False)
 class SampledKL:
     """D(θ) = (1/M) Σ_m Σ_t KL(π_θ_sampled(·|s_t) ‖ π_θ(·|s_t)) over the states of a batch, as a task.
 
-    Per trajectory, and undiscounted: with one weight a visited state.
+    It is undiscounted: all visited states have the same weight, 1/M.
     """
 
     policy: Policy
     theta_sampled: Array
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
         policy = self.policy
-        theta = placed(policy, self.theta_sampled, "theta_sampled")
-        object.__setattr__(self, "theta_sampled", real(theta, "theta_sampled"))
-        object.__setattr__(self, "trajectories", checked(self.trajectories, policy))
-        together(policy, theta, self.trajectories)
+        theta = as_policy_parameters(policy, self.theta_sampled, "theta_sampled")
+        object.__setattr__(self, "theta_sampled", as_real(theta, "theta_sampled"))
+        object.__setattr__(self, "trajectories", as_trajectories(self.trajectories, policy))
+        joint_batch(policy, theta, self.trajectories)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        return together(self.policy, self.theta_sampled, self.trajectories)
+        return joint_batch(self.policy, self.theta_sampled, self.trajectories)
 
     @property
     def dim(self) -> int:
@@ -60,13 +62,13 @@ class SampledKL:
 
     def at(self, theta: ArrayLike) -> "PolicyKLPoint | GaussianKLPoint":
         """The point theta (..., d)."""
-        theta = placed(self.policy, theta)
-        together(self.policy, theta, self.trajectories)
-        start, given = self.theta_sampled, self.trajectories
+        theta = as_policy_parameters(self.policy, theta)
+        joint_batch(self.policy, theta, self.trajectories)
+        start, batch = self.theta_sampled, self.trajectories
         if isinstance(self.policy, LinearGaussian):
-            return GaussianKLPoint(theta, start, self.policy, given)
-        here = given.mask[..., None] & (given.states[..., None] == np.arange(self.policy.states))
-        return PolicyKLPoint(theta, start, self.policy, np.mean(np.sum(here, axis=-2), axis=-2))
+            return GaussianKLPoint(theta, start, self.policy, batch)
+        visits = batch.mask[..., None] & (batch.states[..., None] == np.arange(self.policy.states))
+        return PolicyKLPoint(theta, start, self.policy, np.mean(np.sum(visits, axis=-2), axis=-2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,42 +80,44 @@ class GaussianKLPoint:
     policy: LinearGaussian
     trajectories: Trajectories
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """(1/M) Σ_m Σ_t Σ_j [(e^−2ℓ − 1 + 2ℓ)/2 + Δ²/(2σ²)], ℓ = log(σ/σ₀); (...).
 
         Eq: sampled-kl
         """
-        wider, far = self._log_ratio, (self._far / self._deviation) ** 2
-        return self._mean(np.sum((np.expm1(-2 * wider) + 2 * wider + far) / 2, axis=-1))
+        ratio, far = self._log_ratio, (self._far / self._deviation) ** 2
+        return self._mean(np.sum((np.expm1(-2 * ratio) + 2 * ratio + far) / 2, axis=-1))
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """(1/M) Σ_m Σ_t [(Δ/σ²) xᵀ, 1 − (σ₀² + Δ²)/σ²], (..., d).
 
         Eq: sampled-kl
         """
-        far, shrunk = self._far / self._deviation, np.exp(-2 * self._log_ratio)
-        return self._pulled(far / self._deviation, 1 - shrunk - far**2)
+        far, precision = self._far / self._deviation, np.exp(-2 * self._log_ratio)
+        return self._pullback(far / self._deviation, 1 - precision - far**2)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """The gradient differentiated along v = [U, ν]: dΔ = Ux, dσ = σν; (..., d).
 
         Eq: sampled-kl
         """
         batch = np.broadcast_shapes(self._far.shape[:-3], self.theta.shape[:-1])
-        v = direction(v, self.policy.dim, batch)
+        v = as_direction(v, self.policy.dim, batch)
         far, nu = self._far / self._deviation, self._log(v)
-        moved, shrunk = self._means(v) / self._deviation, np.exp(-2 * self._log_ratio)
-        return self._pulled((moved - 2 * far * nu) / self._deviation, 2 * nu * (shrunk + far**2) - 2 * far * moved)
+        Ux, precision = self._means(v) / self._deviation, np.exp(-2 * self._log_ratio)
+        return self._pullback((Ux - 2 * far * nu) / self._deviation, 2 * nu * (precision + far**2) - 2 * far * Ux)
 
     def _log(self, theta: Array) -> Array:
+        """log σ of θ, or of a direction, with axes for M and H."""
         return self.policy.log_deviation(theta)[..., None, None, :]
 
     def _means(self, theta: Array) -> Array:
+        """Kx at every step, (..., M, H, m)."""
         return self.trajectories.states @ self.policy.gain(theta)[..., None, :, :].swapaxes(-1, -2)
 
     @property
@@ -131,28 +135,29 @@ class GaussianKLPoint:
         """Δ = (K − K₀)x."""
         return self._means(self.theta - self.start)
 
-    def _mean(self, each: Array) -> Array:
+    def _mean(self, x: Array) -> Array:
         """(1/M) Σ over M and H."""
-        return np.sum(each * self.trajectories.mask, axis=(-2, -1)) / self.trajectories.mask.shape[-2]
+        return np.sum(x * self.trajectories.mask, axis=(-2, -1)) / self.trajectories.mask.shape[-2]
 
-    def _pulled(self, by_mean: Array, by_log: Array) -> Array:
+    def _pullback(self, by_mean: Array, by_log: Array) -> Array:
+        """(1/M) Σ over M and H of [by_mean xᵀ, by_log], (..., d)."""
         rows = self.policy.pullback(by_mean, by_log, self.trajectories.states)
         return np.sum(rows * self.trajectories.mask[..., None], axis=(-3, -2)) / self.trajectories.mask.shape[-2]
 
 
 class TrustRegionStep(NamedTuple):
-    """θ after the step, (d,); the KL that was spent; and by how much the loss fell.  Both are 0 where no step was taken."""
+    """θ after the step, (d,), its KL, and the decrease of the loss; both are 0 if no step was taken."""
 
     theta: Array
     kl: float
     improvement: float
 
 
-@finite
+@finite_result
 def trpo_step(
     theta: ArrayLike, loss: Any, kl: Any, *, radius: float, damping: float = 0.0, backtracks: int = 15
 ) -> TrustRegionStep:
-    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a loss that is smaller beyond rounding.
+    """θ − βʲ √(2δ/xᵀFx) x, F x = ∇L by conjugate gradients, β = ½, j the first with KL ≤ δ and a smaller loss.
 
     Eq: trpo-step
 
@@ -161,49 +166,49 @@ def trpo_step(
     theta : (d,) array
         The policy before the step.
     loss, kl : tasks
-        What falls and what it may cost, each summed over its batch axes: `PolicyReturn` and `PolicyKL`, or on a batch
-        `likelihood_ratio` and `SampledKL`.  F is the Hessian product of `kl` at theta.
+        The loss to decrease and the divergence to bound, each summed over its batch axes: `PolicyReturn` and
+        `PolicyKL`, or on a batch `likelihood_ratio` and `SampledKL`.  F is the Hessian of `kl` at theta.
     radius : float
-        δ, the most that the KL may be, to rounding.
+        δ, the largest KL allowed, up to rounding.
     damping : float
-        Added to F's diagonal; 0 is the natural gradient.
+        Added to the diagonal of F; 0 gives the natural gradient.
     backtracks : int
-        How often the step is halved before none is taken.
+        How often the step may be halved; then no step is taken.
 
     Raises
     ------
     FloatingPointError
-        If F has a direction of the gradient without positive curvature: a damping is needed.
+        If F has no positive curvature along a direction of the gradient: damping is needed.
     """
-    theta = real(parameters(theta), "theta")
+    theta = as_real(as_parameters(theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,)")
-    for name, given in (("loss", loss), ("kl", kl)):
-        if not hasattr(given, "at"):
-            raise TypeError(f"{name} must be a task with at(theta), got {type(given).__name__}")
-    radius, damping = positive(radius, "radius"), real_scalar(damping, "damping", least=0.0)
+    for name, task in (("loss", loss), ("kl", kl)):
+        if not hasattr(task, "at"):
+            raise TypeError(f"{name} must be a task with at(theta), got {type(task).__name__}")
+    radius, damping = as_positive(radius, "radius"), as_real_scalar(damping, "damping", least=0.0)
     start, region = loss.at(theta), kl.at(theta)
-    g = _total(start.grad)
+    g = _sum_over_tasks(start.grad)
     if not np.any(g):
         return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
     g = g / np.max(np.abs(g))
 
     def product(v: Array) -> Array:
-        return _total(region.hvp(v))
+        return _sum_over_tasks(region.hvp(v))
 
-    x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=BLIND)
+    x = conjugate_gradients(product, g, shift=damping, rtol=1e-12, refusal=NOT_CURVED)
     if not np.linalg.norm(product(x) + damping * x - g) <= 1e-6 * np.linalg.norm(g):
-        raise FloatingPointError(BLIND.format(0.0))
+        raise FloatingPointError(NOT_CURVED.format(0.0))
     x, noise = x * np.sqrt(2 * radius / (x @ g)), float(np.sum(np.abs(start.loss)))
-    for j in range(count(backtracks, "backtracks") + 1):
-        following = settled(theta - 0.5**j * x, "the step left the finite numbers: radius is too large, or F too small")
-        spent, fallen = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
-        if spent <= radius * (1 + ROUNDING) and fallen > ROUNDING * noise:
-            return TrustRegionStep(following, spent, fallen)
+    for j in range(as_count(backtracks, "backtracks") + 1):
+        following = check_finite(theta - 0.5**j * x, "theta left the finite numbers: radius is too large, or F too small")
+        divergence, decrease = float(np.sum(kl.at(following).loss)), float(np.sum(start.loss - loss.at(following).loss))
+        if divergence <= radius * (1 + ROUNDING) and decrease > ROUNDING * noise:
+            return TrustRegionStep(following, divergence, decrease)
     return TrustRegionStep(np.array(theta), 0.0, 0.0)
 
 
-def _total(gradients: Array) -> Array:
-    """Σ over the tasks."""
+def _sum_over_tasks(gradients: Array) -> Array:
+    """Σ over the batch axes."""
     return np.sum(gradients, axis=tuple(range(np.ndim(gradients) - 1)))

@@ -1,19 +1,31 @@
 """Linear value estimates by temporal differences.  Derivation: derivations/sampled-policy-gradients.md
 
-`features` φ (..., M, H, k) are those of the states visited (for a table, one-hot; with the time step in them, of V_t).
-The value after the last step is 0, unless `successors` says otherwise: the features of the following states,
-(..., M, H, k), for a process that goes on where the batch was cut off.
+`features` φ (..., M, H, k) are those of the visited states: one-hot for a table; with the time step for V_t.  The value
+after the last step is 0, unless `successors` has the features of the next states, (..., M, H, k): for a process that
+continues after the end of the batch.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, finite, fraction, matvec, parameters, real, scalar, settled
+from refmeta.arrays import (
+    Array,
+    as_fraction,
+    as_parameters,
+    as_real,
+    as_scalar,
+    batch_shape,
+    check_finite,
+    finite_result,
+    matvec,
+)
 from refmeta.sampling.returns import discounted_sum
-from refmeta.sampling.trajectories import Trajectories, checked
+from refmeta.sampling.trajectories import Trajectories, as_trajectories
+
+__all__ = ["lstd", "td_lambda"]
 
 
-@finite
+@finite_result
 def td_lambda(
     w: ArrayLike,
     trajectories: Trajectories,
@@ -28,17 +40,17 @@ def td_lambda(
 
     Eq: td-lambda
 
-    w stays as it is during the sweep, so that the order of the steps does not matter.
+    w changes only at the end of the sweep, so that the order of the steps does not matter.
     """
-    given, phi, following = _features(trajectories, features, successors)
-    w = parameters(w, "w", dim=phi.shape[-1], why=" as the features")
-    batch_shape(w=w.shape[:-1], trajectories=given.mask.shape[:-2])
-    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
-    delta = given.rewards - matvec(phi - gamma * following, w[..., None, :])
-    return w + scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / given.mask.shape[-2]
+    trajectories, phi, following = _features(trajectories, features, successors)
+    w = as_parameters(w, "w", dim=phi.shape[-1], why=" as the features")
+    batch_shape(w=w.shape[:-1], trajectories=trajectories.mask.shape[:-2])
+    z = _traces(phi, as_fraction(gamma, "gamma") * as_fraction(lam, "lam"))
+    delta = trajectories.rewards - matvec(phi - gamma * following, w[..., None, :])
+    return w + as_scalar(step_size, "step_size") * np.einsum("...mh,...mhk->...k", delta, z) / trajectories.mask.shape[-2]
 
 
-@finite
+@finite_result
 def lstd(
     trajectories: Trajectories,
     features: ArrayLike,
@@ -47,23 +59,23 @@ def lstd(
     lam: float = 0.0,
     successors: ArrayLike | None = None,
 ) -> Array:
-    """w with Σ z_t (φ_t − γφ_{t+1})ᵀ w = Σ z_t r_t, z_t = γλ z_{t−1} + φ_t: where TD(λ) stands still; (..., k).
+    """w with Σ z_t (φ_t − γφ_{t+1})ᵀ w = Σ z_t r_t, z_t = γλ z_{t−1} + φ_t: the fixed point of TD(λ); (..., k).
 
     Eq: lstd
 
     Raises
     ------
     FloatingPointError
-        If the system is singular to rounding: a feature that the batch never shows, or two that it cannot tell apart.
+        If the system is singular up to rounding: a feature is 0 in the batch, or features depend on each other.
     """
-    given, phi, following = _features(trajectories, features, successors)
-    z = _traces(phi, fraction(gamma, "gamma") * fraction(lam, "lam"))
+    trajectories, phi, following = _features(trajectories, features, successors)
+    z = _traces(phi, as_fraction(gamma, "gamma") * as_fraction(lam, "lam"))
     A = np.einsum("...mhi,...mhj->...ij", z, phi - gamma * following)
-    b = np.einsum("...mhi,...mh->...i", z, given.rewards)
-    settled(A, "lstd left the finite numbers: a feature is too large")
+    b = np.einsum("...mhi,...mh->...i", z, trajectories.rewards)
+    check_finite(A, "lstd left the finite numbers: a feature is too large")
     if np.any(np.linalg.matrix_rank(A) < A.shape[-1]):
         raise FloatingPointError(
-            "the system of LSTD is singular: the batch does not show every feature, or cannot tell some of them apart"
+            "the system of LSTD is singular: a feature is 0 in the whole batch, or features depend on each other"
         )
     return np.linalg.solve(A, b[..., None])[..., 0]
 
@@ -71,17 +83,17 @@ def lstd(
 def _features(
     trajectories: Trajectories, features: ArrayLike, successors: ArrayLike | None
 ) -> tuple[Trajectories, Array, Array]:
-    """The batch, φ and the following φ, both 0 after the end."""
-    given, phi = checked(trajectories), real(features, "features")
-    if phi.ndim != given.mask.ndim + 1 or phi.shape[:-1] != given.mask.shape:
-        raise ValueError(f"features has shape {phi.shape}, expected {given.mask.shape} + (k,) as the trajectories")
-    phi = phi * given.mask[..., None]
+    """The batch, and φ of the states and of the next states, 0 after the end."""
+    trajectories, phi = as_trajectories(trajectories), as_real(features, "features")
+    if phi.ndim != trajectories.mask.ndim + 1 or phi.shape[:-1] != trajectories.mask.shape:
+        raise ValueError(f"features has shape {phi.shape}, expected {trajectories.mask.shape} + (k,) as trajectories")
+    phi = phi * trajectories.mask[..., None]
     if successors is None:
-        return given, phi, np.concatenate([phi[..., 1:, :], 0 * phi[..., :1, :]], axis=-2)
-    following = real(successors, "successors")
+        return trajectories, phi, np.concatenate([phi[..., 1:, :], 0 * phi[..., :1, :]], axis=-2)
+    following = as_real(successors, "successors")
     if following.shape != phi.shape:
         raise ValueError(f"successors has shape {following.shape}, expected {phi.shape} as features")
-    return given, phi, following * given.mask[..., None]
+    return trajectories, phi, following * trajectories.mask[..., None]
 
 
 def _traces(phi: Array, factor: float) -> Array:

@@ -7,41 +7,43 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_count,
+    as_direction,
+    as_integers,
+    as_parameters,
+    as_real_scalar,
     batch_shape,
-    count,
-    direction,
     dot,
     entry,
-    finite,
-    integers,
-    lazily,
+    finite_result,
+    lazy_property,
     one_hot,
-    parameters,
-    real_scalar,
-    reduced,
-    replaced,
+    reduce_record,
+    replace_fields,
 )
-from refmeta.softmax import log_softmax, one_hot_less, softmax, softmax_jvp
-from refmeta.tasks.regression import inputs, outputs
+from refmeta.softmax import log_softmax, one_hot_minus, softmax, softmax_jvp
+from refmeta.tasks.regression import as_inputs, as_outputs
+
+__all__ = ["SoftmaxRegression", "SoftmaxRegressionPoint"]
 
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxRegression:
-    """L(θ) = −meanⱼ log softmax(Wxⱼ)[labelⱼ] + ridge/2·‖θ‖², W (classes, f), θ = W flat, class after class.
+    """L(θ) = −meanⱼ log softmax(Wxⱼ)[labelⱼ] + ridge/2·‖θ‖², W (classes, f), θ = W flat, one class after another.
 
     Parameters
     ----------
     X : (..., n, f) array
     labels : (..., n) integers from 0
     classes : int, optional
-        The largest label + 1 over all tasks; give it where support and query are split.
+        The largest label + 1 over all tasks; give it if support and query are separate tasks.
     ridge : float
-        At least 0; it acts on all parameters.
+        At least 0; it applies to all parameters.
 
     Raises
     ------
     ValueError, TypeError
-        For labels that are no integers in [0, classes), or not one a row of X.
+        If the labels are not integers in [0, classes), or not one per row of X.
     """
 
     X: Array
@@ -49,15 +51,15 @@ class SoftmaxRegression:
     classes: int | None = None
     ridge: float = 0.0
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "X", inputs(self.X))
-        classes = None if self.classes is None else count(self.classes, "classes", least=1)
-        labels = outputs(integers(self.labels, "labels", below=classes), "labels", self.X)
+        object.__setattr__(self, "X", as_inputs(self.X))
+        classes = None if self.classes is None else as_count(self.classes, "classes", least=1)
+        labels = as_outputs(as_integers(self.labels, "labels", below=classes), "labels", self.X)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "classes", int(labels.max(initial=0)) + 1 if classes is None else classes)
-        object.__setattr__(self, "ridge", real_scalar(self.ridge, "ridge", least=0.0))
+        object.__setattr__(self, "ridge", as_real_scalar(self.ridge, "ridge", least=0.0))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,13 +73,13 @@ class SoftmaxRegression:
 
     def at(self, theta: ArrayLike) -> "SoftmaxRegressionPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=f" = {self.classes} classes x {self.X.shape[-1]} features")
+        theta = as_parameters(theta, dim=self.dim, why=f" = {self.classes} classes x {self.X.shape[-1]} features")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return SoftmaxRegressionPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "SoftmaxRegression":
         """Task `index` of the first batch axis, or a slice of the tasks."""
-        return replaced(self, X=entry(self.X, index, self.shape, 2), labels=entry(self.labels, index, self.shape, 1))
+        return replace_fields(self, X=entry(self.X, index, self.shape, 2), labels=entry(self.labels, index, self.shape, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class SoftmaxRegressionPoint:
     theta: Array
     task: SoftmaxRegression
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def _logits(self, theta: Array) -> Array:
         """Wxⱼ for every row, (..., n, classes)."""
@@ -99,17 +101,17 @@ class SoftmaxRegressionPoint:
         table = g.swapaxes(-1, -2) @ self.task.X / g.shape[-2]
         return table.reshape(*table.shape[:-2], self.task.dim)
 
-    @lazily
+    @lazy_property
     def _targets(self) -> Array:
         """The labels as one-hot rows, (..., n, classes)."""
         return one_hot(self.task.labels, self.task.classes or 0)
 
-    @lazily
+    @lazy_property
     def probabilities(self) -> Array:
         """π = softmax(Wx), (..., n, classes)."""
         return softmax(self._logits(self.theta))
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−meanⱼ log π[labelⱼ] + ridge/2·‖θ‖², (...).
 
@@ -118,20 +120,20 @@ class SoftmaxRegressionPoint:
         log_likelihood = np.sum(self._targets * log_softmax(self._logits(self.theta)), axis=-1)
         return -np.mean(log_likelihood, axis=-1) + 0.5 * self.task.ridge * dot(self.theta, self.theta)
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """meanⱼ (π − e_label)xⱼᵀ + ridge·θ, (..., d).
 
         Eq: softmax-regression
         """
-        return self.task.ridge * self.theta - self._transposed(one_hot_less(self.probabilities, self._targets))
+        return self.task.ridge * self.theta - self._transposed(one_hot_minus(self.probabilities, self._targets))
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """meanⱼ dπ xⱼᵀ + ridge·v with dπ = π ⊙ (u − ⟨π, u⟩), u = Vx; (..., d).
 
         Eq: softmax-regression
         """
-        v = direction(v, self.task.dim, np.broadcast_shapes(self.theta.shape[:-1], self.task.shape))
+        v = as_direction(v, self.task.dim, np.broadcast_shapes(self.theta.shape[:-1], self.task.shape))
         dpi = softmax_jvp(self.probabilities, self._logits(v)) + np.zeros(self._targets.shape)
         return self._transposed(dpi) + self.task.ridge * v

@@ -1,7 +1,7 @@
 """Families of tasks to adapt to.  Derivation: derivations/supervised-tasks.md, derivations/meta-training.md
 
-A family is a frozen record with `sample(n, rng)`, which returns a `Split` of batched tasks: the support to adapt on and
-the query to be judged by; `query` is None where they are the same.
+A family is a frozen record with `sample(n, rng)`, which returns a `Split` of batched tasks: the support for adaptation
+and the query for evaluation.  `query` is None where they are the same.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, discounting, frozen, generator, integers, real, real_scalar
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_discount,
+    as_generator,
+    as_integers,
+    as_read_only,
+    as_real,
+    as_real_scalar,
+)
 from refmeta.policies import TabularSoftmax
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.lq import LinearQuadratic
@@ -19,9 +28,11 @@ from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.regression import LinearRegression
 
+__all__ = ["GoalGridworlds", "Navigation", "RadialSinusoids", "RandomMDPs", "Sinusoids", "Split", "reward_noise_of"]
+
 
 def reward_noise_of(family: Any) -> float:
-    """The standard deviation of a sampled reward about its mean in the tasks of a family, 0 where the family has none."""
+    """The standard deviation of the noise of sampled rewards in the tasks of a family; 0 if the family has none."""
     return getattr(family, "reward_noise", 0.0)
 
 
@@ -37,7 +48,7 @@ class Sinusoids:
     """y = A sin(x − φ), A ~ U[0.1, 5], φ ~ U[0, π], x ~ U[−5, 5]: the regression tasks of the MAML paper.
 
     With the features [1, √2 sin x, √2 cos x] every task is exactly linear, with parameters
-    w = [0, A cos φ, −A sin φ]/√2: linear regression without noise, inputs drawn independently of the task.
+    w = [0, A cos φ, −A sin φ]/√2: linear regression without noise, with inputs independent of the task.
     """
 
     shots: int = 10
@@ -49,31 +60,31 @@ class Sinusoids:
 
     def __post_init__(self) -> None:
         for name in ("shots", "query_shots"):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=1))
 
     def features(self, x: Array) -> Array:
         """[1, √2 sin x, √2 cos x] in a new last axis."""
         return np.stack([np.ones_like(x), np.sqrt(2) * np.sin(x), np.sqrt(2) * np.cos(x)], axis=-1)
 
     def parameters(self, amplitude: Array, phase: Array) -> Array:
-        """[0, A cos φ, −A sin φ]/√2 in a new last axis: the minimiser of the task."""
+        """[0, A cos φ, −A sin φ]/√2 in a new last axis: the parameters that minimise the task."""
         return np.stack([0 * amplitude, amplitude * np.cos(phase), -amplitude * np.sin(phase)], axis=-1) / np.sqrt(2)
 
     @property
     def mean_parameters(self) -> Array:
-        """E[w] = [0, 0, −E[A]·(2/π)/√2]: the joint minimiser, and MAML's for every α and number of steps."""
+        """E[w] = [0, 0, −E[A]·(2/π)/√2]: the minimiser of joint training and, for every α and K, of MAML."""
         return np.array([0.0, 0.0, -np.mean(self.amplitude) * (2 / np.pi) / np.sqrt(2)])
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
-        """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
-        return _sinusoids(self, n, rng)
+        """n tasks, with `shots` points in the support and `query_shots` others in the query."""
+        return _sample_sinusoids(self, n, rng)
 
 
 @dataclass(frozen=True)
 class RadialSinusoids:
-    """The same sinusoids seen through [1, exp(−(x − c)²/2w²) for each centre c]: no task is exactly linear any more.
+    """The same sinusoids with features [1, exp(−(x − c)²/2w²) for each centre c]: no task is exactly linear in them.
 
-    `centres` of them, evenly spaced from −5 to 5, w = the distance between two.
+    `centres` centres are evenly spaced from −5 to 5, and w is the distance between two of them.
     """
 
     shots: int = 10
@@ -85,7 +96,7 @@ class RadialSinusoids:
 
     def __post_init__(self) -> None:
         for name, least in (("shots", 1), ("query_shots", 1), ("centres", 2)):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=least))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=least))
 
     @property
     def dim(self) -> int:
@@ -99,13 +110,13 @@ class RadialSinusoids:
         return np.concatenate([np.ones_like(bumps[..., :1]), bumps], axis=-1)
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
-        """n tasks, `shots` points to adapt on and `query_shots` others to be judged by."""
-        return _sinusoids(self, n, rng)
+        """n tasks, with `shots` points in the support and `query_shots` others in the query."""
+        return _sample_sinusoids(self, n, rng)
 
 
-def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
-    """n sinusoids seen through a family's features."""
-    rng, n = generator(rng), count(n, "n", least=1)
+def _sample_sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int | None) -> Split:
+    """n sinusoids with the features of the family."""
+    rng, n = as_generator(rng), as_count(n, "n", least=1)
     amplitude, phase = rng.uniform(*family.amplitude, n), rng.uniform(*family.phase, n)
 
     def regression(shots: int) -> LinearRegression:
@@ -119,9 +130,9 @@ def _sinusoids(family: Sinusoids | RadialSinusoids, n: int, rng: Generator | int
 class RandomMDPs:
     """The tabular tasks of RL² (Duan et al. 2016): S states, A actions, start in state 0, γ = 1 over H steps.
 
-    Rows of P ~ Dirichlet(1), mean rewards ~ N(1, 1), independent of each other.  A sampled reward is
-    N(R(s, a), reward_noise²); the tasks have the means, which are all that an exact return depends on.  Whatever samples
-    in the family's tasks takes `reward_noise`: `rollout(..., reward_noise=family.reward_noise)`.
+    Rows of P ~ Dirichlet(1) and mean rewards ~ N(1, 1), all independent; a sampled reward ~ N(R(s, a), reward_noise²).
+    The tasks hold only the means, on which the exact return depends; to sample with the noise, pass it on:
+    `rollout(..., reward_noise=family.reward_noise)`.
     """
 
     states: int = 10
@@ -131,8 +142,8 @@ class RandomMDPs:
 
     def __post_init__(self) -> None:
         for name in ("states", "actions", "horizon"):
-            object.__setattr__(self, name, count(getattr(self, name), name, least=1))
-        object.__setattr__(self, "reward_noise", real_scalar(self.reward_noise, "reward_noise", least=0))
+            object.__setattr__(self, name, as_count(getattr(self, name), name, least=1))
+        object.__setattr__(self, "reward_noise", as_real_scalar(self.reward_noise, "reward_noise", least=0))
 
     @property
     def policy(self) -> TabularSoftmax:
@@ -145,21 +156,21 @@ class RandomMDPs:
         return self.policy.dim
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
-        """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = generator(rng), count(n, "n", least=1)
+        """n tasks; with an exact return there are no data to split, so the query is the support."""
+        rng, n = as_generator(rng), as_count(n, "n", least=1)
         P = rng.dirichlet(np.ones(self.states), (n, self.states, self.actions))
         R = rng.normal(1.0, 1.0, (n, self.states, self.actions))
-        start = frozen(np.eye(self.states)[0])
+        start = as_read_only(np.eye(self.states)[0])
         return Split(PolicyReturn(FiniteMDP(P, R, start, gamma=1.0, horizon=self.horizon), self.policy))
 
 
 @dataclass(frozen=True)
 class GoalGridworlds:
-    """A square grid with a goal somewhere: reward 1 on entering it, nothing before and nothing after.
+    """A square grid with a goal: the reward is 1 on entering the goal, else 0.
 
-    Four actions (up, down, left, right), walls that hold one back, a `slip`: with that probability one of the four
-    moves, drawn uniformly, is made instead.  Start in the corner cell 0, the goal uniform among the others; what
-    enters it stays there.  The policy sees the cell and not the goal.
+    There are four actions: up, down, left, right.  A move against a wall does nothing.  With probability `slip` one of
+    the four moves, chosen uniformly, replaces the action.  The start is the corner, cell 0, and the goal is uniform
+    among the other cells.  The goal is never left.  The policy sees the cell but not the goal.
     """
 
     size: int = 5
@@ -168,9 +179,9 @@ class GoalGridworlds:
     horizon: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", count(self.size, "size", least=2))
-        gamma, horizon = discounting(self.gamma, self.horizon)
-        if not 0 <= (slip := real_scalar(self.slip, "slip")) <= 1:
+        object.__setattr__(self, "size", as_count(self.size, "size", least=2))
+        gamma, horizon = as_discount(self.gamma, self.horizon)
+        if not 0 <= (slip := as_real_scalar(self.slip, "slip")) <= 1:
             raise ValueError(f"slip must satisfy 0 <= slip <= 1, got {slip}")
         for name, value in (("slip", slip), ("gamma", gamma), ("horizon", horizon)):
             object.__setattr__(self, name, value)
@@ -186,8 +197,8 @@ class GoalGridworlds:
         return self.policy.dim
 
     def tasks(self, goals: ArrayLike) -> PolicyReturn:
-        """The tasks with the given goals, cells (n,) from 1 on, row by row."""
-        goal = integers(goals, "goals", below=self.size**2)
+        """The tasks with these goals (n,), cells from 1 on, numbered row by row."""
+        goal = as_integers(goals, "goals", below=self.size**2)
         if goal.ndim != 1 or not np.all(goal > 0):
             raise ValueError(f"goals must be cells (n,) other than the start, 0, got {goal.tolist()}")
         cell = np.arange(self.size**2)
@@ -203,17 +214,17 @@ class GoalGridworlds:
         return PolicyReturn(FiniteMDP(P, R, np.eye(self.size**2)[0], self.gamma, self.horizon), self.policy)
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
-        """n tasks; the exact return leaves nothing to split, so the query is the support."""
-        rng, n = generator(rng), count(n, "n", least=1)
+        """n tasks; with an exact return there are no data to split, so the query is the support."""
+        rng, n = as_generator(rng), as_count(n, "n", least=1)
         return Split(self.tasks(rng.integers(1, self.size**2, n)))
 
 
 @dataclass(frozen=True)
 class Navigation:
-    """Point navigation in the plane: x' = x + a from the origin, the cost of a step the squared distance to a goal.
+    """Point navigation in the plane: x' = x + a from the origin; a step costs the squared distance to a goal.
 
-    The 2-D navigation of the MAML paper as a linear-quadratic task: goals uniform in [−0.5, 0.5]², 100 steps, no
-    discount; nothing is clipped, and no episode ends early.  θ = [K (2 x 3) row by row, log σ (2)].
+    This is the 2-D navigation of the MAML paper as a linear-quadratic task: goals uniform in [−0.5, 0.5]², 100 steps,
+    no discount.  Unlike there, nothing is clipped, and no episode ends early.  θ = [K (2 x 3) row by row, log σ (2)].
     """
 
     horizon: int = 100
@@ -221,11 +232,11 @@ class Navigation:
     dim = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "horizon", count(self.horizon, "horizon", least=1))
+        object.__setattr__(self, "horizon", as_count(self.horizon, "horizon", least=1))
 
     def tasks(self, goals: ArrayLike) -> PolicyCost:
-        """The tasks with the given goals, (n, 2)."""
-        g = real(goals, "goals")
+        """The tasks with these goals, (n, 2)."""
+        g = as_real(goals, "goals")
         if g.ndim != 2 or g.shape[1] != 2:
             raise ValueError(f"goals has shape {g.shape}, expected (n, 2)")
         Q = np.zeros((len(g), 3, 3))
@@ -235,14 +246,14 @@ class Navigation:
         return PolicyCost(LinearQuadratic(np.eye(3), B, Q, free, origin, still, 1.0, self.horizon))
 
     def best_cost(self, goals: ArrayLike) -> Array:
-        """|g|², (n,): the least cost of any policy, which pays the first step at the origin and then stands at g."""
-        return np.sum(real(goals, "goals") ** 2, axis=-1)
+        """|g|², (n,): the least cost of any policy, that of the first step at the origin; then the point stays at g."""
+        return np.sum(as_real(goals, "goals") ** 2, axis=-1)
 
     def start(self, rng: Generator | int | None = None) -> Array:
-        """A stable start at random: K = [−0.3 I, 0] + 0.05 N(0, 1), σ = 0.1."""
-        K = np.eye(2, 3) * -0.3 + 0.05 * generator(rng).normal(size=(2, 3))
+        """A random stable initialisation: K = [−0.3 I, 0] + 0.05 N(0, 1), σ = 0.1."""
+        K = np.eye(2, 3) * -0.3 + 0.05 * as_generator(rng).normal(size=(2, 3))
         return np.concatenate([K.ravel(), np.log([0.1, 0.1])])
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
-        """n tasks; the exact cost leaves nothing to split, so the query is the support."""
-        return Split(self.tasks(generator(rng).uniform(*self.goals, (count(n, "n", least=1), 2))))
+        """n tasks; with an exact cost there are no data to split, so the query is the support."""
+        return Split(self.tasks(as_generator(rng).uniform(*self.goals, (as_count(n, "n", least=1), 2))))

@@ -6,28 +6,39 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, dot, finite, lazily, parameters, reduced
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    dot,
+    finite_result,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
+
+__all__ = ["DiscountedPoint", "PolicyReturn"]
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyReturn:
     """L(θ) = −J(θ), J the expected discounted return of the policy in the process; leading axes are tasks.
 
-    `at(theta)` gives a point with `loss`, `grad` and `hvp` of −J, and with `value`, `action_value`, `advantage` and
-    `occupancy` of J: a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`.
+    `at(theta)` is a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`: `loss`, `grad` and `hvp` of −J, and
+    `value`, `action_value`, `advantage` and `occupancy` of J.
 
-    The relative error of J and its gradient is about eps/(1 − γ).  A constant in all rewards costs the gradient no
-    digit.  But a row of P is taken at its word: if it sums to 1 + δ, as rounded rows do, a constant c is worth
-    γδc/(1 − γ) more where that row is used.
+    The relative error of J and its gradient is about eps/(1 − γ).  A constant added to all rewards costs the gradient
+    no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
+    to the value where that row is used.
 
     Raises
     ------
     ValueError
-        If the policy is for another number of states or actions, or the batch axes do not broadcast.
+        If the policy has another number of states or actions, or the batch axes do not broadcast.
     """
 
     mdp: FiniteMDP
@@ -54,7 +65,7 @@ class PolicyReturn:
 
     def at(self, theta: ArrayLike) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=self.policy.why)
+        theta = as_parameters(theta, dim=self.dim, why=self.policy.why)
         batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
             pi = softmax(self.policy.table(theta))
@@ -68,24 +79,25 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The infinite discounted return at θ; one LU factorisation of I − γP_π serves everything."""
+    """The infinite discounted return at θ; every quantity uses one LU factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
     policy: Softmax
     probabilities: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
+        """LU factors of (I − γP_π)ᵀ and their pivots."""
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
         np.einsum("...ii->...i", M)[...] += 1
         return _factorise(M)
 
     @property
     def _rewards(self) -> Array:
-        """R − c + γkδ, (..., S, A): the rewards of V − k and Q − k."""
+        """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k."""
         return self.mdp.relative_reward(self.mdp.levels)
 
     @cached_property
@@ -98,7 +110,7 @@ class DiscountedPoint:
         """Q − k, (..., S, A)."""
         return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
 
-    @lazily
+    @lazy_property
     def value(self) -> Array:
         """V = (I − γP_π)⁻¹ r_π, (..., S).
 
@@ -106,7 +118,7 @@ class DiscountedPoint:
         """
         return self._relative_value + self.mdp.levels[..., None]
 
-    @lazily
+    @lazy_property
     def action_value(self) -> Array:
         """Q = R + γPV, (..., S, A).
 
@@ -114,7 +126,7 @@ class DiscountedPoint:
         """
         return self._relative_action_value + self.mdp.levels[..., None, None]
 
-    @lazily
+    @lazy_property
     def advantage(self) -> Array:
         """A(s, a) = Σ_b π(b|s)(Q(s, a) − Q(s, b)), (..., S, A).
 
@@ -122,7 +134,7 @@ class DiscountedPoint:
         """
         return centred(self.probabilities, self._relative_action_value)
 
-    @lazily
+    @lazy_property
     def occupancy(self) -> Array:
         """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ).
 
@@ -130,7 +142,7 @@ class DiscountedPoint:
         """
         return _solve_transposed(self._factors, self.mdp.rho)
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−J, J = ρᵀV, (...).
 
@@ -138,7 +150,7 @@ class DiscountedPoint:
         """
         return -dot(self.mdp.rho, self.value)
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
 
@@ -146,19 +158,19 @@ class DiscountedPoint:
         """
         return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
 
-    @finite
+    @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
-        """dπ, dQ and dd along the direction v (..., d) of θ.
+        """Derivatives dπ, dQ and dd along the direction v (..., d) of θ.
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
         pi, gamma = self.probabilities, self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
+        dpi = softmax_jvp(pi, self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2])))
         dV = _solve(self._factors, dot(dpi, self.advantage))
         dd = _solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
         return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """−∇²J v, (..., d): the product rule on d π A, with dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩.
 
@@ -177,7 +189,7 @@ def _factorise(matrices: Array) -> tuple[Array, Array]:
     factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
     pivots = np.empty(matrices.shape[:-1], dtype=np.int32)
     for i in np.ndindex(matrices.shape[:-2]):
-        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose is in Fortran order
+        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose has Fortran order
         if info > 0:
             raise FloatingPointError(f"I - gamma P of task {list(i)} is singular: its pivot {info} is zero")
     return matrices, pivots

@@ -6,22 +6,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, direction, dot, finite, lazily, reduced
+from refmeta.arrays import Array, as_direction, dot, finite_result, lazy_property, reduce_record
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
+__all__ = ["FiniteHorizonPoint"]
+
 
 @dataclass(frozen=True, eq=False)
 class FiniteHorizonPoint:
-    """The return of r_0 … r_{H−1} at θ; the axis of time stands before those of states and actions."""
+    """The return of r_0 … r_{H−1} at θ; the axis of time comes before those of states and actions."""
 
     theta: Array
     mdp: FiniteMDP
     policy: Softmax
     probabilities: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @cached_property
     def _relative_action_value(self) -> Array:
@@ -33,7 +35,7 @@ class FiniteHorizonPoint:
             V = dot(self.probabilities, Q[0])
         return np.stack(Q, axis=-3)
 
-    @lazily
+    @lazy_property
     def action_value(self) -> Array:
         """Q_t = R + γPV_{t+1}, (..., H, S, A).
 
@@ -41,7 +43,7 @@ class FiniteHorizonPoint:
         """
         return self._relative_action_value + self.mdp.levels[..., :-1, None, None]
 
-    @lazily
+    @lazy_property
     def value(self) -> Array:
         """V_t = Σ_a π Q_t, V_H = 0; (..., H+1, S).
 
@@ -50,7 +52,7 @@ class FiniteHorizonPoint:
         V = dot(self._pi, self._relative_action_value) + self.mdp.levels[..., :-1, None]
         return np.concatenate([V, np.zeros_like(V[..., :1, :])], axis=-2)
 
-    @lazily
+    @lazy_property
     def advantage(self) -> Array:
         """A_t(s, a) = Σ_b π(b|s)(Q_t(s, a) − Q_t(s, b)), (..., H, S, A).
 
@@ -58,7 +60,7 @@ class FiniteHorizonPoint:
         """
         return centred(self._pi, self._relative_action_value)
 
-    @lazily
+    @lazy_property
     def occupancy(self) -> Array:
         """γᵗ d_t, d_0 = ρ, d_{t+1} = P_πᵀ d_t; (..., H, S), summing to (1 − γᴴ)/(1 − γ).
 
@@ -69,7 +71,7 @@ class FiniteHorizonPoint:
             d.append(self.mdp.gamma * self.mdp.push(d[-1][..., None] * self.probabilities))
         return np.stack(d, axis=-2)
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """−J, J = ρᵀV_0, (...).
 
@@ -77,7 +79,7 @@ class FiniteHorizonPoint:
         """
         return -dot(self.mdp.rho, self.value[..., 0, :])
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = Σ_t γᵗ d_t(s) π(a|s) A_t(s, a); (..., d).
 
@@ -85,14 +87,14 @@ class FiniteHorizonPoint:
         """
         return -self.policy.pullback(np.sum(self.occupancy[..., None] * self._pi * self.advantage, axis=-3))
 
-    @finite
+    @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
-        """dπ, dQ and the derivative of γᵗd_t along the direction v (..., d) of θ.
+        """Derivatives of π, of Q_t and of γᵗd_t along the direction v (..., d) of θ.
 
         dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
         """
         mdp, pi, d = self.mdp, self.probabilities, self.occupancy[..., None]
-        dpi = softmax_jvp(pi, self.policy.table(direction(v, self.policy.dim, pi.shape[:-2])))
+        dpi = softmax_jvp(pi, self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2])))
         gain = dot(dpi[..., None, :, :], self.advantage)
         dQ: list[Array] = [np.zeros(dpi.shape)]
         dd: list[Array] = [np.zeros(dpi.shape[:-1])]
@@ -101,7 +103,7 @@ class FiniteHorizonPoint:
             dd.append(mdp.gamma * mdp.push(dd[-1][..., None] * pi + d[..., t - 1, :, :] * dpi))
         return Tangent(dpi, np.stack(dQ, axis=-3), np.stack(dd, axis=-2))
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """−∇²J v, (..., d): the product rule on Σ_t γᵗ d_t π A_t, with dA_t = dQ_t − ⟨π, dQ_t⟩ − ⟨dπ, A_t⟩.
 

@@ -6,16 +6,18 @@ import numpy as np
 
 from refmeta.arrays import (
     Array,
+    as_discount,
+    as_real,
+    as_symmetric,
     batch_shape,
-    discounting,
+    check_all,
     entry,
     index_text,
-    real,
-    reduced,
-    replaced,
-    require,
-    symmetric,
+    reduce_record,
+    replace_fields,
 )
+
+__all__ = ["LinearQuadratic", "stationary"]
 
 ROUNDING = 1e-12
 DOUBLINGS = 52
@@ -28,13 +30,13 @@ class LinearQuadratic:
     Parameters
     ----------
     A, B : (..., n+1, n+1) and (..., n+1, m) arrays
-        Dynamics in homogeneous coordinates: the last row of A is (0 … 0 1), that of B zero.
+        Dynamics in homogeneous coordinates: the last row of A is (0 … 0 1), the last row of B is zero.
     Q, R : (..., n+1, n+1) and (..., m, m) arrays
-        Cost of state and action, symmetric to rounding; [[I, −g], [−gᵀ, gᵀg]] is |s − g|².
+        Costs of state and action, symmetric up to rounding; Q = [[I, −g], [−gᵀ, gᵀg]] gives |s − g|².
     start : (..., n+1, n+1) array
         Σ_0 = E[x_0 x_0ᵀ], symmetric positive semi-definite with last entry 1.
     noise : (..., n+1, n+1) array
-        W, the covariance of w: symmetric positive semi-definite, its last row and column 0.
+        W, the covariance of w: symmetric positive semi-definite, with last row and column 0.
     gamma : float
         Discount, 0 <= gamma < 1; with a horizon also 1.
     horizon : int, optional
@@ -43,7 +45,7 @@ class LinearQuadratic:
     Raises
     ------
     ValueError, TypeError
-        For a matrix that is not as required (which, where, what it is), a discount or horizon out of range.
+        For a matrix that is not as required (the message says which, and where), a discount or horizon out of range.
     """
 
     A: Array
@@ -55,29 +57,29 @@ class LinearQuadratic:
     gamma: float
     horizon: int | None = None
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        given = {f.name: real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
-        A, B = given["A"], given["B"]
+        matrices = {f.name: as_real(getattr(self, f.name), f.name) for f in fields(self)[:6]}
+        A, B = matrices["A"], matrices["B"]
         if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] < 2:
             raise ValueError(f"A has shape {A.shape}, expected (..., n+1, n+1) with n at least 1")
         if B.ndim < 2 or B.shape[-2] != A.shape[-1] or B.shape[-1] == 0:
             raise ValueError(f"B has shape {B.shape}, expected (..., {A.shape[-1]}, m) as A of shape {A.shape}")
         for name in ("Q", "R", "start", "noise"):
             size = B.shape[-1] if name == "R" else A.shape[-1]
-            if given[name].shape[-2:] != (size, size):
-                raise ValueError(f"{name} has shape {given[name].shape}, expected (..., {size}, {size})")
-            given[name] = symmetric(given[name], name)
-        batch_shape(**{name: value.shape[:-2] for name, value in given.items()})
-        _equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
-        _equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
-        _equal("start", given["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
-        _equal("noise", given["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
+            if matrices[name].shape[-2:] != (size, size):
+                raise ValueError(f"{name} has shape {matrices[name].shape}, expected (..., {size}, {size})")
+            matrices[name] = as_symmetric(matrices[name], name)
+        batch_shape(**{name: value.shape[:-2] for name, value in matrices.items()})
+        _check_equal("A", A[..., -1, :], np.eye(A.shape[-1])[-1], "the last row of A must be 0 … 0 1")
+        _check_equal("B", B[..., -1, :], 0.0, "the last row of B must be 0")
+        _check_equal("start", matrices["start"][..., -1, -1:], 1.0, "the last entry of start, E[1 · 1], must be 1")
+        _check_equal("noise", matrices["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
         for name in ("start", "noise"):
-            _semi_definite(given[name], name)
-        gamma, horizon = discounting(self.gamma, self.horizon)
-        for name, value in {**given, "gamma": gamma, "horizon": horizon}.items():
+            _check_semi_definite(matrices[name], name)
+        gamma, horizon = as_discount(self.gamma, self.horizon)
+        for name, value in {**matrices, "gamma": gamma, "horizon": horizon}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -97,7 +99,7 @@ class LinearQuadratic:
 
     @property
     def injected(self) -> Array:
-        """What the noise of earlier steps weighs: γᵗ for t ≥ 1 and 0 at t = 0; without a horizon [γ/(1 − γ)]; (T,)."""
+        """The weight of noise that enters Σ_t: γᵗ for t ≥ 1 and 0 at t = 0; without a horizon [γ/(1 − γ)]; (T,)."""
         if self.horizon is None:
             return np.array([self.gamma / (1 - self.gamma)])
         return np.concatenate([[0.0], self.gamma ** np.arange(1, self.horizon)])
@@ -121,49 +123,49 @@ class LinearQuadratic:
         return np.stack(np.broadcast_arrays(*X[::-1]), axis=-3)
 
     def before(self, X: Array) -> Array:
-        """X_{t−1} at t, 0 at the first; without a horizon X itself."""
+        """X_{t−1} at step t, and 0 at the first step; without a horizon X itself."""
         return X if self.horizon is None else np.concatenate([0 * X[..., :1, :, :], X[..., :-1, :, :]], axis=-3)
 
     def after(self, X: Array) -> Array:
-        """X_{t+1} at t, 0 at the last; without a horizon X itself."""
+        """X_{t+1} at step t, and 0 at the last step; without a horizon X itself."""
         return X if self.horizon is None else np.concatenate([X[..., 1:, :, :], 0 * X[..., :1, :, :]], axis=-3)
 
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearQuadratic":
-        """The system of task `index`, out of batch axes `shape`."""
-        return replaced(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
+        """The system of task `index`, where the tasks have the batch axes `shape`."""
+        return replace_fields(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
 
 
 def stationary(M: Array, source: Array, gamma: float) -> Array:
-    """X = source + γ M X Mᵀ = Σ_t Aᵗ source (Aᵗ)ᵀ with A = √γ M, twice as many terms with every step; (..., n, n).
+    """X = source + γ M X Mᵀ = Σ_t Aᵗ source (Aᵗ)ᵀ with A = √γ M; every step doubles the number of terms; (..., n, n).
 
     Eq: lq-stationary
 
     Raises
     ------
     FloatingPointError
-        If 2⁵² terms do not suffice: the spectral radius of A is 1, to rounding.
+        If 2⁵² terms are not enough: the spectral radius of A is 1 up to rounding.
     """
     A, X = np.sqrt(gamma) * M, source
     for _ in range(DOUBLINGS):
         X, A = X + A @ X @ A.swapaxes(-1, -2), A @ A
-        if np.all(gone := np.max(np.abs(A), axis=(-2, -1)) < 1e-20):
+        if np.all(negligible := np.max(np.abs(A), axis=(-2, -1)) < 1e-20):
             return X
-    where = index_text(tuple(np.argwhere(~gone)[0]))
+    where = index_text(tuple(np.argwhere(~negligible)[0]))
     raise FloatingPointError(
-        "the stationary cost has no digits: gamma, or sqrt(gamma) times the spectral radius of A + BK, is 1 to "
-        f"rounding; give a horizon{where and f' (first at task {where})'}"
+        "the stationary cost has no correct digit: gamma, or sqrt(gamma) times the spectral radius of A + BK, is 1 up "
+        f"to rounding; give a horizon{where and f' (first at task {where})'}"
     )
 
 
-def _equal(name: str, last: Array, wanted: Array | float, sentence: str) -> None:
-    """Refuse an array whose last row, or entry, is not what it must be."""
-    require(last == wanted, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
+def _check_equal(name: str, last: Array, required: Array | float, sentence: str) -> None:
+    """ValueError with the sentence unless the last row, or entry, of an array equals what it must be."""
+    check_all(last == required, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
 
 
-def _semi_definite(array: Array, name: str) -> None:
-    """Refuse a symmetric matrix with an eigenvalue below zero by more than rounding."""
+def _check_semi_definite(array: Array, name: str) -> None:
+    """ValueError for a symmetric matrix with an eigenvalue below 0 by more than rounding."""
     values = np.linalg.eigvalsh(array)
-    require(
+    check_all(
         values[..., 0] >= -ROUNDING * np.max(np.abs(values), axis=-1),
         lambda i: (
             f"{name}{index_text(i)} has the eigenvalue {values[i][0]:.6g}, expected none below 0: "

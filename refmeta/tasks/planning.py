@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, dot, finite, positive
+from refmeta.arrays import Array, as_positive, dot, finite_result
 from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["Optimum", "SoftOptimum", "optimal_values", "soft_values"]
 
 EPS = float(np.finfo(np.float64).eps)
 MOST = 1000
@@ -24,32 +26,32 @@ class Optimum(NamedTuple):
     action: Array
 
 
-@finite
+@finite_result
 def optimal_values(mdp: FiniteMDP) -> Optimum:
-    """V*(s) = max_a Q*(s, a), Q* = R + γPV*; with a horizon V*_t = max_a Q*_t, the best policy depending on time.
+    """V*(s) = max_a Q*(s, a), Q* = R + γPV*; with a horizon V*_t = max_a Q*_t, and the best policy depends on time.
 
     Eq: optimal-values
 
-    Infinite horizon: policy iteration.  An action is replaced only by one whose Q is larger by more than its rounding,
-    8·eps·(|R| + γP|V|) of the centred rewards, so the scale of the rewards does not matter, nor a constant in all of
-    them; it ends where no action is, or where rounding makes a policy come back, which exactly none does.
+    Without a horizon: policy iteration.  An action is replaced only by one whose Q is larger by more than its rounding,
+    8·eps·(|R| + γP|V|) of the centred rewards; so neither a scale nor a constant of all rewards matters.  The iteration
+    ends when no action is replaced, or when rounding makes an earlier policy return, which cannot happen exactly.
 
     Raises
     ------
     TypeError, FloatingPointError
-        If it is given something else than a `FiniteMDP`, or a value overflows.
+        If `mdp` is not a `FiniteMDP`, or a value overflows.
     """
-    _process(mdp, "optimal_values")
+    _check_process(mdp, "optimal_values")
     solve = _policy_iteration if mdp.horizon is None else _backward_induction
     relative, relative_action, action = solve(mdp)
-    value, action_value, start = _raised(mdp, relative, relative_action)
+    value, action_value, start = _absolute_values(mdp, relative, relative_action)
     return Optimum(dot(mdp.rho, start), value, action_value, action)
 
 
 class SoftOptimum(NamedTuple):
-    """The best return plus τ times the entropy of the policy, its values, and the policy softmax(Q/τ) that attains them.
+    """The best sum of return and τ times entropy, its values, and the policy softmax(Q/τ) that attains them.
 
-    Shapes as in `Optimum`; the policy has that of Q.
+    Shapes are as in `Optimum`; that of the policy is that of Q.
     """
 
     best_return: Array
@@ -58,32 +60,32 @@ class SoftOptimum(NamedTuple):
     probabilities: Array
 
 
-@finite
+@finite_result
 def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     """V(s) = τ log Σ_a exp(Q(s, a)/τ), Q = R + γPV; with a horizon V_t, V_H = 0.
 
     Eq: soft-values
 
-    Infinite horizon: soft policy iteration, which is Newton's method on this equation.  It ends where a sweep of the
-    equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A), and one Newton step later; or
-    where rounding makes the values come back, which exactly none does.
+    Without a horizon: soft policy iteration, which is Newton's method on this equation.  It ends one step after a sweep
+    of the equation raises no value by more than its rounding, 8·S·eps·(|R| + γP|V| + τ log A); or when rounding makes
+    earlier values return, which cannot happen exactly.
 
     Raises
     ------
     TypeError, ValueError
-        If it is given something else than a `FiniteMDP`, or a temperature that is not positive.
+        If `mdp` is not a `FiniteMDP`, or the temperature is not positive.
     FloatingPointError
         If a value, or Q/τ, overflows.
     """
-    _process(mdp, "soft_values")
-    tau = positive(temperature, "temperature")
+    _check_process(mdp, "soft_values")
+    tau = as_positive(temperature, "temperature")
     relative, relative_action = (_soft_iteration if mdp.horizon is None else _soft_induction)(mdp, tau)
-    value, action_value, start = _raised(mdp, relative, relative_action)
+    value, action_value, start = _absolute_values(mdp, relative, relative_action)
     return SoftOptimum(dot(mdp.rho, start), value, action_value, softmax(relative_action / tau))
 
 
-def _raised(mdp: FiniteMDP, value: Array, action_value: Array) -> tuple[Array, Array, Array]:
-    """V and Q out of V − k and Q − k, and V at the start."""
+def _absolute_values(mdp: FiniteMDP, value: Array, action_value: Array) -> tuple[Array, Array, Array]:
+    """V and Q from V − k and Q − k, and V at the start."""
     if mdp.horizon is None:
         value = value + mdp.levels[..., None]
         return value, action_value + mdp.levels[..., None, None], value
@@ -106,6 +108,7 @@ def _soft_maximum(Q: Array, tau: float) -> Array:
 
 
 def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
+    """V_t − k_t and Q_t − k_t of the soft equation, backwards in time."""
     value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
     for t in range(mdp.horizon or 0, 0, -1):
         action_value.append(mdp.relative_reward(mdp.levels[..., t]) + mdp.gamma * mdp.expect(value[-1]))
@@ -114,29 +117,32 @@ def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
 
 
 def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
+    """V − k and Q − k of the soft equation, by soft policy iteration."""
     R = mdp.relative_reward(mdp.levels)
     Q = np.broadcast_to(R, (*mdp.shape, mdp.states, mdp.actions))
-    settled, seen = False, set[bytes]()
+    converged, earlier = False, set[bytes]()
     for _ in range(MOST):
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
         bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
         value = _values(mdp, pi, dot(pi, R) + bonus)
         Q = R + mdp.gamma * mdp.expect(value)
         raised = _soft_maximum(Q, tau)
-        if settled or Q.tobytes() in seen:
+        if converged or Q.tobytes() in earlier:
             return raised, Q
-        seen.add(Q.tobytes())
+        earlier.add(Q.tobytes())
         size = np.max(np.abs(R) + mdp.gamma * mdp.expect(np.abs(value)), axis=-1)
-        settled = not np.any(raised - value > 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions)))
-    raise FloatingPointError(f"soft policy iteration did not settle in {MOST} steps")
+        converged = not np.any(raised - value > 8 * mdp.states * EPS * (size + tau * np.log(mdp.actions)))
+    raise FloatingPointError(f"soft policy iteration did not converge in {MOST} steps")
 
 
-def _process(mdp: FiniteMDP, name: str) -> None:
+def _check_process(mdp: FiniteMDP, name: str) -> None:
+    """TypeError unless `mdp` is a `FiniteMDP`; `name` is the function that needs it."""
     if not isinstance(mdp, FiniteMDP):
         raise TypeError(f"{name} takes a FiniteMDP, got {type(mdp).__name__}")
 
 
 def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
+    """V*_t − k_t, Q*_t − k_t and the best actions, backwards in time."""
     value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
     for t in range(mdp.horizon or 0, 0, -1):
         action_value.append(mdp.relative_reward(mdp.levels[..., t]) + mdp.gamma * mdp.expect(value[-1]))
@@ -146,10 +152,11 @@ def _backward_induction(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
 
 
 def _policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
+    """V* − k, Q* − k and the best actions, by policy iteration."""
     R = mdp.relative_reward(mdp.levels)
-    action, seen = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), set()
-    while action.tobytes() not in seen:
-        seen.add(action.tobytes())
+    action, earlier = np.zeros((*mdp.shape, mdp.states), dtype=np.intp), set()
+    while action.tobytes() not in earlier:
+        earlier.add(action.tobytes())
         pi = np.eye(mdp.actions)[action]
         value = _values(mdp, pi, dot(pi, R))
         Q = R + mdp.gamma * mdp.expect(value)

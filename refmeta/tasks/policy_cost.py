@@ -1,8 +1,8 @@
 """The exact cost of a linear-Gaussian policy as a task.  Derivation: derivations/linear-quadratic-control.md
 
-The state's second moments go forwards in time, the values backwards; the gradient is their product, and the Hessian
-product differentiates both recursions.  Arrays have an axis of time, of length H; without a horizon its length is 1,
-and its one entry is the discounted sum.
+The second moments of the state are computed forwards in time, the values backwards.  The gradient is their product,
+and the Hessian product differentiates both recursions.  Arrays have an axis of time of length H; without a horizon its
+length is 1, and its entry is the discounted sum.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, direction, finite, index_text, lazily, parameters, reduced, require
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    check_all,
+    finite_result,
+    index_text,
+    lazy_property,
+    reduce_record,
+)
 from refmeta.tasks.lq import LinearQuadratic
+
+__all__ = ["PolicyCost", "PolicyCostPoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +33,7 @@ class PolicyCost:
     Raises
     ------
     TypeError
-        If it is given something else than a `LinearQuadratic`.
+        If `lq` is not a `LinearQuadratic`.
     """
 
     lq: LinearQuadratic
@@ -46,17 +58,17 @@ class PolicyCost:
         Raises
         ------
         ValueError
-            Without a horizon, if √γ times the spectral radius of the state's block of A + BK is not below 1: the cost
-            of such a gain is not finite.
+            Without a horizon, if √γ times the spectral radius of the block of A + BK for the state is not below 1: the
+            cost of such a gain is infinite.
         """
         n, m = self.lq.states - 1, self.lq.actions
-        theta = parameters(theta, dim=self.dim, why=f" = {m} x {n + 1} gains and {m} logarithms of sigma")
+        theta = as_parameters(theta, dim=self.dim, why=f" = {m} x {n + 1} gains and {m} logarithms of sigma")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         point = PolicyCostPoint(theta, self.lq)
         if self.lq.horizon is None:
             radius = np.max(np.abs(np.linalg.eigvals(point.closed_loop[..., :-1, :-1])), axis=-1, initial=0.0)
             root = np.sqrt(self.lq.gamma) * radius
-            require(
+            check_all(
                 root < 1,
                 lambda i: (
                     f"sqrt(gamma) times the spectral radius of A + BK on the state is {root[i]:.6g} at theta"
@@ -77,7 +89,7 @@ class PolicyCostPoint:
     theta: Array
     lq: LinearQuadratic
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     @property
     def gain(self) -> Array:
@@ -89,32 +101,32 @@ class PolicyCostPoint:
         """σ² = exp(2 log σ), (..., m)."""
         return np.exp(2 * self.theta[..., -self.lq.actions :])
 
-    @lazily
+    @lazy_property
     def closed_loop(self) -> Array:
         """M = A + BK, (..., n+1, n+1)."""
         return self.lq.A + self.lq.B @ self.gain
 
-    @lazily
+    @lazy_property
     def moments(self) -> Array:
         """γᵗΣ_t, Σ_{t+1} = MΣ_tMᵀ + B diag(σ²) Bᵀ + W; (..., H, n+1, n+1), or their sum (..., 1, n+1, n+1).
 
         Eq: lq-moments
         """
         lq = self.lq
-        step = _timed(_spread(lq, self.variance) + lq.noise) * lq.injected[:, None, None]
+        step = _with_time_axis(_spread(lq, self.variance) + lq.noise) * lq.injected[:, None, None]
         first = np.eye(len(lq.injected))[0][:, None, None]
-        return lq.forward(self.closed_loop, _timed(lq.start) * first + step)
+        return lq.forward(self.closed_loop, _with_time_axis(lq.start) * first + step)
 
-    @lazily
+    @lazy_property
     def values(self) -> Array:
         """P_t = Q + KᵀRK + γMᵀP_{t+1}M, P_H = 0; (..., H, n+1, n+1), or P = P_t for every t, (..., 1, n+1, n+1).
 
         Eq: lq-values
         """
-        cost = _timed(self._cost) + np.zeros((len(self.lq.injected), 1, 1))
+        cost = _with_time_axis(self._cost) + np.zeros((len(self.lq.injected), 1, 1))
         return self.lq.backward(self.closed_loop, cost)
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """J = Σ γᵗ [tr((Q + KᵀRK) Σ_t) + tr(R diag σ²)], (...).
 
@@ -123,7 +135,7 @@ class PolicyCostPoint:
         total, control = np.sum(self.moments, axis=-3), np.einsum("...ii,...i->...", self.lq.R, self.variance)
         return np.einsum("...ij,...ij->...", self._cost, total) + total[..., -1, -1] * control
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """∇_K = 2 Σ γᵗ (RK + γBᵀP_{t+1}M) Σ_t, ∂/∂log σ_j = 2σ_j² Σ γᵗ [R + γBᵀP_{t+1}B]_jj; (..., d).
 
@@ -132,7 +144,7 @@ class PolicyCostPoint:
         by_gain = np.sum(self._pressure @ self.moments, axis=-3)
         return _flat(2 * by_gain, 2 * self.variance * self._price(self.lq.R, self._following))
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """∇²J v, (..., d): both recursions differentiated along v = [dK, d log σ], then the product rule.
 
@@ -142,16 +154,16 @@ class PolicyCostPoint:
 
         Eq: lq-hvp
         """
-        lq, S, P, M = self.lq, self.moments, self._following, _timed(self.closed_loop)
-        v = direction(v, self.theta.shape[-1], np.broadcast_shapes(self.theta.shape[:-1], lq.shape))
+        lq, S, P, M = self.lq, self.moments, self._following, _with_time_axis(self.closed_loop)
+        v = as_direction(v, self.theta.shape[-1], np.broadcast_shapes(self.theta.shape[:-1], lq.shape))
         dK, dvariance = _gain(v, lq), 2 * self.variance * v[..., -lq.actions :]
-        dM = _timed(lq.B @ dK)
-        moved = lq.before(lq.gamma * _twice(dM @ S @ _transposed(M)))
-        dS = lq.forward(self.closed_loop, moved + _timed(_spread(lq, dvariance)) * lq.injected[:, None, None])
-        cost = _timed(_twice(_transposed(dK) @ lq.R @ self.gain))
-        dP = lq.after(lq.backward(self.closed_loop, cost + lq.gamma * _twice(_transposed(dM) @ P @ M)))
-        B = _timed(lq.B)
-        dpressure = _timed(lq.R @ dK) + lq.gamma * _transposed(B) @ (dP @ M + P @ dM)
+        dM = _with_time_axis(lq.B @ dK)
+        moved = lq.before(lq.gamma * _plus_transpose(dM @ S @ _transpose(M)))
+        dS = lq.forward(self.closed_loop, moved + _with_time_axis(_spread(lq, dvariance)) * lq.injected[:, None, None])
+        cost = _with_time_axis(_plus_transpose(_transpose(dK) @ lq.R @ self.gain))
+        dP = lq.after(lq.backward(self.closed_loop, cost + lq.gamma * _plus_transpose(_transpose(dM) @ P @ M)))
+        B = _with_time_axis(lq.B)
+        dpressure = _with_time_axis(lq.R @ dK) + lq.gamma * _transpose(B) @ (dP @ M + P @ dM)
         by_gain = np.sum(dpressure @ S + self._pressure @ dS, axis=-3)
         by_log = dvariance * self._price(lq.R, P) + self.variance * self._price(0 * lq.R, dP)
         return _flat(2 * by_gain, 2 * by_log)
@@ -159,47 +171,48 @@ class PolicyCostPoint:
     @property
     def _cost(self) -> Array:
         """Q + KᵀRK, (..., n+1, n+1)."""
-        return self.lq.Q + _transposed(self.gain) @ self.lq.R @ self.gain
+        return self.lq.Q + _transpose(self.gain) @ self.lq.R @ self.gain
 
-    @lazily
+    @lazy_property
     def _following(self) -> Array:
-        """P_{t+1} at t."""
+        """P_{t+1} at step t."""
         return self.lq.after(self.values)
 
-    @lazily
+    @lazy_property
     def _pressure(self) -> Array:
-        """RK + γBᵀP_{t+1}M at t, (..., H, m, n+1)."""
-        B, M = _timed(self.lq.B), _timed(self.closed_loop)
-        return _timed(self.lq.R @ self.gain) + self.lq.gamma * _transposed(B) @ self._following @ M
+        """RK + γBᵀP_{t+1}M at step t, (..., H, m, n+1)."""
+        B, M = _with_time_axis(self.lq.B), _with_time_axis(self.closed_loop)
+        return _with_time_axis(self.lq.R @ self.gain) + self.lq.gamma * _transpose(B) @ self._following @ M
 
     def _price(self, R: Array, P: Array) -> Array:
         """Σ γᵗ [R + γBᵀP_tB]_jj, (..., m); γᵗ is the last entry of γᵗΣ_t."""
-        B = _timed(self.lq.B)
+        B = _with_time_axis(self.lq.B)
         each = np.einsum("...jj->...j", R)[..., None, :] + self.lq.gamma * np.sum(B * (P @ B), axis=-2)
         return np.einsum("...t,...tj->...j", self.moments[..., -1, -1], each)
 
 
-def _timed(x: Array) -> Array:
-    """With an axis for time."""
+def _with_time_axis(x: Array) -> Array:
+    """x with an axis for time."""
     return x[..., None, :, :]
 
 
-def _transposed(x: Array) -> Array:
+def _transpose(x: Array) -> Array:
+    """xᵀ."""
     return x.swapaxes(-1, -2)
 
 
-def _twice(x: Array) -> Array:
+def _plus_transpose(x: Array) -> Array:
     """x + xᵀ."""
-    return x + _transposed(x)
+    return x + _transpose(x)
 
 
 def _gain(theta: Array, lq: LinearQuadratic) -> Array:
-    """K, or dK, out of θ or a direction."""
+    """K of θ, or dK of a direction."""
     return theta[..., : -lq.actions].reshape(*theta.shape[:-1], lq.actions, lq.states)
 
 
 def _flat(by_gain: Array, by_log: Array) -> Array:
-    """[by K row by row, by log σ]."""
+    """The derivatives by K, row by row, and by log σ in one axis."""
     flat = by_gain.reshape(*by_gain.shape[:-2], by_gain.shape[-2] * by_gain.shape[-1])
     batch = np.broadcast_shapes(flat.shape[:-1], by_log.shape[:-1])
     return np.concatenate([np.broadcast_to(x, batch + x.shape[-1:]) for x in (flat, by_log)], axis=-1)
@@ -207,4 +220,4 @@ def _flat(by_gain: Array, by_log: Array) -> Array:
 
 def _spread(lq: LinearQuadratic, variance: Array) -> Array:
     """B diag(variance) Bᵀ."""
-    return (lq.B * variance[..., None, :]) @ _transposed(lq.B)
+    return (lq.B * variance[..., None, :]) @ _transpose(lq.B)

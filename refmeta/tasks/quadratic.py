@@ -7,19 +7,21 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_direction,
+    as_parameters,
+    as_real,
+    as_symmetric,
     batch_shape,
-    direction,
     dot,
     entry,
-    finite,
-    lazily,
+    finite_result,
+    lazy_property,
     matvec,
-    parameters,
-    real,
-    reduced,
-    replaced,
-    symmetric,
+    reduce_record,
+    replace_fields,
 )  # fmt: skip
+
+__all__ = ["Quadratic", "QuadraticPoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +31,17 @@ class Quadratic:
     Raises
     ------
     ValueError
-        If A is not square or not symmetric to rounding, or c is of another size.
+        If A is not square, or not symmetric up to rounding, or c has another size.
     """
 
     A: Array
     c: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        A, c = real(self.A, "A"), parameters(real(self.c, "c"), "c")
-        A = symmetric(A, "A")
+        A, c = as_real(self.A, "A"), as_parameters(as_real(self.c, "c"), "c")
+        A = as_symmetric(A, "A")
         if c.shape[-1] != A.shape[-1]:
             raise ValueError(f"c has shape {c.shape}, expected last axis {A.shape[-1]} as A of shape {A.shape}")
         batch_shape(A=A.shape[:-2], c=c.shape[:-1])
@@ -58,13 +60,13 @@ class Quadratic:
 
     def at(self, theta: ArrayLike) -> "QuadraticPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=" as A")
+        theta = as_parameters(theta, dim=self.dim, why=" as A")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return QuadraticPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "Quadratic":
         """Task `index` of the first batch axis, or a slice of the tasks."""
-        return replaced(self, A=entry(self.A, index, self.shape, 2), c=entry(self.c, index, self.shape, 1))
+        return replace_fields(self, A=entry(self.A, index, self.shape, 2), c=entry(self.c, index, self.shape, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +76,9 @@ class QuadraticPoint:
     theta: Array
     task: Quadratic
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """½(θ − c)ᵀA(θ − c), (...).
 
@@ -84,7 +86,7 @@ class QuadraticPoint:
         """
         return 0.5 * dot(self.theta - self.task.c, self.grad)
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """A(θ − c), (..., d).
 
@@ -92,11 +94,11 @@ class QuadraticPoint:
         """
         return matvec(self.task.A, self.theta - self.task.c)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """Av, (..., d).
 
         Eq: quadratic
         """
         batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
-        return matvec(self.task.A, direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))
+        return matvec(self.task.A, as_direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))

@@ -7,30 +7,32 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_direction,
+    as_parameters,
+    as_real,
     batch_shape,
-    direction,
     dot,
     entry,
-    finite,
-    lazily,
+    finite_result,
+    lazy_property,
     matvec,
-    parameters,
-    real,
-    reduced,
-    replaced,
+    reduce_record,
+    replace_fields,
 )  # fmt: skip
 
+__all__ = ["LinearRegression", "LinearRegressionPoint", "as_inputs", "as_outputs"]
 
-def inputs(X: ArrayLike) -> Array:
-    """X (..., n, f) with at least one row and one feature."""
-    array = real(X, "X")
+
+def as_inputs(X: ArrayLike) -> Array:
+    """Inputs X (..., n, f) with at least one row and one feature."""
+    array = as_real(X, "X")
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"X has shape {array.shape}, expected (..., n, f) with at least one row and one feature")
     return array
 
 
-def outputs(array: Array, name: str, X: Array) -> Array:
-    """One output a row of X."""
+def as_outputs(array: Array, name: str, X: Array) -> Array:
+    """Outputs (..., n), one per row of X."""
     if array.shape[-1:] != X.shape[-2:-1]:
         raise ValueError(f"{name} has shape {array.shape}, expected last axis {X.shape[-2]} = the number of rows of X")
     batch_shape(X=X.shape[:-2], **{name: array.shape[:-1]})
@@ -44,17 +46,17 @@ class LinearRegression:
     Raises
     ------
     ValueError
-        If X has no rows or y not one number a row of X.
+        If X has no rows, or y does not have one number per row of X.
     """
 
     X: Array
     y: Array
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "X", inputs(self.X))
-        object.__setattr__(self, "y", outputs(real(self.y, "y"), "y", self.X))
+        object.__setattr__(self, "X", as_inputs(self.X))
+        object.__setattr__(self, "y", as_outputs(as_real(self.y, "y"), "y", self.X))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,13 +70,13 @@ class LinearRegression:
 
     def at(self, theta: ArrayLike) -> "LinearRegressionPoint":
         """The point theta (..., d)."""
-        theta = parameters(theta, dim=self.dim, why=" = the number of columns of X")
+        theta = as_parameters(theta, dim=self.dim, why=" = the number of columns of X")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return LinearRegressionPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "LinearRegression":
         """Task `index` of the first batch axis, or a slice of the tasks."""
-        return replaced(self, X=entry(self.X, index, self.shape, 2), y=entry(self.y, index, self.shape, 1))
+        return replace_fields(self, X=entry(self.X, index, self.shape, 2), y=entry(self.y, index, self.shape, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +86,14 @@ class LinearRegressionPoint:
     theta: Array
     task: LinearRegression
 
-    __reduce__ = reduced
+    __reduce__ = reduce_record
 
-    @lazily
+    @lazy_property
     def residual(self) -> Array:
         """Xθ − y, (..., n)."""
         return matvec(self.task.X, self.theta) - self.task.y
 
-    @lazily
+    @lazy_property
     def loss(self) -> Array:
         """1/(2n) ‖Xθ − y‖², (...).
 
@@ -99,7 +101,7 @@ class LinearRegressionPoint:
         """
         return dot(self.residual, self.residual) / (2 * self.residual.shape[-1])
 
-    @lazily
+    @lazy_property
     def grad(self) -> Array:
         """Xᵀ(Xθ − y)/n, (..., d).
 
@@ -107,13 +109,13 @@ class LinearRegressionPoint:
         """
         return self._transposed(self.residual)
 
-    @finite
+    @finite_result
     def hvp(self, v: ArrayLike) -> Array:
         """XᵀXv/n, (..., d).
 
         Eq: linear-regression
         """
-        v = direction(v, self.task.dim, self.residual.shape[:-1])
+        v = as_direction(v, self.task.dim, self.residual.shape[:-1])
         return self._transposed(matvec(self.task.X, v) + np.zeros(self.residual.shape))
 
     def _transposed(self, r: Array) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg.lapack import dgetrf, dgetrs
 
 import refmeta as rm
-from refmeta.problems import process
+from refmeta.problems import random_process
 
 SIZES = [(10, 20, 1), (50, 20, 3), (100, 10, 5), (200, 10, 3)]
 ACTIONS, ALPHA = 4, 0.5
@@ -24,7 +24,7 @@ ACTIONS, ALPHA = 4, 0.5
 
 def problem(states, tasks):
     rng = np.random.default_rng(states)
-    task = rm.PolicyReturn(process(rng, tasks, states, ACTIONS, gamma=0.9), rm.TabularSoftmax(states, ACTIONS))
+    task = rm.PolicyReturn(random_process(rng, tasks, states, ACTIONS, gamma=0.9), rm.TabularSoftmax(states, ACTIONS))
     return task, rng.normal(size=task.dim)
 
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 import refmeta as rm
-from refmeta.problems import linear_regression
+from refmeta.problems import random_linear_regression
 
 HIDDEN, ROWS = 20, 40
 
@@ -28,7 +28,7 @@ def growth(seconds):
     first = None
     for K, d, N in sizes:
         rng = np.random.default_rng(0)
-        task, given = linear_regression(rng, N, d, ROWS), rm.meta_lstm.init(d, hidden=HIDDEN, rng=rng)
+        task, given = random_linear_regression(rng, N, d, ROWS), rm.meta_lstm.init(d, hidden=HIDDEN, rng=rng)
         functions = (
             lambda task=task, given=given, K=K: rm.meta_lstm.gradient(given, task, steps=K),
             lambda task=task, given=given, K=K: rm.meta_lstm.gradient_independent(given, task, steps=K),

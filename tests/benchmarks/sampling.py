@@ -11,14 +11,14 @@ import time
 import numpy as np
 
 import refmeta as rm
-from refmeta.problems import process
+from refmeta.problems import random_process
 
 TASKS, EPISODES, HORIZON, STATES, ACTIONS = 20, 20, 100, 10, 4
 
 
 def problem():
     rng = np.random.default_rng(0)
-    mdp, policy = process(rng, TASKS, STATES, ACTIONS, gamma=0.9), rm.TabularSoftmax(STATES, ACTIONS)
+    mdp, policy = random_process(rng, TASKS, STATES, ACTIONS, gamma=0.9), rm.TabularSoftmax(STATES, ACTIONS)
     return mdp, policy, rng.normal(size=policy.dim)
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 
 import refmeta as rm
 from refmeta import Quadratic, adapt
-from refmeta.meta.arguments import step_sizes
-from refmeta.problems import problem
+from refmeta.meta.arguments import as_step_sizes
+from refmeta.problems import random_problem
 from tests import independent
 from tests.strategies import assert_close, problems
 
@@ -37,7 +37,7 @@ def test_steps_are_those_of_a_plain_loop(case):
 
 @pytest.mark.parametrize("kind", ["quadratic", "softmax-regression", "discounted"])
 def test_no_steps_and_no_step_size_return_a_copy_of_the_start_for_every_task(kind):
-    case = problem(np.random.default_rng(0), kind, tasks=3)
+    case = random_problem(np.random.default_rng(0), kind, tasks=3)
     for alpha, steps in ((0.5, 0), (0.0, 2), (np.zeros((0, 1)), 0)):
         inner = adapt(case.theta, case.support, alpha=alpha, steps=steps)
         np.testing.assert_array_equal(inner.adapted, np.tile(case.theta, (3, 1)))
@@ -56,10 +56,10 @@ def test_a_sequence_of_tasks_is_one_a_step():
 
 def test_alpha_is_read_by_its_number_of_axes_and_never_by_its_lengths():
     """K = d = 2: one axis is one a parameter; a column is one a step."""
-    np.testing.assert_array_equal(step_sizes([0.5, 0.25], 2, 2), [[0.5, 0.25], [0.5, 0.25]])
-    np.testing.assert_array_equal(step_sizes([[0.5], [0.25]], 2, 2), [[0.5], [0.25]])
-    np.testing.assert_array_equal(step_sizes(0.5, 2, 3), [[0.5], [0.5]])
-    np.testing.assert_array_equal(step_sizes([[1, 2, 3], [4, 5, 6]], 2, 3), [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(as_step_sizes([0.5, 0.25], 2, 2), [[0.5, 0.25], [0.5, 0.25]])
+    np.testing.assert_array_equal(as_step_sizes([[0.5], [0.25]], 2, 2), [[0.5], [0.25]])
+    np.testing.assert_array_equal(as_step_sizes(0.5, 2, 3), [[0.5], [0.5]])
+    np.testing.assert_array_equal(as_step_sizes([[1, 2, 3], [4, 5, 6]], 2, 3), [[1, 2, 3], [4, 5, 6]])
 
 
 def test_a_complex_start_or_step_size_stays_complex():

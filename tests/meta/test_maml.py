@@ -12,8 +12,8 @@ import refmeta as rm
 from refmeta import maml
 from refmeta.evidence.maml import random_designs, random_minimum
 from refmeta.judges import central_difference, complex_step, taylor_rates
-from refmeta.problems import KINDS, problem, quadratic
-from refmeta.tolerance import per_task
+from refmeta.problems import KINDS, random_problem, random_quadratic
+from refmeta.tolerance import max_per_task
 from tests import independent
 from tests.strategies import assert_close, assert_right, costly, counts, problems, quadratics, seeds, up_to_three
 
@@ -29,7 +29,7 @@ HAND = {
 
 def size(case):
     """‖g_q‖∞, task by task: the scale of every sum of the chapter."""
-    return per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+    return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
 @pytest.mark.eq("maml-objective", "maml-gradient", "step-size-gradient", "first-order-maml")
@@ -105,7 +105,7 @@ def test_updates_descend_along_the_complex_step_of_the_sum(case):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_a_query_it_is_the_support_and_meta_sgd_moves_theta_as_maml(kind):
-    case = problem(np.random.default_rng(7), kind, tasks=2, steps=2, alpha="step-parameter")
+    case = random_problem(np.random.default_rng(7), kind, tasks=2, steps=2, alpha="step-parameter")
     for f in (maml.objective, maml.gradient, maml.first_order_gradient, maml.step_size_gradient):
         other = f(case.theta, case.support, copy.copy(case.support), **case.hyper)
         np.testing.assert_array_equal(f(case.theta, case.support, **case.hyper), other)
@@ -135,7 +135,7 @@ def test_all_weight_on_the_last_step_is_maml_to_the_last_bit(case, rng):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_central_differences_and_taylor_rates_agree(kind):
-    case = problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
+    case = random_problem(np.random.default_rng(20), kind, tasks=2, steps=2, alpha="parameter")
     value = lambda t: float(np.sum(maml.objective(t, *case.split, **case.hyper)))
     g = maml.gradient(case.theta, *case.split, **case.hyper).sum(0)
     numeric = central_difference(value, case.theta)
@@ -156,7 +156,7 @@ def test_updates_by_hand_sum_over_the_tasks():
 
 def test_anil_is_a_step_size_of_zero_off_the_head():
     """α zero off a mask: those parameters stay, and the head adapts as if it were alone on its block."""
-    case = problem(np.random.default_rng(3), "quadratic", tasks=2, size=4)
+    case = random_problem(np.random.default_rng(3), "quadratic", tasks=2, size=4)
     mask, alpha = np.array([False, False, True, True]), 0.25
     inner = rm.adapt(case.theta, case.support, alpha=alpha * mask, steps=3)
     np.testing.assert_array_equal(inner.adapted[:, ~mask], np.tile(case.theta[~mask], (2, 1)))
@@ -173,7 +173,7 @@ def test_anil_is_a_step_size_of_zero_off_the_head():
 @pytest.mark.eq("quadratic-maml")
 @given(rng=seeds, dim=st.integers(1, 4), steps=st.integers(0, 3), alpha=st.sampled_from((0.1, 0.4, -0.3)))
 def test_on_quadratics_maml_is_the_quadratic_of_its_closed_form(rng, dim, steps, alpha):
-    task, theta = quadratic(rng, 3, dim), rng.normal(size=dim)
+    task, theta = random_quadratic(rng, 3, dim), rng.normal(size=dim)
     form = maml.quadratic_closed_form(task, alpha=alpha, steps=steps).at(theta)
     scale = (
         300
@@ -264,7 +264,7 @@ def test_rewards_times_a_power_of_two_and_alpha_over_it_scale_every_bit(case, po
 
 
 def test_the_order_of_tasks_and_of_starts_is_the_order_of_the_results():
-    case = problem(np.random.default_rng(0), "discounted", tasks=3)
+    case = random_problem(np.random.default_rng(0), "discounted", tasks=3)
     g = maml.gradient(case.theta, *case.split, **case.hyper)
     turned = [rm.PolicyReturn(process_of(t.mdp, [2, 0, 1]), t.policy) for t in case.split]
     np.testing.assert_array_equal(maml.gradient(case.theta, *turned, **case.hyper), g[[2, 0, 1]])
@@ -281,7 +281,7 @@ def process_of(mdp, order):
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_support_and_query_batches_broadcast(steps):
     rng = np.random.default_rng(1)
-    many, one = quadratic(rng, 4, 3), quadratic(rng, 1, 3)[0]
+    many, one = random_quadratic(rng, 4, 3), random_quadratic(rng, 1, 3)[0]
     theta = rng.normal(size=3)
     for support, query in ((many, one), (one, many)):
         assert maml.objective(theta, support, query, alpha=0.1, steps=steps).shape == (4,)
@@ -298,7 +298,7 @@ def test_support_and_query_batches_broadcast(steps):
 
 
 def test_results_are_the_caller_s_own():
-    task = quadratic(np.random.default_rng(0), 2, 3)
+    task = random_quadratic(np.random.default_rng(0), 2, 3)
     for steps in (0, 1):
         for f in (maml.gradient, maml.first_order_gradient):
             got = f(np.ones(3), task, alpha=0.1, steps=steps)
@@ -308,7 +308,7 @@ def test_results_are_the_caller_s_own():
 
 def test_a_sequence_of_minibatches_is_differentiated_step_by_step():
     rng = np.random.default_rng(2)
-    batches, query = [quadratic(rng, 2, 3) for _ in range(3)], quadratic(rng, 2, 3)
+    batches, query = [random_quadratic(rng, 2, 3) for _ in range(3)], random_quadratic(rng, 2, 3)
     theta = rng.normal(size=3)
     value = lambda t: maml.objective(t, batches, query, alpha=0.2, steps=3)
     np.testing.assert_allclose(
@@ -350,7 +350,7 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_complex_step_of_the_gradient_is_symmetric(kind):
     """∇²F by the complex step of ∇F: a conjugate or a cast in the adjoint would break it."""
-    case = problem(np.random.default_rng(2), kind, tasks=1, steps=2, alpha="step-parameter")
+    case = random_problem(np.random.default_rng(2), kind, tasks=1, steps=2, alpha="step-parameter")
     H = complex_step(lambda t: maml.gradient(t, *case.split, **case.hyper), case.theta)[0]
     assert np.max(np.abs(H)) > 1e-3
     np.testing.assert_allclose(H, H.T, rtol=0, atol=1e-12 * np.max(np.abs(H)))

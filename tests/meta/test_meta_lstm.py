@@ -9,9 +9,9 @@ import refmeta as rm
 from refmeta.evidence.meta_lstm import HIDDEN, Case, moves, random_cell, random_learner, random_parameters
 from refmeta.judges import complex_step
 from refmeta.meta import meta_lstm
-from refmeta.meta.lstm import preprocessed, preprocessed_slope, sigmoid
+from refmeta.meta.lstm import preprocessing, preprocessing_slope, sigmoid
 from refmeta.meta.meta_lstm import Parameters, gates, gates_released, unravel
-from refmeta.problems import KINDS, problem, trajectories
+from refmeta.problems import KINDS, random_problem, random_trajectories
 from tests.strategies import assert_right, costly, seeds, sizes
 
 kinds = st.sampled_from(KINDS[:6])  # gates of order one are past the edge of stability of linear-quadratic costs
@@ -32,13 +32,13 @@ def test_preprocessing_is_that_of_scalars_and_its_slope_the_complex_step(x):
 def test_preprocessing_by_hand():
     """e^−5 is large: (−1/2, 1); −1 is (0, −1); e^−11 is small: (−1, e^−1); 0 is (−1, 0).  Continuous at e^−10."""
     x = np.array([np.exp(-5), -1.0, np.exp(-11), 0.0])
-    np.testing.assert_allclose(preprocessed(x), [[-0.5, 1], [0, -1], [-1, np.exp(-1)], [-1, 0]], rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(preprocessing(x), [[-0.5, 1], [0, -1], [-1, np.exp(-1)], [-1, 0]], rtol=1e-14, atol=1e-16)
     np.testing.assert_allclose(
-        preprocessed_slope(x), [[np.exp(5) / 10, 0], [-0.1, 0], [0, np.exp(10)], [0, np.exp(10)]], rtol=1e-14
+        preprocessing_slope(x), [[np.exp(5) / 10, 0], [-0.1, 0], [0, np.exp(10)], [0, np.exp(10)]], rtol=1e-14
     )
     edge = np.exp(-10) * np.array([1 - 1e-12, 1 + 1e-12])
     for side in (1, -1):
-        np.testing.assert_allclose(*preprocessed(side * edge), rtol=0, atol=1e-11)
+        np.testing.assert_allclose(*preprocessing(side * edge), rtol=0, atol=1e-11)
 
 
 def test_sigmoid_keeps_its_digits_on_both_sides_and_never_overflows():
@@ -228,7 +228,7 @@ def test_no_step_adds_more_than_the_gradient(rng, kind, bias):
 
 def test_a_sampled_batch_a_sequence_of_minibatches_and_axes_of_tasks():
     rng = np.random.default_rng(2)
-    policy, theta, batch = trajectories(rng)
+    policy, theta, batch = random_trajectories(rng)
     surrogate = rm.surrogates.dice(policy, theta, batch, gamma=0.75)
     weights = random_parameters(rng, policy.dim, theta)
     expected = complex_step(
@@ -236,7 +236,7 @@ def test_a_sampled_batch_a_sequence_of_minibatches_and_axes_of_tasks():
     )
     got = meta_lstm.gradient(weights, surrogate, steps=2).ravel()
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.max(np.abs(expected)))
-    tasks = [problem(np.random.default_rng(k), "linear-regression", size=3).support for k in range(3)]
+    tasks = [random_problem(np.random.default_rng(k), "linear-regression", size=3).support for k in range(3)]
     weights = random_parameters(rng, 3, rng.normal(size=3))
     got = meta_lstm.gradient(weights, tasks[:2], tasks[2], steps=2)
     assert got.W.shape == (2, 8, 6) and got.b_I.shape == (2,) and got.c0.shape == (2, 3)
@@ -297,7 +297,7 @@ def test_the_rules_sum_over_the_tasks_and_train():
     ],
 )  # fmt: skip
 def test_parameters_of_the_wrong_shape_are_named(change, error, message):
-    case = problem(np.random.default_rng(0), "linear-regression", size=3)
+    case = random_problem(np.random.default_rng(0), "linear-regression", size=3)
     weights = random_parameters(np.random.default_rng(0), 3, np.zeros(3))._replace(**change)
     with pytest.raises(error, match=message):
         meta_lstm.gradient(weights, *case.split, steps=2)

@@ -21,7 +21,7 @@ from refmeta.meta.model_based import (
     posterior,
     statistics,
 )
-from refmeta.sampling.transitions import Transitions, experience, none
+from refmeta.sampling.transitions import Transitions, empty_transitions, sample_experience
 from tests.strategies import assert_right, costly, seeds, up_to_three
 
 
@@ -34,7 +34,7 @@ def test_model_and_likelihood_are_those_of_beliefs_updated_one_by_one(label, rng
 
 def test_no_transition_leaves_the_prior_and_a_shared_prior_is_the_spread_one():
     prior = Prior(0.5, 1.0, 2.0, 0.25)
-    seen = statistics(none(), S, A)
+    seen = statistics(empty_transitions(), S, A)
     model = posterior(prior, seen)
     np.testing.assert_allclose(model.P, np.full((S, A, S), 1 / S), rtol=1e-15)
     np.testing.assert_array_equal(model.R, np.ones((S, A)))
@@ -158,7 +158,7 @@ def test_a_fit_that_does_not_settle_says_what_is_left(monkeypatch):
     whole = scipy.optimize.minimize
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *a, **k: whole(*a, **k | {"options": {"maxiter": 1}}))
     seen = statistics(random_learning(np.random.default_rng(0), 40)[1], S, A)
-    with pytest.raises(FloatingPointError, match="the fit of the prior did not settle .*: a slope of .* is left"):
+    with pytest.raises(FloatingPointError, match="the fit of the prior did not converge .*: a slope of .* is left"):
         fit(Prior(30.0, 5.0, 0.01, 0.3), seen)
 
 
@@ -247,7 +247,7 @@ def test_what_is_no_prior_and_no_family_of_returns_is_named():
         ):
             call((1.0, 0.0, 1.0, 1.0), seen)
     with pytest.raises(
-        TypeError, match="family must be one of returns, as PolicyReturn, got tasks of LinearRegression"
+        TypeError, match="the tasks of family must be PolicyReturn, got LinearRegression"
     ):
         ModelledTasks(rm.Sinusoids(), Prior(1.0, 0.0, 1.0, 1.0), 2, 5).sample(2, 0)
 
@@ -256,7 +256,7 @@ def test_an_end_is_known_and_the_model_of_a_goal_tends_to_the_truth():
     """Nobody acts at a goal: without that knowledge the model's return was 4.3 after any number of episodes, not 0.8."""
     task = rm.GoalGridworlds(size=2, slip=0.0).tasks([1, 2, 3])
     given = {"episodes": 4000, "horizon": 12, "rng": 0}
-    met = experience(task.mdp, task.policy, np.zeros((3, 16)), **given)
+    met = sample_experience(task.mdp, task.policy, np.zeros((3, 16)), **given)
     seen, prior = statistics(met, 4, 4), Prior(1.0, 0.5, 1.0, 0.01)
     np.testing.assert_array_equal(seen.ended, np.eye(4, dtype=bool)[1:])
     model = posterior(prior, seen)
@@ -296,7 +296,7 @@ def test_statistics_that_cannot_be_are_named(change, error, sentence):
 
 def test_concentrations_that_overflow_together_and_bounds_of_a_variance():
     seen = Statistics(np.zeros((2, 1, 2)), np.zeros((2, 1)), np.zeros((2, 1)))
-    with pytest.raises(FloatingPointError, match="the concentrations of a row add to more than a float holds"):
+    with pytest.raises(FloatingPointError, match="the sum of the concentrations of a row overflows"):
         posterior(Prior(1e308, 0.0, 1.0, 1.0), seen)
     alike = Statistics(np.full((4, 1, 1, 1), 9.0), np.ones((4, 1, 1)), np.full((4, 1, 1), 2.0))
     np.testing.assert_allclose(fit(Prior(1.0, 0.0, 1.0, 1.0), alike).prior.variance, 1e-8, rtol=1e-6)

@@ -21,10 +21,17 @@ from refmeta.meta.pearl.encoder import (
     posterior_without_prior,
     sample,
 )
-from refmeta.meta.pearl.soft_actor_critic import averaged, soft_target
+from refmeta.meta.pearl.soft_actor_critic import polyak_average, soft_target
 from refmeta.meta.task_posterior import entropy, log_likelihood, optimal_plans, task_posterior, thompson_sampling
-from refmeta.sampling.transitions import Transitions, experience, newest, none, some, together
-from refmeta.sampling.transitions import drawn as drawn_of
+from refmeta.sampling.transitions import (
+    Transitions,
+    concatenation,
+    empty_transitions,
+    newest_transitions,
+    sample_experience,
+    sample_prefix,
+)
+from refmeta.sampling.transitions import sample_transitions as drawn_of
 from tests.strategies import assert_right, costly, counts, seeds, sizes, widths
 
 EPS = np.finfo(float).eps
@@ -155,7 +162,7 @@ def test_a_training_steps_gradient_is_made_of_the_four():
     back = unravel(agent, ravel(agent))
     np.testing.assert_array_equal(back.policy, agent.policy)
     np.testing.assert_array_equal(back.encoder.log_variance, agent.encoder.log_variance)
-    np.testing.assert_allclose(averaged(np.ones(2), np.zeros(2), 0.25), [0.75, 0.75])
+    np.testing.assert_allclose(polyak_average(np.ones(2), np.zeros(2), 0.25), [0.75, 0.75])
 
 
 @pytest.mark.eq("posterior-sampling")
@@ -186,8 +193,8 @@ def test_exact_bayes_by_hand_and_what_no_task_can_have_produced():
     seen = Transitions([0, 1, 1], [0, 0, 0], np.zeros(3), [1, 1, 0], [False] * 3, [True] * 3)
     np.testing.assert_allclose(task_posterior(tasks, seen), [1 / 4, 3 / 4], rtol=1e-14)
     np.testing.assert_allclose(task_posterior(tasks, seen, [3 / 4, 1 / 4]), [1 / 2, 1 / 2], rtol=1e-14)
-    np.testing.assert_array_equal(task_posterior(tasks, none()), [1 / 2, 1 / 2])
-    with pytest.raises(ValueError, match=r"none of the tasks can have produced the context of task \(\)"):
+    np.testing.assert_array_equal(task_posterior(tasks, empty_transitions()), [1 / 2, 1 / 2])
+    with pytest.raises(ValueError, match=r"no task can have produced the context of task \(\)"):
         task_posterior(tasks, seen._replace(rewards=np.ones(3)))
     with pytest.raises(ValueError, match=r"prior must be 2 probabilities, got shape \(3,\)"):
         task_posterior(tasks, seen, [0.5, 0.25, 0.25])
@@ -198,7 +205,7 @@ def test_exact_bayes_by_hand_and_what_no_task_can_have_produced():
 @given(rng=seeds, episodes=counts, horizon=sizes)
 def test_exact_bayes_is_bayes_rule_step_by_step(rng, episodes, horizon):
     tasks, policy = processes(rng), rm.TabularSoftmax(S, A)
-    context = experience(tasks, policy, rng.normal(size=S * A), episodes=episodes, horizon=horizon, rng=rng)
+    context = sample_experience(tasks, policy, rng.normal(size=S * A), episodes=episodes, horizon=horizon, rng=rng)
     assert_right("task-posterior", (tasks, rng.dirichlet(np.ones(N)), context))
 
 
@@ -222,7 +229,7 @@ def test_exact_bayes_weighs_noisy_rewards_by_their_density():
     tasks, one = rm.FiniteMDP(P, R, [[1.0]], 0.5), Transitions([0], [0], [3.0], [0], [False], [True])
     got = task_posterior(tasks, one, reward_noise=2.0)
     np.testing.assert_allclose(got, [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-14)
-    with pytest.raises(ValueError, match="none of the tasks"):
+    with pytest.raises(ValueError, match="no task can have"):
         task_posterior(tasks, one)
     with pytest.raises(ValueError, match="reward_noise must be at least 0"):
         task_posterior(tasks, one, reward_noise=-1.0)
@@ -234,9 +241,9 @@ def test_whatever_acts_in_a_task_meets_noisy_rewards(way, monkeypatch):
     family, contexts = rm.RandomMDPs(3, 2, 4, reward_noise=0.5), []
     task, more = family.sample(40, np.random.default_rng(3)).support, {"episodes": 5, "rng": np.random.default_rng(0)}
     agent = pearl.init(3, 2, latent=1, rng=0)
-    whole = posterior_sampling.experience
+    whole = posterior_sampling.sample_experience
     for module in (posterior_sampling, model_based):
-        monkeypatch.setattr(module, "experience", lambda *a, **k: contexts.append(whole(*a, **k)) or contexts[-1])
+        monkeypatch.setattr(module, "sample_experience", lambda *a, **k: contexts.append(whole(*a, **k)) or contexts[-1])
     if way == "thompson":
         plans = np.random.default_rng(0).normal(size=(40, 6))
         thompson_sampling(task, task.mdp, plans, reward_noise=0.5, **more)
@@ -294,7 +301,7 @@ def test_training_learns_to_use_its_context():
 def test_transitions_have_their_last_next_state_and_their_ends():
     family = rm.GoalGridworlds(size=3, slip=0.0)
     task = family.tasks([1, 8])
-    got = experience(task.mdp, task.policy, np.zeros(36), episodes=50, horizon=7, rng=0)
+    got = sample_experience(task.mdp, task.policy, np.zeros(36), episodes=50, horizon=7, rng=0)
     goal = np.array([[1], [8]])
     np.testing.assert_array_equal(got.terminal, (got.following == goal) & got.mask)
     P = task.mdp.P[np.arange(2)[:, None], got.states, got.actions, got.following]
@@ -309,12 +316,12 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
         zero = np.zeros(np.shape(rewards), int)
         return Transitions(zero, zero, np.array(rewards, float), zero, zero.astype(bool), np.array(mask))
 
-    buffer = together(of([[1, 2, 3]], [[True, True, False]]), of([[4, 5]], [[False, True]]))
-    kept = newest(buffer, 2)
+    buffer = concatenation(of([[1, 2, 3]], [[True, True, False]]), of([[4, 5]], [[False, True]]))
+    kept = newest_transitions(buffer, 2)
     assert kept.rewards[kept.mask].tolist() == [2, 5]
-    assert newest(buffer, 9).mask.sum() == 3
+    assert newest_transitions(buffer, 9).mask.sum() == 3
     sizes = {
-        int(some(of(np.ones((1, 3)), np.ones((1, 3), bool)), np.random.default_rng(k)).mask.sum()) for k in range(40)
+        int(sample_prefix(of(np.ones((1, 3)), np.ones((1, 3), bool)), np.random.default_rng(k)).mask.sum()) for k in range(40)
     }
     assert sizes == {0, 1, 2, 3}
 
@@ -342,7 +349,7 @@ def test_a_buffer_keeps_the_newest_and_a_context_any_number():
          r"agent has \(states, actions\) = \(4, 4\), expected \(25, 4\) as the task"),
         (lambda g: pearl.init(2, 2, temperature=0.0), ValueError, "temperature must be positive, got 0.0"),
         (lambda g: soft_target(g.batch, g.noise, g.agent.critic, g.agent.policy, log_temperature=0.0, gamma=1.5), ValueError, "gamma must satisfy"),
-        (lambda g: task_posterior(3, none()), TypeError, "tasks must be a FiniteMDP of N tasks, got int"),
+        (lambda g: task_posterior(3, empty_transitions()), TypeError, "tasks must be a FiniteMDP of N tasks, got int"),
         (lambda g: small(outer=rm.Adam), TypeError, r"outer must be an object with step\(...\)"),
         (lambda g: small(batch=7), ValueError, "batch must be at most the number of tasks, 6, got 7"),
         (lambda g: small(averaging=2.0), ValueError, "averaging must satisfy"),
@@ -534,7 +541,7 @@ def test_without_a_prior_factor_training_draws_no_empty_context():
         pearl.train(rm.GoalGridworlds(size=2), pearl.init(4, 4), settings=settings, **more | {"context": 0})
     there = np.ones((50, 3), bool)
     batch = Transitions(*np.zeros((3, 50, 3), int), *np.zeros((2, 50, 3), int), there)
-    assert set(np.sum(some(batch, np.random.default_rng(0), 1).mask, axis=-1)) == {1, 2, 3}
+    assert set(np.sum(sample_prefix(batch, np.random.default_rng(0), 1).mask, axis=-1)) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("settings", [(0.9, 1e-3, 0.3), {"gamma": 0.9}, pearl.Settings(0.9, 1e-3, 0.3, "prior")])
@@ -553,7 +560,7 @@ def test_what_is_no_gaussian_no_encoder_and_no_context_is_named():
     with pytest.raises(TypeError, match=r"encoder must be a pearl.Encoder\(mean, log_variance\), got ndarray"):
         factors(np.stack(step.agent.encoder), context_of(step.context, S, A).features)
     more = {"noise": step.noise, "critic": step.agent.critic, "target": np.zeros((N, 5)), "beta": 0.1}
-    with pytest.raises(TypeError, match="context must be a pearl.Context, as of context_of, got Transitions"):
+    with pytest.raises(TypeError, match="context must be a pearl.Context, as from context_of, got Transitions"):
         pearl.encoder_gradient(step.agent.encoder, step.batch, step.batch, **more)
 
 
@@ -630,9 +637,9 @@ def test_training_draws_what_it_says(monkeypatch):
 
     rng, buffers, inferences = Recorded(0), [], []
     monkeypatch.setattr(home.np.random, "default_rng", lambda seed=None: rng)
-    real = home.drawn
+    real = home.sample_transitions
     monkeypatch.setattr(
-        home, "drawn", lambda batch, n, rng: buffers.append((n, batch.mask.shape[-1])) or real(batch, n, rng)
+        home, "sample_transitions", lambda batch, n, rng: buffers.append((n, batch.mask.shape[-1])) or real(batch, n, rng)
     )
 
     def infer(found, mask=None):
@@ -654,7 +661,7 @@ def test_transitions_are_drawn_uniformly_of_all_that_are_there():
     shares = np.bincount(got.states[0], minlength=7) / 20_000
     np.testing.assert_allclose(shares, there[0] / 5, rtol=0, atol=0.015)
     gaps = Transitions(*[ids[:, :3]] * 4, *[np.array([[False, True, True]])] * 2)
-    assert {int(some(gaps, np.random.default_rng(k), 1).mask.sum()) for k in range(30)} == {1, 2}
+    assert {int(sample_prefix(gaps, np.random.default_rng(k), 1).mask.sum()) for k in range(30)} == {1, 2}
 
 
 def test_optimal_plans_are_certain_and_what_a_callback_sees_cannot_be_written_to():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import reptile
 from refmeta.evidence.reptile import averages, random_adam, random_expansion, random_rows
-from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, fresh
-from refmeta.problems import problem, quadratic
+from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
+from refmeta.problems import random_problem, random_quadratic
 from tests import independent
 from tests.strategies import assert_right, problems, quadratics, seeds, sizes
 
@@ -68,7 +68,7 @@ def test_the_gradient_is_the_sum_of_the_inner_gradients(case):
 
 def test_reptile_with_one_step_is_gradient_descent_on_the_mean_loss():
     """A false alarm that is correct: ε·mean(φ − θ) = −εα·mean ∇L."""
-    case = problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
+    case = random_problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
     adapted = rm.adapt(case.theta, case.support, **case.hyper).adapted
     got = reptile.update(case.theta, adapted, epsilon=0.5)
     mean = np.mean([independent.single(case.support, i).grad(case.theta) for i in range(3)], axis=0)
@@ -91,7 +91,7 @@ def test_adam_is_the_algorithm_in_plain_scalars(label, case):
 @pytest.mark.eq("adam", "adam-epsilon-hat")
 def test_the_first_step_of_both_forms_by_hand():
     """g = 3, β₂ = 3/4, ε = 1, β₁ = 0: v̂ = 9, step α·3/4; √v = 3/2, α_t = α/2, step α·(3/2)/(5/2) = 3α/5."""
-    state = fresh(np.zeros(1))
+    state = zero_moments(np.zeros(1))
     args = {"alpha": 1.0, "beta1": 0.0, "beta2": 0.75, "epsilon": 1.0}
     np.testing.assert_allclose(adam(np.zeros(1), np.array([3.0]), state, **args)[0], [-0.75], rtol=4 * EPS)
     np.testing.assert_allclose(adam_epsilon_hat(np.zeros(1), np.array([3.0]), state, **args)[0], [-0.6], rtol=4 * EPS)
@@ -109,7 +109,7 @@ def test_epsilon_hat_is_the_algorithm_with_epsilon_over_the_correction(rng, t):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_fresh_state_forgets_the_tasks_before_and_carried_state_does_not(step):
-    task, theta = quadratic(np.random.default_rng(4), 3, 2), np.array([1.0, -2.0])
+    task, theta = random_quadratic(np.random.default_rng(4), 3, 2), np.array([1.0, -2.0])
     args = {"alpha": 0.1, "steps": 4, "step": step}
     reset, _ = reptile.adapt_adam(theta, task, **args)
     carried, state = reptile.adapt_adam_carried(theta, task, **args)
@@ -125,14 +125,14 @@ def test_fresh_state_forgets_the_tasks_before_and_carried_state_does_not(step):
 
 
 def test_carrying_the_state_over_a_cut_is_the_uncut_run_to_the_last_bit():
-    task, theta = quadratic(np.random.default_rng(1), 2, 3), np.ones(3)
+    task, theta = random_quadratic(np.random.default_rng(1), 2, 3), np.ones(3)
     half, state = reptile.adapt_adam(theta, task, alpha=0.1, steps=3)
     rest, _ = reptile.adapt_adam(half, task, alpha=0.1, steps=4, state=state)
     np.testing.assert_array_equal(rest, reptile.adapt_adam(theta, task, alpha=0.1, steps=7)[0])
 
 
 def test_adam_takes_a_sequence_of_minibatches_one_a_step():
-    batches, theta = quadratic(np.random.default_rng(1), 2, 3), np.ones(3)
+    batches, theta = random_quadratic(np.random.default_rng(1), 2, 3), np.ones(3)
     phi, state = reptile.adapt_adam(theta, [batches[0], batches[1]], alpha=0.1, steps=2)
     half, carried = reptile.adapt_adam(theta, batches[0], alpha=0.1, steps=1)
     np.testing.assert_array_equal(phi, reptile.adapt_adam(half, batches[1], alpha=0.1, steps=1, state=carried)[0])
@@ -148,7 +148,7 @@ def test_the_remainder_of_the_expansion_is_of_order_two(case):
 @pytest.mark.eq("reptile-expansion")
 @given(rng=seeds)
 def test_two_quadratics_leave_no_remainder_for_reptile_and_first_order_maml(rng):
-    batched, theta = quadratic(rng, 2, 3), rng.normal(size=3)
+    batched, theta = random_quadratic(rng, 2, 3), rng.normal(size=3)
     minibatches = [batched[0], batched[1]]
     exact, expected = averages(theta, minibatches, 0.125), reptile.expansion(theta, minibatches, alpha=0.125)
     scale = 64 * EPS * (1 + np.max(np.abs(expected.reptile)) + np.max(np.abs(batched.A)) ** 2)
@@ -185,7 +185,7 @@ TASK = rm.Quadratic(np.eye(2), np.zeros(2))
         (lambda: reptile.adapt_adam([1, 2], TASK, alpha=0.1, steps=1, epsilon=-1), ValueError, "epsilon must be at least 0.0"),
         (lambda: reptile.adapt_adam([1, 2], TASK, alpha=0.1, steps=-1), ValueError, "steps must be at least 0, got -1"),
         (lambda: reptile.adapt_adam([0, 0], TASK, alpha=0.1, steps=1, epsilon=0), FloatingPointError, "Adam step 1 left the finite numbers"),
-        (lambda: reptile.adapt_adam([1, 2], TASK, alpha=0.1, steps=1, state=fresh(np.zeros(3))), ValueError, r"state has shape \(3,\), expected that of the adapted parameters, \(2,\)"),
+        (lambda: reptile.adapt_adam([1, 2], TASK, alpha=0.1, steps=1, state=zero_moments(np.zeros(3))), ValueError, r"state has shape \(3,\), expected that of the adapted parameters, \(2,\)"),
         (lambda: reptile.adapt_adam([0, 0], rm.Quadratic(np.eye(2), [1e200, 0]), alpha=0.1, steps=1), FloatingPointError, "Adam step 1 left"),
         (lambda: reptile.update([-1e308, 2.0], [[1e308, 1]] * 2, epsilon=1), FloatingPointError, "update left the finite numbers"),
         (lambda: reptile.gradient([1.0, 2.0], [[2.0, 1]], alpha=1e-310), FloatingPointError, "gradient left the finite numbers"),
@@ -202,14 +202,14 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 
 
 def test_the_state_that_comes_back_is_the_caller_s_own():
-    state = fresh(np.zeros(2))
+    state = zero_moments(np.zeros(2))
     _, same = reptile.adapt_adam([1.0, 2.0], TASK, alpha=0.1, steps=0, state=state)
     same.second[:] = 7
     np.testing.assert_array_equal(state.second, 0)
 
 
 def test_no_steps_of_adam_still_have_the_shape_of_the_batch():
-    phi, _ = reptile.adapt_adam(np.ones(3), quadratic(np.random.default_rng(0), 2, 3), alpha=0.1, steps=0)
+    phi, _ = reptile.adapt_adam(np.ones(3), random_quadratic(np.random.default_rng(0), 2, 3), alpha=0.1, steps=0)
     np.testing.assert_array_equal(phi, np.ones((2, 3)))
 
 

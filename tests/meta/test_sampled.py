@@ -217,13 +217,13 @@ def test_a_batch_drawn_elsewhere_and_a_value_that_is_missing_are_refused():
     _, policy, theta, task = tiny(np.random.default_rng(0))
     batch = rm.rollout(task.mdp, policy, theta, episodes=2, rng=0)
     elsewhere = reinforce(policy, theta + 0.5, batch, gamma=0.5)
-    with pytest.raises(ValueError, match=r"the trajectories of step 0 were drawn at other parameters .* by 0.5$"):
+    with pytest.raises(ValueError, match=r"the trajectories of step 0 were sampled at other parameters .* by 0.5$"):
         sampled.emaml_gradient(theta, elsewhere, task, alpha=0.5)
     here = reinforce(policy, theta, batch, gamma=0.5)
-    with pytest.raises(ValueError, match="trajectories of step 1 were drawn at other parameters"):
+    with pytest.raises(ValueError, match="trajectories of step 1 were sampled at other parameters"):
         sampled.emaml_gradient(theta, [here, here], task, alpha=0.5)
     query = dice(policy, theta, batch, gamma=0.5)
-    with pytest.raises(ValueError, match="value is required where the query is a surrogate"):
+    with pytest.raises(ValueError, match="value is required if the query is a surrogate"):
         sampled.emaml_gradient(theta, here, query, alpha=0.5)
     with pytest.raises(TypeError, match="support must be a surrogate, or a sequence of them, got PolicyReturn"):
         sampled.emaml_gradient(theta, task, task, alpha=0.5)

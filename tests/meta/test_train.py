@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.evidence.gradients import random_rows
-from refmeta.meta.optimisers import adam, fresh
-from refmeta.meta.train import clipped
-from refmeta.problems import problem
+from refmeta.meta.optimisers import adam, zero_moments
+from refmeta.meta.train import clip_by_norm
+from refmeta.problems import random_problem
 from tests.strategies import assert_right, seeds
 
 FAMILY = rm.Sinusoids(shots=4, query_shots=3)
@@ -30,27 +30,27 @@ def test_clipping_keeps_the_direction_and_bounds_the_norm(case):
     assert_right("clip-by-norm", case)
     rows, limit = case
     for g in rows:
-        assert math.hypot(*clipped(g, limit)) <= limit * (1 + 4e-16 * len(g))
+        assert math.hypot(*clip_by_norm(g, limit)) <= limit * (1 + 4e-16 * len(g))
         if math.hypot(*g) <= limit:
-            np.testing.assert_array_equal(clipped(g, limit), g)
+            np.testing.assert_array_equal(clip_by_norm(g, limit), g)
 
 
 def test_clipping_by_hand_and_at_the_edges():
-    np.testing.assert_allclose(clipped([3.0, 4.0], 1.0), [0.6, 0.8], rtol=4e-16)
-    np.testing.assert_array_equal(clipped([0.0, 0.0], 1.0), [0.0, 0.0])
-    np.testing.assert_allclose(clipped([3e200, 4e200], 5.0), [3.0, 4.0], rtol=1e-15)
-    np.testing.assert_allclose(clipped([3e-200, 4e-200], 1e-200), [0.6e-200, 0.8e-200], rtol=1e-15)
+    np.testing.assert_allclose(clip_by_norm([3.0, 4.0], 1.0), [0.6, 0.8], rtol=4e-16)
+    np.testing.assert_array_equal(clip_by_norm([0.0, 0.0], 1.0), [0.0, 0.0])
+    np.testing.assert_allclose(clip_by_norm([3e200, 4e200], 5.0), [3.0, 4.0], rtol=1e-15)
+    np.testing.assert_allclose(clip_by_norm([3e-200, 4e-200], 1e-200), [0.6e-200, 0.8e-200], rtol=1e-15)
     short = np.array([3.0, 4.0])
-    assert clipped(short, 10.0) is not short
+    assert clip_by_norm(short, 10.0) is not short
 
 
 @given(rng=seeds, limit=st.sampled_from((0.5, 2.0)))
 def test_clipping_is_the_projection_onto_the_ball_and_expands_no_distance(rng, limit):
     x, y = 2 * rng.normal(size=(2, 4))
-    nearest = clipped(x, limit)
-    inside = [clipped(3 * rng.normal(size=4), limit) for _ in range(20)]
+    nearest = clip_by_norm(x, limit)
+    inside = [clip_by_norm(3 * rng.normal(size=4), limit) for _ in range(20)]
     assert all(np.linalg.norm(x - nearest) <= np.linalg.norm(x - z) + 1e-12 for z in inside)
-    assert np.linalg.norm(clipped(x, limit) - clipped(y, limit)) <= np.linalg.norm(x - y) + 1e-12
+    assert np.linalg.norm(clip_by_norm(x, limit) - clip_by_norm(y, limit)) <= np.linalg.norm(x - y) + 1e-12
 
 
 RULES = {
@@ -87,7 +87,7 @@ def test_training_is_the_loop_written_out(outer):
     rng, theta = np.random.default_rng(7), START
     for _ in range(4):
         g = maml.gradient(theta, *FAMILY.sample(3, rng), alpha=0.3).sum(0)
-        theta = theta - 0.02 * (g if outer.max_norm is None else clipped(g, 0.5))
+        theta = theta - 0.02 * (g if outer.max_norm is None else clip_by_norm(g, 0.5))
     np.testing.assert_allclose(done.theta, theta, rtol=1e-14)
     assert (done.iterations, done.interrupted) == (4, False)
 
@@ -96,9 +96,9 @@ def test_training_is_the_loop_written_out(outer):
 def test_training_with_adam_is_adam():
     outer = rm.Adam(0.05, beta1=0.8, beta2=0.95, epsilon=1e-3, max_norm=1.5)
     done = rm.meta_train(FAMILY, START, rule=rm.FirstOrderMAML(0.3), outer=outer, iterations=5, batch=2, rng=1)
-    rng, theta, state = np.random.default_rng(1), START, fresh(START)
+    rng, theta, state = np.random.default_rng(1), START, zero_moments(START)
     for _ in range(5):
-        g = clipped(maml.first_order_gradient(theta, *FAMILY.sample(2, rng), alpha=0.3).sum(0), 1.5)
+        g = clip_by_norm(maml.first_order_gradient(theta, *FAMILY.sample(2, rng), alpha=0.3).sum(0), 1.5)
         theta, state = adam(theta, g, state, alpha=0.05, beta1=0.8, beta2=0.95, epsilon=1e-3)
     np.testing.assert_allclose(done.theta, theta, rtol=1e-13)
 
@@ -275,7 +275,7 @@ def test_bad_input_is_refused_in_a_sentence(changes, error, sentence):
         (lambda: rm.Adam(0.1, beta2=-0.1), "beta2 must satisfy 0 <= beta2 < 1"),
         (lambda: rm.Adam(0.1, epsilon=0.0), "epsilon must be positive"),
         (lambda: rm.Adam(0.1, max_norm=-1.0), "max_norm must be positive"),
-        (lambda: clipped([np.nan], 1.0), r"direction\[0\] is nan"),
+        (lambda: clip_by_norm([np.nan], 1.0), r"direction\[0\] is nan"),
     ],
 )
 def test_bad_settings_are_refused_when_they_are_made(make, sentence):
@@ -293,7 +293,7 @@ def test_nothing_given_is_changed_and_no_iteration_returns_a_copy():
 
 
 def test_reptile_ignores_the_query_and_needs_one_step_size():
-    case = problem(np.random.default_rng(0), "quadratic")
+    case = random_problem(np.random.default_rng(0), "quadratic")
     rule = rm.Reptile(0.1, 2)
     np.testing.assert_array_equal(rule.direction(case.theta, *case.split), rule.direction(case.theta, case.support))
     with pytest.raises(ValueError, match="alpha must not be 0"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta import maml
 from refmeta.meta.zeroth_order import evolution_gradient, hessian_free_gradient
-from refmeta.problems import KINDS, problem
+from refmeta.problems import KINDS, random_problem
 from tests.strategies import assert_right, problems
 
 SMOOTH = [kind for kind in KINDS if kind not in ("quadratic", "linear-regression")]
@@ -24,7 +24,7 @@ def test_on_quadratics_it_is_one_step_of_maml(case, delta):
 
 @pytest.mark.eq("hessian-free-maml")
 def test_on_linear_regressions_it_is_one_step_of_maml():
-    case = problem(np.random.default_rng(3), "linear-regression", tasks=3)
+    case = random_problem(np.random.default_rng(3), "linear-regression", tasks=3)
     got = hessian_free_gradient(case.theta, *case.split, alpha=case.alpha, delta=2.0)
     np.testing.assert_allclose(got, maml.gradient(case.theta, *case.split, alpha=case.alpha), rtol=1e-13)
 
@@ -32,7 +32,7 @@ def test_on_linear_regressions_it_is_one_step_of_maml():
 @pytest.mark.eq("hessian-free-maml")
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_the_remainder_falls_as_delta_squared(kind):
-    case = problem(np.random.default_rng([1, *kind.encode()]), kind)
+    case = random_problem(np.random.default_rng([1, *kind.encode()]), kind)
     exact = maml.gradient(case.theta, *case.split, alpha=case.alpha)
     g = np.max(np.abs(maml.first_order_gradient(case.theta, *case.split, alpha=case.alpha)))
     deltas = 2.0 ** -np.arange(4, 8) / g
@@ -76,7 +76,7 @@ def test_on_quadratics_the_scaled_axes_give_the_exact_gradient(case, sigma):
 @pytest.mark.eq("es-maml")
 @pytest.mark.parametrize("kind", SMOOTH)
 def test_along_the_axes_it_is_the_central_difference_to_second_order(kind):
-    case = problem(np.random.default_rng([2, *kind.encode()]), kind)
+    case = random_problem(np.random.default_rng([2, *kind.encode()]), kind)
     axes = np.sqrt(case.theta.size) * np.eye(case.theta.size)
     exact, sigmas = maml.gradient(case.theta, *case.split, **case.hyper), 2.0 ** -np.arange(6, 10)
     gaps = [
@@ -89,7 +89,7 @@ def test_along_the_axes_it_is_the_central_difference_to_second_order(kind):
 @pytest.mark.eq("es-maml")
 def test_the_mean_over_a_normal_is_the_gradient_of_the_smoothed_objective():
     """Gauss-Hermite nodes as directions, weighted: E[(F(θ+σe) − F(θ−σe))e]/2σ = ∇E[F(θ + σe)], by quadrature twice."""
-    case = problem(np.random.default_rng(4), "softmax-regression", tasks=2, size=1, width=2)
+    case = random_problem(np.random.default_rng(4), "softmax-regression", tasks=2, size=1, width=2)
     nodes, weights = np.polynomial.hermite_e.hermegauss(20)
     weights = weights / weights.sum()
     grid = np.array(list(itertools.product(range(20), repeat=2)))
@@ -109,7 +109,7 @@ def test_the_mean_over_a_normal_is_the_gradient_of_the_smoothed_objective():
 
 
 def test_it_is_the_formula_written_out():
-    case = problem(np.random.default_rng(5), "discounted")
+    case = random_problem(np.random.default_rng(5), "discounted")
     e, sigma = np.random.default_rng(6).normal(size=(3, case.theta.size)), 0.1
     F = lambda t: maml.objective(t, *case.split, **case.hyper)
     expected = sum((F(case.theta + sigma * row) - F(case.theta - sigma * row))[:, None] * row for row in e) / (
@@ -120,7 +120,7 @@ def test_it_is_the_formula_written_out():
 
 
 def test_batch_axes_broadcast():
-    case = problem(np.random.default_rng(7), "quadratic", tasks=3)
+    case = random_problem(np.random.default_rng(7), "quadratic", tasks=3)
     theta = np.random.default_rng(8).normal(size=(4, 1, 3))
     assert hessian_free_gradient(theta, *case.split, alpha=0.1, delta=0.5).shape == (4, 3, 3)
     many = evolution_gradient(theta, *case.split, alpha=0.1, sigma=0.5, directions=np.eye(3))
@@ -130,7 +130,7 @@ def test_batch_axes_broadcast():
 
 
 def test_the_rule_sums_over_tasks_and_asks_for_directions_anew():
-    case, rng, calls = problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
+    case, rng, calls = random_problem(np.random.default_rng(9), "quadratic", tasks=3), np.random.default_rng(0), []
 
     def directions():
         calls.append(rng.normal(size=(5, 3)))
@@ -163,6 +163,6 @@ def test_the_rule_sums_over_tasks_and_asks_for_directions_anew():
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
-    case = problem(np.random.default_rng(7), "quadratic")
+    case = random_problem(np.random.default_rng(7), "quadratic")
     with pytest.raises(error, match=sentence):
         call(case.theta, case.split)

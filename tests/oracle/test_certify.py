@@ -12,7 +12,7 @@ from refmeta.oracle.bicomplex import COMPLEX
 from refmeta.oracle.renew import dumped
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import cases
-from refmeta.tolerance import DELTA, PATTERNS, in_tolerances, per_task, perturbed
+from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task, perturbed_input
 from tests import independent
 
 SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-008
@@ -40,7 +40,7 @@ def test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance(s
             for quantity, expected in case.expected.items():
                 rows = np.asarray if case.about.parts[quantity].by_task else lambda value: np.asarray(value)[None]
                 got = rows(case.about.answer(quantity, case.problem))
-                error = in_tolerances(got, rows(expected.value), expected.kappa, expected.scale)
+                error = error_in_tolerances(got, rows(expected.value), expected.kappa, expected.scale)
                 assert np.all(error < 0.2), (case.id, quantity, error)
 
 
@@ -51,7 +51,7 @@ def test_the_definition_in_complex_numbers_gives_the_certified_values(suite):
         for part, expected in case.expected.items():
             rows = np.asarray if case.about.parts[part].by_task else lambda value: np.asarray(value)[None]
             got = certify.evaluated(case.about, case.input, part)
-            assert np.all(in_tolerances(rows(got), rows(expected.value), expected.kappa, expected.scale) < 1), (case.id, part)
+            assert np.all(error_in_tolerances(rows(got), rows(expected.value), expected.kappa, expected.scale) < 1), (case.id, part)
 
 
 @pytest.mark.parametrize("function", [decimals.exp, decimals.ln, decimals.sqrt, lambda x: 1 / x, lambda x: x**3 - 2 * x])
@@ -159,7 +159,7 @@ def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
         return np.array(certify.certified(case.about, plain, "gradient")[0], dtype=object)
 
     start, expected = F(inputs), case.expected["gradient"]
-    moves = [per_task((F({k: perturbed(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
+    moves = [max_per_task((F({k: perturbed_input(v, p) for k, v in inputs.items()}) - start).astype(float)) for p in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * expected.scale)
     assert np.all((expected.kappa <= 2 * kappa) & (kappa <= 2 * expected.kappa))
 

@@ -15,10 +15,10 @@ import pytest
 
 import refmeta as rm
 from refmeta.__main__ import main
-from refmeta.arrays import replaced
-from refmeta.oracle import SUITES, cases
+from refmeta.arrays import replace_fields
+from refmeta.oracle import cases
 from refmeta.oracle.check import calling, run
-from refmeta.oracle.judge import RIGHT, Settings, judge
+from refmeta.oracle.judge import RIGHT, JudgeSettings, judge
 from refmeta.oracle.report import Report, faint, status
 from refmeta.oracle.report import text as report_text
 from refmeta.oracle.suites import FOLDER, SUITES
@@ -177,7 +177,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
 
     chosen = [case for case in cases("implicit") if case.result == "valid"][:3]
     for end, word in ((1e-11, "RIGHT"), (1e-9, "ROUNDING"), (1e-7, "WRONG")):
-        found = findings(run(calling(iterative(end)), chosen, Settings()), Settings())
+        found = findings(run(calling(iterative(end)), chosen, JudgeSettings()), JudgeSettings())
         assert [finding.word for finding in found] == [word], found
 
 
@@ -234,7 +234,7 @@ def test_single_precision_is_judged_as_single_precision():
     def single(theta, A, c, query_A, query_c, alpha, steps):
         if not np.all(np.isfinite(theta)) or not np.array_equal(A, A.swapaxes(-1, -2)) or steps < 0:
             raise ValueError("refused")
-        rm.meta.inner.step_sizes(alpha, steps, theta.size)
+        rm.meta.inner.as_step_sizes(alpha, steps, theta.size)
         A, c, query_A, query_c, alpha = (np.asarray(x, np.float32) for x in (A, c, query_A, query_c, alpha))
         rows = np.broadcast_to(alpha, (steps, theta.size)).astype(np.float32)
         x = np.broadcast_to(theta, c.shape).astype(np.float32)
@@ -248,20 +248,20 @@ def test_single_precision_is_judged_as_single_precision():
     rm.oracle.check(single, suite, dtype="float32")
     with pytest.raises(AssertionError, match="right to single precision only"):
         rm.oracle.check(single, suite)
-    assert faint(cases(suite), Settings()) == []
-    assert faint(cases("maml-tabular"), Settings(dtype="float32")) == []
-    alone = replaced(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
-    assert faint([alone], Settings(dtype="float32")) == ["reversed-product"]
+    assert faint(cases(suite), JudgeSettings()) == []
+    assert faint(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
+    alone = replace_fields(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
+    assert faint([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
 
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():
-    chosen = Settings(skip_flags=("validation", "one-task", "edge"), validation=True)
+    chosen = JudgeSettings(skip_flags=("validation", "one-task", "edge"), validation=True)
     outcomes = run(calling(own("reptile")), cases("reptile"), chosen)
     assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
     assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
     flagged = [c for c in cases("reptile") if c.flags]
     every = tuple({flag for c in flagged for flag in c.flags})
-    assert status(run(calling(own("reptile")), flagged, Settings(skip_flags=every))) == 5
+    assert status(run(calling(own("reptile")), flagged, JudgeSettings(skip_flags=every))) == 5
 
 
 def test_assert_matches_carries_the_diagnosis():
@@ -298,8 +298,8 @@ def reported(folder, target, chosen):
     spec = importlib.util.spec_from_file_location("mine", folder / "mine.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    outcomes = run(calling(getattr(module, target)), chosen, Settings())
-    report = Report(f"mine:{target}", Settings(), tuple(findings(outcomes, Settings())))
+    outcomes = run(calling(getattr(module, target)), chosen, JudgeSettings())
+    report = Report(f"mine:{target}", JudgeSettings(), tuple(findings(outcomes, JudgeSettings())))
     return SimpleNamespace(returncode=report.status, stdout=report_text(report) + "\n", stderr="")
 
 
@@ -399,8 +399,8 @@ def test_lines_fit_the_terminal_whatever_the_target_says():
     def loud(**inputs):
         raise ValueError("x" * 300)
 
-    outcomes = run(calling(loud), cases("reptile")[:1], Settings())
-    text = report_text(Report("n" * 200, Settings(), tuple(findings(outcomes, Settings()))))
+    outcomes = run(calling(loud), cases("reptile")[:1], JudgeSettings())
+    text = report_text(Report("n" * 200, JudgeSettings(), tuple(findings(outcomes, JudgeSettings()))))
     assert max(map(len, text.splitlines())) <= 80 and text.replace("\n", "").replace(" ", "").count("x" * 300) == 1
 
 
@@ -497,7 +497,7 @@ def test_a_refusal_counts_only_beside_a_result():
     with pytest.raises(AssertionError, match="NOT RUN: the target gave no result that can be read in 18 of 18 cases"):
         rm.oracle.check(lambda A: A, "maml-quadratic", validation=True)
     invalid = [c for c in cases("maml-quadratic") if c.result == "invalid"]
-    outcomes = run(calling(lambda A: A), invalid, Settings(validation=True))
+    outcomes = run(calling(lambda A: A), invalid, JudgeSettings(validation=True))
     assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 5
 
 
@@ -528,14 +528,14 @@ def test_a_sum_without_its_option_is_hinted_at_also_in_a_tuple_of_one():
     for got in (total, (total,)):
         with pytest.raises(AssertionError, match=r"it is the sum over the tasks: say so with --reduce sum"):
             rm.oracle.assert_matches(case, got)
-    assert "return its entry [0]" in judge(case, (total,), Settings(reduce="sum")).message
+    assert "return its entry [0]" in judge(case, (total,), JudgeSettings(reduce="sum")).message
 
 
 def test_messages_have_no_control_characters_and_an_end():
     def loud(**inputs):
         raise ValueError("\x1b[31m\x00" + "x" * 10000)
 
-    outcome = run(calling(loud), cases("reptile")[:1], Settings())[0]
+    outcome = run(calling(loud), cases("reptile")[:1], JudgeSettings())[0]
     assert "\x1b" not in outcome.message and "\x00" not in outcome.message and len(outcome.message) < 520
 
 
@@ -594,9 +594,9 @@ def test_a_terminated_check_leaves_no_process_behind(folder):
 
 def test_what_is_called_a_false_alarm_is_right():
     """Reptile's sign under plain SGD; K = 1 is gradient descent on the mean; K = 1 has one step, first and last."""
-    from refmeta.problems import problem
+    from refmeta.problems import random_problem
 
-    case = problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
+    case = random_problem(np.random.default_rng(0), "softmax-regression", tasks=3, steps=1)
     adapted = rm.adapt(case.theta, case.support, **case.hyper).adapted
     right = rm.reptile.update(case.theta, adapted, epsilon=0.5)
     direction = rm.reptile.gradient(case.theta, adapted, alpha=case.alpha)
@@ -614,8 +614,8 @@ def test_a_missing_axis_is_hinted_at_only_where_it_is_the_one_of_the_tasks():
     axis = "the axis of the tasks is missing"
     wanted = parts.expected["mean"].value
     for got, hinted in ((wanted[0], True), (np.zeros(9), False)):
-        assert (axis in judge(parts, {"mean": got}, Settings()).message) == hinted
-    assert axis not in judge(case, np.full(case.expected["gradient"].value.shape[1:], 7.0), Settings()).message
+        assert (axis in judge(parts, {"mean": got}, JudgeSettings()).message) == hinted
+    assert axis not in judge(case, np.full(case.expected["gradient"].value.shape[1:], 7.0), JudgeSettings()).message
 
 
 @pytest.mark.parametrize(

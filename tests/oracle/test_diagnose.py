@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.oracle import cases
 from refmeta.oracle.check import calling, run
 from refmeta.oracle.diagnose import diagnose, explain, moved
-from refmeta.oracle.judge import Settings
+from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml.problem import path, product
@@ -18,7 +18,7 @@ ROWS = {row.slug: row for row in SUITES["maml-tabular"].rows}
 
 def said(function, suite="maml-tabular", most=None, **settings):
     """The diagnosis of a function on a suite, or on its first vectors, as one text."""
-    chosen = Settings(**settings)
+    chosen = JudgeSettings(**settings)
     outcomes = run(calling(function), cases(suite)[most if isinstance(most, slice) else slice(most)], chosen)
     assert any(o.verdict == "mismatch" for o in outcomes)
     return "\n".join(diagnose(outcomes, chosen))
@@ -46,7 +46,7 @@ def test_a_known_wrong_gradient_is_named_and_alone(slug, suite):
 def test_on_constant_hessians_it_is_named_or_equals_the_right_one(slug, suite):
     """Where the points of the Hessians do not matter, two rows are the right formula itself."""
     if slug in ("hessians-at-start", "hessian-at-adapted"):
-        chosen = Settings(skip_flags=("validation",))
+        chosen = JudgeSettings(skip_flags=("validation",))
         assert all(o.verdict in ("pass", "skip") for o in run(calling(user(ROWS[slug], suite)), cases(suite), chosen))
         return
     text = said(user(ROWS[slug], suite), suite)
@@ -107,7 +107,7 @@ def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
 
 def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
     reduced = lambda **x: {"encoder_mean_grad": SUITES["pearl"].answer("encoder_mean_grad", SUITES["pearl"].problem(x)).sum(0)}
-    outcomes = run(calling(reduced), cases("pearl"), Settings(skip_flags=("validation",)))
+    outcomes = run(calling(reduced), cases("pearl"), JudgeSettings(skip_flags=("validation",)))
     assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
 
 
@@ -121,10 +121,10 @@ def test_a_discount_kept_in_single_precision_is_found():
             return found if suite == "pearl" else found["gradient"]
 
         chosen = [case for i, case in enumerate(cases(suite)) if i < 3 or "inexact" in case.flags]
-        outcomes = run(calling(rounded), chosen, Settings())
+        outcomes = run(calling(rounded), chosen, JudgeSettings())
         (case,) = [o.case for o in outcomes if o.verdict == "mismatch"]
         assert "inexact" in case.flags
-        assert "the right result for gamma in single precision, in the one" in explain(outcomes, Settings())[0].lines[0]
+        assert "the right result for gamma in single precision, in the one" in explain(outcomes, JudgeSettings())[0].lines[0]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_discount_kept_in_single_precision_is_found():
 def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row):
     """One wrong part at a time: of several the first is explained, and the others are listed."""
     valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates][:2]
-    outcomes = run(calling(lambda **inputs: dict(row.function(SUITES[suite].problem(inputs)))), valid, Settings())
+    outcomes = run(calling(lambda **inputs: dict(row.function(SUITES[suite].problem(inputs)))), valid, JudgeSettings())
     parts = {
         name
         for o in outcomes
@@ -143,10 +143,10 @@ def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row)
         if not np.allclose(value, o.case.expected[name].value)
     }  # fmt: skip
     for name in parts:
-        text = "\n".join(diagnose([o._replace(got={name: o.got[name]}) for o in outcomes if name in o.got], Settings()))
+        text = "\n".join(diagnose([o._replace(got={name: o.got[name]}) for o in outcomes if name in o.got], JudgeSettings()))
         assert f"{name}: EXACT match with known-wrong formula {row.slug} (" in text and text.count("EXACT") == 1, text
     assert parts and f"derivations/{SUITES[suite].chapter_of(row)}.md" in text
-    *_, last = diagnose(outcomes, Settings())
+    *_, last = diagnose(outcomes, JudgeSettings())
     assert len(parts) == 1 or last.startswith("also wrong, perhaps because of it: ")
 
 
@@ -229,8 +229,8 @@ def test_a_tie_is_said_to_be_one():
     from refmeta.oracle.judge import judge
 
     case = next(c for c in cases("maml-quadratic") if c.input["steps"] == 2 and np.ndim(c.input["alpha"]) == 0)
-    outcome = judge(case, ROWS["last-step-only"].function(case.problem), Settings())
-    text = "\n".join(diagnose([outcome], Settings()))
+    outcome = judge(case, ROWS["last-step-only"].function(case.problem), JudgeSettings())
+    text = "\n".join(diagnose([outcome], JudgeSettings()))
     assert "a tie: 2 formulas" in text and "last-step-only" in text and "first-step-only" in text
 
 
@@ -248,8 +248,8 @@ def test_pure_noise_is_never_explained():
         ("reptile", "reptile-007", [7.0]),
     ):
         case = next(c for c in cases(suite) if c.id == name)
-        outcome = judge(case, got, Settings())
-        assert diagnose([outcome], Settings()) == ["no mistake that is known here explains every failing vector"]
+        outcome = judge(case, got, JudgeSettings())
+        assert diagnose([outcome], JudgeSettings()) == ["no mistake that is known here explains every failing vector"]
     noise = lambda **x: np.sin(1 + np.arange(exact(x).size)).reshape(exact(x).shape)
     assert said(noise) == "no mistake that is known here explains every failing vector"
 
@@ -264,7 +264,7 @@ def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
         keep[1:2] = 0
         return product(points, alphas * keep, g)
 
-    chosen = Settings(skip_flags=("validation", "step-alpha"))
+    chosen = JudgeSettings(skip_flags=("validation", "step-alpha"))
     text = "\n".join(diagnose(run(calling(second), cases("maml-regression"), chosen), chosen))
     assert "inner step 2 is detached" in text and "inner step 1 is detached" not in text, text
 
@@ -335,8 +335,8 @@ def test_a_part_counts_as_right_also_where_another_part_is_wrong():
         F, wrong = rm.fisher.product(point, inputs["v"]), inputs["horizon"] is not None
         return {"loss": point.loss + 1e-3 * np.cos(9 * point.loss), "fisher": F + wrong * 1e-3 * np.cos(9 * F)}
 
-    outcomes = run(calling(both), cases("policy-gradient"), Settings())
-    loss, fisher = explain(outcomes, Settings())
+    outcomes = run(calling(both), cases("policy-gradient"), JudgeSettings())
+    loss, fisher = explain(outcomes, JudgeSettings())
     others = sum(o.case.result == "valid" and o.case.input["horizon"] is None for o in outcomes)
     assert (loss.part, fisher.part) == ("loss", "fisher") and "flag" not in loss.lines[0]
     assert fisher.lines[0].endswith(f"the flag is 'finite-horizon', and right in the {others} others"), fisher
@@ -404,13 +404,13 @@ def test_noise_has_one_explanation():
     rng = np.random.default_rng(0)
     for size in (1e-12, 1e-9, 1.0):
         noisy = lambda **x: exact(x) + size * rng.normal(size=exact(x).shape)  # noqa: B023
-        outcomes = run(calling(noisy), cases("maml-tabular")[:5], Settings(), repeat=None)
-        (line,) = diagnose(outcomes, Settings())
+        outcomes = run(calling(noisy), cases("maml-tabular")[:5], JudgeSettings(), repeat=None)
+        (line,) = diagnose(outcomes, JudgeSettings())
         assert line.startswith("the first case was asked twice and the answers differ"), line
     calls = iter(range(100))
     turning = lambda **x: -exact(x) if next(calls) else exact(x)
-    outcomes = run(calling(turning), cases("maml-tabular")[:3], Settings(), repeat=None)
-    (line,) = diagnose(outcomes, Settings())
+    outcomes = run(calling(turning), cases("maml-tabular")[:3], JudgeSettings(), repeat=None)
+    (line,) = diagnose(outcomes, JudgeSettings())
     assert all(o.verdict == "mismatch" for o in outcomes) and "asked twice" in line, line
 
 
@@ -453,8 +453,8 @@ def test_an_input_that_is_a_little_off_is_named(suite, changes, name):
 )
 def test_an_input_in_single_precision_is_named(suite, name):
     vectors = [c for c in cases(suite) if "inexact" in c.flags]
-    outcomes = run(calling(changed(suite, **{name: moved.single})), [*cases(suite)[:2], *vectors], Settings())
-    assert f"the right result for {name} in single precision" in diagnose(outcomes, Settings())[0]
+    outcomes = run(calling(changed(suite, **{name: moved.single})), [*cases(suite)[:2], *vectors], JudgeSettings())
+    assert f"the right result for {name} in single precision" in diagnose(outcomes, JudgeSettings())[0]
 
 
 def test_every_float_input_of_every_suite_has_its_place_in_the_problem():
@@ -483,7 +483,7 @@ def test_a_damped_hessian_and_an_epsilon_on_one_side_are_named():
     def one_side(**inputs):
         p = SUITES["maml-regression"].problem(inputs)
         n = p.support.X.shape[-2]
-        support = replaced(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
+        support = replace_fields(p.support, X=p.support.X * (n / (n + 1e-8)) ** 0.5, y=p.support.y * (n / (n + 1e-8)) ** 0.5)
         return rm.maml.gradient(p.theta, support, p.query, **p.hyper)
 
     assert "1/(n + 1e-8), in the support only, in" in said(one_side, "maml-regression", 6)

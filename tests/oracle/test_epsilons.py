@@ -6,7 +6,6 @@ import pytest
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.epsilons import effects
 from refmeta.oracle.shifted import BY_HAND, ByHand, Widened, departures, of_all, of_largest
 from refmeta.softmax import softmax
 
@@ -15,6 +14,11 @@ EPSILON = 1e-6
 
 def case_of(name):
     return next(case for case in cases(name[:-4]) if case.id == name)
+
+
+def effects(case, part):
+    """The slopes of a part in every ε."""
+    return case.about.effects(case, part)
 
 
 def differenced(f):

@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from refmeta.oracle.vectors import cases
-from refmeta.oracle.check import Failed, Settings, run
+from refmeta.oracle.check import Failed, JudgeSettings, run
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status
 from refmeta.oracle.serve import imported
+from refmeta.oracle.vectors import cases
 from refmeta.oracle.verdict import findings
 
 HARNESS = """
@@ -49,7 +49,7 @@ def process(tmp_path, code, suites=("reptile",), timeout=5.0):
 
 def outcomes(target, suite="reptile"):
     try:
-        return run(target, cases(suite), Settings(validation=True))
+        return run(target, cases(suite), JudgeSettings(validation=True))
     finally:
         target.stop()
 
@@ -88,14 +88,14 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
 )
 def test_a_program_that_does_not_speak_it_is_told_so(tmp_path, line, message):
     target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(60)")
-    found = run(target, cases("reptile")[:1], Settings())
+    found = run(target, cases("reptile")[:1], JudgeSettings())
     target.stop(seconds=0)
     assert message in found[0].message and found[0].verdict == "error"
 
 
 def test_a_program_that_does_not_exist_is_missing():
     with pytest.raises(TargetMissing, match="cannot start 'no-such-program"):
-        run(Process("no-such-program --fast", ("reptile",)), cases("reptile"), Settings())
+        run(Process("no-such-program --fast", ("reptile",)), cases("reptile"), JudgeSettings())
 
 
 def test_numbers_that_are_not_finite_are_strings():
@@ -126,7 +126,7 @@ def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
 def test_a_program_that_fails_at_the_greeting_is_started_once(tmp_path, code, timeout, verdict, message):
     started = tmp_path / "started"
     code = f"import sys, time\nopen({str(started)!r}, 'a').write('once')\n{code}"
-    found = run(process(tmp_path, code, timeout=timeout), cases("reptile"), Settings(validation=True))
+    found = run(process(tmp_path, code, timeout=timeout), cases("reptile"), JudgeSettings(validation=True))
     assert {o.verdict for o in found} == {verdict} and started.read_text() == "once"
     assert {o.message for o in found} == {found[0].message}
     assert found[0].message.startswith(f"at the greeting: {message}")
@@ -152,9 +152,9 @@ READY = '{"type": "ready"}'
 SUITES = ', "suites": ["pearl", "maml-regression"]}'
 """
     target = process(tmp_path, start + code)
-    found = run(target, cases("reptile")[:1], Settings())
+    found = run(target, cases("reptile")[:1], JudgeSettings())
     target.stop(seconds=0)
-    (why,) = findings(found, Settings())[0].explanation
+    (why,) = findings(found, JudgeSettings())[0].explanation
     assert found[0].verdict == verdict and remedy in why and "exit()" not in why and "by hand" not in why, why
 
 
@@ -186,7 +186,7 @@ def first(tmp_path, code, count=1, timeout=5.0):
     """What becomes of the first cases with a peer that behaves until it is asked the first."""
     target = process(tmp_path, PEER + code, timeout=timeout)
     try:
-        return run(target, cases("reptile")[:count], Settings())
+        return run(target, cases("reptile")[:count], JudgeSettings())
     finally:
         target.stop(seconds=0)
 
@@ -218,7 +218,7 @@ def test_a_hostile_program_is_told_so(tmp_path, code, verdict, sentence):
 
 def test_a_program_that_ignores_requests_to_end_is_ended(tmp_path):
     target = process(tmp_path, PEER + "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", timeout=0.2)
-    (outcome,) = run(target, cases("reptile")[:1], Settings())
+    (outcome,) = run(target, cases("reptile")[:1], JudgeSettings())
     assert outcome.verdict == "timeout"
     assert outcome.message.startswith("no answer within 0.2 s: it hangs, does not flush what it prints, or needs longer")
     assert target._peer is None
@@ -338,7 +338,7 @@ def test_a_command_line_is_split_by_the_rules_of_its_system():
     assert as_command("julia 'my harness.jl'", posix=True) == ["julia", "my harness.jl"]
     for wrong in (" ", "python \0"):
         with pytest.raises(TargetMissing, match="cannot start"):
-            run(Process(wrong, ("reptile",)), cases("reptile"), Settings())
+            run(Process(wrong, ("reptile",)), cases("reptile"), JudgeSettings())
 
 
 FUNCTION = """
@@ -363,7 +363,7 @@ def test_a_python_function_is_served_with_what_it_did(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     target = Process([sys.executable, "-m", "refmeta.oracle.serve", "reptiles:f"], ("reptile",))
     said = {}
-    for outcome in run(target, [case for case in cases("reptile") if case.result == "valid"], Settings()):
+    for outcome in run(target, [case for case in cases("reptile") if case.result == "valid"], JudgeSettings()):
         said[outcome.message or outcome.verdict] = outcome
     target.stop()
     assert set(said) == {"pass", "the target called sys.exit(3)", "raised EOFError: EOF when reading a line"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from refmeta.problems import KINDS, batch, problem
-from refmeta.tolerance import DELTA, PATTERNS, condition, in_tolerances, perturbed, signs, tolerance
+from refmeta.problems import KINDS, random_problem, random_tasks
+from refmeta.tolerance import DELTA, PATTERNS, condition_number, error_in_tolerances, perturbed_input, signs, tolerance
 
 EPS = np.finfo(float).eps
 
@@ -17,16 +17,16 @@ def test_there_are_eight_literal_patterns():
 def test_kappa_of_a_difference_is_the_known_one():
     """F = x₀ − x₁ at (1, 1 − 2⁻¹⁰): κ = (|x₀| + |x₁|)/|F| ≈ 2047, met by the pattern (+, −), rounded up to two digits."""
     x = np.array([1.0, 1 - 2.0**-10])
-    kappa = condition(lambda x: np.array([x[0] - x[1]]), x, scale=np.array([2.0**-10]))
+    kappa = condition_number(lambda x: np.array([x[0] - x[1]]), x, scale=np.array([2.0**-10]))
     np.testing.assert_allclose(kappa, [2100], rtol=1e-9)
-    assert condition(lambda x: np.array([0.0]), x, scale=np.array([1.0])) == 0
+    assert condition_number(lambda x: np.array([0.0]), x, scale=np.array([1.0])) == 0
 
 
 def test_every_float_of_a_task_is_perturbed_and_no_integer():
     rng = np.random.default_rng(0)
     for kind in KINDS:
-        task = batch(rng, kind)
-        moved = perturbed(task, "+")
+        task = random_tasks(rng, kind)
+        moved = perturbed_input(task, "+")
         for name in ("A", "c", "X", "y"):
             if hasattr(task, name):
                 np.testing.assert_allclose(getattr(moved, name) / getattr(task, name), 1 + DELTA, rtol=4 * EPS)
@@ -41,23 +41,23 @@ def test_every_float_of_a_task_is_perturbed_and_no_integer():
 def test_the_tolerance_is_the_product_of_its_factors():
     np.testing.assert_allclose(tolerance(np.array([0.1, 50.0]), np.array([2.0, 3.0])), [60 * EPS, 4500 * EPS])
     np.testing.assert_allclose(tolerance(np.array([1.0]), 1.0, "float32"), [30 * 2.0**-23])
-    error = in_tolerances(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0 + 60 * EPS]]), np.array([1.0]), np.array([1.0]))
+    error = error_in_tolerances(np.array([[1.0, 2.0]]), np.array([[1.0, 2.0 + 60 * EPS]]), np.array([1.0]), np.array([1.0]))
     np.testing.assert_allclose(error, [2.0], rtol=0.05)
     with pytest.raises(ValueError, match=r"the result has shape \(1,\), expected \(2,\)"):
-        in_tolerances(np.zeros(1), np.zeros(2), 1.0, 1.0)
+        error_in_tolerances(np.zeros(1), np.zeros(2), 1.0, 1.0)
 
 
 def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability():
     """At most one draw in ten has κ > 10⁶ or α‖∇²L(θ⁽ᵏ⁾)‖ > 2: what the property tests refuse."""
     from refmeta import adapt, maml
     from refmeta.problems import ALPHAS, hessian
-    from refmeta.tolerance import per_task
+    from refmeta.tolerance import max_per_task
 
     refused = 0
     for seed in range(40):
-        case = problem(np.random.default_rng(seed), KINDS[seed % 6], steps=3, alpha=ALPHAS[seed % 4])
-        scale = per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
-        kappa = condition(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, scale)
+        case = random_problem(np.random.default_rng(seed), KINDS[seed % 6], steps=3, alpha=ALPHAS[seed % 4])
+        scale = max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
+        kappa = condition_number(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, scale)
         path = adapt(case.theta, case.support, **case.hyper).path[:-1]
         H = [
             np.linalg.norm(hessian(case.support[i], np.broadcast_to(p.theta, (2, case.theta.size))[i]), 2)

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-import refmeta as rm
+from refmeta.oracle.documents import DEPTH, LIMIT, as_object
+from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
     CASE,
     FORMAT,
@@ -21,8 +22,6 @@ from refmeta.oracle.vectors import (
     read,
     read_file,
 )
-from refmeta.oracle.documents import DEPTH, LIMIT, as_object
-from refmeta.oracle.suites import FOLDER, SUITES
 
 EVERY = [case for suite in SUITES for case in cases(suite)]
 VALID = [case for case in EVERY if case.result == "valid"]
@@ -243,7 +242,7 @@ def test_null_and_fractions_are_accepted_only_where_the_suite_has_them(suite):
 
 
 def test_a_file_whose_inputs_are_no_problem_of_the_suite_is_refused(tmp_path):
-    document = json.loads((files("refmeta.oracle") / "vectors" / "maml-quadratic.json").read_text("utf-8"))
+    document = json.loads((FOLDER / SUITES["maml-quadratic"].vectors).read_text("utf-8"))
     document["groups"][0]["cases"][0]["input"]["A"] = [[[1.0, 0.0], [0.5, 1.0]]]
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(document), "utf-8")

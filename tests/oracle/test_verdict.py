@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle import SUITES, cases
+from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, calling, run
 from refmeta.oracle.diagnose.epsilons import effect_of
 from refmeta.oracle.diagnose.rows import departure_of, distance, rows_of
 from refmeta.oracle.facts import details, kinds
-from refmeta.oracle.judge import Settings, allowed_of, transformed
+from refmeta.oracle.judge import JudgeSettings, allowed_of, transformed
 from refmeta.oracle.renew import renewed
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
@@ -34,7 +34,7 @@ def valid(suite, most=None):
 
 def judged(change, suite, chosen=None, **settings):
     """The verdict on the certified results, each changed by change(case, part, right)."""
-    settings = Settings(**settings)
+    settings = JudgeSettings(**settings)
 
     def target(case, settings):
         got = {p: change(case, p, transformed(case.expected[p].value, case, settings, p)) for p in parts_of(suite)}
@@ -45,16 +45,16 @@ def judged(change, suite, chosen=None, **settings):
 
 def verdict(function, suite, chosen=None, **settings):
     """The verdict on a user's function, as the command gives it."""
-    settings = Settings(**settings)
+    settings = JudgeSettings(**settings)
     return finding(suite, run(calling(function), chosen or cases(suite), settings, repeat=None), settings)
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last rows of every suite, on the vectors that see them."""
-    rows = [r for r in rows_of(valid(suite)[0], Settings()) if any(r.slug in c.discriminates for c in valid(suite))]
+    rows = [r for r in rows_of(valid(suite)[0], JudgeSettings()) if any(r.slug in c.discriminates for c in valid(suite))]
     for row in (rows[0], rows[-1])[: 1 if suite in ("meta-lstm", "pearl") else 2]:
-        value = departure_of(row, Settings())
+        value = departure_of(row, JudgeSettings())
 
         def mixed(case, part, right, value=value):
             wrong = value(case, part)
@@ -78,7 +78,7 @@ def test_an_epsilon_is_named_wherever_one_may_stand(suite):
     chosen = valid(suite, 3 if suite in ("meta-lstm", "pearl") else 6)
     places = dict.fromkeys(name for case in chosen for part in parts_of(suite) for name in SUITES[suite].effects(case, part))
     for name in list(places)[:: 6 if suite in ("pearl", "expected-estimators") or suite.startswith("maml") else 2]:
-        value = effect_of(name, Settings())
+        value = effect_of(name, JudgeSettings())
 
         def softened(case, part, right, value=value):
             effect = value(case, part)
@@ -211,11 +211,11 @@ def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_
 
         return change
 
-    settings, chosen = Settings(), valid("maml-linear-features", 1)
+    settings, chosen = JudgeSettings(), valid("maml-linear-features", 1)
     assert min(distance(case, "gradient", settings) for case in chosen) > 1e8
     words = [judged(off(t), "maml-linear-features", chosen).word for t in (0.9, 1.1, 9e5, 1.1e6)]
     assert words == ["RIGHT", "ROUNDING", "ROUNDING", "WRONG"]
-    settings = Settings(dtype="float32")
+    settings = JudgeSettings(dtype="float32")
     far = next(case for case in valid("maml-linear-features") if 200 < distance(case, "gradient", settings) < 2000)
     bound = distance(far, "gradient", settings) / 100
     words = [judged(off(t * bound), "maml-linear-features", [far], dtype="float32").word for t in (0.9, 1.1)]
@@ -277,7 +277,7 @@ def tiny(alpha):
         name: source.expected["gradient"]._replace(**{k: np.array(e[k], float) for k in ("value", "kappa", "scale")})
         for name, e in done["expected"].items()
     }
-    return replaced(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
+    return replace_fields(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
 
 
 def test_where_first_order_is_as_good_as_right_nothing_can_be_told():
@@ -301,15 +301,15 @@ def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_told
 
         return answer
 
-    outcomes = run(target(Failed("error", "too hard", refusal=True)), cases("maml-tabular"), Settings())
-    assert finding("maml-tabular", outcomes, Settings()).sentence.startswith("22 of 22 cases")
-    outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), Settings())
-    found = finding("maml-tabular", outcomes, Settings())
+    outcomes = run(target(Failed("error", "too hard", refusal=True)), cases("maml-tabular"), JudgeSettings())
+    assert finding("maml-tabular", outcomes, JudgeSettings()).sentence.startswith("22 of 22 cases")
+    outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), JudgeSettings())
+    found = finding("maml-tabular", outcomes, JudgeSettings())
     assert (found.word, status_of([found])) == ("RIGHT", 0) and found.sentence.startswith("21 of 21 cases")
     (line,) = kinds(found)
     assert line.startswith("1 case: time-out: no answer within 10 s: the input is ill-conditioned") and "024" in line
-    outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), Settings())
-    assert status_of(findings(outcomes, Settings())) == 3
+    outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), JudgeSettings())
+    assert status_of(findings(outcomes, JudgeSettings())) == 3
 
 
 def test_without_validation_invalid_inputs_are_not_even_asked():
@@ -351,7 +351,7 @@ def test_a_changed_input_and_an_answer_that_changes_are_warned_of():
     assert [bool(o.warnings[1:]) for o in found.outcomes[:3]] == [True, False, False]
     for times in (1, 3):
         del calls[:]
-        outcomes = run(calling(restless), valid("reptile", 2), Settings(), repeat=times)
+        outcomes = run(calling(restless), valid("reptile", 2), JudgeSettings(), repeat=times)
         assert len(calls) == 2 * times and all(len(o.warnings) == 1 + (times == 3) for o in outcomes)
 
 
@@ -361,7 +361,7 @@ def test_an_answer_that_is_wrong_the_second_time_only_is_wrong():
     def target(case, settings):
         return Answer(case.expected["update"].value + next(answers))
 
-    (outcome,) = run(target, valid("reptile", 1), Settings(), repeat=None)
+    (outcome,) = run(target, valid("reptile", 1), JudgeSettings(), repeat=None)
     assert outcome.verdict == "mismatch" and "differently" in outcome.warnings[0]
 
 
@@ -373,7 +373,7 @@ def test_ascent_is_advised_only_where_it_does_something():
 
 def test_several_suites_have_one_summary():
     wrong, right = judged(lambda c, p, r: -r, "reptile"), judged(lambda c, p, r: r, "maml-regression")
-    left_out = finding("implicit", run(lambda c, s: None, [], Settings()), Settings())
+    left_out = finding("implicit", run(lambda c, s: None, [], JudgeSettings()), JudgeSettings())
     assert summary([wrong, right]) == "WRONG: of 2 suites 1 WRONG, 1 RIGHT."
     assert summary([right, right, left_out]).startswith("RIGHT: 30 of 30 cases in 2 suites, to 17.0 digits")
     assert (status_of([right, left_out]), status_of([left_out]), status_of([])) == (0, 5, 5)
@@ -386,7 +386,7 @@ def test_a_first_case_that_times_out_has_a_hint_and_its_name():
                 raise Failed("timeout", "no answer within 10 s")
             return case.expected["update"].value
 
-        found = finding("reptile", run(target, cases("reptile"), Settings()), Settings())
+        found = finding("reptile", run(target, cases("reptile"), JudgeSettings()), JudgeSettings())
         return found.word, "\n".join(details(found))
 
     first, several = slow(["reptile-001"]), slow([f"reptile-{i:03d}" for i in range(2, 9)])
@@ -403,7 +403,7 @@ def test_the_worst_entry_is_one_that_is_wrong():
             near = case.expected["update"].value + 0.9 * allowed_of(case, "update", settings)
             return change(near) if case.id == "reptile-003" else near
 
-        found = finding("reptile", run(target, valid("reptile", 4), Settings()), Settings())
+        found = finding("reptile", run(target, valid("reptile", 4), JudgeSettings()), JudgeSettings())
         return [line for line in details(found) if line.startswith("worst entry")]
 
     assert worst(lambda near: near[:1]) == []
@@ -417,10 +417,10 @@ def test_crashes_alone_are_called_so_and_numbers_agree_with_their_nouns():
             raise Failed("crash", "status 1")
         return case.expected["update"].value
 
-    outcomes = run(target, valid("reptile"), Settings())
-    assert finding("reptile", outcomes, Settings()).sentence == "2 of 9 cases crashed"
-    assert finding("reptile", outcomes[:3], Settings()).sentence == "2 of 3 cases crashed"
-    assert finding("reptile", outcomes[2:3], Settings()).sentence.startswith("1 of 1 case, to")
+    outcomes = run(target, valid("reptile"), JudgeSettings())
+    assert finding("reptile", outcomes, JudgeSettings()).sentence == "2 of 9 cases crashed"
+    assert finding("reptile", outcomes[:3], JudgeSettings()).sentence == "2 of 3 cases crashed"
+    assert finding("reptile", outcomes[2:3], JudgeSettings()).sentence.startswith("1 of 1 case, to")
     assert "in 1 case; not" in " ".join(details(judged(lambda c, p, right: right, "model", valid("model", 1)))) + "; not"
 
 
@@ -449,7 +449,7 @@ def test_in_implicit_rounding_ends_where_it_does_elsewhere(size):
 def test_rounding_ends_at_67_tolerances_of_implicit():
     rng = np.random.default_rng(0)
     off = lambda times: (
-        lambda c, p, right: right + times * allowed_of(c, p, Settings())[:, None] * rng.choice([-1, 1], right.shape)
+        lambda c, p, right: right + times * allowed_of(c, p, JudgeSettings())[:, None] * rng.choice([-1, 1], right.shape)
     )
     words = [judged(off(times), "implicit", [BY_ID["implicit-005"]]).word for times in (60, 70)]
     assert words == ["ROUNDING", "WRONG"]
@@ -460,19 +460,19 @@ def test_the_digits_of_the_verdict_are_those_of_the_table():
         right = case.expected["gradient"].value
         return right + 1e-9 * np.cos(40 * right) * np.max(np.abs(right))
 
-    found = finding("maml-tabular", run(target, valid("maml-tabular", 6), Settings()), Settings())
+    found = finding("maml-tabular", run(target, valid("maml-tabular", 6), JudgeSettings()), JudgeSettings())
     assert found.word == "ROUNDING" and f"right to {table_row(found)[-1]} digits where 1" in found.sentence, found
 
 
 def test_where_one_task_has_lost_its_axis_the_report_says_so_and_not_to_reduce():
-    outcomes = run(lambda c, s: np.squeeze(c.expected["gradient"].value), valid("maml-regression"), Settings())
-    (line,) = (line for f in findings(outcomes, Settings()) for line in kinds(f))
+    outcomes = run(lambda c, s: np.squeeze(c.expected["gradient"].value), valid("maml-regression"), JudgeSettings())
+    (line,) = (line for f in findings(outcomes, JudgeSettings()) for line in kinds(f))
     assert "the axis of the tasks is gone" in line and "--reduce" not in line
 
 
 def test_a_heading_names_a_quantity_only_where_a_suite_has_one_and_advice_is_no_diagnosis():
     for suite, words in (("reptile", "of f: float64, expected"), ("maml-regression", "of f: gradient, float64, expected")):
-        report = Report("f", Settings(), (judged(lambda c, p, right: right, suite, valid(suite, 2)),))
+        report = Report("f", JudgeSettings(), (judged(lambda c, p, right: right, suite, valid(suite, 2)),))
         assert words in text(report).splitlines()[0] and words.removeprefix("of f: ") in markdown(report)
     found = judged(lambda c, p, right: right, "maml-quadratic", [tiny(2.0**-14)], dtype="float32")
     assert found.word == "CANNOT TELL" and not any("Diagnosis" in line for line in details(found))

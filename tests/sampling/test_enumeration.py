@@ -117,7 +117,7 @@ def test_rows_of_different_shapes_are_refused(monkeypatch):
 def test_rewards_with_noise_are_refused():
     mdp, policy, theta, _ = tiny(np.random.default_rng(0))
     f = lambda t: np.ones(len(t.mask))
-    with pytest.raises(ValueError, match="reward_noise must be 0, got 0.5: trajectories with Gaussian rewards cannot be listed"):
+    with pytest.raises(ValueError, match="reward_noise must be 0, got 0.5: trajectories with Gaussian rewards cannot be enumer"):
         rm.enumeration.expectation(f, mdp, policy, theta, reward_noise=0.5)
     with pytest.raises(ValueError, match="reward_noise must be at least 0"):
         rm.enumeration.expectation(f, mdp, policy, theta, reward_noise=-1.0)
@@ -127,12 +127,12 @@ def test_rewards_with_noise_are_refused():
 def test_what_f_returns_is_judged():
     mdp, policy, theta, _ = tiny(np.random.default_rng(0))
     for f, error, message in (
-        (lambda t: 1.0, ValueError, r"f returned shape \(\), expected \(16, \.\.\.\): one row a tuple"),
+        (lambda t: 1.0, ValueError, r"f returned shape \(\), expected \(16, \.\.\.\): one row per tuple"),
         (lambda t: np.ones(3), ValueError, r"f returned shape \(3,\), expected \(16"),
         (None, TypeError, "f must be a function of a batch of trajectories, got NoneType"),
-        (lambda t: 1j * np.ones(len(t.mask)), TypeError, "what f returned must be real"),
-        (lambda t: np.array(["a"] * len(t.mask)), TypeError, "what f returned must be numbers"),
-        (lambda t: np.full(len(t.mask), np.nan), FloatingPointError, "f returned something that is not finite"),
+        (lambda t: 1j * np.ones(len(t.mask)), TypeError, "the result of f must be real"),
+        (lambda t: np.array(["a"] * len(t.mask)), TypeError, "the result of f must be numbers"),
+        (lambda t: np.full(len(t.mask), np.nan), FloatingPointError, "the result of f is not finite"),
     ):
         with pytest.raises(error, match=message):
             rm.enumeration.expectation(f, mdp, policy, theta)
@@ -155,5 +155,5 @@ def test_bad_input_is_named(change, error, message):
 
 def test_an_overflow_of_a_covariance_is_named_and_not_warned_about():
     mdp = rm.FiniteMDP(np.ones((1, 2, 1)), [[1.0, 2.0]], [1.0], 0.5)
-    with pytest.raises(FloatingPointError, match="what f returns is too large for its covariance"):
+    with pytest.raises(FloatingPointError, match="the result of f is too large for its covariance"):
         rm.enumeration.expectation(lambda t: 1e200 * t.rewards[..., 0], mdp, rm.TabularSoftmax(1, 2), [0.0, 1.0], horizon=1)

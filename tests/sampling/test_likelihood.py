@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import refmeta as rm
 from refmeta.evidence.sampling import random_batch, random_direction
 from refmeta.judges import adjoint_gap, complex_step
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 
@@ -58,7 +58,7 @@ def test_a_nearly_certain_policy_keeps_its_digits():
 def test_features_of_each_task_broadcast_with_its_trajectories():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, 3, 2, 4))
-    _, _, batch = trajectories(rng)
+    _, _, batch = random_trajectories(rng)
     theta, w, u = rng.normal(size=4), rng.normal(size=batch.mask.shape), rng.normal(size=4)
     like = rm.likelihood(rm.LinearSoftmax(features), theta, batch)
     for n in range(2):
@@ -71,7 +71,7 @@ def test_features_of_each_task_broadcast_with_its_trajectories():
 @pytest.mark.parametrize("kind", POLICIES)
 def test_axes_of_theta_broadcast_with_those_of_the_tasks(kind):
     rng = np.random.default_rng(1)
-    policy, _, batch = trajectories(rng, kind)
+    policy, _, batch = random_trajectories(rng, kind)
     thetas = 0.5 * rng.normal(size=(3, 1, policy.dim))
     w = rng.normal(size=batch.mask.shape)
     like = rm.likelihood(policy, thetas, batch)
@@ -100,14 +100,14 @@ def test_axes_of_theta_broadcast_with_those_of_the_tasks(kind):
     ],
 )  # fmt: skip
 def test_a_batch_that_is_none_is_refused_by_name(change, error, message):
-    policy, theta, batch = trajectories(np.random.default_rng(0), tasks=1)
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), tasks=1)
     one = rm.Trajectories(*(x[0] for x in batch))._replace(mask=np.ones((3, 4), bool))
     with pytest.raises(error, match=message):
         rm.likelihood(policy, theta, change(one))
 
 
 def test_gaussian_states_and_actions_have_the_policy_s_widths():
-    policy, theta, batch = trajectories(np.random.default_rng(0), "linear-gaussian")
+    policy, theta, batch = random_trajectories(np.random.default_rng(0), "linear-gaussian")
     with pytest.raises(ValueError, match=r"states has shape \(2, 3, 4, 2\), expected last axis 3"):
         rm.likelihood(policy, theta, batch._replace(states=batch.states[..., :2]))
     with pytest.raises(ValueError, match=r"actions has shape \(2, 3, 4\), expected \(2, 3, 4\) \+ \(n,\)"):
@@ -119,7 +119,7 @@ def test_gaussian_states_and_actions_have_the_policy_s_widths():
 
 
 def test_what_stands_after_the_end_is_not_read_and_nothing_given_is_changed():
-    policy, theta, batch = trajectories(np.random.default_rng(2))
+    policy, theta, batch = random_trajectories(np.random.default_rng(2))
     spoiled = [np.where(batch.mask, x, bad) for x, bad in zip(batch[:3], (99, -7, np.nan), strict=True)]
     kept = [x.copy() for x in spoiled]
     w = np.ones(batch.mask.shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.problems import linear_quadratic, process
+from refmeta.problems import random_linear_quadratic, random_process
 
 BATCHES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 4_000
 
@@ -21,7 +21,7 @@ def chain():
 
 def test_shapes_seeds_and_batch_axes():
     rng = np.random.default_rng(0)
-    mdp, policy = process(rng, tasks=3), rm.TabularSoftmax(3, 3)
+    mdp, policy = random_process(rng, tasks=3), rm.TabularSoftmax(3, 3)
     theta = rng.normal(size=(2, 1, 9))
     one, same = (rm.rollout(mdp, policy, theta, episodes=4, horizon=5, rng=7) for _ in range(2))
     other = rm.rollout(mdp, policy, theta, episodes=4, horizon=5, rng=8)
@@ -37,9 +37,9 @@ def test_shapes_seeds_and_batch_axes():
 
 
 def test_the_horizon_is_the_process_s_own_or_must_be_given():
-    mdp, policy = process(np.random.default_rng(0), horizon=4), rm.TabularSoftmax(3, 3)
+    mdp, policy = random_process(np.random.default_rng(0), horizon=4), rm.TabularSoftmax(3, 3)
     assert rm.rollout(mdp, policy, np.zeros(9), episodes=2, rng=0).mask.shape == (2, 2, 4)
-    with pytest.raises(ValueError, match="horizon must be 4 as the process's own, got 3"):
+    with pytest.raises(ValueError, match="horizon must be 4 as that of the process, got 3"):
         rm.rollout(mdp, policy, np.zeros(9), episodes=2, horizon=3)
     with pytest.raises(ValueError, match="horizon is required: the process has none"):
         rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=2)
@@ -85,7 +85,7 @@ def test_impossible_states_and_actions_are_never_drawn():
 
 def test_a_reward_of_the_next_state_is_that_of_the_state_drawn():
     rng = np.random.default_rng(1)
-    base = process(rng, tasks=2)
+    base = random_process(rng, tasks=2)
     R = rng.normal(size=(2, 3, 3, 3))
     mdp = rm.FiniteMDP(base.P, R, base.rho, 0.75)
     got = rm.rollout(mdp, rm.TabularSoftmax(3, 3), np.zeros(9), episodes=5, horizon=4, rng=0)
@@ -97,7 +97,7 @@ def test_a_reward_of_the_next_state_is_that_of_the_state_drawn():
 def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
     """E-MAML's gradient, GPOMDP and the return, on batches of two trajectories against enumeration."""
     rng = np.random.default_rng(2)
-    one = process(rng, 1, 2, 2, 0.75, 2)
+    one = random_process(rng, 1, 2, 2, 0.75, 2)
     mdp = rm.FiniteMDP(one.P[0], one.R[0], one.rho[0], 0.75, 2)
     policy = rm.TabularSoftmax(2, 2)
     task, theta = rm.PolicyReturn(mdp, policy), rng.normal(size=4)
@@ -121,7 +121,7 @@ def test_sampled_means_are_the_exact_ones_within_four_standard_errors():
 
 def test_noise_of_the_rewards_is_drawn_last_and_has_the_deviation_of_its_task():
     """States and actions are those of the seed without noise; r − R is N(0, σ²), 0 where σ is and after the end."""
-    mdp, policy, theta = process(np.random.default_rng(0), tasks=3), rm.TabularSoftmax(3, 3), np.zeros(9)
+    mdp, policy, theta = random_process(np.random.default_rng(0), tasks=3), rm.TabularSoftmax(3, 3), np.zeros(9)
     sigma = np.array([0.0, 0.5, 2.0])
     plain = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, rng=7)
     noisy = rm.rollout(mdp, policy, theta, episodes=1000, horizon=4, reward_noise=sigma, rng=7)
@@ -143,7 +143,7 @@ def test_noise_of_the_rewards_is_drawn_last_and_has_the_deviation_of_its_task():
 
 
 def test_costs_get_noise_as_well():
-    lq = linear_quadratic(np.random.default_rng(4), tasks=2)
+    lq = random_linear_quadratic(np.random.default_rng(4), tasks=2)
     policy = rm.LinearGaussian(lq.states, lq.actions)
     plain, noisy = (rm.rollout(lq, policy, np.zeros(policy.dim), episodes=2, reward_noise=x, rng=0) for x in (0, 1))
     np.testing.assert_array_equal(plain.states, noisy.states)
@@ -164,7 +164,7 @@ def test_costs_get_noise_as_well():
     ],
 )
 def test_a_noise_that_cannot_be_is_refused(noise, error, message):
-    mdp = process(np.random.default_rng(0), tasks=2)
+    mdp = random_process(np.random.default_rng(0), tasks=2)
     with pytest.raises(error, match=message):
         rm.rollout(mdp, rm.TabularSoftmax(3, 3), np.zeros(9), episodes=9, horizon=9, reward_noise=noise, rng=0)
 
@@ -180,7 +180,7 @@ def test_a_linear_quadratic_rollout_that_overflows_is_named(theta):
 
 def test_linear_quadratic_rollouts_have_the_exact_cost_within_four_standard_errors():
     rng = np.random.default_rng(4)
-    lq = linear_quadratic(rng, tasks=2)
+    lq = random_linear_quadratic(rng, tasks=2)
     policy = rm.LinearGaussian(lq.states, lq.actions)
     theta = 0.3 * rng.normal(size=policy.dim)
     got = rm.rollout(lq, policy, theta, episodes=BATCHES, rng=0)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.evidence.sampled import KINDS, loss_error, random_score_term, random_surrogate
 from refmeta.judges import complex_step, taylor_rates
-from refmeta.problems import POLICIES, trajectories
+from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.surrogates import clipped, dice, likelihood_ratio, loaded_dice, reinforce, tmaml
 from tests.sampling.test_returns import tiny
 from tests.strategies import assert_right, batch_sizes, policies, seeds
@@ -27,7 +27,7 @@ EXACT = 1e-13  # expectations of order one, over 8 to 64 trajectories
 
 def random_inputs(rng, kind):
     """Policy, θ, θ_sampled, batch, baseline."""
-    policy, start, batch = trajectories(rng, kind)
+    policy, start, batch = random_trajectories(rng, kind)
     return policy, start + 0.2 * rng.normal(size=policy.dim), start, batch, rng.normal(size=batch.mask.shape)
 
 
@@ -168,7 +168,7 @@ def test_a_control_variate_that_knows_the_present_biases_the_hessian():
     def product(batch):
         surrogate = tmaml(policy, theta, batch, gamma=mdp.gamma, baseline=1.5)
         rewards, base, other = surrogate.terms
-        wrong = replaced(surrogate, terms=(rewards, base._replace(shift=0.0), other._replace(shift=1.0)))
+        wrong = replace_fields(surrogate, terms=(rewards, base._replace(shift=0.0), other._replace(shift=1.0)))
         return wrong.at(theta).hvp(v)
 
     off = rm.enumeration.expectation(product, mdp, policy, theta).mean - task.at(theta).hvp(v)
@@ -180,7 +180,7 @@ def test_a_control_variate_that_knows_the_present_biases_the_hessian():
 def test_naive_curvature_with_exact_advantages_vanishes_given_the_state(kind):
     """Σ_a π(a|s) A(s, a) ∇² log π(a|s) = 0 in every state: ∇² log π is the same for every action."""
     rng = np.random.default_rng(0)
-    policy, theta, _ = trajectories(rng, kind)
+    policy, theta, _ = random_trajectories(rng, kind)
     A = rng.normal(size=(3, 2))
     pi = np.exp(policy.logits(theta))
     pi /= pi.sum(-1, keepdims=True)
@@ -253,8 +253,8 @@ def test_the_score_term_is_the_slope_of_the_log_likelihood_of_the_whole_batch(ca
 def test_maml_runs_on_surrogates_unchanged():
     """K = 1 by the definition: (I − αH)∇L_query(φ), on batches of two tasks, and by the complex step of the objective."""
     rng = np.random.default_rng(0)
-    policy, theta, batch = trajectories(rng, "linear-gaussian")
-    query = trajectories(rng, "linear-gaussian")[2]
+    policy, theta, batch = random_trajectories(rng, "linear-gaussian")
+    query = random_trajectories(rng, "linear-gaussian")[2]
     support = dice(policy, theta, batch, gamma=0.75)
     inner = rm.adapt(theta, support, alpha=0.01, steps=1)
     outer = reinforce(policy, inner.adapted, query, gamma=0.75, baseline=0.5)

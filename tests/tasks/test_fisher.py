@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import fisher
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import adjoint_gap, complex_step
 from tests.strategies import assert_right, returns
 
@@ -84,7 +84,7 @@ def test_the_natural_gradient_by_hand_with_a_horizon_and_where_nothing_is_reache
     """One step: A = R − r_π, so x = (1/2, −1/2) in state 0 and (1, −1) in state 1; 0 where ρ = 0."""
     point = two_states(horizon=1)
     np.testing.assert_allclose(fisher.natural_gradient(point), [[0.5, -0.5, 1.0, -1.0]], rtol=8 * EPS)
-    mdp = replaced(point.mdp, rho=np.array([[1.0, 0.0]]))
+    mdp = replace_fields(point.mdp, rho=np.array([[1.0, 0.0]]))
     alone = rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)).at(point.theta)
     np.testing.assert_allclose(fisher.natural_gradient(alone), [[0.5, -0.5, 0.0, 0.0]], rtol=8 * EPS)
 
@@ -151,7 +151,7 @@ def test_the_divergence_is_a_task_like_any_other():
 def test_a_baseline_moves_the_first_two_parts_and_neither_their_sum_nor_the_cross_terms(case, baseline):
     """R → R + c adds a constant to every Q_t of a step, which depends on t alone: a baseline."""
     task, theta, v = case
-    shifted = rm.PolicyReturn(replaced(task.mdp, R=task.mdp.R + baseline), task.policy)
+    shifted = rm.PolicyReturn(replace_fields(task.mdp, R=task.mdp.R + baseline), task.policy)
     one, other = (fisher.hessian_split(t.at(theta), v) for t in (task, shifted))
     size = (
         1e-12
@@ -166,7 +166,7 @@ def test_a_baseline_moves_the_first_two_parts_and_neither_their_sum_nor_the_cros
 
 def test_each_of_the_first_two_parts_does_move_with_a_baseline():
     point = two_states()
-    shifted = rm.PolicyReturn(replaced(point.mdp, R=point.mdp.R + 1), point.policy).at(point.theta)
+    shifted = rm.PolicyReturn(replace_fields(point.mdp, R=point.mdp.R + 1), point.policy).at(point.theta)
     v = np.array([1.0, 0.0, 0.0, 2.0])
     one, other = (fisher.hessian_split(p, v) for p in (point, shifted))
     for k in (0, 1):
@@ -218,7 +218,7 @@ def test_anything_but_the_point_of_a_return_and_complex_numbers_are_refused():
     with pytest.raises(TypeError, match="start must be the point of a real theta"):
         rm.PolicyKL(turned)
     linear = rm.PolicyReturn(point.mdp, rm.LinearSoftmax(np.ones((2, 2, 3)))).at(np.ones(3) + 1j)
-    with pytest.raises(TypeError, match="takes a real theta: least squares conjugate"):
+    with pytest.raises(TypeError, match="needs a real theta: least squares use complex conj"):
         fisher.natural_gradient(linear)
     with pytest.raises(ValueError, match=r"v has shape \(3,\), expected last axis 4"):
         fisher.product(point, np.ones(3))
@@ -270,6 +270,6 @@ def test_an_overflow_of_the_natural_gradient_is_named():
 
 
 def test_batch_axes_that_do_not_fit_the_start_of_a_divergence_are_named_at_once():
-    start = rm.PolicyReturn(replaced(two_states().mdp), rm.TabularSoftmax(2, 2)).at(np.zeros((3, 4)))
+    start = rm.PolicyReturn(replace_fields(two_states().mdp), rm.TabularSoftmax(2, 2)).at(np.zeros((3, 4)))
     with pytest.raises(ValueError, match=r"batch axes must broadcast .*, got theta \(2,\), start \(3,\)"):
         rm.PolicyKL(start).at(np.zeros((2, 4)))

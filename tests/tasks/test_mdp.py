@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from refmeta.judges import adjoint_gap
-from refmeta.problems import process
+from refmeta.problems import random_process
 from refmeta.tasks.mdp import FiniteMDP
 from tests.strategies import assert_right, points, seeds, sizes, widths
 
@@ -23,7 +23,7 @@ def test_the_policy_model_is_the_sum_over_actions(case):
 
 @given(rng=seeds, states=sizes, actions=widths)
 def test_push_is_the_transpose_of_expect(rng, states, actions):
-    mdp = process(rng, 1, states, actions)
+    mdp = random_process(rng, 1, states, actions)
     u, w = rng.normal(size=(1, states)), rng.normal(size=(1, states, actions))
     assert adjoint_gap(mdp.expect, mdp.push, u, w) < 16 * EPS
 
@@ -64,7 +64,7 @@ def test_float32_and_integers_and_lists_are_taken_where_they_are_exact():
 
 
 def test_a_task_of_a_batch_is_its_own_process():
-    mdp = process(np.random.default_rng(1), 3)
+    mdp = random_process(np.random.default_rng(1), 3)
     one = mdp.entry(1, mdp.shape)
     np.testing.assert_array_equal(one.P, mdp.P[1])
     assert one.shape == () and one.gamma == mdp.gamma
@@ -140,7 +140,7 @@ def test_rewards_of_the_next_state_give_the_values_of_their_mean_everywhere(hori
     import refmeta as rm
 
     rng = np.random.default_rng(2)
-    base = process(rng, 2, 3, 2, horizon=horizon)
+    base = random_process(rng, 2, 3, 2, horizon=horizon)
     nxt = rng.normal(size=(2, 3, 2, 3))
     detailed = FiniteMDP(base.P, nxt, base.rho, base.gamma, horizon)
     mean = FiniteMDP(base.P, np.sum(base.P * nxt, axis=-1), base.rho, base.gamma, horizon)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values, soft_values
-from refmeta.problems import process
+from refmeta.problems import random_process
 from tests import independent
 from tests.strategies import assert_right, seeds, sizes, widths
 
@@ -17,21 +17,21 @@ EPS = np.finfo(float).eps
 @st.composite
 def soft_processes(draw):
     """(process, temperature)."""
-    mdp = process(draw(seeds), 2, draw(sizes), draw(widths), gamma=draw(st.sampled_from((0.0, 0.5, 0.9))))
+    mdp = random_process(draw(seeds), 2, draw(sizes), draw(widths), gamma=draw(st.sampled_from((0.0, 0.5, 0.9))))
     return mdp, draw(st.sampled_from((0.05, 0.7, 5.0)))
 
 
 @pytest.mark.eq("optimal-values")
 @given(rng=seeds, states=st.integers(1, 3), actions=widths)
 def test_the_optimum_is_the_best_of_all_deterministic_policies(rng, states, actions):
-    assert_right("optimal-values", process(rng, 2, states, actions, gamma=0.6))
+    assert_right("optimal-values", random_process(rng, 2, states, actions, gamma=0.6))
 
 
 @pytest.mark.eq("optimal-values")
 @pytest.mark.parametrize("gamma", [0.7, 1.0])
 @pytest.mark.parametrize("horizon", [1, 2, 3])
 def test_the_horizon_s_optimum_is_the_best_of_all_policies_that_depend_on_time(gamma, horizon):
-    mdp = process(np.random.default_rng(8), 2, 2, 3, gamma=gamma, horizon=horizon)
+    mdp = random_process(np.random.default_rng(8), 2, 2, 3, gamma=gamma, horizon=horizon)
     best = optimal_values(mdp)
     for i in range(2):
         expected = independent.best_nonstationary(mdp.P[i], mdp.R[i], mdp.rho[i], gamma, horizon)
@@ -42,7 +42,7 @@ def test_the_horizon_s_optimum_is_the_best_of_all_policies_that_depend_on_time(g
 
 @given(rng=seeds, states=sizes, actions=widths)
 def test_bellman_s_optimality_holds_and_the_action_attains_it(rng, states, actions):
-    mdp = process(rng, 2, states, actions, gamma=0.9)
+    mdp = random_process(rng, 2, states, actions, gamma=0.9)
     best = optimal_values(mdp)
     scale = np.max(np.abs(best.action_value))
     np.testing.assert_allclose(best.action_value.max(-1), best.value, rtol=0, atol=256 * EPS * scale)
@@ -53,7 +53,7 @@ def test_bellman_s_optimality_holds_and_the_action_attains_it(rng, states, actio
 
 @given(rng=seeds, horizon=st.sampled_from((None, 4)))
 def test_no_policy_returns_more(rng, horizon):
-    mdp = process(rng, 3, 3, 3, gamma=0.9, horizon=horizon)
+    mdp = random_process(rng, 3, 3, 3, gamma=0.9, horizon=horizon)
     task = PolicyReturn(mdp, TabularSoftmax(3, 3))
     best = optimal_values(mdp).best_return
     assert np.all(-task.at(3 * rng.normal(size=(50, 1, 9))).loss <= best + 1e-12 * np.abs(best))
@@ -62,7 +62,7 @@ def test_no_policy_returns_more(rng, horizon):
 @pytest.mark.parametrize("power", [-300, 0, 300])
 @pytest.mark.parametrize("gamma", [0.9, 1 - 2.0**-20])
 def test_it_stops_whatever_the_scale_of_the_rewards_and_with_ties(power, gamma):
-    mdp = process(np.random.default_rng(1), 2, 4, 3, gamma=gamma)
+    mdp = random_process(np.random.default_rng(1), 2, 4, 3, gamma=gamma)
     R = mdp.R.copy()
     R[..., 2] = R[..., 1]
     P = mdp.P.copy()
@@ -109,7 +109,7 @@ def test_anything_but_a_process_and_an_overflow_are_refused():
 
 
 def test_with_a_horizon_every_step_obeys_bellman_and_ties_take_the_first_action():
-    mdp = process(np.random.default_rng(4), 2, 3, 3, gamma=0.9, horizon=4)
+    mdp = random_process(np.random.default_rng(4), 2, 3, 3, gamma=0.9, horizon=4)
     best = optimal_values(mdp)
     for t in range(4):
         Q = mdp.R + 0.9 * np.einsum("nsat,nt->nsa", mdp.P, best.value[:, t + 1])
@@ -165,7 +165,7 @@ def test_soft_values_with_a_horizon_are_a_sum_over_trajectories_of_exponentials_
 
 @given(rng=seeds, tau=st.sampled_from((1e-3, 0.3, 4.0)))
 def test_soft_values_are_the_best_return_with_entropy_and_lie_between_their_bounds(rng, tau):
-    mdp = process(rng, gamma=0.8)
+    mdp = random_process(rng, gamma=0.8)
     soft, hard = rm.soft_values(mdp, temperature=tau), rm.optimal_values(mdp)
     gap = soft.value - hard.value
     assert np.all(gap >= -1e-12) and np.all(gap <= tau * np.log(3) / (1 - 0.8) + 1e-12)
@@ -181,7 +181,7 @@ def test_soft_values_are_the_best_return_with_entropy_and_lie_between_their_boun
 
 
 def test_soft_values_scale_with_rewards_and_temperature_bitwise_and_shift_with_rewards():
-    mdp = process(np.random.default_rng(3), gamma=0.9)
+    mdp = random_process(np.random.default_rng(3), gamma=0.9)
     one = rm.soft_values(mdp, temperature=0.5)
     four = rm.soft_values(rm.FiniteMDP(mdp.P, 4 * mdp.R, mdp.rho, 0.9), temperature=2.0)
     np.testing.assert_array_equal(4 * one.value, four.value)
@@ -193,11 +193,11 @@ def test_soft_values_scale_with_rewards_and_temperature_bitwise_and_shift_with_r
 def test_soft_values_at_the_edges():
     """γ = 1 − 2⁻²⁰, a temperature of 1e-9 beside rewards of one, and one action: finite, and what they must be."""
     rng = np.random.default_rng(4)
-    slow = process(rng, gamma=1 - 2.0**-20, states=5)
+    slow = random_process(rng, gamma=1 - 2.0**-20, states=5)
     soft, hard = rm.soft_values(slow, temperature=1e-9), rm.optimal_values(slow)
     np.testing.assert_allclose(soft.value, hard.value, rtol=1e-8)
     np.testing.assert_allclose(np.sum(soft.probabilities, -1), 1, rtol=1e-14)
-    single = process(rng, actions=1, gamma=0.7)
+    single = random_process(rng, actions=1, gamma=0.7)
     np.testing.assert_allclose(
         rm.soft_values(single, temperature=3.0).value, rm.optimal_values(single).value, rtol=1e-14
     )
@@ -221,7 +221,7 @@ def test_soft_values_settle_where_rewards_of_all_sizes_meet():
 
 
 def test_soft_values_refuse_what_they_cannot_do():
-    mdp = process(np.random.default_rng(3), gamma=0.9)
+    mdp = random_process(np.random.default_rng(3), gamma=0.9)
     for tau in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"temperature must be positive, got {tau}"):
             rm.soft_values(mdp, temperature=tau)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.judges import adjoint_gap, central_difference, taylor_rates
-from refmeta.problems import linear_quadratic
+from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import stationary
 from tests import independent
 from tests.strategies import assert_close, assert_right, counts, seeds
@@ -23,7 +23,7 @@ horizons = st.sampled_from((3, 1, 2, 5))
 def costs(draw, horizon=horizons):
     """(task, theta, v) with one to three states and one or two actions."""
     rng = draw(seeds)
-    system = linear_quadratic(rng, draw(counts), draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(horizon))
+    system = random_linear_quadratic(rng, draw(counts), draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(horizon))
     task = rm.PolicyCost(system)
     return task, 0.3 * rng.normal(size=task.dim), rng.normal(size=task.dim)
 
@@ -65,7 +65,7 @@ def test_the_stationary_cost_and_its_derivatives_equal_those_of_one_kronecker_sy
 def test_the_stationary_case_is_the_limit_of_long_horizons():
     """γ^400 = 0.9^400 < 1e-18: nothing is left of the tail."""
     rng = np.random.default_rng(1)
-    system = linear_quadratic(rng, 2, 2, 2, None)
+    system = random_linear_quadratic(rng, 2, 2, 2, None)
     long = rm.LinearQuadratic(*(getattr(system, k) for k in independent.LQ), gamma=0.9, horizon=400)
     endless = rm.LinearQuadratic(*(getattr(system, k) for k in independent.LQ), gamma=0.9)
     theta, v = 0.05 * rng.normal(size=8), rng.normal(size=8)
@@ -100,7 +100,7 @@ def test_a_scalar_system_by_hand():
 def test_moments_and_cost_are_those_of_every_path_of_a_two_point_noise():
     """ε = ±1 has the second moments of N(0, 1): the cost is the mean over all 2^(mH) paths, exactly."""
     rng = np.random.default_rng(3)
-    lq = linear_quadratic(rng, 1, 2, 1, 4)
+    lq = random_linear_quadratic(rng, 1, 2, 1, 4)
     x0 = np.append(rng.normal(size=2), 1)
     lq = rm.LinearQuadratic(lq.A, lq.B, lq.Q, lq.R, np.outer(x0, x0)[None], 0 * lq.noise, lq.gamma, 4)
     theta = 0.3 * rng.normal(size=4)
@@ -122,7 +122,7 @@ def test_moments_and_cost_are_those_of_every_path_of_a_two_point_noise():
 @pytest.mark.eq("lq-stationary")
 @given(rng=seeds, size=st.integers(1, 4), gamma=st.floats(0.0, 0.95))
 def test_the_doubled_series_solves_its_kronecker_system(rng, size, gamma):
-    M, S = rng.normal(size=(2, size, size)), rng.normal(size=(2, size, size))
+    M, S = rng.normal(size=(2, size, size)), rng.normal(size=(size, size))
     M /= np.max(np.abs(np.linalg.eigvals(M)), axis=-1)[:, None, None]
     assert_right("lq-stationary", (M, S, gamma))
 
@@ -137,7 +137,7 @@ def test_the_hessian_product_is_symmetric(case):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_taylor_remainders_fall_with_whole_orders(seed):
     rng = np.random.default_rng(seed)
-    task = rm.PolicyCost(linear_quadratic(rng, 1, 2, 2, 4))[0]
+    task = rm.PolicyCost(random_linear_quadratic(rng, 1, 2, 2, 4))[0]
     theta, v = 0.3 * rng.normal(size=task.dim), 0.1 * rng.normal(size=task.dim)
     point = task.at(theta)
     rates = taylor_rates(lambda t: task.at(t).loss, theta, v, point.grad, point.hvp(v), h=2.0**-4)
@@ -146,7 +146,7 @@ def test_the_taylor_remainders_fall_with_whole_orders(seed):
 
 def test_central_differences_of_the_stationary_cost():
     rng = np.random.default_rng(2)
-    task = rm.PolicyCost(linear_quadratic(rng, 2, 2, 1, None))
+    task = rm.PolicyCost(random_linear_quadratic(rng, 2, 2, 1, None))
     theta = 0.05 * rng.normal(size=4)
     numeric = central_difference(lambda t: task.at(t).loss, theta)
     assert np.all(np.abs(numeric.derivative - task.at(theta).grad) <= 3 * numeric.error)
@@ -155,7 +155,7 @@ def test_central_differences_of_the_stationary_cost():
 
 def test_batch_axes_broadcast_and_tasks_can_be_indexed():
     rng = np.random.default_rng(4)
-    task = rm.PolicyCost(linear_quadratic(rng, 3, 2, 1, 3))
+    task = rm.PolicyCost(random_linear_quadratic(rng, 3, 2, 1, 3))
     theta, v = 0.3 * rng.normal(size=(5, 1, 4)), rng.normal(size=4)
     point = task.at(theta)
     assert point.loss.shape == (5, 3) and point.grad.shape == point.hvp(v).shape == (5, 3, 4)
@@ -173,7 +173,7 @@ def test_batch_axes_broadcast_and_tasks_can_be_indexed():
 
 def test_a_batch_of_no_tasks_has_results_without_rows():
     for horizon in (3, None):
-        lq = linear_quadratic(np.random.default_rng(5), 2, 2, 1, horizon)
+        lq = random_linear_quadratic(np.random.default_rng(5), 2, 2, 1, horizon)
         task = rm.PolicyCost(lq)[0:0]
         point = task.at(np.zeros(4))
         assert point.loss.shape == (0,) and point.grad.shape == point.hvp(np.ones(4)).shape == (0, 4)
@@ -181,7 +181,7 @@ def test_a_batch_of_no_tasks_has_results_without_rows():
 
 def test_scaling_the_cost_by_a_power_of_two_scales_everything_bitwise():
     rng = np.random.default_rng(5)
-    lq = linear_quadratic(rng, 2, 2, 2, 4)
+    lq = random_linear_quadratic(rng, 2, 2, 2, 4)
     four = rm.LinearQuadratic(lq.A, lq.B, 4 * lq.Q, 4 * lq.R, lq.start, lq.noise, lq.gamma, 4)
     theta, v = 0.3 * rng.normal(size=8), rng.normal(size=8)
     one, other = rm.PolicyCost(lq).at(theta), rm.PolicyCost(four).at(theta)
@@ -247,7 +247,7 @@ def test_bad_parameters_are_refused_in_a_sentence():
     with pytest.raises(ValueError, match=r"is 1.42302 at theta\[1\], expected below 1"):
         endless.at([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]])
     close = rm.PolicyCost(rm.LinearQuadratic(**BASE | {"horizon": None, "gamma": 1 - 2.0**-53}))
-    with pytest.raises(FloatingPointError, match="the stationary cost has no digits: .* is 1 to rounding; give a horizon$"):
+    with pytest.raises(FloatingPointError, match="the stationary cost has no correct digit: .* is 1 up to rounding; give a horizon$"):
         _ = close.at([-0.5, 0.0, 0.0]).loss
     with pytest.raises(FloatingPointError, match=r"give a horizon \(first at task \[1\]\)"):
         stationary(np.array([[[0.5]], [[1.0]]]), np.ones((2, 1, 1)), 1 - 2.0**-53)

@@ -8,12 +8,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from refmeta import FiniteMDP, LinearSoftmax, PolicyReturn, TabularSoftmax
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
-from refmeta.problems import hessian, policy_return, process
+from refmeta.problems import hessian, random_policy_return, random_process
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
-from refmeta.tolerance import per_task
+from refmeta.tolerance import max_per_task
 from tests import independent
 from tests.strategies import assert_right, costly, points, returns, seeds, sizes, widths
 
@@ -24,7 +24,7 @@ discounted = points(kinds=("discounted", "linear-features"))
 def scale_of(point):
     """The largest term of the policy gradient's own sum, d·π·max|Q|, one per task."""
     weights = np.sum(np.atleast_1d(point.occupancy), axis=-2) if point.action_value.ndim == 4 else point.occupancy
-    return per_task(weights) * per_task(point.action_value)
+    return max_per_task(weights) * max_per_task(point.action_value)
 
 
 def by_hand():
@@ -81,9 +81,9 @@ def test_discounted_values_and_visits_are_the_limit_of_sweeps(case):
 def trees(draw):
     """(task, theta) with so few states, actions and steps that every trajectory can be listed."""
     rng, S, A, N = draw(seeds), draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    mdp = process(rng, N, S, A, draw(st.sampled_from((0.6, 1.0, 0.0))), draw(st.integers(1, 3)))
+    mdp = random_process(rng, N, S, A, draw(st.sampled_from((0.6, 1.0, 0.0))), draw(st.integers(1, 3)))
     if draw(st.booleans()):
-        mdp = replaced(mdp, R=rng.normal(size=mdp.P.shape))
+        mdp = replace_fields(mdp, R=rng.normal(size=mdp.P.shape))
     return PolicyReturn(mdp, TabularSoftmax(S, A)), rng.normal(size=S * A)
 
 
@@ -135,7 +135,7 @@ def test_derivatives_are_the_jacobian_tensors_of_the_bellman_system(case):
 @given(rng=seeds, kind=st.sampled_from(("discounted", "finite-horizon", "linear-features")))
 def test_central_differences_agree_within_their_budget_and_taylor_rates_are_one_two_three(rng, kind):
     """Along the direction of the largest curvature, so that the second-order term does not vanish by chance."""
-    task = policy_return(rng, kind, 1, 3, 3)[0]
+    task = random_policy_return(rng, kind, 1, 3, 3)[0]
     theta = rng.normal(size=task.dim)
     values, vectors = np.linalg.eigh(hessian(task, theta))
     v = vectors[:, np.argmax(np.abs(values))]
@@ -162,19 +162,19 @@ def test_the_hessian_is_symmetric(case, rng):
 
 @given(rng=seeds, states=sizes, actions=widths, horizon=st.sampled_from((None, 3)))
 def test_a_shift_of_the_logits_of_one_state_changes_nothing(rng, states, actions, horizon):
-    task = PolicyReturn(process(rng, 2, states, actions, horizon=horizon), TabularSoftmax(states, actions))
+    task = PolicyReturn(random_process(rng, 2, states, actions, horizon=horizon), TabularSoftmax(states, actions))
     theta = np.round(rng.normal(size=task.dim) * 1024) / 1024
     shift = np.repeat(rng.integers(-8, 9, size=states).astype(float), actions)
     here, there = task.at(theta), task.at(theta + shift)
     np.testing.assert_array_equal(here.loss, there.loss)
     np.testing.assert_array_equal(here.grad, there.grad)
     assert np.all(np.abs(here.grad @ shift) <= 64 * EPS * scale_of(here) * np.sum(np.abs(shift)))
-    assert np.all(per_task(here.hvp(shift)) <= 300 * EPS * scale_of(here) * np.sum(np.abs(shift)) * 5)
+    assert np.all(max_per_task(here.hvp(shift)) <= 300 * EPS * scale_of(here) * np.sum(np.abs(shift)) * 5)
 
 
 @given(rng=seeds, power=st.integers(-20, 20), horizon=st.sampled_from((None, 3)))
 def test_rewards_times_a_power_of_two_scale_every_bit(rng, power, horizon):
-    mdp, policy = process(rng, 2, horizon=horizon), TabularSoftmax(3, 3)
+    mdp, policy = random_process(rng, 2, horizon=horizon), TabularSoftmax(3, 3)
     scaled = FiniteMDP(mdp.P, mdp.R * 2.0**power, mdp.rho, mdp.gamma, mdp.horizon)
     theta, v = rng.normal(size=9), rng.normal(size=9)
     one, other = PolicyReturn(mdp, policy).at(theta), PolicyReturn(scaled, policy).at(theta)
@@ -185,7 +185,7 @@ def test_rewards_times_a_power_of_two_scale_every_bit(rng, power, horizon):
 
 @given(rng=seeds, horizon=st.sampled_from((None, 4)))
 def test_a_constant_added_to_the_rewards_moves_the_return_and_no_derivative(rng, horizon):
-    mdp, policy, theta = process(rng, 2, horizon=horizon, gamma=0.8), TabularSoftmax(3, 3), rng.normal(size=9)
+    mdp, policy, theta = random_process(rng, 2, horizon=horizon, gamma=0.8), TabularSoftmax(3, 3), rng.normal(size=9)
     moved = FiniteMDP(mdp.P, mdp.R + 2.5, mdp.rho, mdp.gamma, mdp.horizon)
     one, other = PolicyReturn(mdp, policy).at(theta), PolicyReturn(moved, policy).at(theta)
     total = 1 / 0.2 if horizon is None else (1 - 0.8**4) / 0.2
@@ -195,7 +195,7 @@ def test_a_constant_added_to_the_rewards_moves_the_return_and_no_derivative(rng,
 
 @given(rng=seeds, horizon=st.sampled_from((None, 3)))
 def test_relabelling_states_and_actions_relabels_the_gradient(rng, horizon):
-    mdp, theta = process(rng, 2, horizon=horizon), rng.normal(size=(3, 3))
+    mdp, theta = random_process(rng, 2, horizon=horizon), rng.normal(size=(3, 3))
     s, a = rng.permutation(3), rng.permutation(3)
     other = FiniteMDP(mdp.P[:, s][:, :, a][..., s], mdp.R[:, s][:, :, a], mdp.rho[:, s], mdp.gamma, mdp.horizon)
     policy = TabularSoftmax(3, 3)
@@ -207,7 +207,7 @@ def test_relabelling_states_and_actions_relabels_the_gradient(rng, horizon):
 @pytest.mark.parametrize("horizon", [None, 3])
 def test_identity_features_give_the_tabular_numbers_to_the_last_bit(horizon):
     rng = np.random.default_rng(2)
-    mdp, theta, v = process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=6), rng.normal(size=6)
+    mdp, theta, v = random_process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=6), rng.normal(size=6)
     table = PolicyReturn(mdp, TabularSoftmax(3, 2)).at(theta)
     linear = PolicyReturn(mdp, LinearSoftmax(np.eye(6).reshape(3, 2, 6))).at(theta)
     for name in ("loss", "grad", "value", "action_value", "advantage", "occupancy"):
@@ -222,7 +222,7 @@ def test_one_state_is_the_bandit_and_one_action_has_nothing_to_choose():
     point = PolicyReturn(FiniteMDP(np.ones((1, 3, 1)), r[None], [1.0], gamma), TabularSoftmax(1, 3)).at(theta)
     np.testing.assert_allclose(-point.loss, pi @ r * 4, rtol=8 * EPS)
     np.testing.assert_allclose(-point.grad, pi * (r - pi @ r) * 4, rtol=16 * EPS, atol=8 * EPS)
-    lone = PolicyReturn(process(np.random.default_rng(0), 1, 3, 1), TabularSoftmax(3, 1)).at(np.array([5.0, -2.0, 0.1]))
+    lone = PolicyReturn(random_process(np.random.default_rng(0), 1, 3, 1), TabularSoftmax(3, 1)).at(np.array([5.0, -2.0, 0.1]))
     np.testing.assert_array_equal(lone.grad, 0)
     np.testing.assert_array_equal(lone.hvp(np.ones(3)), 0)
 
@@ -318,15 +318,15 @@ def test_batch_axes_broadcast_and_every_published_shape_is_the_batch(horizon):
 
 def test_a_point_class_for_each_horizon_and_a_loss_costs_no_gradient():
     rng = np.random.default_rng(0)
-    point = policy_return(rng, "discounted").at(np.zeros(9))
+    point = random_policy_return(rng, "discounted").at(np.zeros(9))
     assert isinstance(point, DiscountedPoint)
-    assert isinstance(policy_return(rng, "finite-horizon").at(np.zeros(9)), FiniteHorizonPoint)
+    assert isinstance(random_policy_return(rng, "finite-horizon").at(np.zeros(9)), FiniteHorizonPoint)
     assert np.all(np.isfinite(point.loss))
     assert not {"occupancy", "action_value", "advantage", "grad"} & set(vars(point))
 
 
 def test_the_arrays_of_a_point_are_read_only_copies():
-    task, theta = policy_return(np.random.default_rng(0), "discounted"), np.zeros(9)
+    task, theta = random_policy_return(np.random.default_rng(0), "discounted"), np.zeros(9)
     point = task.at(theta)
     theta[:] = 5
     np.testing.assert_array_equal(point.theta, 0)
@@ -378,7 +378,7 @@ def test_the_layout_of_the_input_changes_no_bit(layout):
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
-    task = PolicyReturn(process(np.random.default_rng(0)), TabularSoftmax(3, 3))
+    task = PolicyReturn(random_process(np.random.default_rng(0)), TabularSoftmax(3, 3))
     with pytest.raises(error, match=sentence):
         call(task)
 
@@ -396,7 +396,7 @@ def test_a_return_that_overflows_is_named_and_never_a_nan():
 @pytest.mark.parametrize("horizon", [None, 3])
 def test_a_complex_step_keeps_its_digits_where_the_policy_is_nearly_certain(gap, horizon):
     """Every digit of ∇J by J's own complex step, at logit gaps where a softmax shifted by a real number has none."""
-    mdp = process(np.random.default_rng(3), 1, 3, 3, horizon=horizon)
+    mdp = random_process(np.random.default_rng(3), 1, 3, 3, horizon=horizon)
     task = PolicyReturn(mdp, TabularSoftmax(3, 3))
     theta = np.array([gap, 0, 1, 0.5, gap, -1, 2, 1, gap + 2.5])
     numeric = complex_step(lambda t: task.at(t).loss, theta)
@@ -414,7 +414,7 @@ def test_a_batch_of_no_tasks_gives_results_for_no_task():
 
 
 def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
-    batch = PolicyReturn(process(np.random.default_rng(0)), TabularSoftmax(3, 3))
+    batch = PolicyReturn(random_process(np.random.default_rng(0)), TabularSoftmax(3, 3))
     with pytest.raises(TypeError, match="one task has no batch axis to index"):
         batch[0][0]
     with pytest.raises(TypeError, match="tuple"):
@@ -427,7 +427,7 @@ def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
 def test_features_of_their_own_for_each_task_with_either_horizon(horizon):
     """Rectangular Φ (2, S, A, d): gradient and Hessian product by the complex step, and a task taken out of the batch."""
     rng = np.random.default_rng(7)
-    mdp, features = process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=(2, 3, 2, 4))
+    mdp, features = random_process(rng, 2, 3, 2, horizon=horizon), rng.normal(size=(2, 3, 2, 4))
     task, theta, v = PolicyReturn(mdp, LinearSoftmax(features)), rng.normal(size=4), rng.normal(size=4)
     kind, grad = "policy" if horizon is None else "finite-horizon", task.at(theta).grad
     assert_right(f"{kind}-gradient", (task, theta))
@@ -441,7 +441,7 @@ def test_features_of_their_own_for_each_task_with_either_horizon(horizon):
 @pytest.mark.parametrize("horizon", [None, 3])
 def test_a_complex_direction_is_two_real_ones(horizon):
     rng = np.random.default_rng(1)
-    point = PolicyReturn(process(rng, 2, 3, 2, horizon=horizon), TabularSoftmax(3, 2)).at(rng.normal(size=6))
+    point = PolicyReturn(random_process(rng, 2, 3, 2, horizon=horizon), TabularSoftmax(3, 2)).at(rng.normal(size=6))
     u, w = rng.normal(size=(2, 6))
     np.testing.assert_allclose(point.hvp(u + 1j * w), point.hvp(u) + 1j * point.hvp(w), rtol=1e-13, atol=1e-15)
 
@@ -456,7 +456,7 @@ def test_one_factorisation_serves_everything_and_results_are_kept():
     from refmeta.tasks import exact_return
 
     calls, right = [], exact_return._factorise
-    task = policy_return(np.random.default_rng(0), "discounted", 3)
+    task = random_policy_return(np.random.default_rng(0), "discounted", 3)
     try:
         exact_return._factorise = lambda M: calls.append(1) or right(M)
         point = task.at(np.zeros(9))
@@ -468,7 +468,7 @@ def test_one_factorisation_serves_everything_and_results_are_kept():
 
 def test_a_singular_factor_is_named():
     """A process that validation would refuse, P = 2 and γ = 1/2: I − γP = 0."""
-    mdp = replaced(FiniteMDP([[[1.0]]], [[1.0]], [1.0], 0.5), P=np.array([[[2.0]]]))
+    mdp = replace_fields(FiniteMDP([[[1.0]]], [[1.0]], [1.0], 0.5), P=np.array([[[2.0]]]))
     with pytest.raises(FloatingPointError, match="I - gamma P of task .* is singular"):
         _ = PolicyReturn(mdp, TabularSoftmax(1, 1)).at([0.0]).loss
 
@@ -476,7 +476,7 @@ def test_a_singular_factor_is_named():
 def test_a_direction_of_another_length_is_called_v():
     for kind in ("discounted", "finite-horizon"):
         with pytest.raises(ValueError, match=r"^v has shape \(8,\), expected last axis 9"):
-            policy_return(np.random.default_rng(0), kind).at(np.zeros(9)).hvp(np.zeros(8))
+            random_policy_return(np.random.default_rng(0), kind).at(np.zeros(9)).hvp(np.zeros(8))
 
 
 @pytest.mark.parametrize("horizon", [None, 1, 7])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refmeta import LinearQuadratic, LinearRegression, Quadratic, SoftmaxRegression
 from refmeta.judges import central_difference, taylor_rates
-from refmeta.problems import batch, hessian
+from refmeta.problems import hessian, random_tasks
 from tests import independent
 from tests.strategies import assert_right, points, seeds
 
@@ -49,7 +49,7 @@ def test_the_hessian_is_symmetric_and_central_differences_agree(case):
 @pytest.mark.parametrize("kind", KINDS)
 def test_taylor_rates_are_one_two_three(kind):
     rng = np.random.default_rng(1)
-    task = batch(rng, kind)[0]
+    task = random_tasks(rng, kind)[0]
     theta, v = rng.normal(size=task.dim), 0.2 * rng.normal(size=task.dim)
     point = task.at(theta)
     rates = taylor_rates(lambda t: task.at(t).loss, theta, v, point.grad, point.hvp(v), h=0.5)
@@ -109,7 +109,7 @@ def test_extreme_logits_are_right_and_finite(rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_axes_broadcast(kind):
     rng = np.random.default_rng(0)
-    task = batch(rng, kind, tasks=4)
+    task = random_tasks(rng, kind, tasks=4)
     for theta, shape in ((rng.normal(size=task.dim), (4,)), (rng.normal(size=(5, 1, task.dim)), (5, 4))):
         point, v = task.at(theta), rng.normal(size=(7, *(1,) * len(shape), task.dim))
         assert point.loss.shape == shape and point.grad.shape == (*shape, task.dim)
@@ -188,7 +188,7 @@ def test_bad_input_is_refused_in_a_sentence(call, error, sentence):
 def test_a_loss_that_overflows_is_named():
     with pytest.raises(
         FloatingPointError,
-        match="QuadraticPoint.grad left the finite numbers: what it was given, or a step size, is too large",
+        match="QuadraticPoint.grad left the finite numbers: an argument, or a step size, is too large",
     ):
         _ = Quadratic([[1e300]], [0.0]).at([1e300]).loss
 
@@ -206,7 +206,7 @@ def test_a_millionth_of_a_millionth_of_asymmetry_is_refused_and_so_is_an_empty_m
         Quadratic(np.zeros((0, 0)), np.zeros(0))
 
 
-@pytest.mark.parametrize("task", [batch(np.random.default_rng(0), kind) for kind in KINDS], ids=KINDS)
+@pytest.mark.parametrize("task", [random_tasks(np.random.default_rng(0), kind) for kind in KINDS], ids=KINDS)
 def test_batch_axes_and_numbers_are_checked_in_every_method(task):
     with pytest.raises(ValueError, match=r"got theta \(3,\), task \(2,\)"):
         task.at(np.zeros((3, task.dim)))

@@ -1,4 +1,4 @@
-"""PEARL (Rakelly et al. 2019): an encoder infers a belief about the task, an agent acts on a sample of it.
+"""PEARL (Rakelly et al. 2019): an encoder infers a belief about the task, and an agent acts on a sample of it.
 
 Derivation: derivations/pearl.md
 """

@@ -1,7 +1,7 @@
-"""PEARL's agent: what it learns, and every slope that it learns along.  Derivation: derivations/pearl.md
+"""The agent of PEARL and its gradients.  Derivation: derivations/pearl.md
 
-A linear encoder, trained through z by the critic's loss alone, and by β KL; a critic and a policy bilinear in (s, a) and
-[1, z]; a temperature.
+It has a linear encoder, trained by the loss of the critic through z and by β KL; a critic and a policy that are
+bilinear in (s, a) and [1, z]; and a temperature.
 """
 
 from typing import Any, NamedTuple
@@ -12,30 +12,30 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    as_count,
+    as_generator,
+    as_parameters,
+    as_positive,
+    as_read_only,
+    as_real_scalar,
+    as_scalar,
     batch_shape,
-    count,
-    finite,
-    frozen,
-    generator,
-    parameters,
-    positive,
-    real_scalar,
-    scalar,
-    settled,
+    check_finite,
+    finite_result,
 )
 from refmeta.meta.pearl.encoder import (
     Context,
     Encoder,
     Gaussian,
     Inference,
+    as_gaussian,
+    as_pair,
     factors,
-    gaussian_of,
+    feature_count,
     kl,
-    pair,
     posterior,
-    pulled,
+    pullback,
     sample,
-    width,
 )
 from refmeta.meta.pearl.soft_actor_critic import (
     actor_gradient,
@@ -46,9 +46,14 @@ from refmeta.meta.pearl.soft_actor_critic import (
 )
 from refmeta.sampling.transitions import Transitions
 
+__all__ = [
+    "Agent", "Gradient", "Settings", "as_agent", "as_settings", "encoder_gradient", "encoder_loss", "gradient", "init",
+    "posterior_and_factors", "ravel", "unravel",
+]  # fmt: skip
+
 
 class Agent(NamedTuple):
-    """What is learned: encoder (Z, F) twice, critic and its target (S, A, 1 + Z), policy (S, A, 1 + Z), log τ."""
+    """All weights: encoder (Z, F) twice; critic, target critic and policy (S, A, 1 + Z) each; log τ."""
 
     encoder: Encoder
     critic: Any
@@ -73,7 +78,7 @@ class Agent(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """Slopes in what an `Agent` learns by descent, one a task in the leading axes."""
+    """Gradients by the weights that an `Agent` learns by descent, one per task in the leading axes."""
 
     encoder: Encoder
     critic: Array
@@ -81,20 +86,20 @@ class Gradient(NamedTuple):
     log_temperature: Array
 
 
-@finite
+@finite_result
 def encoder_loss(
     encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
     beta: float, infer: Inference = posterior,
 ) -> Array:  # fmt: skip
-    """critic_loss at z(encoder) with the target held fixed, + β KL(q(z|c) ‖ N(0, I)); (...).
+    """critic_loss at z(encoder), with a constant target, + β KL(q(z|c) ‖ N(0, I)); (...).
 
     Eq: encoder-gradient
     """
-    q, _ = believed(encoder, context, infer)
-    return critic_loss(critic, sample(q, noise), batch, target) + real_scalar(beta, "beta") * kl(q)
+    q, _ = posterior_and_factors(encoder, context, infer)
+    return critic_loss(critic, sample(q, noise), batch, target) + as_real_scalar(beta, "beta") * kl(q)
 
 
-@finite
+@finite_result
 def encoder_gradient(
     encoder: Encoder, context: Context, batch: Transitions, *, noise: ArrayLike, critic: ArrayLike, target: ArrayLike,
     beta: float, infer: Inference = posterior,
@@ -103,19 +108,19 @@ def encoder_gradient(
 
     Eq: encoder-gradient
 
-    Nothing of the actor's loss is in it.
+    The loss of the actor has no part in it.
 
     Parameters
     ----------
     encoder : Encoder (Z, F) twice
     context : Context, features (..., n, F) and mask (..., n)
     batch : Transitions (..., m)
-        What the critic's loss is a mean over.
+        The transitions in the loss of the critic.
     noise : (..., Z)
         ε of the sample z = μ + σ ⊙ ε.
     critic : (S, A, 1 + Z)
     target : (..., m)
-        Held fixed, as of `soft_target`.
+        A constant, as from `soft_target`.
     beta : float
         Weight of the KL divergence.
     infer : posterior or posterior_without_prior
@@ -123,32 +128,32 @@ def encoder_gradient(
     Returns
     -------
     Encoder
-        (..., Z, F) twice, one a task.
+        (..., Z, F) twice, one per task.
     """
-    q, each = believed(encoder, context, infer)
+    q, q_factors = posterior_and_factors(encoder, context, infer)
     z = sample(q, noise)
-    target = parameters(target, "target")
+    target = as_parameters(target, "target")
     batch_shape(context=q.mean.shape[:-1], batch=target.shape[:-1])
-    return _pulled(q, each, context, z, critic_gradient(critic, z, batch, target).z, beta)
+    return _encoder_gradient(q, q_factors, context, z, critic_gradient(critic, z, batch, target).z, beta)
 
 
-def _pulled(q: Gaussian, each: Gaussian, context: Context, z: Array, g: Array, beta: float) -> Encoder:
-    """Slopes g in z and those of β KL, in the encoder's weights."""
-    beta = real_scalar(beta, "beta")
+def _encoder_gradient(q: Gaussian, q_factors: Gaussian, context: Context, z: Array, g: Array, beta: float) -> Encoder:
+    """The gradient by the weights of the encoder, from the gradient g by z and β KL."""
+    beta = as_real_scalar(beta, "beta")
     slopes = Gaussian(g + beta * q.mean, (g * (z - q.mean) + beta * np.expm1(q.log_variance)) / 2)
-    return pulled(q, each, context, slopes)
+    return pullback(q, q_factors, context, slopes)
 
 
-def believed(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
-    """The posterior, and the factors that it is made of."""
+def posterior_and_factors(encoder: Encoder, context: Context, infer: Inference) -> tuple[Gaussian, Gaussian]:
+    """The posterior and its factors."""
     if not isinstance(context, Context):
-        raise TypeError(f"context must be a pearl.Context, as of context_of, got {type(context).__name__}")
-    each = factors(encoder, context.features)
-    return gaussian_of(infer(each, context.mask), "what infer returns"), each
+        raise TypeError(f"context must be a pearl.Context, as from context_of, got {type(context).__name__}")
+    q_factors = factors(encoder, context.features)
+    return as_gaussian(infer(q_factors, context.mask), "the result of infer"), q_factors
 
 
 class Settings(NamedTuple):
-    """γ of the critic, β of the KL divergence, H̄ of the temperature, and how a posterior is inferred."""
+    """γ of the critic, β of the KL divergence, H̄ of the temperature, and the function that infers a posterior."""
 
     gamma: float
     beta: float
@@ -156,20 +161,20 @@ class Settings(NamedTuple):
     infer: Inference = posterior
 
 
-def checked_agent(agent: Any) -> Agent:
-    """The agent with its weights as arrays of finite numbers."""
+def as_agent(agent: Any) -> Agent:
+    """The agent, with its weights as arrays of finite numbers."""
     if not isinstance(agent, Agent):
-        raise TypeError(f"agent must be a pearl.Agent, as of pearl.init, got {type(agent).__name__}")
-    encoder = Encoder(*pair(agent.encoder, "agent.encoder", Encoder))
+        raise TypeError(f"agent must be a pearl.Agent, as from pearl.init, got {type(agent).__name__}")
+    encoder = Encoder(*as_pair(agent.encoder, "agent.encoder", Encoder))
     names = ("critic", "target_critic", "policy")
-    critic, target, policy = (parameters(getattr(agent, name), f"agent.{name}") for name in names)
+    critic, target, policy = (as_parameters(getattr(agent, name), f"agent.{name}") for name in names)
     if critic.ndim < 3:
         raise ValueError(f"agent.critic has shape {critic.shape}, expected (S, A, 1 + Z)")
-    return Agent(encoder, critic, target, policy, scalar(agent.log_temperature, "agent.log_temperature"))
+    return Agent(encoder, critic, target, policy, as_scalar(agent.log_temperature, "agent.log_temperature"))
 
 
-def checked_settings(settings: Any) -> Settings:
-    """Check that these are `Settings` whose `infer` is a function."""
+def as_settings(settings: Any) -> Settings:
+    """The settings; TypeError unless they are `Settings` whose `infer` is a function."""
     if not isinstance(settings, Settings) or not callable(settings.infer):
         raise TypeError(
             f"settings must be Settings(gamma, beta, target_entropy, infer), infer a function, got {settings!r}"
@@ -178,14 +183,14 @@ def checked_settings(settings: Any) -> Settings:
 
 
 def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLike, settings: Settings) -> Gradient:
-    """Every slope at one z of every task, z = μ + σ ⊙ ε: what a training step sums over the tasks and descends along."""
-    agent, settings = checked_agent(agent), checked_settings(settings)
-    q, each = believed(agent.encoder, context, settings.infer)
+    """All gradients, at one z = μ + σ ⊙ ε per task; a training step descends along their sum over the tasks."""
+    agent, settings = as_agent(agent), as_settings(settings)
+    q, q_factors = posterior_and_factors(agent.encoder, context, settings.infer)
     z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
     target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
     critic = critic_gradient(agent.critic, z, batch, target)
     return Gradient(
-        _pulled(q, each, context, z, critic.z, settings.beta),
+        _encoder_gradient(q, q_factors, context, z, critic.z, settings.beta),
         critic.critic,
         actor_gradient(agent.policy, z, batch, agent.critic, **tau),
         temperature_gradient(agent.log_temperature, agent.policy, z, batch, target_entropy=settings.target_entropy),
@@ -196,27 +201,27 @@ def init(
     states: int, actions: int, *, latent: int = 5, temperature: float = 0.1, scale: float = 0.1,
     rng: Generator | int | None = None,
 ) -> Agent:  # fmt: skip
-    """Weights N(0, scale²), no transition saying anything at first (log σ² = log 100 by its first feature); τ = `temperature`.
+    """Random weights N(0, scale²); at first transitions are not informative: their factors have σ² of about 100.
 
     Raises
     ------
     ValueError, TypeError
-        For a number below 1 where one is counted, a temperature that is not positive.
+        If a number of states, actions or latent variables is below 1, or the temperature not positive.
     """
-    S, A, Z = (count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
-    rng, F, scale = generator(rng), width(S, A), real_scalar(scale, "scale")
+    S, A, Z = (as_count(n, name, least=1) for n, name in ((states, "states"), (actions, "actions"), (latent, "latent")))
+    rng, F, scale = as_generator(rng), feature_count(S, A), as_real_scalar(scale, "scale")
     with np.errstate(over="ignore"):
-        mean, log_variance = settled(scale * rng.normal(size=(2, Z, F)), "scale is too large")
-        critic, policy = settled(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
+        mean, log_variance = check_finite(scale * rng.normal(size=(2, Z, F)), "scale is too large")
+        critic, policy = check_finite(scale * rng.normal(size=(2, S, A, 1 + Z)), "scale is too large")
     log_variance[:, 0] += np.log(100.0)
     return Agent(
-        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(positive(temperature, "temperature"))
+        Encoder(mean, log_variance), critic, critic.copy(), policy, np.log(as_positive(temperature, "temperature"))
     )
 
 
-def ravel(parts: Agent | Gradient) -> Array:
-    """Encoder, critic, policy and log τ in one axis; a gradient summed over its tasks."""
-    leaves = (*parts.encoder, parts.critic, parts.policy, parts.log_temperature)
+def ravel(weights: Agent | Gradient) -> Array:
+    """Encoder, critic, policy and log τ in one axis; a gradient is summed over the tasks."""
+    leaves = (*weights.encoder, weights.critic, weights.policy, weights.log_temperature)
     cores = (2, 2, 3, 3, 0)
     return np.concatenate(
         [np.sum(x, axis=tuple(range(np.ndim(x) - core))).ravel() for x, core in zip(leaves, cores, strict=True)]
@@ -224,8 +229,8 @@ def ravel(parts: Agent | Gradient) -> Array:
 
 
 def unravel(agent: Agent, flat: Array) -> Agent:
-    """The agent with what `ravel` has put in one axis, read-only: a callback sees what is trained on."""
-    flat = frozen(np.array(flat))
+    """The agent with the weights in `flat`, the inverse of `ravel`; read-only, since callbacks see the agent itself."""
+    flat = as_read_only(np.array(flat))
     shapes = [np.shape(x) for x in (*agent.encoder, agent.critic, agent.policy, agent.log_temperature)]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     mean, log_variance, critic, policy, tau = (x.reshape(s) for x, s in zip(np.split(flat, ends), shapes, strict=True))

@@ -1,7 +1,7 @@
 """Discrete soft actor-critic, bilinear in (s, a) and [1, z].  Derivation: derivations/pearl.md
 
-Critic and policy are weights (..., S, A, 1 + Z): a table over states and actions for every z (..., Z).  A batch is
-`Transitions` (..., n).  Losses are means over the transitions of a task, one a task; gradients have the weights' shape.
+Critic and policy are weights (..., S, A, 1 + Z), which give a table over states and actions for every z (..., Z).  A
+batch is `Transitions` (..., n).  There is one loss per task, a mean over its transitions; gradients are shaped as weights.
 """
 
 from typing import NamedTuple
@@ -9,20 +9,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, batch_shape, dot, finite, fraction, one_hot, parameters, real_scalar, scalar
-from refmeta.sampling.transitions import Transitions, averages
-from refmeta.sampling.transitions import checked as checked_transitions
+from refmeta.arrays import (
+    Array,
+    as_fraction,
+    as_parameters,
+    as_real_scalar,
+    as_scalar,
+    batch_shape,
+    dot,
+    finite_result,
+    one_hot,
+)
+from refmeta.sampling.transitions import Transitions, as_transitions, mean_weights
 from refmeta.softmax import centred, log_softmax, softmax
+
+__all__ = [
+    "CriticGradient", "actor_gradient", "actor_loss", "as_target_entropy", "bilinear_table", "critic_gradient",
+    "critic_loss", "entropy", "polyak_average", "soft_target", "table_transpose", "temperature_gradient",
+    "temperature_loss",
+]  # fmt: skip
 
 
 class CriticGradient(NamedTuple):
-    """Slopes of the critic's loss in its weights (..., S, A, 1 + Z), and in z (..., Z)."""
+    """The gradient of the loss of the critic by its weights, (..., S, A, 1 + Z), and by z, (..., Z)."""
 
     critic: Array
     z: Array
 
 
-def table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
+def bilinear_table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
     """w[s, a] · [1, z], (..., S, A), for weights (..., S, A, 1 + Z) and z (..., Z).
 
     Raises
@@ -30,24 +45,25 @@ def table(weights: ArrayLike, z: ArrayLike, name: str = "weights") -> Array:
     ValueError
         If the last axis of the weights is not 1 + Z.
     """
-    z = parameters(z, "z")
-    w = parameters(weights, name, dim=z.shape[-1] + 1, why=" = 1 + the latent variables of z")
+    z = as_parameters(z, "z")
+    w = as_parameters(weights, name, dim=z.shape[-1] + 1, why=" = 1 + the latent variables of z")
     if w.ndim < 3 or 0 in w.shape[-3:]:
         raise ValueError(f"{name} has shape {w.shape}, expected (..., S, A, 1 + Z), none of them 0")
     batch_shape(**{name: w.shape[:-3], "z": z.shape[:-1]})
-    return finite(_table)(w, z)
+    return finite_result(_bilinear)(w, z)
 
 
-def _table(w: Array, z: Array) -> Array:
+def _bilinear(w: Array, z: Array) -> Array:
+    """w[s, a] · [1, z]."""
     return w[..., 0] + dot(w[..., 1:], z[..., None, None, :])
 
 
-def lifted(slope: Array, z: Array) -> Array:
-    """The transpose of `table` in the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
+def table_transpose(slope: Array, z: Array) -> Array:
+    """The transpose of `bilinear_table` for the weights: a slope (..., S, A) times [1, z], (..., S, A, 1 + Z)."""
     return slope[..., None] * np.concatenate([np.ones((*z.shape[:-1], 1)), z], axis=-1)[..., None, None, :]
 
 
-@finite
+@finite_result
 def soft_target(
     batch: Transitions, z: ArrayLike, target_critic: ArrayLike, policy: ArrayLike, *, log_temperature: ArrayLike, gamma: float
 ) -> Array:  # fmt: skip
@@ -58,59 +74,59 @@ def soft_target(
     Raises
     ------
     ValueError, TypeError
-        For weights, z or a batch of shapes that do not belong together, gamma outside [0, 1].
+        If the shapes of weights, z and batch do not match, or gamma is outside [0, 1].
     """
-    logits, tau = table(policy, z, "policy"), _temperature(log_temperature)
-    Q = _judging(target_critic, z, logits, "target_critic")
-    batch = _fitting(batch, Q)
+    logits, tau = bilinear_table(policy, z, "policy"), _temperature(log_temperature)
+    Q = _critic_table(target_critic, z, logits, "target_critic")
+    batch = _as_batch(batch, Q)
     V = dot(softmax(logits), Q - tau * log_softmax(logits))
-    return batch.rewards + fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
+    return batch.rewards + as_fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
 
 
-@finite
+@finite_result
 def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> Array:
-    """½ mean (Q(s, a, z) − y)², the target y (..., n) held fixed; (...).
+    """½ mean (Q(s, a, z) − y)², for a constant target y (..., n); (...).
 
     Eq: soft-critic-loss
 
     Raises
     ------
     ValueError, TypeError
-        For weights, z, a batch or a target of shapes that do not belong together, a task without any transition.
+        If the shapes of weights, z, batch and target do not match, or a task has no transition.
     """
     batch, mean, error = _errors(critic, z, batch, target)
     return dot(mean, error**2) / 2
 
 
-@finite
+@finite_result
 def critic_gradient(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> CriticGradient:
     """With D[s, a] the sum of (Q − y)/n over the transitions of (s, a): D ⊗ [1, z] in the weights, Σ D w in z.
 
     Eq: soft-critic-loss
     """
-    w, z = parameters(critic, "critic"), parameters(z, "z")
+    w, z = as_parameters(critic, "critic"), as_parameters(z, "z")
     batch, mean, error = _errors(w, z, batch, target)
     D = np.zeros((*error.shape[:-1], *w.shape[-3:-1]), error.dtype)
     task = tuple(np.expand_dims(i, -1) for i in np.indices(error.shape[:-1]))
     at = (*task, *(np.broadcast_to(i, error.shape) for i in (batch.states, batch.actions)))
     np.add.at(D, at, mean * error)
-    return CriticGradient(lifted(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
+    return CriticGradient(table_transpose(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
 
 
-@finite
+@finite_result
 def actor_loss(
     policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
 ) -> Array:
-    """mean_s Σ_a π(a|s, z) (τ log π(a|s, z) − Q(s, a, z)), z and the critic held fixed; (...).
+    """mean_s Σ_a π(a|s, z) (τ log π(a|s, z) − Q(s, a, z)), with z and the critic constant; (...).
 
     Eq: soft-actor-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    Q, tau = _judging(critic, z, logits), _temperature(log_temperature)
+    logits, visits = _policy_and_visits(policy, z, batch)
+    Q, tau = _critic_table(critic, z, logits), _temperature(log_temperature)
     return dot(visits, dot(softmax(logits), tau * log_softmax(logits) - Q))
 
 
-@finite
+@finite_result
 def actor_gradient(
     policy: ArrayLike, z: ArrayLike, batch: Transitions, critic: ArrayLike, *, log_temperature: ArrayLike
 ) -> Array:
@@ -118,12 +134,12 @@ def actor_gradient(
 
     Eq: soft-actor-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    pi, Q, tau = softmax(logits), _judging(critic, z, logits), _temperature(log_temperature)
-    return lifted(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), parameters(z, "z"))
+    logits, visits = _policy_and_visits(policy, z, batch)
+    pi, Q, tau = softmax(logits), _critic_table(critic, z, logits), _temperature(log_temperature)
+    return table_transpose(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), as_parameters(z, "z"))
 
 
-@finite
+@finite_result
 def temperature_loss(
     log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
 ) -> Array:
@@ -131,24 +147,24 @@ def temperature_loss(
 
     Eq: temperature-loss
     """
-    logits, visits = _acting(policy, z, batch)
-    surplus = dot(visits, entropy(logits)) - target_entropy_of(target_entropy, logits.shape[-1])
+    logits, visits = _policy_and_visits(policy, z, batch)
+    surplus = dot(visits, entropy(logits)) - as_target_entropy(target_entropy, logits.shape[-1])
     return _temperature(log_temperature) * surplus
 
 
 def temperature_gradient(
     log_temperature: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *, target_entropy: float
 ) -> Array:
-    """∂/∂log τ of the loss is the loss itself, since dτ/d log τ = τ; (...).
+    """∂/∂log τ of the loss, which is the loss itself, since dτ/d log τ = τ; (...).
 
     Eq: temperature-loss
     """
     return temperature_loss(log_temperature, policy, z, batch, target_entropy=target_entropy)
 
 
-def target_entropy_of(value: float, actions: int) -> float:
-    """H̄ in (0, log A], which a policy of A actions can have; 0 for a single action."""
-    H, most = real_scalar(value, "target_entropy"), float(np.log(actions))
+def as_target_entropy(value: float, actions: int) -> float:
+    """H̄ in (0, log A], an entropy that a policy of A actions can have; 0 for a single action."""
+    H, most = as_real_scalar(value, "target_entropy"), float(np.log(actions))
     if not (0 < H or H == most) or H > most * (1 + 1e-12):
         raise ValueError(
             f"target_entropy must be above 0 and at most log A = {most:.6g} for A = {actions} actions, got {H}: "
@@ -162,49 +178,51 @@ def entropy(logits: Array) -> Array:
     return -dot(softmax(logits), log_softmax(logits))
 
 
-def averaged(target: Array, weights: Array, rate: float) -> Array:
-    """Polyak averaging of the target's weights: (1 − κ) w̄ + κ w."""
+def polyak_average(target: Array, weights: Array, rate: float) -> Array:
+    """The weights of the target after Polyak averaging: (1 − κ) w̄ + κ w."""
     return (1 - rate) * target + rate * weights
 
 
 def _temperature(log_temperature: ArrayLike) -> Array:
-    return np.exp(scalar(log_temperature, "log_temperature"))
+    """τ."""
+    return np.exp(as_scalar(log_temperature, "log_temperature"))
 
 
 def _at(values: Array, states: Array) -> Array:
-    """values (..., S) at states (..., n), over batch axes."""
+    """values (..., S) at states (..., n); batch axes broadcast."""
     batch = np.broadcast_shapes(values.shape[:-1], states.shape[:-1])
     values = np.broadcast_to(values, (*batch, values.shape[-1]))
     return np.take_along_axis(values, np.broadcast_to(states, (*batch, states.shape[-1])), axis=-1)
 
 
-def _fitting(batch: Transitions, Q: Array) -> Transitions:
-    """The batch, checked against a table (..., S, A)."""
-    batch = checked_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
+def _as_batch(batch: Transitions, Q: Array) -> Transitions:
+    """The batch; ValueError unless it fits a table (..., S, A)."""
+    batch = as_transitions(batch, Q.shape[-2], Q.shape[-1], "batch")
     batch_shape(table=Q.shape[:-2], batch=batch.mask.shape[:-1])
     return batch
 
 
 def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> tuple[Transitions, Array, Array]:
     """The batch, 1/n for each of its transitions, and Q − y (..., n), 0 where there is none."""
-    Q = table(critic, z, "critic")
-    batch, y = _fitting(batch, Q), parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
+    Q = bilinear_table(critic, z, "critic")
+    batch, y = _as_batch(batch, Q), as_parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
     batch_shape(target=y.shape[:-1], batch=batch.mask.shape[:-1])
-    mean, A = averages(batch, "the batch"), Q.shape[-1]
+    mean, A = mean_weights(batch, "the batch"), Q.shape[-1]
     error = _at(Q.reshape(*Q.shape[:-2], -1), batch.states * A + batch.actions) - y
     return batch, mean, np.where(batch.mask, error, 0)
 
 
-def _acting(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
-    """Logits (..., S, A), and the fraction ν (..., S) of the batch that is in each state."""
-    logits = table(policy, z, "policy")
-    batch = _fitting(batch, logits)
-    return logits, np.sum(averages(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2]), axis=-2)
+def _policy_and_visits(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
+    """Logits (..., S, A), and the fraction ν (..., S) of the batch in each state."""
+    logits = bilinear_table(policy, z, "policy")
+    batch = _as_batch(batch, logits)
+    visits = mean_weights(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2])
+    return logits, np.sum(visits, axis=-2)
 
 
-def _judging(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
-    """Q (..., S, A), over the states and actions of the policy."""
-    Q = table(critic, z, name)
+def _critic_table(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
+    """Q (..., S, A), with the states and actions of the policy."""
+    Q = bilinear_table(critic, z, name)
     if logits.shape[-2:] != Q.shape[-2:]:
         raise ValueError(f"{name} has (states, actions) = {Q.shape[-2:]}, expected {logits.shape[-2:]} as the policy")
     return Q

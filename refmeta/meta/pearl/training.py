@@ -1,6 +1,7 @@
 """PEARL (Rakelly et al. 2019): acting in an unknown task, and training for it.  Derivation: derivations/pearl.md
 
-An episode is acted on one sample z of a Gaussian belief about the task, which an encoder makes of the transitions seen.
+In an episode the agent acts on one sample z of a Gaussian belief about the task.  An encoder infers the belief from the
+transitions of earlier episodes.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, count, fraction, frozen, generator, settled
-from refmeta.meta.loop import able, looped
+from refmeta.arrays import Array, as_count, as_fraction, as_generator, as_read_only, check_finite
+from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.pearl.agent import (
     Agent,
     Settings,
-    checked_agent,
-    checked_settings,
+    as_agent,
+    as_settings,
     gradient,
     ravel,
     unravel,
@@ -24,22 +25,29 @@ from refmeta.meta.pearl.agent import (
 from refmeta.meta.pearl.encoder import (
     Gaussian,
     Inference,
+    as_gaussian,
     context_of,
     factors,
-    gaussian_of,
+    feature_count,
     posterior,
     posterior_without_prior,
     sample,
-    width,
 )
 from refmeta.meta.pearl.soft_actor_critic import (
-    averaged,
-    table,
-    target_entropy_of,
+    as_target_entropy,
+    bilinear_table,
+    polyak_average,
 )
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.policies import TabularSoftmax
-from refmeta.sampling.transitions import Transitions, drawn, newest, none, some, together
+from refmeta.sampling.transitions import (
+    Transitions,
+    concatenation,
+    empty_transitions,
+    newest_transitions,
+    sample_prefix,
+    sample_transitions,
+)
 from refmeta.tasks.distributions import reward_noise_of
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -50,36 +58,36 @@ def adapt(
     agent: Agent, task: PolicyReturn, *, episodes: int, horizon: int | None = None, infer: Inference = posterior,
     reward_noise: ArrayLike = 0.0, rng: Generator | int | None = None,
 ) -> Adapted:  # fmt: skip
-    """Act on z from the prior N(0, I), infer q(z|c) of all that was seen, act on z from it, and so on.
+    """Posterior sampling: act on z ~ N(0, I), infer q(z|c) from all transitions, act on z from it, and so on.
 
     Eq: posterior-sampling
 
-    Parameters and results are those of `posterior_sampling`; a belief is a `Gaussian` (..., Z), theta the logits of a
-    `TabularSoftmax` whatever the task's own policy.  Raises ValueError or TypeError for an agent of other tasks.
+    Parameters and results are those of `posterior_sampling`.  A belief is a `Gaussian` (..., Z), and theta holds logits
+    of a `TabularSoftmax`, whatever the policy of the task.  ValueError or TypeError if the agent does not fit the task.
     """
-    agent = _fitting(agent, task)
+    agent = _as_agent_of(agent, task)
     if not callable(infer):
         raise TypeError(f"infer must be a function of factors and a mask, got {infer!r}")
     task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
 
-    def believe(context: Transitions) -> Gaussian:
-        if context.mask.shape[-1] == 0:
+    def belief(transitions: Transitions) -> Gaussian:
+        if transitions.mask.shape[-1] == 0:
             return Gaussian(*np.zeros((2, *task.shape, agent.latent)))
-        seen = context_of(context, agent.states, agent.actions)
-        return gaussian_of(infer(factors(agent.encoder, seen.features), seen.mask), "what infer returns")
+        context = context_of(transitions, agent.states, agent.actions)
+        return as_gaussian(infer(factors(agent.encoder, context.features), context.mask), "the result of infer")
 
-    def act(belief: Gaussian, rng: Generator) -> Array:
-        logits = table(agent.policy, sample(belief, rng.normal(size=belief.mean.shape)), "policy")
+    def act(q: Gaussian, rng: Generator) -> Array:
+        logits = bilinear_table(agent.policy, sample(q, rng.normal(size=q.mean.shape)), "policy")
         return logits.reshape(*logits.shape[:-2], -1)
 
-    more: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": reward_noise, "rng": rng}
-    return posterior_sampling(task, believe, act, **more)
+    options: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": reward_noise, "rng": rng}
+    return posterior_sampling(task, belief, act, **options)
 
 
 class AgentIteration(NamedTuple):
-    """What a callback is told: iterations done, the agent after the last, and the exact returns (E + 1, N) it acted with.
+    """The argument of a callback: the number of iterations done, the agent after the last one, and returns (E + 1, N).
 
-    The returns are those of `Adapted`, on the training tasks, before the iteration's updates.
+    The returns are those of `Adapted`, exact, on the training tasks, before the updates of the iteration.
     """
 
     done: int
@@ -95,8 +103,8 @@ class TrainedAgent(NamedTuple):
     interrupted: bool
 
 
-class _State(NamedTuple):
-    """Between two iterations: agent, optimiser, replay buffers (N, at most capacity), the last returns."""
+class _AgentState(NamedTuple):
+    """The state between two iterations: agent, optimiser, replay buffers (N, at most capacity), the last returns."""
 
     agent: Agent
     outer: Any
@@ -125,109 +133,104 @@ def train(
 ) -> TrainedAgent:
     """Algorithm 1 of PEARL on `tasks` tasks of a distribution: act by posterior sampling, then descend off-policy.
 
-    In an iteration every task is acted in for `episodes` episodes; what is met joins the task's replay buffer, and is
-    all that contexts are drawn from until the next.  Then `updates` times: of `batch` tasks, drawn without replacement,
-    `transitions` transitions each from the buffer and another 0 to `context` (their number uniform; 1 at the least where
-    no prior is a factor) as the context; one z a task; one step of `outer` along Σᵢ `gradient`; and one of Polyak averaging of the target critic.
+    An iteration acts in every task for `episodes` episodes and adds their transitions to the replay buffer of the task.
+    Then it makes `updates` updates.  Each samples `batch` tasks without replacement, and for each of them `transitions`
+    transitions from the buffer, a context of 0 to `context` transitions of this iteration (their number is uniform; at
+    least 1 without a prior factor), and one z.  It takes one step of `outer` along Σᵢ `gradient`, and one of Polyak
+    averaging of the target critic.
 
     Parameters
     ----------
     distribution : family
-        `sample(n, rng).support` is a batched PolicyReturn of n tasks.  What is sampled in them has the family's
-        `reward_noise`, if it has that field.
+        `sample(n, rng).support` is a batched PolicyReturn of n tasks.  Sampled rewards have the `reward_noise` of the
+        family, if it has that field.
     agent : Agent
-        Where to start, as of `init`.
+        The initial agent, as from `init`.
     settings : Settings
-        γ of the critic (below 1 also where the tasks are not discounted), β, H̄, and how a posterior is inferred.
+        γ of the critic (may be below 1 for undiscounted tasks), β, H̄, and the function that infers a posterior.
     outer : SGD or Adam
-        Descends on everything at once.
+        One optimiser for all that the agent learns.
     iterations, tasks, episodes, horizon, updates, batch, transitions, context, capacity : int
-        See above; `horizon` is the length of an episode at most, the tasks' own if they have one.
+        See above; `horizon` is the largest length of an episode, by default the horizon of the tasks.
     averaging : float
         κ of w̄ ← (1 − κ) w̄ + κ w, in [0, 1].
     rng : Generator, int or None
-        Goes through `numpy.random.default_rng`.
+        Passed to `numpy.random.default_rng`.
     callback : function of an `AgentIteration`, optional
         Called after every iteration; a StopIteration that it raises ends the training.
 
     Returns
     -------
     TrainedAgent
-        On Ctrl-C the agent of the last whole iteration, `interrupted` and with a note on standard error; there, on a
-        terminal, the iteration, the mean exact return after the episodes and the time are shown, too.
+        After Ctrl-C the agent of the last full iteration, with `interrupted` True and a message on standard error.  If
+        that is a terminal, it shows the iteration, the mean exact return after the episodes and the time.
 
     Raises
     ------
     ValueError, TypeError
-        For an agent of other tasks, a number that is out of range.
+        If the agent does not fit the tasks, or a number is out of range.
     FloatingPointError
         If a gradient or a weight leaves the finite numbers.
     """
-    settings = checked_settings(settings)
+    settings = as_settings(settings)
     fewest = int(settings.infer is posterior_without_prior)
-    some_of = {"tasks": tasks, "episodes": episodes, "batch": batch, "transitions": transitions, "capacity": capacity}
-    for least, numbers in (
-        (1, some_of),
-        (0, {"iterations": iterations, "updates": updates}),
-        (fewest, {"context": context}),
-    ):
-        for name, value in numbers.items():
-            count(value, name, least=least)
+    counts = {
+        "tasks": (tasks, 1), "episodes": (episodes, 1), "batch": (batch, 1), "transitions": (transitions, 1),
+        "capacity": (capacity, 1), "iterations": (iterations, 0), "updates": (updates, 0), "context": (context, fewest),
+    }  # fmt: skip
+    for name, (value, least) in counts.items():
+        as_count(value, name, least=least)
     if batch > tasks:
         raise ValueError(f"batch must be at most the number of tasks, {tasks}, got {batch}")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of an AgentIteration, got {callback!r}")
-    able(distribution=(distribution, "sample"), outer=(outer, "step"))
-    rate, rng = fraction(averaging, "averaging"), generator(rng)
+    check_methods(distribution=(distribution, "sample"), outer=(outer, "step"))
+    rate, rng = as_fraction(averaging, "averaging"), as_generator(rng)
     noise = reward_noise_of(distribution)
-    acting: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": noise, "rng": rng}
+    options: dict[str, Any] = {"episodes": episodes, "horizon": horizon, "reward_noise": noise, "rng": rng}
     task = distribution.sample(tasks, rng).support
-    agent = _fitting(agent, task)
-    target_entropy_of(settings.target_entropy, agent.actions)
+    agent = _as_agent_of(agent, task)
+    as_target_entropy(settings.target_entropy, agent.actions)
 
-    def update(agent: Agent, state: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
+    def update(agent: Agent, memory: Any, buffer: Transitions, recent: Transitions) -> tuple[Agent, Any]:
         chosen = rng.choice(tasks, batch, replace=False)
-        seen = some(drawn(_of(recent, chosen), context, rng), rng, fewest)
+        prefix = sample_prefix(sample_transitions(_of_tasks(recent, chosen), context, rng), rng, fewest)
         noise = rng.normal(size=(batch, agent.latent))
-        found = gradient(
-            agent,
-            context_of(seen, agent.states, agent.actions),
-            drawn(_of(buffer, chosen), transitions, rng),
-            noise,
-            settings,
-        )
+        sampled = sample_transitions(_of_tasks(buffer, chosen), transitions, rng)
+        slopes = gradient(agent, context_of(prefix, agent.states, agent.actions), sampled, noise, settings)
         with np.errstate(all="ignore"):
-            flat, state = outer.step(ravel(agent), ravel(found), state)
-        agent = unravel(agent, settled(flat, "a weight of the agent left the finite numbers"))
-        return agent._replace(target_critic=frozen(averaged(agent.target_critic, agent.critic, rate))), state
+            flat, memory = outer.step(ravel(agent), ravel(slopes), memory)
+        agent = unravel(agent, check_finite(flat, "a weight of the agent left the finite numbers"))
+        target = as_read_only(polyak_average(agent.target_critic, agent.critic, rate))
+        return agent._replace(target_critic=target), memory
 
-    def step(now: _State, done: int) -> _State:
-        acted = adapt(now.agent, task, infer=settings.infer, **acting)
-        buffer = newest(together(now.buffer, acted.context), capacity)
-        agent, state = now.agent, now.outer
+    def step(state: _AgentState, done: int) -> _AgentState:
+        adapted = adapt(state.agent, task, infer=settings.infer, **options)
+        buffer = newest_transitions(concatenation(state.buffer, adapted.context), capacity)
+        agent, memory = state.agent, state.outer
         for _ in range(updates):
-            agent, state = update(agent, state, buffer, acted.context)
-        return _State(agent, state, buffer, acted.returns)
+            agent, memory = update(agent, memory, buffer, adapted.context)
+        return _AgentState(agent, memory, buffer, adapted.returns)
 
-    def told(now: _State, done: int) -> None:
+    def report(state: _AgentState, done: int) -> None:
         if callback is not None:
-            callback(AgentIteration(done, now.agent, now.returns))
+            callback(AgentIteration(done, state.agent, state.returns))
 
-    said = lambda now: f"mean return {np.mean(now.returns[-1]):.3f}"
-    agent = unravel(agent, ravel(agent))._replace(target_critic=frozen(np.array(agent.target_critic)))
-    start = _State(agent, outer.start(ravel(agent)), none((tasks,)), np.zeros((1, tasks)))
-    last, done, interrupted = looped(step, start, iterations, name="pearl.train", said=said, callback=told)
+    summary = lambda state: f"mean return {np.mean(state.returns[-1]):.3f}"
+    agent = unravel(agent, ravel(agent))._replace(target_critic=as_read_only(np.array(agent.target_critic)))
+    start = _AgentState(agent, outer.start(ravel(agent)), empty_transitions((tasks,)), np.zeros((1, tasks)))
+    last, done, interrupted = run_loop(step, start, iterations, name="pearl.train", summary=summary, callback=report)
     return TrainedAgent(last.agent, done, interrupted)
 
 
-def _of(batch: Transitions, tasks: Array) -> Transitions:
-    """Those of some tasks."""
-    return Transitions(*(part[tasks] for part in batch))
+def _of_tasks(batch: Transitions, tasks: Array) -> Transitions:
+    """The transitions of the tasks with these indices."""
+    return Transitions(*(field[tasks] for field in batch))
 
 
-def _fitting(agent: Agent, task: Any) -> Agent:
-    """The agent, checked to be one for the states and actions of the task."""
-    agent = checked_agent(agent)
+def _as_agent_of(agent: Agent, task: Any) -> Agent:
+    """The agent; ValueError unless it fits the states and actions of the task."""
+    agent = as_agent(agent)
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     S, A = task.mdp.states, task.mdp.actions
@@ -238,10 +241,10 @@ def _fitting(agent: Agent, task: Any) -> Agent:
     weights, Z = (S, A, 1 + agent.latent), agent.latent
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("critic", "target_critic", "policy"), weights)
     shapes["log_temperature"] = ()
-    found = {name: np.shape(getattr(agent, name)) for name in shapes}
+    got = {name: np.shape(getattr(agent, name)) for name in shapes}
     for name, matrix in zip(("mean", "log_variance"), agent.encoder, strict=True):
-        shapes[f"encoder.{name}"], found[f"encoder.{name}"] = (Z, width(S, A)), np.shape(matrix)
+        shapes[f"encoder.{name}"], got[f"encoder.{name}"] = (Z, feature_count(S, A)), np.shape(matrix)
     for name, shape in shapes.items():
-        if found[name] != shape:
-            raise ValueError(f"agent.{name} has shape {found[name]}, expected {shape}")
+        if got[name] != shape:
+            raise ValueError(f"agent.{name} has shape {got[name]}, expected {shape}")
     return agent

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import Settings, transformed
+from refmeta.oracle.judge import JudgeSettings, transformed
 from refmeta.oracle.suite import Case
 
 __all__ = ["effect_of"]
@@ -25,7 +25,7 @@ def _effect(case: Case, part: str, name: str) -> Array | None:
             return None
 
 
-def effect_of(name: str, settings: Settings) -> Callable[[Case, str], Array | None]:
+def effect_of(name: str, settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
     """An effect as the target would return it."""
 
     def value(case: Case, part: str) -> Array | None:

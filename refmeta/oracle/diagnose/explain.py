@@ -13,7 +13,7 @@ from refmeta.oracle.diagnose.moved import groups, said, slope_in
 from refmeta.oracle.diagnose.named import factors, other_quantities, permuted, rounded_inputs, rows, rows_times, tasks
 from refmeta.oracle.diagnose.rows import departure_of, rows_of
 from refmeta.oracle.diagnose.traces import Departure, of_epsilons, of_inputs, of_rows, offset, traced
-from refmeta.oracle.judge import Outcome, Settings, allowed, gap, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, allowed, gap, transformed
 from refmeta.oracle.match import Match, agrees, matched, refuting
 
 __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
@@ -21,7 +21,7 @@ __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_
 UNCERTAIN, FEWEST_DIGITS = ("", "single precision", "asked twice"), 2
 UNKNOWN = "no mistake that is known here explains every failing vector"
 ORDER = ("row", "detached step", "other quantity", "factor", "row times", "odd terms", "order", "rounded input")
-GENERIC: dict[str, Callable[[Sequence[Outcome], Settings], list[Match]]] = {
+GENERIC: dict[str, Callable[[Sequence[Outcome], JudgeSettings], list[Match]]] = {
     "row": rows, "other quantity": other_quantities, "factor": factors, "row times": rows_times, "order": permuted,
     "rounded input": rounded_inputs,
 }  # fmt: skip
@@ -39,7 +39,7 @@ class Explanation(NamedTuple):
     lines: list[str]
 
 
-def diagnose(outcomes: Sequence[Outcome], settings: Settings) -> list[str]:
+def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[str]:
     """Sentences, the best explanation first; nothing is explained that does not hold on every failing vector."""
     return first_of(explain(outcomes, settings))
 
@@ -52,7 +52,7 @@ def first_of(explanations: Sequence[Explanation]) -> list[str]:
     return [*explanations[0].lines, *([f"also wrong, perhaps because of it: {others}"] if others else [])]
 
 
-def explain(outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation]:
+def explain(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Explanation]:
     """What explains every wrong part, in order of dependence, up to the first that is explained by a mistake.
 
     Nothing is explained where a result is no array of its shape.
@@ -68,7 +68,7 @@ def explain(outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation
     return [Explanation("", "asked twice", [TWICE])] if uncertain else explanations
 
 
-def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: Settings) -> list[Explanation]:
+def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Explanation]:
     """What explains every wrong part, or the result where there are no parts."""
     if failing[0].case.about.array:
         return [_explained("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
@@ -82,19 +82,19 @@ def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: 
     return explanations
 
 
-def _only(failing: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
+def _only(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is wrong, with nothing else in them."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
     return [o for o in alone if not matched(o, name, settings)]
 
 
-def _right(outcomes: Sequence[Outcome], name: str, settings: Settings) -> list[Outcome]:
+def _right(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is right, with nothing else in them."""
     judged = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
     return [o._replace(got={name: (o.got or {})[name]}) for o in judged if matched(o, name, settings)]
 
 
-def _explained(part: str, failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> Explanation:
+def _explained(part: str, failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> Explanation:
     """The first mechanism that explains every failing vector and that no passing one refutes."""
     before, refuted = f"{part}: " if part else "", list[Match]()
     mechanisms = GENERIC | dict(failing[0].case.about.patterns)
@@ -120,7 +120,7 @@ def _with_tie(stands: Sequence[Match]) -> list[str]:
     return [*tie, *(m.line for m in stands[:4])]
 
 
-def _refuted(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: Settings) -> str:
+def _refuted(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings) -> str:
     """What every failing vector equals and some passing ones do not."""
     against = refuting(passing, settings, m.value)
     special = " and ".join(_special(failing, against)) or "they have no flag or number in common that those have not"
@@ -155,7 +155,7 @@ def _numbers(o: Outcome) -> dict[str, Any]:
     return {"the number of tasks": tasks(o.case), **given}
 
 
-def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
+def _traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
     """A small multiple of a known departure: a known-wrong formula, an ε where none should stand, another input."""
     if any(o.digits < FEWEST_DIGITS for o in failing):
         return []
@@ -166,7 +166,7 @@ def _traces(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Ou
     return traced(failing, settings, passing, kinds)
 
 
-def _inputs(failing: Sequence[Outcome], settings: Settings) -> Iterator[Departure]:
+def _inputs(failing: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Departure]:
     """Every float input times 1 + ε, or plus ε, everywhere or where it is not 0."""
     for names in groups([o.case for o in failing]):
         times = f"{names[0]}·(1 + ε)" if len(names) == 1 else f"{said(names)} times (1 + ε)"
@@ -185,7 +185,7 @@ def _flagged(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
     return f"; it is wrong exactly where the flag is {words}, and right in {others}"
 
 
-def _single_precision(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
+def _single_precision(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
     """Right to single precision where double was promised."""
     if settings.dtype != "float64" or not all(4.5 <= o.digits <= 10 for o in failing):
         return []

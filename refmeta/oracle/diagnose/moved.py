@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
-from refmeta.oracle.judge import Settings, transformed
+from refmeta.arrays import Array, replace_fields
+from refmeta.oracle.judge import JudgeSettings, transformed
 from refmeta.oracle.suite import Case, Suite
 
 __all__ = ["float_inputs", "groups", "in_single_precision", "said", "slope_in"]
@@ -35,7 +35,7 @@ def moved(value: Any, chosen: Callable[[str], bool], change: Change, path: str =
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in fields(value)}
-        return replaced(value, **{name: moved(entry, chosen, change, inside(name)) for name, entry in held.items()})
+        return replace_fields(value, **{name: moved(entry, chosen, change, inside(name)) for name, entry in held.items()})
     return value
 
 
@@ -96,7 +96,7 @@ def _slope(case: Case, part: str, names: Names, how: str) -> Array | None:
             return None
 
 
-def in_single_precision(names: Names, settings: Settings) -> Callable[[Case, str], Array | None]:
+def in_single_precision(names: Names, settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
     """What the target would return if some inputs were kept in single precision."""
 
     def value(case: Case, part: str) -> Array | None:
@@ -108,7 +108,7 @@ def in_single_precision(names: Names, settings: Settings) -> Callable[[Case, str
     return value
 
 
-def slope_in(names: Names, how: str, settings: Settings) -> Callable[[Case, str], Array | None]:
+def slope_in(names: Names, how: str, settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
     """The slope in an ε of some inputs, as the target would return it."""
 
     def value(case: Case, part: str) -> Array | None:

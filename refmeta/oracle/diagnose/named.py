@@ -12,7 +12,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.diagnose.moved import groups, in_single_precision, said
 from refmeta.oracle.diagnose.rows import rows_of, value_of
-from refmeta.oracle.judge import Outcome, Settings, gap, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, transformed
 from refmeta.oracle.known import Wrong
 from refmeta.oracle.match import Match, in_all, matches, pairs
 from refmeta.oracle.suite import Case
@@ -28,13 +28,13 @@ CONVENTIONS = {
 }
 
 
-def rows(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def rows(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The known-wrong formulas that every failing vector equals."""
     every = rows_of(failing[0].case, settings)
     return [_as_row(row, failing, settings) for row in every if matches(failing, settings, value_of(row, settings))]
 
 
-def _as_row(row: Wrong, failing: Sequence[Outcome], settings: Settings) -> Match:
+def _as_row(row: Wrong, failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
     """What is said of a known-wrong formula."""
     kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
     chapter = failing[0].case.about.chapter_of(row)
@@ -45,7 +45,7 @@ def _as_row(row: Wrong, failing: Sequence[Outcome], settings: Settings) -> Match
     return Match(f"{row.slug} ({row.formula})", line, value_of(row, settings))
 
 
-def rows_times(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def rows_times(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """A known-wrong formula times one number."""
     found = []
     for row in rows_of(failing[0].case, settings):
@@ -72,7 +72,7 @@ def _multiple(value: Callable[[Case, str], Array | None], number: float) -> Call
     return times
 
 
-def other_quantities(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def other_quantities(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The right value of something else than was asked for."""
     found = []
     for name in failing[0].case.about.quantities:
@@ -84,7 +84,7 @@ def other_quantities(failing: Sequence[Outcome], settings: Settings) -> list[Mat
     return found
 
 
-def factors(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def factors(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """One factor between what was got and what is right: a number, or one that depends on the case."""
     ascent = any(_turned(o.case, name, settings) for o in failing for name in o.got or {})
     sign = "−1: the sign" + " (if it works with returns, say --ascent; if not, do not)" * ascent
@@ -106,7 +106,7 @@ def factors(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     return [*found[:1], *([common] if number and not found and matches(failing, settings, common.value) else [])]
 
 
-def _times(name: str, factor: Callable[[Any, Case], float], failing: Sequence[Outcome], settings: Settings) -> Match:
+def _times(name: str, factor: Callable[[Any, Case], float], failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
     """The right result times a factor of its case; no value where the factor is not defined."""
 
     def value(case: Case, part: str) -> Array | None:
@@ -120,7 +120,7 @@ def _times(name: str, factor: Callable[[Any, Case], float], failing: Sequence[Ou
     return Match(what, f"{what}, {in_all(failing)}", value)
 
 
-def _turned(case: Case, name: str, settings: Settings) -> bool:
+def _turned(case: Case, name: str, settings: JudgeSettings) -> bool:
     """Does --ascent do anything to a result?"""
     one, other = (
         transformed(case.expected[name].value, case, settings._replace(ascent=a), name) for a in (False, True)
@@ -134,7 +134,7 @@ def tasks(case: Case) -> int:
     return next(len(case.input[name]) for name in names if case.input[name] is not None)
 
 
-def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
+def _common_factor(failing: Sequence[Outcome], settings: JudgeSettings) -> float:
     """The one number that times the right results comes nearest to the others."""
     found = pairs(failing, settings)
     x = np.concatenate([np.ravel(pair.right) for pair in found])
@@ -142,7 +142,7 @@ def _common_factor(failing: Sequence[Outcome], settings: Settings) -> float:
     return float(x @ y / (x @ x)) if np.any(x) else 0.0
 
 
-def permuted(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def permuted(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The rows of the tasks in another order."""
     for _, _, got, right, limit in pairs(failing, settings):
         if (
@@ -157,7 +157,7 @@ def permuted(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     return [Match(what, f"{what}, {in_all(failing)}", backwards)]
 
 
-def rounded_inputs(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def rounded_inputs(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The right result for inputs that were kept in single precision."""
     if settings.dtype != "float64":
         return []

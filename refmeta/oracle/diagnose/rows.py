@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import Settings, allowed_of, gap, names, transformed
+from refmeta.oracle.judge import JudgeSettings, allowed_of, gap, names, transformed
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.match import NEAR
 from refmeta.oracle.suite import Case
@@ -17,7 +17,7 @@ __all__ = ["departure_of", "distance", "rows_of", "value_of"]
 Value = Callable[[Case, str], Array | None]
 
 
-def rows_of(case: Case, settings: Settings) -> list[Wrong]:
+def rows_of(case: Case, settings: JudgeSettings) -> list[Wrong]:
     """The known-wrong formulas that may stand instead of what the target computes."""
     wanted = {EVERY, *names(case, settings), settings.reduce}
     return [row for row in case.about.rows if row.quantity in wanted]
@@ -33,7 +33,7 @@ def _computed(row: Wrong, case: Case) -> Any:
             return None
 
 
-def value_of(row: Wrong, settings: Settings) -> Value:
+def value_of(row: Wrong, settings: JudgeSettings) -> Value:
     """What the row gives on a case, as the target would return it."""
 
     def value(case: Case, name: str) -> Array | None:
@@ -48,7 +48,7 @@ def value_of(row: Wrong, settings: Settings) -> Value:
     return value
 
 
-def departure_of(row: Wrong, settings: Settings) -> Value:
+def departure_of(row: Wrong, settings: JudgeSettings) -> Value:
     """The difference between a known-wrong formula and the right answer; None where the formula does not apply."""
     value = value_of(row, settings)
 
@@ -59,7 +59,7 @@ def departure_of(row: Wrong, settings: Settings) -> Value:
     return departure
 
 
-def distance(case: Case, name: str, settings: Settings) -> float:
+def distance(case: Case, name: str, settings: JudgeSettings) -> float:
     """The distance in tolerances from the right answer to the nearest known-wrong formula that differs from it here."""
     limit, nearest = allowed_of(case, name, settings), np.inf
     for row in rows_of(case, settings):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import Outcome, Settings, gap, in_limits
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, in_limits
 from refmeta.oracle.match import NEAR, in_all, pairs
 from refmeta.oracle.suite import Case
 
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 def traced(
-    failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome], kinds: Sequence[Kind]
+    failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome], kinds: Sequence[Kind]
 ) -> list[str]:
     """The first kind of departure of which one multiple explains every vector; the best where there are several.
 
@@ -91,7 +91,7 @@ def of_inputs(departures: Iterable[Departure]) -> Kind:
     return Kind(departures, sentence, _is_epsilon)
 
 
-def offset(failing: Sequence[Outcome], settings: Settings, passing: Sequence[Outcome]) -> list[str]:
+def offset(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
     """One number that is added to every entry of every result."""
     worst = max(gap(p.got, p.right, p.limit) for p in pairs(failing, settings))
     ones = Departure("1", lambda case, name: np.ones_like(shapes[case.id, name]))
@@ -115,7 +115,7 @@ def _is_power(number: float) -> bool:
 
 
 def fitted(
-    departure: Departure, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: Settings
+    departure: Departure, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings
 ) -> Fit | None:
     """Weighted least squares for one number on every result, in units of its tolerance.
 

@@ -10,7 +10,7 @@ from refmeta.oracle.shifted import slope
 from refmeta.oracle.suites.expected_estimators import SUITE
 from refmeta.oracle.suites.expected_estimators.problem import problem
 from refmeta.oracle.vectors import cases
-from refmeta.tolerance import in_tolerances
+from refmeta.tolerance import error_in_tolerances
 
 CASES = {case.id[-3:]: case for case in cases(SUITE.name) if case.result == "valid"}
 
@@ -28,7 +28,7 @@ def test_a_known_wrong_meta_gradient_is_rejected_by_a_thousand_tolerances(row):
     for case in (CASES["004"], CASES["005"]):
         for part, wrong in row.function(case.problem).items():
             expected = case.expected[part]
-            margins.append(np.max(in_tolerances(wrong, expected.value, expected.kappa, expected.scale)))
+            margins.append(np.max(error_in_tolerances(wrong, expected.value, expected.kappa, expected.scale)))
     assert max(margins) > 1e3, margins
 
 

@@ -6,13 +6,13 @@ import pytest
 import refmeta as rm
 from refmeta.oracle.suites.implicit import SUITE
 from refmeta.oracle.suites.implicit.problem import Proximity, dense_gradient, minimiser
-from refmeta.problems import problem
-from refmeta.tolerance import in_tolerances, per_task
+from refmeta.problems import random_problem
+from refmeta.tolerance import error_in_tolerances, max_per_task
 
 
 def generic(seed, kind, strength):
     """A generic support and query of a kind."""
-    case = problem(np.random.default_rng(seed), kind)
+    case = random_problem(np.random.default_rng(seed), kind)
     return Proximity(case.theta, case.support, case.query, strength)
 
 
@@ -22,7 +22,7 @@ def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(ro
     for seed, kind in enumerate(("quadratic", "linear-regression", "softmax-regression"), start=60):
         case = generic(seed, kind, 3.0)
         right = SUITE.answer("gradient", case)
-        assert np.max(in_tolerances(row.function(case), right, np.full(2, 100.0), per_task(right), 1e-10)) > 1e3, kind
+        assert np.max(error_in_tolerances(row.function(case), right, np.full(2, 100.0), max_per_task(right), 1e-10)) > 1e3, kind
 
 
 @pytest.mark.parametrize(

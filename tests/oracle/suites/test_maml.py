@@ -8,11 +8,11 @@ import pytest
 
 import refmeta as rm
 from refmeta import maml
-from refmeta.arrays import replaced
+from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle.suites.maml import wrong, wrong_costs
-from refmeta.problems import KINDS, problem
-from refmeta.tolerance import condition, in_tolerances, per_task
+from refmeta.problems import KINDS, random_problem
+from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 from tests.independent import LQ
 
 ROWS, ROWS_OF_COSTS, BETA = wrong.ROWS, wrong_costs.ROWS, wrong.BETA
@@ -32,8 +32,8 @@ def margin(right, wrong, case):
     )
     one = tasks or (lambda f: lambda c: f(c)[None])
     expected = one(right)(case)
-    scale = per_task(expected)
-    return np.max(in_tolerances(one(wrong)(case), expected, condition(one(right), case, scale), scale))
+    scale = max_per_task(expected)
+    return np.max(error_in_tolerances(one(wrong)(case), expected, condition_number(one(right), case, scale), scale))
 
 
 def rejected_by_three(right, row, cases):
@@ -45,13 +45,13 @@ def rejected_by_three(right, row, cases):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.slug)
 def test_a_known_wrong_maml_formula_is_rejected_by_a_thousand_tolerances(row):
     """Non-quadratic losses, three steps, query ≠ support, two tasks; on three kinds of task at the least."""
-    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS[2:], start=40))
+    drawn = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS[2:], start=40))
     assert rejected_by_three(RIGHT[row.quantity], row, drawn)
 
 
 @pytest.mark.parametrize("row", ROWS_OF_COSTS, ids=lambda row: row.slug)
 def test_a_known_wrong_linear_quadratic_cost_is_rejected_by_a_thousand_tolerances(row):
-    drawn = (problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
+    drawn = (random_problem(np.random.default_rng(seed), "linear-quadratic", steps=2, width=2) for seed in range(70, 75))
     assert rejected_by_three(RIGHT["gradient"], row, drawn)
 
 
@@ -78,7 +78,7 @@ def test_linear_quadratic_rows_by_hand(slug):
         "lq-one-cost-too-many": None,
     }[slug]
     if by_hand is None:
-        numeric = complex_step(lambda t: rm.PolicyCost(replaced(task.lq, horizon=2)).at(t).loss, case.theta)
+        numeric = complex_step(lambda t: rm.PolicyCost(replace_fields(task.lq, horizon=2)).at(t).loss, case.theta)
         np.testing.assert_allclose(wrong, numeric, rtol=1e-13)
     else:
         np.testing.assert_allclose(wrong, [by_hand], rtol=1e-14)
@@ -86,7 +86,7 @@ def test_linear_quadratic_rows_by_hand(slug):
 
 def test_a_formula_wrong_by_a_millionth_of_its_hessian_term_is_rejected():
     """The smallest mistake that the tolerance must see: H scaled by 1 + 10⁻⁶ is 10³ tolerances off or more."""
-    case = problem(np.random.default_rng(0), "discounted", steps=2)
+    case = random_problem(np.random.default_rng(0), "discounted", steps=2)
     right = maml.gradient(case.theta, *case.split, **case.hyper)
     first = maml.first_order_gradient(case.theta, *case.split, **case.hyper)
     off = lambda c: maml.gradient(c.theta, *c.split, **c.hyper) + 1e-6 * (right - first)

@@ -6,8 +6,8 @@ import pytest
 import refmeta as rm
 from refmeta.oracle.suites.policy_gradient import SUITE
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
-from refmeta.problems import policy_return
-from refmeta.tolerance import in_tolerances, per_task
+from refmeta.problems import random_policy_return
+from refmeta.tolerance import error_in_tolerances, max_per_task
 
 
 @pytest.mark.parametrize("row", SUITE.rows, ids=lambda row: row.slug)
@@ -15,10 +15,10 @@ def test_a_known_wrong_policy_gradient_is_rejected_by_a_thousand_tolerances(row)
     margins = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        task = policy_return(rng, "discounted", 2, 3, 3)
+        task = random_policy_return(rng, "discounted", 2, 3, 3)
         problem = Evaluation(rng.normal(size=9), task, rng.normal(size=9))
         right = SUITE.answer(row.quantity, problem)
-        margins.append(np.max(in_tolerances(row.function(problem), right, np.full(2, 100.0), per_task(right))))
+        margins.append(np.max(error_in_tolerances(row.function(problem), right, np.full(2, 100.0), max_per_task(right))))
     assert min(margins) > 1e3, margins
 
 

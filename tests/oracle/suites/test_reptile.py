@@ -8,7 +8,7 @@ import pytest
 import refmeta as rm
 from refmeta import maml, reptile
 from refmeta.oracle.suites.reptile import wrong
-from refmeta.problems import KINDS, problem
+from refmeta.problems import KINDS, random_problem
 from tests.oracle.suites.test_maml import rejected_by_three
 
 REPTILE = {
@@ -25,7 +25,7 @@ def adapted(case):
 
 @pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)
 def test_a_known_wrong_reptile_formula_is_rejected_by_a_thousand_tolerances(row):
-    drawn = (problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
+    drawn = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
     assert rejected_by_three(REPTILE[row.quantity], row, drawn)
 
 

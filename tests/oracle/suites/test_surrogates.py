@@ -10,16 +10,16 @@ from refmeta.oracle.suites.surrogates import SUITE
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.epsilons import in_ratios
 from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, problem
-from refmeta.problems import POLICIES, trajectories
-from refmeta.sampling.likelihood import at
+from refmeta.problems import POLICIES, random_trajectories
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tolerance import in_tolerances, per_task
+from refmeta.tolerance import error_in_tolerances, max_per_task
 
 
 def generic(kind, seed=7):
     """Two tasks whose trajectories end early, and θ away from θ_sampled."""
     rng = np.random.default_rng(seed)
-    policy, start, batch = trajectories(rng, kind)
+    policy, start, batch = random_trajectories(rng, kind)
     theta, v = start + 0.2 * rng.normal(size=policy.dim), rng.normal(size=policy.dim)
     return Batches(theta, start, policy, batch, rng.normal(size=batch.mask.shape), 0.8, 0.625, v)
 
@@ -46,7 +46,7 @@ def test_a_known_wrong_surrogate_is_rejected_by_a_thousand_tolerances(row):
             margins = []
             for part in (part for part in wrong if part.startswith(name)):
                 right = SUITE.answer(part, case)
-                margins.append(np.max(in_tolerances(wrong[part], right, np.full(2, 100.0), per_task(right))))
+                margins.append(np.max(error_in_tolerances(wrong[part], right, np.full(2, 100.0), max_per_task(right))))
             assert max(margins) > 1e3, (kind, name)
 
 
@@ -106,10 +106,10 @@ def test_an_epsilon_in_the_ratios_has_the_effect_of_a_finite_one(name, kind):
     """x = log(π + e) − log(π_sampled + e₀), written out."""
     case = generic(kind)
     surrogate = case.surrogate(name)
-    old = at(case.policy, case.theta_sampled, case.trajectories).log_prob
+    old = likelihood_at(case.policy, case.theta_sampled, case.trajectories).log_prob
 
     def loss(theta, new, sampled):
-        now = at(case.policy, theta, case.trajectories).log_prob
+        now = likelihood_at(case.policy, theta, case.trajectories).log_prob
         x = np.log(np.exp(now) + new) - np.log(np.exp(old) + sampled)
         values = sum(term.link(term.weights, term.mixed(x * case.trajectories.mask))[0] for term in surrogate.terms)
         return -np.sum(values, axis=(-2, -1)) / old.shape[-2]

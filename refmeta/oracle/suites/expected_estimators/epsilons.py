@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
 from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import ln
@@ -22,7 +22,7 @@ def effects(case: Case, part: str) -> Effects:
     """An ε in the losses of exact steps, in the logarithms of sampled ones, or in the ratios of a surrogate."""
     problem = case.problem
     if part == "formulation_exact":
-        moved: Any = lambda f, e: replaced(problem, tasks=tuple(f(task, e) for task in problem.tasks))
+        moved: Any = lambda f, e: replace_fields(problem, tasks=tuple(f(task, e) for task in problem.tasks))
         changes = departures(problem.tasks[0])
         return {name: lambda f=f: slope(lambda e: answer(part, moved(f, e))) for name, f in changes.items()}  # type: ignore[misc]
     if part == "formulation_sampled":

@@ -9,7 +9,7 @@ from refmeta.arrays import Array, matvec
 from refmeta.meta import implicit
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
-from refmeta.tolerance import per_task
+from refmeta.tolerance import max_per_task
 
 __all__ = ["Proximity", "answer", "dense_gradient", "hessian", "minimiser", "problem", "system", "terms"]
 
@@ -53,8 +53,8 @@ def answer(part: str, problem: Proximity) -> Array:
 def terms(part: str, problem: Proximity, value: Array) -> Array:
     """|L_query(θ)| of the objective, ‖∇L_query(φ*)‖∞ of a gradient."""
     if part == "objective":
-        return per_task(problem.query.at(problem.theta).loss)
-    return per_task(answer("first_order", problem))
+        return max_per_task(problem.query.at(problem.theta).loss)
+    return max_per_task(answer("first_order", problem))
 
 
 def hessian(task: Any, phi: Array) -> Array:

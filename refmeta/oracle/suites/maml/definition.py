@@ -4,6 +4,7 @@ No derivative formula stands here: the inner gradients are numeric, and so is th
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from refmeta.oracle.decimals import (
@@ -46,7 +47,7 @@ def regressions(x: Inputs, prefix: str) -> Iterator[Loss]:
 
 def entropies(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Cross-entropies."""
-    return (softmax_regression(*data, classes=x["classes"], ridge=x["ridge"]) for data in _rows(x, prefix, "X", "labels"))
+    return (softmax_regression(X, labels, x["classes"], x["ridge"]) for X, labels in _rows(x, prefix, "X", "labels"))
 
 
 def quadratics(x: Inputs, prefix: str) -> Iterator[Loss]:
@@ -57,7 +58,8 @@ def quadratics(x: Inputs, prefix: str) -> Iterator[Loss]:
 def costs(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Linear-quadratic costs."""
     systems = _rows(x, prefix, "A", "B", "Q", "R", "start", "noise")
-    return (linear_quadratic(*data, gamma=x["gamma"], horizon=x["horizon"]) for data in systems)
+    loss = partial(linear_quadratic, gamma=x["gamma"], horizon=x["horizon"])
+    return (loss(*data) for data in systems)
 
 
 def define(part: str, x: Inputs, steps: Steps, *, losses: Losses) -> list[Any]:

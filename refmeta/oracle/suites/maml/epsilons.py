@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
-from refmeta.oracle.shifted import Change, departures, slope
+from refmeta.arrays import Array, replace_fields
+from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.maml.problem import answer, path
 
@@ -19,7 +19,7 @@ def of_losses(problem: Any, value: Callable[[Any], Any]) -> Effects:
 
     def effect(change: Any, where: tuple[str, ...]) -> Array:
         def moved(epsilon: float) -> Any:
-            return value(replaced(problem, **{side: change(getattr(problem, side), epsilon) for side in where}))
+            return value(replace_fields(problem, **{side: change(getattr(problem, side), epsilon) for side in where}))
 
         return np.asarray(slope(moved))
 

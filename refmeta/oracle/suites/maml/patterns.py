@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import Outcome, Settings, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, transformed
 from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites.maml.problem import path, product
@@ -17,7 +17,7 @@ from refmeta.oracle.suites.maml.problem import path, product
 __all__ = ["detached_steps", "odd_terms"]
 
 
-def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def detached_steps(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """Every set of inner steps whose gradient may have been detached."""
     if settings.quantity != "gradient":
         return []
@@ -27,26 +27,26 @@ def detached_steps(failing: Sequence[Outcome], settings: Settings) -> list[Match
     return [_detaching(cut, failing, settings) for cut in found]
 
 
-def _detaching(cut: tuple[int, ...], failing: Sequence[Outcome], settings: Settings) -> Match:
+def _detaching(cut: tuple[int, ...], failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
     """What is said of detached steps."""
     what = f"the gradient whose inner step {', '.join(str(k + 1) for k in cut)} is detached"
     line = f"EXACT match with {what} (its factor I − αH is missing), {in_all(failing)}; likely: a detach or stop_gradient there"
     return Match(what, line, _cutting(cut, settings))
 
 
-def _cutting(cut: tuple[int, ...], settings: Settings) -> Callable[[Case, str], Array | None]:
+def _cutting(cut: tuple[int, ...], settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
     """The gradient with these steps detached, as a target would return it."""
     return lambda case, name: _detached(case, cut, settings)
 
 
-def _detached(case: Case, cut: tuple[int, ...], settings: Settings) -> Array:
+def _detached(case: Case, cut: tuple[int, ...], settings: JudgeSettings) -> Array:
     """∏(I − αH) g without the factors of these steps."""
     points, alphas, g = path(case.problem)
     keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
     return transformed(product(points, alphas * keep, g), case, settings)
 
 
-def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
+def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """Least squares on the terms of the expanded product, order by order in α; each coefficient should be 1."""
     if settings.quantity != "gradient":
         return []
@@ -78,7 +78,7 @@ def odd_terms(failing: Sequence[Outcome], settings: Settings) -> list[Match]:
     return [Match(what, f"{what}, expected 1 each, {in_all(failing)}", _summed(fit, settings))] if odd else []
 
 
-def _summed(fit: Array, settings: Settings) -> Callable[[Case, str], Array | None]:
+def _summed(fit: Array, settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
     """The sum of the terms, each with its coefficient; none where a case has more steps than were fitted."""
 
     def value(case: Case, name: str) -> Array | None:
@@ -94,7 +94,7 @@ def _order_name(j: int) -> str:
     return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
 
 
-def _orders(case: Case, most: int, settings: Settings) -> list[Array]:
+def _orders(case: Case, most: int, settings: JudgeSettings) -> list[Array]:
     """The terms of ∏(I − αH)g with j Hessians, j = 0 … most, through the complex roots of unity in front of α."""
     points, alphas, g = path(case.problem)
     sums: list[Array] = [g] + [0 * g for _ in range(most)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml
-from refmeta.meta.arguments import Point, step_sizes
+from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.tasks.classification import SoftmaxRegression
@@ -18,7 +18,7 @@ from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.policy_cost import PolicyCost
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
-from refmeta.tolerance import per_task
+from refmeta.tolerance import max_per_task
 
 __all__ = ["Problem", "answer", "cost", "entropy", "path", "policy_return", "problem", "product", "quadratic", "regression", "terms"]
 
@@ -94,14 +94,14 @@ def answer(part: str, problem: Problem) -> Array:
 def terms(part: str, problem: Problem, value: Array) -> Array:
     """|L_query(θ)| of the objective, ‖g_q‖∞ of a gradient."""
     if part == "objective":
-        return per_task(problem.query.at(problem.theta).loss)
-    return per_task(answer("first_order", problem))
+        return max_per_task(problem.query.at(problem.theta).loss)
+    return max_per_task(answer("first_order", problem))
 
 
 def path(case: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
     inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    alphas = step_sizes(case.alpha, case.steps, case.support.dim)
+    alphas = as_step_sizes(case.alpha, case.steps, case.support.dim)
     return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
 
 

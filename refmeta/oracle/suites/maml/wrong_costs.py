@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.meta import maml
-from refmeta.meta.arguments import step_sizes
+from refmeta.meta.arguments import as_step_sizes
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -19,7 +19,7 @@ __all__ = ["ROWS"]
 
 def _systems(case: Any, change: Callable[[Any], dict[str, Any]]) -> Array:
     """The meta-gradient with both systems changed."""
-    changed = (PolicyCost(replaced(task.lq, **change(task.lq))) for task in (case.support, case.query))
+    changed = (PolicyCost(replace_fields(task.lq, **change(task.lq))) for task in (case.support, case.query))
     return maml.gradient(case.theta, *changed, alpha=case.alpha, steps=case.steps)
 
 
@@ -27,7 +27,7 @@ def _scaled(case: Any, by_gain: float, by_log: float) -> Array:
     """The meta-gradient of θ → F(Dθ), D diagonal: D∇F at Dθ with the step sizes αD²."""
     m = case.support.lq.actions
     D = np.array([by_gain] * (case.theta.size - m) + [by_log] * m)
-    alphas = step_sizes(case.alpha, case.steps, case.theta.size) * D**2
+    alphas = as_step_sizes(case.alpha, case.steps, case.theta.size) * D**2
     return D * maml.gradient(D * case.theta, case.support, case.query, alpha=alphas, steps=case.steps)
 
 

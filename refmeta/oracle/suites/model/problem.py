@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Model, Prior, Statistics
 from refmeta.oracle.bicomplex import complex_numbers
@@ -49,7 +49,7 @@ class Modelled(NamedTuple):
         """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
         mdp = self.task.mdp
         rho = mdp.rho / np.sum(mdp.rho, axis=-1, keepdims=True)
-        return replaced(self.task, mdp=replaced(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
+        return replace_fields(self.task, mdp=replace_fields(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
 
     @property
     def inputs(self) -> Inputs:
@@ -94,5 +94,5 @@ def adapted_on(problem: Modelled, support: PolicyReturn, query: PolicyReturn) ->
 
 def through(problem: Modelled, model: Model) -> dict[str, Array]:
     """All that follows from a model."""
-    support = replaced(problem.truth, mdp=replaced(problem.truth.mdp, P=model.P, R=model.R))
+    support = replace_fields(problem.truth, mdp=replace_fields(problem.truth.mdp, P=model.P, R=model.R))
     return {"transition": model.P, "reward": model.R} | adapted_on(problem, support, problem.truth)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.meta import maml
-from refmeta.meta.arguments import step_sizes
+from refmeta.meta.arguments import as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import Model, log_marginal, log_marginal_gradient, posterior
 from refmeta.oracle.bicomplex import COMPLEX
@@ -94,7 +94,7 @@ def model_first_order(case: Any) -> Any:
 def model_hessian_of_truth(case: Any) -> Any:
     inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
     adjoint = case.truth.at(inner.adapted).grad
-    alphas = step_sizes(case.alpha, case.steps, case.truth.dim)
+    alphas = as_step_sizes(case.alpha, case.steps, case.truth.dim)
     for point, alpha in reversed(list(zip(inner.path, alphas, strict=False))):
         adjoint = adjoint - case.truth.at(point.theta).hvp(alpha * adjoint)
     return {"gradient": adjoint}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, matvec, replaced
+from refmeta.arrays import Array, matvec, replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
@@ -27,7 +27,7 @@ def _of_returns(problem: Evaluation, part: str) -> Effects:
     """An ε in the policy's logarithm or probabilities."""
 
     def effect(change: Callable[[Any, float], Any]) -> Any:
-        return slope(lambda e: answer(part, replaced(problem, task=change(problem.task, e))))
+        return slope(lambda e: answer(part, replace_fields(problem, task=change(problem.task, e))))
 
     return {name: lambda change=change: effect(change) for name, change in departures(problem.task).items()}  # type: ignore[misc]
 

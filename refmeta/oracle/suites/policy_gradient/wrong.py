@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.softmax import centred
@@ -72,7 +72,7 @@ def normalised_occupancy(case: Any) -> Array:
 def undiscounted_visits(case: Any) -> Array:
     mdp, point = case.task.mdp, case.task.at(case.theta)
     if mdp.horizon is not None:
-        undiscounted = PolicyReturn(replaced(mdp, gamma=1.0), case.task.policy)
+        undiscounted = PolicyReturn(replace_fields(mdp, gamma=1.0), case.task.policy)
         return _gradient(case, point, undiscounted.at(case.theta).occupancy)
     P = _kernel(case)
     rho = np.broadcast_to(mdp.rho, P.shape[:-1])

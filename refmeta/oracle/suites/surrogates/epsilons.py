@@ -7,7 +7,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.shifted import slope
 from refmeta.oracle.suite import Case, Effects
-from refmeta.sampling.likelihood import at
+from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import Surrogate
 
 __all__ = ["effects", "in_ratios"]
@@ -28,11 +28,11 @@ def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effect
     and of the Hessian product are its numeric derivatives.
     """
     policy, batch, axes = surrogate.policy, surrogate.trajectories, 1e-30j * np.eye(surrogate.dim)[:, None]
-    old = np.exp(-at(policy, surrogate.theta_sampled, batch).log_prob)
+    old = np.exp(-likelihood_at(policy, surrogate.theta_sampled, batch).log_prob)
 
     def effect(new: int, sampled: int) -> Any:
         def loss(theta: Array) -> Array:
-            moved = new * np.exp(-at(policy, theta, batch).log_prob) - sampled * old
+            moved = new * np.exp(-likelihood_at(policy, theta, batch).log_prob) - sampled * old
             return -np.mean(np.sum(surrogate.at(theta).slopes * moved, axis=-1), axis=-1)
 
         def grad(theta: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replaced
+from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, Step
@@ -90,7 +90,7 @@ def undiscounted_visits(case: Any) -> Any:
     hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
 def denominator_follows(case: Any) -> Any:
-    return _every(replaced(case, theta_sampled=case.theta))
+    return _every(replace_fields(case, theta_sampled=case.theta))
 
 
 @wrong(
@@ -100,7 +100,7 @@ def denominator_follows(case: Any) -> Any:
 )  # fmt: skip
 def mask_ignored(case: Any) -> Any:
     batch = case.trajectories
-    return _every(replaced(case, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
+    return _every(replace_fields(case, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
 
 
 @wrong(
@@ -108,7 +108,7 @@ def mask_ignored(case: Any) -> Any:
     cause="the baseline is subtracted somewhere else, or a batch's advantages are never handed over",
 )  # fmt: skip
 def baseline_dropped(case: Any) -> Any:
-    return _every(replaced(case, baseline=0.0))
+    return _every(replace_fields(case, baseline=0.0))
 
 
 @wrong(
