@@ -18,7 +18,7 @@ from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
 from refmeta.meta import maml, sampled
 from refmeta.oracle.documents import parsed, text_of
-from refmeta.oracle.suites.expected_estimators.wrong import normalised, scored
+from refmeta.oracle.suites.expected_estimators.problem import Surrogates, normalised, scored
 from refmeta.oracle.vectors import UsageError
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
@@ -84,20 +84,20 @@ class Estimator(NamedTuple):
     name: str
     what: str
     make: Callable[[PolicyReturn, Array, Trajectories], Surrogate]
-    estimate: Callable[[Any, Array, Sequence[Surrogate], Any, int], Array]
+    estimate: Callable[[Any, Array, Surrogates, Any, int], Array]
 
 
-def _plain(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+def _plain(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
     """Through the inner steps, without a score term."""
     return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
-def _e_maml(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+def _e_maml(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
     """With the score term of every step."""
     return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha)
 
 
-def _first_order(task: PolicyReturn, theta: Array, surrogates: Sequence[Surrogate], alpha: Any, episodes: int) -> Array:
+def _first_order(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
     """At the adapted parameters alone."""
     return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 

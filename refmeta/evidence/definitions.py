@@ -1,4 +1,4 @@
-"""What the oracle's definitions make of one tiny process, in complex numbers.  Derivation: derivations/judges.md"""
+"""What the oracle's definitions make of random problems, in complex numbers.  Derivation: derivations/judges.md"""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,26 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
 from refmeta.oracle.certify import real_part
-from refmeta.oracle.decimals import Inputs, gradient, policy
+from refmeta.oracle.decimals import Inputs, Number, exp, gradient, policy
 from refmeta.oracle.suites.expected_estimators.definition import Process, objective, paths, probability
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
+from refmeta.oracle.suites.surrogates import definition
+from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["every_trajectory", "formulation"]
+__all__ = ["every_trajectory", "formulation", "surrogate_loss"]
+
+
+def clipped(s: definition.Step) -> Number:
+    """γᵗ min(Â ratio, Â clip(ratio, ¾, 5/4)), of real numbers."""
+    A, ratio = (s.to_go - s.baseline).real, exp(s.now).real
+    return s.discount * min(A * ratio, A * min(max(ratio, 0.75), 1.25))
+
+
+def surrogate_loss(name: str, problem: Batches) -> Array:
+    """The loss of a surrogate of the suite, or of `clipped`, step by step; (N,)."""
+    x, summand = complex_numbers(problem.inputs), (definition.SUMMANDS | {"clipped": clipped})[name]
+    return real_part([definition.surrogate(summand, x, task)(x["theta"]) for task in range(len(x["rewards"]))])
 
 
 def formulation(part: str, task: PolicyReturn, theta: Array, alpha: float, episodes: int = 1, steps: int = 1) -> Array:

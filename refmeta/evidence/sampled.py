@@ -1,23 +1,24 @@
-"""Evidence for surrogates and sampled meta-gradients: definitions in loops, complex steps, brute-force expectations."""
+"""Evidence for surrogates and sampled meta-gradients: their definitions, complex steps, brute-force expectations."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
+from refmeta.evidence.definitions import every_trajectory, formulation, surrogate_loss
 from refmeta.evidence.judged import Check, off
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
+from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_process, random_trajectories
 from refmeta.sampling import surrogates
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.likelihood import likelihood
-from refmeta.sampling.returns import exact_baseline, reward_to_go
+from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.sampling.trust_region import SampledKL
 from refmeta.tasks.exact_return import PolicyReturn
@@ -50,27 +51,9 @@ def random_surrogate(rng: Generator, kind: str = "", **sizes: int) -> SurrogateC
 
 
 def _by_definition(kind: str, case: SurrogateCase) -> Array:
-    """The loss, a step after another, from ratios of probabilities or densities."""
+    """The loss, a step after another."""
     policy, theta, start, batch, gamma, b = case
-    loss = np.zeros(len(batch.mask))
-    for n, m in np.ndindex(batch.mask.shape[:2]):
-        end = int(np.sum(batch.mask[n, m]))
-        taken = [(batch.states[n, m, t], batch.actions[n, m, t]) for t in range(end)]
-        ratio = [np.exp(policy.log_prob(theta, s, a) - policy.log_prob(start, s, a)) for s, a in taken]
-        r = batch.rewards[n, m, :end]
-        for t in range(end):
-            A = sum(gamma ** (k - t) * r[k] for k in range(t, end)) - b[n, m, t]
-            past, now = np.prod(ratio[:t]), ratio[t]
-            fading = np.prod([ratio[k] ** (0.625 ** (t - k)) for k in range(t)])
-            loss[n] -= gamma**t / batch.mask.shape[1] * {
-                "reinforce": A * np.log(now),
-                "likelihood_ratio": A * now,
-                "dice": r[t] * past * now + b[n, m, t] * (1 - now),
-                "tmaml": r[t] * past * now + b[n, m, t] * ((1 - now) - (1 - past) * (1 - now)),
-                "loaded_dice": A * fading * (now - 1),
-                "clipped": min(A * now, A * min(max(now, 0.75), 1.25)),
-            }[kind]  # fmt: skip
-    return loss
+    return surrogate_loss(kind, Batches(theta, start, policy, batch, b, gamma, lam=0.625, v=theta))
 
 
 def _surrogate(kind: str, case: SurrogateCase) -> Any:
@@ -159,49 +142,10 @@ def _curvature_error(case: TinyCase) -> float:
 
 
 def _exact_error(pair: tuple[TinyCase, int]) -> float:
-    """L(φ), φ written out, and its complex step."""
-    case, K = pair
-    task, theta, alpha = case
-
-    def F(t: Array) -> Any:
-        for _ in range(K):
-            t = t - alpha * task.at(t).grad
-        return task.at(t).loss
+    """L(φ) with numeric inner gradients, and its complex step."""
+    (task, theta, alpha), K = pair
     both = lambda z: np.hstack(sampled.formulation_exact(z[1], z[0], alpha=z[2], steps=K))[None]
-    return off(both, case, np.hstack([F(theta), complex_step(F, theta)])[None])
-
-
-def _every(task: PolicyReturn, theta: Array) -> Iterator[tuple[Any, list[tuple[int, int]], Array]]:
-    """Probability, steps and rewards of each trajectory, by recursion over states and actions."""
-    pi = [np.exp(row) / np.sum(np.exp(row)) for row in theta.reshape(2, 2)]
-    mdp = task.mdp
-
-    def after(p: Any, path: list[tuple[int, int]], s: int) -> Iterator[tuple[Any, list[tuple[int, int]]]]:
-        for a in range(2):
-            if len(path) + 1 == mdp.horizon:
-                yield p * pi[s][a], [*path, (s, a)]
-                continue
-            for following in range(2):
-                yield from after(p * pi[s][a] * mdp.P[s, a, following], [*path, (s, a)], following)
-
-    for start in range(2):
-        for p, path in after(mdp.rho[start], [], start):
-            yield p, path, np.array([mdp.R[i] for i in path])
-
-
-def _sampled_by_definition(task: PolicyReturn, theta: Array, alpha: float, M: int, K: int) -> Any:
-    """E[L(θ⁽ᴷ⁾)] over all tuples, one after another."""
-    if K == 0:
-        return task.at(theta).loss
-    gamma, each, total = task.mdp.gamma, [], 0.0
-    for p, path, r in _every(task, theta):
-        to_go = [sum(gamma**k * r[k] for k in range(t, len(r))) for t in range(len(r))]
-        each.append((p, sum(g * task.policy.score(theta, s, a) for g, (s, a) in zip(to_go, path, strict=True))))
-    for several in itertools.product(each, repeat=M):
-        p = np.prod([p for p, _ in several])
-        phi = theta + alpha * sum(g for _, g in several) / M
-        total = total + p * _sampled_by_definition(task, phi, alpha, M, K - 1)
-    return total
+    return off(both, pair[0], formulation("formulation_exact", task, theta, alpha, steps=K)[None])
 
 
 def _random_sampling(rng: Generator) -> tuple[TinyCase, int, int]:
@@ -211,14 +155,11 @@ def _random_sampling(rng: Generator) -> tuple[TinyCase, int, int]:
 
 
 def _sampled_error(triple: tuple[TinyCase, int, int]) -> float:
-    """The value over every tuple in turn, and the complex step of the library's own."""
+    """E[L(φ)] over every tuple in turn, with numeric inner gradients, and its complex step."""
     case, M, K = triple
     task, theta, alpha = case
-    value = _sampled_by_definition(task, theta, alpha, M, K)
-    counts: dict[str, int] = {"episodes": M, "steps": K}
-    gradient = complex_step(lambda t: sampled.formulation_sampled(t, task, alpha=alpha, **counts).objective, theta)
-    both = lambda z: np.hstack(sampled.formulation_sampled(z[1], z[0], alpha=z[2], **counts))[None]
-    return off(both, case, np.hstack([value, gradient])[None])
+    both = lambda z: np.hstack(sampled.formulation_sampled(z[1], z[0], alpha=z[2], episodes=M, steps=K))[None]
+    return off(both, case, formulation("formulation_sampled", task, theta, alpha, M, K)[None])
 
 
 def random_promp(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
@@ -253,14 +194,12 @@ def _moments_by_definition(case: TinyCase) -> tuple[Array, Array]:
     """Mean and covariance of E-MAML's estimate at M = 1, one trajectory after another."""
     task, theta, alpha = case
     rows, weights = [], []
-    for p, path, r in _every(task, theta):
-        states, actions = (np.array([x]) for x in zip(*path, strict=True))
-        one = Trajectories(states, actions, r[None], np.ones((1, len(r)), bool))
-        like = likelihood(task.policy, theta, one)
-        w = reward_to_go(one, gamma=task.mdp.gamma) * task.mdp.gamma ** np.arange(len(r))
+    for p, path, to_go in every_trajectory(task, theta):
+        w, (states, actions) = to_go[None], (np.array([x]) for x in zip(*path, strict=True))
+        like = likelihood(task.policy, theta, Trajectories(states, actions, w, np.ones(w.shape, bool)))
         point = task.at(theta + alpha * like.pull(w))
         weights.append(p)
-        rows.append(point.grad + alpha * like.curve(w, point.grad) + point.loss * like.pull(np.ones((1, len(r)))))
+        rows.append(point.grad + alpha * like.curve(w, point.grad) + point.loss * like.pull(np.ones(w.shape)))
     return np.average(rows, axis=0, weights=weights), np.cov(np.array(rows).T, aweights=weights, ddof=0)
 
 

@@ -1,24 +1,30 @@
 """Tiny processes, on which estimators are averaged exactly.  Derivation: derivations/sampled-meta-gradients.md"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.meta import sampled
+from refmeta.meta import maml, sampled
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.sampling.enumeration import expectation
+from refmeta.sampling.returns import reward_to_go
 from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, reinforce
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = ["SURROGATES", "Expectations", "answer", "problem", "surrogate", "terms"]
+__all__ = [
+    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "normalised", "problem", "scored", "surrogate",
+    "terms",
+]  # fmt: skip
 
+Surrogates = Sequence[Surrogate]
+Estimate = Callable[[Any, Array, Surrogates, Any], Array]
 SURROGATES = {"naive_hessian": reinforce, "lvc_hessian": likelihood_ratio, "dice_hessian": dice}
 
 
@@ -53,6 +59,23 @@ def problem(x: dict[str, Any]) -> Expectations:
 def surrogate(kind: Callable[..., Surrogate], task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
     """A surrogate, without a baseline, of a batch that was drawn at theta."""
     return kind(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
+
+
+def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
+    """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
+    G = reward_to_go(batch, gamma=task.mdp.gamma)
+    mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
+    return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
+
+
+def scored(scale: float) -> Estimate:
+    """E-MAML's gradient, its score terms scaled."""
+
+    def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+        value = scale * maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+        return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha, value=value)
+
+    return estimate
 
 
 def answer(part: str, problem: Expectations) -> Array:

@@ -4,7 +4,7 @@ A case has theta (d,), tasks (one-task `PolicyReturn`s with a horizon), alpha, e
 {part: (N, d)}, of losses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,18 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import maml, sampled
 from refmeta.oracle.known import EVERY, rows_in, wrong
-from refmeta.oracle.suites.expected_estimators.problem import answer, surrogate
-from refmeta.sampling.returns import reward_to_go
+from refmeta.oracle.suites.expected_estimators.problem import (
+    Estimate,
+    Surrogates,
+    answer,
+    normalised,
+    scored,
+    surrogate,
+)
 from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, reinforce
 from refmeta.sampling.trajectories import Trajectories
 
-__all__ = ["FALSE_ALARMS", "ROWS", "normalised", "scored"]
+__all__ = ["FALSE_ALARMS", "ROWS"]
 
 FALSE_ALARMS = {
     "whole-return-for-reward-to-go": "REINFORCE with the whole return and with the reward to go have one expectation, and so one "
@@ -26,27 +32,8 @@ FALSE_ALARMS = {
     "naive-curvature-is-first-order": "with exact advantages, a softmax policy and a batch of its own the naive curvature has mean "
     "zero: in expectation it ties with first-order MAML: thm:naive-curvature, derivations/sampled-meta-gradients.md",
 }
-Surrogates = Sequence[Surrogate]
-Estimate = Callable[[Any, Array, Surrogates, Any], Array]
 Make = Callable[[Any, Array, Trajectories], Surrogate]
 naive = partial(surrogate, reinforce)
-
-
-def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
-    """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
-    G = reward_to_go(batch, gamma=task.mdp.gamma)
-    mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
-    return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
-
-
-def scored(scale: float) -> Estimate:
-    """E-MAML's gradient, its score terms scaled."""
-
-    def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
-        value = scale * maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
-        return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha, value=value)
-
-    return estimate
 
 
 def _through(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:

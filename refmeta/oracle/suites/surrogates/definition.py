@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
 
-__all__ = ["SUMMANDS", "Step", "define", "unchanged"]
+__all__ = ["SUMMANDS", "Step", "define", "surrogate", "unchanged"]
 
 
 class Step(NamedTuple):
