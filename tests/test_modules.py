@@ -31,7 +31,8 @@ def test_a_module_says_in_its_first_line_what_it_is_and_in_all_what_it_offers(na
     assert missing == []
     assert len(set(module.__all__)) == len(module.__all__)
     assert [n for n in module.__all__ if not hasattr(module, n)] == [], "in __all__, but does not exist"
-    assert sorted(own(module) - set(module.__all__)) == [], "public, but not in __all__"
+    for_users = name.removeprefix("refmeta.").split(".")[-1] in refmeta.__all__
+    assert for_users or sorted(own(module) - set(module.__all__)) == [], "public, but not in __all__"
 
 
 def test_dir_shows_the_public_names_and_no_more():
@@ -45,11 +46,12 @@ def test_no_two_public_classes_share_a_name():
 
 
 def test_every_function_and_class_has_a_docstring():
-    """Methods of protocols and functions within functions may do without."""
+    """Methods of protocols and functions within functions may do without; a known-wrong row says in its formula what it is."""
     bare = []
     for path in sorted(ROOT.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in tree.body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not ast.get_docstring(node):
+            row = any(ast.unparse(of).startswith("wrong(") for of in getattr(node, "decorator_list", ()))
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not (row or ast.get_docstring(node)):
                 bare.append(f"{path.relative_to(ROOT)}: {node.name}")
     assert bare == []

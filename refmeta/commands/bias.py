@@ -29,7 +29,10 @@ from refmeta.tables import Column, count_text, paragraphs, table, unknown_name
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = ["ESTIMATORS", "PROCESSES", "add", "bias", "blocks"]
+__all__ = [
+    "BiasRow", "Block", "ESTIMATORS", "Estimator", "PROCESSES", "add", "as_json", "bias", "block_table", "blocks",
+    "process",
+]  # fmt: skip
 
 PROCESSES: dict[str, dict[str, Any]] = {
     "two-state": {
@@ -206,6 +209,7 @@ def _finite(name: str, found: Iterator[Block]) -> Iterator[Block]:
 def _row(
     e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
 ) -> BiasRow:
+    """One estimator at one setting."""
     found = sampled.moments(
         lambda x, surrogates: e.estimate(task, x, surrogates, alpha, M),
         lambda x, batch: e.make(task, x, batch),

@@ -27,7 +27,10 @@ from refmeta.tasks.planning import optimal_values
 STEPS = (0, 1, 2, 3, 5)
 NAVIGATION = Navigation()
 
-__all__ = ["TABLES", "add", "demo"]
+__all__ = [
+    "Learned", "TABLES", "add", "curve", "demo", "edge", "few_episodes", "gridworlds", "learned", "longest_step",
+    "navigation", "random_mdps", "returns", "sinusoids", "trained",
+]  # fmt: skip
 
 
 def add(commands: Any) -> None:
@@ -86,6 +89,7 @@ def longest_step(weights: meta_lstm.Parameters, support: Any) -> float:
 
 
 def _mean_loss(theta: Array, held_out: Split, alpha: float, steps: int) -> float:
+    """Mean query loss after some steps; infinite where one leaves the finite numbers."""
     try:
         return float(np.mean(maml.objective(theta, *held_out, alpha=alpha, steps=steps)))
     except FloatingPointError:

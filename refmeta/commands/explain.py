@@ -13,7 +13,7 @@ from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, paragraphs, suggestion, table, width
 
-__all__ = ["add", "derivation"]
+__all__ = ["add", "derivation", "false_alarms", "rows"]
 
 Row = tuple[Suite, Wrong]
 

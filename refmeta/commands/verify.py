@@ -12,7 +12,7 @@ from refmeta.evidence.judged import Check
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["LabelRow", "add", "chosen", "judge", "verify"]
+__all__ = ["LabelRow", "add", "chosen", "described", "judge", "verify"]
 
 
 def add(commands: Any) -> None:

@@ -16,6 +16,8 @@ from refmeta.evidence import (
 )
 from refmeta.evidence.judged import Check
 
+__all__ = []
+
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS, *pearl.CHECKS,

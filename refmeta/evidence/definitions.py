@@ -14,10 +14,10 @@ from refmeta.oracle.suites.surrogates import definition
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["every_trajectory", "formulation", "surrogate_loss"]
+__all__ = ["clipped", "every_trajectory", "formulation", "surrogate_loss"]
 
 
-def clipped(s: definition.Step) -> Number:
+def clipped(s: definition.TimeStep) -> Number:
     """γᵗ min(Â ratio, Â clip(ratio, ¾, 5/4)), of real numbers."""
     A, ratio = (s.to_go - s.baseline).real, exp(s.now).real
     return s.discount * min(A * ratio, A * min(max(ratio, 0.75), 1.25))

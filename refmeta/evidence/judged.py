@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from refmeta.judges import complex_step
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
+__all__ = ["Check", "gradient_error", "hvp_error", "off"]
+
 
 class Check(NamedTuple):
     """A labelled formula: `draw(rng)` is a random case, `judge(case)` its error in tolerances.
@@ -23,11 +25,6 @@ class Check(NamedTuple):
     draw: Callable[[Generator], Any]
     judge: Callable[[Any], float]
     order: tuple[float, float] | None = None
-
-
-def drawing(label: str, formula: str, against: str, judge: Any, order: tuple[float, float] | None = None) -> Check:
-    """A check whose judge draws its own case."""
-    return Check(label, formula, against, lambda rng: rng, judge, order)
 
 
 def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale: Any = 0.0) -> float:

@@ -25,14 +25,14 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "CHECKS", "HIDDEN", "Case", "Cell", "moves", "random_cell", "random_learner", "random_parameters",
-    "random_signals",
+    "CHECKS", "CellCase", "HIDDEN", "LearnerCase", "by_definition", "losses", "moves", "random_cell",
+    "random_learner", "random_parameters", "random_signals",
 ]  # fmt: skip
 
 HIDDEN, STEPS = 2, 3
 
 
-class Case(NamedTuple):
+class LearnerCase(NamedTuple):
     """A learner and a recurrence of its gates; a step size where the gates are constant."""
 
     learner: Learner
@@ -85,7 +85,7 @@ def losses(task: Any) -> list[Loss]:
     return [make(*one, *shared) for one in zip(*(array.tolist() for array in data), strict=True)]
 
 
-def by_definition(case: Case, kind: str = "") -> Array:
+def by_definition(case: LearnerCase, kind: str = "") -> Array:
     """The adapted parameters (N, d), or all slopes of a kind, (N, size)."""
     one, rows = case.learner, []
     x = weights(one.parameters) | {"steps": one.steps}
@@ -111,7 +111,7 @@ def _preprocessing(x: Array) -> float:
     return off(lambda z: np.concatenate([preprocessing(z[:, 0]), preprocessing_slope(z[:, 0])], axis=1), x, expected)
 
 
-class Cell(NamedTuple):
+class CellCase(NamedTuple):
     """Weights of an LSTM, its inputs x, h and c, and adjoints of h' and c'."""
 
     W: Array
@@ -122,13 +122,13 @@ class Cell(NamedTuple):
     ends: Array
 
 
-def random_cell(rng: Generator, rows: int = 3, inputs: int = 3, hidden: int = 2) -> Cell:
+def random_cell(rng: Generator, rows: int = 3, inputs: int = 3, hidden: int = 2) -> CellCase:
     """Numbers of order one."""
     shapes = (4 * hidden, inputs + hidden), (4 * hidden,), (rows, inputs), (rows, hidden), (rows, hidden), (rows, 2 * hidden)
-    return Cell(*(rng.normal(size=shape) for shape in shapes))
+    return CellCase(*(rng.normal(size=shape) for shape in shapes))
 
 
-def _cell(case: Cell) -> float:
+def _cell(case: CellCase) -> float:
     """Gates and states as scalars; the adjoints by complex steps."""
     W, b, x, h, c, ends = case
     H, weights = h.shape[-1], ((W + 0j).tolist(), (b + 0j).tolist())
@@ -149,21 +149,21 @@ def _cell(case: Cell) -> float:
     return off(both, case[:5], np.concatenate([expected, slopes], axis=1))
 
 
-def _unrolled(case: Case) -> float:
+def _unrolled(case: LearnerCase) -> float:
     """The adapted parameters, one coordinate and one number after another."""
     return off(
         lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case)
     )
 
 
-def _slopes(case: Case, kind: str, gradient: Any) -> float:
+def _slopes(case: LearnerCase, kind: str, gradient: Any) -> float:
     """Complex steps of the definition in every weight."""
     one, expected = case.learner, by_definition(case, kind)
     scale = np.max(np.abs(one.query.at(one.theta).loss))
     return off(lambda z: gradient(*z, **case.options).ravel(), case.arguments, expected, scale)
 
 
-def _is_gradient_descent(case: Case) -> float:
+def _is_gradient_descent(case: LearnerCase) -> float:
     """W_I = W_F = 0, b_F = 40, b_I = logit α: MAML's gradient, and first-order MAML's."""
     (weights, *tasks), zero, logit = case.arguments, np.zeros(HIDDEN + 2), math.log(case.alpha / (1 - case.alpha))
     constant = weights._replace(W_I=zero, W_F=zero, b_I=np.array(logit), b_F=np.array(40.0))
@@ -210,24 +210,24 @@ CHECKS = (
         random_signals, _preprocessing,
     ),
     Check("lstm-cell", "c' = σ(u₂)c + σ(u₁) tanh u₄, h' = σ(u₃) tanh c'", "scalars, complex steps", random_cell, _cell),
-    Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),
-    Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda rng: Case(random_learner(rng)), _unrolled),
+    Check("meta-lstm-cell", "θ_t = f θ_{t−1} − i ∇L", "scalars", lambda rng: LearnerCase(random_learner(rng)), _unrolled),
+    Check("meta-lstm-gates", "σ(W[h, θ, σ(z)] + b)", "scalars", lambda rng: LearnerCase(random_learner(rng)), _unrolled),
     Check(
         "meta-lstm-gates-released", "σ(W[h, θ, z] + b)", "scalars",
-        lambda rng: Case(random_learner(rng), gates_released), _unrolled,
+        lambda rng: LearnerCase(random_learner(rng), gates_released), _unrolled,
     ),
     Check(
         "meta-lstm-bptt", "∇L and L held", "complex steps of another pass",
-        lambda rng: Case(random_learner(rng)), lambda case: _slopes(case, "independent", meta_lstm.gradient_independent),
+        lambda rng: LearnerCase(random_learner(rng)), lambda case: _slopes(case, "independent", meta_lstm.gradient_independent),
     ),
     Check(
         "meta-lstm-bptt-exact", "… + H a + b ∇L", "complex steps of the unrolled loss",
-        lambda rng: Case(random_learner(rng), (gates, gates_released)[rng.integers(2)]),
+        lambda rng: LearnerCase(random_learner(rng), (gates, gates_released)[rng.integers(2)]),
         lambda case: _slopes(case, "exact", meta_lstm.gradient),
     ),
     Check(
         "thm:meta-lstm-is-gradient-descent", "W_I = W_F = 0: MAML", "maml.gradient, first order",
-        lambda rng: Case(random_learner(rng), gates, float(rng.uniform(0.05, 0.2))), _is_gradient_descent,
+        lambda rng: LearnerCase(random_learner(rng), gates, float(rng.uniform(0.05, 0.2))), _is_gradient_descent,
     ),
     Check("thm:gate-bound", "|θ_t − f θ_{t−1}| ≤ |∇L|", "every gate; equality where i = 1", _any_gate, _gate_bound),
 )  # fmt: skip

@@ -17,8 +17,8 @@ from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "CHECKS", "A", "Adaptation", "Learning", "N", "S", "exact_statistics", "order", "random_adaptation", "random_learning",
-    "random_tasks",
+    "A", "CHECKS", "Learning", "ModelAdaptation", "N", "S", "exact_statistics", "one_by_one", "order",
+    "random_adaptation", "random_learning", "random_tasks",
 ]  # fmt: skip
 
 N, S, A = 2, 3, 2
@@ -31,7 +31,7 @@ class Learning(NamedTuple):
     context: Transitions
 
 
-class Adaptation(NamedTuple):
+class ModelAdaptation(NamedTuple):
     """What is learned from, θ, the true tasks and K."""
 
     prior: Prior
@@ -77,6 +77,7 @@ def one_by_one(case: Learning) -> tuple[Array, Array, Array]:
 
 
 def _posterior(case: Learning) -> float:
+    """The posterior means against beliefs updated one by one."""
     P, R, _ = one_by_one(case)
     statistics = model_based.statistics(case.context, S, A)
 
@@ -114,14 +115,14 @@ def random_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
     return PolicyReturn(random_process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
 
 
-def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> Adaptation:
+def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> ModelAdaptation:
     """Of a generic context, on generic tasks with one of the horizons."""
     (prior, context), theta = random_learning(rng), rng.normal(size=S * A)
     task = random_tasks(rng, horizons[rng.integers(len(horizons))])
-    return Adaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
+    return ModelAdaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
 
 
-def _gradient(case: Adaptation) -> float:
+def _gradient(case: ModelAdaptation) -> float:
     """Complex steps of the objective."""
 
     def value(x: Array) -> Array:
@@ -139,7 +140,7 @@ def exact_statistics(task: PolicyReturn, n: float) -> Statistics:
     return Statistics(n * task.mdp.P, R, np.zeros_like(R))
 
 
-def order(case: Adaptation) -> float:
+def order(case: ModelAdaptation) -> float:
     """By what power of n the gradient tends to MAML's on the true task."""
     task, exact = case.task, maml.gradient(case.theta, case.task, alpha=0.2, steps=case.steps)
     gaps = [

@@ -13,7 +13,7 @@ import numpy as np
 
 from refmeta.oracle.decimals import Loss, Number, Steps, Vector, exp, ln, real, sqrt
 
-__all__ = ["COMPLEX", "H", "Bicomplex", "complex_numbers"]
+__all__ = ["Bicomplex", "COMPLEX", "FirstUnit", "H", "SecondUnit", "complex_numbers"]
 
 H = 1e-30
 

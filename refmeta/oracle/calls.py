@@ -13,7 +13,7 @@ import numpy as np
 from refmeta.oracle.results import as_array, text_of
 from refmeta.oracle.suites import SUITES
 
-__all__ = ["CallError", "named", "result_of", "told"]
+__all__ = ["CallError", "changes", "named", "result_of", "told", "wrong_parameters"]
 
 
 class CallError(Exception):

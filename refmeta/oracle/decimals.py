@@ -11,7 +11,7 @@ from functools import singledispatch
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
-    "Central", "Inputs", "Loss", "Number", "Step", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
+    "Central", "Inputs", "Loss", "Number", "NumericStep", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
     "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "rows_of", "softmax",
     "softmax_regression", "solved", "sqrt",
@@ -23,7 +23,7 @@ Loss = Callable[[Vector], Number]
 Inputs = dict[str, Any]
 
 
-class Step(Protocol):
+class NumericStep(Protocol):
     """Numeric derivatives of first order: the slope of f at x along v, and along every axis."""
 
     def slope(self, f: Loss, x: Vector, v: Vector) -> Number: ...
@@ -48,9 +48,9 @@ class Central(NamedTuple):
 class Steps(NamedTuple):
     """How to differentiate: inside an objective, an objective, and an objective's slope once more."""
 
-    inner: Step
-    outer: Step
-    second: Step
+    inner: NumericStep
+    outer: NumericStep
+    second: NumericStep
 
 
 @singledispatch
@@ -202,7 +202,7 @@ def linear_quadratic(
     return loss
 
 
-def proximal(support: Loss, theta: Vector, strength: Number, step: Step) -> Vector:
+def proximal(support: Loss, theta: Vector, strength: Number, step: NumericStep) -> Vector:
     """argmin_φ L(φ) + (λ/2)‖φ − θ‖² of a quadratic L: one Newton step of numeric derivatives, exact in fractions."""
 
     def objective(phi: Vector) -> Number:
@@ -274,7 +274,7 @@ def _axes(d: int) -> list[list[int]]:
     return [[int(i == j) for j in range(d)] for i in range(d)]
 
 
-def gradient(f: Loss, x: Vector, step: Step) -> Vector:
+def gradient(f: Loss, x: Vector, step: NumericStep) -> Vector:
     """Every partial derivative."""
     return step.gradient(f, x)
 
@@ -290,13 +290,13 @@ def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
     ]
 
 
-def leaf_gradient(f: Callable[[Any], Number], leaf: Any, step: Step) -> Any:
+def leaf_gradient(f: Callable[[Any], Number], leaf: Any, step: NumericStep) -> Any:
     """Every partial derivative by a number or a nested list, nested as it is."""
     flat, nested = flattened(leaf)
     return nested(gradient(lambda x: f(nested(x)), flat, step))
 
 
-def hessian_product(f: Loss, x: Vector, v: Vector, outer: Step, second: Step) -> Vector:
+def hessian_product(f: Loss, x: Vector, v: Vector, outer: NumericStep, second: NumericStep) -> Vector:
     """The slope along v of every partial derivative."""
     return [outer.slope(lambda z, e=e: second.slope(f, z, e), x, v) for e in _axes(len(x))]  # type: ignore[misc]
 
@@ -310,7 +310,7 @@ def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
     return [row * dim if len(row) == 1 else row for row in alpha]
 
 
-def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], step: Step) -> Vector:
+def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], step: NumericStep) -> Vector:
     """θ − α ⊙ ∇L(θ), a row of step sizes a step, every gradient numeric."""
     for row in alphas:
         theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, step), strict=True)]

@@ -21,7 +21,7 @@ from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
-__all__ = ["dumped", "renewed"]
+__all__ = ["dumped", "main", "renewed"]
 
 MOST, FAR, FEWEST = 1e6, 0.2, 30
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["as_array", "text_of"]
+__all__ = ["as_array", "on_host", "text_of"]
 
 
 def text_of(value: Any, form: Callable[[Any], str]) -> str:

@@ -9,7 +9,11 @@ import numpy as np
 from refmeta.arrays import Array, matvec
 from refmeta.softmax import log_softmax, softmax
 
-__all__ = ["BY_HAND", "ByHand", "Change", "Shifted", "Widened", "departures", "of_all", "of_largest", "slope"]
+__all__ = [
+    "BY_HAND", "ByHand", "Change", "PointByHand", "Shifted", "ShiftedPoint", "Widened", "WidenedPoint", "added",
+    "counted", "cross_entropy", "departures", "exponentials", "mixed", "of_all", "of_largest", "plain", "returned",
+    "slope", "unshifted",
+]  # fmt: skip
 
 Loss = Callable[[Any, Array, float], Array]
 STEP = 1e-4

@@ -10,7 +10,10 @@ from refmeta.arrays import Array
 from refmeta.oracle.decimals import Inputs, Steps
 from refmeta.oracle.known import Wrong
 
-__all__ = ["Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_terms", "typed"]
+__all__ = [
+    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_effects", "no_terms",
+    "typed",
+]  # fmt: skip
 
 Effects = dict[str, Callable[[], Any]]
 

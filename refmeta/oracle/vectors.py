@@ -46,16 +46,17 @@ def read_file(path: str) -> Iterator[Case]:
 def read(text: str, name: str) -> Iterator[Case]:
     """The cases of a vector file's text; VectorError names file, key and reason."""
     try:
-        yield from _read(text, name)
+        yield from _cases_in(text, name)
     except VectorError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"{name}: malformed: {type(error).__name__}: {error}") from None
 
 
-def _read(text: str, name: str) -> Iterator[Case]:
+def _cases_in(text: str, name: str) -> Iterator[Case]:
+    """The cases of a text whose structure is as it should be."""
     document = parsed(text, name)
-    _keys(document, TOP, name, "")
+    _check_keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
         raise VectorError(
             f"{name}: format, version are {document['format']!r}, {document['version']!r}, expected {FORMAT!r}, {VERSION}"
@@ -63,14 +64,14 @@ def _read(text: str, name: str) -> Iterator[Case]:
     if document["suite"] not in SUITES:
         raise VectorError(f"{name}: suite: {document['suite']!r} is none of {', '.join(SUITES)}")
     seen: set[str] = set()
-    for g, group in enumerate(_is(document["groups"], list, name, "groups")):
-        _keys(group, GROUP, name, f"groups[{g}]")
-        for c, entry in enumerate(_is(group["cases"], list, name, f"groups[{g}].cases")):
+    for g, group in enumerate(_check_type(document["groups"], list, name, "groups")):
+        _check_keys(group, GROUP, name, f"groups[{g}]")
+        for c, entry in enumerate(_check_type(group["cases"], list, name, f"groups[{g}].cases")):
             where = f"groups[{g}].cases[{c}]"
-            _keys(entry, CASE, name, where)
+            _check_keys(entry, CASE, name, where)
             _consistent(entry, document, seen, f"{name}: {where}")
             seen.add(entry["id"])
-            inputs, expected = (_is(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
+            inputs, expected = (_check_type(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
             values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
             suite = SUITES[document["suite"]]
             _complete(entry, suite, values, f"{name}: {where}")
@@ -127,7 +128,8 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _is(value: Any, kind: type, name: str, where: str) -> Any:
+def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
+    """Check that a value is a list or an object."""
     if not isinstance(value, kind):
         wanted = "a list" if kind is list else "an object"
         raise VectorError(f"{name}: {where}: expected {wanted}, got {type(value).__name__}")
@@ -135,7 +137,8 @@ def _is(value: Any, kind: type, name: str, where: str) -> Any:
 
 
 def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
-    _keys(entry, VALUE, name, where)
+    """A certified value, whose two ways of writing agree."""
+    _check_keys(entry, VALUE, name, where)
     try:
         value, by_hex = np.array(entry["value"], float), np.array(_from_hex(entry["hex"]), float)
         kappa, scale = np.array(entry["kappa"], float), np.array(entry["scale"], float)
@@ -157,10 +160,12 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
 
 
 def _from_hex(value: Any) -> Any:
+    """The floats of a nested list in hexadecimal."""
     return [_from_hex(entry) for entry in value] if isinstance(value, list) else float.fromhex(value)
 
 
-def _keys(value: Any, wanted: set[str], name: str, where: str) -> None:
+def _check_keys(value: Any, wanted: set[str], name: str, where: str) -> None:
+    """Check that a value is an object with these keys."""
     if not isinstance(value, dict) or set(value) != wanted:
         got = sorted(set(value) ^ wanted) if isinstance(value, dict) else type(value).__name__
         raise VectorError(f"{name}: {where or 'top level'}: expected the keys {sorted(wanted)}, these differ: {got}")

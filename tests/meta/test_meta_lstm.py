@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.evidence.meta_lstm import HIDDEN, Case, moves, random_cell, random_learner, random_parameters
+from refmeta.evidence.meta_lstm import HIDDEN, LearnerCase, moves, random_cell, random_learner, random_parameters
 from refmeta.judges import complex_step
 from refmeta.meta import meta_lstm
 from refmeta.meta.lstm import preprocessing, preprocessing_slope, sigmoid
@@ -79,21 +79,21 @@ def test_two_steps_by_hand(recurrence, told):
 @given(rng=seeds, kind=kinds, steps=st.integers(0, 4))
 def test_the_forward_pass_is_that_of_scalars(label, rng, kind, steps):
     recurrence = gates_released if label.endswith("released") else gates
-    assert_right(label, Case(random_learner(rng, kind, steps), recurrence))
+    assert_right(label, LearnerCase(random_learner(rng, kind, steps), recurrence))
 
 
 @pytest.mark.eq("meta-lstm-bptt-exact")
 @costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(0, 4))
 def test_the_exact_gradient_is_the_complex_step_in_every_weight(rng, kind, recurrence, steps):
-    assert_right("meta-lstm-bptt-exact", Case(random_learner(rng, kind, steps), recurrence))
+    assert_right("meta-lstm-bptt-exact", LearnerCase(random_learner(rng, kind, steps), recurrence))
 
 
 @pytest.mark.eq("meta-lstm-bptt")
 @costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(0, 4))
 def test_the_independent_gradient_is_the_complex_step_with_gradients_and_losses_held(rng, kind, recurrence, steps):
-    assert_right("meta-lstm-bptt", Case(random_learner(rng, kind, steps), recurrence))
+    assert_right("meta-lstm-bptt", LearnerCase(random_learner(rng, kind, steps), recurrence))
 
 
 def test_the_exact_gradient_on_a_linear_quadratic_cost_whose_curvature_allows_small_steps_only():
@@ -205,7 +205,7 @@ def test_they_are_equal_where_gradients_are_constant_and_the_loss_is_not_looked_
 @costly
 @given(rng=seeds, kind=kinds, recurrence=recurrences, steps=st.integers(1, 4), alpha=st.sampled_from((0.05, 0.2)))
 def test_with_constant_gates_it_is_maml_and_first_order_maml(rng, kind, recurrence, steps, alpha):
-    assert_right("thm:meta-lstm-is-gradient-descent", Case(random_learner(rng, kind, steps), recurrence, alpha))
+    assert_right("thm:meta-lstm-is-gradient-descent", LearnerCase(random_learner(rng, kind, steps), recurrence, alpha))
 
 
 @pytest.mark.eq("thm:gate-bound")

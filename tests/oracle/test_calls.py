@@ -182,7 +182,7 @@ def test_an_interrupt_is_the_user_s_in_this_process_and_the_target_s_in_its_own(
     interrupted = raises(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         rm.oracle.check(interrupted, "reptile")
-    reply = answer(interrupted, {"id": "reptile-001", "inputs": {}}, "float64")
+    reply = answer(interrupted, {"id": "reptile-001", "suite": "reptile", "inputs": {}}, "float64")
     assert (reply["message"], reply["refusal"]) == ("raised KeyboardInterrupt without a message", False)
 
 

@@ -421,7 +421,7 @@ def changed(suite, **changes):
     def function(**inputs):
         problem = SUITES[suite].problem(inputs)
         for name, change in changes.items():
-            at = lambda path, name=name: moved._is_at(path, names[name][0], suite)
+            at = lambda path, name=name: moved._is_at(path, names[name][0], SUITES[suite])
             problem = moved.moved(problem, at, change)
         return SUITES[suite].answer("update" if suite == "reptile" else "gradient", problem)
 
@@ -464,7 +464,7 @@ def test_every_float_input_of_every_suite_has_its_place_in_the_problem():
             case = next(c for c in cases(suite) if c.result == "valid" and name in moved.float_inputs(c))
             paths = []
             moved.moved(case.problem, lambda path: paths.append(path) or False, lambda x: x)  # noqa: B023
-            held = [path for path in paths if moved._is_at(path, name, suite)]
+            held = [path for path in paths if moved._is_at(path, name, SUITES[suite])]
             assert held and all(p.startswith("query.") for p in held) == name.startswith("query_"), (suite, name, paths)
 
 

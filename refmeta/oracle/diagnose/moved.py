@@ -14,7 +14,7 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.judge import JudgeSettings, transformed
 from refmeta.oracle.suite import Case, Suite
 
-__all__ = ["float_inputs", "groups", "in_single_precision", "said", "slope_in"]
+__all__ = ["float_inputs", "groups", "in_single_precision", "moved", "said", "single", "slope_in"]
 
 Names = tuple[str, ...]
 Change = Callable[[Any], Any]

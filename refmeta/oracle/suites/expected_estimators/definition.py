@@ -22,7 +22,7 @@ from refmeta.oracle.decimals import (
     rows_of,
 )
 
-__all__ = ["Path", "Process", "define", "objective", "paths", "probability"]
+__all__ = ["Path", "Process", "define", "objective", "paths", "probability", "weighted"]
 
 Log = Callable[[Number], Number]
 Process = tuple[Any, Any, Vector]

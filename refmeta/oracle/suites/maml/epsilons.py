@@ -11,7 +11,7 @@ from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.maml.problem import answer, path
 
-__all__ = ["effects", "of_losses"]
+__all__ = ["damped", "effects", "of_losses"]
 
 
 def of_losses(problem: Any, value: Callable[[Any], Any]) -> Effects:

@@ -10,7 +10,7 @@ from refmeta.oracle.decimals import (
     Inputs,
     Loss,
     Number,
-    Step,
+    NumericStep,
     Steps,
     Vector,
     dot,
@@ -60,7 +60,7 @@ def gates_released(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Nu
     return sigmoid(z_i), sigmoid(z_f), z_i, z_f
 
 
-def signal(support: Loss, theta: Vector, step: Step) -> Signal:
+def signal(support: Loss, theta: Vector, step: NumericStep) -> Signal:
     """∇L(θ) and L(θ)."""
     return gradient(support, theta, step), support(theta)
 
@@ -70,7 +70,7 @@ class Formulas(NamedTuple):
 
     gates: Callable[[Number, Number], tuple[Number, Number, Number, Number]] = gates
     preprocessed: Callable[[Number], Vector] = preprocessed
-    signal: Callable[[Loss, Vector, Step], Signal] = signal
+    signal: Callable[[Loss, Vector, NumericStep], Signal] = signal
 
 
 PAPER = Formulas()
@@ -84,7 +84,7 @@ def first_layer(W: Any, b: Vector, x: Vector, h: Vector, c: Vector) -> tuple[Vec
 
 
 def adapted(
-    x: Inputs, support: Loss, step: Step, use: Formulas = PAPER, held: list[Signal] | None = None
+    x: Inputs, support: Loss, step: NumericStep, use: Formulas = PAPER, held: list[Signal] | None = None
 ) -> tuple[Vector, list[Signal]]:
     """θ_K, and the (∇L, L) of every step; with `held`, on those instead."""
     theta, d, H = list(x["c0"]), len(x["c0"]), len(x["W_I"]) - 2

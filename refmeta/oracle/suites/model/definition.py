@@ -10,7 +10,7 @@ from typing import Any
 from refmeta.oracle.decimals import (
     Inputs,
     Number,
-    Step,
+    NumericStep,
     Steps,
     Vector,
     adapted,
@@ -23,7 +23,10 @@ from refmeta.oracle.decimals import (
     solved,
 )
 
-__all__ = ["covariance", "define", "log_marginal", "objective", "reward", "transition"]
+__all__ = [
+    "arctan", "circle", "covariance", "define", "determinant", "log_marginal", "objective", "of_task", "reward",
+    "transition", "visits",
+]  # fmt: skip
 
 Covariance = Callable[[Inputs, int], list[Vector]]
 
@@ -97,7 +100,7 @@ def circle(one: Number) -> Number:
     return 16 * arctan(one / 5) - 4 * arctan(one / 239)
 
 
-def objective(x: Inputs, task: int, step: Step) -> Number:
+def objective(x: Inputs, task: int, step: NumericStep) -> Number:
     """The true loss of θ adapted on the model's, by numeric gradients."""
     S, A, rest = len(x["reward_mean"]), len(x["reward_mean"][0]), {"gamma": x["gamma"], "horizon": x["horizon"]}
     P, R = ([[f(x, task, s, a) for a in range(A)] for s in range(S)] for f in (transition, reward))

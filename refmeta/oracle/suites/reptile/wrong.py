@@ -24,6 +24,7 @@ FALSE_ALARMS = {
 
 
 def _epsilon(case: Any) -> float:
+    """ε of the case, ½ where it has none."""
     return float(getattr(case, "epsilon", EPSILON))
 
 

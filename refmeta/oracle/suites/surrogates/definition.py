@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
 
-__all__ = ["SUMMANDS", "Step", "define", "surrogate", "unchanged"]
+__all__ = [
+    "SUMMANDS", "TimeStep", "define", "dice", "gaussian", "likelihood_ratio", "loaded_dice", "log_probabilities",
+    "reinforce", "surrogate", "tmaml", "trajectory", "unchanged",
+]  # fmt: skip
 
 
-class Step(NamedTuple):
+class TimeStep(NamedTuple):
     """What a surrogate reads of one step, x_k the logarithms of the ratios.
 
     discount is γᵗ; reward, to_go and baseline are r_t, G_t and b_t; past, now and fading are Σ_{k<t} x_k, x_t and
@@ -25,28 +28,28 @@ class Step(NamedTuple):
     box: Callable[[Number], Number] = exp
 
 
-def reinforce(s: Step) -> Number:
+def reinforce(s: TimeStep) -> Number:
     """γᵗ (G − b) x."""
     return s.discount * (s.to_go - s.baseline) * s.now
 
 
-def likelihood_ratio(s: Step) -> Number:
+def likelihood_ratio(s: TimeStep) -> Number:
     """γᵗ (G − b) exp(x)."""
     return s.discount * (s.to_go - s.baseline) * exp(s.now)
 
 
-def dice(s: Step) -> Number:
+def dice(s: TimeStep) -> Number:
     """γᵗ [r ☐ + b (1 − exp(x))]."""
     return s.discount * (s.reward * s.box(s.past + s.now) + s.baseline * (1 - exp(s.now)))
 
 
-def tmaml(s: Step) -> Number:
+def tmaml(s: TimeStep) -> Number:
     """γᵗ [r ☐ + b ((1 − exp(x)) − (1 − exp(past)) (1 − exp(x)))]."""
     control = (1 - exp(s.now)) - (1 - exp(s.past)) * (1 - exp(s.now))
     return s.discount * (s.reward * s.box(s.past + s.now) + s.baseline * control)
 
 
-def loaded_dice(s: Step) -> Number:
+def loaded_dice(s: TimeStep) -> Number:
     """γᵗ (G − b) [exp(fading) − exp(fading − x)]."""
     return s.discount * (s.to_go - s.baseline) * (exp(s.fading) - exp(s.fading - s.now))
 
@@ -54,12 +57,12 @@ def loaded_dice(s: Step) -> Number:
 SUMMANDS = {f.__name__: f for f in (reinforce, likelihood_ratio, dice, tmaml, loaded_dice)}
 
 
-def unchanged(step: Step) -> Step:
+def unchanged(step: TimeStep) -> TimeStep:
     """The step as it is."""
     return step
 
 
-def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = unchanged) -> list[Any]:
+def define(part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], TimeStep] = unchanged) -> list[Any]:
     """The loss, the gradient or the Hessian product of a surrogate; a `change` of its steps makes it a wrong one."""
     name, _, kind = part.rpartition("_")
     summand = SUMMANDS[name]
@@ -71,7 +74,7 @@ def define(part: str, x: Inputs, steps: Steps, change: Callable[[Step], Step] = 
     return [hessian_product(loss, x["theta"], x["v"], steps.outer, steps.second) for loss in losses]
 
 
-def surrogate(summand: Callable[[Step], Number], x: Inputs, task: int) -> Loss:
+def surrogate(summand: Callable[[TimeStep], Number], x: Inputs, task: int) -> Loss:
     """−(1/M) Σ Σ_t summand over a task's trajectories."""
     sampled = log_probabilities(x["theta_sampled"], x, task)
     rows = list(zip(*(x[key][task] for key in ("rewards", "mask", "baseline")), strict=True))
@@ -86,11 +89,11 @@ def surrogate(summand: Callable[[Step], Number], x: Inputs, task: int) -> Loss:
     return loss
 
 
-def trajectory(x: Vector, rewards: Vector, mask: list[int], baseline: Vector, gamma: Number, lam: Number) -> list[Step]:
+def trajectory(x: Vector, rewards: Vector, mask: list[int], baseline: Vector, gamma: Number, lam: Number) -> list[TimeStep]:
     """The steps of one trajectory, from the logarithms of its ratios."""
     r, H, zero = [m * a for m, a in zip(mask, rewards, strict=True)], len(x), 0 * gamma
     return [
-        Step(
+        TimeStep(
             discount=gamma**t if t else 1,
             reward=r[t],
             to_go=sum((gamma ** (k - t) if k > t else 1) * r[k] for k in range(t, H)),

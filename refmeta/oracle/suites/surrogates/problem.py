@@ -11,7 +11,7 @@ from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
 from refmeta.oracle.certify import real_part
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.oracle.suites.surrogates.definition import Step, define, unchanged
+from refmeta.oracle.suites.surrogates.definition import TimeStep, define, unchanged
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 from refmeta.sampling import surrogates
@@ -71,7 +71,7 @@ def answer(part: str, problem: Batches) -> Array:
     return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
 
 
-def by_definition(part: str, problem: Batches, change: Callable[[Step], Step] = unchanged) -> Array:
+def by_definition(part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged) -> Array:
     """A part by the definition in complex numbers; `change` is made to what it reads of a step."""
     return real_part(define(part, complex_numbers(problem.inputs), COMPLEX, change))
 

@@ -12,7 +12,7 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
-from refmeta.oracle.suites.surrogates.definition import SUMMANDS, Step
+from refmeta.oracle.suites.surrogates.definition import SUMMANDS, TimeStep
 from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, parts_of
 
 __all__ = ["ROWS"]
@@ -20,7 +20,7 @@ __all__ = ["ROWS"]
 DICE = ("dice", "tmaml")
 
 
-def _defined(case: Batches, names: tuple[str, ...], change: Callable[[Step], Step]) -> dict[str, Array]:
+def _defined(case: Batches, names: tuple[str, ...], change: Callable[[TimeStep], TimeStep]) -> dict[str, Array]:
     """The parts of some surrogates by their definition, each step changed."""
     return {part: by_definition(part, case, change) for part in parts_of(names)}
 
