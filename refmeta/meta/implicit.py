@@ -16,7 +16,7 @@ from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max
 from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
 from refmeta.meta.loop import sum_over_tasks
 
-__all__ = ["ImplicitMAML", "Proximal", "adapt", "gradient", "objective", "refine", "solve"]
+__all__ = ["ImplicitMAML", "Proximal", "adapt", "gradient", "objective", "solve"]
 
 RESIDUAL = 1e-10
 MOST = 50

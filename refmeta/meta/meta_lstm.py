@@ -32,8 +32,8 @@ from refmeta.meta.loop import sum_over_tasks
 from refmeta.meta.lstm import Cell, backward, forward, preprocessing, preprocessing_slope, sigmoid
 
 __all__ = [
-    "Adjoint", "Gate", "IndependentMetaLSTM", "MetaLSTM", "Parameters", "Recurrence", "Step", "Unrolled", "as_weights",
-    "gates", "gates_released", "gradient", "gradient_independent", "init", "objective", "shapes", "unravel", "unroll",
+    "Gate", "IndependentMetaLSTM", "MetaLSTM", "Parameters", "Recurrence", "Step", "Unrolled", "gates",
+    "gates_released", "gradient", "gradient_independent", "init", "objective", "unravel", "unroll",
 ]  # fmt: skip
 
 

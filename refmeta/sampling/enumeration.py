@@ -13,10 +13,7 @@ from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_rewar
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = [
-    "Expectation", "MOST", "Paths", "excess_text", "expectation", "likelihoods", "number_of_paths", "paths",
-    "weighted_moments",
-]  # fmt: skip
+__all__ = ["Expectation", "Paths", "expectation", "likelihoods", "number_of_paths", "paths"]
 
 MOST, CHUNK, COUNTED = 10**6, 2**13, 10**100
 

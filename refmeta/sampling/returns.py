@@ -24,7 +24,7 @@ from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 
 __all__ = [
-    "as_step_values", "discounted_sum", "exact_baseline", "features", "gae", "leave_one_out", "linear_feature_baseline",
+    "discounted_sum", "exact_baseline", "features", "gae", "leave_one_out", "linear_feature_baseline",
     "reward_to_go", "whole_return",
 ]  # fmt: skip
 

@@ -45,8 +45,8 @@ from refmeta.sampling.trajectories import (
 )
 
 __all__ = [
-    "Surrogate", "SurrogatePoint", "Term", "clipped", "clipped_exponential", "dice", "emaml_score_term", "exponential",
-    "likelihood_ratio", "linear", "loaded_dice", "reinforce", "tmaml",
+    "Surrogate", "SurrogatePoint", "clipped", "dice", "emaml_score_term", "likelihood_ratio", "loaded_dice",
+    "reinforce", "tmaml",
 ]  # fmt: skip
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
