@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import calling, run
+from refmeta.oracle.check import as_target, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
@@ -33,7 +33,7 @@ def check(
 
     vectors = cases(suite)
     chosen = check_settings(JudgeSettings(**settings), _SUITES[suite])
-    outcomes = run(calling(function), vectors, chosen, repeat=repeat)
+    outcomes = run(as_target(function), vectors, chosen, repeat=repeat)
     verdict = finding(suite, outcomes, chosen)
     if status_of([verdict], allow_rounding=allow_rounding):
         raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))

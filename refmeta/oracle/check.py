@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
-from refmeta.oracle.judge import JudgeSettings, Outcome, allowed, gap, is_bad, judge
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, judge, limit_of
 from refmeta.oracle.suite import Case
 
-__all__ = ["Answer", "Failed", "Outcome", "JudgeSettings", "calling", "plain", "run"]
+__all__ = ["Answer", "Failed", "as_target", "plain", "run"]
 
 
 class Answer(NamedTuple):
@@ -30,8 +30,8 @@ class Failed(Exception):
 
 def plain(message: str, most: int = 500) -> str:
     """A message without control characters, and not too long."""
-    said = "".join(c if c.isprintable() or c == " " else " " for c in message)
-    return said if len(said) <= most else said[:most] + " …"
+    text = "".join(c if c.isprintable() or c == " " else " " for c in message)
+    return text if len(text) <= most else text[:most] + " …"
 
 
 def run(
@@ -76,7 +76,7 @@ def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[f
         return np.inf, ["it answered the same case twice, once with a result of another kind"]
     if all(np.array_equal(a[name], b[name]) for name in a):
         return 0.0, []
-    limits = {name: allowed(one.case.expected[name], one.case, settings) for name in a}
+    limits = {name: limit_of(one.case, name, settings) for name in a}
     name = max(a, key=lambda name: gap(a[name], b[name], limits[name]))
     size, tolerances = np.max(np.abs(a[name] - b[name])), gap(a[name], b[name], limits[name])
     return tolerances, [
@@ -109,8 +109,8 @@ def _verdict(failure: Failed, case: Case) -> str:
     return "unanswered" if failure.verdict == "timeout" and case.result == "ill_conditioned" else failure.verdict
 
 
-def calling(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
-    """A Python function as a target: fresh arguments of the chosen dtype, exceptions told, inputs watched."""
+def as_target(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
+    """A Python function as a target: fresh arguments of the dtype, sentences for exceptions and for changed inputs."""
 
     def target(case: Case, settings: JudgeSettings) -> Answer:
         try:

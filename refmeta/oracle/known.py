@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = ["EVERY", "Wrong", "rows_in", "wrong"]
 
 EVERY = "parts"
@@ -23,6 +25,14 @@ class Wrong(NamedTuple):
     chapter: str
     function: Callable[[Any], Any]
 
+    def result(self, problem: Any) -> Any:
+        """What the formula gives on a problem; None where it does not apply."""
+        with np.errstate(all="ignore"):
+            try:
+                return self.function(problem)
+            except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
+                return None
+
 
 def wrong(
     slug: str,
@@ -34,7 +44,7 @@ def wrong(
     hint: str = "the same in every library",
     chapter: str = "",
 ) -> Callable[[Callable[[Any], Any]], Wrong]:
-    """Make a function of a problem a row; its chapter is that of the suite unless it is named."""
+    """Turn a function of a problem into a row; its chapter is that of the suite unless another is given."""
     return lambda function: Wrong(slug, formula, quantity, cause, seen, hint, chapter, function)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import Answer, Failed, JudgeSettings, plain
+from refmeta.oracle.check import Answer, Failed, plain
 from refmeta.oracle.documents import DEPTH, depth
+from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import GRACE, LINE, Peer, shown
 from refmeta.oracle.suite import Case, floats
 

@@ -33,7 +33,7 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     if case["result"] == "invalid":
         return case, worst
     problem, valid = suite.problem(suite.arguments(case["input"])), case["result"] == "valid"
-    wrong = {row: _computed(row, problem) for row in suite.rows} if valid else {}
+    wrong = {row: row.result(problem) for row in suite.rows} if valid else {}
     for part in suite.parts:
         nested, digits = certified(suite, case["input"], part)
         value = np.array(nested, dtype=object).astype(float)
@@ -77,15 +77,6 @@ def _hex(value: Any) -> Any:
 def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -> float:
     """The worst error in tolerances."""
     return float(np.max(error_in_tolerances(got, right, kappa, scale, suite.residual), initial=0.0))
-
-
-def _computed(row: Wrong, problem: Any) -> Any:
-    """What a known-wrong formula gives; None where it does not apply."""
-    with np.errstate(all="ignore"):
-        try:
-            return row.function(problem)
-        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-            return None
 
 
 def _margin(suite: Suite, part: str, row: Wrong, result: Any, value: Array, kappa: Array, scale: Array) -> float:

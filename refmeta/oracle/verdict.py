@@ -8,7 +8,8 @@ import numpy as np
 
 from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
 from refmeta.oracle.diagnose.rows import distance
-from refmeta.oracle.judge import JudgeSettings, Outcome, allowed_of, gap, is_bad, size_of, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, limit_of, right_result, size_of
+from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case
 
 __all__ = ["Finding", "NEUTRAL", "counting", "finding", "findings", "overall", "status_of", "summary"]
@@ -161,8 +162,8 @@ def _blind(asked: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list
 
 def _apart(case: Case, settings: JudgeSettings) -> float:
     """The distance from first order to the right gradient, in tolerances."""
-    first, right = (transformed(case.expected[q].value, case, settings) for q in ("first_order", "gradient"))
-    return gap(first, right, allowed_of(case, "gradient", settings))
+    first, right = (right_result(case, q, settings) for q in ("first_order", "gradient"))
+    return gap(first, right, limit_of(case, "gradient", settings))
 
 
 def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> str | None:
@@ -182,16 +183,14 @@ def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
     rounding = 30 * float(np.finfo(settings.dtype).eps)
     widest = WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
     return o.error <= widest and all(
-        gap(got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
-        <= max(1.0, NEAREST * distance(o.case, name, settings))
-        for name, got in (o.got or {}).items()
+        gap(p.got, p.right, p.limit) <= max(1.0, NEAREST * distance(p.case, p.name, settings)) for p in pairs([o], settings)
     )
 
 
 def _possible(o: Outcome, settings: JudgeSettings) -> float:
     """The number of digits that the tolerance of the worst entry's part stands for."""
     assert o.worst is not None
-    limit = np.max(allowed_of(o.case, o.worst.part, settings))
+    limit = np.max(limit_of(o.case, o.worst.part, settings))
     return float(-np.log10(limit / size_of(o.case, o.worst.part, settings)))
 
 

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from refmeta.oracle.check import Failed, JudgeSettings, run
+from refmeta.oracle.check import Failed, run
+from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
 from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
 from refmeta.oracle.report import status

@@ -7,11 +7,11 @@ import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.check import Answer, Failed, calling, run
-from refmeta.oracle.diagnose.epsilons import effect_of
-from refmeta.oracle.diagnose.rows import departure_of, distance, rows_of
+from refmeta.oracle.check import Answer, Failed, as_target, run
+from refmeta.oracle.diagnose.rows import candidate_rows, departure_of, distance
+from refmeta.oracle.diagnose.traces import effect_of
 from refmeta.oracle.facts import details, kinds
-from refmeta.oracle.judge import JudgeSettings, allowed_of, transformed
+from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
 from refmeta.oracle.renew import renewed
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
@@ -37,7 +37,7 @@ def judged(change, suite, chosen=None, **settings):
     settings = JudgeSettings(**settings)
 
     def target(case, settings):
-        got = {p: change(case, p, transformed(case.expected[p].value, case, settings, p)) for p in parts_of(suite)}
+        got = {p: change(case, p, right_result(case, p, settings)) for p in parts_of(suite)}
         return next(iter(got.values())) if SUITES[suite].array else got
 
     return finding(suite, run(target, chosen or valid(suite), settings), settings)
@@ -46,13 +46,13 @@ def judged(change, suite, chosen=None, **settings):
 def verdict(function, suite, chosen=None, **settings):
     """The verdict on a user's function, as the command gives it."""
     settings = JudgeSettings(**settings)
-    return finding(suite, run(calling(function), chosen or cases(suite), settings, repeat=None), settings)
+    return finding(suite, run(as_target(function), chosen or cases(suite), settings, repeat=None), settings)
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last rows of every suite, on the vectors that see them."""
-    rows = [r for r in rows_of(valid(suite)[0], JudgeSettings()) if any(r.slug in c.discriminates for c in valid(suite))]
+    rows = [r for r in candidate_rows(valid(suite)[0], JudgeSettings()) if any(r.slug in c.discriminates for c in valid(suite))]
     for row in (rows[0], rows[-1])[: 1 if suite in ("meta-lstm", "pearl") else 2]:
         value = departure_of(row, JudgeSettings())
 
@@ -206,7 +206,7 @@ def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_
         rng = np.random.default_rng(0)
 
         def change(case, part, right):
-            limit = allowed_of(case, part, settings)
+            limit = limit_of(case, part, settings)
             return right + tolerances * limit[:, None] * rng.choice([-1.0, 1.0], size=right.shape)
 
         return change
@@ -351,7 +351,7 @@ def test_a_changed_input_and_an_answer_that_changes_are_warned_of():
     assert [bool(o.warnings[1:]) for o in found.outcomes[:3]] == [True, False, False]
     for times in (1, 3):
         del calls[:]
-        outcomes = run(calling(restless), valid("reptile", 2), JudgeSettings(), repeat=times)
+        outcomes = run(as_target(restless), valid("reptile", 2), JudgeSettings(), repeat=times)
         assert len(calls) == 2 * times and all(len(o.warnings) == 1 + (times == 3) for o in outcomes)
 
 
@@ -400,7 +400,7 @@ def test_the_worst_entry_is_one_that_is_wrong():
 
     def worst(change):
         def target(case, settings):
-            near = case.expected["update"].value + 0.9 * allowed_of(case, "update", settings)
+            near = case.expected["update"].value + 0.9 * limit_of(case, "update", settings)
             return change(near) if case.id == "reptile-003" else near
 
         found = finding("reptile", run(target, valid("reptile", 4), JudgeSettings()), JudgeSettings())
@@ -449,7 +449,7 @@ def test_in_implicit_rounding_ends_where_it_does_elsewhere(size):
 def test_rounding_ends_at_67_tolerances_of_implicit():
     rng = np.random.default_rng(0)
     off = lambda times: (
-        lambda c, p, right: right + times * allowed_of(c, p, JudgeSettings())[:, None] * rng.choice([-1, 1], right.shape)
+        lambda c, p, right: right + times * limit_of(c, p, JudgeSettings())[:, None] * rng.choice([-1, 1], right.shape)
     )
     words = [judged(off(times), "implicit", [BY_ID["implicit-005"]]).word for times in (60, 70)]
     assert words == ["ROUNDING", "WRONG"]
