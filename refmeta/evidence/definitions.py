@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.decimals import Inputs, Number, exp, gradient, policy
 from refmeta.oracle.suites.expected_estimators.definition import Process, objective, paths, probability
 from refmeta.oracle.suites.expected_estimators.problem import Expectations

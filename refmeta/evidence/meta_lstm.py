@@ -13,8 +13,7 @@ from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.decimals import Loss, flattened, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
 from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adapted, of_task
@@ -88,7 +87,7 @@ def losses(task: Any) -> list[Loss]:
 def by_definition(case: LearnerCase, kind: str = "") -> Array:
     """The adapted parameters (N, d), or all slopes of a kind, (N, size)."""
     one, rows = case.learner, []
-    x = weights(one.parameters) | {"steps": one.steps}
+    x = complex_numbers(weights(one.parameters)) | {"steps": one.steps}
     for support, query in zip(losses(one.support), losses(one.query), strict=True):
         if kind:
             parts = [of_task(f"{kind}_{leaf}", x, support, query, COMPLEX, case.formulas) for leaf in LEAVES]

@@ -24,8 +24,7 @@ from refmeta.meta.pearl.encoder import (
 )
 from refmeta.meta.posterior_sampling import posterior_sampling
 from refmeta.meta.task_posterior import task_posterior
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, complex_value, real_part
 from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, parts, targets
 from refmeta.oracle.suites.pearl.problem import TrainingStep, answer
 from refmeta.policies import TabularSoftmax
@@ -73,8 +72,7 @@ def _against_definition(*names: str) -> Callable[[TrainingStep], float]:
     """The library's answers to parts of the suite, each against its definition in complex numbers."""
 
     def judge(step: TrainingStep) -> float:
-        x = complex_numbers(step.inputs)
-        right = {name: real_part(define(name, x, COMPLEX)) for name in names}
+        right = {name: complex_value(define, name, step.inputs) for name in names}
         return float(np.max([off(partial(answer, name), step, value, scale=1.0) for name, value in right.items()]))
 
     return judge

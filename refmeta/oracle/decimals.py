@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 __all__ = [
     "Central", "Inputs", "Loss", "Number", "NumericStep", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
-    "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "rows_of", "softmax",
+    "magnitude", "map_numbers", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "rows_of", "softmax",
     "softmax_regression", "solved", "sqrt",
 ]  # fmt: skip
 
@@ -288,6 +288,11 @@ def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
     return [x for flat, _ in parts for x in flat], lambda flat: [
         nested(flat[i:j]) for (_, nested), i, j in zip(parts, ends[:-1], ends[1:], strict=True)
     ]
+
+
+def map_numbers(f: Callable[[Any], Any], nested: Any) -> Any:
+    """f of a number, or of every number of a nested list."""
+    return [map_numbers(f, entry) for entry in nested] if isinstance(nested, list) else f(nested)
 
 
 def leaf_gradient(f: Callable[[Any], Number], leaf: Any, step: NumericStep) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.certify import certified
+from refmeta.oracle.decimals import map_numbers
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
@@ -47,7 +48,7 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
                 f"{case['id']}: {part}: kappa {np.max(kappa):.2g}, error {error:.2g}, digits {digits}: not valid"
             )
         case["expected"][part] = {
-            "value": value.tolist(), "hex": _hex(value.tolist()),
+            "value": value.tolist(), "hex": map_numbers(float.hex, value.tolist()),
             "kappa": np.atleast_1d(kappa).tolist(), "scale": [float(f"{s:.3g}") for s in np.atleast_1d(scale)], "digits": digits,
         }  # fmt: skip
         if valid:
@@ -67,11 +68,6 @@ def _answer(suite: Suite, part: str, problem: Any) -> Array:
 def _rows(suite: Suite, part: str, value: Any) -> Array:
     """A value with one row for each task; one for all tasks is one row."""
     return np.asarray(value) if suite.parts[part].by_task else np.asarray(value)[None]
-
-
-def _hex(value: Any) -> Any:
-    """The floats of a nested list in hexadecimal."""
-    return [_hex(entry) for entry in value] if isinstance(value, list) else float.hex(value)
 
 
 def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -> float:

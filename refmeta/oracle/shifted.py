@@ -10,9 +10,9 @@ from refmeta.arrays import Array, matvec
 from refmeta.softmax import log_softmax, softmax
 
 __all__ = [
-    "BY_HAND", "ByHand", "Change", "PointByHand", "Shifted", "ShiftedPoint", "Widened", "WidenedPoint", "added",
-    "counted", "cross_entropy", "departures", "exponentials", "mixed", "of_all", "of_largest", "plain", "returned",
-    "slope", "unshifted",
+    "BY_HAND", "Change", "ChangedTask", "PointByHand", "ShiftedPoint", "WidenedPoint", "cross_entropy", "departure", "departures",
+    "epsilon_added", "epsilon_in_mean", "epsilon_in_softmax", "epsilon_in_unshifted_softmax", "epsilon_mixed_in", "inverse_shifted_sum",
+    "inverse_sum", "logits", "policy_loss", "pullback", "right_softmax", "slope",
 ]  # fmt: skip
 
 Loss = Callable[[Any, Array, float], Array]
@@ -25,12 +25,11 @@ def slope(f: Callable[[float], Any], at: float = STEP) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Shifted:
-    """L(θ) + ε ∂L_ε(θ)/∂ε, of a loss L_ε (N, d) → (N,) that is holomorphic in θ."""
+class ChangedTask:
+    """A task whose points are `point(task, theta (N, d))`: the right points, or what an ε makes of them."""
 
     task: Any
-    loss: Loss
-    epsilon: float
+    point: Callable[[Any, Array], Any]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,153 +41,129 @@ class Shifted:
         """The number of parameters."""
         return int(self.task.dim)
 
-    def at(self, theta: Array) -> "ShiftedPoint":
+    def at(self, theta: Array) -> Any:
         """The point theta (N, d) or (d,)."""
-        return ShiftedPoint(np.broadcast_to(theta, (*self.shape, self.dim)), self)
-
-    def slope(self, theta: Array) -> Array:
-        """∂L_ε/∂ε at ε = 0."""
-        return np.asarray(slope(lambda e: self.loss(self.task, theta, e)))
-
-    def slope_grad(self, theta: Array) -> Array:
-        """Its gradient, by complex steps along every axis at once."""
-        axes = np.eye(self.dim) * 1e-30j
-        return np.stack([np.imag(self.slope(theta + axis)) / 1e-30 for axis in axes], axis=-1)
+        return self.point(self.task, np.broadcast_to(theta, (*self.shape, self.dim)))
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftedPoint:
-    """A shifted loss at θ."""
+    """L(θ) + ε ∂L_ε(θ)/∂ε, of a loss L_ε (N, d) → (N,) that is holomorphic in θ."""
 
+    task: Any
     theta: Array
-    task: Shifted
+    of_epsilon: Loss
+    epsilon: float
 
     @property
     def loss(self) -> Array:
         """L + ε ∂L/∂ε."""
-        return np.asarray(self._right.loss + self.task.epsilon * self.task.slope(self.theta))
+        return np.asarray(self.task.at(self.theta).loss + self.epsilon * self.slope(self.theta))
 
     @property
     def grad(self) -> Array:
         """Its gradient."""
-        return np.asarray(self._right.grad + self.task.epsilon * self.task.slope_grad(self.theta))
+        return np.asarray(self.task.at(self.theta).grad + self.epsilon * self.slope_grad(self.theta))
 
     def hvp(self, v: Array) -> Array:
         """Its Hessian product, the ε part by a central difference."""
-        bent = slope(lambda h: self.task.slope_grad(self.theta + h * np.asarray(v)))
-        return np.asarray(self._right.hvp(v) + self.task.epsilon * bent)
+        bent = slope(lambda h: self.slope_grad(self.theta + h * np.asarray(v)))
+        return np.asarray(self.task.at(self.theta).hvp(v) + self.epsilon * bent)
 
-    @property
-    def _right(self) -> Any:
-        """The right loss at θ."""
-        return self.task.task.at(self.theta)
+    def slope(self, theta: Array) -> Array:
+        """∂L_ε/∂ε at ε = 0."""
+        return np.asarray(slope(lambda e: self.of_epsilon(self.task, theta, e)))
 
-
-@dataclass(frozen=True, eq=False)
-class ByHand:
-    """A cross-entropy whose gradient is written as p_ε − y: p_ε = p(1 − εw), and the Jacobian of that is its Hessian.
-
-    w is 1/Σ exp(z), of z less a constant.
-    """
-
-    task: Any
-    weight: Callable[[Array], Array]
-    epsilon: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The batch axes."""
-        return tuple(self.task.shape)
-
-    @property
-    def dim(self) -> int:
-        """The number of parameters."""
-        return int(self.task.dim)
-
-    def at(self, theta: Array) -> "PointByHand":
-        """The point theta (N, d) or (d,)."""
-        return PointByHand(np.broadcast_to(theta, (*self.shape, self.dim)), self)
-
-    def logits(self, theta: Array) -> Array:
-        """Xθ, (N, n, C)."""
-        return np.asarray(self.task.X @ theta.reshape(*theta.shape[:-1], -1, self.task.X.shape[-1]).swapaxes(-1, -2))
-
-    def pulled(self, y: Array) -> Array:
-        """The mean of y xᵀ over the data points, (N, d)."""
-        return np.asarray(y.swapaxes(-1, -2) @ self.task.X / y.shape[-2]).reshape(*self.shape, -1)
+    def slope_grad(self, theta: Array) -> Array:
+        """Its gradient, by complex steps along every axis at once."""
+        axes = np.eye(self.task.dim) * 1e-30j
+        return np.stack([np.imag(self.slope(theta + axis)) / 1e-30 for axis in axes], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
 class PointByHand:
-    """Such a cross-entropy at θ; its loss is right."""
+    """A cross-entropy at θ whose gradient is written as p_ε − y: p_ε = p(1 − εw).  The Jacobian of that is its Hessian.
 
+    w is 1/Σ exp(z), of z less a constant.  The loss is right.
+    """
+
+    task: Any
     theta: Array
-    task: ByHand
+    weight: Callable[[Array], Array]
+    epsilon: float
 
     @property
     def loss(self) -> Array:
         """L."""
-        return np.asarray(self.task.task.at(self.theta).loss)
+        return np.asarray(self.task.at(self.theta).loss)
 
     @property
     def grad(self) -> Array:
         """∇L − ε Xᵀ(w p)/n."""
-        z = self.task.logits(self.theta)
-        return np.asarray(
-            self.task.task.at(self.theta).grad - self.task.epsilon * self.task.pulled(self.task.weight(z) * softmax(z))
-        )
+        z = logits(self.task, self.theta)
+        return np.asarray(self.task.at(self.theta).grad - self.epsilon * pullback(self.task, self.weight(z) * softmax(z)))
 
     def hvp(self, v: Array) -> Array:
-        """The derivative of the gradient along v: w and p move by −w(p·x) and p(x − p·x)."""
-        z, x = self.task.logits(self.theta), self.task.logits(np.broadcast_to(v, self.theta.shape))
+        """The derivative of the gradient along v: w and p change by −w(p·x) and p(x − p·x)."""
+        z, x = logits(self.task, self.theta), logits(self.task, np.broadcast_to(v, self.theta.shape))
         p = softmax(z)
-        moved = self.task.weight(z) * p * (x - 2 * np.sum(p * x, axis=-1, keepdims=True))
-        return np.asarray(self.task.task.at(self.theta).hvp(v) - self.task.epsilon * self.task.pulled(moved))
+        slopes = self.weight(z) * p * (x - 2 * np.sum(p * x, axis=-1, keepdims=True))
+        return np.asarray(self.task.at(self.theta).hvp(v) - self.epsilon * pullback(self.task, slopes))
 
 
-def of_largest(z: Array) -> Array:
+def logits(task: Any, theta: Array) -> Array:
+    """Xθ of a softmax regression, (N, n, C)."""
+    return np.asarray(task.X @ theta.reshape(*theta.shape[:-1], -1, task.X.shape[-1]).swapaxes(-1, -2))
+
+
+def pullback(task: Any, y: Array) -> Array:
+    """The mean of y xᵀ over the data points of a softmax regression, (N, d)."""
+    return np.asarray(y.swapaxes(-1, -2) @ task.X / y.shape[-2]).reshape(*task.shape, -1)
+
+
+def inverse_shifted_sum(z: Array) -> Array:
     """1/Σ exp(z − max z)."""
     return np.asarray(np.max(softmax(z), axis=-1, keepdims=True))
 
 
-def of_all(z: Array) -> Array:
+def inverse_sum(z: Array) -> Array:
     """1/Σ exp(z)."""
     return np.asarray(np.exp(log_softmax(z)[..., :1] - z[..., :1]))
 
 
 BY_HAND = {
-    "p − y by hand, p = exp(z − max z)/(Σ exp(z − max z) + ε)": of_largest,
-    "p − y by hand, p = exp(z)/(Σ exp(z) + ε)": of_all,
+    "p − y by hand, p = exp(z − max z)/(Σ exp(z − max z) + ε)": inverse_shifted_sum,
+    "p − y by hand, p = exp(z)/(Σ exp(z) + ε)": inverse_sum,
 }
 
 
-def exponentials(x: Array, epsilon: float) -> Array:
+def epsilon_in_softmax(x: Array, epsilon: float) -> Array:
     """exp(x − max x)/(Σ exp(x − max x) + ε)."""
     pi = softmax(x)
     top = np.take_along_axis(pi, np.argmax(x.real, axis=-1)[..., None], axis=-1)
     return pi / (1 + epsilon * top)
 
 
-def unshifted(x: Array, epsilon: float) -> Array:
+def epsilon_in_unshifted_softmax(x: Array, epsilon: float) -> Array:
     """exp(x)/(Σ exp(x) + ε)."""
     return softmax(x) / (1 + epsilon * np.exp(log_softmax(x)[..., :1] - x[..., :1]))
 
 
-def added(x: Array, epsilon: float) -> Array:
+def epsilon_added(x: Array, epsilon: float) -> Array:
     """π + ε."""
     return softmax(x) + epsilon
 
 
-def mixed(x: Array, epsilon: float) -> Array:
+def epsilon_mixed_in(x: Array, epsilon: float) -> Array:
     """(π + ε)/(1 + nε), n the number of entries of a row."""
     return (softmax(x) + epsilon) / (1 + x.shape[-1] * epsilon)
 
 
 PROBABILITIES: dict[str, Callable[[Array, float], Array]] = {
-    "exp(z − max z)/(Σ exp(z − max z) + ε) in the softmax": exponentials,
-    "exp(z)/(Σ exp(z) + ε) in the softmax": unshifted,
-    "p + ε": added,
-    "(p + ε)/(1 + n·ε)": mixed,
+    "exp(z − max z)/(Σ exp(z − max z) + ε) in the softmax": epsilon_in_softmax,
+    "exp(z)/(Σ exp(z) + ε) in the softmax": epsilon_in_unshifted_softmax,
+    "p + ε": epsilon_added,
+    "(p + ε)/(1 + n·ε)": epsilon_mixed_in,
 }
 
 
@@ -196,19 +171,18 @@ def cross_entropy(probabilities: Callable[[Array, float], Array]) -> Loss:
     """−mean log p_ε(label)."""
 
     def loss(task: Any, theta: Array, epsilon: float) -> Array:
-        W = theta.reshape(*theta.shape[:-1], -1, task.X.shape[-1])
-        p = probabilities(task.X @ W.swapaxes(-1, -2), epsilon)
+        p = probabilities(logits(task, theta), epsilon)
         return -np.mean(np.log(np.take_along_axis(p, task.labels[..., None], axis=-1)), axis=(-2, -1))
 
     return loss
 
 
-def counted(task: Any, theta: Array, epsilon: float) -> Array:
+def epsilon_in_mean(task: Any, theta: Array, epsilon: float) -> Array:
     """Σ (xθ − y)²/(2(n + ε))."""
     return np.sum((matvec(task.X, theta) - task.y) ** 2, axis=-1) / (2 * (task.X.shape[-2] + epsilon))
 
 
-def returned(probabilities: Callable[[Array, float], Array], discount: Callable[[float, float], float]) -> Loss:
+def policy_loss(probabilities: Callable[[Array, float], Array], discount: Callable[[float, float], float]) -> Loss:
     """−J of a policy, of either horizon, whose rows need not add to 1."""
 
     def loss(task: Any, theta: Array, epsilon: float) -> Array:
@@ -224,55 +198,38 @@ def returned(probabilities: Callable[[Array, float], Array], discount: Callable[
     return loss
 
 
-def plain(x: Array, epsilon: float) -> Array:
+def right_softmax(x: Array, epsilon: float) -> Array:
     """π."""
     return softmax(x)
 
 
 RETURNS = {
-    **{name: returned(p, lambda gamma, e: gamma) for name, p in PROBABILITIES.items()},
-    "P/(Σ P + ε)": returned(plain, lambda gamma, e: gamma / (1 + e)),
-    "1/(1 − γ + ε)": returned(plain, lambda gamma, e: gamma - e),
+    **{name: policy_loss(p, lambda gamma, e: gamma) for name, p in PROBABILITIES.items()},
+    "P/(Σ P + ε)": policy_loss(right_softmax, lambda gamma, e: gamma / (1 + e)),
+    "1/(1 − γ + ε)": policy_loss(right_softmax, lambda gamma, e: gamma - e),
 }
 ENTROPIES = {
-    "log(p + ε)" if p is added else name: cross_entropy(p) for name, p in PROBABILITIES.items() if p is not mixed
+    "log(p + ε)" if p is epsilon_added else name: cross_entropy(p) for name, p in PROBABILITIES.items() if p is not epsilon_mixed_in
 }
 LOSSES: dict[str, dict[str, Loss]] = {
     "PolicyReturn": RETURNS,
     "SoftmaxRegression": ENTROPIES,
-    "LinearRegression": {"1/(n + ε)": counted},
+    "LinearRegression": {"1/(n + ε)": epsilon_in_mean},
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Widened:
-    """A linear-quadratic cost whose deviation is σ + ε, or whose variance is σ² + ε: log σ → log(exp(pθ) + ε)/p."""
+class WidenedPoint:
+    """A linear-quadratic cost whose deviation is σ + ε (power 1), or whose variance is σ² + ε (power 2), at θ.
+
+    It is the cost at u = f(θ): log σ becomes log(exp(pθ) + ε)/p, the gain stays.  f' = w and f'' = p w(1 − w), where
+    w = σᵖ/(σᵖ + ε); 1 and 0 in the gain.
+    """
 
     task: Any
+    theta: Array
     power: int
     epsilon: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The batch axes."""
-        return tuple(self.task.shape)
-
-    @property
-    def dim(self) -> int:
-        """The number of parameters."""
-        return int(self.task.dim)
-
-    def at(self, theta: Array) -> "WidenedPoint":
-        """The point theta."""
-        return WidenedPoint(np.asarray(theta), self)
-
-
-@dataclass(frozen=True, eq=False)
-class WidenedPoint:
-    """A widened cost at θ: u = f(θ) with f' = w and f'' = p w(1 − w), w = σᵖ/(σᵖ + ε); 1 and 0 in the gain."""
-
-    theta: Array
-    task: Widened
 
     @property
     def loss(self) -> Array:
@@ -287,43 +244,40 @@ class WidenedPoint:
     def hvp(self, v: Array) -> Array:
         """f' ∇²L(u) (f' v) + f'' ∇L(u) v."""
         w = self._weight
-        bent = self.task.power * w * (1 - w) * self._inner.grad * v
+        bent = self.power * w * (1 - w) * self._inner.grad * v
         return np.asarray(w * self._inner.hvp(w * v) + bent)
 
     @property
     def _spread(self) -> Array:
         """σᵖ where the parameter is log σ, and infinity in the gain."""
-        logs = np.arange(self.task.dim) >= self.task.dim - self.task.task.lq.actions
-        return np.where(logs, np.exp(self.task.power * self.theta), np.inf)
+        logs = np.arange(self.task.dim) >= self.task.dim - self.task.lq.actions
+        return np.where(logs, np.exp(self.power * self.theta), np.inf)
 
     @property
     def _weight(self) -> Array:
         """f'."""
-        return 1 / (1 + self.task.epsilon / self._spread)
+        return 1 / (1 + self.epsilon / self._spread)
 
     @property
     def _inner(self) -> Any:
         """The cost at u."""
-        return self.task.task.at(self.theta + np.log1p(self.task.epsilon / self._spread) / self.task.power)
+        return self.task.at(self.theta + np.log1p(self.epsilon / self._spread) / self.power)
 
 
 Change = Callable[[Any, float], Any]
 
 
+def departure(point: Callable[..., Any], how: Any) -> Change:
+    """A task and an ε to the changed task, whose points are `point(task, theta, how, ε)`."""
+    return lambda task, epsilon: ChangedTask(task, lambda task, theta: point(task, theta, how, epsilon))
+
+
 def departures(task: Any) -> dict[str, Change]:
     """What each ε that may stand in the losses of a kind of task makes of the task."""
-
-    def widened(power: int) -> Change:
-        return lambda task, epsilon: Widened(task, power, epsilon)
-
-    def shifted(loss: Loss) -> Change:
-        return lambda task, epsilon: Shifted(task, loss, epsilon)
-
-    def by_hand(weight: Callable[[Array], Array]) -> Change:
-        return lambda task, epsilon: ByHand(task, weight, epsilon)
-
     kind = type(task).__name__
     if kind == "PolicyCost":
-        return {"σ + ε": widened(1), "σ² + ε": widened(2)}
-    hand = {name: by_hand(weight) for name, weight in BY_HAND.items()} if kind == "SoftmaxRegression" else {}
-    return {name: shifted(loss) for name, loss in LOSSES.get(kind, {}).items()} | hand
+        return {"σ + ε": departure(WidenedPoint, 1), "σ² + ε": departure(WidenedPoint, 2)}
+    by_hand = BY_HAND if kind == "SoftmaxRegression" else {}
+    return {name: departure(ShiftedPoint, loss) for name, loss in LOSSES.get(kind, {}).items()} | {
+        name: departure(PointByHand, weight) for name, weight in by_hand.items()
+    }

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.decimals import Inputs, Steps
+from refmeta.oracle.decimals import Inputs, Steps, flattened, map_numbers
 from refmeta.oracle.known import Wrong
 
 __all__ = [
-    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_effects", "no_terms",
-    "typed",
+    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_terms", "suite_of", "typed",
 ]  # fmt: skip
 
 Effects = dict[str, Callable[[], Any]]
@@ -50,11 +50,6 @@ def no_terms(part: str, problem: Any, value: Array) -> Any:
     return 0.0
 
 
-def no_effects(case: "Case", part: str) -> Effects:
-    """No ε may stand anywhere."""
-    return {}
-
-
 @dataclass(frozen=True, eq=False)
 class Suite:
     """All that the oracle knows of one algorithm.
@@ -87,11 +82,11 @@ class Suite:
     definition: Callable[[str, Inputs, Steps], list[Any]]
     vectors: str
     rows: tuple[Wrong, ...]
+    effects: Callable[["Case", str], Effects]
     array: str = ""
     terms: Callable[[str, Any, Array], Any] = no_terms
     rational: tuple[str, ...] = ()
     residual: float = 0.0
-    effects: Callable[["Case", str], Effects] = no_effects
     false_alarms: Mapping[str, str] = field(default_factory=dict)
     letters: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -108,6 +103,15 @@ class Suite:
     def arguments(self, inputs: dict[str, Any], dtype: Any = "float64") -> dict[str, Any]:
         """The inputs of a vector as a target gets them: fresh arrays of the dtype, ints, floats, None."""
         return {name: typed(value, self.inputs[name].kind, np.dtype(dtype)) for name, value in inputs.items()}
+
+
+def suite_of(definition: ModuleType, problem: ModuleType, wrong: ModuleType, epsilons: ModuleType, **facts: Any) -> Suite:
+    """The suite of a folder: what its four modules and its vectors offer, and the facts that its `__init__` states."""
+    return Suite(
+        definition=definition.define, problem=problem.problem, answer=problem.answer, effects=epsilons.effects,
+        terms=getattr(problem, "terms", no_terms), rows=wrong.ROWS, false_alarms=getattr(wrong, "FALSE_ALARMS", {}),
+        vectors=f"{definition.__name__.split('.')[-2]}/vectors.json", **facts,
+    )  # fmt: skip
 
 
 class Expected(NamedTuple):
@@ -151,21 +155,14 @@ def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
     """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
     if value is None:
         return None
-    if kind == "integer" or kind == "either" and not _has_floats(value):
+    if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flattened(value)[0]):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
     return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
 
 
-def _has_floats(value: Any) -> bool:
-    """Is any number of a nested list no integer?"""
-    return any(map(_has_floats, value)) if isinstance(value, list) else not isinstance(value, int)
-
-
 def floats(value: Any) -> Any:
     """ "nan", "inf" and "-inf" of an invalid case as floats, at any depth."""
-    if isinstance(value, list):
-        return [floats(entry) for entry in value]
-    return float(value) if isinstance(value, str) else value
+    return map_numbers(lambda x: float(x) if isinstance(x, str) else x, value)
 
 
 def at_most_one(x: float) -> float:

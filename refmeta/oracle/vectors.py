@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import as_read_only
+from refmeta.oracle.decimals import flattened, map_numbers
 from refmeta.oracle.documents import VectorError, parsed, text_of
 from refmeta.oracle.suite import Case, Expected, Suite, typed
 from refmeta.oracle.suites import FOLDER, SUITES
@@ -108,7 +109,7 @@ def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], 
         about = suite.inputs[key]
         if value is None and about.optional:
             continue
-        kinds, whole = {type(number) for number in _leaves(value)}, about.kind == "integer"
+        kinds, whole = {type(number) for number in flattened(value)[0]}, about.kind == "integer"
         kinds -= {int} | (set() if whole else {float}) | ({str} if entry["result"] == "invalid" else set())
         what = "whole numbers" if whole else "numbers"
         if kinds:
@@ -117,15 +118,6 @@ def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], 
             typed(value, about.kind, np.dtype("float64"))
         except ValueError as error:
             raise VectorError(f"{where}.input.{key}: no {what}: {error}") from None
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """What nested lists hold."""
-    if isinstance(value, list):
-        for entry in value:
-            yield from _leaves(entry)
-    else:
-        yield value
 
 
 def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
@@ -140,7 +132,7 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
     """A certified value, whose two ways of writing agree."""
     _check_keys(entry, VALUE, name, where)
     try:
-        value, by_hex = np.array(entry["value"], float), np.array(_from_hex(entry["hex"]), float)
+        value, by_hex = np.array(entry["value"], float), np.array(map_numbers(float.fromhex, entry["hex"]), float)
         kappa, scale = np.array(entry["kappa"], float), np.array(entry["scale"], float)
     except (TypeError, ValueError) as error:
         raise VectorError(f"{name}: {where}: no numbers: {error}") from None
@@ -157,11 +149,6 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
     if type(entry["digits"]) is not int or entry["digits"] < 0:
         raise VectorError(f"{name}: {where}: digits must be a whole number of at least 0, got {entry['digits']!r}")
     return Expected(as_read_only(value), as_read_only(kappa), as_read_only(scale), entry["digits"])
-
-
-def _from_hex(value: Any) -> Any:
-    """The floats of a nested list in hexadecimal."""
-    return [_from_hex(entry) for entry in value] if isinstance(value, list) else float.fromhex(value)
 
 
 def _check_keys(value: Any, wanted: set[str], name: str, where: str) -> None:

@@ -6,8 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.evidence.model_based import A, S, random_learning, random_tasks
 from refmeta.meta.model_based import Prior
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.suites.model import SUITE
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import Modelled, answer, through
@@ -20,7 +19,7 @@ def test_what_the_rows_are_made_of_is_right_where_nothing_is_changed():
     case = Modelled(rng.normal(size=S * A), prior._replace(variance=0.7), context, random_tasks(rng, 3), 0.2, 2)
     parts = through(case, case.model)
     likelihood = ("log_marginal", "reward_mean_grad", "reward_variance_grad")
-    parts |= {part: real_part(define(part, case.inputs, COMPLEX)) for part in likelihood}
+    parts |= {part: complex_value(define, part, case.inputs) for part in likelihood}
     assert set(parts) == set(SUITE.parts) - {"concentration_grad"}
     for part, value in parts.items():
         expected = answer(part, case)

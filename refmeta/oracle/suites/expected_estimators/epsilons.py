@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replace_fields
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import ln
 from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
@@ -26,8 +25,7 @@ def effects(case: Case, part: str) -> Effects:
         changes = departures(problem.tasks[0])
         return {name: lambda f=f: slope(lambda e: answer(part, moved(f, e))) for name, f in changes.items()}  # type: ignore[misc]
     if part == "formulation_sampled":
-        x = complex_numbers(problem.inputs)
-        one: Any = lambda e: real_part(define(part, x, COMPLEX, lambda p: ln(p + e)))
+        one: Any = lambda e: complex_value(define, part, problem.inputs, lambda p: ln(p + e))
         return {"log(π + ε)": lambda: slope(one, 1e-5)} if problem.steps else {}
 
     def mean(task: Any, name: str) -> Array:

@@ -10,19 +10,10 @@ from refmeta.arrays import Array
 from refmeta.meta import maml
 from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
-from refmeta.policies import LinearSoftmax, TabularSoftmax
-from refmeta.tasks.classification import SoftmaxRegression
-from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.lq import LinearQuadratic
-from refmeta.tasks.mdp import FiniteMDP
-from refmeta.tasks.policy_cost import PolicyCost
-from refmeta.tasks.quadratic import Quadratic
-from refmeta.tasks.regression import LinearRegression
 from refmeta.tolerance import max_per_task
 
-__all__ = ["Problem", "answer", "cost", "entropy", "path", "policy_return", "problem", "product", "quadratic", "regression", "terms"]
+__all__ = ["Problem", "answer", "path", "problem", "product", "terms"]
 
-SYSTEM = ("A", "B", "Q", "R", "start", "noise")
 ANSWERS: dict[str, Callable[..., Array]] = {
     "gradient": maml.gradient,
     "objective": maml.objective,
@@ -55,35 +46,6 @@ class Problem:
 def problem(x: dict[str, Any], *, task: Callable[[dict[str, Any], str], Any]) -> Problem:
     """The inputs of a suite, `task(x, prefix)` its support and its query."""
     return Problem(x["theta"], task(x, ""), task(x, "query_"), x["alpha"], x["steps"])
-
-
-def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
-    """The exact return of a softmax policy, of a table where there are no features."""
-    P, R, rho = (x[prefix + name] for name in ("P", "R", "rho"))
-    features = x.get("features")
-    policy = TabularSoftmax(*R.shape[1:3]) if features is None else LinearSoftmax(features)
-    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), policy)
-
-
-def regression(x: dict[str, Any], prefix: str) -> LinearRegression:
-    """Linear regression."""
-    return LinearRegression(x[prefix + "X"], x[prefix + "y"])
-
-
-def entropy(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
-    """Softmax regression."""
-    return SoftmaxRegression(x[prefix + "X"], x[prefix + "labels"], x["classes"], x["ridge"])
-
-
-def quadratic(x: dict[str, Any], prefix: str) -> Quadratic:
-    """Quadratic losses."""
-    return Quadratic(x[prefix + "A"], x[prefix + "c"])
-
-
-def cost(x: dict[str, Any], prefix: str) -> PolicyCost:
-    """The exact cost of a linear-Gaussian policy."""
-    system = {name: x[prefix + name] for name in SYSTEM}
-    return PolicyCost(LinearQuadratic(**system, gamma=x["gamma"], horizon=x["horizon"]))
 
 
 def answer(part: str, problem: Problem) -> Array:

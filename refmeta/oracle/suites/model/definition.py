@@ -18,6 +18,7 @@ from refmeta.oracle.decimals import (
     gradient,
     leaf_gradient,
     ln,
+    map_numbers,
     policy_return,
     rows_of,
     solved,
@@ -128,10 +129,5 @@ def of_task(part: str, x: Inputs, task: int, steps: Steps, covariance: Covarianc
     leaf = part.removesuffix("_grad")
     if leaf == "reward_mean":
         return leaf_gradient(lambda mean: log_marginal({**x, leaf: mean}, task, covariance), x[leaf], steps.outer)
-    value: Callable[[Any], Number] = lambda logs: log_marginal({**x, leaf: _each(logs, exp)}, task, covariance)
-    return leaf_gradient(value, _each(x[leaf], ln), steps.outer)
-
-
-def _each(nested: Any, function: Callable[[Number], Number]) -> Any:
-    """The function of every number of a nested list."""
-    return [_each(entry, function) for entry in nested] if isinstance(nested, list) else function(nested)
+    value: Callable[[Any], Number] = lambda logs: log_marginal({**x, leaf: map_numbers(exp, logs)}, task, covariance)
+    return leaf_gradient(value, map_numbers(ln, x[leaf]), steps.outer)

@@ -7,14 +7,11 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Model, Prior, Statistics
-from refmeta.oracle.bicomplex import complex_numbers
-from refmeta.oracle.common import context
+from refmeta.oracle.common import context, policy_return
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["Modelled", "adapted_on", "answer", "problem", "through"]
 
@@ -53,22 +50,20 @@ class Modelled(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """What the definition of the log marginal likelihood takes, in complex numbers."""
+        """What the definition of the log marginal likelihood takes, as nested lists."""
         prior, lists = self.prior, zip(Transitions._fields, self.context, strict=True)
         numbers = {
             "concentration": prior.concentration, "reward_mean": prior.mean, "reward_variance": prior.variance,
             "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
         }  # fmt: skip
         x = {f"context_{name}": value for name, value in lists} | numbers
-        return dict(complex_numbers({name: np.asarray(value).tolist() for name, value in x.items()}))
+        return {name: np.asarray(value).tolist() for name, value in x.items()}
 
 
 def problem(x: dict[str, Any]) -> Modelled:
     """The inputs of the suite."""
     prior = Prior(x["concentration"], x["reward_mean"], x["reward_variance"], x["noise_variance"])
-    mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
-    task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
-    return Modelled(x["theta"], prior, context(x), task, x["alpha"], x["steps"])
+    return Modelled(x["theta"], prior, context(x), policy_return(x), x["alpha"], x["steps"])
 
 
 def answer(part: str, problem: Modelled) -> Array:

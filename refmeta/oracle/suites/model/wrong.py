@@ -11,8 +11,7 @@ from refmeta.meta import maml
 from refmeta.meta.arguments import as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import Model, log_marginal, log_marginal_gradient, posterior
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import adapted_on, through
@@ -133,7 +132,7 @@ def rewards_independent(case: Any) -> Any:
         return [[(i == j) * (x["reward_variance"] + x["noise_variance"]) for j in range(n)] for i in range(n)]
 
     parts = "log_marginal", "reward_mean_grad", "reward_variance_grad"
-    return {part: real_part(define(part, case.inputs, COMPLEX, diagonal)) for part in parts}
+    return {part: complex_value(define, part, case.inputs, diagonal) for part in parts}
 
 
 ROWS = rows_in(globals())

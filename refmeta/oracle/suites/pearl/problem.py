@@ -6,8 +6,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import pearl
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.common import CONTEXT, context
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.pearl.definition import PEARL, Pearl, parts

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.definition import TimeStep, define, unchanged
@@ -73,7 +72,7 @@ def answer(part: str, problem: Batches) -> Array:
 
 def by_definition(part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged) -> Array:
     """A part by the definition in complex numbers; `change` is made to what it reads of a step."""
-    return real_part(define(part, complex_numbers(problem.inputs), COMPLEX, change))
+    return complex_value(define, part, problem.inputs, change)
 
 
 def terms(part: str, problem: Batches, value: Array) -> Any:
