@@ -17,8 +17,8 @@ import refmeta
 from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
 from refmeta.meta import maml, sampled
-from refmeta.oracle.documents import parsed, text_of
-from refmeta.oracle.suites.expected_estimators.problem import Surrogates, normalised, scored
+from refmeta.oracle.documents import parse_json, read_text
+from refmeta.oracle.suites.expected_estimators.problem import Surrogates, normalised_surrogate, scaled_score
 from refmeta.oracle.vectors import UsageError
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
@@ -31,7 +31,7 @@ from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
     "BiasRow", "Block", "ESTIMATORS", "Estimator", "PROCESSES", "add", "as_json", "bias", "block_table", "blocks",
-    "process",
+    "read_process",
 ]  # fmt: skip
 
 PROCESSES: dict[str, dict[str, Any]] = {
@@ -90,7 +90,7 @@ class Estimator(NamedTuple):
     estimate: Callable[[Any, Array, Surrogates, Any, int], Array]
 
 
-def _plain(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
+def _without_score(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
     """Through the inner steps, without a score term."""
     return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
@@ -105,12 +105,12 @@ def _first_order(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha
     return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
-def _on(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+def _without_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
     """Without a baseline."""
     return lambda task, theta, batch: kind(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
-def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+def _with_exact_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
     """With the exact V_t(s_t) for a baseline."""
 
     def make(task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
@@ -120,19 +120,19 @@ def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array,
     return make
 
 
-_naive = _on(reinforce)
+_naive = _without_baseline(reinforce)
 ESTIMATORS = (
     Estimator("e-maml", "naive curvature and the score term", _naive, _e_maml),
-    Estimator("score-term-dropped", "naive curvature alone", _naive, _plain),
-    Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
-    Estimator("score-term-mean", "the score term times 1/M", _naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
+    Estimator("score-term-dropped", "naive curvature alone", _naive, _without_score),
+    Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a, M: scaled_score(a)(t, x, s, a)),
+    Estimator("score-term-mean", "the score term times 1/M", _naive, lambda t, x, s, a, M: scaled_score(1 / M)(t, x, s, a)),
     Estimator("first-order", "no curvature", _naive, _first_order),
-    Estimator("lvc", "likelihood-ratio curvature", _on(likelihood_ratio), _plain),
-    Estimator("dice", "DiCE's curvature", _on(dice), _plain),
-    Estimator("naive, exact V", "naive curvature, advantages", _advantage(reinforce), _plain),
-    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(loaded_dice), _plain),
-    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(tmaml), _plain),
-    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised, _e_maml),
+    Estimator("lvc", "likelihood-ratio curvature", _without_baseline(likelihood_ratio), _without_score),
+    Estimator("dice", "DiCE's curvature", _without_baseline(dice), _without_score),
+    Estimator("naive, exact V", "naive curvature, advantages", _with_exact_baseline(reinforce), _without_score),
+    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _with_exact_baseline(loaded_dice), _without_score),
+    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _with_exact_baseline(tmaml), _without_score),
+    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised_surrogate, _e_maml),
 )  # fmt: skip
 
 
@@ -155,12 +155,12 @@ class Block(NamedTuple):
     rows: tuple[BiasRow, ...]
 
 
-def process(name: str) -> tuple[PolicyReturn, Array]:
+def read_process(name: str) -> tuple[PolicyReturn, Array]:
     """A named process, or one of a JSON file, and theta (zeros where none is given)."""
     if name not in PROCESSES and not os.path.exists(name):
         listing = f"the processes are {', '.join(PROCESSES)}; no file is called so, either"
         raise UsageError(unknown_name("process", name, PROCESSES, listing))
-    given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
+    given = PROCESSES[name] if name in PROCESSES else parse_json(read_text(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
     if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
         got = ", ".join(sorted(given)) if isinstance(given, dict) else type(given).__name__
@@ -273,7 +273,7 @@ def bias(
     name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text"
 ) -> int:
     """Print the table, or the JSON; 0."""
-    task, theta = process(name)
+    task, theta = read_process(name)
     found = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas))
     if form == "json":
         print(as_json(name, task, list(found)))

@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
-from refmeta.oracle.check import plain, run
+from refmeta.oracle.check import printable, run
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -84,28 +84,28 @@ def _times(text: str) -> int:
 
 def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
-    suites = _usage(options)
+    suites = _check_usage(options)
     try:
         chosen = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
-    chosen = _selected([c for c in chosen if c.suite in suites], options)
+    chosen = _select_cases([c for c in chosen if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
-    name, outcomes = _asked(options, suites, chosen, settings)
+    name, outcomes = _outcomes(options, suites, chosen, settings)
     report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
     try:
         print(FORMATS[options.format](report), flush=True)
     finally:
-        failures = [why for path in options.output if (why := _unwritten(path, report, options.format))]
+        failures = [why for path in options.output if (why := _write_report(path, report, options.format))]
     if failures:
         raise UsageError("; ".join(failures))
     return report.status
 
 
-def _unwritten(path: str, report: Report, form: str) -> str:
+def _write_report(path: str, report: Report, form: str) -> str:
     """Write the report to a file; a sentence if that fails."""
     try:
         text = FORMATS[ENDINGS.get(Path(path).suffix, form)](report)
@@ -115,7 +115,7 @@ def _unwritten(path: str, report: Report, form: str) -> str:
     return ""
 
 
-def _usage(options: Any) -> tuple[str, ...]:
+def _check_usage(options: Any) -> tuple[str, ...]:
     """The suites to be checked, if what was asked for goes together."""
     if bool(options.target) == bool(options.exec):
         raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
@@ -129,7 +129,7 @@ def _usage(options: Any) -> tuple[str, ...]:
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
     for path in options.output:
-        _writable(path)
+        _check_writable(path)
     return suites
 
 
@@ -153,7 +153,7 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
+def _outcomes(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
     """The target's name and what became of every case; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
@@ -167,7 +167,7 @@ def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: 
     except TargetMissing as error:
         if error.misnamed:
             raise UsageError(str(error)) from None
-        left_out, message = "error" if settings.validation else "unasked", plain(str(error))
+        left_out, message = "error" if settings.validation else "unasked", printable(str(error))
         outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in chosen]
         return options.target or options.exec, outcomes
 
@@ -190,7 +190,7 @@ def _progress(total: int) -> Iterator[Callable[[Case], None]]:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _writable(path: str) -> None:
+def _check_writable(path: str) -> None:
     """Refuse an output file that cannot be written before anything is run, and leave nothing behind."""
     if path == "-":
         raise UsageError("--output names a file; the report is printed in any case (a file of this name is ./-)")
@@ -207,7 +207,7 @@ def _writable(path: str) -> None:
         raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
-def _selected(chosen: list[Case], options: Any) -> list[Case]:
+def _select_cases(chosen: list[Case], options: Any) -> list[Case]:
     """The cases that --case names, with flags and names that exist."""
     flags = {flag for case in chosen for flag in case.flags}
     for flag in options.skip_flag:

@@ -28,8 +28,8 @@ STEPS = (0, 1, 2, 3, 5)
 NAVIGATION = Navigation()
 
 __all__ = [
-    "Learned", "TABLES", "add", "curve", "demo", "edge", "few_episodes", "gridworlds", "learned", "longest_step",
-    "navigation", "random_mdps", "returns", "sinusoids", "trained",
+    "TrainedLSTM", "TABLES", "add", "curve", "demo", "spectral_radius", "few_episodes", "gridworlds", "trained_lstm", "longest_step",
+    "navigation", "random_mdps", "print_returns", "sinusoids", "trained_starts",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=lambda o: demo(o.family, seed=o.seed))
 
 
-def trained(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
+def trained_starts(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
     """For each rule by name θ after Adam with step size 0.02; the last finite θ, and so named, where it diverged."""
     found, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
     outer = Adam(0.02, max_norm=settings.pop("max_norm"))
@@ -62,14 +62,14 @@ def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
     return [_mean_loss(theta, held_out, alpha, k) for k in STEPS]
 
 
-class Learned(NamedTuple):
+class TrainedLSTM(NamedTuple):
     """A trained Meta-LSTM on held-out tasks: mean query loss after each of STEPS, and its longest step in gradients."""
 
     curve: list[float]
     longest: float
 
 
-def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> Learned:
+def trained_lstm(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> TrainedLSTM:
     """A Meta-LSTM trained from zeros for the last of STEPS, which adapts by its own rule."""
     dim, hidden = family.dim, 20
     start = meta_lstm.init(dim, hidden=hidden, rng=rng).ravel()
@@ -79,7 +79,7 @@ def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) ->
         raise KeyboardInterrupt
     weights = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
     losses = [float(np.mean(meta_lstm.objective(weights, *held_out, steps=k))) for k in STEPS]
-    return Learned(losses, longest_step(weights, held_out.support))
+    return TrainedLSTM(losses, longest_step(weights, held_out.support))
 
 
 def longest_step(weights: meta_lstm.Parameters, support: Any) -> float:
@@ -109,10 +109,10 @@ def sinusoids(
         "zeros": zeros,
         "random, N(0, 1)": rng.normal(size=3),
         "MAML, closed form (= joint)": family.mean_parameters,
-    } | trained(family, zeros, rules, rng, iterations=iterations)
+    } | trained_starts(family, zeros, rules, rng, iterations=iterations)
     held_out = family.sample(tasks, rng)
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=lstm_iterations).curve
+    rows["Meta-LSTM, trained"] = trained_lstm(family, held_out, rng, iterations=lstm_iterations).curve
     print_number_table(
         f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: {tasks} held-out tasks",
         "mean query loss: half the mean squared error", "start", HEADS, rows,
@@ -136,8 +136,8 @@ def navigation(
     }
     proximal = {"implicit MAML": ImplicitMAML(1 / alpha)}
     start = family.start(rng)
-    starts = {"random": start} | trained(family, start, rules, rng, max_norm=1.0, iterations=iterations)
-    starts |= trained(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
+    starts = {"random": start} | trained_starts(family, start, rules, rng, max_norm=1.0, iterations=iterations)
+    starts |= trained_starts(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
     print_number_table(
         f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
@@ -163,27 +163,27 @@ def _stability(theta: Array, task: Any, alpha: float) -> list[float]:
     """The edge before and after one step, and the mean cost of the proximal solution."""
     after = adapt(theta, task, alpha=alpha, steps=1).adapted
     cost = float(np.mean(implicit.objective(theta, task, strength=1 / alpha)))
-    return [edge(task, theta, alpha), edge(task, after, alpha), cost]
+    return [spectral_radius(task, theta, alpha), spectral_radius(task, after, alpha), cost]
 
 
-def edge(task: Any, theta: Array, alpha: float) -> float:
+def spectral_radius(task: Any, theta: Array, alpha: float) -> float:
     """ρ(I − α∇²L(θ)), the largest of the tasks: above 1 a step of gradient descent is linearly unstable."""
     return float(np.max(np.abs(1 - alpha * curvatures(task, theta))))
 
 
-def returns(
+def print_returns(
     title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, below: str, iterations: int
 ) -> None:
     """Returns: MAML's and Reptile's starts by training on exact gradients."""
     zeros, start = np.zeros(family.dim), rng.normal(size=family.dim)
     rules = {"MAML, trained from zeros": MAML(alpha), "Reptile, trained from zeros": Reptile(alpha, steps=3)}
     starts = {"zeros (uniform logits)": zeros, "random, N(0, 1)": start}
-    starts |= trained(family, zeros, rules, rng, iterations=iterations)
-    starts |= trained(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
+    starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
+    starts |= trained_starts(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
     held_out = family.sample(tasks, rng)
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    rows["Meta-LSTM, trained"], longest = learned(family, held_out, rng, iterations=iterations // 2)
+    rows["Meta-LSTM, trained"], longest = trained_lstm(family, held_out, rng, iterations=iterations // 2)
     print_number_table(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks", unit, "start", HEADS,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
@@ -196,7 +196,7 @@ def returns(
 
 def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> None:
     """The table of `RandomMDPs`."""
-    returns(
+    print_returns(
         "Random MDPs after RL^2, exact expected rewards (10 states, 5 actions, 10 steps)",
         "mean return: sum of 10 expected rewards", RandomMDPs(), rng, alpha=10.0, tasks=tasks, iterations=iterations,
         below="The optimum, by a policy that may depend on time, is {best:.3f} on average. "
@@ -208,7 +208,7 @@ def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> None
 
 def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100) -> None:
     """The table of `GoalGridworlds`."""
-    returns(
+    print_returns(
         "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return: 0.95^(moves - 1) at the goal",
         GoalGridworlds(), rng, alpha=20.0, tasks=tasks, iterations=iterations,
         below="The optimum is {best:.3f} on average. A start that leaves the corner meets more goals before it adapts; "

@@ -28,7 +28,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
 __all__ = [
-    "by_policy_gradient", "compared", "gridworlds", "learned_prior", "mean_returns", "of_another_task",
+    "by_policy_gradient", "comparison", "gridworlds", "learned_prior", "mean_returns", "belief_of_another_task",
     "random_mdps", "through_a_model", "trained_agent", "trained_start",
 ]  # fmt: skip
 
@@ -46,7 +46,7 @@ def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, late
     return done.agent
 
 
-def of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
+def belief_of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
     """The belief that the context of the next task gives."""
     return Gaussian(*(np.roll(part, 1, axis=0) for part in pearl.posterior(factors, mask)))
 
@@ -101,14 +101,14 @@ def mean_returns(adapted: Adapted) -> list[float]:
     return [float(x) for x in np.mean(adapted.returns, axis=1)]
 
 
-def compared(
+def comparison(
     family: Any, held_out: PolicyReturn, agent: pearl.Agent, rng: Generator, *, alpha: float, horizon: int, gamma: float,
     noise: float, iterations: int,
 ) -> tuple[dict[str, list[float]], Adapted]:  # fmt: skip
     """Mean returns of every way of adapting, and what PEARL did."""
     acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family)}
     ours = pearl.adapt(agent, held_out, episodes=EPISODES, rng=rng, **acting)
-    others = pearl.adapt(agent, held_out, episodes=EPISODES, infer=of_another_task, rng=rng, **acting)
+    others = pearl.adapt(agent, held_out, episodes=EPISODES, infer=belief_of_another_task, rng=rng, **acting)
     prior = learned_prior(family, rng, horizon=horizon, noise=noise)
     modelled = model_based.ModelledTasks(family, prior, episodes=2, horizon=horizon)
     zeros = np.zeros(family.dim)
@@ -141,7 +141,7 @@ def gridworlds(
     given = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
     agent = trained_agent(family, rng, settings=settings, latent=6, **given)
     held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, goals + 1)).mdp
-    rows, ours = compared(
+    rows, ours = comparison(
         family, held_out, agent, rng, alpha=20.0, horizon=horizon, gamma=0.95, noise=1e-2, iterations=3 * iterations
     )
     exact = thompson_sampling(held_out, every, optimal_plans(every), episodes=EPISODES, horizon=horizon, rng=rng)
@@ -168,7 +168,7 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, famil
     held_out = family.sample(tasks, rng).support
     noise = family.reward_noise**2
     more: dict[str, Any] = {"horizon": family.horizon, "noise": noise, "iterations": 2 * iterations}
-    rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
+    rows, ours = comparison(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
     rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
     print_number_table(

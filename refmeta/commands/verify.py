@@ -12,7 +12,7 @@ from refmeta.evidence.judged import Check
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["LabelRow", "add", "chosen", "described", "judge", "verify"]
+__all__ = ["LabelRow", "add", "checks_of", "label_cells", "judge", "verify"]
 
 
 def add(commands: Any) -> None:
@@ -64,7 +64,7 @@ def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     return LabelRow(check, worst, len(found))
 
 
-def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
+def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:
     """The checks of the labels, all of them without any; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
     for label in wanted:
@@ -75,7 +75,7 @@ def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
 
 
-def described(check: Check, *, columns: int) -> tuple[str, ...]:
+def label_cells(check: Check, *, columns: int) -> tuple[str, ...]:
     """Label, formula and what it is judged against, in three columns or, for a narrow terminal, in one."""
     against = check.against
     if check.order:
@@ -86,12 +86,12 @@ def described(check: Check, *, columns: int) -> tuple[str, ...]:
 
 def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> int:
     """Print the table; 0 if every formula passes, else 1."""
-    checks, start = chosen(labels), time.perf_counter()
+    checks, start = checks_of(labels), time.perf_counter()
     narrow = ("label: formula, and what it is judged against",)
     texts = ("label", "formula", "judged against") if width() >= 120 else narrow
     described_by = (Column(text, text=text != "label") for text in texts)
     columns = [Column("verdict"), Column("worst error", right=True), *described_by]
-    rows = {check.label: described(check, columns=len(texts)) for check in checks}
+    rows = {check.label: label_cells(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
         paragraphs(

@@ -14,17 +14,17 @@ from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
-from refmeta.oracle.decimals import Loss, flattened, linear_regression, policy_return, quadratic, softmax_regression
+from refmeta.oracle.decimals import Loss, flatten, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
-from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adapted, of_task
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, weights
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, of_task
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, leaves
 from refmeta.problems import KINDS, random_problem
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "CHECKS", "CellCase", "HIDDEN", "LearnerCase", "by_definition", "losses", "moves", "random_cell",
+    "CHECKS", "CellCase", "HIDDEN", "LearnerCase", "by_definition", "losses", "step_lengths", "random_cell",
     "random_learner", "random_parameters", "random_signals",
 ]  # fmt: skip
 
@@ -87,13 +87,13 @@ def losses(task: Any) -> list[Loss]:
 def by_definition(case: LearnerCase, kind: str = "") -> Array:
     """The adapted parameters (N, d), or all slopes of a kind, (N, size)."""
     one, rows = case.learner, []
-    x = complex_numbers(weights(one.parameters)) | {"steps": one.steps}
+    x = complex_numbers(leaves(one.parameters)) | {"steps": one.steps}
     for support, query in zip(losses(one.support), losses(one.query), strict=True):
         if kind:
             parts = [of_task(f"{kind}_{leaf}", x, support, query, COMPLEX, case.formulas) for leaf in LEAVES]
-            rows.append(flattened(parts)[0])
+            rows.append(flatten(parts)[0])
         else:
-            rows.append(adapted(x, support, COMPLEX.inner, case.formulas)[0])
+            rows.append(adaptation(x, support, COMPLEX.inner, case.formulas)[0])
     return real_part(rows)
 
 
@@ -104,7 +104,7 @@ def random_signals(rng: Generator) -> Array:
 
 def _preprocessing(x: Array) -> float:
     """The definition's value, one number after another, and the slope by complex steps."""
-    rows = real_part([definition.preprocessed(complex(v)) for v in x[:, 0]])
+    rows = real_part([definition.preprocessing(complex(v)) for v in x[:, 0]])
     slopes = np.stack([complex_step(lambda z, i=i: preprocessing(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
     expected = np.concatenate([rows, np.einsum("iij->ij", slopes)], axis=1)
     return off(lambda z: np.concatenate([preprocessing(z[:, 0]), preprocessing_slope(z[:, 0])], axis=1), x, expected)
@@ -178,7 +178,7 @@ def _is_gradient_descent(case: LearnerCase) -> float:
     return off(both, (constant, *tasks), np.concatenate(expected, axis=-1))
 
 
-def moves(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
+def step_lengths(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
     """|θ_t − f_t θ_{t−1}| and |∇L(θ_{t−1})| of every step, (N, steps · d) each."""
     path = meta_lstm.unroll(parameters, support, steps=steps).steps
     moved = [np.abs(step.theta - step.forget_gate.value * step.point.theta) for step in path]
@@ -190,10 +190,10 @@ def _gate_bound(case: Learner) -> float:
     opened = case.parameters._replace(b_I=np.array(40.0), W_I=np.zeros(HIDDEN + 2))
     errors = []
     for parameters, steps in ((case.parameters, case.steps), (opened, 1)):
-        moved, bound = moves(parameters, case.support, steps)
+        moved, bound = step_lengths(parameters, case.support, steps)
         expected = np.minimum(moved, bound) if parameters is not opened else bound
         scale = np.max(np.abs(meta_lstm.unroll(parameters, case.support, steps=steps).adapted))
-        errors.append(off(lambda z, k=steps: moves(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
+        errors.append(off(lambda z, k=steps: step_lengths(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
     return float(np.max(errors))
 
 

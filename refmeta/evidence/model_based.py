@@ -17,7 +17,7 @@ from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "A", "CHECKS", "Learning", "ModelAdaptation", "N", "S", "exact_statistics", "one_by_one", "order",
+    "A", "CHECKS", "Learning", "ModelAdaptation", "N", "S", "exact_statistics", "sequential_beliefs", "observed_order",
     "random_adaptation", "random_learning", "random_tasks",
 ]  # fmt: skip
 
@@ -59,7 +59,7 @@ def random_learning(rng: Generator, n: int = 6) -> Learning:
     return Learning(prior, context)
 
 
-def one_by_one(case: Learning) -> tuple[Array, Array, Array]:
+def sequential_beliefs(case: Learning) -> tuple[Array, Array, Array]:
     """Beliefs updated after every transition: P, R and the log probability of each next state and reward."""
     (prior, context), P, R, log_p = case, np.zeros((N, S, A, S)), np.zeros((N, S, A)), np.zeros(N)
     for i in range(N):
@@ -78,7 +78,7 @@ def one_by_one(case: Learning) -> tuple[Array, Array, Array]:
 
 def _posterior(case: Learning) -> float:
     """The posterior means against beliefs updated one by one."""
-    P, R, _ = one_by_one(case)
+    P, R, _ = sequential_beliefs(case)
     statistics = model_based.statistics(case.context, S, A)
 
     def model(x: Any) -> Array:
@@ -99,7 +99,7 @@ def _likelihood(case: Learning) -> float:
         )
 
     flat = np.concatenate([np.log(prior.concentration).ravel(), prior.mean.ravel(), np.log(prior.variance).ravel()])
-    log_p = one_by_one(case)[2]
+    log_p = sequential_beliefs(case)[2]
 
     def both(x: Any) -> Array:
         now = Prior(x[0], x[1], x[2], prior.noise)
@@ -140,7 +140,7 @@ def exact_statistics(task: PolicyReturn, n: float) -> Statistics:
     return Statistics(n * task.mdp.P, R, np.zeros_like(R))
 
 
-def order(case: ModelAdaptation) -> float:
+def observed_order(case: ModelAdaptation) -> float:
     """By what power of n the gradient tends to MAML's on the true task."""
     task, exact = case.task, maml.gradient(case.theta, case.task, alpha=0.2, steps=case.steps)
     gaps = [
@@ -157,5 +157,5 @@ CHECKS = (
         "model-based-maml", "λ_0 through the model's Hessians", "complex steps",
         lambda rng: random_adaptation(rng, (None, 4)), _gradient,
     ),
-    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", random_adaptation, order, (1.0, 0.05)),
+    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", random_adaptation, observed_order, (1.0, 0.05)),
 )  # fmt: skip

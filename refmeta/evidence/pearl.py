@@ -25,7 +25,7 @@ from refmeta.meta.pearl.encoder import (
 from refmeta.meta.posterior_sampling import posterior_sampling
 from refmeta.meta.task_posterior import task_posterior
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, complex_value, real_part
-from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, parts, targets
+from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, part_functions, targets
 from refmeta.oracle.suites.pearl.problem import TrainingStep, answer
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_process
@@ -82,7 +82,7 @@ def _encoder(step: TrainingStep) -> float:
     """The definition's loss, and its slope in every weight by complex steps, the target held."""
     x, rows = complex_numbers(step.inputs), []
     for i in range(len(step.noise)):
-        of = parts(x, i, COMPLEX)
+        of = part_functions(x, i, COMPLEX)
         loss = encoder_loss(PEARL, x, i, targets(PEARL, x, i, of["z"]()))
         rows.append([loss, *np.ravel([of["encoder_mean_grad"](), of["encoder_log_variance_grad"]()])])
 

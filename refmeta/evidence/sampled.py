@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.definitions import every_trajectory, formulation, surrogate_loss
+from refmeta.evidence.definitions import all_trajectories, formulation, surrogate_loss
 from refmeta.evidence.judged import Check, off
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
@@ -194,7 +194,7 @@ def _moments_by_definition(case: TinyCase) -> tuple[Array, Array]:
     """Mean and covariance of E-MAML's estimate at M = 1, one trajectory after another."""
     task, theta, alpha = case
     rows, weights = [], []
-    for p, path, to_go in every_trajectory(task, theta):
+    for p, path, to_go in all_trajectories(task, theta):
         w, (states, actions) = to_go[None], (np.array([x]) for x in zip(*path, strict=True))
         like = likelihood(task.policy, theta, Trajectories(states, actions, w, np.ones(w.shape, bool)))
         point = task.at(theta + alpha * like.pull(w))

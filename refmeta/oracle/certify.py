@@ -11,15 +11,15 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from refmeta.oracle.decimals import Central, Inputs, Steps, flattened, map_numbers
+from refmeta.oracle.decimals import Central, Inputs, Steps, flatten, map_numbers
 from refmeta.oracle.suite import Suite
 
-__all__ = ["agreement", "certified", "exact_inputs"]
+__all__ = ["agreement", "certificate", "exact_inputs"]
 
 PRECISIONS = (100, 120)
 
 
-def certified(suite: Suite, x: Inputs, part: str) -> tuple[list[Any], int]:
+def certificate(suite: Suite, x: Inputs, part: str) -> tuple[list[Any], int]:
     """A part of a vector's input, one entry for each task, and the digits to which two precisions agree.
 
     Eq: decimal-certificate
@@ -49,7 +49,7 @@ def exact_inputs(suite: Suite, x: Inputs, number: Callable[[Any], Any]) -> Input
 
 def agreement(one: Any, other: Any) -> int:
     """The number of decimal digits, relative to the largest entry, to which two results agree."""
-    a, b = flattened(one)[0], flattened(other)[0]
+    a, b = flatten(one)[0], flatten(other)[0]
     gap = max((abs(x - y) for x, y in zip(a, b, strict=True)), default=Decimal(0))
     size = max((abs(y) for y in b), default=Decimal(0))
     return PRECISIONS[0] if gap == 0 else int((size / gap).log10()) if size > 0 else 0

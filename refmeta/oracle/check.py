@@ -10,7 +10,7 @@ from refmeta.oracle.calls import CallError, result_of
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, judge, limit_of
 from refmeta.oracle.suite import Case
 
-__all__ = ["Answer", "Failed", "as_target", "plain", "run"]
+__all__ = ["Answer", "Failed", "as_target", "printable", "run"]
 
 
 class Answer(NamedTuple):
@@ -28,7 +28,7 @@ class Failed(Exception):
         self.verdict, self.refusal = verdict, refusal
 
 
-def plain(message: str, most: int = 500) -> str:
+def printable(message: str, most: int = 500) -> str:
     """A message without control characters, and not too long."""
     text = "".join(c if c.isprintable() or c == " " else " " for c in message)
     return text if len(text) <= most else text[:most] + " …"
@@ -51,25 +51,25 @@ def run(
     for case in chosen:
         progress(case)
         first = all(o.got is None for o in outcomes)
-        outcomes.append(_repeated(target, case, settings, repeat or 1 + first))
+        outcomes.append(_ask_repeatedly(target, case, settings, repeat or 1 + first))
     answered = {o.case.suite for o in outcomes if o.got is not None}
     return [
         o._replace(verdict="error") if o.verdict == "refused" and o.case.suite not in answered else o for o in outcomes
     ]
 
 
-def _repeated(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
+def _ask_repeatedly(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
     """The worst outcome of asking a case several times, with a warning where the answers differ."""
-    outcomes = [_one(target, case, settings)]
+    outcomes = [_ask_once(target, case, settings)]
     while outcomes[-1].got is not None and len(outcomes) < times:
-        outcomes.append(_one(target, case, settings))
+        outcomes.append(_ask_once(target, case, settings))
     worst = max(outcomes, key=lambda o: (is_bad(o), o.error))
-    apart, differs = max((_differing(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
+    apart, differs = max((_disagreement(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
     warnings = dict.fromkeys([*(w for o in outcomes for w in o.warnings), *differs])
     return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds, differs=apart)
 
 
-def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[float, list[str]]:
+def _disagreement(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[float, list[str]]:
     """By how many tolerances two answers to one case differ, and a sentence if they do."""
     a, b = one.got or {}, other.got or {}
     if a.keys() != b.keys():
@@ -85,7 +85,7 @@ def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[f
     ]
 
 
-def _one(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
+def _ask_once(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
     """What became of asking a case once."""
     flags = sorted(set(case.flags) & set(settings.skip_flags))
     if flags:
@@ -96,9 +96,9 @@ def _one(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Out
     try:
         returned = target(case, settings)
         answer = returned if isinstance(returned, Answer) else Answer(returned)
-        outcome = judge(case, answer.value, settings)._replace(warnings=tuple(map(plain, answer.warnings)))
+        outcome = judge(case, answer.value, settings)._replace(warnings=tuple(map(printable, answer.warnings)))
     except Failed as failure:
-        outcome = Outcome(case, _verdict(failure, case), plain(str(failure)))
+        outcome = Outcome(case, _verdict(failure, case), printable(str(failure)))
     return outcome._replace(seconds=time.perf_counter() - start)
 
 

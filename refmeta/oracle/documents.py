@@ -6,7 +6,7 @@ import re
 import stat
 from typing import Any
 
-__all__ = ["DEPTH", "LIMIT", "VectorError", "as_object", "depth", "parsed", "text_of"]
+__all__ = ["DEPTH", "LIMIT", "VectorError", "as_object", "depth", "parse_json", "read_text"]
 
 LIMIT, DEPTH = 16 * 2**20, 12
 STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
@@ -16,7 +16,7 @@ class VectorError(ValueError):
     """A vector file that is not what it should be: which file, which key, why."""
 
 
-def text_of(path: str) -> str:
+def read_text(path: str) -> str:
     """The text of a file; its kind and size are looked at before it is read."""
     try:
         status = os.stat(path)
@@ -54,7 +54,7 @@ def as_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
     return dict(pairs)
 
 
-def parsed(text: str, name: str) -> Any:
+def parse_json(text: str, name: str) -> Any:
     """JSON of limited size and depth, without NaN literals and without a key twice."""
     if len(text) > LIMIT:
         raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")

@@ -12,7 +12,7 @@ from refmeta.tables import count_text
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "brief", "details", "faint", "hints", "ids", "kinds", "parts_line", "unjudged", "warnings_of", "worst_line",
+    "brief", "details", "indistinct", "hints", "ids", "kinds", "parts_line", "unjudged_line", "warnings_of", "worst_line",
     "worst_of",
 ]  # fmt: skip
 
@@ -97,13 +97,13 @@ def hints(finding: Finding) -> list[str]:
     return ["Hint: the first case timed out; a first answer may include compilation: raise --timeout"]
 
 
-def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
+def unjudged_line(outcomes: Sequence[Outcome]) -> list[str]:
     """One line on what was not judged for want of --validation."""
     n = sum(o.verdict == "unasked" for o in outcomes)
     return [f"Not judged: whether bad input is refused, {count_text(n, 'case')}; say --validation for that"] if n else []
 
 
-def faint(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
+def indistinct(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
     """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
     if settings.dtype != "float32":
         return []

@@ -93,7 +93,7 @@ def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
     return (settings.quantity if settings.quantity in suite.parts else suite.array,)
 
 
-def _reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
+def _is_reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
     """Is a result one for all tasks?"""
     return settings.reduce != "none" and bool(case.about.array) and case.about.parts[name].by_task
 
@@ -101,7 +101,7 @@ def _reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
 def as_returned(value: Array, case: Case, settings: JudgeSettings, name: str) -> Array:
     """A result with one row per task, as the target is to return it: with its sign, and reduced over the tasks."""
     value = -value if settings.ascent and case.about.parts[name].turned else value
-    if not _reduced(case, settings, name):
+    if not _is_reduced(case, settings, name):
         return value
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
 
@@ -115,7 +115,7 @@ def limit_of(case: Case, name: str, settings: JudgeSettings) -> Array:
     """The tolerance of each row of a right result; one number where it has no rows of tasks."""
     expected = case.expected[name]
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
-    if not _reduced(case, settings, name):
+    if not _is_reduced(case, settings, name):
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
 
@@ -137,7 +137,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
     if case.result == "invalid":
         return Outcome(case, "accepted", "it returned a result for an input that must be refused")
     try:
-        results = _by_name(case, returned, settings)
+        results = _results(case, returned, settings)
     except (TypeError, ValueError) as error:
         return Outcome(case, "mismatch", str(error))
     worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
@@ -174,7 +174,7 @@ def _digits(case: Case, name: str, got: Array, settings: JudgeSettings) -> float
     return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
-def _by_name(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
+def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
     """The result as real arrays of the expected shapes; a sentence for anything else."""
     wanted = names(case, settings)
     if not case.about.array:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from refmeta.oracle.facts import details, worst_of
 from refmeta.oracle.judge import Entry, Outcome, is_bad
-from refmeta.oracle.protocol import encoded
+from refmeta.oracle.protocol import json_value
 from refmeta.oracle.report import Report, markdown, text, versions
 from refmeta.oracle.verdict import NEUTRAL, Finding, summary
 
@@ -21,7 +21,7 @@ def as_json(report: Report) -> str:
         "verdict": summary(report.found), "diagnosis": {f.suite: f.explanation for f in report.found},
         "suites": [_suite(f) for f in report.found], "cases": [_case(o) for o in report.outcomes],
     }  # fmt: skip
-    return json.dumps(encoded(document), indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(json_value(document), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _suite(finding: Finding) -> dict[str, Any]:

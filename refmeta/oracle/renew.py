@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.certify import certified
+from refmeta.oracle.certify import certificate
 from refmeta.oracle.decimals import map_numbers
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
-__all__ = ["dumped", "main", "renewed"]
+__all__ = ["json_text", "main", "renew"]
 
-MOST, FAR, FEWEST = 1e6, 0.2, 30
+MOST, FAR, FEWEST_DIGITS = 1e6, 0.2, 30
 
 
-def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
+def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     """The case with its expected values derived from its input, and the library's worst error in tolerances."""
     name, case = job
     suite, case, worst = SUITES[name], {**case, "expected": {}, "discriminates": {}}, 0.0
@@ -36,14 +36,14 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     problem, valid = suite.problem(suite.arguments(case["input"])), case["result"] == "valid"
     wrong = {row: row.result(problem) for row in suite.rows} if valid else {}
     for part in suite.parts:
-        nested, digits = certified(suite, case["input"], part)
+        nested, digits = certificate(suite, case["input"], part)
         value = np.array(nested, dtype=object).astype(float)
-        scale = np.maximum(max_per_task(_rows(suite, part, value)), suite.terms(part, problem, value))
+        scale = np.maximum(max_per_task(_task_rows(suite, part, value)), suite.terms(part, problem, value))
         scale = np.where(scale > 0, scale, 1.0)
         answer = partial(_answer, suite, part)
         kappa = condition_number(answer, problem, scale)
-        error = _error(suite, answer(problem), _rows(suite, part, value), kappa, scale)
-        if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST):
+        error = _error(suite, answer(problem), _task_rows(suite, part, value), kappa, scale)
+        if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST_DIGITS):
             raise ValueError(
                 f"{case['id']}: {part}: kappa {np.max(kappa):.2g}, error {error:.2g}, digits {digits}: not valid"
             )
@@ -62,10 +62,10 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
 
 def _answer(suite: Suite, part: str, problem: Any) -> Array:
     """The library's answer, one row for each task."""
-    return _rows(suite, part, suite.answer(part, problem))
+    return _task_rows(suite, part, suite.answer(part, problem))
 
 
-def _rows(suite: Suite, part: str, value: Any) -> Array:
+def _task_rows(suite: Suite, part: str, value: Any) -> Array:
     """A value with one row for each task; one for all tasks is one row."""
     return np.asarray(value) if suite.parts[part].by_task else np.asarray(value)[None]
 
@@ -83,12 +83,12 @@ def _margin(suite: Suite, part: str, row: Wrong, result: Any, value: Array, kapp
         result = (result or {}).get(part) if row.quantity == EVERY else result if row.quantity == part else None
         if result is None:
             return 0.0
-        value, result, by_task = _rows(suite, part, value), _rows(suite, part, result), suite.parts[part].by_task
+        value, result, by_task = _task_rows(suite, part, value), _task_rows(suite, part, result), suite.parts[part].by_task
     kappa, scale = (kappa, scale) if by_task else (np.max(kappa)[None], np.sum(scale)[None])
     return _error(suite, result, value, kappa, scale)
 
 
-def dumped(document: dict[str, Any]) -> str:
+def json_text(document: dict[str, Any]) -> str:
     """JSON with one line for each list of numbers, so that a difference can be read."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     lists = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
@@ -105,14 +105,14 @@ def main() -> int:
             path = Path(str(FOLDER / suite.vectors))
             document = json.loads(path.read_text("utf-8"))
             old = [case for group in document["groups"] for case in group["cases"]]
-            new, errors = zip(*pool.map(renewed, [(name, case) for case in old]), strict=True)
+            new, errors = zip(*pool.map(renew, [(name, case) for case in old]), strict=True)
             changed += [before["id"] for before, after in zip(old, new, strict=True) if before != after]
             cases = iter(new)
             for group in document["groups"]:
                 group["cases"] = [next(cases) for _ in group["cases"]]
             print(f"{name:22} {len(new):4} cases; the library's worst error {max(errors):.4f} tolerances", flush=True)
             if not options.check:
-                path.write_text(dumped(document), "utf-8")
+                path.write_text(json_text(document), "utf-8")
     print(f"changed: {', '.join(changed) or 'nothing'}")
     return int(options.check and bool(changed))
 

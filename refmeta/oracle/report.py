@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.facts import details, faint, unjudged
+from refmeta.oracle.facts import details, indistinct, unjudged_line
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome
 from refmeta.oracle.suites import FOLDER, SUITES
-from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
+from refmeta.oracle.verdict import NEUTRAL, Finding, asked_findings, findings, status_of, summary
 from refmeta.tables import paragraphs
 
 __all__ = ["Report", "markdown", "row", "status", "text", "versions"]
@@ -82,25 +82,25 @@ def row(finding: Finding) -> tuple[str, ...]:
 def text(report: Report) -> str:
     """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
     s = report.settings
-    head = f"refmeta check of {report.name}: {_settings(report)}"
+    head = f"refmeta check of {report.name}: {_settings_text(report)}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
     lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
-    asked = counting(report.found)
+    asked = asked_findings(report.found)
     for f in asked:
         sentences = details(f)
         title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and sentences else []
         lines += [each for line in [*title, *sentences] for each in ("", line)]
-    unseen = faint([o.case for o in report.outcomes], s)
+    unseen = indistinct([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
-    lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
+    lines += [each for line in unjudged_line([o for f in asked for o in f.outcomes]) for each in ("", line)]
     lines += ["", summary(report.found)] * (len(asked) > 1)
     return "\n".join(paragraphs(line, later="  ") for line in lines)
 
 
-def _settings(report: Report) -> str:
+def _settings_text(report: Report) -> str:
     """The quantity, where a suite has one, the precision and what is expected."""
     s = report.settings
-    named = any(o.case.about.quantities for f in counting(report.found) for o in f.outcomes)
+    named = any(o.case.about.quantities for f in asked_findings(report.found) for o in f.outcomes)
     return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
 
 
@@ -112,23 +112,23 @@ def _columns(cells: Sequence[str]) -> str:
 
 def markdown(report: Report) -> str:
     """The report for a page: a heading, the verdict, a table, and a list of what is said of each suite."""
-    lines = [f"# refmeta check of {_escaped(report.name)}", "", f"**{_escaped(summary(report.found))}**", ""]
-    lines += [_settings(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
+    lines = [f"# refmeta check of {_escape(report.name)}", "", f"**{_escape(summary(report.found))}**", ""]
+    lines += [_settings_text(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
     lines += [_cells(row(f)) for f in report.found]
-    asked = counting(report.found)
+    asked = asked_findings(report.found)
     for f in asked:
-        lines += ["", f"## {f.suite}: {f.word}", "", f"{_escaped(f.sentence)}.", ""]
-        lines += [f"- {_escaped(line)}" for line in details(f)]
-    lines += [f"\n{_escaped(line)}." for line in unjudged([o for f in asked for o in f.outcomes])]
+        lines += ["", f"## {f.suite}: {f.word}", "", f"{_escape(f.sentence)}.", ""]
+        lines += [f"- {_escape(line)}" for line in details(f)]
+    lines += [f"\n{_escape(line)}." for line in unjudged_line([o for f in asked for o in f.outcomes])]
     lines += ["", ", ".join(f"{k} {v}" for k, v in versions().items())]
     return "\n".join(lines)
 
 
 def _cells(cells: Sequence[str]) -> str:
     """One line of a Markdown table."""
-    return "| " + " | ".join(map(_escaped, cells)) + " |"
+    return "| " + " | ".join(map(_escape, cells)) + " |"
 
 
-def _escaped(line: str) -> str:
+def _escape(line: str) -> str:
     """A line in which nothing is markup."""
     return "".join("\\" + c if c in "\\`*_|<>[]#" else c for c in line)

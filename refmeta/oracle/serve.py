@@ -10,20 +10,20 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from refmeta.oracle.calls import CallError, named, result_of, told
-from refmeta.oracle.check import plain
-from refmeta.oracle.protocol import encoded
+from refmeta.oracle.calls import CallError, error_text, failure_text, result_of
+from refmeta.oracle.check import printable
+from refmeta.oracle.protocol import json_value
 from refmeta.oracle.suites import SUITES
 from refmeta.tables import suggestion
 
-__all__ = ["Misnamed", "answer", "imported", "main"]
+__all__ = ["Misnamed", "answer", "import_target", "main"]
 
 
 class Misnamed(ValueError):
     """There is no such module or function, or its name is none."""
 
 
-def imported(target: str) -> Callable[..., Any]:
+def import_target(target: str) -> Callable[..., Any]:
     """The function named module:function; ValueError says what is missing, and `Misnamed` that it does not exist."""
     module, colon, name = target.partition(":")
     if not (module and colon and name):
@@ -34,7 +34,7 @@ def imported(target: str) -> Callable[..., Any]:
             found = _member(found, part)
     except BaseException as error:
         absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
-        why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + named(error)
+        why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + error_text(error)
         kind = Misnamed if absent or isinstance(error, Misnamed) else ValueError
         raise kind(f"cannot import {target}: {why}") from error
     if not callable(found):
@@ -48,7 +48,7 @@ def _member(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         members = [each for each in dir(owner) if not each.startswith("_")]
-        raise Misnamed(f"{named(error)}{suggestion(name, members)}") from error
+        raise Misnamed(f"{error_text(error)}{suggestion(name, members)}") from error
 
 
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
@@ -56,12 +56,12 @@ def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -
     try:
         inputs = SUITES[question["suite"]].arguments(question["inputs"], dtype)
         value, warnings = result_of(function, inputs)
-        return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
+        return {"type": "result", "id": question["id"], "result": json_value(value), "warnings": list(warnings)}
     except CallError as error:
         message, refusal = str(error), error.refusal
     except BaseException as error:
-        message, refusal = told(error), False
-    return {"type": "error", "id": question["id"], "message": plain(message), "refusal": refusal}
+        message, refusal = failure_text(error), False
+    return {"type": "error", "id": question["id"], "message": printable(message), "refusal": refusal}
 
 
 def main() -> None:
@@ -72,10 +72,10 @@ def main() -> None:
     os.dup2(2, 1)
     hello = json.loads(questions.readline())
     try:
-        function = imported(sys.argv[1])
+        function = import_target(sys.argv[1])
     except ValueError as error:
         misnamed = isinstance(error, Misnamed)
-        print(json.dumps({"type": "failed", "message": plain(str(error)), "misnamed": misnamed}), file=out)
+        print(json.dumps({"type": "failed", "message": printable(str(error)), "misnamed": misnamed}), file=out)
         return
     print(json.dumps({"type": "ready", "name": sys.argv[1], "suites": hello["suites"]}), file=out)
     for line in questions:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.decimals import Inputs, Steps, flattened, map_numbers
+from refmeta.oracle.decimals import Inputs, Steps, flatten, map_numbers
 from refmeta.oracle.known import Wrong
 
 __all__ = [
@@ -155,7 +155,7 @@ def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
     """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
     if value is None:
         return None
-    if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flattened(value)[0]):
+    if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flatten(value)[0]):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
     return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import as_read_only
-from refmeta.oracle.decimals import flattened, map_numbers
-from refmeta.oracle.documents import VectorError, parsed, text_of
+from refmeta.oracle.decimals import flatten, map_numbers
+from refmeta.oracle.documents import VectorError, parse_json, read_text
 from refmeta.oracle.suite import Case, Expected, Suite, typed
 from refmeta.oracle.suites import FOLDER, SUITES
 
@@ -36,7 +36,7 @@ def cases(suite: str) -> tuple[Case, ...]:
 
 def read_file(path: str) -> Iterator[Case]:
     """The cases of a vector file; the inputs of each are a problem of its suite, unless the case is called invalid."""
-    for case in read(text_of(path), path):
+    for case in read(read_text(path), path):
         try:
             _ = case.result == "invalid" or case.problem
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
@@ -56,7 +56,7 @@ def read(text: str, name: str) -> Iterator[Case]:
 
 def _cases_in(text: str, name: str) -> Iterator[Case]:
     """The cases of a text whose structure is as it should be."""
-    document = parsed(text, name)
+    document = parse_json(text, name)
     _check_keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
         raise VectorError(
@@ -70,17 +70,17 @@ def _cases_in(text: str, name: str) -> Iterator[Case]:
         for c, entry in enumerate(_check_type(group["cases"], list, name, f"groups[{g}].cases")):
             where = f"groups[{g}].cases[{c}]"
             _check_keys(entry, CASE, name, where)
-            _consistent(entry, document, seen, f"{name}: {where}")
+            _check_entry(entry, document, seen, f"{name}: {where}")
             seen.add(entry["id"])
             inputs, expected = (_check_type(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
-            values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
+            values = {k: _as_expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
             suite = SUITES[document["suite"]]
-            _complete(entry, suite, values, f"{name}: {where}")
+            _check_complete(entry, suite, values, f"{name}: {where}")
             head = entry["id"], suite, entry["comment"], tuple(entry["flags"]), entry["result"]
             yield Case(*head, inputs, values, entry["discriminates"])
 
 
-def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
+def _check_entry(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
     """An id of its own, a result that exists, flags that are declared, and margins that are numbers."""
     margins = entry["discriminates"]
     if not isinstance(entry["id"], str) or not isinstance(entry["comment"], str) or not isinstance(margins, dict):
@@ -98,7 +98,7 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
             raise VectorError(f"{where}: flag {flag!r} is not declared")
 
 
-def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
+def _check_complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
     """The inputs of the suite, numbers all of them, and every part unless the case is invalid."""
     wanted = set() if entry["result"] == "invalid" else set(suite.parts)
     if set(values) != wanted:
@@ -109,7 +109,7 @@ def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], 
         about = suite.inputs[key]
         if value is None and about.optional:
             continue
-        kinds, whole = {type(number) for number in flattened(value)[0]}, about.kind == "integer"
+        kinds, whole = {type(number) for number in flatten(value)[0]}, about.kind == "integer"
         kinds -= {int} | (set() if whole else {float}) | ({str} if entry["result"] == "invalid" else set())
         what = "whole numbers" if whole else "numbers"
         if kinds:
@@ -128,7 +128,7 @@ def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
     return value
 
 
-def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
+def _as_expected(entry: dict[str, Any], name: str, where: str) -> Expected:
     """A certified value, whose two ways of writing agree."""
     _check_keys(entry, VALUE, name, where)
     try:

@@ -19,7 +19,7 @@ from refmeta.arrays import replace_fields
 from refmeta.oracle import cases
 from refmeta.oracle.check import as_target, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, judge
-from refmeta.oracle.report import Report, faint, status
+from refmeta.oracle.report import Report, indistinct, status
 from refmeta.oracle.report import text as report_text
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import findings
@@ -248,10 +248,10 @@ def test_single_precision_is_judged_as_single_precision():
     rm.oracle.check(single, suite, dtype="float32")
     with pytest.raises(AssertionError, match="right to single precision only"):
         rm.oracle.check(single, suite)
-    assert faint(cases(suite), JudgeSettings()) == []
-    assert faint(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
+    assert indistinct(cases(suite), JudgeSettings()) == []
+    assert indistinct(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
     alone = replace_fields(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
-    assert faint([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
+    assert indistinct([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
 
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():

@@ -12,7 +12,7 @@ from refmeta.oracle.diagnose.inputs import _is_at, change_floats, float_inputs, 
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.maml.problem import path, product
+from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
 
 ROWS = {row.slug: row for row in SUITES["maml-tabular"].rows}
 
@@ -170,10 +170,10 @@ def test_a_known_wrong_reptile_update_is_named(slug):
 
 
 def factors(inputs, change):
-    points, alphas, g = path(SUITES["maml-tabular"].problem(inputs))
+    points, alphas, g = inner_path(SUITES["maml-tabular"].problem(inputs))
     keep = np.ones((len(alphas), 1))
     change(keep)
-    return product(points, alphas * keep, g)
+    return adjoint_product(points, alphas * keep, g)
 
 
 def test_a_detached_step_that_no_row_describes_is_found():
@@ -260,10 +260,10 @@ def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
 
     def second(**inputs):
         p = SUITES["maml-regression"].problem(inputs)
-        points, alphas, g = path(p)
+        points, alphas, g = inner_path(p)
         keep = np.ones((len(alphas), 1))
         keep[1:2] = 0
-        return product(points, alphas * keep, g)
+        return adjoint_product(points, alphas * keep, g)
 
     chosen = JudgeSettings(skip_flags=("validation", "step-alpha"))
     text = "\n".join(diagnose(run(as_target(second), cases("maml-regression"), chosen), chosen))

@@ -12,11 +12,11 @@ from refmeta.oracle.diagnose.rows import candidate_rows, departure_of, distance
 from refmeta.oracle.diagnose.traces import effect_of
 from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
-from refmeta.oracle.renew import renewed
+from refmeta.oracle.renew import renew
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.pearl.epsilons import places
+from refmeta.oracle.suites.pearl.epsilons import epsilon_places
 from refmeta.oracle.suites.pearl.problem import all_parts
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.softmax import softmax
@@ -141,7 +141,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
     """PEARL's mask sum + 1e-8, and a softmax with 1e-7 in its denominator, as whole computations."""
 
     def step(**inputs):
-        return all_parts(SUITES["pearl"].problem(inputs), places(1e-8)["1/(Σ mask + ε)"])
+        return all_parts(SUITES["pearl"].problem(inputs), epsilon_places(1e-8)["1/(Σ mask + ε)"])
 
     assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
 
@@ -271,7 +271,7 @@ def tiny(alpha):
         "input": {"theta": [1.0, 2.0], "A": [[[1.0, 0.5], [0.5, -0.5]]], "c": [[0.0, 1.0]],
                   "query_A": [[[2.0, 0.0], [0.0, 1.0]]], "query_c": [[1.0, 0.0]], "alpha": alpha, "steps": 2},
     }  # fmt: skip
-    done, _ = renewed(("maml-quadratic", case))
+    done, _ = renew(("maml-quadratic", case))
     source = BY_ID["maml-quadratic-001"]
     expected = {
         name: source.expected["gradient"]._replace(**{k: np.array(e[k], float) for k in ("value", "kappa", "scale")})

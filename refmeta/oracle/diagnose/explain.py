@@ -79,21 +79,21 @@ def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: 
         return [_explanation("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
     explanations: list[Explanation] = []
     for name in failing[0].case.about.parts:
-        wrong, known = _only(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
+        wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
         if wrong and known:
             explanations.append(Explanation(name, "", []))
         elif wrong:
-            explanations.append(_explanation(name, wrong, settings, _right(outcomes, name, settings)))
+            explanations.append(_explanation(name, wrong, settings, _right_alone(outcomes, name, settings)))
     return explanations
 
 
-def _only(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
+def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is wrong, with nothing else in them."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
     return [o for o in alone if not is_right(o, name, settings)]
 
 
-def _right(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
+def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is right, with nothing else in them."""
     judged = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
     return [o._replace(got={name: (o.got or {})[name]}) for o in judged if is_right(o, name, settings)]
@@ -115,7 +115,7 @@ def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings,
         if lines := fit(failing, settings, passing):
             return Explanation(part, name, [before + line for line in lines])
     if refuted:
-        return Explanation(part, "refuted", [before + _refuted(refuted[0], failing, passing, settings)])
+        return Explanation(part, "refuted", [before + _refutation(refuted[0], failing, passing, settings)])
     return Explanation(part, "", [before + UNKNOWN + _flag_sentence(failing, passing)])
 
 
@@ -125,7 +125,7 @@ def _with_tie(stands: Sequence[Match]) -> list[str]:
     return [*tie, *(m.line for m in stands[:4])]
 
 
-def _refuted(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings) -> str:
+def _refutation(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings) -> str:
     """What every failing vector equals and some passing ones do not."""
     against = refuting(passing, settings, m.value)
     special = " and ".join(_special(failing, against)) or "they have no flag or number in common that those have not"

@@ -16,7 +16,7 @@ from refmeta.oracle.judge import JudgeSettings, Outcome, gap, in_limits
 from refmeta.oracle.match import NEAR, Candidate, candidate_of, in_all, pairs
 from refmeta.oracle.suite import Case
 
-__all__ = ["Departure", "Fit", "Kind", "effect_of", "fit", "offset", "traces"]
+__all__ = ["Departure", "Fit", "Kind", "effect_of", "least_squares", "offset", "traces"]
 
 SMALL, FINER, FEWEST, FEWEST_DIGITS = 1e-2, 1e-2, 4, 2
 LEAST, MOST = 0.9e-16, 1.1e-4
@@ -68,8 +68,8 @@ def traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequenc
     for kind in (_of_rows(failing, settings), _of_epsilons(failing, settings), _of_inputs(failing, settings)):
         fits = []
         for d in kind.departures:
-            one = fit(d, [failing[first]], (), settings)
-            if one and one.left <= NEAR * max(1.0, FINER * worst) and (every := fit(d, failing, passing, settings)):
+            one = least_squares(d, [failing[first]], (), settings)
+            if one and one.left <= NEAR * max(1.0, FINER * worst) and (every := least_squares(d, failing, passing, settings)):
                 fits.append((d, every))
         if likely := [(d, f) for d, f in fits if f.left <= max(1.0, FINER * worst) and kind.likely(f)]:
             return _sentences(sorted(likely, key=lambda pair: pair[1].left), kind, in_all(failing))
@@ -122,7 +122,7 @@ def offset(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequenc
     worst = max(gap(p.got, p.right, p.limit) for p in pairs(failing, settings))
     ones = Departure("1", lambda case, name: np.ones_like(shapes[case.id, name]))
     shapes = {(p.case.id, p.name): p.right for p in pairs([*failing, *passing], settings)}
-    best = fit(ones, failing, passing, settings)
+    best = least_squares(ones, failing, passing, settings)
     if best is None or best.entries < FEWEST or best.left > max(1.0, min(NEAR, FINER * worst)):
         return []
     sign = "+" if best.number > 0 else "−"
@@ -140,7 +140,7 @@ def _is_power(number: float) -> bool:
     return bool(abs(number / 10.0 ** np.round(np.log10(number)) - 1) < 0.02)
 
 
-def fit(
+def least_squares(
     departure: Departure, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings
 ) -> Fit | None:
     """Weighted least squares for one number on every result, in units of its tolerance.

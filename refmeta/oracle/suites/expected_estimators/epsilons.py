@@ -11,7 +11,7 @@ from refmeta.oracle.shifted import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.expected_estimators.definition import define
 from refmeta.oracle.suites.expected_estimators.problem import SURROGATES, answer, surrogate
-from refmeta.oracle.suites.surrogates.epsilons import in_ratios
+from refmeta.oracle.suites.surrogates.epsilons import ratio_effects
 from refmeta.sampling.enumeration import expectation
 
 __all__ = ["effects"]
@@ -29,7 +29,7 @@ def effects(case: Case, part: str) -> Effects:
         return {"log(π + ε)": lambda: slope(one, 1e-5)} if problem.steps else {}
 
     def mean(task: Any, name: str) -> Array:
-        f: Any = lambda batch: in_ratios(surrogate(SURROGATES[part], task, problem.theta, batch), problem.theta, "hvp", problem.v)
+        f: Any = lambda batch: ratio_effects(surrogate(SURROGATES[part], task, problem.theta, batch), problem.theta, "hvp", problem.v)
         return expectation(lambda batch: f(batch)[name](), task.mdp, task.policy, problem.theta).mean
 
     places = ("log(π + ε)", "log(π + ε) but at the time of sampling")

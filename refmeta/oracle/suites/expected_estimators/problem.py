@@ -18,7 +18,7 @@ from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "normalised", "problem", "scored", "surrogate",
+    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "normalised_surrogate", "problem", "scaled_score", "surrogate",
     "terms",
 ]  # fmt: skip
 
@@ -59,14 +59,14 @@ def surrogate(kind: Callable[..., Surrogate], task: PolicyReturn, theta: Array, 
     return kind(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
 
 
-def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
+def normalised_surrogate(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
     """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
     G = reward_to_go(batch, gamma=task.mdp.gamma)
     mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
     return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
 
 
-def scored(scale: float) -> Estimate:
+def scaled_score(scale: float) -> Estimate:
     """E-MAML's gradient, its score terms scaled."""
 
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:

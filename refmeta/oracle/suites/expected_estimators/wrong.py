@@ -17,8 +17,8 @@ from refmeta.oracle.suites.expected_estimators.problem import (
     Estimate,
     Surrogates,
     answer,
-    normalised,
-    scored,
+    normalised_surrogate,
+    scaled_score,
     surrogate,
 )
 from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, reinforce
@@ -33,22 +33,22 @@ FALSE_ALARMS = {
     "zero: in expectation it ties with first-order MAML: thm:naive-curvature, derivations/sampled-meta-gradients.md",
 }
 Make = Callable[[Any, Array, Trajectories], Surrogate]
-naive = partial(surrogate, reinforce)
+naive_surrogate = partial(surrogate, reinforce)
 
 
-def _through(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+def _without_score(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
     """Through the inner steps, without a score term."""
     return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
-def _first_scored(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+def _with_first_score(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
     """The same, and the score term of the first batch."""
     value = maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
     term = emaml_score_term(task.policy, theta, surrogates[0].trajectories, value=value)
-    return _through(task, theta, surrogates, alpha) + term
+    return _without_score(task, theta, surrogates, alpha) + term
 
 
-def _expected(case: Any, estimate: Estimate, make: Make = naive, steps: int | None = None) -> dict[str, Array]:
+def _expectation(case: Any, estimate: Estimate, make: Make = naive_surrogate, steps: int | None = None) -> dict[str, Array]:
     """The mean of an estimate, task by task; nothing where no step is made."""
     if not case.steps:
         return {}
@@ -67,7 +67,7 @@ def _expected(case: Any, estimate: Estimate, make: Make = naive, steps: int | No
     hint="add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
 )  # fmt: skip
 def score_term_dropped(case: Any) -> Any:
-    return _expected(case, _through)
+    return _expectation(case, _without_score)
 
 
 @wrong(
@@ -75,7 +75,7 @@ def score_term_dropped(case: Any) -> Any:
     cause="the α of the inner step is put before both terms", seen="ProMP eq. 3 as printed",
 )  # fmt: skip
 def score_term_alpha(case: Any) -> Any:
-    return _expected(case, scored(float(case.alpha)))
+    return _expectation(case, scaled_score(float(case.alpha)))
 
 
 @wrong(
@@ -84,7 +84,7 @@ def score_term_alpha(case: Any) -> Any:
     seen="ProMP trpo_maml.py", hint="log_prob.mean() instead of .sum() over the trajectories of the inner batch",
 )  # fmt: skip
 def score_term_mean(case: Any) -> Any:
-    return _expected(case, scored(1 / case.episodes))
+    return _expectation(case, scaled_score(1 / case.episodes))
 
 
 @wrong(
@@ -92,7 +92,7 @@ def score_term_mean(case: Any) -> Any:
     quantity=EVERY, cause="the trajectories of later steps depend on θ as well", seen="ProMP trpo_maml.py",
 )  # fmt: skip
 def score_term_first_step_only(case: Any) -> Any:
-    return _expected(case, _first_scored)
+    return _expectation(case, _with_first_score)
 
 
 @wrong(
@@ -101,9 +101,9 @@ def score_term_first_step_only(case: Any) -> Any:
 )  # fmt: skip
 def one_batch_for_all_steps(case: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
-        return _first_scored(task, theta, [surrogates[0]] * case.steps, alpha)
+        return _with_first_score(task, theta, [surrogates[0]] * case.steps, alpha)
 
-    return _expected(case, estimate, steps=1)
+    return _expectation(case, estimate, steps=1)
 
 
 @wrong(
@@ -112,7 +112,7 @@ def one_batch_for_all_steps(case: Any) -> Any:
     seen="ProMP, learn2learn, pytorch-maml-rl",
 )  # fmt: skip
 def advantages_normalised(case: Any) -> Any:
-    return _expected(case, scored(1.0), normalised)
+    return _expectation(case, scaled_score(1.0), normalised_surrogate)
 
 
 @wrong(
@@ -120,7 +120,7 @@ def advantages_normalised(case: Any) -> Any:
     cause="DiCE's magic box already differentiates the likelihood of the inner step; the score term is for data held fixed",
 )  # fmt: skip
 def score_counted_twice(case: Any) -> Any:
-    return _expected(case, scored(1.0), partial(surrogate, dice))
+    return _expectation(case, scaled_score(1.0), partial(surrogate, dice))
 
 
 @wrong(
@@ -131,7 +131,7 @@ def expected_first_order(case: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
         return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
-    return _expected(case, estimate)
+    return _expectation(case, estimate)
 
 
 @wrong(

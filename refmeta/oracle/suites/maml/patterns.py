@@ -12,7 +12,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.judge import JudgeSettings, Outcome, as_returned
 from refmeta.oracle.match import NEAR, Candidate, Match, candidate_of, in_all, matches, pairs
 from refmeta.oracle.suite import Case
-from refmeta.oracle.suites.maml.problem import path, product
+from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
 
 __all__ = ["detached_steps", "odd_terms"]
 
@@ -35,9 +35,9 @@ def _detachment(cut: tuple[int, ...], failing: Sequence[Outcome], settings: Judg
 
 def _without_factors(case: Case, cut: tuple[int, ...]) -> Array:
     """∏(I − αH) g without the factors of these steps."""
-    points, alphas, g = path(case.problem)
+    points, alphas, g = inner_path(case.problem)
     keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
-    return product(points, alphas * keep, g)
+    return adjoint_product(points, alphas * keep, g)
 
 
 def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
@@ -89,7 +89,7 @@ def _order_name(j: int) -> str:
 
 def _orders(case: Case, most: int) -> list[Array]:
     """The terms of ∏(I − αH)g with j Hessians, j = 0 … most."""
-    points, alphas, g = path(case.problem)
+    points, alphas, g = inner_path(case.problem)
     sums: list[Array] = [g] + [0 * g for _ in range(most)]
     for point, a in reversed(list(zip(points, alphas, strict=False))):
         sums = [sums[0]] + [sums[j] - point.hvp(a * sums[j - 1]) for j in range(1, most + 1)]

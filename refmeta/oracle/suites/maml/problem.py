@@ -12,7 +12,7 @@ from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.tolerance import max_per_task
 
-__all__ = ["Problem", "answer", "path", "problem", "product", "terms"]
+__all__ = ["Problem", "answer", "inner_path", "problem", "adjoint_product", "terms"]
 
 ANSWERS: dict[str, Callable[..., Array]] = {
     "gradient": maml.gradient,
@@ -60,14 +60,14 @@ def terms(part: str, problem: Problem, value: Array) -> Array:
     return max_per_task(answer("first_order", problem))
 
 
-def path(case: Any) -> tuple[list[Point], Array, Array]:
+def inner_path(case: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
     inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
     alphas = as_step_sizes(case.alpha, case.steps, case.support.dim)
     return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
 
 
-def product(points: list[Point], alphas: Array, g: Array) -> Array:
+def adjoint_product(points: list[Point], alphas: Array, g: Array) -> Array:
     """(I − H_0α_0)(I − H_1α_1) … g over the points given: the last acts first."""
     for point, a in reversed(list(zip(points, alphas, strict=False))):
         g = g - point.hvp(a * g)

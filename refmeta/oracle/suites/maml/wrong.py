@@ -12,7 +12,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import maml
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.maml.problem import path, product
+from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
 
 __all__ = ["BETA", "FALSE_ALARMS", "LETTERS", "ROWS"]
 
@@ -36,7 +36,7 @@ def _exact(case: Any, **changes: Any) -> Array:
     return maml.gradient(case.theta, given.pop("support"), given.pop("query"), **given)
 
 
-def _rows(alpha: Any, steps: list[int]) -> Any:
+def _alpha_rows(alpha: Any, steps: list[int]) -> Any:
     """α for other steps, where it has one row a step."""
     return np.asarray(alpha)[steps if np.shape(alpha)[0] else []] if np.ndim(alpha) == 2 else alpha
 
@@ -44,68 +44,68 @@ def _rows(alpha: Any, steps: list[int]) -> Any:
 @wrong("first-order", "g_q", cause="inner gradient detached: create_graph=True missing, a stop_gradient",
        seen="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3", hint="PyTorch: autograd.grad without create_graph=True, .detach(), torch.no_grad(); JAX: stop_gradient")  # fmt: skip
 def first_order(case: Any) -> Array:
-    return path(case)[2]
+    return inner_path(case)[2]
 
 
 @wrong("no-gradient", "0", cause="the inner update cut the graph: parameters re-wrapped, copied or detached",
        seen="facebookresearch/higher #63 #102 #129", hint="PyTorch: nn.Parameter(...) or .data in the inner update; higher: track_higher_grads=False")  # fmt: skip
 def no_gradient(case: Any) -> Array:
-    return 0 * path(case)[2]
+    return 0 * inner_path(case)[2]
 
 
 @wrong("last-step-only", "(I − αH_{K−1}) g_q", cause="gradients cleared, or the graph freed, after every inner step",
        seen="rlworkgroup/garage #1269, PR 1283", hint="PyTorch: the inner step in place on leaf tensors, .grad cleared or the graph freed between steps")  # fmt: skip
 def last_step_only(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points[:-1][-1:], alphas[-1:], g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points[:-1][-1:], alphas[-1:], g)
 
 
 @wrong("first-step-only", "(I − αH_0) g_q", cause="only the first inner step is in the graph", hint="PyTorch: create_graph=True only in the first pass of the loop; JAX: stop_gradient in the scan's carry")
 def first_step_only(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points[:-1][:1], alphas[:1], g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points[:-1][:1], alphas[:1], g)
 
 
 @wrong("reversed-product", "(I − αH_{K−1}) … (I − αH_0) g_q", cause="the backward recursion runs forwards in time")
 def reversed_product(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points[:-1][::-1], alphas[::-1], g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points[:-1][::-1], alphas[::-1], g)
 
 
 @wrong("hessians-at-start", "(I − αH_0)ᴷ g_q", cause="every Hessian is taken at theta instead of at its step's point", hint="JAX: jax.grad(loss)(theta0) hoisted out of the loop; PyTorch: the first graph kept and reused")
 def hessians_at_start(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points[:1] * case.steps, alphas, g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points[:1] * case.steps, alphas, g)
 
 
 @wrong("hessian-at-adapted", "(I − αH(φ))ᴷ g_q", cause="the Hessians are taken after the inner steps, at phi")
 def hessian_at_adapted(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points[-1:] * case.steps, alphas, g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points[-1:] * case.steps, alphas, g)
 
 
 @wrong("first-order-in-alpha", "g_q − αΣ_kH_kg_q", cause="the product was expanded and its higher powers dropped")
 def first_order_in_alpha(case: Any) -> Array:
-    points, alphas, g = path(case)
+    points, alphas, g = inner_path(case)
     return g - sum((point.hvp(a * g) for point, a in zip(points, alphas, strict=False)), start=0 * g)
 
 
 @wrong("sign-flipped", "∏(I + αH_k) g_q", cause="the sign of the Hessian term: a gradient of −L, or of J, in one place")
 def sign_flipped(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points, -alphas, g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points, -alphas, g)
 
 
 @wrong("alpha-twice", "∏(I − α²H_k) g_q", cause="the Hessian term is scaled by alpha twice")
 def alpha_twice(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points, alphas**2, g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points, alphas**2, g)
 
 
 @wrong("alpha-missing", "∏(I − H_k) g_q", cause="the Hessian term is not scaled by alpha")
 def alpha_missing(case: Any) -> Array:
-    points, alphas, g = path(case)
-    return product(points, np.ones_like(alphas), g)
+    points, alphas, g = inner_path(case)
+    return adjoint_product(points, np.ones_like(alphas), g)
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", cause="a convention: mean where the sum is meant",
@@ -166,12 +166,12 @@ def gradient_at_start(case: Any) -> Array:
 def one_step_too_many(case: Any) -> Array:
     if np.ndim(case.alpha) == 2 and case.steps == 0:
         return _exact(case)
-    return _exact(case, steps=case.steps + 1, alpha=_rows(case.alpha, [*range(case.steps), case.steps - 1]))
+    return _exact(case, steps=case.steps + 1, alpha=_alpha_rows(case.alpha, [*range(case.steps), case.steps - 1]))
 
 
 @wrong("one-step-too-few", "K − 1 steps", cause="an off-by-one in the inner loop", seen="ray-project/ray #13835")
 def one_step_too_few(case: Any) -> Array:
-    return _exact(case, steps=max(case.steps - 1, 0), alpha=_rows(case.alpha, list(range(case.steps - 1))))
+    return _exact(case, steps=max(case.steps - 1, 0), alpha=_alpha_rows(case.alpha, list(range(case.steps - 1))))
 
 
 @wrong("loss-scale-half", "½L instead of L", cause="a ½ in the squared loss that the other side does not have",

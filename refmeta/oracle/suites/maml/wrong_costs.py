@@ -17,13 +17,13 @@ from refmeta.tasks.policy_cost import PolicyCost
 __all__ = ["ROWS"]
 
 
-def _systems(case: Any, change: Callable[[Any], dict[str, Any]]) -> Array:
+def _with_systems(case: Any, change: Callable[[Any], dict[str, Any]]) -> Array:
     """The meta-gradient with both systems changed."""
     changed = (PolicyCost(replace_fields(task.lq, **change(task.lq))) for task in (case.support, case.query))
     return maml.gradient(case.theta, *changed, alpha=case.alpha, steps=case.steps)
 
 
-def _scaled(case: Any, by_gain: float, by_log: float) -> Array:
+def _with_scaled_parameters(case: Any, by_gain: float, by_log: float) -> Array:
     """The meta-gradient of θ → F(Dθ), D diagonal: D∇F at Dθ with the step sizes αD²."""
     m = case.support.lq.actions
     D = np.array([by_gain] * (case.theta.size - m) + [by_log] * m)
@@ -33,12 +33,12 @@ def _scaled(case: Any, by_gain: float, by_log: float) -> Array:
 
 @wrong("lq-gain-negated", "a = −Kx + σε", cause="control's sign convention: the gain is that of u = −Kx", chapter="linear-quadratic-control")
 def gain_negated(case: Any) -> Array:
-    return _scaled(case, -1.0, 1.0)
+    return _with_scaled_parameters(case, -1.0, 1.0)
 
 
 @wrong("lq-variance-for-deviation", "σ = exp(θ_σ/2)", cause="the last parameters taken for logarithms of variances", chapter="linear-quadratic-control")
 def variance_for_deviation(case: Any) -> Array:
-    return _scaled(case, 1.0, 0.5)
+    return _with_scaled_parameters(case, 1.0, 0.5)
 
 
 @wrong("lq-exploration-dropped", "σ = 0", cause="the cost of the mean action: the policy's noise never enters", chapter="linear-quadratic-control")
@@ -50,17 +50,17 @@ def exploration_dropped(case: Any) -> Array:
 
 @wrong("lq-process-noise-dropped", "W = 0", cause="the noise of the dynamics is left out of the second moments", chapter="linear-quadratic-control")
 def process_noise_dropped(case: Any) -> Array:
-    return _systems(case, lambda lq: {"noise": 0 * lq.noise})
+    return _with_systems(case, lambda lq: {"noise": 0 * lq.noise})
 
 
 @wrong("lq-mean-start", "Σ_0 = E[x_0] E[x_0]ᵀ", cause="the start is taken at its mean; its covariance is lost", chapter="linear-quadratic-control")
 def mean_start(case: Any) -> Array:
-    return _systems(case, lambda lq: {"start": lq.start[..., -1:] * lq.start[..., -1:, :]})
+    return _with_systems(case, lambda lq: {"start": lq.start[..., -1:] * lq.start[..., -1:, :]})
 
 
 @wrong("lq-undiscounted", "γ = 1", cause="the discount is missing in the sum over time; without a horizon, right", chapter="linear-quadratic-control")
 def undiscounted(case: Any) -> Array:
-    return _systems(case, lambda lq: {"gamma": 1.0} if lq.horizon else {})
+    return _with_systems(case, lambda lq: {"gamma": 1.0} if lq.horizon else {})
 
 
 @wrong(
@@ -70,7 +70,7 @@ def undiscounted(case: Any) -> Array:
     chapter="linear-quadratic-control",
 )
 def one_cost_too_many(case: Any) -> Array:
-    return _systems(case, lambda lq: {"horizon": lq.horizon and lq.horizon + 1})
+    return _with_systems(case, lambda lq: {"horizon": lq.horizon and lq.horizon + 1})
 
 
 ROWS = rows_in(globals())

@@ -11,8 +11,8 @@ from refmeta.meta import meta_lstm
 from refmeta.oracle.decimals import ln, real
 from refmeta.oracle.shifted import departures
 from refmeta.oracle.suite import Case, Effects
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessed
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, parts
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessing
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, all_parts
 
 __all__ = ["effects"]
 
@@ -38,10 +38,10 @@ def _places(problem: Learner) -> dict[str, Callable[[float], dict[str, Array]]]:
 
     def logarithm(e: float) -> dict[str, Array]:
         def shifted(x: Any) -> Any:
-            size, sign = preprocessed(x)
+            size, sign = preprocessing(x)
             return [ln(sign * x + e) / 10 if real(size) != -1 else size, sign]
 
-        return parts(problem, Formulas(preprocessed=shifted))
+        return all_parts(problem, Formulas(preprocessing=shifted))
 
     def in_losses(change: Callable[[Any, float], Any]) -> Callable[[float], dict[str, Array]]:
         moved: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]

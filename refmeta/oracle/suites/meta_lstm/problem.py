@@ -12,7 +12,7 @@ from refmeta.oracle.common import softmax_regression
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define
 
-__all__ = ["LEAVES", "Learner", "answer", "by_definition", "parts", "problem", "terms", "weights"]
+__all__ = ["LEAVES", "Learner", "answer", "by_definition", "all_parts", "problem", "terms", "leaves"]
 
 LEAVES = Parameters._fields
 
@@ -33,13 +33,13 @@ class Learner(NamedTuple):
     @property
     def inputs(self) -> Inputs:
         """The inputs of the suite as nested lists."""
-        x = weights(self.parameters) | {"classes": self.support.classes, "ridge": float(self.support.ridge)}
+        x = leaves(self.parameters) | {"classes": self.support.classes, "ridge": float(self.support.ridge)}
         for prefix, task in (("", self.support), ("query_", self.query)):
             x |= {f"{prefix}X": task.X.tolist(), f"{prefix}labels": task.labels.tolist()}
         return x | {"steps": self.steps}
 
 
-def weights(parameters: Parameters) -> Inputs:
+def leaves(parameters: Parameters) -> Inputs:
     """The leaves as nested lists."""
     return {leaf: np.asarray(value).tolist() for leaf, value in parameters._asdict().items()}
 
@@ -70,7 +70,7 @@ def by_definition(part: str, problem: Learner, use: Formulas = PAPER) -> Array:
     return complex_value(define, part, problem.inputs, use)
 
 
-def parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
+def all_parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
     """The objective, and both gradients leaf by leaf, by the definition."""
     names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
     return {name: by_definition(name, problem, use) for name in names}

@@ -10,8 +10,8 @@ import numpy as np
 
 from refmeta.oracle.decimals import real
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, by_definition, parts
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessing, sigmoid, signal
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, by_definition
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
@@ -28,7 +28,7 @@ FALSE_ALARMS = {
     hint="keep sigmoid(z), not z, as the state of the gates",
 )  # fmt: skip
 def gates_before_sigmoid(case: Any) -> Any:
-    return parts(case, Formulas(gates=gates_released))
+    return all_parts(case, Formulas(gates=gates_released))
 
 
 @wrong(
@@ -40,7 +40,7 @@ def gradient_divided_by_batch(case: Any) -> Any:
         g, loss = signal(support, theta, step)
         return [slope / case.support.X.shape[-2] for slope in g], loss
 
-    return parts(case, Formulas(signal=divided))
+    return all_parts(case, Formulas(signal=divided))
 
 
 @wrong(
@@ -51,7 +51,7 @@ def gates_swapped(case: Any) -> Any:
         i, f = sigmoid(z_i), sigmoid(z_f)
         return f, i, i, f
 
-    return parts(case, Formulas(gates=swapped))
+    return all_parts(case, Formulas(gates=swapped))
 
 
 @wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity="parts", cause="a coupled gate, as in other LSTMs")
@@ -60,7 +60,7 @@ def input_gate_tied_to_forget(case: Any) -> Any:
         i, f = sigmoid(-z_f), sigmoid(z_f)
         return i, f, i, f
 
-    return parts(case, Formulas(gates=tied))
+    return all_parts(case, Formulas(gates=tied))
 
 
 @wrong(
@@ -78,10 +78,10 @@ def start_not_learned(case: Any) -> Any:
 )  # fmt: skip
 def preprocessing_without_sign(case: Any) -> Any:
     def unsigned(x: Any) -> Any:
-        size, sign = preprocessed(x)
+        size, sign = preprocessing(x)
         return [size, sign if real(size) == -1 else 0 * sign]
 
-    return parts(case, Formulas(preprocessed=unsigned))
+    return all_parts(case, Formulas(preprocessing=unsigned))
 
 
 @wrong(

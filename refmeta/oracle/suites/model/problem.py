@@ -13,10 +13,10 @@ from refmeta.oracle.suite import at_most_one
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["Modelled", "adapted_on", "answer", "problem", "through"]
+__all__ = ["ModelProblem", "maml_parts", "answer", "problem", "parts_from_model"]
 
 
-class Modelled(NamedTuple):
+class ModelProblem(NamedTuple):
     """What is adapted through a learned model: a prior, a context of every true task, θ, α, K."""
 
     theta: Array
@@ -60,13 +60,13 @@ class Modelled(NamedTuple):
         return {name: np.asarray(value).tolist() for name, value in x.items()}
 
 
-def problem(x: dict[str, Any]) -> Modelled:
+def problem(x: dict[str, Any]) -> ModelProblem:
     """The inputs of the suite."""
     prior = Prior(x["concentration"], x["reward_mean"], x["reward_variance"], x["noise_variance"])
-    return Modelled(x["theta"], prior, context(x), policy_return(x), x["alpha"], x["steps"])
+    return ModelProblem(x["theta"], prior, context(x), policy_return(x), x["alpha"], x["steps"])
 
 
-def answer(part: str, problem: Modelled) -> Array:
+def answer(part: str, problem: ModelProblem) -> Array:
     """A part of the suite."""
     prior, statistics = problem.prior, problem.statistics
     if part in ("transition", "reward"):
@@ -81,13 +81,13 @@ def answer(part: str, problem: Modelled) -> Array:
     return np.asarray(parts.get(part, np.sum(slopes.log_variance, axis=(-2, -1))))
 
 
-def adapted_on(problem: Modelled, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
+def maml_parts(problem: ModelProblem, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
     """Objective and gradient where θ is adapted on one task and judged on another."""
     arguments, options = (problem.theta, support, query), {"alpha": problem.alpha, "steps": problem.steps}
     return {"objective": np.asarray(maml.objective(*arguments, **options)), "gradient": maml.gradient(*arguments, **options)}
 
 
-def through(problem: Modelled, model: Model) -> dict[str, Array]:
+def parts_from_model(problem: ModelProblem, model: Model) -> dict[str, Array]:
     """All that follows from a model."""
     support = replace_fields(problem.truth, mdp=replace_fields(problem.truth.mdp, P=model.P, R=model.R))
-    return {"transition": model.P, "reward": model.R} | adapted_on(problem, support, problem.truth)
+    return {"transition": model.P, "reward": model.R} | maml_parts(problem, support, problem.truth)

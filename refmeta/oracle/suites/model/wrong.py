@@ -14,7 +14,7 @@ from refmeta.meta.model_based import Model, log_marginal, log_marginal_gradient,
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.model.definition import define
-from refmeta.oracle.suites.model.problem import adapted_on, through
+from refmeta.oracle.suites.model.problem import maml_parts, parts_from_model
 
 __all__ = ["ROWS"]
 
@@ -27,7 +27,7 @@ def model_most_likely(case: Any) -> Any:
     counts, means, model = case.statistics.counts, case.statistics.mean, case.model
     n = np.sum(counts, axis=-1)
     P = np.where((n > 0)[..., None], counts / np.maximum(n, 1)[..., None], model.P)
-    return through(case, Model(P, np.where(n > 0, means, model.R)))
+    return parts_from_model(case, Model(P, np.where(n > 0, means, model.R)))
 
 
 @wrong(
@@ -36,7 +36,7 @@ def model_most_likely(case: Any) -> Any:
 )  # fmt: skip
 def model_add_one(case: Any) -> Any:
     one = posterior(case.prior._replace(concentration=1.0), case.statistics)
-    return through(case, case.model._replace(P=one.P))
+    return parts_from_model(case, case.model._replace(P=one.P))
 
 
 @wrong(
@@ -45,7 +45,7 @@ def model_add_one(case: Any) -> Any:
 )  # fmt: skip
 def model_variances_swapped(case: Any) -> Any:
     swapped = case.prior._replace(variance=case.prior.noise, noise=case.prior.variance)
-    return through(case, case.model._replace(R=posterior(swapped, case.statistics).R))
+    return parts_from_model(case, case.model._replace(R=posterior(swapped, case.statistics).R))
 
 
 @wrong(
@@ -56,7 +56,7 @@ def model_reward_of_one(case: Any) -> Any:
     prior, statistics = case.prior, case.statistics
     R = (prior.noise * prior.mean + prior.variance * statistics.mean) / (prior.noise + prior.variance)
     met = np.sum(statistics.counts, axis=-1) > 0
-    return through(case, case.model._replace(R=np.where(met, R, case.model.R)))
+    return parts_from_model(case, case.model._replace(R=np.where(met, R, case.model.R)))
 
 
 @wrong(
@@ -65,7 +65,7 @@ def model_reward_of_one(case: Any) -> Any:
     hint="the query's return is that of the true process, or of trajectories from it",
 )  # fmt: skip
 def query_on_the_model(case: Any) -> Any:
-    return adapted_on(case, case.support, case.support)
+    return maml_parts(case, case.support, case.support)
 
 
 @wrong(
@@ -73,7 +73,7 @@ def query_on_the_model(case: Any) -> Any:
     cause="the learned model is not what the inner step differentiates",
 )  # fmt: skip
 def support_on_the_truth(case: Any) -> Any:
-    return adapted_on(case, case.truth, case.truth)
+    return maml_parts(case, case.truth, case.truth)
 
 
 @wrong(

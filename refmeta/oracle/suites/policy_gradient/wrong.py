@@ -24,7 +24,7 @@ FALSE_ALARMS = {
 }
 
 
-def _summed(case: Any, x: Array) -> Array:
+def _sum_over_time(case: Any, x: Array) -> Array:
     """x, summed over time where there is one."""
     return x if case.task.mdp.horizon is None else np.sum(x, axis=-3)
 
@@ -33,7 +33,7 @@ def _gradient(case: Any, point: Any, d: Array | None = None, weight: Array | Non
     """−Σ_s d(s) π(a|s) weight(s, a), with something else instead of the visits d or of the advantage."""
     d, weight = point.occupancy if d is None else d, point.advantage if weight is None else weight
     pi = point.probabilities if case.task.mdp.horizon is None else point.probabilities[..., None, :, :]
-    return -case.task.policy.pullback(_summed(case, d[..., None] * pi * weight))
+    return -case.task.policy.pullback(_sum_over_time(case, d[..., None] * pi * weight))
 
 
 def _kernel(case: Any) -> Array:
@@ -129,7 +129,7 @@ def kl_new_visits(case: Any) -> Array:
        cause="the visits are not divided out", chapter=GEOMETRY)  # fmt: skip
 def natural_gradient_undivided(case: Any) -> Array:
     point = case.task.at(case.theta)
-    weighted = _summed(case, point.occupancy[..., None] * point.advantage)
+    weighted = _sum_over_time(case, point.occupancy[..., None] * point.advantage)
     return case.task.policy.pullback(weighted - np.mean(weighted, axis=-1, keepdims=True))
 
 
@@ -137,7 +137,7 @@ def natural_gradient_undivided(case: Any) -> Array:
        cause="a natural gradient, but not the one of least norm: a shift in every state is free")  # fmt: skip
 def natural_gradient_uncentred(case: Any) -> Array:
     point = case.task.at(case.theta)
-    weighted, d = _summed(case, point.occupancy[..., None] * point.advantage), fisher.visits(point)[..., None]
+    weighted, d = _sum_over_time(case, point.occupancy[..., None] * point.advantage), fisher.visits(point)[..., None]
     return case.task.policy.pullback(np.where(d > 0, weighted / np.where(d > 0, d, 1), 0))
 
 

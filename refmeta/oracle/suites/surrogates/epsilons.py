@@ -10,18 +10,18 @@ from refmeta.oracle.suite import Case, Effects
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import Surrogate
 
-__all__ = ["effects", "in_ratios"]
+__all__ = ["effects", "ratio_effects"]
 
 
 def effects(case: Case, part: str) -> Effects:
     """An ε in the ratios of a surrogate, or in its mean over trajectories."""
     problem, (name, _, kind) = case.problem, part.rpartition("_")
     M = problem.trajectories.mask.shape[-2]
-    ratios = in_ratios(problem.surrogate(name), problem.theta, kind, problem.v)
+    ratios = ratio_effects(problem.surrogate(name), problem.theta, kind, problem.v)
     return ratios | {"1/(M + ε)": lambda: -case.expected[part].value / M}
 
 
-def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:
+def ratio_effects(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:
     """log(π + ε) of the policy that is differentiated, of the one that sampled, or of both.
 
     The slope of the loss in ε is −(1/M) Σ s (1/π − 1/π_sampled), s the surrogate's slopes in log π; those of the gradient

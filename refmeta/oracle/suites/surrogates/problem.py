@@ -16,7 +16,7 @@ from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 from refmeta.sampling import surrogates
 from refmeta.sampling.trajectories import Trajectories
 
-__all__ = ["Batches", "answer", "by_definition", "parts_of", "problem", "terms"]
+__all__ = ["Batches", "answer", "by_definition", "part_names", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def problem(x: dict[str, Any]) -> Batches:
     return Batches(x["theta"], x["theta_sampled"], policy, batch, x["baseline"], x["gamma"], x["lam"], x["v"])
 
 
-def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+def part_names(names: Iterable[str]) -> tuple[str, ...]:
     """The parts of surrogates: the loss, the gradient and the Hessian product of each."""
     return tuple(f"{name}_{kind}" for name in names for kind in ("loss", "grad", "hvp"))
 

@@ -13,21 +13,21 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, TimeStep
-from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, parts_of
+from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, part_names
 
 __all__ = ["ROWS"]
 
 DICE = ("dice", "tmaml")
 
 
-def _defined(case: Batches, names: tuple[str, ...], change: Callable[[TimeStep], TimeStep]) -> dict[str, Array]:
+def _by_definition(case: Batches, names: tuple[str, ...], change: Callable[[TimeStep], TimeStep]) -> dict[str, Array]:
     """The parts of some surrogates by their definition, each step changed."""
-    return {part: by_definition(part, case, change) for part in parts_of(names)}
+    return {part: by_definition(part, case, change) for part in part_names(names)}
 
 
-def _every(case: Batches) -> dict[str, Array]:
+def _all_parts(case: Batches) -> dict[str, Array]:
     """Every part of a problem."""
-    return {part: answer(part, case) for part in parts_of(SUMMANDS)}
+    return {part: answer(part, case) for part in part_names(SUMMANDS)}
 
 
 @wrong(
@@ -37,7 +37,7 @@ def _every(case: Batches) -> dict[str, Array]:
 )  # fmt: skip
 def dice_averaged_dependencies(case: Any) -> Any:
     M = case.trajectories.mask.shape[-2]
-    return _defined(case, DICE, lambda s: s._replace(box=lambda y: exp(y / M)))
+    return _by_definition(case, DICE, lambda s: s._replace(box=lambda y: exp(y / M)))
 
 
 @wrong(
@@ -46,7 +46,7 @@ def dice_averaged_dependencies(case: Any) -> Any:
     seen="learn2learn maml_dice.py",
 )  # fmt: skip
 def dice_over_returns(case: Any) -> Any:
-    return _defined(case, DICE, lambda s: s._replace(reward=s.to_go))
+    return _by_definition(case, DICE, lambda s: s._replace(reward=s.to_go))
 
 
 @wrong(
@@ -55,7 +55,7 @@ def dice_over_returns(case: Any) -> Any:
     hint="exp(logp - logp.detach()), not logp, multiplies each reward",
 )  # fmt: skip
 def no_magic_box(case: Any) -> Any:
-    return _defined(case, DICE, lambda s: s._replace(box=lambda y: y))
+    return _by_definition(case, DICE, lambda s: s._replace(box=lambda y: y))
 
 
 @wrong(
@@ -65,14 +65,14 @@ def no_magic_box(case: Any) -> Any:
 )  # fmt: skip
 def mean_over_time(case: Any) -> Any:
     taken = np.mean(np.sum(case.trajectories.mask, axis=-1), axis=-1)
-    return {part: (value.T / taken).T for part, value in _every(case).items()}
+    return {part: (value.T / taken).T for part, value in _all_parts(case).items()}
 
 
 @wrong(
     "sum-over-episodes", "M times each", quantity=EVERY, cause="a sum over the trajectories instead of their mean"
 )  # fmt: skip
 def sum_over_episodes(case: Any) -> Any:
-    return {part: case.trajectories.mask.shape[-2] * value for part, value in _every(case).items()}
+    return {part: case.trajectories.mask.shape[-2] * value for part, value in _all_parts(case).items()}
 
 
 @wrong(
@@ -80,7 +80,7 @@ def sum_over_episodes(case: Any) -> Any:
     cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", seen="most MAML-RL code",
 )  # fmt: skip
 def undiscounted_visits(case: Any) -> Any:
-    return _defined(case, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
+    return _by_definition(case, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
 
 
 @wrong(
@@ -90,7 +90,7 @@ def undiscounted_visits(case: Any) -> Any:
     hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
 def denominator_follows(case: Any) -> Any:
-    return _every(replace_fields(case, theta_sampled=case.theta))
+    return _all_parts(replace_fields(case, theta_sampled=case.theta))
 
 
 @wrong(
@@ -100,7 +100,7 @@ def denominator_follows(case: Any) -> Any:
 )  # fmt: skip
 def mask_ignored(case: Any) -> Any:
     batch = case.trajectories
-    return _every(replace_fields(case, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
+    return _all_parts(replace_fields(case, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
 
 
 @wrong(
@@ -108,7 +108,7 @@ def mask_ignored(case: Any) -> Any:
     cause="the baseline is subtracted somewhere else, or a batch's advantages are never handed over",
 )  # fmt: skip
 def baseline_dropped(case: Any) -> Any:
-    return _every(replace_fields(case, baseline=0.0))
+    return _all_parts(replace_fields(case, baseline=0.0))
 
 
 @wrong(
@@ -116,7 +116,7 @@ def baseline_dropped(case: Any) -> Any:
     cause="the past of the control variate must be strictly before t: with a_t in it the Hessian is biased",
 )  # fmt: skip
 def tmaml_present_included(case: Any) -> Any:
-    return _defined(case, ("tmaml",), lambda s: s._replace(past=s.past + s.now, box=lambda y: exp(y - s.now)))
+    return _by_definition(case, ("tmaml",), lambda s: s._replace(past=s.past + s.now, box=lambda y: exp(y - s.now)))
 
 
 @wrong(
