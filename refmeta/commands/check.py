@@ -31,9 +31,9 @@ STATUS = (
 )
 
 
-def add(found: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to the parser's."""
-    check = found.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
+    check = commands.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
     check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
     check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
@@ -86,15 +86,15 @@ def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
     suites = _check_usage(options)
     try:
-        chosen = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
+        vectors = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
-    chosen = _select_cases([c for c in chosen if c.suite in suites], options)
+    vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
-    name, outcomes = _outcomes(options, suites, chosen, settings)
+    name, outcomes = _outcomes(options, suites, vectors, settings)
     report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
     try:
         print(FORMATS[options.format](report), flush=True)
@@ -153,14 +153,14 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _outcomes(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
+def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
     """The target's name and what became of every case; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
-            with _progress(len(chosen)) as told:
-                outcomes = run(target, chosen, settings, repeat=options.repeat, progress=told)
+            with _progress(len(vectors)) as progress:
+                outcomes = run(target, vectors, settings, repeat=options.repeat, progress=progress)
             return target.name, outcomes
         finally:
             target.stop()
@@ -168,7 +168,7 @@ def _outcomes(options: Any, suites: tuple[str, ...], chosen: list[Case], setting
         if error.misnamed:
             raise UsageError(str(error)) from None
         left_out, message = "error" if settings.validation else "unasked", printable(str(error))
-        outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in chosen]
+        outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in vectors]
         return options.target or options.exec, outcomes
 
 
@@ -177,14 +177,14 @@ def _progress(total: int) -> Iterator[Callable[[Case], None]]:
     """Tell each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
     numbers, terminal = itertools.count(1), sys.stderr.isatty()
 
-    def told(case: Case) -> None:
+    def show(case: Case) -> None:
         if terminal:
             number = next(numbers)
             hint = " (the first answer may take longer: imports, compilation)" * (number == 1)
             print(f"\r\x1b[K{number} of {total}: {case.id}{hint}", end="", file=sys.stderr, flush=True)
 
     try:
-        yield told
+        yield show
     finally:
         if terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
@@ -207,16 +207,16 @@ def _check_writable(path: str) -> None:
         raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
-def _select_cases(chosen: list[Case], options: Any) -> list[Case]:
+def _select_cases(vectors: list[Case], options: Any) -> list[Case]:
     """The cases that --case names, with flags and names that exist."""
-    flags = {flag for case in chosen for flag in case.flags}
+    flags = {flag for case in vectors for flag in case.flags}
     for flag in options.skip_flag:
         if flag not in flags:
             raise UsageError(
                 f"no case has the flag {flag!r}{_near(flag, flags)}; the flags are {', '.join(sorted(flags))}"
             )
-    ids = {case.id for case in chosen}
+    ids = {case.id for case in vectors}
     for wanted in options.case or ():
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
-    return [case for case in chosen if not options.case or case.id in options.case]
+    return [case for case in vectors if not options.case or case.id in options.case]

@@ -43,18 +43,17 @@ def add(commands: Any) -> None:
 
 def trained_starts(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
     """For each rule by name θ after Adam with step size 0.02; the last finite θ, and so named, where it diverged."""
-    found, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
+    starts, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
     outer = Adam(0.02, max_norm=settings.pop("max_norm"))
     for name, rule in rules.items():
-        kept: list[Iteration] = [Iteration(0, theta, theta)]
+        iterations: list[Iteration] = [Iteration(0, theta, theta)]
         try:
-            done = meta_train(family, theta, rule=rule, outer=outer, rng=rng, callback=kept.append, **settings)
-            if done.interrupted:
-                raise KeyboardInterrupt
+            result = meta_train(family, theta, rule=rule, outer=outer, rng=rng, callback=iterations.append, **settings)
+            episodes.uninterrupted(result)
         except FloatingPointError:
-            name += f" (diverged in iteration {kept[-1].done + 1})"
-        found[name] = kept[-1].theta
-    return found
+            name += f" (diverged in iteration {iterations[-1].done + 1})"
+        starts[name] = iterations[-1].theta
+    return starts
 
 
 def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
@@ -74,10 +73,8 @@ def trained_lstm(family: Any, held_out: Split, rng: Generator, *, iterations: in
     dim, hidden = family.dim, 20
     start = meta_lstm.init(dim, hidden=hidden, rng=rng).ravel()
     rule, outer = MetaLSTM(dim, hidden, STEPS[-1]), Adam(0.01, max_norm=10.0)
-    done = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
-    if done.interrupted:
-        raise KeyboardInterrupt
-    weights = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
+    result = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
+    weights = meta_lstm.unravel(episodes.uninterrupted(result).theta, dim=dim, hidden=hidden)
     losses = [float(np.mean(meta_lstm.objective(weights, *held_out, steps=k))) for k in STEPS]
     return TrainedLSTM(losses, longest_step(weights, held_out.support))
 
@@ -233,12 +230,12 @@ TABLES: dict[str, Callable[[Generator], None]] = {
 
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
     """Print the tables of the families named, of all without any; each is seeded by itself."""
-    begun, wanted = time.perf_counter(), list(families) or list(TABLES)
-    for name in wanted:
+    start, names = time.perf_counter(), list(families) or list(TABLES)
+    for name in names:
         if name not in TABLES:
             raise UsageError(unknown_name("family", name, TABLES, f"the families are {', '.join(TABLES)}"))
     print(paragraphs(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n"))
-    for name in wanted:
+    for name in names:
         TABLES[name](np.random.default_rng([seed, *name.encode()]))
-    print(f"({time.perf_counter() - begun:.1f} s)")
+    print(f"({time.perf_counter() - start:.1f} s)")
     return 0

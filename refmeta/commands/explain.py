@@ -50,16 +50,16 @@ def _explain(options: Any) -> int:
     if not word:
         print("\n".join(_all_slugs(every, alarms)))
         return 0
-    chosen = [pair for pair in every if pair[1].slug == word]
+    pairs = [pair for pair in every if pair[1].slug == word]
     suspected = {slug: text for slug, text in alarms.items() if slug == word}
-    if not (chosen or suspected):
-        chosen = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:6])]
+    if not (pairs or suspected):
+        pairs = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:6])]
         suspected = {slug: text for slug, text in alarms.items() if _matches(options.words, slug, text)}
-    if not (chosen or suspected):
+    if not (pairs or suspected):
         raise UsageError(_unknown(word, [*(row.slug for _, row in every), *alarms]))
-    one = len({row.slug for _, row in chosen} | set(suspected)) == 1
-    whole = [*(_full_text(*pair) for pair in chosen), *(_alarm_text(*pair) for pair in suspected.items())]
-    print("\n\n".join(whole) if one else _match_table(word, chosen, suspected))
+    one = len({row.slug for _, row in pairs} | set(suspected)) == 1
+    whole = [*(_full_text(*pair) for pair in pairs), *(_alarm_text(*pair) for pair in suspected.items())]
+    print("\n\n".join(whole) if one else _match_table(word, pairs, suspected))
     return 0
 
 
@@ -87,9 +87,9 @@ def _all_slugs(every: list[Row], alarms: dict[str, str]) -> Iterator[str]:
     yield paragraphs(f"false alarms: {', '.join(alarms)}", later="  ")
 
 
-def _match_table(word: str, chosen: list[Row], alarms: dict[str, str]) -> str:
+def _match_table(word: str, rows: list[Row], alarms: dict[str, str]) -> str:
     """One line for each match; a formula that is too long for it ends in …"""
-    pairs = [(row.slug, row.formula) for _, row in chosen] + [(slug, "a false alarm") for slug in alarms]
+    pairs = [(row.slug, row.formula) for _, row in rows] + [(slug, "a false alarm") for slug in alarms]
     room = width() - 2 - max(len(slug) for slug, _ in pairs)
     pairs = [(slug, textwrap.shorten(formula, room, placeholder=" …")) for slug, formula in pairs]
     title = f"{len(pairs)} match {word!r}; `python -m refmeta explain SLUG` explains one\n"

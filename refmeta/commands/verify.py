@@ -51,17 +51,17 @@ class LabelRow(NamedTuple):
 
 def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     """Judge one formula on seeded problems; those with κ > 10⁶ are drawn again."""
-    found: list[float] = []
+    errors: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])
     for _ in range(10 * problems):
         error = check.judge(check.draw(rng))
         if not np.isnan(error):
-            found.append(error)
-        if len(found) == problems:
+            errors.append(error)
+        if len(errors) == problems:
             break
     centre = check.order[0] if check.order else 0.0
-    worst = max(found, key=lambda x: abs(x - centre), default=float("nan"))
-    return LabelRow(check, worst, len(found))
+    worst = max(errors, key=lambda x: abs(x - centre), default=float("nan"))
+    return LabelRow(check, worst, len(errors))
 
 
 def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:

@@ -181,8 +181,8 @@ def _is_gradient_descent(case: LearnerCase) -> float:
 def step_lengths(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
     """|θ_t − f_t θ_{t−1}| and |∇L(θ_{t−1})| of every step, (N, steps · d) each."""
     path = meta_lstm.unroll(parameters, support, steps=steps).steps
-    moved = [np.abs(step.theta - step.forget_gate.value * step.point.theta) for step in path]
-    return np.concatenate(moved, axis=-1), np.concatenate([np.abs(step.point.grad) for step in path], axis=-1)
+    lengths = [np.abs(step.theta - step.forget_gate.value * step.point.theta) for step in path]
+    return np.concatenate(lengths, axis=-1), np.concatenate([np.abs(step.point.grad) for step in path], axis=-1)
 
 
 def _gate_bound(case: Learner) -> float:
@@ -190,8 +190,8 @@ def _gate_bound(case: Learner) -> float:
     opened = case.parameters._replace(b_I=np.array(40.0), W_I=np.zeros(HIDDEN + 2))
     errors = []
     for parameters, steps in ((case.parameters, case.steps), (opened, 1)):
-        moved, bound = step_lengths(parameters, case.support, steps)
-        expected = np.minimum(moved, bound) if parameters is not opened else bound
+        lengths, bound = step_lengths(parameters, case.support, steps)
+        expected = np.minimum(lengths, bound) if parameters is not opened else bound
         scale = np.max(np.abs(meta_lstm.unroll(parameters, case.support, steps=steps).adapted))
         errors.append(off(lambda z, k=steps: step_lengths(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
     return float(np.max(errors))

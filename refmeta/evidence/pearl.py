@@ -115,19 +115,19 @@ def _linear_rewards(rng: Generator) -> tuple[Array, float, Transitions]:
 
 def _exact_posterior(case: tuple[Array, float, Transitions]) -> float:
     """Bayes' rule for a scalar latent, by least squares with a prior row."""
-    w, s, met = case
+    w, s, context = case
     encoder, rows = _exact_encoder(w, s), []
     for i in range(N):
-        here = met.mask[i]
-        X = np.concatenate([[1.0], w[met.actions[i, here]] / s])[:, None]
-        y = np.concatenate([[0.0], met.rewards[i, here] / s])
+        here = context.mask[i]
+        X = np.concatenate([[1.0], w[context.actions[i, here]] / s])[:, None]
+        y = np.concatenate([[0.0], context.rewards[i, here] / s])
         rows.append([np.linalg.lstsq(X, y, rcond=None)[0][0], -math.log(float(np.sum(X**2)))])
 
     def belief(rewards: Array) -> Array:
-        context = context_of(met._replace(rewards=rewards), S, A)
-        return np.concatenate(posterior(factors(encoder, context.features), context.mask), axis=-1)
+        features = context_of(context._replace(rewards=rewards), S, A).features
+        return np.concatenate(posterior(factors(encoder, features), context.mask), axis=-1)
 
-    return off(belief, met.rewards, rows, scale=np.max(np.abs(met.rewards)))
+    return off(belief, context.rewards, rows, scale=np.max(np.abs(context.rewards)))
 
 
 def _exact_encoder(w: Array, s: float) -> Encoder:

@@ -36,7 +36,7 @@ def printable(message: str, most: int = 500) -> str:
 
 def run(
     target: Callable[..., Any],
-    chosen: Iterable[Case],
+    cases: Iterable[Case],
     settings: JudgeSettings,
     *,
     repeat: int | None = 1,
@@ -48,7 +48,7 @@ def run(
     A refusal counts only beside a result: a target that never returns one has refused nothing.
     """
     outcomes: list[Outcome] = []
-    for case in chosen:
+    for case in cases:
         progress(case)
         first = all(o.got is None for o in outcomes)
         outcomes.append(_ask_repeatedly(target, case, settings, repeat or 1 + first))

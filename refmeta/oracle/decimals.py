@@ -231,12 +231,12 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
         for i in range(d):
             if i != best:
                 rows[i] = [x - rows[i][j] * y for x, y in zip(rows[i], rows[best], strict=True)]
-    kept = [j for j in range(d) if j not in free]
+    bound = [j for j in range(d) if j not in free]
     null = []
     for j in free:
         vector = [0 * g[0]] * d
         vector[j] = 0 * g[0] + 1
-        for i, column in zip(pivots, kept, strict=True):
+        for i, column in zip(pivots, bound, strict=True):
             vector[column] = -rows[i][j]
         null.append(vector)
     full = [[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)]

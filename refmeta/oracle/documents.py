@@ -46,11 +46,11 @@ def depth(text: str) -> int:
 
 def as_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
     """The object of these pairs; VectorError names a key that stands twice."""
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in pairs:
-        if key in seen:
+        if key in keys:
             raise VectorError(f"{name}: the key {key!r} stands twice in one object")
-        seen.add(key)
+        keys.add(key)
     return dict(pairs)
 
 

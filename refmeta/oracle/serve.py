@@ -29,17 +29,17 @@ def import_target(target: str) -> Callable[..., Any]:
     if not (module and colon and name):
         raise Misnamed(f"the target is {target!r}, expected MODULE:FUNCTION")
     try:
-        found: Any = importlib.import_module(module)
+        member: Any = importlib.import_module(module)
         for part in name.split("."):
-            found = _member(found, part)
+            member = _member(member, part)
     except BaseException as error:
         absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
         why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + error_text(error)
         kind = Misnamed if absent or isinstance(error, Misnamed) else ValueError
         raise kind(f"cannot import {target}: {why}") from error
-    if not callable(found):
-        raise Misnamed(f"{target} is no function but {type(found).__name__}")
-    return found
+    if not callable(member):
+        raise Misnamed(f"{target} is no function but {type(member).__name__}")
+    return member
 
 
 def _member(owner: Any, name: str) -> Any:

@@ -64,14 +64,14 @@ def _cases_in(text: str, name: str) -> Iterator[Case]:
         )
     if document["suite"] not in SUITES:
         raise VectorError(f"{name}: suite: {document['suite']!r} is none of {', '.join(SUITES)}")
-    seen: set[str] = set()
+    ids: set[str] = set()
     for g, group in enumerate(_check_type(document["groups"], list, name, "groups")):
         _check_keys(group, GROUP, name, f"groups[{g}]")
         for c, entry in enumerate(_check_type(group["cases"], list, name, f"groups[{g}].cases")):
             where = f"groups[{g}].cases[{c}]"
             _check_keys(entry, CASE, name, where)
-            _check_entry(entry, document, seen, f"{name}: {where}")
-            seen.add(entry["id"])
+            _check_entry(entry, document, ids, f"{name}: {where}")
+            ids.add(entry["id"])
             inputs, expected = (_check_type(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
             values = {k: _as_expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
             suite = SUITES[document["suite"]]
@@ -80,7 +80,7 @@ def _cases_in(text: str, name: str) -> Iterator[Case]:
             yield Case(*head, inputs, values, entry["discriminates"])
 
 
-def _check_entry(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
+def _check_entry(entry: dict[str, Any], document: dict[str, Any], ids: set[str], where: str) -> None:
     """An id of its own, a result that exists, flags that are declared, and margins that are numbers."""
     margins = entry["discriminates"]
     if not isinstance(entry["id"], str) or not isinstance(entry["comment"], str) or not isinstance(margins, dict):
@@ -89,7 +89,7 @@ def _check_entry(entry: dict[str, Any], document: dict[str, Any], seen: set[str]
         raise VectorError(f"{where}.discriminates: every margin must be a number of at least 0")
     if not isinstance(entry["flags"], list) or not isinstance(document["flags"], dict):
         raise VectorError(f"{where}: flags must be a list, of keys of the file's object flags")
-    if entry["id"] in seen:
+    if entry["id"] in ids:
         raise VectorError(f"{where}: id {entry['id']!r} twice")
     if entry["result"] not in RESULTS:
         raise VectorError(f"{where}: result {entry['result']!r} is none of {', '.join(RESULTS)}")

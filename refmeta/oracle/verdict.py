@@ -62,26 +62,26 @@ def findings(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Findi
 
 def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Finding:
     """The verdict on the outcomes of one suite."""
-    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
-    bad = [o for o in asked if is_bad(o)]
+    judged = [o for o in outcomes if o.verdict not in NEUTRAL]
+    bad = [o for o in judged if is_bad(o)]
 
-    def made(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
+    def verdict(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
         return Finding(suite, word, sentence, tuple(outcomes), tuple(why))
 
-    if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in asked):
-        return made("NOT RUN", *_not_run(outcomes))
-    counted = f"{_count_of(len(bad) or len(asked), len(asked))}{_end_words(bad)}{_left_out(outcomes)}"
+    if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in judged):
+        return verdict("NOT RUN", *_not_run(outcomes))
+    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}"
     explanations = explain(outcomes, settings)
-    less = _lost_digits(bad, explanations, settings) if bad else None
-    if (blind := _first_order_tie(asked, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
-        return made("CANNOT TELL", *blind)
-    if less:
-        return made("ROUNDING", f"{less} in {counted}", next((e.lines for e in explanations if e.name), [LOSS]))
+    lost = _lost_digits(bad, explanations, settings) if bad else None
+    if (tie := _first_order_tie(judged, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
+        return verdict("CANNOT TELL", *tie)
+    if lost:
+        return verdict("ROUNDING", f"{lost} in {count}", next((e.lines for e in explanations if e.name), [LOSS]))
     if bad:
-        return made("WRONG", counted, [*first_of(explanations), *_next_step(bad, explanations, settings)])
-    digits = [o.digits for o in asked if o.verdict == "pass"]
-    return made(
-        "RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
+        return verdict("WRONG", count, [*first_of(explanations), *_next_step(bad, explanations, settings)])
+    digits = [o.digits for o in judged if o.verdict == "pass"]
+    return verdict(
+        "RIGHT", count + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
     )
 
 
@@ -116,8 +116,8 @@ def _left_out(outcomes: Sequence[Outcome]) -> str:
 
 def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     """Why nothing was computed, and what to do."""
-    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
-    if not asked:
+    judged = [o for o in outcomes if o.verdict not in NEUTRAL]
+    if not judged:
         remedy = {
             "unasked": "only inputs that must be refused were chosen: judge them with --validation, beside other cases",
             "skip": f"every case was skipped: {_skip_reason(outcomes)}",
@@ -125,7 +125,7 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
         }
         why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
         return "no case was judged", [why]
-    return f"the target gave no result that can be read in {_count_of(len(asked), len(asked))}", [_remedy(asked[0])]
+    return f"the target gave no result that can be read in {_count_of(len(judged), len(judged))}", [_remedy(judged[0])]
 
 
 def _skip_reason(outcomes: Sequence[Outcome]) -> str:
@@ -145,9 +145,9 @@ def _remedy(o: Outcome) -> str:
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 
 
-def _first_order_tie(asked: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
+def _first_order_tie(judged: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
     """Whether first order is so near to the right answer, in every case judged, that they cannot be told apart."""
-    both = [o.case for o in asked if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
+    both = [o.case for o in judged if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
     if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
         return None
     apart = max(_first_order_distance(case, settings) for case in both)
@@ -194,34 +194,34 @@ def _possible_digits(o: Outcome, settings: JudgeSettings) -> float:
     return float(-np.log10(limit / size_of(o.case, o.worst.part, settings)))
 
 
-def asked_findings(found: Sequence[Finding]) -> list[Finding]:
+def asked_findings(all_findings: Sequence[Finding]) -> list[Finding]:
     """The suites of which a case was asked; all, if none was."""
-    return [f for f in found if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(found)
+    return [f for f in all_findings if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(all_findings)
 
 
-def overall(found: Sequence[Finding]) -> str:
+def overall(all_findings: Sequence[Finding]) -> str:
     """The worst word of all suites that were asked; NOT RUN if there is none."""
-    return max((f.word for f in asked_findings(found)), key=ORDER.index, default="NOT RUN")
+    return max((f.word for f in asked_findings(all_findings)), key=ORDER.index, default="NOT RUN")
 
 
-def summary(found: Sequence[Finding]) -> str:
+def summary(all_findings: Sequence[Finding]) -> str:
     """One sentence for all suites."""
-    asked, word = asked_findings(found), overall(found)
-    if len(asked) == 1:
-        return f"{word}: {asked[0].sentence}."
-    outcomes = [o for f in asked for o in f.outcomes if o.verdict not in NEUTRAL]
+    judged, word = asked_findings(all_findings), overall(all_findings)
+    if len(judged) == 1:
+        return f"{word}: {judged[0].sentence}."
+    outcomes = [o for f in judged for o in f.outcomes if o.verdict not in NEUTRAL]
     if word == "RIGHT":
         digits = min((o.digits for o in outcomes if o.verdict == "pass"), default=17.0)
-        return f"RIGHT: {len(outcomes)} of {len(outcomes)} cases in {len(asked)} suites, to {min(digits, 17.0):.1f} digits or more."
-    counts = [f"{n} {each}" for each in reversed(ORDER) if (n := sum(f.word == each for f in asked))]
-    return f"{word}: of {len(asked)} suites {', '.join(counts)}." if counts else "NOT RUN: no case was selected."
+        return f"RIGHT: {len(outcomes)} of {len(outcomes)} cases in {len(judged)} suites, to {min(digits, 17.0):.1f} digits or more."
+    counts = [f"{n} {each}" for each in reversed(ORDER) if (n := sum(f.word == each for f in judged))]
+    return f"{word}: of {len(judged)} suites {', '.join(counts)}." if counts else "NOT RUN: no case was selected."
 
 
-def status_of(found: Sequence[Finding], *, allow_rounding: bool = False) -> int:
+def status_of(all_findings: Sequence[Finding], *, allow_rounding: bool = False) -> int:
     """0 all right, 1 a mismatch or rounding, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    words = {f.word for f in asked_findings(found)}
+    words = {f.word for f in asked_findings(all_findings)}
     if words <= {"NOT RUN"}:
         return 5
-    if any(o.verdict in ("crash", "timeout") for f in found for o in f.outcomes):
+    if any(o.verdict in ("crash", "timeout") for f in all_findings for o in f.outcomes):
         return 3
     return int(not words <= {"RIGHT"} | ({"ROUNDING"} if allow_rounding else set()))

@@ -95,27 +95,27 @@ def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings)
 
 def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is right, with nothing else in them."""
-    judged = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
-    return [o._replace(got={name: (o.got or {})[name]}) for o in judged if is_right(o, name, settings)]
+    answered = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
+    return [o._replace(got={name: (o.got or {})[name]}) for o in answered if is_right(o, name, settings)]
 
 
 def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> Explanation:
     """The first mechanism that explains every failing vector and that no passing one refutes."""
-    before, refuted = f"{part}: " if part else "", list[Match]()
+    before, refutable = f"{part}: " if part else "", list[Match]()
     mechanisms = GENERIC | dict(failing[0].case.about.patterns)
     for name in filter(mechanisms.__contains__, ORDER):
-        found = mechanisms[name](failing, settings)
-        if stands := [m for m in found if not refuting(passing, settings, m.value)]:
+        candidates = mechanisms[name](failing, settings)
+        if stands := [m for m in candidates if not refuting(passing, settings, m.value)]:
             return Explanation(part, name, [before + line for line in _with_tie(stands)])
-        refuted += found
+        refutable += candidates
     small: dict[str, Callable[..., list[str]]] = {
         "offset": offset, "trace": traces, "single precision": _single_precision
     }  # fmt: skip
     for name, fit in small.items():
         if lines := fit(failing, settings, passing):
             return Explanation(part, name, [before + line for line in lines])
-    if refuted:
-        return Explanation(part, "refuted", [before + _refutation(refuted[0], failing, passing, settings)])
+    if refutable:
+        return Explanation(part, "refuted", [before + _refutation(refutable[0], failing, passing, settings)])
     return Explanation(part, "", [before + UNKNOWN + _flag_sentence(failing, passing)])
 
 
@@ -141,7 +141,7 @@ def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str
     """The flags, and the whole numbers or bounds of numbers, that all failing vectors have and no other."""
     words, bounds = [f"the flag {flag!r}" for flag in _flags(failing, against)], []
     for name in _numbers(failing[0]):
-        ours, theirs = ({_numbers(o).get(name, np.nan) for o in some} for some in (failing, against))
+        ours, theirs = ({_numbers(o).get(name, np.nan) for o in outcomes} for outcomes in (failing, against))
         if None in ours | theirs:
             words += [f"{name} is None"] * (ours == {None} and None not in theirs)
         elif len(ours) == 1 and not ours & theirs and all(isinstance(x, int) for x in ours):

@@ -27,9 +27,9 @@ CONVENTIONS = {
 }
 
 
-def _matching(found: Iterable[Match], failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+def _matching(candidates: Iterable[Match], failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """Those of which every failing vector is an instance."""
-    return [m for m in found if matches(failing, settings, m.value)]
+    return [m for m in candidates if matches(failing, settings, m.value)]
 
 
 def _match(what: str, value: Candidate, failing: Sequence[Outcome], more: str = "") -> Match:
@@ -39,7 +39,7 @@ def _match(what: str, value: Candidate, failing: Sequence[Outcome], more: str = 
 
 def row_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The known-wrong formulas that every failing vector equals."""
-    found = []
+    candidates = []
     for row in candidate_rows(failing[0].case, settings):
         kind = "a convention" if row.slug in CONVENTIONS else "known-wrong formula"
         what, chapter = f"{row.slug} ({row.formula})", failing[0].case.about.chapter_of(row)
@@ -47,20 +47,20 @@ def row_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Mat
             f"EXACT match with {kind} {what} {in_all(failing)}; likely: {row.cause}; see derivations/{chapter}.md and "
             f"`python -m refmeta explain {row.slug}`"
         )
-        found.append(Match(what, line, value_of(row, settings)))
-    return _matching(found, failing, settings)
+        candidates.append(Match(what, line, value_of(row, settings)))
+    return _matching(candidates, failing, settings)
 
 
 def scaled_row_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """A known-wrong formula times one number."""
-    found, every = [], pairs(failing, settings)
+    candidates, every = [], pairs(failing, settings)
     for row in candidate_rows(failing[0].case, settings):
         value = value_of(row, settings)
         values = [v for p in every if (v := value(p.case, p.name)) is not None and v.shape == p.got.shape]
         if len(values) == len(every) and sum(v.size for v in values) >= 8 and (number := _factor(values, every)):
             what = f"known-wrong formula {row.slug} ({row.formula}), times {number:.6g}"
-            found.append(_match(what, _multiple(value, number), failing))
-    return _matching(found, failing, settings)
+            candidates.append(_match(what, _multiple(value, number), failing))
+    return _matching(candidates, failing, settings)
 
 
 def _factor(values: Sequence[Array], every: Sequence[Any]) -> float:
@@ -76,13 +76,13 @@ def _multiple(value: Candidate, number: float) -> Candidate:
 
 def quantity_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The right value of another quantity than was asked for."""
-    found = []
+    candidates = []
     for name in failing[0].case.about.quantities:
         value = candidate_of(lambda case, _, q=name: case.expected[q].value, settings)  # type: ignore[misc]
         hint = "drop --expect first-order" if settings.expect == "first-order" else f"say --quantity {name}"
         more = f": {hint}, if that is what it is to compute"
-        found.append(_match(f"the right {name}", value, failing, more))
-    return _matching(found, failing, settings)
+        candidates.append(_match(f"the right {name}", value, failing, more))
+    return _matching(candidates, failing, settings)
 
 
 def factor_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
@@ -102,10 +102,10 @@ def factor_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
         "1/(1 − γ)": lambda p, c: 1 / (1 - c.input["gamma"]),
         "K, the number of steps": lambda p, c: float(p.steps),
     }
-    found = _matching((_times(name, f, failing, settings) for name, f in factors.items()), failing, settings)
+    named = _matching((_times(name, f, failing, settings) for name, f in factors.items()), failing, settings)
     every = pairs(failing, settings)
-    if found or sum(pair.got.size for pair in every) < 4 or not (number := _factor([p.right for p in every], every)):
-        return found[:1]
+    if named or sum(pair.got.size for pair in every) < 4 or not (number := _factor([p.right for p in every], every)):
+        return named[:1]
     return _matching([_times(f"{number:.12g}", lambda p, c: number, failing, settings)], failing, settings)
 
 
@@ -144,8 +144,8 @@ def rounding_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> lis
     if settings.dtype != "float64":
         return []
     likely = "; likely: float32 where it is stored or read"
-    found = [
+    candidates = [
         _match(f"the right result for {group_text(names)} in single precision", rounded_result(names, settings), failing, likely)
         for names in input_groups([o.case for o in failing])
     ]
-    return _matching(found, failing, settings)
+    return _matching(candidates, failing, settings)

@@ -21,9 +21,9 @@ def effects(case: Case, part: str) -> Effects:
     """An ε in the losses of exact steps, in the logarithms of sampled ones, or in the ratios of a surrogate."""
     problem = case.problem
     if part == "formulation_exact":
-        moved: Any = lambda f, e: replace_fields(problem, tasks=tuple(f(task, e) for task in problem.tasks))
+        with_tasks: Any = lambda f, e: replace_fields(problem, tasks=tuple(f(task, e) for task in problem.tasks))
         changes = departures(problem.tasks[0])
-        return {name: lambda f=f: slope(lambda e: answer(part, moved(f, e))) for name, f in changes.items()}  # type: ignore[misc]
+        return {name: lambda f=f: slope(lambda e: answer(part, with_tasks(f, e))) for name, f in changes.items()}  # type: ignore[misc]
     if part == "formulation_sampled":
         one: Any = lambda e: complex_value(define, part, problem.inputs, lambda p: ln(p + e))
         return {"log(π + ε)": lambda: slope(one, 1e-5)} if problem.steps else {}

@@ -18,8 +18,8 @@ from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "normalised_surrogate", "problem", "scaled_score", "surrogate",
-    "terms",
+    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "first_order", "normalised_surrogate", "problem",
+    "scaled_score", "surrogate", "terms", "without_score",
 ]  # fmt: skip
 
 Surrogates = Sequence[Surrogate]
@@ -64,6 +64,16 @@ def normalised_surrogate(task: Any, theta: Array, batch: Trajectories) -> Surrog
     G = reward_to_go(batch, gamma=task.mdp.gamma)
     mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
     return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
+
+
+def without_score(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The gradient through the inner steps, without a score term."""
+    return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+
+def first_order(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The gradient at the adapted parameters alone."""
+    return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
 
 
 def scaled_score(scale: float) -> Estimate:

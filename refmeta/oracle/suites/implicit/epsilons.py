@@ -18,5 +18,5 @@ def effects(case: Case, part: str) -> Effects:
         M = system(problem.support, minimiser(problem, strength), strength)
         return -matvec(np.linalg.inv(M), case.expected["gradient"].value)
 
-    moved = {"λ + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, strength=strength + e)))}
-    return moved | ({"I + H/λ + ε·I": damped} if part == "gradient" else {})
+    strength_effect = {"λ + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, strength=strength + e)))}
+    return strength_effect | ({"I + H/λ + ε·I": damped} if part == "gradient" else {})

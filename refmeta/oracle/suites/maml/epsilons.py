@@ -18,10 +18,10 @@ def loss_effects(problem: Any, value: Callable[[Any], Any]) -> Effects:
     """The slope of `value(problem)` in an ε in the losses of support and query, of both or of one."""
 
     def effect(change: Any, where: tuple[str, ...]) -> Array:
-        def moved(epsilon: float) -> Any:
+        def with_epsilon(epsilon: float) -> Any:
             return value(replace_fields(problem, **{side: change(getattr(problem, side), epsilon) for side in where}))
 
-        return np.asarray(slope(moved))
+        return np.asarray(slope(with_epsilon))
 
     both, places = ("support", "query"), Effects()
     for name, change in departures(problem.support).items():

@@ -60,11 +60,11 @@ def terms(part: str, problem: Problem, value: Array) -> Array:
     return max_per_task(answer("first_order", problem))
 
 
-def inner_path(case: Any) -> tuple[list[Point], Array, Array]:
+def inner_path(problem: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
-    inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    alphas = as_step_sizes(case.alpha, case.steps, case.support.dim)
-    return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
+    inner = adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps)
+    alphas = as_step_sizes(problem.alpha, problem.steps, problem.support.dim)
+    return list(inner.path), alphas, np.array(problem.query.at(inner.adapted).grad)
 
 
 def adjoint_product(points: list[Point], alphas: Array, g: Array) -> Array:

@@ -44,8 +44,8 @@ def _places(problem: Learner) -> dict[str, Callable[[float], dict[str, Array]]]:
         return all_parts(problem, Formulas(preprocessing=shifted))
 
     def in_losses(change: Callable[[Any, float], Any]) -> Callable[[float], dict[str, Array]]:
-        moved: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]
-        return lambda e: _answers(problem.parameters, *moved(e), steps=problem.steps)
+        tasks: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]
+        return lambda e: _answers(problem.parameters, *tasks(e), steps=problem.steps)
 
     places = {name: in_losses(change) for name, change in departures(problem.support).items()}
     return places | {"log(|x| + ε) in the preprocessing": logarithm}

@@ -32,8 +32,8 @@ def ratio_effects(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Ef
 
     def effect(new: int, sampled: int) -> Any:
         def loss(theta: Array) -> Array:
-            moved = new * np.exp(-likelihood_at(policy, theta, batch).log_prob) - sampled * old
-            return -np.mean(np.sum(surrogate.at(theta).slopes * moved, axis=-1), axis=-1)
+            difference = new * np.exp(-likelihood_at(policy, theta, batch).log_prob) - sampled * old
+            return -np.mean(np.sum(surrogate.at(theta).slopes * difference, axis=-1), axis=-1)
 
         def grad(theta: Array) -> Array:
             return np.imag(loss(theta + axes)).T / 1e-30
