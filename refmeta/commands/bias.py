@@ -70,7 +70,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
     command.add_argument(
-        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step"
+        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories per step"
     )
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")
@@ -108,12 +108,12 @@ def _mean_score(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha:
 
 
 def _without_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
-    """Without a baseline."""
+    """A surrogate without a baseline."""
     return lambda task, theta, batch: kind(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
 def _with_exact_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
-    """With the exact V_t(s_t) for a baseline."""
+    """A surrogate with the exact V_t(s_t) as its baseline."""
 
     def make(task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
         V = exact_baseline(batch, task.at(theta))
@@ -147,7 +147,7 @@ class BiasRow(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One setting: K, M, α, the two gradients, and a row an estimator; no rows where there were too many tuples."""
+    """One setting: K, M, α, the two gradients, and one row per estimator; no rows where there are too many tuples."""
 
     steps: int
     episodes: int

@@ -1,4 +1,4 @@
-"""The oracle's command check."""
+"""`python -m refmeta check`: judge an implementation on certified vectors."""
 
 import argparse
 import contextlib
@@ -116,7 +116,7 @@ def _write_report(path: str, report: Report, form: str) -> str:
 
 
 def _check_usage(options: Any) -> tuple[str, ...]:
-    """The suites to be checked, if what was asked for goes together."""
+    """The suites to check; UsageError where options contradict each other."""
     if bool(options.target) == bool(options.exec):
         raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
     if options.target:
@@ -174,7 +174,7 @@ def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settin
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[Case], None]]:
-    """Tell each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
+    """Show each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
     numbers, terminal = itertools.count(1), sys.stderr.isatty()
 
     def show(case: Case) -> None:
@@ -191,7 +191,7 @@ def _progress(total: int) -> Iterator[Callable[[Case], None]]:
 
 
 def _check_writable(path: str) -> None:
-    """Refuse an output file that cannot be written before anything is run, and leave nothing behind."""
+    """Refuse an output file that cannot be written, before anything runs; leave no file behind."""
     if path == "-":
         raise UsageError("--output names a file; the report is printed in any case (a file of this name is ./-)")
     try:

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 
 
 def trained_starts(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
-    """For each rule by name θ after Adam with step size 0.02; the last finite θ, and so named, where it diverged."""
+    """θ after Adam with step size 0.02, by the name of the rule; where it diverged, the last finite θ, and the name says so."""
     starts, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
     outer = Adam(0.02, max_norm=settings.pop("max_norm"))
     for name, rule in rules.items():
@@ -229,7 +229,7 @@ TABLES: dict[str, Callable[[Generator], None]] = {
 
 
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
-    """Print the tables of the families named, of all without any; each is seeded by itself."""
+    """Print the tables of these families, by default of all; each has its own seed."""
     start, names = time.perf_counter(), list(families) or list(TABLES)
     for name in names:
         if name not in TABLES:

@@ -52,7 +52,7 @@ def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, late
 
 
 def belief_of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
-    """The belief that the context of the next task gives."""
+    """The belief from another task's context."""
     return Gaussian(*(np.roll(part, 1, axis=0) for part in pearl.posterior(factors, mask)))
 
 
@@ -92,7 +92,7 @@ def by_policy_gradient(
 
 
 def trained_start(family: Any, rule: Any, rng: Generator, *, iterations: int) -> Array:
-    """From zeros, by Adam with step size 0.02 on exact gradients of 20 tasks."""
+    """θ trained from zeros, by Adam with step size 0.02 on exact gradients of 20 tasks."""
     start = np.zeros(family.dim)
     result = meta_train(family, start, rule=rule, outer=Adam(0.02), iterations=iterations, batch=20, rng=rng)
     return uninterrupted(result).theta

@@ -1,4 +1,4 @@
-"""`python -m refmeta verify`: judge every labelled formula on random problems, one row a label."""
+"""`python -m refmeta verify`: judge every labelled formula on random problems, one row per label."""
 
 import time
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
     command.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
-    command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems a formula (20)")
+    command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems per formula (20)")
     command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
     command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
 
@@ -76,7 +76,7 @@ def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:
 
 
 def label_cells(check: Check, *, columns: int) -> tuple[str, ...]:
-    """Label, formula and what it is judged against, in three columns or, for a narrow terminal, in one."""
+    """Label, formula and what it is judged against: in three columns, or in one on a narrow terminal."""
     against = check.against
     if check.order:
         against += f"; order {check.order[0]:g} ± {check.order[1]:g}"

@@ -1,4 +1,4 @@
-"""What the oracle's definitions make of random problems, in complex numbers.  Derivation: derivations/judges.md"""
+"""The oracle's definitions on random problems, in complex numbers.  Derivation: derivations/judges.md"""
 
 from collections.abc import Iterator
 

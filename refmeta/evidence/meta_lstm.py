@@ -40,12 +40,12 @@ class LearnerCase(NamedTuple):
 
     @property
     def arguments(self) -> tuple[Parameters, Any, Any]:
-        """What is moved to measure κ."""
+        """The arguments, which are perturbed to measure κ."""
         return self.learner[:3]
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is not."""
+        """The keyword arguments, which are not."""
         return {"steps": self.learner.steps, "recurrence": self.recurrence}
 
     @property
@@ -61,7 +61,7 @@ def random_parameters(rng: Generator, dim: int, start: Array) -> Parameters:
 
 
 def random_learner(rng: Generator, kind: str = "", steps: int = STEPS) -> Learner:
-    """On tasks of a kind, by default of any whose curvature allows gates of order one; c0 where a problem starts."""
+    """A learner on tasks of a kind, by default a random one whose curvature allows gates of order one."""
     case = random_problem(rng, kind or KINDS[rng.integers(6)], size=2, width=2, steps=steps)
     return Learner(random_parameters(rng, case.support.dim, case.theta), case.support, case.query, steps)
 

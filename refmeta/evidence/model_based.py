@@ -32,7 +32,7 @@ class Learning(NamedTuple):
 
 
 class ModelAdaptation(NamedTuple):
-    """What is learned from, θ, the true tasks and K."""
+    """A prior, the statistics of a context, θ, the true tasks and K."""
 
     prior: Prior
     statistics: Statistics
@@ -111,12 +111,12 @@ def _likelihood(case: Learning) -> float:
 
 
 def random_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
-    """Generic tasks to be judged by."""
+    """Generic tasks."""
     return PolicyReturn(random_process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
 
 
 def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> ModelAdaptation:
-    """Of a generic context, on generic tasks with one of the horizons."""
+    """A generic context, and generic tasks with one of the horizons."""
     (prior, context), theta = random_learning(rng), rng.normal(size=S * A)
     task = random_tasks(rng, horizons[rng.integers(len(horizons))])
     return ModelAdaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
@@ -141,7 +141,7 @@ def exact_statistics(task: PolicyReturn, n: float) -> Statistics:
 
 
 def observed_order(case: ModelAdaptation) -> float:
-    """By what power of n the gradient tends to MAML's on the true task."""
+    """The power of 1/n with which the gradient tends to MAML's on the true task."""
     task, exact = case.task, maml.gradient(case.theta, case.task, alpha=0.2, steps=case.steps)
     gaps = [
         np.max(np.abs(model_based.gradient(case.theta, exact_statistics(task, n), task, **case.options) - exact))

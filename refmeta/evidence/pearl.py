@@ -39,7 +39,7 @@ N, S, A, Z = 3, 3, 2, 2
 
 
 def transitions(rng: Generator, n: int, tasks: int = N, states: int = S, actions: int = A) -> Transitions:
-    """n of each task, the first of every task there, others missing."""
+    """n transitions per task; the first is always present, others may be missing."""
     shape = (tasks, n)
     mask = rng.random(shape) < 0.8
     mask[:, :1] = True
@@ -64,7 +64,7 @@ def training_step(
 
 
 def _any_step(rng: Generator) -> TrainingStep:
-    """With the prior among the factors, or without."""
+    """A training step, with the prior among the factors or without."""
     return training_step(rng, (posterior, posterior_without_prior)[rng.integers(2)])
 
 

@@ -97,7 +97,7 @@ def _random_tree(rng: Generator) -> Case:
 
 
 def _all_paths(case: Case, steps: int) -> tuple[Array, Array]:
-    """Over all trajectories of so many steps from each state: the return (N, S), and γᵗ Pr(s_t = s') (N, S, steps, S)."""
+    """The return (N, S) and γᵗ Pr(s_t = s') (N, S, steps, S) from each state, summed over all trajectories of so many steps."""
     task, theta = case
     mdp, table = task.mdp, task.at(theta).probabilities
     N, S, A = table.shape

@@ -51,7 +51,7 @@ def random_surrogate(rng: Generator, kind: str = "", **sizes: int) -> SurrogateC
 
 
 def _by_definition(kind: str, case: SurrogateCase) -> Array:
-    """The loss, a step after another."""
+    """The loss, step by step."""
     policy, theta, start, batch, gamma, b = case
     return surrogate_loss(kind, Batches(theta, start, policy, batch, b, gamma, lam=0.625, v=theta))
 

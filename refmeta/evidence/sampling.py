@@ -127,7 +127,7 @@ def _leave_one_out_error(batch: Trajectories) -> float:
 
 
 def random_fit(rng: Generator, **sizes: int) -> tuple[Trajectories, Trajectories]:
-    """Trajectories that want a baseline, and those that it is fitted on."""
+    """Trajectories that need a baseline, and those on which it is fitted."""
     return random_episodes(rng, "linear-gaussian", **sizes), random_episodes(rng, "linear-gaussian", **sizes)
 
 

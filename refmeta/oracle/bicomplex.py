@@ -3,8 +3,8 @@
 a + jb with complex a and b, and j² = −1: the unit i carries the derivative of an objective, j that of a gradient inside it.
 The coefficient of j is so small that its square is lost.
 
-A gradient takes one evaluation.  A number that is moved is then an array, of one entry for each axis that is moved: the last
-axis of the array for the unit i, the one before it for j.  All entries have one real part.
+A gradient takes one evaluation.  A perturbed number is then an array with one entry per perturbed coordinate: on the last
+axis for the unit i, on the one before it for j.  All entries have the same real part.
 """
 
 from collections.abc import Callable

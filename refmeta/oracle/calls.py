@@ -17,7 +17,7 @@ __all__ = ["CallError", "changed_arrays", "error_text", "result_of", "failure_te
 
 
 class CallError(Exception):
-    """The function gave no result; `refusal` if it raised an exception of its own, as it must for an invalid input."""
+    """The function gave no result; `refusal` if it raised an exception itself, as it must for an invalid input."""
 
     def __init__(self, message: str, *, refusal: bool = False) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class CallError(Exception):
 
 
 def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """What the function returns, as arrays, and warnings; `CallError` says in a sentence why there is no result.
+    """What the function returns, as arrays, and warnings; `CallError` says why there is no result.
 
     An interrupt is passed on: in the process of the judge it is the user's.
     """

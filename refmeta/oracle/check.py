@@ -1,4 +1,4 @@
-"""Ask a target every case, and keep what became of each.  Derivation: derivations/using-the-oracle.md"""
+"""Ask a target every case, and judge each answer.  Derivation: derivations/using-the-oracle.md"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class Failed(Exception):
-    """The target did not return: `verdict` is error, crash, timeout or skip; `refusal` if it said no by itself."""
+    """The target did not return: `verdict` is error, crash, timeout or skip; `refusal` if it refused the input on purpose."""
 
     def __init__(self, verdict: str, message: str, *, refusal: bool = False) -> None:
         super().__init__(message)
@@ -42,10 +42,10 @@ def run(
     repeat: int | None = 1,
     progress: Callable[[Case], None] = lambda case: None,
 ) -> list[Outcome]:
-    """Ask the target every case `repeat` times, or if that is None the first that it answers twice and the others once.
+    """Ask the target every case `repeat` times; if `repeat` is None, the first answered case twice and all others once.
 
-    Whatever the target does, the rest still runs.
-    A refusal counts only beside a result: a target that never returns one has refused nothing.
+    Whatever the target does, the other cases still run.
+    A refusal counts only in a suite with a result: a target that returns nothing has refused nothing.
     """
     outcomes: list[Outcome] = []
     for case in cases:

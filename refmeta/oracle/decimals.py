@@ -1,7 +1,7 @@
 """Losses and numeric derivatives in any arithmetic.  Derivation: derivations/judges.md
 
-Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`); there, an array stands for one number
-at many small perturbations.  No derivative formula stands here: a gradient is numeric, and so is every inner gradient.
+Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`).  In two units, an array stands for one
+number at many small perturbations.  No derivative formula stands here: a gradient is numeric, and so is every inner gradient.
 """
 
 import cmath
@@ -46,7 +46,7 @@ class Central(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """How to differentiate: inside an objective, an objective, and an objective's slope once more."""
+    """How to differentiate: inside an objective, the objective itself, and its slope a second time."""
 
     inner: NumericStep
     outer: NumericStep
@@ -144,7 +144,7 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
 
 
 def policy(theta: Vector, S: int, A: int, features: Any = None) -> list[Vector]:
-    """π, a row a state, of the table θ or of the logits Φθ."""
+    """π of the table θ or of the logits Φθ, one row per state."""
     table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
         table = [[dot(row, theta) for row in state] for state in features]
@@ -280,7 +280,7 @@ def gradient(f: Loss, x: Vector, step: NumericStep) -> Vector:
 
 
 def flatten(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
-    """A number or a nested list as one list, and the way back to its nesting."""
+    """A number or a nested list as one list, and the function that nests such a list again."""
     if not isinstance(value, list):
         return [value], lambda flat: flat[0]
     parts = [flatten(entry) for entry in value]
@@ -307,7 +307,7 @@ def hessian_product(f: Loss, x: Vector, v: Vector, outer: NumericStep, second: N
 
 
 def step_size_rows(alpha: Any, steps: int, dim: int) -> list[Vector]:
-    """α, nested as the user gives it, as one row of d a step."""
+    """α in any of its shapes, as one row of d step sizes per step."""
     if not isinstance(alpha, list):
         return [[alpha] * dim] * steps
     if not alpha or not isinstance(alpha[0], list):
@@ -316,7 +316,7 @@ def step_size_rows(alpha: Any, steps: int, dim: int) -> list[Vector]:
 
 
 def adaptation(theta: Vector, support: Loss, alphas: Sequence[Vector], step: NumericStep) -> Vector:
-    """θ − α ⊙ ∇L(θ), a row of step sizes a step, every gradient numeric."""
+    """θ − α ⊙ ∇L(θ), once per row of step sizes; every gradient is numeric."""
     for row in alphas:
         theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, step), strict=True)]
     return theta

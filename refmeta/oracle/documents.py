@@ -1,4 +1,4 @@
-"""A JSON file from somebody else: its kind, size and depth are looked at before it is read as an object."""
+"""A JSON file from somebody else: its kind, size and depth are checked before it is parsed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class VectorError(ValueError):
 
 
 def read_text(path: str) -> str:
-    """The text of a file; its kind and size are looked at before it is read."""
+    """The text of a file; its kind and size are checked before it is read."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -31,12 +31,12 @@ def read_text(path: str) -> str:
 
 
 def _kind(mode: int) -> str:
-    """What a file is that is not a regular one."""
+    """The kind of a file that is not a regular one."""
     return "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
 def depth(text: str) -> int:
-    """How deep the brackets of a text are nested, those in strings apart; a string may lack its end."""
+    """How deep the brackets of a text are nested, not counting those in strings; a string may lack its end."""
     deepest = level = 0
     for bracket in re.sub(rf"{STRING}|[^\"\[{{\]}}]++", "", text, flags=re.DOTALL):
         level += 1 if bracket in "[{" else -1

@@ -31,7 +31,7 @@ def kinds(finding: Finding) -> list[str]:
 
 
 def _without_numbers(o: Outcome) -> str:
-    """The message of an outcome, each number in it replaced: failures of one kind share it."""
+    """The message of an outcome without its numbers, which failures of one kind share."""
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", o.message) if o.got is None else ""
 
 
@@ -72,7 +72,7 @@ def worst_line(finding: Finding) -> list[str]:
 
 
 def parts_line(finding: Finding) -> list[str]:
-    """In a suite of several parts, which were judged and which were not."""
+    """Which parts of a suite were judged and which were not, where the answer is a dict."""
     suite = finding.outcomes[0].case.about
     if suite.array:
         return []
@@ -83,7 +83,7 @@ def parts_line(finding: Finding) -> list[str]:
 
 
 def warnings_of(finding: Finding) -> list[str]:
-    """Every warning once, with the cases that it was given for."""
+    """Every warning once, with its cases."""
     warned = dict.fromkeys(w for o in finding.outcomes for w in o.warnings)
     return [f"Warning: {w} ({ids([o for o in finding.outcomes if w in o.warnings][:SHOWN])})" for w in warned]
 
@@ -98,7 +98,7 @@ def hints(finding: Finding) -> list[str]:
 
 
 def unjudged_line(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line on what was not judged for want of --validation."""
+    """One line on the cases that only --validation judges."""
     n = sum(o.verdict == "unasked" for o in outcomes)
     return [f"Not judged: whether bad input is refused, {count_text(n, 'case')}; say --validation for that"] if n else []
 
@@ -118,12 +118,12 @@ def indistinct(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
 
 
 def brief(finding: Finding) -> list[str]:
-    """What is wrong with a suite, for the message of an exception; the diagnosis stands at the end."""
+    """What is wrong with a suite, for the message of an exception, which ends with the diagnosis."""
     return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *finding.explanation]
 
 
 def details(finding: Finding) -> list[str]:
-    """All that is said of a suite, below its verdict."""
+    """All sentences on a suite, below its verdict."""
     plain = finding.word in ("NOT RUN", "CANNOT TELL")
     explained = [line if plain or line.startswith("next: ") else f"Diagnosis: {line}" for line in finding.explanation]
     return [*kinds(finding), *worst_line(finding), *explained, *parts_line(finding), *warnings_of(finding), *hints(finding)]

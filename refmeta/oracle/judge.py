@@ -20,7 +20,7 @@ WRONG = ("mismatch", "accepted", "error", "crash", "timeout")
 
 
 class JudgeSettings(NamedTuple):
-    """What the target computes, in which precision, and whether it must refuse bad input; never a tolerance."""
+    """What the target computes, in which precision, and whether it must refuse bad input.  Nobody sets a tolerance."""
 
     quantity: str = "gradient"
     reduce: str = "none"
@@ -68,7 +68,7 @@ def is_bad(o: Outcome) -> bool:
 
 
 def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
-    """The settings, each with a value that the suite has."""
+    """Check that the suite has every setting."""
     first_order = ("first-order",) if "first_order" in suite.parts else ()
     values = {
         "quantity": suite.quantities or ("gradient",), "reduce": REDUCTIONS, "expect": ("exact", *first_order),
@@ -84,7 +84,7 @@ def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
 
 
 def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
-    """The parts that a result may hold: one, or where a dict is answered any of them by name."""
+    """The parts that a result may hold: one, or any of them where the answer is a dict."""
     suite = case.about
     if not suite.array:
         return tuple(suite.parts)
@@ -94,7 +94,7 @@ def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
 
 
 def _is_reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
-    """Is a result one for all tasks?"""
+    """Is a result reduced over the tasks?"""
     return settings.reduce != "none" and bool(case.about.array) and case.about.parts[name].by_task
 
 
@@ -112,7 +112,7 @@ def right_result(case: Case, name: str, settings: JudgeSettings) -> Array:
 
 
 def limit_of(case: Case, name: str, settings: JudgeSettings) -> Array:
-    """The tolerance of each row of a right result; one number where it has no rows of tasks."""
+    """The tolerance of each row of a right result; one number where the result is reduced."""
     expected = case.expected[name]
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
     if not _is_reduced(case, settings, name):
@@ -175,7 +175,7 @@ def _digits(case: Case, name: str, got: Array, settings: JudgeSettings) -> float
 
 
 def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
-    """The result as real arrays of the expected shapes; a sentence for anything else."""
+    """The result as real arrays of the expected shapes, by name; an error says what else was returned."""
     wanted = names(case, settings)
     if not case.about.array:
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
@@ -186,7 +186,7 @@ def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Ar
 
 
 def _array(value: Any, case: Case, name: str, settings: JudgeSettings) -> Array:
-    """One result as a real array of the expected shape; a sentence for anything else."""
+    """One result as a real array of the expected shape; an error says what else was returned."""
     array = as_array(value, name)
     shape = right_result(case, name, settings).shape
     if array.shape != shape:
@@ -203,7 +203,7 @@ def _hint(array: Array, case: Case, name: str, settings: JudgeSettings) -> str:
     """What another shape may mean."""
     wanted = right_result(case, name, settings)
     if array.shape == wanted.shape[1:] and wanted.shape[0] == 1:
-        return "; the axis of the tasks is gone: results are one row a task, of one task, too"
+        return "; the axis of the tasks is gone: results have one row per task, also for one task"
     if array.shape == (1, *wanted.shape):
         return "; it is a batch of one: return its entry [0]"
     for reduce in REDUCTIONS[1:] if case.about.array else ():
@@ -212,7 +212,7 @@ def _hint(array: Array, case: Case, name: str, settings: JudgeSettings) -> str:
         if settings.reduce == "none" and alike and np.allclose(array, reduced, rtol=1e-5):
             return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
     if not case.about.array and array.shape == wanted.shape[1:]:
-        return "; the axis of the tasks is missing: results are one row a task, never reduced"
+        return "; the axis of the tasks is missing: results have one row per task, never reduced"
     if array.T.shape == wanted.shape:
         return "; it is the transposed shape"
     return "; its entries are as many: a matter of shape only" if array.size == wanted.size else ""

@@ -43,7 +43,7 @@ class Peer:
         return self._process.poll() is None
 
     def ask(self, question: str, *, seconds: float, longest: int = LINE) -> str:
-        """One line there, one line of at most `longest` bytes back; `Failed` says what came instead."""
+        """Send one line and return the answer, one line of at most `longest` bytes; `Failed` if there is none."""
         deadline = time.monotonic() + seconds
         if not self._lines.empty():
             raise Failed("error", f"printed a line before it was asked: {_excerpt_of_line(self._lines.get())}")
@@ -58,7 +58,7 @@ class Peer:
         return line.decode("utf-8", errors="replace")
 
     def tell(self, line: str) -> None:
-        """One line there, and no waiting."""
+        """Send one line, without waiting for an answer."""
         self._questions.put(line.encode() + b"\n")
 
     def _line(self, deadline: float, late: str) -> bytes | None:
@@ -74,7 +74,7 @@ class Peer:
                 raise Failed("timeout", f"{late}: {why}")
 
     def end(self, *, seconds: float = 0) -> str:
-        """End the program, after so many seconds by force, and all that it started; how it ended, in words."""
+        """End the program and all that it started, by force after so many seconds; return how it ended, in words."""
         self._questions.put(None)
         try:
             return ending(self._process.wait(seconds))
@@ -133,10 +133,10 @@ def ending(status: int) -> str:
 
 
 def _excerpt_of_line(line: bytes) -> str:
-    """The beginning of a line, as it can be shown."""
+    """The beginning of a line, printable."""
     return repr(excerpt(line[: 4 * EXCERPT].decode("utf-8", errors="replace").strip()))
 
 
 def excerpt(text: str) -> str:
-    """What a program printed, cut so that it fits a line of a report."""
+    """What a program printed, shortened to fit a line of a report."""
     return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"

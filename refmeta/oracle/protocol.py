@@ -1,10 +1,10 @@
-"""A target in another process: one JSON object a line, in any language.  Derivation: derivations/using-the-oracle.md
+"""A target in another process: one JSON object per line, in any language.  Derivation: derivations/using-the-oracle.md
 
 → {"refmeta": 1, "type": "hello", "suites": […], "dtype": "float64"}
 ← {"type": "ready", "name": "…", "suites": […]}
 → {"type": "case", "id": "…", "suite": "…", "quantity": "gradient", "inputs": {…}}
 ← {"type": "result", "id": "…", "result": […]}, or "error" with a "message", or "skip" with a "reason"
-  Optional: "warnings": […] of a result; "refusal": false of an error that is no refusal of the inputs.
+  Optional: "warnings": […] in a result; "refusal": false in an error that does not refuse the inputs.
 → {"type": "bye"}
 """
 
@@ -38,7 +38,7 @@ def json_value(value: Any) -> Any:
 
 
 class TargetMissing(Exception):
-    """The target cannot be started or imported at all; `misnamed` if there is none of its name."""
+    """The target cannot be started or imported at all; `misnamed` if nothing has its name."""
 
     def __init__(self, message: str, *, misnamed: bool = True) -> None:
         super().__init__(message)
@@ -114,7 +114,7 @@ class Process:
         self.name, self.does = printable(str(ready.get("name", self.name))), set(suites)
 
     def _ask(self, message: dict[str, Any], seconds: float, longest: int = LINE) -> dict[str, Any]:
-        """One line there, one line back; the process is ended if there is none, or no JSON."""
+        """Send a message and return the answer; without one, or if it is not JSON, the process is ended."""
         assert self._peer is not None
         try:
             return as_message(self._peer.ask(json.dumps(message), seconds=seconds, longest=longest))
@@ -123,7 +123,7 @@ class Process:
             raise
 
     def stop(self, *, seconds: float = GRACE) -> None:
-        """Say goodbye, and end the process after so many seconds by force."""
+        """Say goodbye, and end the process, by force after so many seconds."""
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.tell('{"type": "bye"}')
@@ -131,7 +131,7 @@ class Process:
 
 
 def as_message(line: str) -> dict[str, Any]:
-    """The object of a line; long whole numbers as floats, infinite beyond the largest."""
+    """The object of a line; long whole numbers become floats, infinite beyond the largest."""
     if (nested := depth(line)) > DEPTH:
         raise Failed("error", f"printed a line that is nested {nested} deep, expected at most {DEPTH}")
     try:

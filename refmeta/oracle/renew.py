@@ -1,4 +1,4 @@
-"""`python -m refmeta.oracle.renew [--check]`: every expected value of the vectors, derived again from its input.
+"""`python -m refmeta.oracle.renew [--check]`: derive every expected value of the vectors again.
 
 Without `--check` the files are written anew; with it nothing is written, and any difference is named and fails.
 """
@@ -24,7 +24,7 @@ from refmeta.tolerance import condition_number, error_in_tolerances, max_per_tas
 
 __all__ = ["json_text", "main", "renew"]
 
-MOST, FAR, FEWEST_DIGITS = 1e6, 0.2, 30
+LARGEST_KAPPA, LARGEST_ERROR, FEWEST_DIGITS = 1e6, 0.2, 30
 
 
 def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
@@ -41,9 +41,10 @@ def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         scale = np.maximum(max_per_task(_task_rows(suite, part, value)), suite.terms(part, problem, value))
         scale = np.where(scale > 0, scale, 1.0)
         answer = partial(_answer, suite, part)
-        kappa = condition_number(answer, problem, scale)
-        error = _error(suite, answer(problem), _task_rows(suite, part, value), kappa, scale)
-        if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST_DIGITS):
+        got = answer(problem)
+        kappa = condition_number(answer, problem, scale, got)
+        error = _error(suite, got, _task_rows(suite, part, value), kappa, scale)
+        if valid and (np.max(kappa) >= LARGEST_KAPPA or error > LARGEST_ERROR or 0 < digits < FEWEST_DIGITS):
             raise ValueError(
                 f"{case['id']}: {part}: kappa {np.max(kappa):.2g}, error {error:.2g}, digits {digits}: not valid"
             )
@@ -61,12 +62,12 @@ def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
 
 
 def _answer(suite: Suite, part: str, problem: Any) -> Array:
-    """The library's answer, one row for each task."""
+    """The library's answer, one row per task."""
     return _task_rows(suite, part, suite.answer(part, problem))
 
 
 def _task_rows(suite: Suite, part: str, value: Any) -> Array:
-    """A value with one row for each task; one for all tasks is one row."""
+    """A value with one row per task; a value for all tasks together is one row."""
     return np.asarray(value) if suite.parts[part].by_task else np.asarray(value)[None]
 
 
@@ -76,7 +77,7 @@ def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -
 
 
 def _margin(suite: Suite, part: str, row: Wrong, result: Any, value: Array, kappa: Array, scale: Array) -> float:
-    """How many tolerances the result of a known-wrong formula is off in a part; 0 where it does not concern the part."""
+    """How many tolerances a known-wrong formula is off in a part; 0 if it says nothing about the part."""
     if result is not None and row.quantity in ("sum", "mean") and part == suite.array:
         value, result, by_task = getattr(value, row.quantity)(0)[None], np.asarray(result)[None], False
     else:
@@ -89,7 +90,7 @@ def _margin(suite: Suite, part: str, row: Wrong, result: Any, value: Array, kapp
 
 
 def json_text(document: dict[str, Any]) -> str:
-    """JSON with one line for each list of numbers, so that a difference can be read."""
+    """JSON with one line per list of numbers, so that a difference can be read."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     lists = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
     return lists.sub(lambda match: "[" + re.sub(r",\n\s*", ", ", match[1]) + "]", text) + "\n"

@@ -20,7 +20,7 @@ WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
 
 
 class Report(NamedTuple):
-    """All that a report is written from: the target's name, the settings, and the verdict on every suite."""
+    """What a report is written from: the target's name, the settings, and the verdict on every suite."""
 
     name: str
     settings: JudgeSettings
@@ -44,7 +44,7 @@ def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -
 
 
 def versions() -> dict[str, str]:
-    """What the verdict rests on."""
+    """The versions that the verdict depends on."""
     import scipy
 
     import refmeta
@@ -80,7 +80,7 @@ def row(finding: Finding) -> tuple[str, ...]:
 
 
 def text(report: Report) -> str:
-    """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
+    """The report for a terminal, at least 80 columns wide: the verdict first, and last as well for several suites."""
     s = report.settings
     head = f"refmeta check of {report.name}: {_settings_text(report)}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
@@ -111,7 +111,7 @@ def _columns(cells: Sequence[str]) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The report for a page: a heading, the verdict, a table, and a list of what is said of each suite."""
+    """The report for a page: a heading, the verdict, a table, and a list of sentences on each suite."""
     lines = [f"# refmeta check of {_escape(report.name)}", "", f"**{_escape(summary(report.findings))}**", ""]
     lines += [_settings_text(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
     lines += [_cells(row(f)) for f in report.findings]
@@ -130,5 +130,5 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def _escape(line: str) -> str:
-    """A line in which nothing is markup."""
+    """A line with its markup escaped."""
     return "".join("\\" + c if c in "\\`*_|<>[]#" else c for c in line)

@@ -20,11 +20,11 @@ __all__ = ["Misnamed", "answer", "import_target", "main"]
 
 
 class Misnamed(ValueError):
-    """There is no such module or function, or its name is none."""
+    """The module or function does not exist, or the target is not written as MODULE:FUNCTION."""
 
 
 def import_target(target: str) -> Callable[..., Any]:
-    """The function named module:function; ValueError says what is missing, and `Misnamed` that it does not exist."""
+    """The function of module:function; `Misnamed` if it does not exist, ValueError if its module fails."""
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise Misnamed(f"the target is {target!r}, expected MODULE:FUNCTION")

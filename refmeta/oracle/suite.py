@@ -21,8 +21,8 @@ Effects = dict[str, Callable[[], Any]]
 class Input(NamedTuple):
     """An input of a suite: its shape (names are sizes, `*` multiplies), its meaning, and what it holds.
 
-    `kind` is "number", "integer", or "either": integers unless an entry is none.  `place` is where the problem holds the
-    input, if that is not its own name.
+    `kind` is "number", "integer", or "either": integers if every entry is one.  `place` is where the problem holds the
+    input, if not under its own name.
     """
 
     shape: str
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
     @property
     def by_task(self) -> bool:
-        """Is there one row for each task?"""
+        """Is there one row per task?"""
         return self.shape.startswith("(N")
 
 
@@ -55,18 +55,18 @@ class Suite:
     """All that the oracle knows of one algorithm.
 
     name, chapter : of the suite, and of its derivation.
-    title, sizes, losses : what it judges, the names of sizes in shapes, the losses that are meant.
-    inputs, parts : by name; the parts stand in the order in which they depend on each other.
+    title, sizes, losses : what it judges, the sizes that shapes name, and how the losses are defined.
+    inputs, parts : by name; a part stands after those that it depends on.
     array : the part that an array alone stands for; "" where the answer is a dict of parts.
     problem(inputs) : the inputs as the library's own objects, on which `answer`, `terms` and the rows are computed.
     answer(part, problem) : the library's result, one implementation under test among others.
-    terms(part, problem, value) : the size of the terms that a part is the sum of, one for each task.
-    definition(part, inputs, steps) : the part from the objective alone, in any arithmetic, one entry for each task.
+    terms(part, problem, value) : the size of the terms that a part is the sum of, one number per task.
+    definition(part, inputs, steps) : the part from the objective alone, in any arithmetic, one entry per task.
     rational : the parts whose definition is exact in fractions.
     residual : the relative residual that an iterative answer may leave.
-    rows, false_alarms, letters : what is known to be wrong, what is wrongly suspected, symbols in their formulas.
-    effects(case, part) : by the place of an ε, the slope of the part in that ε.
-    patterns : what else a wrong result may equal, by the name of the mechanism.
+    rows, false_alarms, letters : known-wrong formulas, right ones that are suspected, symbols in their formulas.
+    effects(case, part) : the slope of the part in an ε, by the place of the ε.
+    patterns : what else a wrong result may equal, by mechanism.
     vectors : the file, below `refmeta/oracle/suites`.
     """
 
@@ -115,7 +115,7 @@ def suite_of(definition: ModuleType, problem: ModuleType, wrong: ModuleType, eps
 
 
 class Expected(NamedTuple):
-    """A certified value, one row for each task, and what its tolerance is made of."""
+    """A certified value, one row per task, and what its tolerance is made of."""
 
     value: Array
     kappa: Array
@@ -166,5 +166,5 @@ def floats(value: Any) -> Any:
 
 
 def at_most_one(x: float) -> float:
-    """γ or λ; one that was moved above 1 by a little, as κ is measured, is taken for 1."""
+    """γ or λ.  A value just above 1, which the measurement of κ makes, counts as 1."""
     return 1.0 if 1 < x < 1 + 1e-6 else x

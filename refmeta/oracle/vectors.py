@@ -35,7 +35,7 @@ def cases(suite: str) -> tuple[Case, ...]:
 
 
 def read_file(path: str) -> Iterator[Case]:
-    """The cases of a vector file; the inputs of each are a problem of its suite, unless the case is called invalid."""
+    """The cases of a vector file; VectorError where the inputs of a valid case are not a problem of its suite."""
     for case in read(read_text(path), path):
         try:
             _ = case.result == "invalid" or case.problem
@@ -55,7 +55,7 @@ def read(text: str, name: str) -> Iterator[Case]:
 
 
 def _cases_in(text: str, name: str) -> Iterator[Case]:
-    """The cases of a text whose structure is as it should be."""
+    """The cases of a text of the right structure."""
     document = parse_json(text, name)
     _check_keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
@@ -81,7 +81,7 @@ def _cases_in(text: str, name: str) -> Iterator[Case]:
 
 
 def _check_entry(entry: dict[str, Any], document: dict[str, Any], ids: set[str], where: str) -> None:
-    """An id of its own, a result that exists, flags that are declared, and margins that are numbers."""
+    """Check that the id is new, the result exists, the flags are declared and the margins are numbers."""
     margins = entry["discriminates"]
     if not isinstance(entry["id"], str) or not isinstance(entry["comment"], str) or not isinstance(margins, dict):
         raise VectorError(f"{where}: id and comment must be strings and discriminates an object")
@@ -99,7 +99,7 @@ def _check_entry(entry: dict[str, Any], document: dict[str, Any], ids: set[str],
 
 
 def _check_complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
-    """The inputs of the suite, numbers all of them, and every part unless the case is invalid."""
+    """Check that the inputs are those of the suite and hold numbers, and that every part is there unless the case is invalid."""
     wanted = set() if entry["result"] == "invalid" else set(suite.parts)
     if set(values) != wanted:
         raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
@@ -129,7 +129,7 @@ def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
 
 
 def _as_expected(entry: dict[str, Any], name: str, where: str) -> Expected:
-    """A certified value, whose two ways of writing agree."""
+    """A certified value; what is written in decimals and in hexadecimal must agree."""
     _check_keys(entry, VALUE, name, where)
     try:
         value, by_hex = np.array(entry["value"], float), np.array(map_numbers(float.fromhex, entry["hex"]), float)
@@ -145,7 +145,7 @@ def _as_expected(entry: dict[str, Any], name: str, where: str) -> Expected:
         or kappa.size not in (1, len(value))
         or not (np.all(kappa >= 0) and np.all(kappa < 1e12) and np.all(scale > 0) and np.all(scale < 1e300))
     ):
-        raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one a task")
+        raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one per task")
     if type(entry["digits"]) is not int or entry["digits"] < 0:
         raise VectorError(f"{name}: {where}: digits must be a whole number of at least 0, got {entry['digits']!r}")
     return Expected(as_read_only(value), as_read_only(kappa), as_read_only(scale), entry["digits"])

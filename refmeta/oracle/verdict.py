@@ -91,7 +91,7 @@ def _count_of(n: int, every: int) -> str:
 
 
 def _end_words(bad: Sequence[Outcome]) -> str:
-    """What became of the cases where nothing else is wrong than that there was no answer."""
+    """How the bad cases ended, if all of them ended without an answer."""
     words = {"crash": "crashed", "timeout": "timed out"}
     if not bad or any(o.verdict not in words for o in bad):
         return ""
@@ -129,7 +129,7 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
 
 
 def _skip_reason(outcomes: Sequence[Outcome]) -> str:
-    """Why the target skipped a case, in its own words; else what to do."""
+    """Why the target skipped a case, in the target's words; without any, what to do."""
     own = (o.message for o in outcomes if o.verdict == "skip" and "by --skip-flag" not in o.message)
     return next(own, "leave out a --skip-flag, or choose a suite that the target does")
 
@@ -146,7 +146,7 @@ def _remedy(o: Outcome) -> str:
 
 
 def _first_order_tie(judged: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
-    """Whether first order is so near to the right answer, in every case judged, that they cannot be told apart."""
+    """The sentence and the remedy if first order cannot be told from the right answer in any judged case."""
     both = [o.case for o in judged if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
     if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
         return None
@@ -167,7 +167,7 @@ def _first_order_distance(case: Case, settings: JudgeSettings) -> float:
 
 
 def _lost_digits(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> str | None:
-    """How many digits there are and can be had, if nothing but rounding explains what is wrong, and it is small."""
+    """How many digits are right and how many can be had, if the error is small and no mistake explains it."""
     if any(e.name not in UNCERTAIN for e in explanations) or any(o.got is None for o in bad):
         return None
     if any(o.verdict != "mismatch" or o.case.result != "valid" for o in bad):
@@ -188,19 +188,19 @@ def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
 
 
 def _possible_digits(o: Outcome, settings: JudgeSettings) -> float:
-    """The number of digits that the tolerance of the worst entry's part stands for."""
+    """The number of digits that the tolerance at the worst entry allows."""
     assert o.worst is not None
     limit = np.max(limit_of(o.case, o.worst.part, settings))
     return float(-np.log10(limit / size_of(o.case, o.worst.part, settings)))
 
 
 def asked_findings(all_findings: Sequence[Finding]) -> list[Finding]:
-    """The suites of which a case was asked; all, if none was."""
+    """The verdicts on the suites of which a case was judged; all of them, if none was."""
     return [f for f in all_findings if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(all_findings)
 
 
 def overall(all_findings: Sequence[Finding]) -> str:
-    """The worst word of all suites that were asked; NOT RUN if there is none."""
+    """The worst word of the judged suites; NOT RUN if there is none."""
     return max((f.word for f in asked_findings(all_findings)), key=ORDER.index, default="NOT RUN")
 
 

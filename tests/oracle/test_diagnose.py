@@ -109,7 +109,7 @@ def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
 def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
     reduced = lambda **x: {"encoder_mean_grad": SUITES["pearl"].answer("encoder_mean_grad", SUITES["pearl"].problem(x)).sum(0)}
     outcomes = run(as_target(reduced), cases("pearl"), JudgeSettings(skip_flags=("validation",)))
-    assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
+    assert "the axis of the tasks is missing: results have one row per task" in outcomes[0].message
 
 
 def test_a_discount_kept_in_single_precision_is_found():

@@ -1,6 +1,6 @@
 """Name the mistake: which known-wrong formula, pattern or factor a wrong result equals, on every failing vector.
 
-What a passing vector refutes is not named as the mistake.  Derivation: derivations/using-the-oracle.md
+An explanation that a passing vector refutes is not given.  Derivation: derivations/using-the-oracle.md
 """
 
 from collections.abc import Callable, Sequence
@@ -45,12 +45,12 @@ class Explanation(NamedTuple):
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[str]:
-    """Sentences, the best explanation first; nothing is explained that does not hold on every failing vector."""
+    """Sentences, the best explanation first; an explanation must hold on every failing vector."""
     return first_of(explain(outcomes, settings))
 
 
 def first_of(explanations: Sequence[Explanation]) -> list[str]:
-    """What explains the first wrong part, in order of dependence, and the names of the others."""
+    """The explanation of the first wrong part, in order of dependence, and the names of the others."""
     if not explanations:
         return []
     others = ", ".join(e.part for e in explanations[1:])
@@ -60,7 +60,7 @@ def first_of(explanations: Sequence[Explanation]) -> list[str]:
 def explain(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Explanation]:
     """What explains every wrong part, in order of dependence, up to the first that is explained by a mistake.
 
-    Nothing is explained where a result is no array of its shape.
+    Nothing is explained where a result does not have its shape.
     """
     failing = [o for o in outcomes if o.verdict == "mismatch"]
     if not failing or any(o.got is None for o in failing):
@@ -88,13 +88,13 @@ def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: 
 
 
 def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
-    """The outcomes whose result of this name is wrong, with nothing else in them."""
+    """The outcomes whose result of this name is wrong, with this result alone."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
     return [o for o in alone if not is_right(o, name, settings)]
 
 
 def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
-    """The outcomes whose result of this name is right, with nothing else in them."""
+    """The outcomes whose result of this name is right, with this result alone."""
     answered = [o for o in outcomes if o.verdict in ("pass", "mismatch") and name in (o.got or {})]
     return [o._replace(got={name: (o.got or {})[name]}) for o in answered if is_right(o, name, settings)]
 
@@ -120,7 +120,7 @@ def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings,
 
 
 def _with_tie(stands: Sequence[Match]) -> list[str]:
-    """The sentences of what stands, at most four, under one that says how many there are."""
+    """The sentences of at most four matches, after one that says how many there are."""
     tie = [f"a tie: {len(stands)} formulas give the same numbers on these vectors"] if len(stands) > 1 else []
     return [*tie, *(m.line for m in stands[:4])]
 

@@ -61,7 +61,7 @@ def float_inputs(case: Case) -> list[str]:
 
 
 def input_groups(cases: Sequence[Case]) -> list[Names]:
-    """Every float input of the cases by itself, each of the support with that of the query, and all at once."""
+    """Every float input of the cases alone, each pair of support and query, and all at once."""
     names = list(dict.fromkeys(name for case in cases for name in float_inputs(case)))
     both = [(name, f"query_{name}") for name in names if f"query_{name}" in names]
     return [*((name,) for name in names), *both, *([tuple(names)] if len(names) > 1 else [])]

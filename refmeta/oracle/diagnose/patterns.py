@@ -28,7 +28,7 @@ CONVENTIONS = {
 
 
 def _matching(candidates: Iterable[Match], failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """Those of which every failing vector is an instance."""
+    """The candidates that every failing vector equals."""
     return [m for m in candidates if matches(failing, settings, m.value)]
 
 
@@ -64,7 +64,7 @@ def scaled_row_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> l
 
 
 def _factor(values: Sequence[Array], every: Sequence[Any]) -> float:
-    """The number that times the values comes nearest to the results; 0 if the values are."""
+    """The factor that brings the values nearest to the results; 0 if all values are 0."""
     x, y = (np.concatenate([np.ravel(each) for each in arrays]) for arrays in (values, [p.got for p in every]))
     return float(x @ y / (x @ x)) if np.any(x) else 0.0
 

@@ -30,7 +30,7 @@ class Departure(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The multiple that explains a result best, the error that it leaves, and the entries that bear it out."""
+    """The multiple that explains a result best, the error that remains, and how many entries support it."""
 
     number: float
     left: float
@@ -59,7 +59,7 @@ def effect_of(name: str, settings: JudgeSettings) -> Candidate:
 def traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
     """The first kind of departure of which one multiple explains every vector; the best where there are several.
 
-    A departure that does not explain the worst vector by itself is not computed on the others.
+    A departure that does not explain the worst vector is not computed on the others.
     """
     if any(o.digits < FEWEST_DIGITS for o in failing):
         return []
@@ -130,7 +130,7 @@ def offset(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequenc
 
 
 def _number(number: float) -> str:
-    """A power of ten as one where it is one to two digits."""
+    """A number, written as a power of ten if it is one to two digits."""
     exponent = int(np.round(np.log10(number)))
     return f"1e{exponent}" if _is_power(number) else f"{number:.3g}"
 
@@ -145,7 +145,7 @@ def least_squares(
 ) -> Fit | None:
     """Weighted least squares for one number on every result, in units of its tolerance.
 
-    A departure has a value on every failing case, or it explains nothing; on a passing one it may not apply.
+    A departure without a value on a failing case explains nothing; on a passing case it need not have one.
     """
     errors, slopes = [np.zeros(0)], [np.zeros(0)]
     for case, name, got, right, limit in pairs([*failing, *passing], settings):
@@ -164,6 +164,6 @@ def least_squares(
 
 
 def _is_epsilon(f: Fit) -> bool:
-    """Is the number of the size that an ε has, and a power of ten or borne out by enough entries?"""
+    """Is the number as small as an ε, and a power of ten or supported by enough entries?"""
     size = abs(f.number)
     return LEAST <= size <= MOST and (_is_power(size) or f.entries >= FEWEST)

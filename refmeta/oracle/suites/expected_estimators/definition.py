@@ -68,7 +68,7 @@ def objective(part: str, x: Inputs, process: Process, steps: Steps, log: Log = l
     estimated: Summand = lambda pi, old: log(pi)
 
     def expected(theta: Vector, K: int) -> Number:
-        """Over M trajectories per step; tuples that are alike in another order are one, and count as many."""
+        """Over M trajectories per step; tuples that differ only in their order are evaluated once, and counted."""
         if K == 0:
             return loss(theta)
         pi, total = policy(theta, len(process[0]), len(process[0][0])), 0 * theta[0]

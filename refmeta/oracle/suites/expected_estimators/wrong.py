@@ -46,7 +46,7 @@ def _with_first_score(task: Any, theta: Array, surrogates: Surrogates, alpha: An
 
 
 def _expectation(problem: Any, estimate: Estimate, make: Make = naive_surrogate, steps: int | None = None) -> dict[str, Array]:
-    """The mean of an estimate, task by task; nothing where no step is made."""
+    """The mean of an estimate, task by task; no part where no step is taken."""
     if not problem.steps:
         return {}
     size: Any = {"alpha": problem.alpha, "episodes": problem.episodes, "steps": problem.steps if steps is None else steps}

@@ -46,7 +46,7 @@ def _suite(
     name: str, title: str, sizes: str, losses: str, inputs: dict[str, Input], task: Callable[..., Any],
     define: Callable[..., Iterator[Any]], **more: Any,
 ) -> Suite:  # fmt: skip
-    """One of the six, with what it adds to the others."""
+    """One of the six suites, from what it does not share with the others."""
     return Suite(
         name=f"maml-{name}", title=f"MAML on {title}", sizes=sizes, losses=losses, inputs=inputs | ADAPTED, parts=PARTS,
         array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,

@@ -1,6 +1,6 @@
 """Known-wrong MAML formulas.  Right: (I − H_0α)(I − H_1α) … (I − H_{K−1}α) g_q, one row per task.
 
-A problem has theta (d,), support, query, alpha (any shape) and steps.  `quantity` says instead of what a row stands:
+A problem has theta (d,), support, query, alpha (any shape) and steps.  A row is computed instead of its `quantity`:
 `gradient` (N, d), `sum` or `mean` of it over the tasks (d,), `update` (theta after an outer step of size BETA),
 `step_size_gradient` (N, ...).
 """
@@ -31,13 +31,13 @@ LETTERS = {
 
 
 def _exact(problem: Any, **changes: Any) -> Array:
-    """The right formula on a problem with something exchanged."""
+    """The right formula on a problem with some arguments changed."""
     arguments = {"support": problem.support, "query": problem.query, "alpha": problem.alpha, "steps": problem.steps, **changes}
     return maml.gradient(problem.theta, arguments.pop("support"), arguments.pop("query"), **arguments)
 
 
 def _alpha_rows(alpha: Any, steps: list[int]) -> Any:
-    """α for other steps, where it has one row a step."""
+    """α for other steps, if it has one row per step."""
     return np.asarray(alpha)[steps if np.shape(alpha)[0] else []] if np.ndim(alpha) == 2 else alpha
 
 

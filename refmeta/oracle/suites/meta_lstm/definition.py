@@ -50,13 +50,13 @@ def preprocessing(x: Number) -> Vector:
 
 
 def gates(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
-    """i = σ(z_i), f = σ(z_f), and what the next step's gates are given of them: the same."""
+    """i = σ(z_i), f = σ(z_f), and what the next step's gates receive: i and f."""
     i, f = sigmoid(z_i), sigmoid(z_f)
     return i, f, i, f
 
 
 def gates_released(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
-    """The same gates, but the next step's are given z_i and z_f."""
+    """The same gates, but the next step's gates receive z_i and z_f."""
     return sigmoid(z_i), sigmoid(z_f), z_i, z_f
 
 
@@ -66,7 +66,7 @@ def signal(support: Loss, theta: Vector, step: NumericStep) -> Signal:
 
 
 class Formulas(NamedTuple):
-    """What a Meta-LSTM is made of: each function may be exchanged for another."""
+    """The functions of a Meta-LSTM; each may be exchanged for another."""
 
     gates: Callable[[Number, Number], tuple[Number, Number, Number, Number]] = gates
     preprocessing: Callable[[Number], Vector] = preprocessing

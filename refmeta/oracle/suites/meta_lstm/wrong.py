@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.decimals import real
-from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessing, sigmoid, signal
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, by_definition
 
@@ -22,7 +22,7 @@ FALSE_ALARMS = {
 
 
 @wrong(
-    "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity="parts",
+    "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity=EVERY,
     cause="the gates' pre-activations are kept as the state, as in the released code; the paper feeds back the gates",
     seen="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
     hint="keep sigmoid(z), not z, as the state of the gates",
@@ -32,7 +32,7 @@ def gates_before_sigmoid(problem: Any) -> Any:
 
 
 @wrong(
-    "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity="parts",
+    "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity=EVERY,
     cause="the mean gradient is divided by the batch size once more", seen="markdtw/meta-learning-lstm-pytorch",
 )  # fmt: skip
 def gradient_divided_by_batch(problem: Any) -> Any:
@@ -44,7 +44,7 @@ def gradient_divided_by_batch(problem: Any) -> Any:
 
 
 @wrong(
-    "gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity="parts", cause="W_I, b_I and W_F, b_F are taken for each other"
+    "gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity=EVERY, cause="W_I, b_I and W_F, b_F are taken for each other"
 )
 def gates_swapped(problem: Any) -> Any:
     def swapped(z_i: Any, z_f: Any) -> Any:
@@ -54,7 +54,7 @@ def gates_swapped(problem: Any) -> Any:
     return all_parts(problem, Formulas(gates=swapped))
 
 
-@wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity="parts", cause="a coupled gate, as in other LSTMs")
+@wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity=EVERY, cause="a coupled gate, as in other LSTMs")
 def input_gate_tied_to_forget(problem: Any) -> Any:
     def tied(z_i: Any, z_f: Any) -> Any:
         i, f = sigmoid(-z_f), sigmoid(z_f)
@@ -64,7 +64,7 @@ def input_gate_tied_to_forget(problem: Any) -> Any:
 
 
 @wrong(
-    "start-not-learned", "∂F/∂c0 = 0", quantity="parts",
+    "start-not-learned", "∂F/∂c0 = 0", quantity=EVERY,
     cause="c0 is copied into the learner, and the copy is what is trained on",
     hint="c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def start_not_learned(problem: Any) -> Any:
 
 
 @wrong(
-    "preprocessing-without-sign", "(log|x|/p, 0) where |x| ≥ e^−p", quantity="parts",
+    "preprocessing-without-sign", "(log|x|/p, 0) where |x| ≥ e^−p", quantity=EVERY,
     cause="the second component of the preprocessing is left out: the first layer does not know the direction",
 )  # fmt: skip
 def preprocessing_without_sign(problem: Any) -> Any:
@@ -85,7 +85,7 @@ def preprocessing_without_sign(problem: Any) -> Any:
 
 
 @wrong(
-    "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity="parts",
+    "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity=EVERY,
     cause="the learner's gradient is detached before it enters the meta-learner", seen="the paper and every port of it, on purpose",
     hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip

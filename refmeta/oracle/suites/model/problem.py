@@ -17,7 +17,7 @@ __all__ = ["ModelProblem", "maml_parts", "answer", "problem", "parts_from_model"
 
 
 class ModelProblem(NamedTuple):
-    """What is adapted through a learned model: a prior, a context of every true task, θ, α, K."""
+    """Adaptation through a learned model: θ, a prior, a context from each true task, the tasks, α, K."""
 
     theta: Array
     prior: Prior
@@ -38,12 +38,12 @@ class ModelProblem(NamedTuple):
 
     @property
     def support(self) -> PolicyReturn:
-        """The task with the model's transitions and rewards."""
+        """The task with the transitions and rewards of the model."""
         return model_based.model_task(self.prior, self.statistics, self.truth)
 
     @property
     def truth(self) -> PolicyReturn:
-        """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
+        """The task, valid again where the measurement of κ moves ρ or γ a little: ρ sums to 1, γ is at most 1."""
         mdp = self.task.mdp
         rho = mdp.rho / np.sum(mdp.rho, axis=-1, keepdims=True)
         return replace_fields(self.task, mdp=replace_fields(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
@@ -88,6 +88,6 @@ def maml_parts(problem: ModelProblem, support: PolicyReturn, query: PolicyReturn
 
 
 def parts_from_model(problem: ModelProblem, model: Model) -> dict[str, Array]:
-    """All that follows from a model."""
+    """Every part that depends on the model alone."""
     support = replace_fields(problem.truth, mdp=replace_fields(problem.truth.mdp, P=model.P, R=model.R))
     return {"transition": model.P, "reward": model.R} | maml_parts(problem, support, problem.truth)

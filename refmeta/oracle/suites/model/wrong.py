@@ -12,7 +12,7 @@ from refmeta.meta.arguments import as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.meta.model_based import Model, log_marginal, log_marginal_gradient, posterior
 from refmeta.oracle.bicomplex import complex_value
-from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import maml_parts, parts_from_model
 
@@ -20,7 +20,7 @@ __all__ = ["ROWS"]
 
 
 @wrong(
-    "model-most-likely", "P = n/Σn and R = r̄ where (s, a) was met, the prior's mean elsewhere", quantity="parts",
+    "model-most-likely", "P = n/Σn and R = r̄ where (s, a) was met, the prior's mean elsewhere", quantity=EVERY,
     cause="the model is fitted by maximum likelihood",
 )  # fmt: skip
 def model_most_likely(problem: Any) -> Any:
@@ -31,7 +31,7 @@ def model_most_likely(problem: Any) -> Any:
 
 
 @wrong(
-    "model-add-one", "P = (1 + n)/Σ(1 + n)", quantity="parts",
+    "model-add-one", "P = (1 + n)/Σ(1 + n)", quantity=EVERY,
     cause="Laplace's smoothing instead of the prior's concentrations",
 )  # fmt: skip
 def model_add_one(problem: Any) -> Any:
@@ -40,7 +40,7 @@ def model_add_one(problem: Any) -> Any:
 
 
 @wrong(
-    "model-variances-swapped", "R = (variance·mean + noise·n r̄)/(variance + noise·n)", quantity="parts",
+    "model-variances-swapped", "R = (variance·mean + noise·n r̄)/(variance + noise·n)", quantity=EVERY,
     cause="the prior's variance and the noise, or a precision and a variance, are taken for each other",
 )  # fmt: skip
 def model_variances_swapped(problem: Any) -> Any:
@@ -49,7 +49,7 @@ def model_variances_swapped(problem: Any) -> Any:
 
 
 @wrong(
-    "model-reward-of-one", "R = (noise·mean + variance·r̄)/(noise + variance) where (s, a) was met", quantity="parts",
+    "model-reward-of-one", "R = (noise·mean + variance·r̄)/(noise + variance) where (s, a) was met", quantity=EVERY,
     cause="the mean reward is weighted as a single observation: n is missing",
 )  # fmt: skip
 def model_reward_of_one(problem: Any) -> Any:
@@ -60,7 +60,7 @@ def model_reward_of_one(problem: Any) -> Any:
 
 
 @wrong(
-    "query-on-the-model", "the objective is the model's loss of φ", quantity="parts",
+    "query-on-the-model", "the objective is the model's loss of φ", quantity=EVERY,
     cause="the query is the model again, and what it does not know costs nothing",
     hint="the query's return is that of the true process, or of trajectories from it",
 )  # fmt: skip
@@ -69,7 +69,7 @@ def query_on_the_model(problem: Any) -> Any:
 
 
 @wrong(
-    "support-on-the-truth", "φ is adapted on the true task", quantity="parts",
+    "support-on-the-truth", "φ is adapted on the true task", quantity=EVERY,
     cause="the learned model is not what the inner step differentiates",
 )  # fmt: skip
 def support_on_the_truth(problem: Any) -> Any:
@@ -77,7 +77,7 @@ def support_on_the_truth(problem: Any) -> Any:
 
 
 @wrong(
-    "model-first-order", "∇L(φ) of the true task", quantity="parts",
+    "model-first-order", "∇L(φ) of the true task", quantity=EVERY,
     cause="the adapted parameters are detached: the Hessian of the model's loss is missing",
     hint="PyTorch: create_graph=True in the step on the model; JAX: no stop_gradient on phi",
 )  # fmt: skip
@@ -87,7 +87,7 @@ def model_first_order(problem: Any) -> Any:
 
 
 @wrong(
-    "model-hessian-of-truth", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ) with the true task's Hessian", quantity="parts",
+    "model-hessian-of-truth", "λ − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ) with the true task's Hessian", quantity=EVERY,
     cause="the adjoint goes back through the true task, along the model's path",
 )  # fmt: skip
 def model_hessian_of_truth(problem: Any) -> Any:
@@ -100,7 +100,7 @@ def model_hessian_of_truth(problem: Any) -> Any:
 
 
 @wrong(
-    "slopes-without-logarithm", "slopes in concentration and variance, not in their logarithms", quantity="parts",
+    "slopes-without-logarithm", "slopes in concentration and variance, not in their logarithms", quantity=EVERY,
     cause="the factor c, or the variance, of the chain rule is missing",
 )  # fmt: skip
 def slopes_without_logarithm(problem: Any) -> Any:
@@ -112,7 +112,7 @@ def slopes_without_logarithm(problem: Any) -> Any:
 
 
 @wrong(
-    "marginal-of-counts", "… + log n!/∏ n_s'!", quantity="parts",
+    "marginal-of-counts", "… + log n!/∏ n_s'!", quantity=EVERY,
     cause="the probability of the counts instead of that of the next states in their order",
 )  # fmt: skip
 def marginal_of_counts(problem: Any) -> Any:
@@ -124,7 +124,7 @@ def marginal_of_counts(problem: Any) -> Any:
 
 
 @wrong(
-    "rewards-independent", "∏ N(r; mean, noise + variance)", quantity="parts",
+    "rewards-independent", "∏ N(r; mean, noise + variance)", quantity=EVERY,
     cause="rewards of one (s, a) share their unknown mean, and so are not independent",
 )  # fmt: skip
 def rewards_independent(problem: Any) -> Any:

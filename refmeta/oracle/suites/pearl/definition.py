@@ -1,6 +1,6 @@
 """One task of a training step of PEARL in any arithmetic.  Derivation: derivations/pearl.md
 
-No derivative formula stands here: every slope is that of a loss, numeric, and what is to be held fixed is computed first.
+No derivative formula stands here: every slope is numeric, of a loss whose fixed values are computed first.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def policy(x: Inputs, state: int, z: Vector) -> Vector:
 
 
 def _batch(x: Inputs, task: int, *names: str) -> list[tuple[Any, ...]]:
-    """The transitions of the batch, of each what the names say."""
+    """The transitions of the batch, as tuples of the named columns."""
     rows = zip(x["mask"][task], *(x[name][task] for name in names), strict=True)
     return [transition for present, *transition in rows if present]  # type: ignore[misc]
 
@@ -83,7 +83,7 @@ def critic_loss(f: "Pearl", x: Inputs, task: int, z: Vector, y: Vector) -> Numbe
 
 
 class Pearl(NamedTuple):
-    """What a training step is made of; one function exchanged makes another algorithm.
+    """The functions of a training step; each may be exchanged for another.
 
     `log` is that of the policy's probabilities, `count` the number of transitions in a mean, `latent_loss` the loss that
     the encoder gets through z.

@@ -16,7 +16,7 @@ __all__ = ["TrainingStep", "all_parts", "answer", "problem"]
 
 
 class TrainingStep(NamedTuple):
-    """All that one step of PEARL looks at: an agent, and a context, a batch and the noise of z of every task."""
+    """The data of one step of PEARL: an agent; a context, a batch and the noise of z for every task."""
 
     agent: pearl.Agent
     context: Transitions

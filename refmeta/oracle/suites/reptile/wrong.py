@@ -2,7 +2,7 @@
 
 A problem has theta (d,), and either adapted (N, d) and epsilon, or support, query, alpha (scalar) and steps, with ε = 1/2.
 `quantity` is `update` (θ after it, batched), `serial` (θ after the serial one), `direction` (θ − φ)/α, or
-`first-order step`.  Rows for which a problem has not what they need raise AttributeError.
+`first-order step`.  A row raises AttributeError on a problem without its inputs.
 """
 
 from typing import Any

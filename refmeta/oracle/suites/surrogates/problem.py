@@ -33,7 +33,7 @@ class Batches:
     v: Array
 
     def surrogate(self, name: str) -> surrogates.Surrogate:
-        """One of the five."""
+        """The library's surrogate of this name."""
         lam = {"lam": at_most_one(self.lam)} if name == "loaded_dice" else {}
         shared: dict[str, Any] = {"gamma": at_most_one(self.gamma), "baseline": self.baseline, **lam}
         return getattr(surrogates, name)(self.policy, self.theta_sampled, self.trajectories, **shared)
@@ -71,7 +71,7 @@ def answer(part: str, problem: Batches) -> Array:
 
 
 def by_definition(part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged) -> Array:
-    """A part by the definition in complex numbers; `change` is made to what it reads of a step."""
+    """A part by the definition in complex numbers; `change` exchanges what a surrogate reads of a step."""
     return complex_value(define, part, problem.inputs, change)
 
 

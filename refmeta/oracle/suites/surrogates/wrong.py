@@ -1,7 +1,7 @@
 """Known-wrong surrogates on a batch.  Right: the five of `refmeta.surrogates`, (N,) and (N, d).
 
-A row gives {part: value} for the parts that the mistake concerns: by the definition, if it is in what a surrogate reads of
-a step; otherwise by the library, on another batch or of another surrogate.
+A row gives {part: value} for the parts that the mistake concerns: by the definition, if the mistake is in what a
+surrogate reads of a step; otherwise by the library, on another batch or of another surrogate.
 """
 
 from collections.abc import Callable
