@@ -9,7 +9,7 @@ import pytest
 import refmeta.problems as make
 from refmeta.commands.verify import LabelRow, checks_of, judge
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import TaylorRates
 from refmeta.tolerance import condition_number
 

@@ -15,7 +15,7 @@ from refmeta.__main__ import main
 from refmeta.commands import demo, episodes
 from refmeta.commands import verify as command
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check
+from refmeta.evidence.checks import Check
 from refmeta.meta import meta_lstm
 from tests.test_labels import in_derivations
 

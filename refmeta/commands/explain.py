@@ -104,7 +104,7 @@ def _full_text(suite: Suite, row: Wrong) -> str:
         "where": "; ".join(text for letter, text in suite.letters.items() if letter in row.formula),
         "likely": row.cause,
         "in code": row.hint,
-        "seen in": row.seen,
+        "seen in": row.source,
         "chapter": derivation(f"{suite.chapter_of(row)}.md"),
     }
     texts = [paragraphs(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]

@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.commands.arguments import whole_number
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check
+from refmeta.evidence.checks import Check
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clip_by_norm
 from refmeta.problems import Problem, random_quadratic

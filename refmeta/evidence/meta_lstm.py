@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
@@ -150,9 +150,7 @@ def _cell(case: CellCase) -> float:
 
 def _unrolled(case: LearnerCase) -> float:
     """The adapted parameters, one coordinate and one number after another."""
-    return off(
-        lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case)
-    )
+    return off(lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case))
 
 
 def _slopes(case: LearnerCase, kind: str, gradient: Any) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior

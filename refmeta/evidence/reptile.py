@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.evidence.maml import closed_form_offset, random_case, random_quadratics
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt

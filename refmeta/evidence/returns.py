@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
+from refmeta.evidence.checks import Check, off
 from refmeta.evidence.definitions import all_trajectories, formulation, surrogate_loss
-from refmeta.evidence.judged import Check, off
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certificate
 from refmeta.oracle.suites import SUITES

@@ -20,7 +20,7 @@ class Wrong(NamedTuple):
     formula: str
     quantity: str
     cause: str
-    seen: str
+    source: str
     hint: str
     chapter: str
     function: Callable[[Any], Any]
@@ -39,13 +39,13 @@ def wrong(
     formula: str,
     *,
     cause: str,
-    seen: str = "not yet in public code",
+    source: str = "not yet in public code",
     quantity: str = "gradient",
     hint: str = "the same in every library",
     chapter: str = "",
 ) -> Callable[[Callable[[Any], Any]], Wrong]:
     """Turn a function of a problem into a row; its chapter is that of the suite unless another is given."""
-    return lambda function: Wrong(slug, formula, quantity, cause, seen, hint, chapter, function)
+    return lambda function: Wrong(slug, formula, quantity, cause, source, hint, chapter, function)
 
 
 def rows_in(module: dict[str, Any]) -> tuple[Wrong, ...]:

@@ -6,7 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.shifted import (
+from refmeta.oracle.epsilons import (
     BY_HAND,
     PointByHand,
     departure,

@@ -6,7 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.evidence.definitions import all_trajectories, formulation
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suites.expected_estimators import SUITE
 from refmeta.oracle.suites.expected_estimators.problem import problem
 from refmeta.oracle.vectors import cases

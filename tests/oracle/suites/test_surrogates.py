@@ -5,7 +5,7 @@ import pytest
 
 import refmeta as rm
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suites.surrogates import SUITE
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.epsilons import ratio_effects

@@ -65,22 +65,22 @@ def objective(part: str, x: Inputs, process: Process, steps: Steps, log: Log = l
         alphas = step_size_rows(x["alpha"], x["steps"], len(x["theta"]))
         return lambda theta: loss(adaptation(theta, loss, alphas, steps.inner))
     each, alpha, M = list(paths(*process, x["gamma"], x["horizon"])), x["alpha"], x["episodes"]
-    estimated: Summand = lambda pi, old: log(pi)
+    summand: Summand = lambda pi, old: log(pi)
 
-    def expected(theta: Vector, K: int) -> Number:
+    def expected_loss(theta: Vector, K: int) -> Number:
         """Over M trajectories per step; tuples that differ only in their order are evaluated once, and counted."""
         if K == 0:
             return loss(theta)
         pi, total = policy(theta, len(process[0]), len(process[0][0])), 0 * theta[0]
-        p, g = [probability(path, pi) for path in each], [gradient(trajectory_surrogate(path, estimated, pi), theta, steps.inner) for path in each]
-        for chosen in itertools.combinations_with_replacement(range(len(each)), M):
-            weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(chosen).values())), theta
-            for i in chosen:
+        p, g = [probability(path, pi) for path in each], [gradient(trajectory_surrogate(path, summand, pi), theta, steps.inner) for path in each]
+        for batch in itertools.combinations_with_replacement(range(len(each)), M):
+            weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(batch).values())), theta
+            for i in batch:
                 weight, phi = weight * p[i], [t + alpha * slope / M for t, slope in zip(phi, g[i], strict=True)]
-            total += weight * expected(phi, K - 1)
+            total += weight * expected_loss(phi, K - 1)
         return total
 
-    return lambda theta: expected(theta, x["steps"])
+    return lambda theta: expected_loss(theta, x["steps"])
 
 
 def paths(P: Any, R: Any, rho: Vector, gamma: Number, horizon: int) -> Iterator[Path]:

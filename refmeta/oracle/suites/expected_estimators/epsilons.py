@@ -7,7 +7,7 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import ln
-from refmeta.oracle.shifted import departures, slope
+from refmeta.oracle.epsilons import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.expected_estimators.definition import define
 from refmeta.oracle.suites.expected_estimators.problem import SURROGATES, answer, surrogate

@@ -60,7 +60,7 @@ def _expectation(problem: Any, estimate: Estimate, make: Make = naive_surrogate,
 
 @wrong(
     "score-term-dropped", "E-MAML without L(φ) Σ ∇log p(τ)", quantity=EVERY,
-    cause="the trajectories are taken as data: that they depend on θ is lost", seen="most MAML-RL code",
+    cause="the trajectories are taken as data: that they depend on θ is lost", source="most MAML-RL code",
     hint="add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
 )  # fmt: skip
 def score_term_dropped(problem: Any) -> Any:
@@ -69,7 +69,7 @@ def score_term_dropped(problem: Any) -> Any:
 
 @wrong(
     "score-term-alpha", "E-MAML with the score term times α", quantity=EVERY,
-    cause="the α of the inner step is put before both terms", seen="ProMP eq. 3 as printed",
+    cause="the α of the inner step is put before both terms", source="ProMP eq. 3 as printed",
 )  # fmt: skip
 def score_term_alpha(problem: Any) -> Any:
     return _expectation(problem, scaled_score(float(problem.alpha)))
@@ -78,7 +78,7 @@ def score_term_alpha(problem: Any) -> Any:
 @wrong(
     "score-term-mean", "E-MAML with 1/M times the score term; with M = 1, right", quantity=EVERY,
     cause="the score is averaged over trajectories as a gradient is; but the likelihood of a batch is a product",
-    seen="ProMP trpo_maml.py", hint="log_prob.mean() instead of .sum() over the trajectories of the inner batch",
+    source="ProMP trpo_maml.py", hint="log_prob.mean() instead of .sum() over the trajectories of the inner batch",
 )  # fmt: skip
 def score_term_mean(problem: Any) -> Any:
     return _expectation(problem, scaled_score(1 / problem.episodes))
@@ -86,7 +86,7 @@ def score_term_mean(problem: Any) -> Any:
 
 @wrong(
     "score-term-first-step-only", "E-MAML with the score term of the first inner step alone; with K = 1, right",
-    quantity=EVERY, cause="the trajectories of later steps depend on θ as well", seen="ProMP trpo_maml.py",
+    quantity=EVERY, cause="the trajectories of later steps depend on θ as well", source="ProMP trpo_maml.py",
 )  # fmt: skip
 def score_term_first_step_only(problem: Any) -> Any:
     return _expectation(problem, _with_first_score)
@@ -94,7 +94,7 @@ def score_term_first_step_only(problem: Any) -> Any:
 
 @wrong(
     "one-batch-for-all-steps", "every inner step on the first one's trajectories, no ratio; with K = 1, right",
-    quantity=EVERY, cause="the batch is drawn outside of the inner loop", seen="the docstring of tristandeleu/pytorch-maml-rl, whose code draws anew since 2020",
+    quantity=EVERY, cause="the batch is drawn outside of the inner loop", source="the docstring of tristandeleu/pytorch-maml-rl, whose code draws anew since 2020",
 )  # fmt: skip
 def one_batch_for_all_steps(problem: Any) -> Any:
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
@@ -106,7 +106,7 @@ def one_batch_for_all_steps(problem: Any) -> Any:
 @wrong(
     "advantages-normalised", "(Â − mean Â)/std Â over the batch, in the inner loop", quantity=EVERY,
     cause="what the outer loop may do for its variance changes the size of an inner step",
-    seen="ProMP, learn2learn, pytorch-maml-rl",
+    source="ProMP, learn2learn, pytorch-maml-rl",
 )  # fmt: skip
 def advantages_normalised(problem: Any) -> Any:
     return _expectation(problem, scaled_score(1.0), normalised_surrogate)
@@ -122,7 +122,7 @@ def score_counted_twice(problem: Any) -> Any:
 
 @wrong(
     "expected-first-order", "E[∇L(φ)], without curvature and score", quantity=EVERY,
-    cause="the inner gradient is detached, or the inner loop is run by another process", seen="most MAML-RL code",
+    cause="the inner gradient is detached, or the inner loop is run by another process", source="most MAML-RL code",
 )  # fmt: skip
 def expected_first_order(problem: Any) -> Any:
     return _expectation(problem, first_order)
@@ -130,7 +130,7 @@ def expected_first_order(problem: Any) -> Any:
 
 @wrong(
     "expected-curvature-of-reinforce", "E[Σ γᵗĜ ∇²log π v] for −∇²J v", quantity=EVERY,
-    cause="the second derivative of a surrogate made for first derivatives: ℋ₂ alone", seen="MAML-RL as first released",
+    cause="the second derivative of a surrogate made for first derivatives: ℋ₂ alone", source="MAML-RL as first released",
 )  # fmt: skip
 def expected_curvature_of_reinforce(problem: Any) -> Any:
     return {"dice_hessian": answer("naive_hessian", problem)}
@@ -138,7 +138,7 @@ def expected_curvature_of_reinforce(problem: Any) -> Any:
 
 @wrong(
     "expected-curvature-of-likelihood-ratio", "ℋ₁ + ℋ₂ for −∇²J v", quantity=EVERY,
-    cause="one ratio a step: ℋ₁₂ and its transpose are lost (ProMP's LVC does so on purpose); with H = 1, right", seen="ProMP",
+    cause="one ratio a step: ℋ₁₂ and its transpose are lost (ProMP's LVC does so on purpose); with H = 1, right", source="ProMP",
 )  # fmt: skip
 def expected_curvature_of_likelihood_ratio(problem: Any) -> Any:
     return {"dice_hessian": answer("lvc_hessian", problem)}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refmeta.arrays import Array, matvec, replace_fields
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.implicit.problem import answer, minimiser, system
 

@@ -15,7 +15,7 @@ __all__ = ["ROWS"]
 
 
 @wrong("implicit-without-proximal-term", "(I + H/λ)⁻¹ ∇L_query at argmin L_support",
-       cause="the inner problem is solved without (λ/2)‖φ − θ‖²", seen="sungyubkim/GBML #4",
+       cause="the inner problem is solved without (λ/2)‖φ − θ‖²", source="sungyubkim/GBML #4",
        hint="the inner loss lacks 0.5 * strength * sum((phi - theta) ** 2)")  # fmt: skip
 def without_proximal_term(problem: Any) -> Array:
     return dense_gradient(problem.support, problem.query, minimiser(problem, 0.0), problem.strength)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replace_fields
-from refmeta.oracle.shifted import departures, slope
+from refmeta.oracle.epsilons import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.maml.problem import answer, inner_path
 

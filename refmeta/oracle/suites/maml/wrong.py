@@ -42,19 +42,19 @@ def _alpha_rows(alpha: Any, steps: list[int]) -> Any:
 
 
 @wrong("first-order", "g_q", cause="inner gradient detached: create_graph=True missing, a stop_gradient",
-       seen="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3", hint="PyTorch: autograd.grad without create_graph=True, .detach(), torch.no_grad(); JAX: stop_gradient")  # fmt: skip
+       source="dragen1860/MAML-Pytorch #17 #26 #32 #63, kjaved0/mrcl #15, uvm-neurobotics-lab/ANML #3", hint="PyTorch: autograd.grad without create_graph=True, .detach(), torch.no_grad(); JAX: stop_gradient")  # fmt: skip
 def first_order(problem: Any) -> Array:
     return inner_path(problem)[2]
 
 
 @wrong("no-gradient", "0", cause="the inner update cut the graph: parameters re-wrapped, copied or detached",
-       seen="facebookresearch/higher #63 #102 #129", hint="PyTorch: nn.Parameter(...) or .data in the inner update; higher: track_higher_grads=False")  # fmt: skip
+       source="facebookresearch/higher #63 #102 #129", hint="PyTorch: nn.Parameter(...) or .data in the inner update; higher: track_higher_grads=False")  # fmt: skip
 def no_gradient(problem: Any) -> Array:
     return 0 * inner_path(problem)[2]
 
 
 @wrong("last-step-only", "(I − αH_{K−1}) g_q", cause="gradients cleared, or the graph freed, after every inner step",
-       seen="rlworkgroup/garage #1269, PR 1283", hint="PyTorch: the inner step in place on leaf tensors, .grad cleared or the graph freed between steps")  # fmt: skip
+       source="rlworkgroup/garage #1269, PR 1283", hint="PyTorch: the inner step in place on leaf tensors, .grad cleared or the graph freed between steps")  # fmt: skip
 def last_step_only(problem: Any) -> Array:
     points, alphas, g = inner_path(problem)
     return adjoint_product(points[:-1][-1:], alphas[-1:], g)
@@ -109,13 +109,13 @@ def alpha_missing(problem: Any) -> Array:
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", cause="a convention: mean where the sum is meant",
-       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
+       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
 def mean_over_tasks(problem: Any) -> Array:
     return np.mean(_exact(problem), axis=0)
 
 
 @wrong("sum-over-tasks", "N times the mean", quantity="mean", cause="a convention: sum where the mean is meant",
-       seen="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
+       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return np.sum(_exact(problem), axis=0)
 
@@ -131,7 +131,7 @@ def first_task_only(problem: Any) -> Array:
 
 
 @wrong("sequential-meta-steps", "θ ← θ − β∇F_i(θ), task after task", quantity="update",
-       cause="the outer optimiser steps inside the loop over tasks", seen="hereismari/tensorflow-maml #6", hint="optimizer.step() inside the loop over tasks")  # fmt: skip
+       cause="the outer optimiser steps inside the loop over tasks", source="hereismari/tensorflow-maml #6", hint="optimizer.step() inside the loop over tasks")  # fmt: skip
 def sequential_meta_steps(problem: Any) -> Array:
     theta = problem.theta
     for i in range(problem.support.shape[0]):
@@ -144,7 +144,7 @@ def sequential_meta_steps(problem: Any) -> Array:
     "query-is-support",
     "∇F with the support as the query",
     cause="one split used for both",
-    seen="hereismari/tensorflow-maml #4",
+    source="hereismari/tensorflow-maml #4",
     hint="the same minibatch is passed twice",
 )
 def query_is_support(problem: Any) -> Array:
@@ -157,31 +157,31 @@ def support_is_query(problem: Any) -> Array:
 
 
 @wrong("gradient-at-start", "∇L_query(θ)", cause="the adapted parameters are never used in the query's forward pass",
-       seen="facebookresearch/higher #30 #54", hint="PyTorch: the query's forward pass on the module's own parameters, not on the fast weights")  # fmt: skip
+       source="facebookresearch/higher #30 #54", hint="PyTorch: the query's forward pass on the module's own parameters, not on the fast weights")  # fmt: skip
 def gradient_at_start(problem: Any) -> Array:
     return np.array(problem.query.at(problem.theta).grad)
 
 
-@wrong("one-step-too-many", "K + 1 steps", cause="an off-by-one in the inner loop", seen="ray-project/ray #13835")
+@wrong("one-step-too-many", "K + 1 steps", cause="an off-by-one in the inner loop", source="ray-project/ray #13835")
 def one_step_too_many(problem: Any) -> Array:
     if np.ndim(problem.alpha) == 2 and problem.steps == 0:
         return _exact(problem)
     return _exact(problem, steps=problem.steps + 1, alpha=_alpha_rows(problem.alpha, [*range(problem.steps), problem.steps - 1]))
 
 
-@wrong("one-step-too-few", "K − 1 steps", cause="an off-by-one in the inner loop", seen="ray-project/ray #13835")
+@wrong("one-step-too-few", "K − 1 steps", cause="an off-by-one in the inner loop", source="ray-project/ray #13835")
 def one_step_too_few(problem: Any) -> Array:
     return _exact(problem, steps=max(problem.steps - 1, 0), alpha=_alpha_rows(problem.alpha, list(range(problem.steps - 1))))
 
 
 @wrong("loss-scale-half", "½L instead of L", cause="a ½ in the squared loss that the other side does not have",
-       seen="MAML eq. 2 against most code")  # fmt: skip
+       source="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_half(problem: Any) -> Array:
     return 0.5 * _exact(problem, alpha=0.5 * np.asarray(problem.alpha))
 
 
 @wrong("loss-scale-double", "2L instead of L", cause="a ½ in the squared loss that this side does not have",
-       seen="MAML eq. 2 against most code")  # fmt: skip
+       source="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_double(problem: Any) -> Array:
     return 2 * _exact(problem, alpha=2 * np.asarray(problem.alpha))
 
@@ -193,7 +193,7 @@ def mean_over_dimensions(problem: Any) -> Array:
 
 
 @wrong("step-sizes-frozen", "∂F/∂α = 0", quantity="step_size_gradient", cause="alpha is not a parameter of the optimiser",
-       seen="learn2learn #167", hint="PyTorch: alpha is a buffer or not in the optimiser's list; JAX: not an argument of value_and_grad")  # fmt: skip
+       source="learn2learn #167", hint="PyTorch: alpha is a buffer or not in the optimiser's list; JAX: not an argument of value_and_grad")  # fmt: skip
 def step_sizes_frozen(problem: Any) -> Array:
     return np.zeros(problem.support.shape + np.shape(problem.alpha))
 

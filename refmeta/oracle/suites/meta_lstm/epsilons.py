@@ -9,7 +9,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm
 from refmeta.oracle.decimals import ln, real
-from refmeta.oracle.shifted import departures
+from refmeta.oracle.epsilons import departures
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessing
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, all_parts
@@ -37,11 +37,11 @@ def _places(problem: Learner) -> dict[str, Callable[[float], dict[str, Array]]]:
     """Every part with an ε, by the place of the ε."""
 
     def logarithm(e: float) -> dict[str, Array]:
-        def shifted(x: Any) -> Any:
+        def with_epsilon(x: Any) -> Any:
             size, sign = preprocessing(x)
             return [ln(sign * x + e) / 10 if real(size) != -1 else size, sign]
 
-        return all_parts(problem, Formulas(preprocessing=shifted))
+        return all_parts(problem, Formulas(preprocessing=with_epsilon))
 
     def in_losses(change: Callable[[Any, float], Any]) -> Callable[[float], dict[str, Array]]:
         tasks: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]

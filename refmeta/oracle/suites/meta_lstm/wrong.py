@@ -24,7 +24,7 @@ FALSE_ALARMS = {
 @wrong(
     "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity=EVERY,
     cause="the gates' pre-activations are kept as the state, as in the released code; the paper feeds back the gates",
-    seen="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
+    source="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
     hint="keep sigmoid(z), not z, as the state of the gates",
 )  # fmt: skip
 def gates_before_sigmoid(problem: Any) -> Any:
@@ -33,34 +33,32 @@ def gates_before_sigmoid(problem: Any) -> Any:
 
 @wrong(
     "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity=EVERY,
-    cause="the mean gradient is divided by the batch size once more", seen="markdtw/meta-learning-lstm-pytorch",
+    cause="the mean gradient is divided by the batch size once more", source="markdtw/meta-learning-lstm-pytorch",
 )  # fmt: skip
 def gradient_divided_by_batch(problem: Any) -> Any:
-    def divided(support: Any, theta: Any, step: Any) -> Any:
+    def divided_signal(support: Any, theta: Any, step: Any) -> Any:
         g, loss = signal(support, theta, step)
         return [slope / problem.support.X.shape[-2] for slope in g], loss
 
-    return all_parts(problem, Formulas(signal=divided))
+    return all_parts(problem, Formulas(signal=divided_signal))
 
 
-@wrong(
-    "gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity=EVERY, cause="W_I, b_I and W_F, b_F are taken for each other"
-)
+@wrong("gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity=EVERY, cause="W_I, b_I and W_F, b_F are taken for each other")
 def gates_swapped(problem: Any) -> Any:
-    def swapped(z_i: Any, z_f: Any) -> Any:
+    def swapped_gates(z_i: Any, z_f: Any) -> Any:
         i, f = sigmoid(z_i), sigmoid(z_f)
         return f, i, i, f
 
-    return all_parts(problem, Formulas(gates=swapped))
+    return all_parts(problem, Formulas(gates=swapped_gates))
 
 
 @wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity=EVERY, cause="a coupled gate, as in other LSTMs")
 def input_gate_tied_to_forget(problem: Any) -> Any:
-    def tied(z_i: Any, z_f: Any) -> Any:
+    def tied_gates(z_i: Any, z_f: Any) -> Any:
         i, f = sigmoid(-z_f), sigmoid(z_f)
         return i, f, i, f
 
-    return all_parts(problem, Formulas(gates=tied))
+    return all_parts(problem, Formulas(gates=tied_gates))
 
 
 @wrong(
@@ -77,16 +75,16 @@ def start_not_learned(problem: Any) -> Any:
     cause="the second component of the preprocessing is left out: the first layer does not know the direction",
 )  # fmt: skip
 def preprocessing_without_sign(problem: Any) -> Any:
-    def unsigned(x: Any) -> Any:
+    def unsigned_preprocessing(x: Any) -> Any:
         size, sign = preprocessing(x)
         return [size, sign if real(size) == -1 else 0 * sign]
 
-    return all_parts(problem, Formulas(preprocessing=unsigned))
+    return all_parts(problem, Formulas(preprocessing=unsigned_preprocessing))
 
 
 @wrong(
     "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity=EVERY,
-    cause="the learner's gradient is detached before it enters the meta-learner", seen="the paper and every port of it, on purpose",
+    cause="the learner's gradient is detached before it enters the meta-learner", source="the paper and every port of it, on purpose",
     hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip
 def independent_called_exact(problem: Any) -> Any:

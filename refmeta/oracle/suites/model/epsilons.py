@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.model.problem import answer, parts_from_model
 

@@ -59,13 +59,13 @@ def kl_without_half(problem: Any) -> dict[str, Array]:
        cause="z is not detached where it enters the policy's loss",
        hint="z.detach() in the policy's input and in the Q of the policy's loss")  # fmt: skip
 def actor_reaches_encoder(problem: Any) -> dict[str, Array]:
-    leaking = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) + actor_loss(f, x, task, z)
-    return all_parts(problem, Pearl(latent_loss=leaking))
+    both_losses = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) + actor_loss(f, x, task, z)
+    return all_parts(problem, Pearl(latent_loss=both_losses))
 
 
 @wrong("next-state-missing", "ψ without e_s' and r e_s'", quantity=EVERY,
        cause="the context holds (s, a, r) only, and tasks that differ in their dynamics cannot be told apart",
-       seen="katerakelly/oyster issue #4: an option since",
+       source="katerakelly/oyster issue #4: an option since",
        hint="oyster: use_next_obs_in_context")  # fmt: skip
 def next_state_missing(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(features=lambda x, s, a, r, after: definition.features(x, s, a, r, -1)))
@@ -73,7 +73,7 @@ def next_state_missing(problem: Any) -> dict[str, Array]:
 
 @wrong("temperature-missing", "log π for τ log π, in the target and in the actor's loss", quantity=EVERY,
        cause="the rewards are to be scaled instead, and are not",
-       seen="katerakelly/oyster issue #9",
+       source="katerakelly/oyster issue #9",
        hint="alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it")  # fmt: skip
 def temperature_missing(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(temperature=lambda x: 1))
@@ -83,8 +83,8 @@ def temperature_missing(problem: Any) -> dict[str, Array]:
        cause="the critic's loss is a mean over all transitions of all tasks, the KL divergence a sum over the tasks",
        hint="both .mean() or both .sum() over the tasks; beta carries over only with both alike")  # fmt: skip
 def kl_summed_loss_averaged(problem: Any) -> dict[str, Array]:
-    averaged = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) / len(problem.noise)
-    return all_parts(problem, Pearl(latent_loss=averaged))
+    mean_loss = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) / len(problem.noise)
+    return all_parts(problem, Pearl(latent_loss=mean_loss))
 
 
 @wrong("prior-factor-always", "N(0, I) ∏ factors, also with prior_factors = 0", quantity=EVERY,
@@ -95,7 +95,7 @@ def prior_factor_always(problem: Any) -> dict[str, Array]:
 
 @wrong("prior-factor-never", "∏ factors, also with prior_factors = 1", quantity=EVERY,
        cause="the prior is never one of the factors",
-       seen="katerakelly/oyster, as in the paper")  # fmt: skip
+       source="katerakelly/oyster, as in the paper")  # fmt: skip
 def prior_factor_never(problem: Any) -> dict[str, Array]:
     if not np.all(np.any(problem.context.mask, axis=-1)):
         raise FloatingPointError("an empty product of factors has no variance")
@@ -113,8 +113,8 @@ def sample_by_variance(problem: Any) -> dict[str, Array]:
        cause="the target is not detached",
        hint="PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)")  # fmt: skip
 def target_not_held(problem: Any) -> dict[str, Array]:
-    moving = lambda f, x, task, z, y: critic_loss(f, x, task, z, targets(f, x, task, z))
-    return all_parts(problem, Pearl(latent_loss=moving))
+    moving_target_loss = lambda f, x, task, z, y: critic_loss(f, x, task, z, targets(f, x, task, z))
+    return all_parts(problem, Pearl(latent_loss=moving_target_loss))
 
 
 @wrong("critic-for-its-target", "y with Q instead of Q̄", quantity=EVERY,
@@ -126,8 +126,8 @@ def critic_for_its_target(problem: Any) -> dict[str, Array]:
 @wrong("target-without-entropy", "y = r + γ Σ π Q̄", quantity=EVERY,
        cause="the entropy bonus is missing in the target")  # fmt: skip
 def target_without_entropy(problem: Any) -> dict[str, Array]:
-    greedy = lambda f, x, state, z: soft_value(f._replace(temperature=lambda x: 0), x, state, z)
-    return all_parts(problem, Pearl(soft_value=greedy))
+    value = lambda f, x, state, z: soft_value(f._replace(temperature=lambda x: 0), x, state, z)
+    return all_parts(problem, Pearl(soft_value=value))
 
 
 @wrong("end-ignored", "y = r + γ V(s') at the end, too", quantity=EVERY,

@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec, replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import departures, slope
+from refmeta.oracle.epsilons import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation, answer
 from refmeta.softmax import log_softmax

@@ -97,7 +97,7 @@ def transposed_transition(problem: Any) -> Array:
 
 
 @wrong("discounted-reward-as-return", "Σ_t ∇log π γᵗr_t: d π (R − r_π)", quantity="grad",
-       cause="γᵗr_t used for the return G_t", seen="hunkim/ReinforcementZeroToAll #1")  # fmt: skip
+       cause="γᵗr_t used for the return G_t", source="hunkim/ReinforcementZeroToAll #1")  # fmt: skip
 def discounted_reward_as_return(problem: Any) -> Array:
     point = problem.task.at(problem.theta)
     reward = centred(point.probabilities, problem.task.mdp.expected_reward)

@@ -36,13 +36,13 @@ def _step(problem: Any) -> Array:
 
 
 @wrong("query-gradient-called-reptile", "mean ∇L_query(φ)", quantity="direction",
-       cause="first-order MAML under the name of Reptile", seen="dragen1860/Reptile-Pytorch #2")  # fmt: skip
+       cause="first-order MAML under the name of Reptile", source="dragen1860/Reptile-Pytorch #2")  # fmt: skip
 def query_gradient_called_reptile(problem: Any) -> Array:
     return maml.first_order_gradient(problem.theta, problem.support, problem.query, alpha=problem.alpha, steps=problem.steps)
 
 
 @wrong("serial-from-one-start", "θ ← θ + ε(φ_i − θ), every φ_i from the first θ", quantity="serial",
-       cause="serial and batched updates mixed: later tasks weigh more", seen="finninmunich/Maml-Reptile-RL #1")  # fmt: skip
+       cause="serial and batched updates mixed: later tasks weigh more", source="finninmunich/Maml-Reptile-RL #1")  # fmt: skip
 def serial_from_one_start(problem: Any) -> Array:
     theta = problem.theta
     for phi in problem.theta + _step(problem):
@@ -68,7 +68,7 @@ def alpha_divided(problem: Any) -> Array:
 
 
 @wrong("last-optimiser-step", "φ_K − φ_{K−1} instead of −αg_q", quantity="first-order step",
-       cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", seen="openai/supervised-reptile reptile.py")  # fmt: skip
+       cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", source="openai/supervised-reptile reptile.py")  # fmt: skip
 def last_optimiser_step(problem: Any) -> Array:
     return -problem.alpha * adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps).path[-2].grad
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import Surrogate

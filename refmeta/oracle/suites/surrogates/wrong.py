@@ -32,7 +32,7 @@ def _all_parts(problem: Batches) -> dict[str, Array]:
 
 @wrong(
     "dice-averaged-dependencies", "Σ γᵗ r_t exp((1/M) Σ_{k≤t} x_k)", quantity=EVERY,
-    cause="the cumulative log-probabilities are divided by the number of episodes", seen="learn2learn maml_dice.py",
+    cause="the cumulative log-probabilities are divided by the number of episodes", source="learn2learn maml_dice.py",
     hint="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only",
 )  # fmt: skip
 def dice_averaged_dependencies(problem: Any) -> Any:
@@ -43,7 +43,7 @@ def dice_averaged_dependencies(problem: Any) -> Any:
 @wrong(
     "dice-over-returns", "Σ γᵗ Ĝ_t exp(Σ_{k≤t} x_k)", quantity=EVERY,
     cause="returns instead of rewards inside the magic box: every reward is counted once for each earlier step",
-    seen="learn2learn maml_dice.py",
+    source="learn2learn maml_dice.py",
 )  # fmt: skip
 def dice_over_returns(problem: Any) -> Any:
     return _by_definition(problem, DICE, lambda s: s._replace(reward=s.to_go))
@@ -51,7 +51,7 @@ def dice_over_returns(problem: Any) -> Any:
 
 @wrong(
     "no-magic-box", "Σ γᵗ r_t Σ_{k≤t} x_k", quantity=EVERY,
-    cause="the sum of log-probabilities itself, not its exponential: right to first order only", seen="alshedivat/lola rpg.py",
+    cause="the sum of log-probabilities itself, not its exponential: right to first order only", source="alshedivat/lola rpg.py",
     hint="exp(logp - logp.detach()), not logp, multiplies each reward",
 )  # fmt: skip
 def no_magic_box(problem: Any) -> Any:
@@ -61,7 +61,7 @@ def no_magic_box(problem: Any) -> Any:
 @wrong(
     "mean-over-time", "1/H times each, H the number of steps taken", quantity=EVERY,
     cause="a mean over all steps instead of a sum over time and a mean over trajectories",
-    seen="cbfinn/maml_rl, tristandeleu/pytorch-maml-rl",
+    source="cbfinn/maml_rl, tristandeleu/pytorch-maml-rl",
 )  # fmt: skip
 def mean_over_time(problem: Any) -> Any:
     taken = np.mean(np.sum(problem.trajectories.mask, axis=-1), axis=-1)
@@ -77,7 +77,7 @@ def sum_over_episodes(problem: Any) -> Any:
 
 @wrong(
     "surrogate-undiscounted-visits", "Σ (Ĝ_t − b_t) …, without γᵗ", quantity=EVERY,
-    cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", seen="most MAML-RL code",
+    cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", source="most MAML-RL code",
 )  # fmt: skip
 def undiscounted_visits(problem: Any) -> Any:
     return _by_definition(problem, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
@@ -86,7 +86,7 @@ def undiscounted_visits(problem: Any) -> Any:
 @wrong(
     "denominator-follows", "π_θ in the denominator as well, held constant, instead of π_θ_sampled", quantity=EVERY,
     cause="exp(log p − stop_gradient(log p)) evaluated away from where the batch was drawn: every ratio is 1",
-    seen="the magic box as printed, after a step on the same batch",
+    source="the magic box as printed, after a step on the same batch",
     hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
 def denominator_follows(problem: Any) -> Any:
@@ -121,7 +121,7 @@ def tmaml_present_included(problem: Any) -> Any:
 
 @wrong(
     "curvature-of-reinforce", "the Hessian of Σ γᵗ(Ĝ − b) x alone", quantity=EVERY,
-    cause="the second derivative of a surrogate made for first derivatives", seen="MAML-RL as first released",
+    cause="the second derivative of a surrogate made for first derivatives", source="MAML-RL as first released",
 )  # fmt: skip
 def curvature_of_reinforce(problem: Any) -> Any:
     return {f"{name}_hvp": answer("reinforce_hvp", problem) for name in SUMMANDS if name != "reinforce"}
@@ -129,7 +129,7 @@ def curvature_of_reinforce(problem: Any) -> Any:
 
 @wrong(
     "curvature-of-likelihood-ratio", "the Hessian of Σ γᵗ(Ĝ − b) exp(x)", quantity=EVERY,
-    cause="one ratio a step: how an action changes the later states is lost (ProMP's LVC does so on purpose)", seen="ProMP",
+    cause="one ratio a step: how an action changes the later states is lost (ProMP's LVC does so on purpose)", source="ProMP",
 )  # fmt: skip
 def curvature_of_likelihood_ratio(problem: Any) -> Any:
     return {f"{name}_hvp": answer("likelihood_ratio_hvp", problem) for name in SUMMANDS if name != "likelihood_ratio"}
