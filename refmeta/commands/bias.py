@@ -239,7 +239,7 @@ def _cells(bias: sampled.Bias) -> tuple[str, str, str]:
 
 
 def as_json(name: str, task: PolicyReturn, settings: Sequence[Block]) -> str:
-    """Every block, numbers as they are and null where there is none."""
+    """Every block, with numbers in full and null for a number that is not finite."""
 
     def number(x: float) -> float | None:
         return x if math.isfinite(x) else None

@@ -65,7 +65,7 @@ def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
 
 
 def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:
-    """The checks of the labels, all of them without any; UsageError names a label that does not exist."""
+    """The checks of these labels, by default all; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
     for label in wanted:
         if label not in known:

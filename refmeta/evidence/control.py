@@ -33,7 +33,7 @@ def _closed_loop(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array
 
 
 def _moments(case: Case) -> float:
-    """Mean and covariance of the state, apart."""
+    """The moments from the mean and the covariance of the state."""
     task, theta = case
     lq, (M, added, _), expected = task.lq, _closed_loop(task.lq, theta), []
     mean = lq.start[..., -1]

@@ -65,7 +65,7 @@ def random_weights(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, .
 
 
 def random_direction(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
-    """The same, and a direction."""
+    """Policy, θ, batch, a weight for each step, and a direction."""
     case = random_weights(rng, kind, **sizes)
     return *case, rng.normal(size=case[0].dim)
 
@@ -114,7 +114,7 @@ def _estimate_error(name: str) -> Callable[[Any], float]:
 
 
 def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Trajectories:
-    """Trajectories alone."""
+    """Trajectories of a policy of this kind."""
     return random_trajectories(rng, kind, **sizes)[2]
 
 

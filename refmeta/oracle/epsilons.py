@@ -183,7 +183,7 @@ def epsilon_in_mean(task: Any, theta: Array, epsilon: float) -> Array:
 
 
 def policy_loss(probabilities: Callable[[Array, float], Array], discount: Callable[[float, float], float]) -> Loss:
-    """−J of a policy, of either horizon, whose rows need not add to 1."""
+    """−J of a policy whose rows need not add to 1, with or without a horizon."""
 
     def loss(task: Any, theta: Array, epsilon: float) -> Array:
         mdp, pi = task.mdp, probabilities(task.policy.table(theta), epsilon)

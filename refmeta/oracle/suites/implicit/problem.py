@@ -34,7 +34,7 @@ def problem(x: dict[str, Any]) -> Proximity:
 
 
 def _task(x: dict[str, Any], prefix: str) -> Any:
-    """Quadratics where there is an A, else linear regressions."""
+    """Linear regressions where A is None, else quadratics."""
     return (linear_regression if x[prefix + "A"] is None else quadratic)(x, prefix)
 
 

@@ -88,6 +88,6 @@ def maml_parts(problem: ModelProblem, support: PolicyReturn, query: PolicyReturn
 
 
 def parts_from_model(problem: ModelProblem, model: Model) -> dict[str, Array]:
-    """Every part that depends on the model alone."""
+    """Every part that the model determines: the model itself, the objective and the gradient."""
     support = replace_fields(problem.truth, mdp=replace_fields(problem.truth.mdp, P=model.P, R=model.R))
     return {"transition": model.P, "reward": model.R} | maml_parts(problem, support, problem.truth)
