@@ -30,7 +30,7 @@ refmeta {version}: a reference implementation of meta-reinforcement learning.
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors fit the terminal, if it is one that they go to: elsewhere a message stays one line."""
+    """A parser whose error messages are wrapped on a terminal; elsewhere a message stays one line."""
 
     def error(self, message: str) -> NoReturn:
         """The usage of this command, and the message; status 2."""
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> int:
-    """`main` on a terminal of any encoding: 130 on Ctrl-C, 141 where the reader has gone, 6 where it fails by itself."""
+    """`main` on a terminal of any encoding: 130 on Ctrl-C, 141 where the reader has gone, 6 where refmeta itself fails."""
     _listen()
     if sys.stderr is None:
         sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
@@ -107,7 +107,7 @@ def _listen() -> None:
 
 
 def _failed(error: Exception) -> int:
-    """The status where nobody reads, where the output cannot be written, and where refmeta itself fails."""
+    """The status where the reader has gone, where the output cannot be written, and where refmeta itself fails."""
     if isinstance(error, OSError) and error.filename is None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141 if isinstance(error, BrokenPipeError) else _unwritable(error)

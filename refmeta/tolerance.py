@@ -45,9 +45,9 @@ def max_per_task(difference: Array) -> Array:
     return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
 
 
-def condition_number(function: Callable[[Any], Array], problem: Any, scale: Array) -> Array:
-    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale)."""
-    start = function(problem)
+def condition_number(function: Callable[[Any], Array], problem: Any, scale: Array, start: Array | None = None) -> Array:
+    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale); `start` is F(x)."""
+    start = function(problem) if start is None else start
     moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     unit = 10.0 ** (np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1)

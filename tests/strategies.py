@@ -5,7 +5,7 @@ from hypothesis import assume, reject, settings
 from hypothesis import strategies as st
 
 from refmeta import problems as make
-from refmeta.commands.verify import LabelRow, chosen
+from refmeta.commands.verify import LabelRow, checks_of
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 costly = settings(max_examples=settings.default.max_examples // 2)  # for a test whose examples cost the most
@@ -38,7 +38,7 @@ returns = points(kinds=("discounted", "finite-horizon", "linear-features"))
 
 def assert_right(label, case):
     """The check of the label accepts the case; one with κ > 10⁶ is refused, that is, drawn again."""
-    (check,) = chosen([label])
+    (check,) = checks_of([label])
     error = check.judge(case)
     if np.isnan(error):
         reject()

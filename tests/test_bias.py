@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import main
-from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, process
+from refmeta.commands.bias import ESTIMATORS, PROCESSES, block_table, blocks, read_process
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import excess_text, number_of_paths
 
@@ -28,7 +28,7 @@ def test_the_table_has_a_row_an_estimator_and_columns_that_stand_below_each_othe
     both = tables(text)
     assert len(both) == 2
     for lines, M in zip(both, (1, 2), strict=True):
-        (block,) = blocks(*process("two-state"), steps=[1], episodes=[M], alphas=[0.5])
+        (block,) = blocks(*read_process("two-state"), steps=[1], episodes=[M], alphas=[0.5])
         rows = [line for line in lines[3:] if line]
         assert len(rows) == len(ESTIMATORS) and len({len(line) for line in rows}) == 1 and len(rows[0]) <= 80
         ends = [found.end() for found in re.finditer("-+", lines[2])]
@@ -46,7 +46,7 @@ def test_the_json_holds_the_numbers_of_the_library(capsys):
     assert main(["bias", "--mdp", "bandit", "--format", "json", *SMALL]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["process"] == "bandit" and document["trajectories"] == 3
-    task, theta = process("bandit")
+    task, theta = read_process("bandit")
     for block in document["settings"]:
         given = {"alpha": block["alpha"], "episodes": block["episodes"], "steps": block["steps"]}
         expected = sampled.formulation_sampled(theta, task, **given).gradient
@@ -59,7 +59,7 @@ def test_the_estimators_are_what_they_are_called():
     """Each against its definition, taken over every batch: γᵗĜ or advantages in the step, what is added, what is left out."""
     import refmeta as rm
 
-    task, theta = process("two-state")
+    task, theta = read_process("two-state")
     policy, alpha, M, gamma = task.policy, 0.5, 2, task.mdp.gamma
     V = lambda batch, at: rm.returns.exact_baseline(batch, task.at(at))
     value = lambda s: task.at(rm.adapt(theta, s[0], alpha=alpha, steps=1).adapted).loss
@@ -107,13 +107,13 @@ def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
     text = capsys.readouterr().out
     assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text
     most = int(re.search(r"--steps\s+times\s+--episodes\s+may\s+be\s+(\d+)\s+at most", text)[1])
-    number = number_of_paths(process("two-state")[0].mdp)
+    number = number_of_paths(read_process("two-state")[0].mdp)
     assert not excess_text(number, most) and excess_text(number, most + 1)
 
 
 def test_a_bias_that_is_rounding_is_printed_as_zero_and_a_small_one_is_not():
     """Rounding differs from machine to machine."""
-    (block,) = blocks(*process("bandit"), steps=[1], episodes=[1], alphas=[0.5])
+    (block,) = blocks(*read_process("bandit"), steps=[1], episodes=[1], alphas=[0.5])
     for relative, cell in ((3e-17, "0"), (3e-12, "3.0e-12")):
         bias = sampled.Bias(relative, relative, 1.0, 1.0)
         table = block_table(block._replace(rows=(block.rows[0]._replace(exact=bias, sampled=bias),)), 3)
@@ -134,7 +134,7 @@ def test_a_process_of_one_s_own(tmp_path, capsys):
     assert main(["bias", "--mdp", "bandit", *SMALL]) == 0
     assert tables(mine) == tables(capsys.readouterr().out) != []
     file.write_text(json.dumps({k: v for k, v in PROCESSES["bandit"].items() if k != "theta"}))
-    assert process(str(file))[1].tolist() == [0.0, 0.0, 0.0]
+    assert read_process(str(file))[1].tolist() == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

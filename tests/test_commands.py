@@ -14,7 +14,7 @@ from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
 
 COMMANDS = ("verify", "demo", "bias", "check", "list", "show", "explain")
-ROWS = explain.rows()
+ROWS = explain.catalogue()
 SLUGS = [row.slug for _, row in ROWS] + list(explain.false_alarms())
 
 
@@ -183,7 +183,7 @@ def test_flags_and_labels_of_a_table_can_be_copied(columns, capsys):
 
 def test_formulas_of_parts_are_not_called_instead_of_parts(capsys):
     for suite, row in ROWS:
-        assert "instead of: parts" not in explain._whole(suite, row)
+        assert "instead of: parts" not in explain._full_text(suite, row)
 
 
 def test_a_chapter_is_the_path_of_a_file_that_exists_or_a_name(tmp_path, monkeypatch):
@@ -219,8 +219,8 @@ def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):
 def test_every_known_wrong_formula_is_explained(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     for suite, row in ROWS:
-        out = explain._whole(suite, row)
-        assert all(text in out for text in (row.slug, row.formula, row.cause, row.seen, row.hint))
+        out = explain._full_text(suite, row)
+        assert all(text in out for text in (row.slug, row.formula, row.cause, row.source, row.hint))
 
 
 @pytest.mark.parametrize(

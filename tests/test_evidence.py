@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import refmeta.problems as make
-from refmeta.commands.verify import LabelRow, chosen, judge
+from refmeta.commands.verify import LabelRow, checks_of, judge
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import TaylorRates
 from refmeta.tolerance import condition_number
 
@@ -27,7 +27,7 @@ PLACES = {
     "central-difference": "refmeta.evidence.shared:central_difference",
     "taylor-rate": "refmeta.evidence.shared:taylor_rates",
     "adjoint-test": "refmeta.evidence.shared:adjoint_gap",
-    "decimal-certificate": "refmeta.evidence.shared:certified",
+    "decimal-certificate": "refmeta.evidence.shared:certificate",
     "policy-model": "refmeta.tasks.mdp:FiniteMDP.rewards",
     "bellman": "refmeta.tasks.exact_return:DiscountedPoint.value",
     "advantage": "refmeta.tasks.exact_return:DiscountedPoint.advantage",
@@ -155,7 +155,7 @@ def test_a_mistake_of_a_millionth_is_found(label, monkeypatch):
         mutant = property(lambda self: worse(right.func(self), label))
     else:
         mutant = lambda *args, **kwargs: worse(right(*args, **kwargs), label)
-    check = chosen([label])[0]
+    check = checks_of([label])[0]
     assert judge(check, seed=5, problems=1).passed
     monkeypatch.setattr(home, name, mutant)
     assert not judge(check, seed=5, problems=1).passed
@@ -167,7 +167,7 @@ def test_a_tie_that_is_no_tie_is_found(monkeypatch):
 
     right = home.LinearRegression
     monkeypatch.setattr(home, "LinearRegression", lambda X, y: right(X, y + 1e-6 * np.sum(X, axis=-1) ** 2))
-    assert not judge(chosen(["thm:joint-tie"])[0], seed=5, problems=5).passed
+    assert not judge(checks_of(["thm:joint-tie"])[0], seed=5, problems=5).passed
 
 
 def test_every_label_has_its_place():
@@ -210,4 +210,4 @@ def test_a_row_passes_at_one_tolerance_and_not_above_and_keeps_the_worst():
     orders = iter([0.5, 2.1, 2.0])
     row = judge(Check("x", "", "", lambda rng: rng, lambda case: next(orders), (2, 0.05)), seed=0, problems=3)
     assert row.worst == 0.5 and not row.passed
-    assert chosen([]) == CHECKS
+    assert checks_of([]) == CHECKS

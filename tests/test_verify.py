@@ -15,7 +15,7 @@ from refmeta.__main__ import main
 from refmeta.commands import demo, episodes
 from refmeta.commands import verify as command
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check
+from refmeta.evidence.checks import Check
 from refmeta.meta import meta_lstm
 from tests.test_labels import in_derivations
 
@@ -149,7 +149,7 @@ def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys, mo
     assert proximal["implicit MAML"] < min(proximal["random"], proximal["joint training"])
     task = refmeta.Quadratic([[[3.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -0.5]]], np.zeros((2, 2)))
     for alpha, expected in ((0.9, 1.7), (0.1, 1.05)):
-        assert demo.edge(task, np.zeros(2), alpha) == pytest.approx(expected)
+        assert demo.spectral_radius(task, np.zeros(2), alpha) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_training_that_diverges_in_the_demo_is_said_and_an_interrupt_ends_it():
             raise KeyboardInterrupt
 
     family, rules = refmeta.Navigation(), {"far too large": refmeta.MAML(1.0, steps=5)}
-    found = demo.trained(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
+    found = demo.trained_starts(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
     assert list(found) == ["far too large (diverged in iteration 1)"]
     np.testing.assert_array_equal(found["far too large (diverged in iteration 1)"], family.start(0))
     with pytest.raises(KeyboardInterrupt):
-        demo.trained(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
+        demo.trained_starts(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
 
 
 def test_a_terminal_that_knows_no_greek_still_gets_its_table():

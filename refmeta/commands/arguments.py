@@ -22,7 +22,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def as_suites(names: Iterable[str] | None) -> tuple[str, ...]:
-    """The suites named, all without any; UsageError names one that does not exist."""
+    """The suites of these names, by default all; UsageError names one that does not exist."""
     for name in names or ():
         if name not in SUITES:
             raise UsageError(unknown_name("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))

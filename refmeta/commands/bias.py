@@ -16,9 +16,16 @@ import numpy as np
 import refmeta
 from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
-from refmeta.meta import maml, sampled
-from refmeta.oracle.documents import parsed, text_of
-from refmeta.oracle.suites.expected_estimators.problem import Surrogates, normalised, scored
+from refmeta.meta import sampled
+from refmeta.oracle.documents import parse_json, read_text
+from refmeta.oracle.suites.expected_estimators.problem import (
+    Estimate,
+    Surrogates,
+    first_order,
+    normalised_surrogate,
+    scaled_score,
+    without_score,
+)
 from refmeta.oracle.vectors import UsageError
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.enumeration import MOST, excess_text, number_of_paths, paths
@@ -31,7 +38,7 @@ from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
     "BiasRow", "Block", "ESTIMATORS", "Estimator", "PROCESSES", "add", "as_json", "bias", "block_table", "blocks",
-    "process",
+    "read_process",
 ]  # fmt: skip
 
 PROCESSES: dict[str, dict[str, Any]] = {
@@ -63,7 +70,7 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
     command.add_argument(
-        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories a step"
+        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories per step"
     )
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")
@@ -87,31 +94,26 @@ class Estimator(NamedTuple):
     name: str
     what: str
     make: Callable[[PolicyReturn, Array, Trajectories], Surrogate]
-    estimate: Callable[[Any, Array, Surrogates, Any, int], Array]
+    estimate: Estimate
 
 
-def _plain(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
-    """Through the inner steps, without a score term."""
-    return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
-
-
-def _e_maml(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
-    """With the score term of every step."""
+def _e_maml(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The gradient with the score term of every step."""
     return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha)
 
 
-def _first_order(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any, episodes: int) -> Array:
-    """At the adapted parameters alone."""
-    return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+def _mean_score(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The same with the mean score of a batch instead of the sum."""
+    return scaled_score(1 / surrogates[0].trajectories.mask.shape[-2])(task, theta, surrogates, alpha)
 
 
-def _on(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
-    """Without a baseline."""
+def _without_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+    """A surrogate without a baseline."""
     return lambda task, theta, batch: kind(task.policy, theta, batch, gamma=task.mdp.gamma)
 
 
-def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
-    """With the exact V_t(s_t) for a baseline."""
+def _with_exact_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
+    """A surrogate with the exact V_t(s_t) as its baseline."""
 
     def make(task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
         V = exact_baseline(batch, task.at(theta))
@@ -120,19 +122,19 @@ def _advantage(kind: Callable[..., Surrogate]) -> Callable[[PolicyReturn, Array,
     return make
 
 
-_naive = _on(reinforce)
+_naive = _without_baseline(reinforce)
 ESTIMATORS = (
     Estimator("e-maml", "naive curvature and the score term", _naive, _e_maml),
-    Estimator("score-term-dropped", "naive curvature alone", _naive, _plain),
-    Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a, M: scored(a)(t, x, s, a)),
-    Estimator("score-term-mean", "the score term times 1/M", _naive, lambda t, x, s, a, M: scored(1 / M)(t, x, s, a)),
-    Estimator("first-order", "no curvature", _naive, _first_order),
-    Estimator("lvc", "likelihood-ratio curvature", _on(likelihood_ratio), _plain),
-    Estimator("dice", "DiCE's curvature", _on(dice), _plain),
-    Estimator("naive, exact V", "naive curvature, advantages", _advantage(reinforce), _plain),
-    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _advantage(loaded_dice), _plain),
-    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _advantage(tmaml), _plain),
-    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised, _e_maml),
+    Estimator("score-term-dropped", "naive curvature alone", _naive, without_score),
+    Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a: scaled_score(a)(t, x, s, a)),
+    Estimator("score-term-mean", "the score term times 1/M", _naive, _mean_score),
+    Estimator("first-order", "no curvature", _naive, first_order),
+    Estimator("lvc", "likelihood-ratio curvature", _without_baseline(likelihood_ratio), without_score),
+    Estimator("dice", "DiCE's curvature", _without_baseline(dice), without_score),
+    Estimator("naive, exact V", "naive curvature, advantages", _with_exact_baseline(reinforce), without_score),
+    Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _with_exact_baseline(loaded_dice), without_score),
+    Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _with_exact_baseline(tmaml), without_score),
+    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised_surrogate, _e_maml),
 )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ class BiasRow(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One setting: K, M, α, the two gradients, and a row an estimator; no rows where there were too many tuples."""
+    """One setting: K, M, α, the two gradients, and one row per estimator; no rows where there are too many tuples."""
 
     steps: int
     episodes: int
@@ -155,20 +157,20 @@ class Block(NamedTuple):
     rows: tuple[BiasRow, ...]
 
 
-def process(name: str) -> tuple[PolicyReturn, Array]:
+def read_process(name: str) -> tuple[PolicyReturn, Array]:
     """A named process, or one of a JSON file, and theta (zeros where none is given)."""
     if name not in PROCESSES and not os.path.exists(name):
         listing = f"the processes are {', '.join(PROCESSES)}; no file is called so, either"
         raise UsageError(unknown_name("process", name, PROCESSES, listing))
-    given = PROCESSES[name] if name in PROCESSES else parsed(text_of(name), name)
+    document = PROCESSES[name] if name in PROCESSES else parse_json(read_text(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
-    if not isinstance(given, dict) or not wanted <= set(given) <= wanted | {"theta"}:
-        got = ", ".join(sorted(given)) if isinstance(given, dict) else type(given).__name__
+    if not isinstance(document, dict) or not wanted <= set(document) <= wanted | {"theta"}:
+        got = ", ".join(sorted(document)) if isinstance(document, dict) else type(document).__name__
         raise UsageError(f"{name}: expected the keys P, R, rho, gamma, horizon and perhaps theta, got {got}")
     try:
-        mdp = FiniteMDP(*(given[key] for key in ("P", "R", "rho", "gamma", "horizon")))
+        mdp = FiniteMDP(*(document[key] for key in ("P", "R", "rho", "gamma", "horizon")))
         task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
-        theta = np.asarray(given.get("theta", [0.0] * task.dim), dtype=float)
+        theta = np.asarray(document.get("theta", [0.0] * task.dim), dtype=float)
         if mdp.horizon is None or mdp.shape or theta.shape != (task.dim,):
             raise ValueError(
                 f"one task with a horizon and theta of shape ({task.dim},) is required, got batch axes {mdp.shape}, "
@@ -186,22 +188,19 @@ def blocks(
 ) -> Iterator[Block]:
     """Every setting in turn."""
     number, none = number_of_paths(task.mdp), np.full(task.dim, np.nan)
-    for K in steps:
-        for M in episodes:
-            for alpha in alphas:
-                if excess_text(number, K * M):
-                    yield Block(K, M, alpha, none, none, ())
-                    continue
-                exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient
-                mean = sampled.formulation_sampled(theta, task, alpha=alpha, episodes=M, steps=K).gradient
-                rows = tuple(_row(e, task, theta, K, M, alpha, exact, mean) for e in ESTIMATORS)
-                yield Block(K, M, alpha, exact, mean, rows)
+    for K, M, alpha in itertools.product(steps, episodes, alphas):
+        if excess_text(number, K * M):
+            yield Block(K, M, alpha, none, none, ())
+            continue
+        exact = sampled.formulation_exact(theta, task, alpha=alpha, steps=K).gradient
+        mean = sampled.formulation_sampled(theta, task, alpha=alpha, episodes=M, steps=K).gradient
+        yield Block(K, M, alpha, exact, mean, tuple(_row(e, task, theta, K, M, alpha, exact, mean) for e in ESTIMATORS))
 
 
-def _finite(name: str, found: Iterator[Block]) -> Iterator[Block]:
+def _finite(name: str, settings: Iterator[Block]) -> Iterator[Block]:
     """The blocks; UsageError where rewards or step sizes are so large that a number is not finite."""
     try:
-        yield from found
+        yield from settings
     except (FloatingPointError, ValueError) as error:
         raise UsageError(f"{name}: the rewards or a step size are too large: {error}") from None
 
@@ -210,12 +209,12 @@ def _row(
     e: Estimator, task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, exact: Array, mean: Array
 ) -> BiasRow:
     """One estimator at one setting."""
-    found = sampled.moments(
-        lambda x, surrogates: e.estimate(task, x, surrogates, alpha, M),
+    moments = sampled.moments(
+        lambda x, surrogates: e.estimate(task, x, surrogates, alpha),
         lambda x, batch: e.make(task, x, batch),
         theta, task, alpha=alpha, episodes=M, steps=K,
     )  # fmt: skip
-    return BiasRow(e, sampled.estimator_bias(found, exact), sampled.estimator_bias(found, mean))
+    return BiasRow(e, sampled.estimator_bias(moments, exact), sampled.estimator_bias(moments, mean))
 
 
 def block_table(block: Block, number: int) -> str:
@@ -239,44 +238,33 @@ def _cells(bias: sampled.Bias) -> tuple[str, str, str]:
     return "0" if bias.relative < ROUNDING else f"{bias.norm:#.2g}", f"{100 * bias.relative:.1f}", f"{bias.cosine:.5f}"
 
 
-def as_json(name: str, task: PolicyReturn, found: Sequence[Block]) -> str:
-    """Every block, numbers as they are and null where there is none."""
+def as_json(name: str, task: PolicyReturn, settings: Sequence[Block]) -> str:
+    """Every block, with numbers in full and null for a number that is not finite."""
 
     def number(x: float) -> float | None:
         return x if math.isfinite(x) else None
 
+    def estimator(row: BiasRow) -> dict[str, Any]:
+        biases = {key: {f: number(x) for f, x in getattr(row, key)._asdict().items()} for key in ("exact", "sampled")}
+        return {"estimator": row.estimator.name} | biases
+
     def entry(block: Block) -> dict[str, Any]:
-        rows = [
-            {"estimator": row.estimator.name}
-            | {
-                key: {f: number(x) for f, x in bias._asdict().items()}
-                for key, bias in (("exact", row.exact), ("sampled", row.sampled))
-            }
-            for row in block.rows
-        ]
-        gradients = {
-            key: [number(float(x)) for x in g] for key, g in (("exact", block.exact), ("sampled", block.sampled))
-        }
-        return {
-            "steps": block.steps,
-            "episodes": block.episodes,
-            "alpha": block.alpha,
-            "gradient": gradients,
-            "estimators": rows,
-        }
+        sizes = {key: getattr(block, key) for key in ("steps", "episodes", "alpha")}
+        gradients = {key: [number(float(x)) for x in getattr(block, key)] for key in ("exact", "sampled")}
+        return {**sizes, "gradient": gradients, "estimators": [estimator(row) for row in block.rows]}
 
     document = {"refmeta": refmeta.__version__, "process": name, "trajectories": number_of_paths(task.mdp)}
-    return json.dumps({**document, "settings": [entry(block) for block in found]}, indent=1)
+    return json.dumps({**document, "settings": [entry(block) for block in settings]}, indent=1)
 
 
 def bias(
     name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text"
 ) -> int:
     """Print the table, or the JSON; 0."""
-    task, theta = process(name)
-    found = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas))
+    task, theta = read_process(name)
+    settings = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas))
     if form == "json":
-        print(as_json(name, task, list(found)))
+        print(as_json(name, task, list(settings)))
         return 0
     mdp = task.mdp
     print(
@@ -293,6 +281,6 @@ def bias(
         )
     )
     print(table("Estimators\n", (Column("estimator"), Column("what it is", text=True)), [e[:2] for e in ESTIMATORS]))
-    for block in found:
+    for block in settings:
         print("\n" + block_table(block, number_of_paths(mdp)), flush=True)
     return 0

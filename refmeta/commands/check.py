@@ -1,4 +1,4 @@
-"""The oracle's command check."""
+"""`python -m refmeta check`: judge an implementation on certified vectors."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
-from refmeta.oracle.check import plain, run
+from refmeta.oracle.check import printable, run
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -31,9 +31,9 @@ STATUS = (
 )
 
 
-def add(found: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to the parser's."""
-    check = found.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
+    check = commands.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
     check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
     check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
@@ -84,28 +84,28 @@ def _times(text: str) -> int:
 
 def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
-    suites = _usage(options)
+    suites = _check_usage(options)
     try:
-        chosen = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
+        vectors = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
     except VectorError as error:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
-    chosen = _selected([c for c in chosen if c.suite in suites], options)
+    vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
-    name, outcomes = _asked(options, suites, chosen, settings)
+    name, outcomes = _outcomes(options, suites, vectors, settings)
     report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
     try:
         print(FORMATS[options.format](report), flush=True)
     finally:
-        failures = [why for path in options.output if (why := _unwritten(path, report, options.format))]
+        failures = [why for path in options.output if (why := _write_report(path, report, options.format))]
     if failures:
         raise UsageError("; ".join(failures))
     return report.status
 
 
-def _unwritten(path: str, report: Report, form: str) -> str:
+def _write_report(path: str, report: Report, form: str) -> str:
     """Write the report to a file; a sentence if that fails."""
     try:
         text = FORMATS[ENDINGS.get(Path(path).suffix, form)](report)
@@ -115,8 +115,8 @@ def _unwritten(path: str, report: Report, form: str) -> str:
     return ""
 
 
-def _usage(options: Any) -> tuple[str, ...]:
-    """The suites to be checked, if what was asked for goes together."""
+def _check_usage(options: Any) -> tuple[str, ...]:
+    """The suites to check; UsageError where options contradict each other."""
     if bool(options.target) == bool(options.exec):
         raise UsageError("give one target: MODULE:FUNCTION, or --exec COMMAND")
     if options.target:
@@ -129,7 +129,7 @@ def _usage(options: Any) -> tuple[str, ...]:
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
     for path in options.output:
-        _writable(path)
+        _check_writable(path)
     return suites
 
 
@@ -153,45 +153,45 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _asked(options: Any, suites: tuple[str, ...], chosen: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
+def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
     """The target's name and what became of every case; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
-            with _progress(len(chosen)) as told:
-                outcomes = run(target, chosen, settings, repeat=options.repeat, progress=told)
+            with _progress(len(vectors)) as progress:
+                outcomes = run(target, vectors, settings, repeat=options.repeat, progress=progress)
             return target.name, outcomes
         finally:
             target.stop()
     except TargetMissing as error:
         if error.misnamed:
             raise UsageError(str(error)) from None
-        left_out, message = "error" if settings.validation else "unasked", plain(str(error))
-        outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in chosen]
+        left_out, message = "error" if settings.validation else "unasked", printable(str(error))
+        outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in vectors]
         return options.target or options.exec, outcomes
 
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[Case], None]]:
-    """Tell each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
+    """Show each case on one line of the standard error, if that is a terminal, and wipe the line at the end."""
     numbers, terminal = itertools.count(1), sys.stderr.isatty()
 
-    def told(case: Case) -> None:
+    def show(case: Case) -> None:
         if terminal:
             number = next(numbers)
             hint = " (the first answer may take longer: imports, compilation)" * (number == 1)
             print(f"\r\x1b[K{number} of {total}: {case.id}{hint}", end="", file=sys.stderr, flush=True)
 
     try:
-        yield told
+        yield show
     finally:
         if terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _writable(path: str) -> None:
-    """Refuse an output file that cannot be written before anything is run, and leave nothing behind."""
+def _check_writable(path: str) -> None:
+    """Refuse an output file that cannot be written, before anything runs; leave no file behind."""
     if path == "-":
         raise UsageError("--output names a file; the report is printed in any case (a file of this name is ./-)")
     try:
@@ -207,16 +207,16 @@ def _writable(path: str) -> None:
         raise UsageError(f"cannot write the report to {path!r}: {error}") from None
 
 
-def _selected(chosen: list[Case], options: Any) -> list[Case]:
+def _select_cases(vectors: list[Case], options: Any) -> list[Case]:
     """The cases that --case names, with flags and names that exist."""
-    flags = {flag for case in chosen for flag in case.flags}
+    flags = {flag for case in vectors for flag in case.flags}
     for flag in options.skip_flag:
         if flag not in flags:
             raise UsageError(
                 f"no case has the flag {flag!r}{_near(flag, flags)}; the flags are {', '.join(sorted(flags))}"
             )
-    ids = {case.id for case in chosen}
+    ids = {case.id for case in vectors}
     for wanted in options.case or ():
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
-    return [case for case in chosen if not options.case or case.id in options.case]
+    return [case for case in vectors if not options.case or case.id in options.case]

@@ -28,8 +28,8 @@ STEPS = (0, 1, 2, 3, 5)
 NAVIGATION = Navigation()
 
 __all__ = [
-    "Learned", "TABLES", "add", "curve", "demo", "edge", "few_episodes", "gridworlds", "learned", "longest_step",
-    "navigation", "random_mdps", "returns", "sinusoids", "trained",
+    "TrainedLSTM", "TABLES", "add", "curve", "demo", "spectral_radius", "few_episodes", "gridworlds", "trained_lstm", "longest_step",
+    "navigation", "random_mdps", "print_returns", "sinusoids", "trained_starts",
 ]  # fmt: skip
 
 
@@ -41,20 +41,19 @@ def add(commands: Any) -> None:
     command.set_defaults(run=lambda o: demo(o.family, seed=o.seed))
 
 
-def trained(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
-    """For each rule by name θ after Adam with step size 0.02; the last finite θ, and so named, where it diverged."""
-    found, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
+def trained_starts(family: Any, theta: Array, rules: dict[str, Any], rng: Generator, **settings: Any) -> dict[str, Array]:
+    """θ after Adam with step size 0.02, by the name of the rule; where it diverged, the last finite θ, and the name says so."""
+    starts, settings = {}, {"iterations": 300, "batch": 20, "max_norm": None} | settings
     outer = Adam(0.02, max_norm=settings.pop("max_norm"))
     for name, rule in rules.items():
-        kept: list[Iteration] = [Iteration(0, theta, theta)]
+        iterations: list[Iteration] = [Iteration(0, theta, theta)]
         try:
-            done = meta_train(family, theta, rule=rule, outer=outer, rng=rng, callback=kept.append, **settings)
-            if done.interrupted:
-                raise KeyboardInterrupt
+            result = meta_train(family, theta, rule=rule, outer=outer, rng=rng, callback=iterations.append, **settings)
+            episodes.uninterrupted(result)
         except FloatingPointError:
-            name += f" (diverged in iteration {kept[-1].done + 1})"
-        found[name] = kept[-1].theta
-    return found
+            name += f" (diverged in iteration {iterations[-1].done + 1})"
+        starts[name] = iterations[-1].theta
+    return starts
 
 
 def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
@@ -62,24 +61,22 @@ def curve(theta: Array, held_out: Split, *, alpha: float) -> list[float]:
     return [_mean_loss(theta, held_out, alpha, k) for k in STEPS]
 
 
-class Learned(NamedTuple):
+class TrainedLSTM(NamedTuple):
     """A trained Meta-LSTM on held-out tasks: mean query loss after each of STEPS, and its longest step in gradients."""
 
     curve: list[float]
     longest: float
 
 
-def learned(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> Learned:
+def trained_lstm(family: Any, held_out: Split, rng: Generator, *, iterations: int) -> TrainedLSTM:
     """A Meta-LSTM trained from zeros for the last of STEPS, which adapts by its own rule."""
     dim, hidden = family.dim, 20
     start = meta_lstm.init(dim, hidden=hidden, rng=rng).ravel()
     rule, outer = MetaLSTM(dim, hidden, STEPS[-1]), Adam(0.01, max_norm=10.0)
-    done = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
-    if done.interrupted:
-        raise KeyboardInterrupt
-    weights = meta_lstm.unravel(done.theta, dim=dim, hidden=hidden)
+    result = meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=rng)
+    weights = meta_lstm.unravel(episodes.uninterrupted(result).theta, dim=dim, hidden=hidden)
     losses = [float(np.mean(meta_lstm.objective(weights, *held_out, steps=k))) for k in STEPS]
-    return Learned(losses, longest_step(weights, held_out.support))
+    return TrainedLSTM(losses, longest_step(weights, held_out.support))
 
 
 def longest_step(weights: meta_lstm.Parameters, support: Any) -> float:
@@ -109,10 +106,10 @@ def sinusoids(
         "zeros": zeros,
         "random, N(0, 1)": rng.normal(size=3),
         "MAML, closed form (= joint)": family.mean_parameters,
-    } | trained(family, zeros, rules, rng, iterations=iterations)
+    } | trained_starts(family, zeros, rules, rng, iterations=iterations)
     held_out = family.sample(tasks, rng)
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    rows["Meta-LSTM, trained"] = learned(family, held_out, rng, iterations=lstm_iterations).curve
+    rows["Meta-LSTM, trained"] = trained_lstm(family, held_out, rng, iterations=lstm_iterations).curve
     print_number_table(
         f"Sinusoids A sin(x - phi), 10 shots, alpha = {alpha}: {tasks} held-out tasks",
         "mean query loss: half the mean squared error", "start", HEADS, rows,
@@ -136,8 +133,8 @@ def navigation(
     }
     proximal = {"implicit MAML": ImplicitMAML(1 / alpha)}
     start = family.start(rng)
-    starts = {"random": start} | trained(family, start, rules, rng, max_norm=1.0, iterations=iterations)
-    starts |= trained(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
+    starts = {"random": start} | trained_starts(family, start, rules, rng, max_norm=1.0, iterations=iterations)
+    starts |= trained_starts(family, start, proximal, rng, max_norm=1.0, iterations=iterations // 8, batch=10)
     best = float(np.mean(held_out.support.lq.Q[:, 2, 2]))
     print_number_table(
         f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2, alpha = {alpha:g}: {tasks} held-out goals",
@@ -163,27 +160,27 @@ def _stability(theta: Array, task: Any, alpha: float) -> list[float]:
     """The edge before and after one step, and the mean cost of the proximal solution."""
     after = adapt(theta, task, alpha=alpha, steps=1).adapted
     cost = float(np.mean(implicit.objective(theta, task, strength=1 / alpha)))
-    return [edge(task, theta, alpha), edge(task, after, alpha), cost]
+    return [spectral_radius(task, theta, alpha), spectral_radius(task, after, alpha), cost]
 
 
-def edge(task: Any, theta: Array, alpha: float) -> float:
+def spectral_radius(task: Any, theta: Array, alpha: float) -> float:
     """ρ(I − α∇²L(θ)), the largest of the tasks: above 1 a step of gradient descent is linearly unstable."""
     return float(np.max(np.abs(1 - alpha * curvatures(task, theta))))
 
 
-def returns(
+def print_returns(
     title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, below: str, iterations: int
 ) -> None:
     """Returns: MAML's and Reptile's starts by training on exact gradients."""
     zeros, start = np.zeros(family.dim), rng.normal(size=family.dim)
     rules = {"MAML, trained from zeros": MAML(alpha), "Reptile, trained from zeros": Reptile(alpha, steps=3)}
     starts = {"zeros (uniform logits)": zeros, "random, N(0, 1)": start}
-    starts |= trained(family, zeros, rules, rng, iterations=iterations)
-    starts |= trained(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
+    starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
+    starts |= trained_starts(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
     held_out = family.sample(tasks, rng)
     best = float(np.mean(optimal_values(held_out.support.mdp).best_return))
     rows = {name: curve(theta, held_out, alpha=alpha) for name, theta in starts.items()}
-    rows["Meta-LSTM, trained"], longest = learned(family, held_out, rng, iterations=iterations // 2)
+    rows["Meta-LSTM, trained"], longest = trained_lstm(family, held_out, rng, iterations=iterations // 2)
     print_number_table(
         f"{title}, alpha = {alpha:g}: {tasks} held-out tasks", unit, "start", HEADS,
         {name: [-loss for loss in losses] for name, losses in rows.items()},
@@ -196,7 +193,7 @@ def returns(
 
 def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> None:
     """The table of `RandomMDPs`."""
-    returns(
+    print_returns(
         "Random MDPs after RL^2, exact expected rewards (10 states, 5 actions, 10 steps)",
         "mean return: sum of 10 expected rewards", RandomMDPs(), rng, alpha=10.0, tasks=tasks, iterations=iterations,
         below="The optimum, by a policy that may depend on time, is {best:.3f} on average. "
@@ -208,7 +205,7 @@ def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> None
 
 def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100) -> None:
     """The table of `GoalGridworlds`."""
-    returns(
+    print_returns(
         "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return: 0.95^(moves - 1) at the goal",
         GoalGridworlds(), rng, alpha=20.0, tasks=tasks, iterations=iterations,
         below="The optimum is {best:.3f} on average. A start that leaves the corner meets more goals before it adapts; "
@@ -232,13 +229,13 @@ TABLES: dict[str, Callable[[Generator], None]] = {
 
 
 def demo(families: Iterable[str] = (), *, seed: int = 0) -> int:
-    """Print the tables of the families named, of all without any; each is seeded by itself."""
-    begun, wanted = time.perf_counter(), list(families) or list(TABLES)
-    for name in wanted:
+    """Print the tables of these families, by default of all; each has its own seed."""
+    start, names = time.perf_counter(), list(families) or list(TABLES)
+    for name in names:
         if name not in TABLES:
             raise UsageError(unknown_name("family", name, TABLES, f"the families are {', '.join(TABLES)}"))
     print(paragraphs(f"Adaptation to tasks that nothing was trained on (seed {seed}).\n"))
-    for name in wanted:
+    for name in names:
         TABLES[name](np.random.default_rng([seed, *name.encode()]))
-    print(f"({time.perf_counter() - begun:.1f} s)")
+    print(f"({time.perf_counter() - start:.1f} s)")
     return 0

@@ -28,26 +28,31 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.planning import optimal_values
 
 __all__ = [
-    "by_policy_gradient", "compared", "gridworlds", "learned_prior", "mean_returns", "of_another_task",
-    "random_mdps", "through_a_model", "trained_agent", "trained_start",
+    "by_policy_gradient", "comparison", "gridworlds", "learned_prior", "mean_returns", "belief_of_another_task",
+    "random_mdps", "through_a_model", "trained_agent", "trained_start", "uninterrupted",
 ]  # fmt: skip
 
 EPISODES = 5
 GRIDWORLDS, RANDOM_MDPS = GoalGridworlds(), RandomMDPs()
 
 
-def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, latent: int, **given: Any) -> pearl.Agent:
+def uninterrupted(result: Any) -> Any:
+    """The result of a training; KeyboardInterrupt if it was interrupted."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def trained_agent(family: Any, rng: Generator, *, settings: pearl.Settings, latent: int, **options: Any) -> pearl.Agent:
     """PEARL, by Adam with step size 0.02 on batches of 12 tasks, 64 transitions each."""
     policy = family.policy
     start = pearl.init(policy.states, policy.actions, latent=latent, rng=rng)
-    done = pearl.train(family, start, settings=settings, outer=Adam(0.02), transitions=64, rng=rng, **given)
-    if done.interrupted:
-        raise KeyboardInterrupt
-    return done.agent
+    result = pearl.train(family, start, settings=settings, outer=Adam(0.02), transitions=64, rng=rng, **options)
+    return uninterrupted(result).agent
 
 
-def of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
-    """The belief that the context of the next task gives."""
+def belief_of_another_task(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
+    """The belief from another task's context."""
     return Gaussian(*(np.roll(part, 1, axis=0) for part in pearl.posterior(factors, mask)))
 
 
@@ -55,9 +60,9 @@ def learned_prior(family: Any, rng: Generator, *, horizon: int, noise: float) ->
     """Fitted on 100 tasks, 10 episodes of uniform actions each: one concentration, one mean and one variance."""
     task = family.sample(100, rng).support
     acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family), "rng": rng}
-    met = sample_experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, **acting)
-    seen = model_based.statistics(met, task.mdp.states, task.mdp.actions)
-    return model_based.fit(Prior(1.0, 0.0, 1.0, noise), seen).prior
+    experience = sample_experience(task.mdp, task.policy, np.zeros((100, task.dim)), episodes=10, **acting)
+    statistics = model_based.statistics(experience, task.mdp.states, task.mdp.actions)
+    return model_based.fit(Prior(1.0, 0.0, 1.0, noise), statistics).prior
 
 
 def through_a_model(
@@ -65,11 +70,11 @@ def through_a_model(
 ) -> Adapted:
     """Five exact gradient steps from a start on the model of all that was met, then an episode by that policy."""
 
-    def act(seen: Statistics, rng: Generator) -> Array:
-        model = model_based.model_task(prior, seen, task)
+    def act(statistics: Statistics, rng: Generator) -> Array:
+        model = model_based.model_task(prior, statistics, task)
         return adapt(theta, model, alpha=alpha, steps=5).adapted
 
-    infer = lambda met: model_based.statistics(met, task.mdp.states, task.mdp.actions)
+    infer = lambda experience: model_based.statistics(experience, task.mdp.states, task.mdp.actions)
     return posterior_sampling(task, infer, act, episodes=EPISODES, rng=rng, **acting)
 
 
@@ -78,22 +83,19 @@ def by_policy_gradient(
 ) -> list[float]:
     """One step of REINFORCE from a start, on 0, 1, … of its own episodes."""
     batch = rollout(task.mdp, task.policy, theta, episodes=EPISODES, rng=rng, **acting)
-    found = [float(-np.mean(task.at(theta).loss))]
+    returns = [float(-np.mean(task.at(theta).loss))]
     for n in range(1, EPISODES + 1):
-        some = type(batch)(*(part[..., :n, :] for part in batch))
-        step = alpha * reinforce(task.policy, theta, some, gamma=gamma).at(theta).grad
-        found.append(float(-np.mean(task.at(theta - step).loss)))
-    return found
+        prefix = type(batch)(*(part[..., :n, :] for part in batch))
+        step = alpha * reinforce(task.policy, theta, prefix, gamma=gamma).at(theta).grad
+        returns.append(float(-np.mean(task.at(theta - step).loss)))
+    return returns
 
 
 def trained_start(family: Any, rule: Any, rng: Generator, *, iterations: int) -> Array:
-    """From zeros, by Adam with step size 0.02 on exact gradients of 20 tasks."""
-    done = meta_train(
-        family, np.zeros(family.dim), rule=rule, outer=Adam(0.02), iterations=iterations, batch=20, rng=rng
-    )
-    if done.interrupted:
-        raise KeyboardInterrupt
-    return done.theta
+    """θ trained from zeros, by Adam with step size 0.02 on exact gradients of 20 tasks."""
+    start = np.zeros(family.dim)
+    result = meta_train(family, start, rule=rule, outer=Adam(0.02), iterations=iterations, batch=20, rng=rng)
+    return uninterrupted(result).theta
 
 
 def mean_returns(adapted: Adapted) -> list[float]:
@@ -101,25 +103,25 @@ def mean_returns(adapted: Adapted) -> list[float]:
     return [float(x) for x in np.mean(adapted.returns, axis=1)]
 
 
-def compared(
+def comparison(
     family: Any, held_out: PolicyReturn, agent: pearl.Agent, rng: Generator, *, alpha: float, horizon: int, gamma: float,
     noise: float, iterations: int,
 ) -> tuple[dict[str, list[float]], Adapted]:  # fmt: skip
     """Mean returns of every way of adapting, and what PEARL did."""
     acting: dict[str, Any] = {"horizon": horizon, "reward_noise": reward_noise_of(family)}
     ours = pearl.adapt(agent, held_out, episodes=EPISODES, rng=rng, **acting)
-    others = pearl.adapt(agent, held_out, episodes=EPISODES, infer=of_another_task, rng=rng, **acting)
+    others = pearl.adapt(agent, held_out, episodes=EPISODES, infer=belief_of_another_task, rng=rng, **acting)
     prior = learned_prior(family, rng, horizon=horizon, noise=noise)
     modelled = model_based.ModelledTasks(family, prior, episodes=2, horizon=horizon)
     zeros = np.zeros(family.dim)
-    given: dict[str, Any] = {"alpha": alpha, **acting}
+    options: dict[str, Any] = {"alpha": alpha, **acting}
     learned = trained_start(modelled, MAML(alpha, steps=5), rng, iterations=iterations)
     starts = {"learned model, from zeros": zeros, "learned model, from MAML's start on models": learned}
     rows = {"PEARL": mean_returns(ours), "PEARL, another task's context": mean_returns(others)}
-    rows |= {name: mean_returns(through_a_model(held_out, x, prior, rng, **given)) for name, x in starts.items()}
+    rows |= {name: mean_returns(through_a_model(held_out, x, prior, rng, **options)) for name, x in starts.items()}
     for name, rule in {"MAML": MAML(alpha), "Reptile": Reptile(alpha, steps=3)}.items():
         start = trained_start(family, rule, rng, iterations=iterations)
-        returns = by_policy_gradient(held_out, start, rng, gamma=gamma, **given)
+        returns = by_policy_gradient(held_out, start, rng, gamma=gamma, **options)
         rows[f"{name}'s start (exact gradients), REINFORCE"] = returns
     return rows, ours
 
@@ -138,10 +140,10 @@ def gridworlds(
     """Goal gridworlds, with exact Bayes over their goals."""
     goals = family.policy.states - 1
     settings = pearl.Settings(gamma=0.95, beta=1e-4, target_entropy=0.5)
-    given = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
-    agent = trained_agent(family, rng, settings=settings, latent=6, **given)
+    options = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
+    agent = trained_agent(family, rng, settings=settings, latent=6, **options)
     held_out, every = family.sample(tasks, rng).support, family.tasks(np.arange(1, goals + 1)).mdp
-    rows, ours = compared(
+    rows, ours = comparison(
         family, held_out, agent, rng, alpha=20.0, horizon=horizon, gamma=0.95, noise=1e-2, iterations=3 * iterations
     )
     exact = thompson_sampling(held_out, every, optimal_plans(every), episodes=EPISODES, horizon=horizon, rng=rng)
@@ -163,12 +165,12 @@ def gridworlds(
 def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 20, family: Any = RANDOM_MDPS) -> None:
     """Random MDPs, of which there are too many for exact Bayes."""
     settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=float(np.log(family.actions)) / 2)
-    given = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
-    agent = trained_agent(family, rng, settings=settings, latent=30, **given)
+    options = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
+    agent = trained_agent(family, rng, settings=settings, latent=30, **options)
     held_out = family.sample(tasks, rng).support
     noise = family.reward_noise**2
     more: dict[str, Any] = {"horizon": family.horizon, "noise": noise, "iterations": 2 * iterations}
-    rows, ours = compared(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
+    rows, ours = comparison(family, held_out, agent, rng, alpha=10.0, gamma=1.0, **more)
     rows["entropy of PEARL's belief"] = [float(np.mean(q.entropy)) for q in ours.beliefs]
     best = float(np.mean(optimal_values(held_out.mdp).best_return))
     print_number_table(

@@ -13,7 +13,7 @@ from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, paragraphs, suggestion, table, width
 
-__all__ = ["add", "derivation", "false_alarms", "rows"]
+__all__ = ["add", "derivation", "false_alarms", "catalogue"]
 
 Row = tuple[Suite, Wrong]
 
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=_explain)
 
 
-def rows() -> list[Row]:
+def catalogue() -> list[Row]:
     """Every known-wrong formula once, with the first suite that has it."""
     first: dict[int, Row] = {}
     for suite in SUITES.values():
@@ -46,20 +46,20 @@ def false_alarms() -> dict[str, str]:
 
 def _explain(options: Any) -> int:
     """`explain`: the slug, what matches the words, or all slugs."""
-    word, every, alarms = " ".join(options.words), rows(), false_alarms()
+    word, every, alarms = " ".join(options.words), catalogue(), false_alarms()
     if not word:
         print("\n".join(_all_slugs(every, alarms)))
         return 0
-    chosen = [pair for pair in every if pair[1].slug == word]
+    pairs = [pair for pair in every if pair[1].slug == word]
     suspected = {slug: text for slug, text in alarms.items() if slug == word}
-    if not (chosen or suspected):
-        chosen = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:6])]
+    if not (pairs or suspected):
+        pairs = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:6])]
         suspected = {slug: text for slug, text in alarms.items() if _matches(options.words, slug, text)}
-    if not (chosen or suspected):
+    if not (pairs or suspected):
         raise UsageError(_unknown(word, [*(row.slug for _, row in every), *alarms]))
-    one = len({row.slug for _, row in chosen} | set(suspected)) == 1
-    whole = [*(_whole(*pair) for pair in chosen), *(_alarm(*pair) for pair in suspected.items())]
-    print("\n\n".join(whole) if one else _short(word, chosen, suspected))
+    one = len({row.slug for _, row in pairs} | set(suspected)) == 1
+    whole = [*(_full_text(*pair) for pair in pairs), *(_alarm_text(*pair) for pair in suspected.items())]
+    print("\n\n".join(whole) if one else _match_table(word, pairs, suspected))
     return 0
 
 
@@ -87,16 +87,16 @@ def _all_slugs(every: list[Row], alarms: dict[str, str]) -> Iterator[str]:
     yield paragraphs(f"false alarms: {', '.join(alarms)}", later="  ")
 
 
-def _short(word: str, chosen: list[Row], alarms: dict[str, str]) -> str:
+def _match_table(word: str, rows: list[Row], alarms: dict[str, str]) -> str:
     """One line for each match; a formula that is too long for it ends in …"""
-    pairs = [(row.slug, row.formula) for _, row in chosen] + [(slug, "a false alarm") for slug in alarms]
+    pairs = [(row.slug, row.formula) for _, row in rows] + [(slug, "a false alarm") for slug in alarms]
     room = width() - 2 - max(len(slug) for slug, _ in pairs)
     pairs = [(slug, textwrap.shorten(formula, room, placeholder=" …")) for slug, formula in pairs]
     title = f"{len(pairs)} match {word!r}; `python -m refmeta explain SLUG` explains one\n"
     return table(title, (Column("slug"), Column("computes")), pairs)
 
 
-def _whole(suite: Suite, row: Wrong) -> str:
+def _full_text(suite: Suite, row: Wrong) -> str:
     """All that is known of a formula."""
     place = f"   (instead of: {row.quantity})" * (row.quantity != EVERY)
     entries = {
@@ -104,7 +104,7 @@ def _whole(suite: Suite, row: Wrong) -> str:
         "where": "; ".join(text for letter, text in suite.letters.items() if letter in row.formula),
         "likely": row.cause,
         "in code": row.hint,
-        "seen in": row.seen,
+        "seen in": row.source,
         "chapter": derivation(f"{suite.chapter_of(row)}.md"),
     }
     texts = [paragraphs(text, f"  {name:11}", " " * 13) for name, text in entries.items() if text]
@@ -118,6 +118,6 @@ def derivation(name: str) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _alarm(slug: str, text: str) -> str:
+def _alarm_text(slug: str, text: str) -> str:
     """A false alarm."""
     return slug + "\n" + paragraphs(f"a false alarm: {text}", "  ")

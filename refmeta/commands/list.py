@@ -33,13 +33,13 @@ def _list(options: Any) -> int:
 
 def _vectors(suite: str) -> str:
     """A suite's vectors, one row each."""
-    clause = _repeated(case.comment for case in cases(suite))
+    clause = _shared_clause(case.comment for case in cases(suite))
     title = f"{suite}: {SUITES[suite].title}; {len(cases(suite))} cases" + f"\n(*) {clause}" * bool(clause) + "\n"
     rows = [(case.id, case.result, comment_of(case, clause) + flags_of(case, "  [{}]")) for case in cases(suite)]
     return table(title, (Column("case"), Column("result"), Column("comment  [flags]", text=True)), rows)
 
 
-def _repeated(comments: Iterable[str]) -> str:
+def _shared_clause(comments: Iterable[str]) -> str:
     """The clause after a semicolon that four comments or more end with, if there is one."""
     clauses = Counter(comment.partition("; ")[2] for comment in comments if "; " in comment)
     return next((clause for clause, times in clauses.most_common(1) if times > 3), "")

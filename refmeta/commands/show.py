@@ -77,23 +77,23 @@ def _keywords(name: str, entries: Entries, values: dict[str, Any]) -> Iterator[s
         yield paragraphs(f"{key} {entries[key].shape}: {entries[key].meaning}", "    # ", "    #   ")
         if isinstance(value, list):
             start = f"    {key}=np.array("
-            yield f"{start}{_pasted(value, 4, len(start))}),"
+            yield f"{start}{_literal(value, 4, len(start))}),"
         else:
-            yield f"    {key}={_pasted(value, 0, 0)},"
+            yield f"    {key}={_literal(value, 0, 0)},"
     yield ")"
 
 
-def _pasted(value: Any, indent: int, before: int) -> str:
+def _literal(value: Any, indent: int, before: int) -> str:
     """A number, None or a nested list as Python reads it; a list too long to follow `before` characters is broken."""
     if not isinstance(value, list):
         number = float(value) if isinstance(value, str) else value
         return f"np.{number}" if isinstance(number, float) and not np.isfinite(number) else repr(number)
-    flat = "[" + ", ".join(_pasted(entry, 0, 0) for entry in value) + "]"
+    flat = "[" + ", ".join(_literal(entry, 0, 0) for entry in value) + "]"
     if before + len(flat) + 2 <= width():
         return flat
     deeper = indent + 4
     if any(isinstance(entry, list) for entry in value):
-        lines = ",\n".join(" " * deeper + _pasted(entry, deeper, deeper) for entry in value)
+        lines = ",\n".join(" " * deeper + _literal(entry, deeper, deeper) for entry in value)
     else:
         lines = paragraphs(flat[1:-1], " " * deeper)
     return f"[\n{lines}\n{' ' * indent}]"

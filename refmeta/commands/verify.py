@@ -1,4 +1,4 @@
-"""`python -m refmeta verify`: judge every labelled formula on random problems, one row a label."""
+"""`python -m refmeta verify`: judge every labelled formula on random problems, one row per label."""
 
 import time
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ import numpy as np
 
 from refmeta.commands.arguments import whole_number
 from refmeta.evidence import CHECKS
-from refmeta.evidence.judged import Check
+from refmeta.evidence.checks import Check
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["LabelRow", "add", "chosen", "described", "judge", "verify"]
+__all__ = ["LabelRow", "add", "checks_of", "label_cells", "judge", "verify"]
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser("verify", help="judge every formula on random problems; exit status 1 if one is wrong")
     command.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
-    command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems a formula (20)")
+    command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems per formula (20)")
     command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
     command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
 
@@ -51,21 +51,21 @@ class LabelRow(NamedTuple):
 
 def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     """Judge one formula on seeded problems; those with κ > 10⁶ are drawn again."""
-    found: list[float] = []
+    errors: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])
     for _ in range(10 * problems):
         error = check.judge(check.draw(rng))
         if not np.isnan(error):
-            found.append(error)
-        if len(found) == problems:
+            errors.append(error)
+        if len(errors) == problems:
             break
     centre = check.order[0] if check.order else 0.0
-    worst = max(found, key=lambda x: abs(x - centre), default=float("nan"))
-    return LabelRow(check, worst, len(found))
+    worst = max(errors, key=lambda x: abs(x - centre), default=float("nan"))
+    return LabelRow(check, worst, len(errors))
 
 
-def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
-    """The checks of the labels, all of them without any; UsageError names a label that does not exist."""
+def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:
+    """The checks of these labels, by default all; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
     for label in wanted:
         if label not in known:
@@ -75,8 +75,8 @@ def chosen(labels: Iterable[str]) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if not wanted or check.label in wanted)
 
 
-def described(check: Check, *, columns: int) -> tuple[str, ...]:
-    """Label, formula and what it is judged against, in three columns or, for a narrow terminal, in one."""
+def label_cells(check: Check, *, columns: int) -> tuple[str, ...]:
+    """Label, formula and what it is judged against: in three columns, or in one on a narrow terminal."""
     against = check.against
     if check.order:
         against += f"; order {check.order[0]:g} ± {check.order[1]:g}"
@@ -86,12 +86,12 @@ def described(check: Check, *, columns: int) -> tuple[str, ...]:
 
 def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> int:
     """Print the table; 0 if every formula passes, else 1."""
-    checks, start = chosen(labels), time.perf_counter()
+    checks, start = checks_of(labels), time.perf_counter()
     narrow = ("label: formula, and what it is judged against",)
     texts = ("label", "formula", "judged against") if width() >= 120 else narrow
     described_by = (Column(text, text=text != "label") for text in texts)
     columns = [Column("verdict"), Column("worst error", right=True), *described_by]
-    rows = {check.label: described(check, columns=len(texts)) for check in checks}
+    rows = {check.label: label_cells(check, columns=len(texts)) for check in checks}
     form = layout(columns, [("WRONG", "order 0.0000", *row) for row in rows.values()])
     print(
         paragraphs(

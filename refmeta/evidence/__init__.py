@@ -14,7 +14,7 @@ from refmeta.evidence import (
     sampling,
     shared,
 )
-from refmeta.evidence.judged import Check
+from refmeta.evidence.checks import Check
 
 __all__ = []
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.problems import random_linear_quadratic
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
@@ -26,16 +26,16 @@ def _random_direction(rng: Generator) -> tuple[PolicyCost, Array, Array]:
     return task, theta, rng.normal(size=task.dim)
 
 
-def _parts(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array]:
+def _closed_loop(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array]:
     """A + BK, the covariance added in a step, and σ²."""
     K, variance = theta[: -lq.actions].reshape(lq.actions, lq.states), np.exp(theta[-lq.actions :]) ** 2
     return lq.A + lq.B @ K, lq.noise + np.einsum("nij,j,nkj->nik", lq.B, variance, lq.B), variance
 
 
 def _moments(case: Case) -> float:
-    """Mean and covariance of the state, apart."""
+    """The moments from the mean and the covariance of the state."""
     task, theta = case
-    lq, (M, added, _), expected = task.lq, _parts(task.lq, theta), []
+    lq, (M, added, _), expected = task.lq, _closed_loop(task.lq, theta), []
     mean = lq.start[..., -1]
     covariance = lq.start - np.einsum("ni,nj->nij", mean, mean)
     for t in range(lq.horizon or 0):
@@ -46,7 +46,7 @@ def _moments(case: Case) -> float:
 
 def _powers(lq: LinearQuadratic, theta: Array) -> Array:
     """P_t = Σ_k γᵏ (Mᵏ)ᵀ (Q + KᵀRK) Mᵏ, t = 0 … H."""
-    K, M = theta[: -lq.actions].reshape(lq.actions, lq.states), _parts(lq, theta)[0]
+    K, M = theta[: -lq.actions].reshape(lq.actions, lq.states), _closed_loop(lq, theta)[0]
     H, C = lq.horizon or 0, lq.Q + np.einsum("ji,njk,kl->nil", K, lq.R, K)
     power = [np.linalg.matrix_power(M, k) for k in range(H)]
     terms = [lq.gamma**k * np.einsum("nji,njk,nkl->nil", power[k], C, power[k]) for k in range(H)]
@@ -61,7 +61,7 @@ def _values(case: Case) -> float:
 def _cost(case: Case) -> float:
     """Duality: tr(P_0 Σ_0) + Σ γᵗ⁺¹ tr(P_{t+1} N) + Σ γᵗ tr(R diag σ²)."""
     task, theta = case
-    lq, P, (_, added, variance) = task.lq, _powers(task.lq, theta), _parts(task.lq, theta)
+    lq, P, (_, added, variance) = task.lq, _powers(task.lq, theta), _closed_loop(task.lq, theta)
     weight = lq.gamma ** np.arange(P.shape[1] - 1)
     expected = np.einsum("nij,nij->n", P[:, 0], lq.start) + np.einsum("njj,j->n", lq.R, variance) * np.sum(weight)
     expected += lq.gamma * np.einsum("t,ntij,nij->n", weight, P[:, 1:], added)

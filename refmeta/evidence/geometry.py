@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.evidence.returns import fixed_point
 from refmeta.judges import complex_step
 from refmeta.problems import random_policy_return, random_process

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clip_by_norm
 from refmeta.problems import Problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["CHECKS", "random_rows"]
+__all__ = ["CHECKS", "random_long_rows"]
 
 
 ImplicitCase = tuple[Quadratic, Quadratic, Array, float]
@@ -39,7 +39,7 @@ def _random_split(rng: Generator) -> Split:
     return Problem(rng.normal(size=3), support, query, float(rng.uniform(0.1, 0.4)), 1), 0.5
 
 
-def _by_matrices(case: Problem) -> Array:
+def _matrix_gradient(case: Problem) -> Array:
     """Jᵀ A_q(φ − c_q), φ − c = J(θ − c), J the product of the I − diag(α) A."""
     eye = np.eye(case.theta.size)
     J = np.broadcast_to(eye, case.support.A.shape)
@@ -52,7 +52,7 @@ def _by_matrices(case: Problem) -> Array:
 def _hessian_free_error(pair: Split) -> float:
     """One step of MAML on quadratics, which the difference of gradients meets for every δ."""
     case, delta = pair
-    expected = _by_matrices(case)
+    expected = _matrix_gradient(case)
     scale = np.max(np.abs(case.support.at(case.theta).grad)) + np.max(np.abs(expected))
     return off(
         lambda c: zeroth_order.hessian_free_gradient(c.theta, *c.split, alpha=c.alpha, delta=delta), case, expected, scale
@@ -62,7 +62,7 @@ def _hessian_free_error(pair: Split) -> float:
 def _evolution_error(pair: Split) -> float:
     """∇F on quadratics, which the scaled axes meet for every σ."""
     case, sigma = pair
-    expected, axes = _by_matrices(case), np.sqrt(case.theta.size) * np.eye(case.theta.size)
+    expected, axes = _matrix_gradient(case), np.sqrt(case.theta.size) * np.eye(case.theta.size)
     scale = np.max(np.abs(expected)) + np.max(np.abs(case.query.at(case.theta).loss))
     return off(
         lambda c: zeroth_order.evolution_gradient(c.theta, *c.split, **c.hyper, sigma=sigma, directions=axes),
@@ -70,7 +70,7 @@ def _evolution_error(pair: Split) -> float:
     )  # fmt: skip
 
 
-def random_rows(rng: Generator, dim: int = 5, limit: float = 1.5) -> tuple[Array, float]:
+def random_long_rows(rng: Generator, dim: int = 5, limit: float = 1.5) -> tuple[Array, float]:
     """Four directions, of which the last ones are long, and the largest norm allowed."""
     return rng.normal(size=(4, dim)) * [[0.1], [0.2], [5.0], [50.0]], limit
 
@@ -87,5 +87,5 @@ CHECKS = (
     Check("hessian-free-maml", "g − (α/2δ)[∇L(θ+δg) − ∇L(θ−δg)]", "(I − αA)g on quadratics",
           _random_split, _hessian_free_error),
     Check("es-maml", "(1/2Mσ) Σ [F(θ+σe) − F(θ−σe)] e", "∇F on quadratics, e = √d e_j", _random_split, _evolution_error),
-    Check("clip-by-norm", "g · min(1, c/‖g‖)", "plain scalars", random_rows, _clipping_error),
+    Check("clip-by-norm", "g · min(1, c/‖g‖)", "plain scalars", random_long_rows, _clipping_error),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
@@ -16,7 +16,7 @@ from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 from refmeta.tolerance import max_per_task
 
-__all__ = ["CHECKS", "offset", "random_case", "random_designs", "random_minimum", "random_quadratics"]
+__all__ = ["CHECKS", "closed_form_offset", "random_case", "random_designs", "random_minimum", "random_quadratics"]
 
 BETA = 0.25
 
@@ -38,7 +38,7 @@ def _scale(case: Problem) -> Array:
     return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
 
-def offset(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
+def closed_form_offset(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
     """φ − c = (I − αA)ᴷ(θ − c) through the eigenvectors of A."""
     values, vectors = np.linalg.eigh(task.A)
     x = np.einsum("nij,ni->nj", vectors, theta - task.c)
@@ -47,13 +47,13 @@ def offset(task: Quadratic, theta: Array, alpha: float, steps: int) -> Array:
 
 def _adaptation_error(case: Problem) -> float:
     """φ on quadratics with one step size."""
-    expected = case.support.c + offset(case.support, case.theta, case.alpha, case.steps)
+    expected = case.support.c + closed_form_offset(case.support, case.theta, case.alpha, case.steps)
     return off(lambda c: adapt(c.theta, c.support, **c.hyper).adapted, case, expected)
 
 
 def _objective_error(case: Problem) -> float:
     """½(φ − c)ᵀA(φ − c) of the query, on quadratics with one step size."""
-    rows = offset(case.support, case.theta, case.alpha, case.steps) + (case.support.c - case.query.c)
+    rows = closed_form_offset(case.support, case.theta, case.alpha, case.steps) + (case.support.c - case.query.c)
     terms = [(np.outer(x, x) * A).ravel() for x, A in zip(rows, case.query.A, strict=True)]
     scale = [math.fsum(np.abs(x)) for x in terms]
     return off(lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, [math.fsum(x) / 2 for x in terms], scale)

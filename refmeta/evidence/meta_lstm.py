@@ -8,24 +8,23 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
 from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released, unravel
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
-from refmeta.oracle.decimals import Loss, flattened, linear_regression, policy_return, quadratic, softmax_regression
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
+from refmeta.oracle.decimals import Loss, flatten, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
-from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adapted, of_task
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, weights
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, of_task
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, leaves
 from refmeta.problems import KINDS, random_problem
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "CHECKS", "CellCase", "HIDDEN", "LearnerCase", "by_definition", "losses", "moves", "random_cell",
+    "CHECKS", "CellCase", "HIDDEN", "LearnerCase", "by_definition", "losses", "step_lengths", "random_cell",
     "random_learner", "random_parameters", "random_signals",
 ]  # fmt: skip
 
@@ -41,12 +40,12 @@ class LearnerCase(NamedTuple):
 
     @property
     def arguments(self) -> tuple[Parameters, Any, Any]:
-        """What is moved to measure κ."""
+        """The arguments, which are perturbed to measure κ."""
         return self.learner[:3]
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is not."""
+        """The keyword arguments, which are not."""
         return {"steps": self.learner.steps, "recurrence": self.recurrence}
 
     @property
@@ -62,7 +61,7 @@ def random_parameters(rng: Generator, dim: int, start: Array) -> Parameters:
 
 
 def random_learner(rng: Generator, kind: str = "", steps: int = STEPS) -> Learner:
-    """On tasks of a kind, by default of any whose curvature allows gates of order one; c0 where a problem starts."""
+    """A learner on tasks of a kind, by default a random one whose curvature allows gates of order one."""
     case = random_problem(rng, kind or KINDS[rng.integers(6)], size=2, width=2, steps=steps)
     return Learner(random_parameters(rng, case.support.dim, case.theta), case.support, case.query, steps)
 
@@ -88,13 +87,13 @@ def losses(task: Any) -> list[Loss]:
 def by_definition(case: LearnerCase, kind: str = "") -> Array:
     """The adapted parameters (N, d), or all slopes of a kind, (N, size)."""
     one, rows = case.learner, []
-    x = weights(one.parameters) | {"steps": one.steps}
+    x = complex_numbers(leaves(one.parameters)) | {"steps": one.steps}
     for support, query in zip(losses(one.support), losses(one.query), strict=True):
         if kind:
             parts = [of_task(f"{kind}_{leaf}", x, support, query, COMPLEX, case.formulas) for leaf in LEAVES]
-            rows.append(flattened(parts)[0])
+            rows.append(flatten(parts)[0])
         else:
-            rows.append(adapted(x, support, COMPLEX.inner, case.formulas)[0])
+            rows.append(adaptation(x, support, COMPLEX.inner, case.formulas)[0])
     return real_part(rows)
 
 
@@ -105,7 +104,7 @@ def random_signals(rng: Generator) -> Array:
 
 def _preprocessing(x: Array) -> float:
     """The definition's value, one number after another, and the slope by complex steps."""
-    rows = real_part([definition.preprocessed(complex(v)) for v in x[:, 0]])
+    rows = real_part([definition.preprocessing(complex(v)) for v in x[:, 0]])
     slopes = np.stack([complex_step(lambda z, i=i: preprocessing(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
     expected = np.concatenate([rows, np.einsum("iij->ij", slopes)], axis=1)
     return off(lambda z: np.concatenate([preprocessing(z[:, 0]), preprocessing_slope(z[:, 0])], axis=1), x, expected)
@@ -151,9 +150,7 @@ def _cell(case: CellCase) -> float:
 
 def _unrolled(case: LearnerCase) -> float:
     """The adapted parameters, one coordinate and one number after another."""
-    return off(
-        lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case)
-    )
+    return off(lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case))
 
 
 def _slopes(case: LearnerCase, kind: str, gradient: Any) -> float:
@@ -179,11 +176,11 @@ def _is_gradient_descent(case: LearnerCase) -> float:
     return off(both, (constant, *tasks), np.concatenate(expected, axis=-1))
 
 
-def moves(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
+def step_lengths(parameters: Parameters, support: Any, steps: int) -> tuple[Array, Array]:
     """|θ_t − f_t θ_{t−1}| and |∇L(θ_{t−1})| of every step, (N, steps · d) each."""
     path = meta_lstm.unroll(parameters, support, steps=steps).steps
-    moved = [np.abs(step.theta - step.forget_gate.value * step.point.theta) for step in path]
-    return np.concatenate(moved, axis=-1), np.concatenate([np.abs(step.point.grad) for step in path], axis=-1)
+    lengths = [np.abs(step.theta - step.forget_gate.value * step.point.theta) for step in path]
+    return np.concatenate(lengths, axis=-1), np.concatenate([np.abs(step.point.grad) for step in path], axis=-1)
 
 
 def _gate_bound(case: Learner) -> float:
@@ -191,10 +188,10 @@ def _gate_bound(case: Learner) -> float:
     opened = case.parameters._replace(b_I=np.array(40.0), W_I=np.zeros(HIDDEN + 2))
     errors = []
     for parameters, steps in ((case.parameters, case.steps), (opened, 1)):
-        moved, bound = moves(parameters, case.support, steps)
-        expected = np.minimum(moved, bound) if parameters is not opened else bound
+        lengths, bound = step_lengths(parameters, case.support, steps)
+        expected = np.minimum(lengths, bound) if parameters is not opened else bound
         scale = np.max(np.abs(meta_lstm.unroll(parameters, case.support, steps=steps).adapted))
-        errors.append(off(lambda z, k=steps: moves(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
+        errors.append(off(lambda z, k=steps: step_lengths(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
     return float(np.max(errors))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior
@@ -17,7 +17,7 @@ from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
-    "A", "CHECKS", "Learning", "ModelAdaptation", "N", "S", "exact_statistics", "one_by_one", "order",
+    "A", "CHECKS", "Learning", "ModelAdaptation", "N", "S", "exact_statistics", "sequential_beliefs", "observed_order",
     "random_adaptation", "random_learning", "random_tasks",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ class Learning(NamedTuple):
 
 
 class ModelAdaptation(NamedTuple):
-    """What is learned from, θ, the true tasks and K."""
+    """A prior, the statistics of a context, θ, the true tasks and K."""
 
     prior: Prior
     statistics: Statistics
@@ -59,7 +59,7 @@ def random_learning(rng: Generator, n: int = 6) -> Learning:
     return Learning(prior, context)
 
 
-def one_by_one(case: Learning) -> tuple[Array, Array, Array]:
+def sequential_beliefs(case: Learning) -> tuple[Array, Array, Array]:
     """Beliefs updated after every transition: P, R and the log probability of each next state and reward."""
     (prior, context), P, R, log_p = case, np.zeros((N, S, A, S)), np.zeros((N, S, A)), np.zeros(N)
     for i in range(N):
@@ -78,7 +78,7 @@ def one_by_one(case: Learning) -> tuple[Array, Array, Array]:
 
 def _posterior(case: Learning) -> float:
     """The posterior means against beliefs updated one by one."""
-    P, R, _ = one_by_one(case)
+    P, R, _ = sequential_beliefs(case)
     statistics = model_based.statistics(case.context, S, A)
 
     def model(x: Any) -> Array:
@@ -99,7 +99,7 @@ def _likelihood(case: Learning) -> float:
         )
 
     flat = np.concatenate([np.log(prior.concentration).ravel(), prior.mean.ravel(), np.log(prior.variance).ravel()])
-    log_p = one_by_one(case)[2]
+    log_p = sequential_beliefs(case)[2]
 
     def both(x: Any) -> Array:
         now = Prior(x[0], x[1], x[2], prior.noise)
@@ -111,12 +111,12 @@ def _likelihood(case: Learning) -> float:
 
 
 def random_tasks(rng: Generator, horizon: int | None = None) -> PolicyReturn:
-    """Generic tasks to be judged by."""
+    """Generic tasks."""
     return PolicyReturn(random_process(rng, N, S, A, 0.8, horizon), TabularSoftmax(S, A))
 
 
 def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,), steps: int = 2) -> ModelAdaptation:
-    """Of a generic context, on generic tasks with one of the horizons."""
+    """A generic context, and generic tasks with one of the horizons."""
     (prior, context), theta = random_learning(rng), rng.normal(size=S * A)
     task = random_tasks(rng, horizons[rng.integers(len(horizons))])
     return ModelAdaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
@@ -140,8 +140,8 @@ def exact_statistics(task: PolicyReturn, n: float) -> Statistics:
     return Statistics(n * task.mdp.P, R, np.zeros_like(R))
 
 
-def order(case: ModelAdaptation) -> float:
-    """By what power of n the gradient tends to MAML's on the true task."""
+def observed_order(case: ModelAdaptation) -> float:
+    """The power of 1/n with which the gradient tends to MAML's on the true task."""
     task, exact = case.task, maml.gradient(case.theta, case.task, alpha=0.2, steps=case.steps)
     gaps = [
         np.max(np.abs(model_based.gradient(case.theta, exact_statistics(task, n), task, **case.options) - exact))
@@ -157,5 +157,5 @@ CHECKS = (
         "model-based-maml", "λ_0 through the model's Hessians", "complex steps",
         lambda rng: random_adaptation(rng, (None, 4)), _gradient,
     ),
-    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", random_adaptation, order, (1.0, 0.05)),
+    Check("thm:model-order", "→ MAML's gradient as 1/n", "counts exactly n P", random_adaptation, observed_order, (1.0, 0.05)),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.meta import pearl
 from refmeta.meta.pearl.encoder import (
     Encoder,
@@ -24,9 +24,8 @@ from refmeta.meta.pearl.encoder import (
 )
 from refmeta.meta.posterior_sampling import posterior_sampling
 from refmeta.meta.task_posterior import task_posterior
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
-from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, parts, targets
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, complex_value, real_part
+from refmeta.oracle.suites.pearl.definition import PEARL, define, encoder_loss, part_functions, targets
 from refmeta.oracle.suites.pearl.problem import TrainingStep, answer
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_process
@@ -40,7 +39,7 @@ N, S, A, Z = 3, 3, 2, 2
 
 
 def transitions(rng: Generator, n: int, tasks: int = N, states: int = S, actions: int = A) -> Transitions:
-    """n of each task, the first of every task there, others missing."""
+    """n transitions per task; the first is always present, others may be missing."""
     shape = (tasks, n)
     mask = rng.random(shape) < 0.8
     mask[:, :1] = True
@@ -65,7 +64,7 @@ def training_step(
 
 
 def _any_step(rng: Generator) -> TrainingStep:
-    """With the prior among the factors, or without."""
+    """A training step, with the prior among the factors or without."""
     return training_step(rng, (posterior, posterior_without_prior)[rng.integers(2)])
 
 
@@ -73,8 +72,7 @@ def _against_definition(*names: str) -> Callable[[TrainingStep], float]:
     """The library's answers to parts of the suite, each against its definition in complex numbers."""
 
     def judge(step: TrainingStep) -> float:
-        x = complex_numbers(step.inputs)
-        right = {name: real_part(define(name, x, COMPLEX)) for name in names}
+        right = {name: complex_value(define, name, step.inputs) for name in names}
         return float(np.max([off(partial(answer, name), step, value, scale=1.0) for name, value in right.items()]))
 
     return judge
@@ -84,7 +82,7 @@ def _encoder(step: TrainingStep) -> float:
     """The definition's loss, and its slope in every weight by complex steps, the target held."""
     x, rows = complex_numbers(step.inputs), []
     for i in range(len(step.noise)):
-        of = parts(x, i, COMPLEX)
+        of = part_functions(x, i, COMPLEX)
         loss = encoder_loss(PEARL, x, i, targets(PEARL, x, i, of["z"]()))
         rows.append([loss, *np.ravel([of["encoder_mean_grad"](), of["encoder_log_variance_grad"]()])])
 
@@ -117,19 +115,19 @@ def _linear_rewards(rng: Generator) -> tuple[Array, float, Transitions]:
 
 def _exact_posterior(case: tuple[Array, float, Transitions]) -> float:
     """Bayes' rule for a scalar latent, by least squares with a prior row."""
-    w, s, met = case
+    w, s, context = case
     encoder, rows = _exact_encoder(w, s), []
     for i in range(N):
-        here = met.mask[i]
-        X = np.concatenate([[1.0], w[met.actions[i, here]] / s])[:, None]
-        y = np.concatenate([[0.0], met.rewards[i, here] / s])
+        here = context.mask[i]
+        X = np.concatenate([[1.0], w[context.actions[i, here]] / s])[:, None]
+        y = np.concatenate([[0.0], context.rewards[i, here] / s])
         rows.append([np.linalg.lstsq(X, y, rcond=None)[0][0], -math.log(float(np.sum(X**2)))])
 
     def belief(rewards: Array) -> Array:
-        context = context_of(met._replace(rewards=rewards), S, A)
-        return np.concatenate(posterior(factors(encoder, context.features), context.mask), axis=-1)
+        features = context_of(context._replace(rewards=rewards), S, A).features
+        return np.concatenate(posterior(factors(encoder, features), context.mask), axis=-1)
 
-    return off(belief, met.rewards, rows, scale=np.max(np.abs(met.rewards)))
+    return off(belief, context.rewards, rows, scale=np.max(np.abs(context.rewards)))
 
 
 def _exact_encoder(w: Array, s: float) -> Encoder:

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
-from refmeta.evidence.maml import offset, random_case, random_quadratics
+from refmeta.evidence.checks import Check, off
+from refmeta.evidence.maml import closed_form_offset, random_case, random_quadratics
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import adam, adam_epsilon_hat
 from refmeta.problems import Problem, random_quadratic, random_softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["CHECKS", "averages", "random_adam", "random_expansion", "random_rows"]
+__all__ = ["CHECKS", "order_means", "random_adam", "random_expansion", "random_update"]
 
 
-def random_rows(rng: Generator, rows: int = 4, epsilon: float = 0.3) -> tuple[Array, Array, float]:
+def random_update(rng: Generator, rows: int = 4, epsilon: float = 0.3) -> tuple[Array, Array, float]:
     """θ, adapted parameters and ε."""
     return rng.normal(size=3), rng.normal(size=(rows, 3)), epsilon
 
@@ -37,7 +37,7 @@ def _serial_error(case: Problem) -> float:
     expected, task = case.theta, case.support
     for i in range(len(task.c)):
         one = Quadratic(task.A[i : i + 1], task.c[i : i + 1])
-        expected = expected + 0.3 * (one.c + offset(one, expected, case.alpha, case.steps) - expected)[0]
+        expected = expected + 0.3 * (one.c + closed_form_offset(one, expected, case.alpha, case.steps) - expected)[0]
     return off(lambda c: reptile.update_serial(c.theta, c.support, epsilon=0.3, **c.hyper)[None], case, expected[None])
 
 
@@ -76,7 +76,7 @@ def _adam_error(step: Any) -> Callable[[AdamCase], float]:
     return judge
 
 
-def averages(theta: Array, minibatches: Sequence[Any], alpha: float) -> Array:
+def order_means(theta: Array, minibatches: Sequence[Any], alpha: float) -> Array:
     """MAML, first-order MAML and Reptile (the sum of its inner gradients), each the mean over all orders; (3, d)."""
     rows = []
     for order in itertools.permutations(minibatches):
@@ -98,13 +98,13 @@ def _expansion_order(case: tuple[list[Any], Array]) -> float:
     """The order in α of what the expansions leave, the one of the three that is farthest from 2."""
     minibatches, theta = case
     alphas = 2.0 ** -np.arange(9, 13)
-    left = [averages(theta, minibatches, a) - np.array(reptile.expansion(theta, minibatches, alpha=a)) for a in alphas]
+    left = [order_means(theta, minibatches, a) - np.array(reptile.expansion(theta, minibatches, alpha=a)) for a in alphas]
     orders = np.polyfit(np.log(alphas), np.log(np.linalg.norm(left, axis=-1)), 1)[0]
     return float(orders[np.argmax(np.abs(orders - 2))])
 
 
 CHECKS = (
-    Check("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", random_rows, _update_error),
+    Check("reptile-update", "θ + ε mean(φ_i − θ)", "sums written out", random_update, _update_error),
     Check("reptile-serial", "θ ← θ + ε(φ_i − θ), in turn", "closed form, in turn", random_quadratics, _serial_error),
     Check("reptile-gradient", "(θ − φ)/α", "the sum of the inner gradients",
           lambda rng: random_case(rng, "scalar"), _gradient_error),

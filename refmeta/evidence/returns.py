@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
@@ -77,7 +77,7 @@ def _visits(mdp: FiniteMDP, pi: Array) -> Array:
     return fixed_point(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
 
 
-def _dual(mdp: FiniteMDP, pi: Array) -> Array:
+def _dual_loss(mdp: FiniteMDP, pi: Array) -> Array:
     """−J as −Σ_s d(s) r_π(s)."""
     return -np.sum(_visits(mdp, pi) * _model(mdp, pi)[1], axis=-1)
 
@@ -96,8 +96,8 @@ def _random_tree(rng: Generator) -> Case:
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
-def _enumerated(case: Case, steps: int) -> tuple[Array, Array]:
-    """Over all trajectories of so many steps from each state: the return (N, S), and γᵗ Pr(s_t = s') (N, S, steps, S)."""
+def _all_paths(case: Case, steps: int) -> tuple[Array, Array]:
+    """The return (N, S) and γᵗ Pr(s_t = s') (N, S, steps, S) from each state, summed over all trajectories of so many steps."""
     task, theta = case
     mdp, table = task.mdp, task.at(theta).probabilities
     N, S, A = table.shape
@@ -122,21 +122,21 @@ def _enumerated(case: Case, steps: int) -> tuple[Array, Array]:
 def _finite_values(case: Case) -> float:
     """V_t is the return of the steps that are left."""
     H = case[0].mdp.horizon or 0
-    expected = np.stack([_enumerated(case, H - t)[0] for t in range(H + 1)], axis=1)
+    expected = np.stack([_all_paths(case, H - t)[0] for t in range(H + 1)], axis=1)
     return off(lambda z: z[0].at(z[1]).value, case, expected)
 
 
 def _finite_occupancy(case: Case) -> float:
     """The visits from each start, weighted by ρ."""
     mdp = case[0].mdp
-    expected = np.einsum("ns,nstu->ntu", mdp.rho, _enumerated(case, mdp.horizon or 0)[1])
+    expected = np.einsum("ns,nstu->ntu", mdp.rho, _all_paths(case, mdp.horizon or 0)[1])
     return off(lambda z: z[0].at(z[1]).occupancy, case, expected)
 
 
 def _finite_return(case: Case) -> float:
     """The return from each start, weighted by ρ."""
     mdp = case[0].mdp
-    expected = -np.einsum("ns,ns->n", mdp.rho, _enumerated(case, mdp.horizon or 0)[0])
+    expected = -np.einsum("ns,ns->n", mdp.rho, _all_paths(case, mdp.horizon or 0)[0])
     return off(lambda z: z[0].at(z[1]).loss, case, expected)
 
 
@@ -155,7 +155,7 @@ CHECKS = (
     Check("advantage", "Σ_b π_b(Q_a − Q_b)", "Q − V", _random_point, _advantage),
     Check("occupancy", "d = (I − γP_πᵀ)⁻¹ρ", "1,500 sweeps of d ← ρ + γPᵀd",
           _random_point, partial(_property, "occupancy", _visits)),
-    Check("return", "J = ρᵀV", "duality: Σ d r_π", _random_point, partial(_property, "loss", _dual)),
+    Check("return", "J = ρᵀV", "duality: Σ d r_π", _random_point, partial(_property, "loss", _dual_loss)),
     Check("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J",
           partial(_random_point, kind="linear-features"), gradient_error),
     Check("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.definitions import every_trajectory, formulation, surrogate_loss
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
+from refmeta.evidence.definitions import all_trajectories, formulation, surrogate_loss
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
@@ -51,7 +51,7 @@ def random_surrogate(rng: Generator, kind: str = "", **sizes: int) -> SurrogateC
 
 
 def _by_definition(kind: str, case: SurrogateCase) -> Array:
-    """The loss, a step after another."""
+    """The loss, step by step."""
     policy, theta, start, batch, gamma, b = case
     return surrogate_loss(kind, Batches(theta, start, policy, batch, b, gamma, lam=0.625, v=theta))
 
@@ -194,7 +194,7 @@ def _moments_by_definition(case: TinyCase) -> tuple[Array, Array]:
     """Mean and covariance of E-MAML's estimate at M = 1, one trajectory after another."""
     task, theta, alpha = case
     rows, weights = [], []
-    for p, path, to_go in every_trajectory(task, theta):
+    for p, path, to_go in all_trajectories(task, theta):
         w, (states, actions) = to_go[None], (np.array([x]) for x in zip(*path, strict=True))
         like = likelihood(task.policy, theta, Trajectories(states, actions, w, np.ones(w.shape, bool)))
         point = task.at(theta + alpha * like.pull(w))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, off
+from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
@@ -65,7 +65,7 @@ def random_weights(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, .
 
 
 def random_direction(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...]:
-    """The same, and a direction."""
+    """Policy, θ, batch, a weight for each step, and a direction."""
     case = random_weights(rng, kind, **sizes)
     return *case, rng.normal(size=case[0].dim)
 
@@ -114,7 +114,7 @@ def _estimate_error(name: str) -> Callable[[Any], float]:
 
 
 def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Trajectories:
-    """Trajectories alone."""
+    """Trajectories of a policy of this kind."""
     return random_trajectories(rng, kind, **sizes)[2]
 
 
@@ -127,7 +127,7 @@ def _leave_one_out_error(batch: Trajectories) -> float:
 
 
 def random_fit(rng: Generator, **sizes: int) -> tuple[Trajectories, Trajectories]:
-    """Trajectories that want a baseline, and those that it is fitted on."""
+    """Trajectories that need a baseline, and those on which it is fitted."""
     return random_episodes(rng, "linear-gaussian", **sizes), random_episodes(rng, "linear-gaussian", **sizes)
 
 

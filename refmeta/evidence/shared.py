@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.judged import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
-from refmeta.oracle.certify import certified
+from refmeta.oracle.certify import certificate
 from refmeta.oracle.suites import SUITES
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.problems import random_linear_regression, random_process, random_quadratic, random_softmax_regression
@@ -25,7 +25,7 @@ __all__ = ["CHECKS"]
 EPS = float(np.finfo(float).eps)
 
 
-def _plain(x: Array) -> Array:
+def _scalar_softmax(x: Array) -> Array:
     """Softmax in plain scalars, row by row."""
     rows = [[math.exp(a - max(row)) for a in row] for row in x.tolist()]
     return np.array([[e / math.fsum(row) for e in row] for row in rows])
@@ -94,7 +94,7 @@ def _linear_regression(task: Any, theta: Array) -> Any:
 
 def _softmax_regression(task: Any, theta: Array) -> Any:
     """Minus the mean logarithm of the label's probability, one row after another, and the ridge."""
-    probabilities = [_plain(X @ theta.reshape(task.classes, -1).T) for X in task.X]
+    probabilities = [_scalar_softmax(X @ theta.reshape(task.classes, -1).T) for X in task.X]
     logs = [[math.log(p[k]) for p, k in zip(*pair, strict=True)] for pair in zip(probabilities, task.labels, strict=True)]
     return np.array([-math.fsum(row) / len(row) for row in logs]) + task.ridge / 2 * math.fsum(theta**2)
 
@@ -104,7 +104,7 @@ def _cubic(x: Array) -> Any:
     return x[0] ** 3 + 2 * x[0] * x[1] + np.exp(x[1])
 
 
-def _by_hand(x: Array) -> tuple[Array, Array]:
+def _cubic_derivatives(x: Array) -> tuple[Array, Array]:
     """Gradient and Hessian of `_cubic`."""
     e = np.exp(x[1])
     return np.array([3 * x[0] ** 2 + 2 * x[1], 2 * x[0] + e]), np.array([[6 * x[0], 2], [2, e]])
@@ -113,14 +113,14 @@ def _by_hand(x: Array) -> tuple[Array, Array]:
 def _central_difference(case: Any) -> float:
     """The case is (x, direction, h), the last two None for the axes and the step of the library's own choice."""
     x, v, h = case
-    numeric, gradient = central_difference(_cubic, x, v, h=h), _by_hand(x)[0]
+    numeric, gradient = central_difference(_cubic, x, v, h=h), _cubic_derivatives(x)[0]
     return float(np.max(np.abs(numeric.derivative - (gradient if v is None else gradient @ v)) / numeric.error))
 
 
 def _taylor_rate(case: tuple[Array, Array]) -> float:
     """The case is (x, v); the third order, off by the largest deviation of the three."""
     x, v = case
-    g, H = _by_hand(x)
+    g, H = _cubic_derivatives(x)
     return max((taylor_rates(_cubic, x, v, g, H @ v).orders[k] - (k + 1) for k in range(3)), key=abs) + 3
 
 
@@ -136,16 +136,16 @@ def _certificate(case: tuple[Array, FiniteMDP]) -> float:
     task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
     inputs = {name: getattr(mdp, name).tolist() for name in ("P", "R", "rho")}
     x = {"theta": theta.tolist(), **inputs, "gamma": mdp.gamma, "horizon": mdp.horizon, "features": None}
-    value, digits = certified(SUITES["policy-gradient"], x, "grad")
+    value, digits = certificate(SUITES["policy-gradient"], x, "grad")
     error = off(lambda z: z[0].at(z[1]).grad, (task, theta), np.array(value, dtype=object).astype(float))
     return error if digits >= 30 else np.inf
 
 
 CHECKS = (
     Check("softmax", "exp(x) / Σ exp(x)", "plain scalars",
-          lambda rng: 3 * rng.normal(size=(3, 4)), lambda x: off(softmax, x, _plain(x))),
+          lambda rng: 3 * rng.normal(size=(3, 4)), lambda x: off(softmax, x, _scalar_softmax(x))),
     Check("log-softmax", "x − log Σ exp(x)", "plain scalars",
-          lambda rng: 3 * rng.normal(size=(3, 4)), lambda x: off(log_softmax, x, np.log(_plain(x)))),
+          lambda rng: 3 * rng.normal(size=(3, 4)), lambda x: off(log_softmax, x, np.log(_scalar_softmax(x)))),
     Check("softmax-jvp", "π ⊙ (u − ⟨π, u⟩)", "complex step of softmax",
           lambda rng: tuple(rng.normal(size=(2, 3, 4))),
           lambda case: off(lambda z: softmax_jvp(softmax(z[0]), z[1]), case, complex_step(softmax, *case))),
@@ -164,7 +164,7 @@ CHECKS = (
           partial(_random_points, random_softmax_regression), partial(_supervised, _softmax_regression)),
     Check("complex-step", "Im f(x + ihv) / h", "a derivative by hand",
           lambda rng: rng.normal(size=2),
-          lambda x: off(lambda z: complex_step(_cubic, z)[None], x, _by_hand(x)[0][None])),
+          lambda x: off(lambda z: complex_step(_cubic, z)[None], x, _cubic_derivatives(x)[0][None])),
     Check("central-difference", "(f(x + hv) − f(x − hv)) / 2h", "a derivative by hand, its budget",
           lambda rng: (rng.uniform(0.25, 2, size=2), None, None), _central_difference),
     Check("taylor-rate", "|f(x + hv) − f − h⟨g, v⟩ − ½h²⟨v, Hv⟩|", "derivatives by hand",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import calling, run
+from refmeta.oracle.check import as_target, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
@@ -32,9 +32,9 @@ def check(
     from refmeta.oracle.verdict import finding, status_of
 
     vectors = cases(suite)
-    chosen = check_settings(JudgeSettings(**settings), _SUITES[suite])
-    outcomes = run(calling(function), vectors, chosen, repeat=repeat)
-    verdict = finding(suite, outcomes, chosen)
+    judge_settings = check_settings(JudgeSettings(**settings), _SUITES[suite])
+    outcomes = run(as_target(function), vectors, judge_settings, repeat=repeat)
+    verdict = finding(suite, outcomes, judge_settings)
     if status_of([verdict], allow_rounding=allow_rounding):
         raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
     return outcomes
@@ -44,7 +44,7 @@ def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
     from refmeta.oracle.diagnose import diagnose
 
-    chosen = check_settings(JudgeSettings(dtype=str(np.dtype(dtype)), **settings), case.about)
-    outcome = judge(case, got, chosen)
+    judge_settings = check_settings(JudgeSettings(dtype=str(np.dtype(dtype)), **settings), case.about)
+    outcome = judge(case, got, judge_settings)
     if outcome.verdict not in RIGHT:
-        raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], chosen)]))
+        raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], judge_settings)]))

@@ -3,17 +3,19 @@
 a + jb with complex a and b, and j² = −1: the unit i carries the derivative of an objective, j that of a gradient inside it.
 The coefficient of j is so small that its square is lost.
 
-A gradient takes one evaluation.  A number that is moved is then an array, of one entry for each axis that is moved: the last
-axis of the array for the unit i, the one before it for j.  All entries have one real part.
+A gradient takes one evaluation.  A perturbed number is then an array with one entry per perturbed coordinate: on the last
+axis for the unit i, on the one before it for j.  All entries have the same real part.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.decimals import Loss, Number, Steps, Vector, exp, ln, real, sqrt
+from refmeta.arrays import Array
+from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, ln, map_numbers, real, sqrt
 
-__all__ = ["Bicomplex", "COMPLEX", "FirstUnit", "H", "SecondUnit", "complex_numbers"]
+__all__ = ["Bicomplex", "COMPLEX", "FirstUnit", "H", "SecondUnit", "complex_numbers", "complex_value", "real_part"]
 
 H = 1e-30
 
@@ -124,10 +126,17 @@ class SecondUnit(NamedTuple):
 COMPLEX = Steps(inner=SecondUnit(), outer=FirstUnit(), second=SecondUnit())
 
 
-def complex_numbers(value: Any) -> Any:
-    """Every float of a dict or a nested list as a complex number; integers and None stay."""
-    if isinstance(value, dict):
-        return {name: complex_numbers(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [complex_numbers(entry) for entry in value]
-    return complex(value) if isinstance(value, float) else value
+def complex_numbers(inputs: Inputs) -> Inputs:
+    """Every float of the inputs as a complex number; integers and None stay."""
+    as_complex: Callable[[Any], Any] = lambda x: complex(x) if isinstance(x, float) else x
+    return {name: map_numbers(as_complex, value) for name, value in inputs.items()}
+
+
+def real_part(nested: list[Any]) -> Array:
+    """The real parts of a nested list of numbers."""
+    return np.real(np.array(nested, dtype=complex))
+
+
+def complex_value(define: Callable[..., list[Any]], part: str, inputs: Inputs, *changes: Any) -> Array:
+    """A part by its definition in complex numbers, to double precision; `changes` are what `define` takes beyond them."""
+    return real_part(define(part, complex_numbers(inputs), COMPLEX, *changes))

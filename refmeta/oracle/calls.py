@@ -13,11 +13,11 @@ import numpy as np
 from refmeta.oracle.results import as_array, text_of
 from refmeta.oracle.suites import SUITES
 
-__all__ = ["CallError", "changes", "named", "result_of", "told", "wrong_parameters"]
+__all__ = ["CallError", "changed_arrays", "error_text", "result_of", "failure_text", "parameter_sentence"]
 
 
 class CallError(Exception):
-    """The function gave no result; `refusal` if it raised an exception of its own, as it must for an invalid input."""
+    """The function gave no result; `refusal` if it raised an exception itself, as it must for an invalid input."""
 
     def __init__(self, message: str, *, refusal: bool = False) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class CallError(Exception):
 
 
 def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
-    """What the function returns, as arrays, and warnings; `CallError` says in a sentence why there is no result.
+    """What the function returns, as arrays, and warnings; `CallError` says why there is no result.
 
     An interrupt is passed on: in the process of the judge it is the user's.
     """
@@ -35,10 +35,10 @@ def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        sentence = wrong_parameters(function, inputs) if isinstance(error, TypeError) else ""
+        sentence = parameter_sentence(function, inputs) if isinstance(error, TypeError) else ""
         refusal = isinstance(error, Exception) and not sentence
-        raise CallError(sentence or told(error), refusal=refusal) from error
-    warnings = tuple(f"the input {name} was changed in place: work on a copy of it" for name in changes(before, inputs))
+        raise CallError(sentence or failure_text(error), refusal=refusal) from error
+    warnings = tuple(f"the input {name} was changed in place: work on a copy of it" for name in changed_arrays(before, inputs))
     try:
         if isinstance(value, dict):
             return {str(key): as_array(entry, str(key)) for key, entry in value.items()}, warnings
@@ -47,12 +47,12 @@ def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any
         raise CallError(str(error)) from error
 
 
-def told(error: BaseException) -> str:
+def failure_text(error: BaseException) -> str:
     """What the target did, from its exception."""
-    return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {named(error)}"
+    return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {error_text(error)}"
 
 
-def named(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception with its message."""
     if isinstance(error, SystemExit):
         return f"called sys.exit({text_of(error.code, repr)})"
@@ -60,13 +60,13 @@ def named(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"
 
 
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def changed_arrays(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """The names of the arrays that differ; NaN equals NaN."""
     arrays = [(name, value) for name, value in before.items() if isinstance(value, np.ndarray)]
     return [name for name, value in arrays if not np.array_equal(value, after[name], equal_nan=True)]
 
 
-def wrong_parameters(function: Callable[..., Any], inputs: Iterable[str]) -> str:
+def parameter_sentence(function: Callable[..., Any], inputs: Iterable[str]) -> str:
     """A sentence on the inputs that the function does not take or that it lacks; "" if there are none."""
     unexpected, missing = _differences(function, inputs)
     if not unexpected and not missing:

@@ -1,4 +1,4 @@
-"""Ask a target every case, and keep what became of each.  Derivation: derivations/using-the-oracle.md"""
+"""Ask a target every case, and judge each answer.  Derivation: derivations/using-the-oracle.md"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
-from refmeta.oracle.judge import JudgeSettings, Outcome, allowed, gap, is_bad, judge
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, judge, limit_of
 from refmeta.oracle.suite import Case
 
-__all__ = ["Answer", "Failed", "Outcome", "JudgeSettings", "calling", "plain", "run"]
+__all__ = ["Answer", "Failed", "as_target", "printable", "run"]
 
 
 class Answer(NamedTuple):
@@ -21,62 +21,62 @@ class Answer(NamedTuple):
 
 
 class Failed(Exception):
-    """The target did not return: `verdict` is error, crash, timeout or skip; `refusal` if it said no by itself."""
+    """The target did not return: `verdict` is error, crash, timeout or skip; `refusal` if it refused the input on purpose."""
 
     def __init__(self, verdict: str, message: str, *, refusal: bool = False) -> None:
         super().__init__(message)
         self.verdict, self.refusal = verdict, refusal
 
 
-def plain(message: str, most: int = 500) -> str:
+def printable(message: str, most: int = 500) -> str:
     """A message without control characters, and not too long."""
-    said = "".join(c if c.isprintable() or c == " " else " " for c in message)
-    return said if len(said) <= most else said[:most] + " …"
+    text = "".join(c if c.isprintable() or c == " " else " " for c in message)
+    return text if len(text) <= most else text[:most] + " …"
 
 
 def run(
     target: Callable[..., Any],
-    chosen: Iterable[Case],
+    cases: Iterable[Case],
     settings: JudgeSettings,
     *,
     repeat: int | None = 1,
     progress: Callable[[Case], None] = lambda case: None,
 ) -> list[Outcome]:
-    """Ask the target every case `repeat` times, or if that is None the first that it answers twice and the others once.
+    """Ask the target every case `repeat` times; if `repeat` is None, the first answered case twice and all others once.
 
-    Whatever the target does, the rest still runs.
-    A refusal counts only beside a result: a target that never returns one has refused nothing.
+    Whatever the target does, the other cases still run.
+    A refusal counts only in a suite with a result: a target that returns nothing has refused nothing.
     """
     outcomes: list[Outcome] = []
-    for case in chosen:
+    for case in cases:
         progress(case)
         first = all(o.got is None for o in outcomes)
-        outcomes.append(_repeated(target, case, settings, repeat or 1 + first))
+        outcomes.append(_ask_repeatedly(target, case, settings, repeat or 1 + first))
     answered = {o.case.suite for o in outcomes if o.got is not None}
     return [
         o._replace(verdict="error") if o.verdict == "refused" and o.case.suite not in answered else o for o in outcomes
     ]
 
 
-def _repeated(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
+def _ask_repeatedly(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
     """The worst outcome of asking a case several times, with a warning where the answers differ."""
-    outcomes = [_one(target, case, settings)]
+    outcomes = [_ask_once(target, case, settings)]
     while outcomes[-1].got is not None and len(outcomes) < times:
-        outcomes.append(_one(target, case, settings))
+        outcomes.append(_ask_once(target, case, settings))
     worst = max(outcomes, key=lambda o: (is_bad(o), o.error))
-    apart, differs = max((_differing(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
+    apart, differs = max((_disagreement(outcomes[0], o, settings) for o in outcomes), key=lambda pair: pair[0])
     warnings = dict.fromkeys([*(w for o in outcomes for w in o.warnings), *differs])
     return worst._replace(warnings=tuple(warnings), seconds=outcomes[0].seconds, differs=apart)
 
 
-def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[float, list[str]]:
+def _disagreement(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[float, list[str]]:
     """By how many tolerances two answers to one case differ, and a sentence if they do."""
     a, b = one.got or {}, other.got or {}
     if a.keys() != b.keys():
         return np.inf, ["it answered the same case twice, once with a result of another kind"]
     if all(np.array_equal(a[name], b[name]) for name in a):
         return 0.0, []
-    limits = {name: allowed(one.case.expected[name], one.case, settings) for name in a}
+    limits = {name: limit_of(one.case, name, settings) for name in a}
     name = max(a, key=lambda name: gap(a[name], b[name], limits[name]))
     size, tolerances = np.max(np.abs(a[name] - b[name])), gap(a[name], b[name], limits[name])
     return tolerances, [
@@ -85,7 +85,7 @@ def _differing(one: Outcome, other: Outcome, settings: JudgeSettings) -> tuple[f
     ]
 
 
-def _one(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
+def _ask_once(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
     """What became of asking a case once."""
     flags = sorted(set(case.flags) & set(settings.skip_flags))
     if flags:
@@ -96,9 +96,9 @@ def _one(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Out
     try:
         returned = target(case, settings)
         answer = returned if isinstance(returned, Answer) else Answer(returned)
-        outcome = judge(case, answer.value, settings)._replace(warnings=tuple(map(plain, answer.warnings)))
+        outcome = judge(case, answer.value, settings)._replace(warnings=tuple(map(printable, answer.warnings)))
     except Failed as failure:
-        outcome = Outcome(case, _verdict(failure, case), plain(str(failure)))
+        outcome = Outcome(case, _verdict(failure, case), printable(str(failure)))
     return outcome._replace(seconds=time.perf_counter() - start)
 
 
@@ -109,8 +109,8 @@ def _verdict(failure: Failed, case: Case) -> str:
     return "unanswered" if failure.verdict == "timeout" and case.result == "ill_conditioned" else failure.verdict
 
 
-def calling(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
-    """A Python function as a target: fresh arguments of the chosen dtype, exceptions told, inputs watched."""
+def as_target(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
+    """A Python function as a target: fresh arguments of the dtype, sentences for exceptions and for changed inputs."""
 
     def target(case: Case, settings: JudgeSettings) -> Answer:
         try:

@@ -1,15 +1,24 @@
-"""Inputs that several suites have.  Derivation: derivations/using-the-oracle.md"""
+"""Inputs that several suites have, and the library's objects that are made of them.  Derivation: derivations/using-the-oracle.md"""
 
 from typing import Any
 
 import numpy as np
 
 from refmeta.oracle.suite import Input
+from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.sampling.transitions import Transitions
+from refmeta.tasks.classification import SoftmaxRegression
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.lq import LinearQuadratic
+from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.policy_cost import PolicyCost
+from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
     "ADAPTED", "CLASSES", "CONTEXT", "CROSS_ENTROPY", "DIRECTION", "FEATURES", "LABELLED", "LOGITS", "PAID_BY_NEXT", "POINTS",
-    "PROCESS", "QUADRATIC", "RETURN", "SYSTEM", "TIME", "both", "context",
+    "PROCESS", "QUADRATIC", "RETURN", "SYSTEM", "TIME", "both", "context", "linear_regression", "policy_cost", "policy_return",
+    "quadratic", "softmax_regression",
 ]  # fmt: skip
 
 Inputs = dict[str, Input]
@@ -81,6 +90,33 @@ CONTEXT = {
     "context_following": Input("(N, c)", "their next states, integers", "integer"),
     "context_mask": Input("(N, c)", "1 where there is a transition; what stands elsewhere must not be read", "integer"),
 }
+
+
+def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
+    """The exact return of a softmax policy, of a table where there are no features."""
+    P, R, rho = (x[prefix + name] for name in PROCESS)
+    policy = TabularSoftmax(*P.shape[-3:-1]) if x.get("features") is None else LinearSoftmax(x["features"])
+    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), policy)
+
+
+def policy_cost(x: dict[str, Any], prefix: str) -> PolicyCost:
+    """The exact cost of a linear-Gaussian policy."""
+    return PolicyCost(LinearQuadratic(**{name: x[prefix + name] for name in SYSTEM}, gamma=x["gamma"], horizon=x["horizon"]))
+
+
+def linear_regression(x: dict[str, Any], prefix: str) -> LinearRegression:
+    """Linear regression."""
+    return LinearRegression(*(x[prefix + name] for name in POINTS))
+
+
+def softmax_regression(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
+    """Softmax regression."""
+    return SoftmaxRegression(**{name: x[prefix + name] for name in LABELLED}, classes=x["classes"], ridge=x["ridge"])
+
+
+def quadratic(x: dict[str, Any], prefix: str) -> Quadratic:
+    """Quadratic losses."""
+    return Quadratic(*(x[prefix + name] for name in QUADRATIC))
 
 
 def context(x: dict[str, Any]) -> Transitions:

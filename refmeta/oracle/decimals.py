@@ -1,7 +1,7 @@
 """Losses and numeric derivatives in any arithmetic.  Derivation: derivations/judges.md
 
-Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`); there, an array stands for one number
-at many small perturbations.  No derivative formula stands here: a gradient is numeric, and so is every inner gradient.
+Numbers are `Decimal`, `Fraction`, `complex`, or complex in two units (`bicomplex`).  In two units, an array stands for one
+number at many small perturbations.  No derivative formula stands here: a gradient is numeric, and so is every inner gradient.
 """
 
 import cmath
@@ -11,10 +11,10 @@ from functools import singledispatch
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
-    "Central", "Inputs", "Loss", "Number", "NumericStep", "Steps", "Vector", "adapted", "dot", "exp", "flattened", "gradient",
+    "Central", "Inputs", "Loss", "Number", "NumericStep", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
-    "magnitude", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "rows_of", "softmax",
-    "softmax_regression", "solved", "sqrt",
+    "magnitude", "map_numbers", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "step_size_rows", "softmax",
+    "softmax_regression", "solution", "sqrt",
 ]  # fmt: skip
 
 Number = Any
@@ -46,7 +46,7 @@ class Central(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """How to differentiate: inside an objective, an objective, and an objective's slope once more."""
+    """How to differentiate: inside an objective, the objective itself, and its slope a second time."""
 
     inner: NumericStep
     outer: NumericStep
@@ -133,7 +133,7 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
         r = [dot(pi[s], reward[s]) for s in range(S)]
         K = [[gamma * sum(pi[s][a] * P[s][a][t] for a in range(A)) for t in range(S)] for s in range(S)]
         if horizon is None:
-            V = solved([[(s == t) - K[s][t] for t in range(S)] for s in range(S)], r)
+            V = solution([[(s == t) - K[s][t] for t in range(S)] for s in range(S)], r)
         else:
             V = [0 * x for x in r]
             for _ in range(horizon):
@@ -144,7 +144,7 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
 
 
 def policy(theta: Vector, S: int, A: int, features: Any = None) -> list[Vector]:
-    """π, a row a state, of the table θ or of the logits Φθ."""
+    """π of the table θ or of the logits Φθ, one row per state."""
     table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
         table = [[dot(row, theta) for row in state] for state in features]
@@ -157,7 +157,7 @@ def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | Non
     old = policy(start, S, A, features)
     K = [[gamma * sum(old[s][a] * P[s][a][t] for a in range(A)) for s in range(S)] for t in range(S)]
     if horizon is None:
-        d = solved([[(s == t) - K[t][s] for s in range(S)] for t in range(S)], rho)
+        d = solution([[(s == t) - K[t][s] for s in range(S)] for t in range(S)], rho)
     else:
         d, now = [0 * x for x in rho], rho
         for _ in range(horizon):
@@ -190,7 +190,7 @@ def linear_quadratic(
         if horizon is None:
             s, pairs = gamma / (1 - gamma), [(i, j) for i in range(n) for j in range(n)]
             system = [[(p == q) - gamma * M[p[0]][q[0]] * M[p[1]][q[1]] for q in pairs] for p in pairs]
-            flat = solved(system, [start[i][j] + s * N[i][j] for i, j in pairs])
+            flat = solution(system, [start[i][j] + s * N[i][j] for i, j in pairs])
             return cost([flat[i * n : (i + 1) * n] for i in range(n)], 1 / (1 - gamma))
         S, weight, total = start, 0 * gamma + 1, 0 * gamma
         for _ in range(horizon):
@@ -209,7 +209,7 @@ def proximal(support: Loss, theta: Vector, strength: Number, step: NumericStep) 
         return support(phi) + strength * sum((p - t) ** 2 for p, t in zip(phi, theta, strict=True)) / 2
 
     H = [hessian_product(objective, theta, e, step, step) for e in _axes(len(theta))]
-    move = solved(H, gradient(objective, theta, step))
+    move = solution(H, gradient(objective, theta, step))
     return [t - m for t, m in zip(theta, move, strict=True)]
 
 
@@ -231,18 +231,18 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
         for i in range(d):
             if i != best:
                 rows[i] = [x - rows[i][j] * y for x, y in zip(rows[i], rows[best], strict=True)]
-    kept = [j for j in range(d) if j not in free]
+    bound = [j for j in range(d) if j not in free]
     null = []
     for j in free:
         vector = [0 * g[0]] * d
         vector[j] = 0 * g[0] + 1
-        for i, column in zip(pivots, kept, strict=True):
+        for i, column in zip(pivots, bound, strict=True):
             vector[column] = -rows[i][j]
         null.append(vector)
     full = [[F[i][j] + sum(v[i] * v[j] for v in null) for j in range(d)] for i in range(d)]
-    x = solved(full, g)
+    x = solution(full, g)
     rest = [g[i] - dot(F[i], x) - sum(v[i] * dot(v, x) for v in null) for i in range(d)]
-    return [a + b for a, b in zip(x, solved(full, rest), strict=True)]
+    return [a + b for a, b in zip(x, solution(full, rest), strict=True)]
 
 
 def softmax(x: Vector) -> Vector:
@@ -253,7 +253,7 @@ def softmax(x: Vector) -> Vector:
     return [a / total for a in e]
 
 
-def solved(M: list[Vector], b: Vector) -> Vector:
+def solution(M: list[Vector], b: Vector) -> Vector:
     """M⁻¹b by Gaussian elimination with pivoting."""
     rows = [[*row, right] for row, right in zip(M, b, strict=True)]
     n = len(rows)
@@ -279,20 +279,25 @@ def gradient(f: Loss, x: Vector, step: NumericStep) -> Vector:
     return step.gradient(f, x)
 
 
-def flattened(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
-    """A number or a nested list as one list, and the way back to its nesting."""
+def flatten(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:
+    """A number or a nested list as one list, and the function that nests such a list again."""
     if not isinstance(value, list):
         return [value], lambda flat: flat[0]
-    parts = [flattened(entry) for entry in value]
+    parts = [flatten(entry) for entry in value]
     ends = [0, *itertools.accumulate(len(flat) for flat, _ in parts)]
     return [x for flat, _ in parts for x in flat], lambda flat: [
         nested(flat[i:j]) for (_, nested), i, j in zip(parts, ends[:-1], ends[1:], strict=True)
     ]
 
 
+def map_numbers(f: Callable[[Any], Any], nested: Any) -> Any:
+    """f of a number, or of every number of a nested list."""
+    return [map_numbers(f, entry) for entry in nested] if isinstance(nested, list) else f(nested)
+
+
 def leaf_gradient(f: Callable[[Any], Number], leaf: Any, step: NumericStep) -> Any:
     """Every partial derivative by a number or a nested list, nested as it is."""
-    flat, nested = flattened(leaf)
+    flat, nested = flatten(leaf)
     return nested(gradient(lambda x: f(nested(x)), flat, step))
 
 
@@ -301,8 +306,8 @@ def hessian_product(f: Loss, x: Vector, v: Vector, outer: NumericStep, second: N
     return [outer.slope(lambda z, e=e: second.slope(f, z, e), x, v) for e in _axes(len(x))]  # type: ignore[misc]
 
 
-def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
-    """α, nested as the user gives it, as one row of d a step."""
+def step_size_rows(alpha: Any, steps: int, dim: int) -> list[Vector]:
+    """α in any of its shapes, as one row of d step sizes per step."""
     if not isinstance(alpha, list):
         return [[alpha] * dim] * steps
     if not alpha or not isinstance(alpha[0], list):
@@ -310,8 +315,8 @@ def rows_of(alpha: Any, steps: int, dim: int) -> list[Vector]:
     return [row * dim if len(row) == 1 else row for row in alpha]
 
 
-def adapted(theta: Vector, support: Loss, alphas: Sequence[Vector], step: NumericStep) -> Vector:
-    """θ − α ⊙ ∇L(θ), a row of step sizes a step, every gradient numeric."""
+def adaptation(theta: Vector, support: Loss, alphas: Sequence[Vector], step: NumericStep) -> Vector:
+    """θ − α ⊙ ∇L(θ), once per row of step sizes; every gradient is numeric."""
     for row in alphas:
         theta = [t - a * g for t, a, g in zip(theta, row, gradient(support, theta, step), strict=True)]
     return theta

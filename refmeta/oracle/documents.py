@@ -1,4 +1,4 @@
-"""A JSON file from somebody else: its kind, size and depth are looked at before it is read as an object."""
+"""A JSON file from somebody else: its kind, size and depth are checked before it is parsed."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import re
 import stat
 from typing import Any
 
-__all__ = ["DEPTH", "LIMIT", "VectorError", "as_object", "depth", "parsed", "text_of"]
+__all__ = ["DEPTH", "LIMIT", "VectorError", "as_object", "depth", "parse_json", "read_text"]
 
 LIMIT, DEPTH = 16 * 2**20, 12
 STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
@@ -16,8 +16,8 @@ class VectorError(ValueError):
     """A vector file that is not what it should be: which file, which key, why."""
 
 
-def text_of(path: str) -> str:
-    """The text of a file; its kind and size are looked at before it is read."""
+def read_text(path: str) -> str:
+    """The text of a file; its kind and size are checked before it is read."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -31,12 +31,12 @@ def text_of(path: str) -> str:
 
 
 def _kind(mode: int) -> str:
-    """What a file is that is not a regular one."""
+    """The kind of a file that is not a regular one."""
     return "a directory" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
 def depth(text: str) -> int:
-    """How deep the brackets of a text are nested, those in strings apart; a string may lack its end."""
+    """How deep the brackets of a text are nested, not counting those in strings; a string may lack its end."""
     deepest = level = 0
     for bracket in re.sub(rf"{STRING}|[^\"\[{{\]}}]++", "", text, flags=re.DOTALL):
         level += 1 if bracket in "[{" else -1
@@ -46,15 +46,15 @@ def depth(text: str) -> int:
 
 def as_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
     """The object of these pairs; VectorError names a key that stands twice."""
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in pairs:
-        if key in seen:
+        if key in keys:
             raise VectorError(f"{name}: the key {key!r} stands twice in one object")
-        seen.add(key)
+        keys.add(key)
     return dict(pairs)
 
 
-def parsed(text: str, name: str) -> Any:
+def parse_json(text: str, name: str) -> Any:
     """JSON of limited size and depth, without NaN literals and without a key twice."""
     if len(text) > LIMIT:
         raise VectorError(f"{name}: {len(text)} characters, expected at most {LIMIT}")

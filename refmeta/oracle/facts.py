@@ -12,7 +12,7 @@ from refmeta.tables import count_text
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "brief", "details", "faint", "hints", "ids", "kinds", "parts_line", "unjudged", "warnings_of", "worst_line",
+    "brief", "details", "indistinct", "hints", "ids", "kinds", "parts_line", "unjudged_line", "warnings_of", "worst_line",
     "worst_of",
 ]  # fmt: skip
 
@@ -26,26 +26,26 @@ def kinds(finding: Finding) -> list[str]:
     for o in finding.outcomes:
         if is_bad(o) or o.verdict == "unanswered":
             groups.setdefault((o.verdict, _without_numbers(o)), []).append(o)
-    every = finding.word == "ROUNDING"
-    return [_kind(verdict, group, every or verdict in ALWAYS) for (verdict, _), group in groups.items()]
+    all_named = finding.word == "ROUNDING"
+    return [_kind(verdict, group, all_named or verdict in ALWAYS) for (verdict, _), group in groups.items()]
 
 
 def _without_numbers(o: Outcome) -> str:
-    """The message of an outcome, each number in it replaced: failures of one kind share it."""
+    """The message of an outcome without its numbers, which failures of one kind share."""
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", o.message) if o.got is None else ""
 
 
-def _kind(verdict: str, group: Sequence[Outcome], every: bool) -> str:
+def _kind(verdict: str, group: Sequence[Outcome], all_named: bool) -> str:
     """A line on failures of one kind, with the names of all cases or of the first."""
     message = group[0].message
     if group[0].got is not None:
         least, most = (f(o.error for o in group) for f in (min, max))
         message = f"off by {most:.3g} tolerances" if least == most else f"off by {least:.3g} to {most:.3g} tolerances"
     excused = ": the input is ill-conditioned, so this is not counted as wrong" if verdict == "unanswered" else ""
-    shown = group if every else group[:SHOWN]
-    more = f" and {len(group) - len(shown)} more" if len(group) > len(shown) else ""
+    first = group if all_named else group[:SHOWN]
+    more = f" and {len(group) - len(first)} more" if len(group) > len(first) else ""
     word = "time-out" if verdict in ("timeout", "unanswered") else verdict
-    return f"{count_text(len(group), 'case')}: {word}: {message}{excused}: {ids(shown)}{more}"
+    return f"{count_text(len(group), 'case')}: {word}: {message}{excused}: {ids(first)}{more}"
 
 
 def ids(group: Sequence[Outcome]) -> str:
@@ -55,9 +55,9 @@ def ids(group: Sequence[Outcome]) -> str:
 
 def worst_of(outcomes: Sequence[Outcome]) -> tuple[Case, Entry] | None:
     """The case and the entry with the largest error: of those that are wrong, if any case is; none if nothing was compared."""
-    told = ("mismatch",) if any(map(is_bad, outcomes)) else ("pass",)
-    judged = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in told]
-    return max(judged, key=lambda pair: pair[1].tolerances, default=None)
+    verdicts = ("mismatch",) if any(map(is_bad, outcomes)) else ("pass",)
+    entries = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in verdicts]
+    return max(entries, key=lambda pair: pair[1].tolerances, default=None)
 
 
 def worst_line(finding: Finding) -> list[str]:
@@ -72,38 +72,38 @@ def worst_line(finding: Finding) -> list[str]:
 
 
 def parts_line(finding: Finding) -> list[str]:
-    """In a suite of several parts, which were judged and which were not."""
+    """Which parts of a suite were judged and which were not, where the answer is a dict."""
     suite = finding.outcomes[0].case.about
     if suite.array:
         return []
     names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    asked = ", ".join(f"{n} in {count_text(names.count(n), 'case')}" for n in suite.parts if n in names)
-    unasked = ", ".join(n for n in suite.parts if n not in names)
-    return [f"judged: {asked or 'nothing'}" + (f"; not judged: {unasked}" if unasked else "")]
+    judged = ", ".join(f"{n} in {count_text(names.count(n), 'case')}" for n in suite.parts if n in names)
+    unjudged = ", ".join(n for n in suite.parts if n not in names)
+    return [f"judged: {judged or 'nothing'}" + (f"; not judged: {unjudged}" if unjudged else "")]
 
 
 def warnings_of(finding: Finding) -> list[str]:
-    """Every warning once, with the cases that it was given for."""
+    """Every warning once, with its cases."""
     warned = dict.fromkeys(w for o in finding.outcomes for w in o.warnings)
     return [f"Warning: {w} ({ids([o for o in finding.outcomes if w in o.warnings][:SHOWN])})" for w in warned]
 
 
 def hints(finding: Finding) -> list[str]:
     """What a slow first case may mean."""
-    asked = [o for o in finding.outcomes if o.seconds > 0]
-    late = [o for o in asked if o.verdict == "timeout"]
-    if not late or late[0] is not asked[0] or finding.word == "NOT RUN":
+    timed = [o for o in finding.outcomes if o.seconds > 0]
+    timeouts = [o for o in timed if o.verdict == "timeout"]
+    if not timeouts or timeouts[0] is not timed[0] or finding.word == "NOT RUN":
         return []
     return ["Hint: the first case timed out; a first answer may include compilation: raise --timeout"]
 
 
-def unjudged(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line on what was not judged for want of --validation."""
+def unjudged_line(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line on the cases that only --validation judges."""
     n = sum(o.verdict == "unasked" for o in outcomes)
     return [f"Not judged: whether bad input is refused, {count_text(n, 'case')}; say --validation for that"] if n else []
 
 
-def faint(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
+def indistinct(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
     """Known-wrong formulas that single precision cannot tell from the right one: margin below ten tolerances."""
     if settings.dtype != "float32":
         return []
@@ -118,12 +118,12 @@ def faint(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
 
 
 def brief(finding: Finding) -> list[str]:
-    """What is wrong with a suite, for the message of an exception; the diagnosis stands at the end."""
+    """What is wrong with a suite, for the message of an exception, which ends with the diagnosis."""
     return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *finding.explanation]
 
 
 def details(finding: Finding) -> list[str]:
-    """All that is said of a suite, below its verdict."""
+    """All sentences on a suite, below its verdict."""
     plain = finding.word in ("NOT RUN", "CANNOT TELL")
     explained = [line if plain or line.startswith("next: ") else f"Diagnosis: {line}" for line in finding.explanation]
     return [*kinds(finding), *worst_line(finding), *explained, *parts_line(finding), *warnings_of(finding), *hints(finding)]

@@ -6,12 +6,12 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.results import as_array
-from refmeta.oracle.suite import Case, Expected, Part, Suite
+from refmeta.oracle.suite import Case, Suite
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "Outcome", "JudgeSettings", "allowed", "allowed_of", "check_settings", "gap",
-    "in_limits", "is_bad", "judge", "names", "size_of", "transformed",
+    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "JudgeSettings", "Outcome", "as_returned", "check_settings", "gap", "in_limits",
+    "is_bad", "judge", "limit_of", "names", "right_result", "size_of",
 ]  # fmt: skip
 
 REDUCTIONS = ("none", "sum", "mean")
@@ -20,7 +20,7 @@ WRONG = ("mismatch", "accepted", "error", "crash", "timeout")
 
 
 class JudgeSettings(NamedTuple):
-    """What the target computes, in which precision, and whether it must refuse bad input; never a tolerance."""
+    """What the target computes, in which precision, and whether it must refuse bad input.  Nobody sets a tolerance."""
 
     quantity: str = "gradient"
     reduce: str = "none"
@@ -68,7 +68,7 @@ def is_bad(o: Outcome) -> bool:
 
 
 def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
-    """The settings, each with a value that the suite has."""
+    """Check that the suite has every setting."""
     first_order = ("first-order",) if "first_order" in suite.parts else ()
     values = {
         "quantity": suite.quantities or ("gradient",), "reduce": REDUCTIONS, "expect": ("exact", *first_order),
@@ -84,7 +84,7 @@ def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
 
 
 def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
-    """The parts that a result may hold: one, or where a dict is answered any of them by name."""
+    """The parts that a result may hold: one, or any of them where the answer is a dict."""
     suite = case.about
     if not suite.array:
         return tuple(suite.parts)
@@ -93,28 +93,29 @@ def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
     return (settings.quantity if settings.quantity in suite.parts else suite.array,)
 
 
-def _part(case: Case, name: str) -> Part:
-    """A part by name; without one that which an array stands for."""
-    return case.about.parts[name or case.about.array]
+def _is_reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
+    """Is a result reduced over the tasks?"""
+    return settings.reduce != "none" and bool(case.about.array) and case.about.parts[name].by_task
 
 
-def _reduced(case: Case, settings: JudgeSettings, name: str) -> bool:
-    """Is a result one for all tasks?"""
-    return settings.reduce != "none" and bool(case.about.array) and _part(case, name).by_task
-
-
-def transformed(value: Array, case: Case, settings: JudgeSettings, name: str = "") -> Array:
-    """A result with one row per task as the target is to return it: with its sign, and reduced over the tasks."""
-    value = -value if settings.ascent and _part(case, name).turned else value
-    if not _reduced(case, settings, name):
+def as_returned(value: Array, case: Case, settings: JudgeSettings, name: str) -> Array:
+    """A result with one row per task, as the target is to return it: with its sign, and reduced over the tasks."""
+    value = -value if settings.ascent and case.about.parts[name].turned else value
+    if not _is_reduced(case, settings, name):
         return value
     return np.sum(value, axis=0) if settings.reduce == "sum" else np.mean(value, axis=0)
 
 
-def allowed(expected: Expected, case: Case, settings: JudgeSettings) -> Array:
-    """The tolerance of each row of the transformed value; one number where it has no rows of tasks."""
+def right_result(case: Case, name: str, settings: JudgeSettings) -> Array:
+    """The certified value of a part, as the target is to return it."""
+    return as_returned(case.expected[name].value, case, settings, name)
+
+
+def limit_of(case: Case, name: str, settings: JudgeSettings) -> Array:
+    """The tolerance of each row of a right result; one number where the result is reduced."""
+    expected = case.expected[name]
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
-    if not _reduced(case, settings, ""):
+    if not _is_reduced(case, settings, name):
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
 
@@ -136,7 +137,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
     if case.result == "invalid":
         return Outcome(case, "accepted", "it returned a result for an input that must be refused")
     try:
-        results = _by_name(case, returned, settings)
+        results = _results(case, returned, settings)
     except (TypeError, ValueError) as error:
         return Outcome(case, "mismatch", str(error))
     worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
@@ -149,7 +150,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
 
 def _worst(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
     """The entry of a result with the largest error; an ill-conditioned one may be off by twice the result's size."""
-    wanted, limit = transformed(case.expected[name].value, case, settings, name), allowed_of(case, name, settings)
+    wanted, limit = right_result(case, name, settings), limit_of(case, name, settings)
     if case.result == "ill_conditioned":
         limit = limit + 2 * np.max(np.abs(wanted), initial=0.0)
     errors = in_limits(got, wanted, limit)
@@ -159,27 +160,22 @@ def _worst(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
     return Entry(name, tuple(map(int, at)), float(got[at]), float(wanted[at]), float(errors[at]))
 
 
-def allowed_of(case: Case, name: str, settings: JudgeSettings) -> Array:
-    """The tolerance of each row of one result of a case."""
-    return allowed(case.expected[name], case, settings)
-
-
 def size_of(case: Case, name: str, settings: JudgeSettings) -> float:
     """The largest magnitude of a right result's entries and terms, to which digits are relative."""
-    wanted = transformed(case.expected[name].value, case, settings, name)
-    return float(np.max(np.abs(wanted), initial=np.max(case.expected[name].scale)))
+    wanted = np.abs(right_result(case, name, settings))
+    return float(np.max(wanted, initial=np.max(case.expected[name].scale)))
 
 
 def _digits(case: Case, name: str, got: Array, settings: JudgeSettings) -> float:
     """The number of digits, relative to the largest entry and term, to which a result agrees."""
-    wanted, size = transformed(case.expected[name].value, case, settings, name), size_of(case, name, settings)
+    size = size_of(case, name, settings)
     with np.errstate(over="ignore"):
-        off = np.max(np.abs(got - wanted), initial=0.0)
+        off = np.max(np.abs(got - right_result(case, name, settings)), initial=0.0)
     return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
-def _by_name(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
-    """The result as real arrays of the expected shapes; a sentence for anything else."""
+def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:
+    """The result as real arrays of the expected shapes, by name; an error says what else was returned."""
     wanted = names(case, settings)
     if not case.about.array:
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
@@ -190,9 +186,9 @@ def _by_name(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Ar
 
 
 def _array(value: Any, case: Case, name: str, settings: JudgeSettings) -> Array:
-    """One result as a real array of the expected shape; a sentence for anything else."""
+    """One result as a real array of the expected shape; an error says what else was returned."""
     array = as_array(value, name)
-    shape = transformed(case.expected[name].value, case, settings, name).shape
+    shape = right_result(case, name, settings).shape
     if array.shape != shape:
         raise ValueError(
             f"returned shape {array.shape} for {name}, expected {shape}{_hint(array, case, name, settings)}"
@@ -205,18 +201,18 @@ def _array(value: Any, case: Case, name: str, settings: JudgeSettings) -> Array:
 
 def _hint(array: Array, case: Case, name: str, settings: JudgeSettings) -> str:
     """What another shape may mean."""
-    wanted = transformed(case.expected[name].value, case, settings, name)
+    wanted = right_result(case, name, settings)
     if array.shape == wanted.shape[1:] and wanted.shape[0] == 1:
-        return "; the axis of the tasks is gone: results are one row a task, of one task, too"
+        return "; the axis of the tasks is gone: results have one row per task, also for one task"
     if array.shape == (1, *wanted.shape):
         return "; it is a batch of one: return its entry [0]"
     for reduce in REDUCTIONS[1:] if case.about.array else ():
-        reduced = transformed(case.expected[name].value, case, settings._replace(reduce=reduce))
+        reduced = right_result(case, name, settings._replace(reduce=reduce))
         alike = array.shape in (reduced.shape, (1, *reduced.shape))
         if settings.reduce == "none" and alike and np.allclose(array, reduced, rtol=1e-5):
             return f"; it is the {reduce} over the tasks: say so with --reduce {reduce}"
     if not case.about.array and array.shape == wanted.shape[1:]:
-        return "; the axis of the tasks is missing: results are one row a task, never reduced"
+        return "; the axis of the tasks is missing: results have one row per task, never reduced"
     if array.T.shape == wanted.shape:
         return "; it is the transposed shape"
     return "; its entries are as many: a matter of shape only" if array.size == wanted.size else ""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = ["EVERY", "Wrong", "rows_in", "wrong"]
 
 EVERY = "parts"
@@ -18,10 +20,18 @@ class Wrong(NamedTuple):
     formula: str
     quantity: str
     cause: str
-    seen: str
+    source: str
     hint: str
     chapter: str
     function: Callable[[Any], Any]
+
+    def result(self, problem: Any) -> Any:
+        """What the formula gives on a problem; None where it does not apply."""
+        with np.errstate(all="ignore"):
+            try:
+                return self.function(problem)
+            except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
+                return None
 
 
 def wrong(
@@ -29,13 +39,13 @@ def wrong(
     formula: str,
     *,
     cause: str,
-    seen: str = "not yet in public code",
+    source: str = "not yet in public code",
     quantity: str = "gradient",
     hint: str = "the same in every library",
     chapter: str = "",
 ) -> Callable[[Callable[[Any], Any]], Wrong]:
-    """Make a function of a problem a row; its chapter is that of the suite unless it is named."""
-    return lambda function: Wrong(slug, formula, quantity, cause, seen, hint, chapter, function)
+    """Turn a function of a problem into a row; its chapter is that of the suite unless another is given."""
+    return lambda function: Wrong(slug, formula, quantity, cause, source, hint, chapter, function)
 
 
 def rows_in(module: dict[str, Any]) -> tuple[Wrong, ...]:

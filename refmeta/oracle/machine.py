@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from refmeta.oracle.facts import details, worst_of
 from refmeta.oracle.judge import Entry, Outcome, is_bad
-from refmeta.oracle.protocol import encoded
+from refmeta.oracle.protocol import json_value
 from refmeta.oracle.report import Report, markdown, text, versions
 from refmeta.oracle.verdict import NEUTRAL, Finding, summary
 
@@ -18,10 +18,10 @@ def as_json(report: Report) -> str:
     """The report with every case, and the verdict, worst entry and diagnosis of every suite."""
     document: dict[str, Any] = {
         "target": report.name, "settings": report.settings._asdict(), "versions": versions(), "status": report.status,
-        "verdict": summary(report.found), "diagnosis": {f.suite: f.explanation for f in report.found},
-        "suites": [_suite(f) for f in report.found], "cases": [_case(o) for o in report.outcomes],
+        "verdict": summary(report.findings), "diagnosis": {f.suite: f.explanation for f in report.findings},
+        "suites": [_suite(f) for f in report.findings], "cases": [_case(o) for o in report.outcomes],
     }  # fmt: skip
-    return json.dumps(encoded(document), indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(json_value(document), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _suite(finding: Finding) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _case(o: Outcome) -> dict[str, Any]:
 def junit(report: Report) -> str:
     """One test case for each vector; a failure where it is wrong, or right to fewer digits than are allowed."""
     root = ElementTree.Element("testsuites", name=f"refmeta check of {report.name}")
-    for f in report.found:
+    for f in report.findings:
         excused = report.allow_rounding and f.word == "ROUNDING"
         bad = [o for o in f.outcomes if is_bad(o) and not excused]
         node = ElementTree.SubElement(

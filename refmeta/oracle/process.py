@@ -16,9 +16,9 @@ import time
 
 from refmeta.oracle.check import Failed
 
-__all__ = ["CHUNK", "GRACE", "LINE", "Peer", "ending", "shown"]
+__all__ = ["CHUNK", "GRACE", "LINE", "Peer", "ending", "excerpt"]
 
-CHUNK, LINE, PULSE, GRACE, SHOWN = 2**16, 2**20, 0.05, 0.5, 60
+CHUNK, LINE, PULSE, GRACE, EXCERPT = 2**16, 2**20, 0.05, 0.5, 60
 LATE = "it hangs, does not flush what it prints, or needs longer, perhaps to compile: then raise --timeout"
 CAUSES = {"SIGKILL": ": out of memory?", "SIGSEGV": ": a fault in compiled code?"}
 
@@ -43,10 +43,10 @@ class Peer:
         return self._process.poll() is None
 
     def ask(self, question: str, *, seconds: float, longest: int = LINE) -> str:
-        """One line there, one line of at most `longest` bytes back; `Failed` says what came instead."""
+        """Send one line and return the answer, one line of at most `longest` bytes; `Failed` if there is none."""
         deadline = time.monotonic() + seconds
         if not self._lines.empty():
-            raise Failed("error", f"printed a line before it was asked: {_beginning(self._lines.get())}")
+            raise Failed("error", f"printed a line before it was asked: {_excerpt_of_line(self._lines.get())}")
         self._longest = longest
         self._written.clear()
         self.tell(question)
@@ -54,11 +54,11 @@ class Peer:
         if line is None:
             raise Failed("crash", self.end(seconds=GRACE))
         if len(line) > longest:
-            raise Failed("error", f"printed a line of more than {longest} bytes: {_beginning(line)}")
+            raise Failed("error", f"printed a line of more than {longest} bytes: {_excerpt_of_line(line)}")
         return line.decode("utf-8", errors="replace")
 
     def tell(self, line: str) -> None:
-        """One line there, and no waiting."""
+        """Send one line, without waiting for an answer."""
         self._questions.put(line.encode() + b"\n")
 
     def _line(self, deadline: float, late: str) -> bytes | None:
@@ -74,7 +74,7 @@ class Peer:
                 raise Failed("timeout", f"{late}: {why}")
 
     def end(self, *, seconds: float = 0) -> str:
-        """End the program, after so many seconds by force, and all that it started; how it ended, in words."""
+        """End the program and all that it started, by force after so many seconds; return how it ended, in words."""
         self._questions.put(None)
         try:
             return ending(self._process.wait(seconds))
@@ -132,11 +132,11 @@ def ending(status: int) -> str:
     return f"the process was ended by {name}{CAUSES.get(name, '')}"
 
 
-def _beginning(line: bytes) -> str:
-    """The beginning of a line, as it can be shown."""
-    return repr(shown(line[: 4 * SHOWN].decode("utf-8", errors="replace").strip()))
+def _excerpt_of_line(line: bytes) -> str:
+    """The beginning of a line, printable."""
+    return repr(excerpt(line[: 4 * EXCERPT].decode("utf-8", errors="replace").strip()))
 
 
-def shown(text: str) -> str:
-    """What a program printed, cut so that it fits a line of a report."""
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+def excerpt(text: str) -> str:
+    """What a program printed, shortened to fit a line of a report."""
+    return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"

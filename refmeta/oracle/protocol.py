@@ -1,10 +1,10 @@
-"""A target in another process: one JSON object a line, in any language.  Derivation: derivations/using-the-oracle.md
+"""A target in another process: one JSON object per line, in any language.  Derivation: derivations/using-the-oracle.md
 
 → {"refmeta": 1, "type": "hello", "suites": […], "dtype": "float64"}
 ← {"type": "ready", "name": "…", "suites": […]}
 → {"type": "case", "id": "…", "suite": "…", "quantity": "gradient", "inputs": {…}}
 ← {"type": "result", "id": "…", "result": […]}, or "error" with a "message", or "skip" with a "reason"
-  Optional: "warnings": […] of a result; "refusal": false of an error that is no refusal of the inputs.
+  Optional: "warnings": […] in a result; "refusal": false in an error that does not refuse the inputs.
 → {"type": "bye"}
 """
 
@@ -15,29 +15,30 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import Answer, Failed, JudgeSettings, plain
+from refmeta.oracle.check import Answer, Failed, printable
 from refmeta.oracle.documents import DEPTH, depth
-from refmeta.oracle.process import GRACE, LINE, Peer, shown
+from refmeta.oracle.judge import JudgeSettings
+from refmeta.oracle.process import GRACE, LINE, Peer, excerpt
 from refmeta.oracle.suite import Case, floats
 
-__all__ = ["Process", "TargetMissing", "answer_in", "as_command", "as_message", "encoded"]
+__all__ = ["Process", "TargetMissing", "answer_in", "as_command", "as_message", "json_value"]
 
 NUMBER, SAFE = 64, 15
 
 
-def encoded(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Arrays as nested lists, numbers that are not finite as "nan", "inf" and "-inf"."""
     if isinstance(value, dict):
-        return {key: encoded(entry) for key, entry in value.items()}
+        return {key: json_value(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [encoded(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return encoded(value.tolist())
+        return json_value(value.tolist())
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 class TargetMissing(Exception):
-    """The target cannot be started or imported at all; `misnamed` if there is none of its name."""
+    """The target cannot be started or imported at all; `misnamed` if nothing has its name."""
 
     def __init__(self, message: str, *, misnamed: bool = True) -> None:
         super().__init__(message)
@@ -72,16 +73,16 @@ class Process:
             raise self._hopeless
         self.start(settings)
         if case.suite not in self.does:
-            does = ", ".join(map(shown, sorted(self.does))) or "none"
+            does = ", ".join(map(excerpt, sorted(self.does))) or "none"
             raise Failed("skip", f"the target does not do {case.suite}; the suites that it announced: {does}")
-        inputs = encoded(case.arguments(settings.dtype))
+        inputs = json_value(case.arguments(settings.dtype))
         question = {"type": "case", "id": case.id, "suite": case.suite, "quantity": settings.quantity, "inputs": inputs}
         entries = sum(expected.value.size for expected in case.expected.values())
         answer = self._ask(question, self.timeout, longest=LINE + NUMBER * entries)
         if answer.get("id") != case.id or answer.get("type") not in ("result", "error", "skip"):
             self.stop(seconds=0)
             wanted = f"expected a result, error or skip for the id {case.id}, once"
-            raise Failed("error", f"answered {shown(json.dumps(answer))}, {wanted}")
+            raise Failed("error", f"answered {excerpt(json.dumps(answer))}, {wanted}")
         return answer_in(answer)
 
     def start(self, settings: JudgeSettings) -> None:
@@ -107,13 +108,13 @@ class Process:
             raise TargetMissing(str(ready.get("message")), misnamed=ready.get("misnamed") is True)
         suites = ready.get("suites", list(self.suites))
         if ready.get("type") != "ready":
-            raise Failed("error", f'answered {shown(json.dumps(ready))}, expected {{"type": "ready", ...}}')
+            raise Failed("error", f'answered {excerpt(json.dumps(ready))}, expected {{"type": "ready", ...}}')
         if not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
-            raise Failed("error", f"said that its suites are {shown(json.dumps(suites))}, expected a list of names")
-        self.name, self.does = plain(str(ready.get("name", self.name))), set(suites)
+            raise Failed("error", f"said that its suites are {excerpt(json.dumps(suites))}, expected a list of names")
+        self.name, self.does = printable(str(ready.get("name", self.name))), set(suites)
 
     def _ask(self, message: dict[str, Any], seconds: float, longest: int = LINE) -> dict[str, Any]:
-        """One line there, one line back; the process is ended if there is none, or no JSON."""
+        """Send a message and return the answer; without one, or if it is not JSON, the process is ended."""
         assert self._peer is not None
         try:
             return as_message(self._peer.ask(json.dumps(message), seconds=seconds, longest=longest))
@@ -122,7 +123,7 @@ class Process:
             raise
 
     def stop(self, *, seconds: float = GRACE) -> None:
-        """Say goodbye, and end the process after so many seconds by force."""
+        """Say goodbye, and end the process, by force after so many seconds."""
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.tell('{"type": "bye"}')
@@ -130,13 +131,13 @@ class Process:
 
 
 def as_message(line: str) -> dict[str, Any]:
-    """The object of a line; long whole numbers as floats, infinite beyond the largest."""
+    """The object of a line; long whole numbers become floats, infinite beyond the largest."""
     if (nested := depth(line)) > DEPTH:
         raise Failed("error", f"printed a line that is nested {nested} deep, expected at most {DEPTH}")
     try:
         answer = json.loads(line, parse_int=lambda digits: float(digits) if len(digits) > SAFE else int(digits))
     except ValueError:
-        raise Failed("error", f"printed a line that is no JSON: {shown(line.strip())!r}") from None
+        raise Failed("error", f"printed a line that is no JSON: {excerpt(line.strip())!r}") from None
     return answer if isinstance(answer, dict) else {"type": str(answer)}
 
 
@@ -149,9 +150,9 @@ def answer_in(message: dict[str, Any]) -> Answer:
         raise Failed("error", "answered a result without the key 'result'")
     result, warnings = message["result"], message.get("warnings", [])
     if not isinstance(warnings, list):
-        raise Failed("error", f"answered the warnings {shown(json.dumps(warnings))}, expected a list of sentences")
+        raise Failed("error", f"answered the warnings {excerpt(json.dumps(warnings))}, expected a list of sentences")
     try:
         value = {k: floats(v) for k, v in result.items()} if isinstance(result, dict) else floats(result)
     except (TypeError, ValueError) as error:
         raise Failed("error", f"answered something else than numbers: {error}") from None
-    return Answer(value, tuple(plain(str(warning)) for warning in warnings[:10]))
+    return Answer(value, tuple(printable(str(warning)) for warning in warnings[:10]))

@@ -1,4 +1,4 @@
-"""`python -m refmeta.oracle.renew [--check]`: every expected value of the vectors, derived again from its input.
+"""`python -m refmeta.oracle.renew [--check]`: derive every expected value of the vectors again.
 
 Without `--check` the files are written anew; with it nothing is written, and any difference is named and fails.
 """
@@ -15,39 +15,41 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.certify import certified
+from refmeta.oracle.certify import certificate
+from refmeta.oracle.decimals import map_numbers
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
-__all__ = ["dumped", "main", "renewed"]
+__all__ = ["json_text", "main", "renew"]
 
-MOST, FAR, FEWEST = 1e6, 0.2, 30
+LARGEST_KAPPA, LARGEST_ERROR, FEWEST_DIGITS = 1e6, 0.2, 30
 
 
-def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
+def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
     """The case with its expected values derived from its input, and the library's worst error in tolerances."""
     name, case = job
     suite, case, worst = SUITES[name], {**case, "expected": {}, "discriminates": {}}, 0.0
     if case["result"] == "invalid":
         return case, worst
     problem, valid = suite.problem(suite.arguments(case["input"])), case["result"] == "valid"
-    wrong = {row: _computed(row, problem) for row in suite.rows} if valid else {}
+    wrong = {row: row.result(problem) for row in suite.rows} if valid else {}
     for part in suite.parts:
-        nested, digits = certified(suite, case["input"], part)
+        nested, digits = certificate(suite, case["input"], part)
         value = np.array(nested, dtype=object).astype(float)
-        scale = np.maximum(max_per_task(_rows(suite, part, value)), suite.terms(part, problem, value))
+        scale = np.maximum(max_per_task(_task_rows(suite, part, value)), suite.terms(part, problem, value))
         scale = np.where(scale > 0, scale, 1.0)
         answer = partial(_answer, suite, part)
-        kappa = condition_number(answer, problem, scale)
-        error = _error(suite, answer(problem), _rows(suite, part, value), kappa, scale)
-        if valid and (np.max(kappa) >= MOST or error > FAR or 0 < digits < FEWEST):
+        got = answer(problem)
+        kappa = condition_number(answer, problem, scale, got)
+        error = _error(suite, got, _task_rows(suite, part, value), kappa, scale)
+        if valid and (np.max(kappa) >= LARGEST_KAPPA or error > LARGEST_ERROR or 0 < digits < FEWEST_DIGITS):
             raise ValueError(
                 f"{case['id']}: {part}: kappa {np.max(kappa):.2g}, error {error:.2g}, digits {digits}: not valid"
             )
         case["expected"][part] = {
-            "value": value.tolist(), "hex": _hex(value.tolist()),
+            "value": value.tolist(), "hex": map_numbers(float.hex, value.tolist()),
             "kappa": np.atleast_1d(kappa).tolist(), "scale": [float(f"{s:.3g}") for s in np.atleast_1d(scale)], "digits": digits,
         }  # fmt: skip
         if valid:
@@ -60,18 +62,13 @@ def renewed(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
 
 
 def _answer(suite: Suite, part: str, problem: Any) -> Array:
-    """The library's answer, one row for each task."""
-    return _rows(suite, part, suite.answer(part, problem))
+    """The library's answer, one row per task."""
+    return _task_rows(suite, part, suite.answer(part, problem))
 
 
-def _rows(suite: Suite, part: str, value: Any) -> Array:
-    """A value with one row for each task; one for all tasks is one row."""
+def _task_rows(suite: Suite, part: str, value: Any) -> Array:
+    """A value with one row per task; a value for all tasks together is one row."""
     return np.asarray(value) if suite.parts[part].by_task else np.asarray(value)[None]
-
-
-def _hex(value: Any) -> Any:
-    """The floats of a nested list in hexadecimal."""
-    return [_hex(entry) for entry in value] if isinstance(value, list) else float.hex(value)
 
 
 def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -> float:
@@ -79,30 +76,21 @@ def _error(suite: Suite, got: Array, right: Array, kappa: Array, scale: Array) -
     return float(np.max(error_in_tolerances(got, right, kappa, scale, suite.residual), initial=0.0))
 
 
-def _computed(row: Wrong, problem: Any) -> Any:
-    """What a known-wrong formula gives; None where it does not apply."""
-    with np.errstate(all="ignore"):
-        try:
-            return row.function(problem)
-        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-            return None
-
-
 def _margin(suite: Suite, part: str, row: Wrong, result: Any, value: Array, kappa: Array, scale: Array) -> float:
-    """How many tolerances the result of a known-wrong formula is off in a part; 0 where it does not concern the part."""
+    """How many tolerances a known-wrong formula is off in a part; 0 if it says nothing about the part."""
     if result is not None and row.quantity in ("sum", "mean") and part == suite.array:
         value, result, by_task = getattr(value, row.quantity)(0)[None], np.asarray(result)[None], False
     else:
         result = (result or {}).get(part) if row.quantity == EVERY else result if row.quantity == part else None
         if result is None:
             return 0.0
-        value, result, by_task = _rows(suite, part, value), _rows(suite, part, result), suite.parts[part].by_task
+        value, result, by_task = _task_rows(suite, part, value), _task_rows(suite, part, result), suite.parts[part].by_task
     kappa, scale = (kappa, scale) if by_task else (np.max(kappa)[None], np.sum(scale)[None])
     return _error(suite, result, value, kappa, scale)
 
 
-def dumped(document: dict[str, Any]) -> str:
-    """JSON with one line for each list of numbers, so that a difference can be read."""
+def json_text(document: dict[str, Any]) -> str:
+    """JSON with one line per list of numbers, so that a difference can be read."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     lists = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")
     return lists.sub(lambda match: "[" + re.sub(r",\n\s*", ", ", match[1]) + "]", text) + "\n"
@@ -118,14 +106,14 @@ def main() -> int:
             path = Path(str(FOLDER / suite.vectors))
             document = json.loads(path.read_text("utf-8"))
             old = [case for group in document["groups"] for case in group["cases"]]
-            new, errors = zip(*pool.map(renewed, [(name, case) for case in old]), strict=True)
+            new, errors = zip(*pool.map(renew, [(name, case) for case in old]), strict=True)
             changed += [before["id"] for before, after in zip(old, new, strict=True) if before != after]
             cases = iter(new)
             for group in document["groups"]:
                 group["cases"] = [next(cases) for _ in group["cases"]]
             print(f"{name:22} {len(new):4} cases; the library's worst error {max(errors):.4f} tolerances", flush=True)
             if not options.check:
-                path.write_text(dumped(document), "utf-8")
+                path.write_text(json_text(document), "utf-8")
     print(f"changed: {', '.join(changed) or 'nothing'}")
     return int(options.check and bool(changed))
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.facts import details, faint, unjudged
+from refmeta.oracle.facts import details, indistinct, unjudged_line
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome
 from refmeta.oracle.suites import FOLDER, SUITES
-from refmeta.oracle.verdict import NEUTRAL, Finding, counting, findings, status_of, summary
+from refmeta.oracle.verdict import NEUTRAL, Finding, asked_findings, findings, status_of, summary
 from refmeta.tables import paragraphs
 
 __all__ = ["Report", "markdown", "row", "status", "text", "versions"]
@@ -20,22 +20,22 @@ WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
 
 
 class Report(NamedTuple):
-    """All that a report is written from: the target's name, the settings, and the verdict on every suite."""
+    """What a report is written from: the target's name, the settings, and the verdict on every suite."""
 
     name: str
     settings: JudgeSettings
-    found: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
     allow_rounding: bool = False
 
     @property
     def outcomes(self) -> list[Outcome]:
         """What became of every case."""
-        return [o for f in self.found for o in f.outcomes]
+        return [o for f in self.findings for o in f.outcomes]
 
     @property
     def status(self) -> int:
         """The exit status."""
-        return status_of(self.found, allow_rounding=self.allow_rounding)
+        return status_of(self.findings, allow_rounding=self.allow_rounding)
 
 
 def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -> int:
@@ -44,7 +44,7 @@ def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -
 
 
 def versions() -> dict[str, str]:
-    """What the verdict rests on."""
+    """The versions that the verdict depends on."""
     import scipy
 
     import refmeta
@@ -66,9 +66,9 @@ def row(finding: Finding) -> tuple[str, ...]:
     def count(*verdicts: str) -> int:
         return sum(o.verdict in verdicts for o in outcomes)
 
-    judged = [o for o in outcomes if o.got is not None and o.verdict in ("pass", "mismatch")]
-    worst = f"{max(o.error for o in judged):.3g} tol" if judged else "-"
-    digits = f"{min(min(o.digits for o in judged), 17.0):.1f}" if judged else "-"
+    compared = [o for o in outcomes if o.got is not None and o.verdict in ("pass", "mismatch")]
+    worst = f"{max(o.error for o in compared):.3g} tol" if compared else "-"
+    digits = f"{min(min(o.digits for o in compared), 17.0):.1f}" if compared else "-"
     counts = (
         len(outcomes),
         count(*RIGHT),
@@ -80,27 +80,27 @@ def row(finding: Finding) -> tuple[str, ...]:
 
 
 def text(report: Report) -> str:
-    """The report for a terminal, as wide as it is and at least 80 columns: the verdict first; of several suites last, too."""
+    """The report for a terminal, at least 80 columns wide: the verdict first, and last as well for several suites."""
     s = report.settings
-    head = f"refmeta check of {report.name}: {_settings(report)}"
+    head = f"refmeta check of {report.name}: {_settings_text(report)}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
-    lines += [summary(report.found), "", _columns(HEADS), *(_columns(row(f)) for f in report.found)]
-    asked = counting(report.found)
-    for f in asked:
+    lines += [summary(report.findings), "", _columns(HEADS), *(_columns(row(f)) for f in report.findings)]
+    asked_suites = asked_findings(report.findings)
+    for f in asked_suites:
         sentences = details(f)
-        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked) > 1 and sentences else []
+        title = [f"{f.suite}: {f.word}: {f.sentence}"] if len(asked_suites) > 1 and sentences else []
         lines += [each for line in [*title, *sentences] for each in ("", line)]
-    unseen = faint([o.case for o in report.outcomes], s)
+    unseen = indistinct([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
-    lines += [each for line in unjudged([o for f in asked for o in f.outcomes]) for each in ("", line)]
-    lines += ["", summary(report.found)] * (len(asked) > 1)
+    lines += [each for line in unjudged_line([o for f in asked_suites for o in f.outcomes]) for each in ("", line)]
+    lines += ["", summary(report.findings)] * (len(asked_suites) > 1)
     return "\n".join(paragraphs(line, later="  ") for line in lines)
 
 
-def _settings(report: Report) -> str:
+def _settings_text(report: Report) -> str:
     """The quantity, where a suite has one, the precision and what is expected."""
     s = report.settings
-    named = any(o.case.about.quantities for f in counting(report.found) for o in f.outcomes)
+    named = any(o.case.about.quantities for f in asked_findings(report.findings) for o in f.outcomes)
     return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
 
 
@@ -111,24 +111,24 @@ def _columns(cells: Sequence[str]) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The report for a page: a heading, the verdict, a table, and a list of what is said of each suite."""
-    lines = [f"# refmeta check of {_escaped(report.name)}", "", f"**{_escaped(summary(report.found))}**", ""]
-    lines += [_settings(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
-    lines += [_cells(row(f)) for f in report.found]
-    asked = counting(report.found)
-    for f in asked:
-        lines += ["", f"## {f.suite}: {f.word}", "", f"{_escaped(f.sentence)}.", ""]
-        lines += [f"- {_escaped(line)}" for line in details(f)]
-    lines += [f"\n{_escaped(line)}." for line in unjudged([o for f in asked for o in f.outcomes])]
+    """The report for a page: a heading, the verdict, a table, and a list of sentences on each suite."""
+    lines = [f"# refmeta check of {_escape(report.name)}", "", f"**{_escape(summary(report.findings))}**", ""]
+    lines += [_settings_text(report), "", _cells(HEADS), _cells(["---"] * len(HEADS))]
+    lines += [_cells(row(f)) for f in report.findings]
+    asked_suites = asked_findings(report.findings)
+    for f in asked_suites:
+        lines += ["", f"## {f.suite}: {f.word}", "", f"{_escape(f.sentence)}.", ""]
+        lines += [f"- {_escape(line)}" for line in details(f)]
+    lines += [f"\n{_escape(line)}." for line in unjudged_line([o for f in asked_suites for o in f.outcomes])]
     lines += ["", ", ".join(f"{k} {v}" for k, v in versions().items())]
     return "\n".join(lines)
 
 
 def _cells(cells: Sequence[str]) -> str:
     """One line of a Markdown table."""
-    return "| " + " | ".join(map(_escaped, cells)) + " |"
+    return "| " + " | ".join(map(_escape, cells)) + " |"
 
 
-def _escaped(line: str) -> str:
-    """A line in which nothing is markup."""
+def _escape(line: str) -> str:
+    """A line with its markup escaped."""
     return "".join("\\" + c if c in "\\`*_|<>[]#" else c for c in line)

@@ -12,7 +12,7 @@ __all__ = ["as_array", "on_host", "text_of"]
 
 
 def text_of(value: Any, form: Callable[[Any], str]) -> str:
-    """A value as text; where its own code fails at that, which exception it raised."""
+    """A value as text; where the value's own code fails, which exception it raised."""
     try:
         return form(value)
     except BaseException as error:
@@ -20,7 +20,7 @@ def text_of(value: Any, form: Callable[[Any], str]) -> str:
 
 
 def as_array(value: Any, name: str = "") -> Array:
-    """A result as a real array of double precision; TypeError with a sentence that names the remedy if it is none."""
+    """A result as a real array of double precision; TypeError names the remedy if it is not one."""
     of = f" for {name}" if name else ""
     if value is None:
         raise TypeError(f"returned None{of}: is a return statement missing, or the gradient cut off?")
@@ -28,7 +28,7 @@ def as_array(value: Any, name: str = "") -> Array:
         raise TypeError(f"returned a dict with the keys {', '.join(map(str, value))}{of}; return the array alone")
     try:
         value = on_host(value)
-        kind, remedy = _unreadable(value)
+        kind, remedy = _misreading(value)
         array = np.asarray(0.0 if remedy else value)
     except Exception as error:
         raise TypeError(f"returned {type(value).__name__}{of}, which is no array: {text_of(error, str)}") from error
@@ -52,14 +52,14 @@ def on_host(value: Any) -> Any:
     return value
 
 
-def _unreadable(value: Any) -> tuple[str, str]:
-    """What a value is that NumPy would not read as it is meant, and the remedy."""
+def _misreading(value: Any) -> tuple[str, str]:
+    """The kind of a value that NumPy would misread, and the remedy."""
     if _is_masked(value):
         return "a masked array", "whose mask would be ignored; fill it first, as with value.filled(0.0)"
     if inspect.iscoroutine(value):
         value.close()
         return "a coroutine", "since the function is async; return its result, as asyncio.run(...) does"
-    return _rows(value) if isinstance(value, (list, tuple)) else ("", "")
+    return _sequence(value) if isinstance(value, (list, tuple)) else ("", "")
 
 
 def _is_masked(value: Any) -> bool:
@@ -67,8 +67,8 @@ def _is_masked(value: Any) -> bool:
     return any(map(_is_masked, value)) if isinstance(value, (list, tuple)) else np.ma.is_masked(value)
 
 
-def _rows(entries: list[Any] | tuple[Any, ...]) -> tuple[str, str]:
-    """What a list or tuple is, and the remedy if it holds several results, or rows of different shapes."""
+def _sequence(entries: list[Any] | tuple[Any, ...]) -> tuple[str, str]:
+    """The kind of a list or tuple, and the remedy if it holds several results, or rows of different shapes."""
     kind, shapes = f"a {type(entries).__name__} of {len(entries)}", list(map(_shape, entries))
     if len(set(shapes)) < 2 and not (isinstance(entries, tuple) and any(len(shape) > 1 for shape in shapes)):
         return kind, ""
@@ -79,7 +79,7 @@ def _rows(entries: list[Any] | tuple[Any, ...]) -> tuple[str, str]:
 
 
 def _shape(value: Any) -> tuple[Any, ...]:
-    """The shape of an array; of rows that differ in length their number."""
+    """The shape of an array; for rows of different lengths, their number."""
     try:
         return tuple(np.shape(value))
     except ValueError:

@@ -10,36 +10,36 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from refmeta.oracle.calls import CallError, named, result_of, told
-from refmeta.oracle.check import plain
-from refmeta.oracle.protocol import encoded
+from refmeta.oracle.calls import CallError, error_text, failure_text, result_of
+from refmeta.oracle.check import printable
+from refmeta.oracle.protocol import json_value
 from refmeta.oracle.suites import SUITES
 from refmeta.tables import suggestion
 
-__all__ = ["Misnamed", "answer", "imported", "main"]
+__all__ = ["Misnamed", "answer", "import_target", "main"]
 
 
 class Misnamed(ValueError):
-    """There is no such module or function, or its name is none."""
+    """The module or function does not exist, or the target is not written as MODULE:FUNCTION."""
 
 
-def imported(target: str) -> Callable[..., Any]:
-    """The function named module:function; ValueError says what is missing, and `Misnamed` that it does not exist."""
+def import_target(target: str) -> Callable[..., Any]:
+    """The function of module:function; `Misnamed` if it does not exist, ValueError if its module fails."""
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise Misnamed(f"the target is {target!r}, expected MODULE:FUNCTION")
     try:
-        found: Any = importlib.import_module(module)
+        member: Any = importlib.import_module(module)
         for part in name.split("."):
-            found = _member(found, part)
+            member = _member(member, part)
     except BaseException as error:
         absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
-        why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + named(error)
+        why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + error_text(error)
         kind = Misnamed if absent or isinstance(error, Misnamed) else ValueError
         raise kind(f"cannot import {target}: {why}") from error
-    if not callable(found):
-        raise Misnamed(f"{target} is no function but {type(found).__name__}")
-    return found
+    if not callable(member):
+        raise Misnamed(f"{target} is no function but {type(member).__name__}")
+    return member
 
 
 def _member(owner: Any, name: str) -> Any:
@@ -48,7 +48,7 @@ def _member(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         members = [each for each in dir(owner) if not each.startswith("_")]
-        raise Misnamed(f"{named(error)}{suggestion(name, members)}") from error
+        raise Misnamed(f"{error_text(error)}{suggestion(name, members)}") from error
 
 
 def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
@@ -56,12 +56,12 @@ def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -
     try:
         inputs = SUITES[question["suite"]].arguments(question["inputs"], dtype)
         value, warnings = result_of(function, inputs)
-        return {"type": "result", "id": question["id"], "result": encoded(value), "warnings": list(warnings)}
+        return {"type": "result", "id": question["id"], "result": json_value(value), "warnings": list(warnings)}
     except CallError as error:
         message, refusal = str(error), error.refusal
     except BaseException as error:
-        message, refusal = told(error), False
-    return {"type": "error", "id": question["id"], "message": plain(message), "refusal": refusal}
+        message, refusal = failure_text(error), False
+    return {"type": "error", "id": question["id"], "message": printable(message), "refusal": refusal}
 
 
 def main() -> None:
@@ -72,10 +72,10 @@ def main() -> None:
     os.dup2(2, 1)
     hello = json.loads(questions.readline())
     try:
-        function = imported(sys.argv[1])
+        function = import_target(sys.argv[1])
     except ValueError as error:
         misnamed = isinstance(error, Misnamed)
-        print(json.dumps({"type": "failed", "message": plain(str(error)), "misnamed": misnamed}), file=out)
+        print(json.dumps({"type": "failed", "message": printable(str(error)), "misnamed": misnamed}), file=out)
         return
     print(json.dumps({"type": "ready", "name": sys.argv[1], "suites": hello["suites"]}), file=out)
     for line in questions:

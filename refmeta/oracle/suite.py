@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.decimals import Inputs, Steps
+from refmeta.oracle.decimals import Inputs, Steps, flatten, map_numbers
 from refmeta.oracle.known import Wrong
 
 __all__ = [
-    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_effects", "no_terms",
-    "typed",
+    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_terms", "suite_of", "typed",
 ]  # fmt: skip
 
 Effects = dict[str, Callable[[], Any]]
@@ -21,8 +21,8 @@ Effects = dict[str, Callable[[], Any]]
 class Input(NamedTuple):
     """An input of a suite: its shape (names are sizes, `*` multiplies), its meaning, and what it holds.
 
-    `kind` is "number", "integer", or "either": integers unless an entry is none.  `place` is where the problem holds the
-    input, if that is not its own name.
+    `kind` is "number", "integer", or "either": integers if every entry is one.  `place` is where the problem holds the
+    input, if not under its own name.
     """
 
     shape: str
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
     @property
     def by_task(self) -> bool:
-        """Is there one row for each task?"""
+        """Is there one row per task?"""
         return self.shape.startswith("(N")
 
 
@@ -50,28 +50,23 @@ def no_terms(part: str, problem: Any, value: Array) -> Any:
     return 0.0
 
 
-def no_effects(case: "Case", part: str) -> Effects:
-    """No ε may stand anywhere."""
-    return {}
-
-
 @dataclass(frozen=True, eq=False)
 class Suite:
     """All that the oracle knows of one algorithm.
 
     name, chapter : of the suite, and of its derivation.
-    title, sizes, losses : what it judges, the names of sizes in shapes, the losses that are meant.
-    inputs, parts : by name; the parts stand in the order in which they depend on each other.
+    title, sizes, losses : what it judges, the sizes that shapes name, and how the losses are defined.
+    inputs, parts : by name; a part stands after those that it depends on.
     array : the part that an array alone stands for; "" where the answer is a dict of parts.
     problem(inputs) : the inputs as the library's own objects, on which `answer`, `terms` and the rows are computed.
     answer(part, problem) : the library's result, one implementation under test among others.
-    terms(part, problem, value) : the size of the terms that a part is the sum of, one for each task.
-    definition(part, inputs, steps) : the part from the objective alone, in any arithmetic, one entry for each task.
+    terms(part, problem, value) : the size of the terms that a part is the sum of, one number per task.
+    definition(part, inputs, steps) : the part from the objective alone, in any arithmetic, one entry per task.
     rational : the parts whose definition is exact in fractions.
     residual : the relative residual that an iterative answer may leave.
-    rows, false_alarms, letters : what is known to be wrong, what is wrongly suspected, symbols in their formulas.
-    effects(case, part) : by the place of an ε, the slope of the part in that ε.
-    patterns : what else a wrong result may equal, by the name of the mechanism.
+    rows, false_alarms, letters : known-wrong formulas, right ones that are suspected, symbols in their formulas.
+    effects(case, part) : the slope of the part in an ε, by the place of the ε.
+    patterns : what else a wrong result may equal, by mechanism.
     vectors : the file, below `refmeta/oracle/suites`.
     """
 
@@ -87,11 +82,11 @@ class Suite:
     definition: Callable[[str, Inputs, Steps], list[Any]]
     vectors: str
     rows: tuple[Wrong, ...]
+    effects: Callable[["Case", str], Effects]
     array: str = ""
     terms: Callable[[str, Any, Array], Any] = no_terms
     rational: tuple[str, ...] = ()
     residual: float = 0.0
-    effects: Callable[["Case", str], Effects] = no_effects
     false_alarms: Mapping[str, str] = field(default_factory=dict)
     letters: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -110,8 +105,17 @@ class Suite:
         return {name: typed(value, self.inputs[name].kind, np.dtype(dtype)) for name, value in inputs.items()}
 
 
+def suite_of(definition: ModuleType, problem: ModuleType, wrong: ModuleType, epsilons: ModuleType, **facts: Any) -> Suite:
+    """The suite of a folder: what its four modules and its vectors offer, and the facts that its `__init__` states."""
+    return Suite(
+        definition=definition.define, problem=problem.problem, answer=problem.answer, effects=epsilons.effects,
+        terms=getattr(problem, "terms", no_terms), rows=wrong.ROWS, false_alarms=getattr(wrong, "FALSE_ALARMS", {}),
+        vectors=f"{definition.__name__.split('.')[-2]}/vectors.json", **facts,
+    )  # fmt: skip
+
+
 class Expected(NamedTuple):
-    """A certified value, one row for each task, and what its tolerance is made of."""
+    """A certified value, one row per task, and what its tolerance is made of."""
 
     value: Array
     kappa: Array
@@ -151,23 +155,16 @@ def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
     """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
     if value is None:
         return None
-    if kind == "integer" or kind == "either" and not _has_floats(value):
+    if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flatten(value)[0]):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
     return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
 
 
-def _has_floats(value: Any) -> bool:
-    """Is any number of a nested list no integer?"""
-    return any(map(_has_floats, value)) if isinstance(value, list) else not isinstance(value, int)
-
-
 def floats(value: Any) -> Any:
     """ "nan", "inf" and "-inf" of an invalid case as floats, at any depth."""
-    if isinstance(value, list):
-        return [floats(entry) for entry in value]
-    return float(value) if isinstance(value, str) else value
+    return map_numbers(lambda x: float(x) if isinstance(x, str) else x, value)
 
 
 def at_most_one(x: float) -> float:
-    """γ or λ; one that was moved above 1 by a little, as κ is measured, is taken for 1."""
+    """γ or λ.  A value just above 1, which the measurement of κ makes, counts as 1."""
     return 1.0 if 1 < x < 1 + 1e-6 else x

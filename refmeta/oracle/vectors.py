@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import as_read_only
-from refmeta.oracle.documents import VectorError, parsed, text_of
+from refmeta.oracle.decimals import flatten, map_numbers
+from refmeta.oracle.documents import VectorError, parse_json, read_text
 from refmeta.oracle.suite import Case, Expected, Suite, typed
 from refmeta.oracle.suites import FOLDER, SUITES
 
@@ -34,8 +35,8 @@ def cases(suite: str) -> tuple[Case, ...]:
 
 
 def read_file(path: str) -> Iterator[Case]:
-    """The cases of a vector file; the inputs of each are a problem of its suite, unless the case is called invalid."""
-    for case in read(text_of(path), path):
+    """The cases of a vector file; VectorError where the inputs of a valid case are not a problem of its suite."""
+    for case in read(read_text(path), path):
         try:
             _ = case.result == "invalid" or case.problem
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
@@ -54,8 +55,8 @@ def read(text: str, name: str) -> Iterator[Case]:
 
 
 def _cases_in(text: str, name: str) -> Iterator[Case]:
-    """The cases of a text whose structure is as it should be."""
-    document = parsed(text, name)
+    """The cases of a text of the right structure."""
+    document = parse_json(text, name)
     _check_keys(document, TOP, name, "")
     if (document["format"], document["version"]) != (FORMAT, VERSION):
         raise VectorError(
@@ -63,24 +64,24 @@ def _cases_in(text: str, name: str) -> Iterator[Case]:
         )
     if document["suite"] not in SUITES:
         raise VectorError(f"{name}: suite: {document['suite']!r} is none of {', '.join(SUITES)}")
-    seen: set[str] = set()
+    ids: set[str] = set()
     for g, group in enumerate(_check_type(document["groups"], list, name, "groups")):
         _check_keys(group, GROUP, name, f"groups[{g}]")
         for c, entry in enumerate(_check_type(group["cases"], list, name, f"groups[{g}].cases")):
             where = f"groups[{g}].cases[{c}]"
             _check_keys(entry, CASE, name, where)
-            _consistent(entry, document, seen, f"{name}: {where}")
-            seen.add(entry["id"])
+            _check_entry(entry, document, ids, f"{name}: {where}")
+            ids.add(entry["id"])
             inputs, expected = (_check_type(entry[key], dict, name, f"{where}.{key}") for key in ("input", "expected"))
-            values = {k: _expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
+            values = {k: _as_expected(v, name, f"{where}.expected.{k}") for k, v in expected.items()}
             suite = SUITES[document["suite"]]
-            _complete(entry, suite, values, f"{name}: {where}")
+            _check_complete(entry, suite, values, f"{name}: {where}")
             head = entry["id"], suite, entry["comment"], tuple(entry["flags"]), entry["result"]
             yield Case(*head, inputs, values, entry["discriminates"])
 
 
-def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str], where: str) -> None:
-    """An id of its own, a result that exists, flags that are declared, and margins that are numbers."""
+def _check_entry(entry: dict[str, Any], document: dict[str, Any], ids: set[str], where: str) -> None:
+    """Check that the id is new, the result exists, the flags are declared and the margins are numbers."""
     margins = entry["discriminates"]
     if not isinstance(entry["id"], str) or not isinstance(entry["comment"], str) or not isinstance(margins, dict):
         raise VectorError(f"{where}: id and comment must be strings and discriminates an object")
@@ -88,7 +89,7 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
         raise VectorError(f"{where}.discriminates: every margin must be a number of at least 0")
     if not isinstance(entry["flags"], list) or not isinstance(document["flags"], dict):
         raise VectorError(f"{where}: flags must be a list, of keys of the file's object flags")
-    if entry["id"] in seen:
+    if entry["id"] in ids:
         raise VectorError(f"{where}: id {entry['id']!r} twice")
     if entry["result"] not in RESULTS:
         raise VectorError(f"{where}: result {entry['result']!r} is none of {', '.join(RESULTS)}")
@@ -97,8 +98,8 @@ def _consistent(entry: dict[str, Any], document: dict[str, Any], seen: set[str],
             raise VectorError(f"{where}: flag {flag!r} is not declared")
 
 
-def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
-    """The inputs of the suite, numbers all of them, and every part unless the case is invalid."""
+def _check_complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], where: str) -> None:
+    """Check that the inputs are those of the suite and hold numbers, and that every part is there unless the case is invalid."""
     wanted = set() if entry["result"] == "invalid" else set(suite.parts)
     if set(values) != wanted:
         raise VectorError(f"{where}.expected: expected the quantities {sorted(wanted)}, got {sorted(values)}")
@@ -108,7 +109,7 @@ def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], 
         about = suite.inputs[key]
         if value is None and about.optional:
             continue
-        kinds, whole = {type(number) for number in _leaves(value)}, about.kind == "integer"
+        kinds, whole = {type(number) for number in flatten(value)[0]}, about.kind == "integer"
         kinds -= {int} | (set() if whole else {float}) | ({str} if entry["result"] == "invalid" else set())
         what = "whole numbers" if whole else "numbers"
         if kinds:
@@ -119,15 +120,6 @@ def _complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expected], 
             raise VectorError(f"{where}.input.{key}: no {what}: {error}") from None
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """What nested lists hold."""
-    if isinstance(value, list):
-        for entry in value:
-            yield from _leaves(entry)
-    else:
-        yield value
-
-
 def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
     """Check that a value is a list or an object."""
     if not isinstance(value, kind):
@@ -136,11 +128,11 @@ def _check_type(value: Any, kind: type, name: str, where: str) -> Any:
     return value
 
 
-def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
-    """A certified value, whose two ways of writing agree."""
+def _as_expected(entry: dict[str, Any], name: str, where: str) -> Expected:
+    """A certified value; what is written in decimals and in hexadecimal must agree."""
     _check_keys(entry, VALUE, name, where)
     try:
-        value, by_hex = np.array(entry["value"], float), np.array(_from_hex(entry["hex"]), float)
+        value, by_hex = np.array(entry["value"], float), np.array(map_numbers(float.fromhex, entry["hex"]), float)
         kappa, scale = np.array(entry["kappa"], float), np.array(entry["scale"], float)
     except (TypeError, ValueError) as error:
         raise VectorError(f"{name}: {where}: no numbers: {error}") from None
@@ -153,15 +145,10 @@ def _expected(entry: dict[str, Any], name: str, where: str) -> Expected:
         or kappa.size not in (1, len(value))
         or not (np.all(kappa >= 0) and np.all(kappa < 1e12) and np.all(scale > 0) and np.all(scale < 1e300))
     ):
-        raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one a task")
+        raise VectorError(f"{name}: {where}: kappa must be in [0, 1e12) and scale in (0, 1e300), one per task")
     if type(entry["digits"]) is not int or entry["digits"] < 0:
         raise VectorError(f"{name}: {where}: digits must be a whole number of at least 0, got {entry['digits']!r}")
     return Expected(as_read_only(value), as_read_only(kappa), as_read_only(scale), entry["digits"])
-
-
-def _from_hex(value: Any) -> Any:
-    """The floats of a nested list in hexadecimal."""
-    return [_from_hex(entry) for entry in value] if isinstance(value, list) else float.fromhex(value)
 
 
 def _check_keys(value: Any, wanted: set[str], name: str, where: str) -> None:

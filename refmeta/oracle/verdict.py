@@ -8,14 +8,15 @@ import numpy as np
 
 from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
 from refmeta.oracle.diagnose.rows import distance
-from refmeta.oracle.judge import JudgeSettings, Outcome, allowed_of, gap, is_bad, size_of, transformed
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, limit_of, right_result, size_of
+from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case
 
-__all__ = ["Finding", "NEUTRAL", "counting", "finding", "findings", "overall", "status_of", "summary"]
+__all__ = ["Finding", "NEUTRAL", "asked_findings", "finding", "findings", "overall", "status_of", "summary"]
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
-NEAREST, BLIND = 1e-2, 100.0
+NEAREST, INDISTINCT = 1e-2, 100.0
 LOSS = (
     "no known mistake explains it; digits are lost in a finite difference, an iteration that stops early, float32 on the "
     "way, or a difference of nearly equal numbers"
@@ -61,43 +62,43 @@ def findings(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Findi
 
 def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Finding:
     """The verdict on the outcomes of one suite."""
-    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
-    bad = [o for o in asked if is_bad(o)]
+    judged = [o for o in outcomes if o.verdict not in NEUTRAL]
+    bad = [o for o in judged if is_bad(o)]
 
-    def made(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
+    def verdict(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
         return Finding(suite, word, sentence, tuple(outcomes), tuple(why))
 
-    if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in asked):
-        return made("NOT RUN", *_not_run(outcomes))
-    counted = f"{_of(len(bad) or len(asked), len(asked))}{_ended(bad)}{_left_out(outcomes)}"
+    if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in judged):
+        return verdict("NOT RUN", *_not_run(outcomes))
+    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}"
     explanations = explain(outcomes, settings)
-    less = _less(bad, explanations, settings) if bad else None
-    if (blind := _blind(asked, settings)) and all(o.verdict == "mismatch" and o.error <= BLIND for o in bad):
-        return made("CANNOT TELL", *blind)
-    if less:
-        return made("ROUNDING", f"{less} in {counted}", next((e.lines for e in explanations if e.name), [LOSS]))
+    lost = _lost_digits(bad, explanations, settings) if bad else None
+    if (tie := _first_order_tie(judged, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
+        return verdict("CANNOT TELL", *tie)
+    if lost:
+        return verdict("ROUNDING", f"{lost} in {count}", next((e.lines for e in explanations if e.name), [LOSS]))
     if bad:
-        return made("WRONG", counted, [*first_of(explanations), *_next(bad, explanations, settings)])
-    digits = [o.digits for o in asked if o.verdict == "pass"]
-    return made(
-        "RIGHT", counted + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
+        return verdict("WRONG", count, [*first_of(explanations), *_next_step(bad, explanations, settings)])
+    digits = [o.digits for o in judged if o.verdict == "pass"]
+    return verdict(
+        "RIGHT", count + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
     )
 
 
-def _of(n: int, every: int) -> str:
+def _count_of(n: int, every: int) -> str:
     """1 of 1 case, 2 of 3 cases."""
     return f"{n} of {every} case{'s' * (every != 1)}"
 
 
-def _ended(bad: Sequence[Outcome]) -> str:
-    """What became of the cases where nothing else is wrong than that there was no answer."""
+def _end_words(bad: Sequence[Outcome]) -> str:
+    """How the bad cases ended, if all of them ended without an answer."""
     words = {"crash": "crashed", "timeout": "timed out"}
     if not bad or any(o.verdict not in words for o in bad):
         return ""
     return " " + " or ".join(words[verdict] for verdict in sorted({o.verdict for o in bad}))
 
 
-def _next(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> list[str]:
+def _next_step(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> list[str]:
     """What to do where nothing is known."""
     if not any(UNKNOWN in line for e in explanations for line in e.lines):
         return []
@@ -115,20 +116,20 @@ def _left_out(outcomes: Sequence[Outcome]) -> str:
 
 def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     """Why nothing was computed, and what to do."""
-    asked = [o for o in outcomes if o.verdict not in NEUTRAL]
-    if not asked:
+    judged = [o for o in outcomes if o.verdict not in NEUTRAL]
+    if not judged:
         remedy = {
             "unasked": "only inputs that must be refused were chosen: judge them with --validation, beside other cases",
-            "skip": f"every case was skipped: {_skipped(outcomes)}",
+            "skip": f"every case was skipped: {_skip_reason(outcomes)}",
             "unanswered": "the ill-conditioned case alone was chosen: choose other cases beside it",
         }
         why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
         return "no case was judged", [why]
-    return f"the target gave no result that can be read in {_of(len(asked), len(asked))}", [_remedy(asked[0])]
+    return f"the target gave no result that can be read in {_count_of(len(judged), len(judged))}", [_remedy(judged[0])]
 
 
-def _skipped(outcomes: Sequence[Outcome]) -> str:
-    """Why the target skipped a case, in its own words; else what to do."""
+def _skip_reason(outcomes: Sequence[Outcome]) -> str:
+    """Why the target skipped a case, in the target's words; without any, what to do."""
     own = (o.message for o in outcomes if o.verdict == "skip" and "by --skip-flag" not in o.message)
     return next(own, "leave out a --skip-flag, or choose a suite that the target does")
 
@@ -144,13 +145,13 @@ def _remedy(o: Outcome) -> str:
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 
 
-def _blind(asked: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
-    """Whether first order is so near to the right answer, in every case judged, that they cannot be told apart."""
-    both = [o.case for o in asked if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
+def _first_order_tie(judged: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
+    """The sentence and the remedy if first order cannot be told from the right answer in any judged case."""
+    both = [o.case for o in judged if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
     if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
         return None
-    apart = max(_apart(case, settings) for case in both)
-    if apart >= BLIND:
+    apart = max(_first_order_distance(case, settings) for case in both)
+    if apart >= INDISTINCT:
         return None
     change = "choose cases with more steps or a larger step size" + ", or --dtype float64" * (
         settings.dtype == "float32"
@@ -159,14 +160,14 @@ def _blind(asked: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list
     return f"first-order MAML is within {apart:.2g} tolerances of the right answer {where}", [change]
 
 
-def _apart(case: Case, settings: JudgeSettings) -> float:
+def _first_order_distance(case: Case, settings: JudgeSettings) -> float:
     """The distance from first order to the right gradient, in tolerances."""
-    first, right = (transformed(case.expected[q].value, case, settings) for q in ("first_order", "gradient"))
-    return gap(first, right, allowed_of(case, "gradient", settings))
+    first, right = (right_result(case, q, settings) for q in ("first_order", "gradient"))
+    return gap(first, right, limit_of(case, "gradient", settings))
 
 
-def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> str | None:
-    """How many digits there are and can be had, if nothing but rounding explains what is wrong, and it is small."""
+def _lost_digits(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> str | None:
+    """How many digits are right and how many can be had, if the error is small and no mistake explains it."""
     if any(e.name not in UNCERTAIN for e in explanations) or any(o.got is None for o in bad):
         return None
     if any(o.verdict != "mismatch" or o.case.result != "valid" for o in bad):
@@ -174,7 +175,7 @@ def _less(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings:
     if not all(_is_small(o, settings) for o in bad):
         return None
     fewest = min(bad, key=lambda o: o.digits)
-    return f"right to {fewest.digits:.1f} digits where {_possible(fewest, settings):.1f} can be had,"
+    return f"right to {fewest.digits:.1f} digits where {_possible_digits(fewest, settings):.1f} can be had,"
 
 
 def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
@@ -182,47 +183,45 @@ def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
     rounding = 30 * float(np.finfo(settings.dtype).eps)
     widest = WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
     return o.error <= widest and all(
-        gap(got, transformed(o.case.expected[name].value, o.case, settings, name), allowed_of(o.case, name, settings))
-        <= max(1.0, NEAREST * distance(o.case, name, settings))
-        for name, got in (o.got or {}).items()
+        gap(p.got, p.right, p.limit) <= max(1.0, NEAREST * distance(p.case, p.name, settings)) for p in pairs([o], settings)
     )
 
 
-def _possible(o: Outcome, settings: JudgeSettings) -> float:
-    """The number of digits that the tolerance of the worst entry's part stands for."""
+def _possible_digits(o: Outcome, settings: JudgeSettings) -> float:
+    """The number of digits that the tolerance at the worst entry allows."""
     assert o.worst is not None
-    limit = np.max(allowed_of(o.case, o.worst.part, settings))
+    limit = np.max(limit_of(o.case, o.worst.part, settings))
     return float(-np.log10(limit / size_of(o.case, o.worst.part, settings)))
 
 
-def counting(found: Sequence[Finding]) -> list[Finding]:
-    """The suites of which a case was asked; all, if none was."""
-    return [f for f in found if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(found)
+def asked_findings(all_findings: Sequence[Finding]) -> list[Finding]:
+    """The verdicts on the suites of which a case was judged; all of them, if none was."""
+    return [f for f in all_findings if any(o.verdict not in NEUTRAL for o in f.outcomes)] or list(all_findings)
 
 
-def overall(found: Sequence[Finding]) -> str:
-    """The worst word of all suites that were asked; NOT RUN if there is none."""
-    return max((f.word for f in counting(found)), key=ORDER.index, default="NOT RUN")
+def overall(all_findings: Sequence[Finding]) -> str:
+    """The worst word of the judged suites; NOT RUN if there is none."""
+    return max((f.word for f in asked_findings(all_findings)), key=ORDER.index, default="NOT RUN")
 
 
-def summary(found: Sequence[Finding]) -> str:
+def summary(all_findings: Sequence[Finding]) -> str:
     """One sentence for all suites."""
-    asked, word = counting(found), overall(found)
-    if len(asked) == 1:
-        return f"{word}: {asked[0].sentence}."
-    outcomes = [o for f in asked for o in f.outcomes if o.verdict not in NEUTRAL]
+    judged, word = asked_findings(all_findings), overall(all_findings)
+    if len(judged) == 1:
+        return f"{word}: {judged[0].sentence}."
+    outcomes = [o for f in judged for o in f.outcomes if o.verdict not in NEUTRAL]
     if word == "RIGHT":
         digits = min((o.digits for o in outcomes if o.verdict == "pass"), default=17.0)
-        return f"RIGHT: {len(outcomes)} of {len(outcomes)} cases in {len(asked)} suites, to {min(digits, 17.0):.1f} digits or more."
-    counts = [f"{n} {each}" for each in reversed(ORDER) if (n := sum(f.word == each for f in asked))]
-    return f"{word}: of {len(asked)} suites {', '.join(counts)}." if counts else "NOT RUN: no case was selected."
+        return f"RIGHT: {len(outcomes)} of {len(outcomes)} cases in {len(judged)} suites, to {min(digits, 17.0):.1f} digits or more."
+    counts = [f"{n} {each}" for each in reversed(ORDER) if (n := sum(f.word == each for f in judged))]
+    return f"{word}: of {len(judged)} suites {', '.join(counts)}." if counts else "NOT RUN: no case was selected."
 
 
-def status_of(found: Sequence[Finding], *, allow_rounding: bool = False) -> int:
+def status_of(all_findings: Sequence[Finding], *, allow_rounding: bool = False) -> int:
     """0 all right, 1 a mismatch or rounding, 3 a crash or time-out after an answer, 5 nothing was computed."""
-    words = {f.word for f in counting(found)}
+    words = {f.word for f in asked_findings(all_findings)}
     if words <= {"NOT RUN"}:
         return 5
-    if any(o.verdict in ("crash", "timeout") for f in found for o in f.outcomes):
+    if any(o.verdict in ("crash", "timeout") for f in all_findings for o in f.outcomes):
         return 3
     return int(not words <= {"RIGHT"} | ({"ROUNDING"} if allow_rounding else set()))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.evidence.meta_lstm import HIDDEN, LearnerCase, moves, random_cell, random_learner, random_parameters
+from refmeta.evidence.meta_lstm import HIDDEN, LearnerCase, random_cell, random_learner, random_parameters, step_lengths
 from refmeta.judges import complex_step
 from refmeta.meta import meta_lstm
 from refmeta.meta.lstm import preprocessing, preprocessing_slope, sigmoid
@@ -214,7 +214,7 @@ def test_a_gate_above_one_breaks_the_bound(above, monkeypatch):
     """σ scaled by 1.5 exceeds |∇L| wherever a gate is above 2/3; with the library's own σ nothing does."""
     case = random_learner(np.random.default_rng(0), "quadratic")
     monkeypatch.setattr(meta_lstm, "sigmoid", lambda z: above * sigmoid(z))
-    moved, bound = moves(case.parameters._replace(b_I=3.0), case.support, 3)
+    moved, bound = step_lengths(case.parameters._replace(b_I=3.0), case.support, 3)
     assert np.all(moved < bound) if above == 1 else np.any(moved > 1.2 * bound)
 
 

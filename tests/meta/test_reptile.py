@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import reptile
-from refmeta.evidence.reptile import averages, random_adam, random_expansion, random_rows
+from refmeta.evidence.reptile import order_means, random_adam, random_expansion, random_update
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
 from refmeta.problems import random_problem, random_quadratic
 from tests import independent
@@ -27,7 +27,7 @@ def test_the_update_by_hand():
 
 
 @pytest.mark.eq("reptile-update")
-@given(case=st.builds(random_rows, seeds, rows=st.integers(1, 5), epsilon=st.sampled_from((0.5, 0.3, -0.2))))
+@given(case=st.builds(random_update, seeds, rows=st.integers(1, 5), epsilon=st.sampled_from((0.5, 0.3, -0.2))))
 def test_the_update_is_its_sums_written_out(case):
     assert_right("reptile-update", case)
 
@@ -150,7 +150,7 @@ def test_the_remainder_of_the_expansion_is_of_order_two(case):
 def test_two_quadratics_leave_no_remainder_for_reptile_and_first_order_maml(rng):
     batched, theta = random_quadratic(rng, 2, 3), rng.normal(size=3)
     minibatches = [batched[0], batched[1]]
-    exact, expected = averages(theta, minibatches, 0.125), reptile.expansion(theta, minibatches, alpha=0.125)
+    exact, expected = order_means(theta, minibatches, 0.125), reptile.expansion(theta, minibatches, alpha=0.125)
     scale = 64 * EPS * (1 + np.max(np.abs(expected.reptile)) + np.max(np.abs(batched.A)) ** 2)
     np.testing.assert_allclose(exact[1], expected.first_order_maml, rtol=0, atol=scale)
     np.testing.assert_allclose(exact[2], expected.reptile, rtol=0, atol=scale)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.commands.bias import blocks, process
+from refmeta.commands.bias import blocks, read_process
 from refmeta.evidence.sampled import random_promp, random_tiny
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import paths
@@ -40,7 +40,7 @@ def test_the_sampled_formulation_is_its_definition(rng, size):
 
 def test_the_two_formulations_differ_and_the_second_depends_on_m():
     """ProMP's "same objective" is two: they meet at α = 0, at K = 0, and as M grows."""
-    task, theta = process("two-state")
+    task, theta = read_process("two-state")
     exact = sampled.formulation_exact(theta, task, alpha=1.0)
     gaps = [
         np.linalg.norm(sampled.formulation_sampled(theta, task, alpha=1.0, episodes=M).gradient - exact.gradient)
@@ -204,7 +204,7 @@ def test_bias_by_hand():
 @pytest.mark.eq("estimator-bias")
 def test_the_bias_of_released_recipes_is_no_rounding():
     """Without the score term tens of percent of the gradient at α = 1; E-MAML's itself none, against its own objective."""
-    task, theta = process("two-state")
+    task, theta = read_process("two-state")
     (block,) = blocks(task, theta, steps=[1], episodes=[2], alphas=[1.0])
     rows = {row.estimator.name: row for row in block.rows}
     assert rows["e-maml"].sampled.relative < 1e-14 < 0.05 < rows["e-maml"].exact.relative

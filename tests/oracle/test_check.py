@@ -17,9 +17,9 @@ import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.arrays import replace_fields
 from refmeta.oracle import cases
-from refmeta.oracle.check import calling, run
+from refmeta.oracle.check import as_target, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, judge
-from refmeta.oracle.report import Report, faint, status
+from refmeta.oracle.report import Report, indistinct, status
 from refmeta.oracle.report import text as report_text
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import findings
@@ -177,7 +177,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
 
     chosen = [case for case in cases("implicit") if case.result == "valid"][:3]
     for end, word in ((1e-11, "RIGHT"), (1e-9, "ROUNDING"), (1e-7, "WRONG")):
-        found = findings(run(calling(iterative(end)), chosen, JudgeSettings()), JudgeSettings())
+        found = findings(run(as_target(iterative(end)), chosen, JudgeSettings()), JudgeSettings())
         assert [finding.word for finding in found] == [word], found
 
 
@@ -248,20 +248,20 @@ def test_single_precision_is_judged_as_single_precision():
     rm.oracle.check(single, suite, dtype="float32")
     with pytest.raises(AssertionError, match="right to single precision only"):
         rm.oracle.check(single, suite)
-    assert faint(cases(suite), JudgeSettings()) == []
-    assert faint(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
+    assert indistinct(cases(suite), JudgeSettings()) == []
+    assert indistinct(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
     alone = replace_fields(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
-    assert faint([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
+    assert indistinct([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
 
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():
     chosen = JudgeSettings(skip_flags=("validation", "one-task", "edge"), validation=True)
-    outcomes = run(calling(own("reptile")), cases("reptile"), chosen)
+    outcomes = run(as_target(own("reptile")), cases("reptile"), chosen)
     assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
     assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
     flagged = [c for c in cases("reptile") if c.flags]
     every = tuple({flag for c in flagged for flag in c.flags})
-    assert status(run(calling(own("reptile")), flagged, JudgeSettings(skip_flags=every))) == 5
+    assert status(run(as_target(own("reptile")), flagged, JudgeSettings(skip_flags=every))) == 5
 
 
 def test_assert_matches_carries_the_diagnosis():
@@ -298,7 +298,7 @@ def reported(folder, target, chosen):
     spec = importlib.util.spec_from_file_location("mine", folder / "mine.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    outcomes = run(calling(getattr(module, target)), chosen, JudgeSettings())
+    outcomes = run(as_target(getattr(module, target)), chosen, JudgeSettings())
     report = Report(f"mine:{target}", JudgeSettings(), tuple(findings(outcomes, JudgeSettings())))
     return SimpleNamespace(returncode=report.status, stdout=report_text(report) + "\n", stderr="")
 
@@ -399,7 +399,7 @@ def test_lines_fit_the_terminal_whatever_the_target_says():
     def loud(**inputs):
         raise ValueError("x" * 300)
 
-    outcomes = run(calling(loud), cases("reptile")[:1], JudgeSettings())
+    outcomes = run(as_target(loud), cases("reptile")[:1], JudgeSettings())
     text = report_text(Report("n" * 200, JudgeSettings(), tuple(findings(outcomes, JudgeSettings()))))
     assert max(map(len, text.splitlines())) <= 80 and text.replace("\n", "").replace(" ", "").count("x" * 300) == 1
 
@@ -497,7 +497,7 @@ def test_a_refusal_counts_only_beside_a_result():
     with pytest.raises(AssertionError, match="NOT RUN: the target gave no result that can be read in 18 of 18 cases"):
         rm.oracle.check(lambda A: A, "maml-quadratic", validation=True)
     invalid = [c for c in cases("maml-quadratic") if c.result == "invalid"]
-    outcomes = run(calling(lambda A: A), invalid, JudgeSettings(validation=True))
+    outcomes = run(as_target(lambda A: A), invalid, JudgeSettings(validation=True))
     assert {o.verdict for o in outcomes} == {"error"} and status(outcomes) == 5
 
 
@@ -535,7 +535,7 @@ def test_messages_have_no_control_characters_and_an_end():
     def loud(**inputs):
         raise ValueError("\x1b[31m\x00" + "x" * 10000)
 
-    outcome = run(calling(loud), cases("reptile")[:1], JudgeSettings())[0]
+    outcome = run(as_target(loud), cases("reptile")[:1], JudgeSettings())[0]
     assert "\x1b" not in outcome.message and "\x00" not in outcome.message and len(outcome.message) < 520
 
 

@@ -6,12 +6,13 @@ import pytest
 import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.oracle import cases
-from refmeta.oracle.check import calling, run
-from refmeta.oracle.diagnose import diagnose, explain, moved
+from refmeta.oracle.check import as_target, run
+from refmeta.oracle.diagnose import diagnose, explain
+from refmeta.oracle.diagnose.inputs import _is_at, change_floats, float_inputs, single_precision
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.maml.problem import path, product
+from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
 
 ROWS = {row.slug: row for row in SUITES["maml-tabular"].rows}
 
@@ -19,7 +20,7 @@ ROWS = {row.slug: row for row in SUITES["maml-tabular"].rows}
 def said(function, suite="maml-tabular", most=None, **settings):
     """The diagnosis of a function on a suite, or on its first vectors, as one text."""
     chosen = JudgeSettings(**settings)
-    outcomes = run(calling(function), cases(suite)[most if isinstance(most, slice) else slice(most)], chosen)
+    outcomes = run(as_target(function), cases(suite)[most if isinstance(most, slice) else slice(most)], chosen)
     assert any(o.verdict == "mismatch" for o in outcomes)
     return "\n".join(diagnose(outcomes, chosen))
 
@@ -47,7 +48,7 @@ def test_on_constant_hessians_it_is_named_or_equals_the_right_one(slug, suite):
     """Where the points of the Hessians do not matter, two rows are the right formula itself."""
     if slug in ("hessians-at-start", "hessian-at-adapted"):
         chosen = JudgeSettings(skip_flags=("validation",))
-        assert all(o.verdict in ("pass", "skip") for o in run(calling(user(ROWS[slug], suite)), cases(suite), chosen))
+        assert all(o.verdict in ("pass", "skip") for o in run(as_target(user(ROWS[slug], suite)), cases(suite), chosen))
         return
     text = said(user(ROWS[slug], suite), suite)
     assert f" {slug} (" in text, text
@@ -107,8 +108,8 @@ def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
 
 def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
     reduced = lambda **x: {"encoder_mean_grad": SUITES["pearl"].answer("encoder_mean_grad", SUITES["pearl"].problem(x)).sum(0)}
-    outcomes = run(calling(reduced), cases("pearl"), JudgeSettings(skip_flags=("validation",)))
-    assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
+    outcomes = run(as_target(reduced), cases("pearl"), JudgeSettings(skip_flags=("validation",)))
+    assert "the axis of the tasks is missing: results have one row per task" in outcomes[0].message
 
 
 def test_a_discount_kept_in_single_precision_is_found():
@@ -121,7 +122,7 @@ def test_a_discount_kept_in_single_precision_is_found():
             return found if suite == "pearl" else found["gradient"]
 
         chosen = [case for i, case in enumerate(cases(suite)) if i < 3 or "inexact" in case.flags]
-        outcomes = run(calling(rounded), chosen, JudgeSettings())
+        outcomes = run(as_target(rounded), chosen, JudgeSettings())
         (case,) = [o.case for o in outcomes if o.verdict == "mismatch"]
         assert "inexact" in case.flags
         assert "the right result for gamma in single precision, in the one" in explain(outcomes, JudgeSettings())[0].lines[0]
@@ -135,7 +136,7 @@ def test_a_discount_kept_in_single_precision_is_found():
 def test_a_known_wrong_formula_is_named_in_every_part_that_it_spoils(suite, row):
     """One wrong part at a time: of several the first is explained, and the others are listed."""
     valid = [case for case in cases(suite) if case.result == "valid" and row.slug in case.discriminates][:2]
-    outcomes = run(calling(lambda **inputs: dict(row.function(SUITES[suite].problem(inputs)))), valid, JudgeSettings())
+    outcomes = run(as_target(lambda **inputs: dict(row.function(SUITES[suite].problem(inputs)))), valid, JudgeSettings())
     parts = {
         name
         for o in outcomes
@@ -169,10 +170,10 @@ def test_a_known_wrong_reptile_update_is_named(slug):
 
 
 def factors(inputs, change):
-    points, alphas, g = path(SUITES["maml-tabular"].problem(inputs))
+    points, alphas, g = inner_path(SUITES["maml-tabular"].problem(inputs))
     keep = np.ones((len(alphas), 1))
     change(keep)
-    return product(points, alphas * keep, g)
+    return adjoint_product(points, alphas * keep, g)
 
 
 def test_a_detached_step_that_no_row_describes_is_found():
@@ -259,13 +260,13 @@ def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
 
     def second(**inputs):
         p = SUITES["maml-regression"].problem(inputs)
-        points, alphas, g = path(p)
+        points, alphas, g = inner_path(p)
         keep = np.ones((len(alphas), 1))
         keep[1:2] = 0
-        return product(points, alphas * keep, g)
+        return adjoint_product(points, alphas * keep, g)
 
     chosen = JudgeSettings(skip_flags=("validation", "step-alpha"))
-    text = "\n".join(diagnose(run(calling(second), cases("maml-regression"), chosen), chosen))
+    text = "\n".join(diagnose(run(as_target(second), cases("maml-regression"), chosen), chosen))
     assert "inner step 2 is detached" in text and "inner step 1 is detached" not in text, text
 
 
@@ -335,7 +336,7 @@ def test_a_part_counts_as_right_also_where_another_part_is_wrong():
         F, wrong = rm.fisher.product(point, inputs["v"]), inputs["horizon"] is not None
         return {"loss": point.loss + 1e-3 * np.cos(9 * point.loss), "fisher": F + wrong * 1e-3 * np.cos(9 * F)}
 
-    outcomes = run(calling(both), cases("policy-gradient"), JudgeSettings())
+    outcomes = run(as_target(both), cases("policy-gradient"), JudgeSettings())
     loss, fisher = explain(outcomes, JudgeSettings())
     others = sum(o.case.result == "valid" and o.case.input["horizon"] is None for o in outcomes)
     assert (loss.part, fisher.part) == ("loss", "fisher") and "flag" not in loss.lines[0]
@@ -404,12 +405,12 @@ def test_noise_has_one_explanation():
     rng = np.random.default_rng(0)
     for size in (1e-12, 1e-9, 1.0):
         noisy = lambda **x: exact(x) + size * rng.normal(size=exact(x).shape)  # noqa: B023
-        outcomes = run(calling(noisy), cases("maml-tabular")[:5], JudgeSettings(), repeat=None)
+        outcomes = run(as_target(noisy), cases("maml-tabular")[:5], JudgeSettings(), repeat=None)
         (line,) = diagnose(outcomes, JudgeSettings())
         assert line.startswith("the first case was asked twice and the answers differ"), line
     calls = iter(range(100))
     turning = lambda **x: -exact(x) if next(calls) else exact(x)
-    outcomes = run(calling(turning), cases("maml-tabular")[:3], JudgeSettings(), repeat=None)
+    outcomes = run(as_target(turning), cases("maml-tabular")[:3], JudgeSettings(), repeat=None)
     (line,) = diagnose(outcomes, JudgeSettings())
     assert all(o.verdict == "mismatch" for o in outcomes) and "asked twice" in line, line
 
@@ -421,8 +422,8 @@ def changed(suite, **changes):
     def function(**inputs):
         problem = SUITES[suite].problem(inputs)
         for name, change in changes.items():
-            at = lambda path, name=name: moved._is_at(path, names[name][0], SUITES[suite])
-            problem = moved.moved(problem, at, change)
+            at = lambda path, name=name: _is_at(path, names[name][0], SUITES[suite])
+            problem = change_floats(problem, at, change)
         return SUITES[suite].answer("update" if suite == "reptile" else "gradient", problem)
 
     return function
@@ -453,18 +454,18 @@ def test_an_input_that_is_a_little_off_is_named(suite, changes, name):
 )
 def test_an_input_in_single_precision_is_named(suite, name):
     vectors = [c for c in cases(suite) if "inexact" in c.flags]
-    outcomes = run(calling(changed(suite, **{name: moved.single})), [*cases(suite)[:2], *vectors], JudgeSettings())
+    outcomes = run(as_target(changed(suite, **{name: single_precision})), [*cases(suite)[:2], *vectors], JudgeSettings())
     assert f"the right result for {name} in single precision" in diagnose(outcomes, JudgeSettings())[0]
 
 
 def test_every_float_input_of_every_suite_has_its_place_in_the_problem():
     """Each moves something in the problem, and only what has its name."""
     for suite in SUITES:
-        for name in {n for case in cases(suite) if case.result == "valid" for n in moved.float_inputs(case)}:
-            case = next(c for c in cases(suite) if c.result == "valid" and name in moved.float_inputs(c))
+        for name in {n for case in cases(suite) if case.result == "valid" for n in float_inputs(case)}:
+            case = next(c for c in cases(suite) if c.result == "valid" and name in float_inputs(c))
             paths = []
-            moved.moved(case.problem, lambda path: paths.append(path) or False, lambda x: x)  # noqa: B023
-            held = [path for path in paths if moved._is_at(path, name, SUITES[suite])]
+            change_floats(case.problem, lambda path: paths.append(path) or False, lambda x: x)  # noqa: B023
+            held = [path for path in paths if _is_at(path, name, SUITES[suite])]
             assert held and all(p.startswith("query.") for p in held) == name.startswith("query_"), (suite, name, paths)
 
 

@@ -6,7 +6,16 @@ import pytest
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.shifted import BY_HAND, ByHand, Widened, departures, of_all, of_largest
+from refmeta.oracle.epsilons import (
+    BY_HAND,
+    PointByHand,
+    departure,
+    departures,
+    inverse_shifted_sum,
+    inverse_sum,
+    logits,
+    pullback,
+)
 from refmeta.softmax import softmax
 
 EPSILON = 1e-6
@@ -35,12 +44,11 @@ def test_a_widened_cost_is_the_cost_at_the_wider_deviation(power, place):
         sigma = (np.exp(power * theta[..., -m:]) + 0.1) ** (1 / power)
         return np.concatenate([theta[..., :-m], np.log(sigma)], axis=-1)
 
-    point = Widened(task, power, 0.1).at(case.theta)
+    point = departures(task)[place](task, 0.1).at(case.theta)
     np.testing.assert_allclose(point.loss, task.at(wide(case.theta)).loss, rtol=1e-14)
     np.testing.assert_allclose(point.grad, complex_step(lambda t: task.at(wide(t)).loss, case.theta), rtol=1e-12)
-    bent = complex_step(lambda t: Widened(task, power, 0.1).at(t).grad, case.theta, v)
+    bent = complex_step(lambda t: departures(task)[place](task, 0.1).at(t).grad, case.theta, v)
     np.testing.assert_allclose(point.hvp(v), bent, rtol=1e-12, atol=1e-13)
-    assert place in departures(task)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +72,12 @@ def test_a_cross_entropy_by_hand_has_the_slope_of_its_formula_and_the_jacobian_o
     """The largest logit, which is subtracted, is held constant."""
     problem, h = case_of("maml-classification-001").problem, 1e-4
     task, theta, v = problem.support, problem.theta, np.cos(np.arange(problem.theta.size))
-    one = ByHand(task, of_largest, 0.1)
-    z = one.logits(theta)
+    one = departure(PointByHand, inverse_shifted_sum)(task, 0.1)
+    z = logits(task, theta)
     e, largest, y = np.exp(z - np.max(z, -1, keepdims=True)), np.max(z, -1, keepdims=True), np.eye(task.classes)[task.labels]
-    grad = lambda eps: one.pulled(e / (np.sum(e, -1, keepdims=True) + eps) - y) + task.ridge * theta
+    grad = lambda eps: pullback(task, e / (np.sum(e, -1, keepdims=True) + eps) - y) + task.ridge * theta
     np.testing.assert_allclose((one.at(theta).grad - grad(0.0)) / 0.1, differenced(grad), rtol=1e-6, atol=1e-9)
-    held = ByHand(task, lambda z: np.exp(largest) * of_all(z), 0.1)
+    held = departure(PointByHand, lambda z: np.exp(largest) * inverse_sum(z))(task, 0.1)
     bent = (held.at(theta + h * v).grad - held.at(theta - h * v).grad) / (2 * h)
     for point in (one.at(theta), held.at(theta)):
         np.testing.assert_allclose(point.hvp(v), bent, rtol=1e-5, atol=1e-7)

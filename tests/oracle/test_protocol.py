@@ -10,11 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from refmeta.oracle.check import Failed, JudgeSettings, run
+from refmeta.oracle.check import Failed, run
+from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
-from refmeta.oracle.protocol import Process, TargetMissing, as_command, encoded
+from refmeta.oracle.protocol import Process, TargetMissing, as_command, json_value
 from refmeta.oracle.report import status
-from refmeta.oracle.serve import imported
+from refmeta.oracle.serve import import_target
 from refmeta.oracle.vectors import cases
 from refmeta.oracle.verdict import findings
 
@@ -99,7 +100,7 @@ def test_a_program_that_does_not_exist_is_missing():
 
 
 def test_numbers_that_are_not_finite_are_strings():
-    assert encoded({"a": np.array([np.nan, np.inf, -np.inf, 1.0]), "b": None, "c": 3}) == {
+    assert json_value({"a": np.array([np.nan, np.inf, -np.inf, 1.0]), "b": None, "c": 3}) == {
         "a": ["nan", "inf", "-inf", 1.0],
         "b": None,
         "c": 3,
@@ -369,4 +370,4 @@ def test_a_python_function_is_served_with_what_it_did(tmp_path, monkeypatch):
     assert set(said) == {"pass", "the target called sys.exit(3)", "raised EOFError: EOF when reading a line"}
     assert said["pass"].warnings == ("the input adapted was changed in place: work on a copy of it",)
     with pytest.raises(ValueError, match=r"cannot import exits:f: it called sys.exit\('no device'\)"):
-        imported("exits:f")
+        import_target("exits:f")

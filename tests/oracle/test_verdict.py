@@ -7,16 +7,16 @@ import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
-from refmeta.oracle.check import Answer, Failed, calling, run
-from refmeta.oracle.diagnose.epsilons import effect_of
-from refmeta.oracle.diagnose.rows import departure_of, distance, rows_of
+from refmeta.oracle.check import Answer, Failed, as_target, run
+from refmeta.oracle.diagnose.rows import candidate_rows, departure_of, distance
+from refmeta.oracle.diagnose.traces import effect_of
 from refmeta.oracle.facts import details, kinds
-from refmeta.oracle.judge import JudgeSettings, allowed_of, transformed
-from refmeta.oracle.renew import renewed
+from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
+from refmeta.oracle.renew import renew
 from refmeta.oracle.report import Report, markdown, text
 from refmeta.oracle.report import row as table_row
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.pearl.epsilons import places
+from refmeta.oracle.suites.pearl.epsilons import epsilon_places
 from refmeta.oracle.suites.pearl.problem import all_parts
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.softmax import softmax
@@ -37,7 +37,7 @@ def judged(change, suite, chosen=None, **settings):
     settings = JudgeSettings(**settings)
 
     def target(case, settings):
-        got = {p: change(case, p, transformed(case.expected[p].value, case, settings, p)) for p in parts_of(suite)}
+        got = {p: change(case, p, right_result(case, p, settings)) for p in parts_of(suite)}
         return next(iter(got.values())) if SUITES[suite].array else got
 
     return finding(suite, run(target, chosen or valid(suite), settings), settings)
@@ -46,13 +46,13 @@ def judged(change, suite, chosen=None, **settings):
 def verdict(function, suite, chosen=None, **settings):
     """The verdict on a user's function, as the command gives it."""
     settings = JudgeSettings(**settings)
-    return finding(suite, run(calling(function), chosen or cases(suite), settings, repeat=None), settings)
+    return finding(suite, run(as_target(function), chosen or cases(suite), settings, repeat=None), settings)
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last rows of every suite, on the vectors that see them."""
-    rows = [r for r in rows_of(valid(suite)[0], JudgeSettings()) if any(r.slug in c.discriminates for c in valid(suite))]
+    rows = [r for r in candidate_rows(valid(suite)[0], JudgeSettings()) if any(r.slug in c.discriminates for c in valid(suite))]
     for row in (rows[0], rows[-1])[: 1 if suite in ("meta-lstm", "pearl") else 2]:
         value = departure_of(row, JudgeSettings())
 
@@ -141,7 +141,7 @@ def test_epsilons_of_a_training_step_and_of_a_return_are_named_at_their_finite_s
     """PEARL's mask sum + 1e-8, and a softmax with 1e-7 in its denominator, as whole computations."""
 
     def step(**inputs):
-        return all_parts(SUITES["pearl"].problem(inputs), places(1e-8)["1/(Σ mask + ε)"])
+        return all_parts(SUITES["pearl"].problem(inputs), epsilon_places(1e-8)["1/(Σ mask + ε)"])
 
     assert "1/(Σ mask + 1e-8)" in verdict(step, "pearl", valid("pearl", 3)).explanation[0]
 
@@ -206,7 +206,7 @@ def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_
         rng = np.random.default_rng(0)
 
         def change(case, part, right):
-            limit = allowed_of(case, part, settings)
+            limit = limit_of(case, part, settings)
             return right + tolerances * limit[:, None] * rng.choice([-1.0, 1.0], size=right.shape)
 
         return change
@@ -271,7 +271,7 @@ def tiny(alpha):
         "input": {"theta": [1.0, 2.0], "A": [[[1.0, 0.5], [0.5, -0.5]]], "c": [[0.0, 1.0]],
                   "query_A": [[[2.0, 0.0], [0.0, 1.0]]], "query_c": [[1.0, 0.0]], "alpha": alpha, "steps": 2},
     }  # fmt: skip
-    done, _ = renewed(("maml-quadratic", case))
+    done, _ = renew(("maml-quadratic", case))
     source = BY_ID["maml-quadratic-001"]
     expected = {
         name: source.expected["gradient"]._replace(**{k: np.array(e[k], float) for k in ("value", "kappa", "scale")})
@@ -351,7 +351,7 @@ def test_a_changed_input_and_an_answer_that_changes_are_warned_of():
     assert [bool(o.warnings[1:]) for o in found.outcomes[:3]] == [True, False, False]
     for times in (1, 3):
         del calls[:]
-        outcomes = run(calling(restless), valid("reptile", 2), JudgeSettings(), repeat=times)
+        outcomes = run(as_target(restless), valid("reptile", 2), JudgeSettings(), repeat=times)
         assert len(calls) == 2 * times and all(len(o.warnings) == 1 + (times == 3) for o in outcomes)
 
 
@@ -400,7 +400,7 @@ def test_the_worst_entry_is_one_that_is_wrong():
 
     def worst(change):
         def target(case, settings):
-            near = case.expected["update"].value + 0.9 * allowed_of(case, "update", settings)
+            near = case.expected["update"].value + 0.9 * limit_of(case, "update", settings)
             return change(near) if case.id == "reptile-003" else near
 
         found = finding("reptile", run(target, valid("reptile", 4), JudgeSettings()), JudgeSettings())
@@ -449,7 +449,7 @@ def test_in_implicit_rounding_ends_where_it_does_elsewhere(size):
 def test_rounding_ends_at_67_tolerances_of_implicit():
     rng = np.random.default_rng(0)
     off = lambda times: (
-        lambda c, p, right: right + times * allowed_of(c, p, JudgeSettings())[:, None] * rng.choice([-1, 1], right.shape)
+        lambda c, p, right: right + times * limit_of(c, p, JudgeSettings())[:, None] * rng.choice([-1, 1], right.shape)
     )
     words = [judged(off(times), "implicit", [BY_ID["implicit-005"]]).word for times in (60, 70)]
     assert words == ["ROUNDING", "WRONG"]

@@ -1,59 +1,52 @@
 """The known-wrong formulas of a suite, as a target would return them.  Derivation: derivations/using-the-oracle.md"""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import JudgeSettings, allowed_of, gap, names, transformed
+from refmeta.oracle.judge import JudgeSettings, as_returned, gap, limit_of, names, right_result
 from refmeta.oracle.known import EVERY, Wrong
-from refmeta.oracle.match import NEAR
+from refmeta.oracle.match import NEAR, Candidate
 from refmeta.oracle.suite import Case
 
-__all__ = ["departure_of", "distance", "rows_of", "value_of"]
-
-Value = Callable[[Case, str], Array | None]
+__all__ = ["candidate_rows", "departure_of", "distance", "value_of"]
 
 
-def rows_of(case: Case, settings: JudgeSettings) -> list[Wrong]:
-    """The known-wrong formulas that may stand instead of what the target computes."""
+def candidate_rows(case: Case, settings: JudgeSettings) -> list[Wrong]:
+    """The known-wrong formulas that a target may compute instead of what it is asked for."""
     wanted = {EVERY, *names(case, settings), settings.reduce}
     return [row for row in case.about.rows if row.quantity in wanted]
 
 
 @lru_cache(maxsize=1024)
-def _computed(row: Wrong, case: Case) -> Any:
-    """What the row gives on a case, kept while a diagnosis goes through its parts; None where it does not apply."""
-    with np.errstate(all="ignore"):
-        try:
-            return row.function(case.problem)
-        except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
-            return None
+def _result(row: Wrong, case: Case) -> Any:
+    """What the row gives on a case, kept while a diagnosis goes through its parts."""
+    return row.result(case.problem)
 
 
-def value_of(row: Wrong, settings: JudgeSettings) -> Value:
+def value_of(row: Wrong, settings: JudgeSettings) -> Candidate:
     """What the row gives on a case, as the target would return it."""
 
     def value(case: Case, name: str) -> Array | None:
-        result = _computed(row, case)
+        result = _result(row, case)
         if result is None:
             return None
         if row.quantity in ("sum", "mean"):
             return -np.asarray(result) if settings.ascent else np.asarray(result)
         parts = result if row.quantity == EVERY else {row.quantity: result}
-        return transformed(np.asarray(parts[name]), case, settings, name) if name in parts else None
+        return as_returned(np.asarray(parts[name]), case, settings, name) if name in parts else None
 
     return value
 
 
-def departure_of(row: Wrong, settings: JudgeSettings) -> Value:
+def departure_of(row: Wrong, settings: JudgeSettings) -> Candidate:
     """The difference between a known-wrong formula and the right answer; None where the formula does not apply."""
     value = value_of(row, settings)
 
     def departure(case: Case, name: str) -> Array | None:
-        wrong, right = value(case, name), transformed(case.expected[name].value, case, settings, name)
+        wrong, right = value(case, name), right_result(case, name, settings)
         return None if wrong is None or wrong.shape != right.shape else wrong - right
 
     return departure
@@ -61,8 +54,8 @@ def departure_of(row: Wrong, settings: JudgeSettings) -> Value:
 
 def distance(case: Case, name: str, settings: JudgeSettings) -> float:
     """The distance in tolerances from the right answer to the nearest known-wrong formula that differs from it here."""
-    limit, nearest = allowed_of(case, name, settings), np.inf
-    for row in rows_of(case, settings):
+    limit, nearest = limit_of(case, name, settings), np.inf
+    for row in candidate_rows(case, settings):
         apart = departure_of(row, settings)(case, name)
         if apart is not None and np.isfinite(apart).all() and (size := gap(apart, 0 * apart, limit)) > NEAR:
             nearest = min(nearest, size)

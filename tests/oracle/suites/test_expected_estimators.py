@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.evidence.definitions import every_trajectory, formulation
+from refmeta.evidence.definitions import all_trajectories, formulation
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suites.expected_estimators import SUITE
 from refmeta.oracle.suites.expected_estimators.problem import problem
 from refmeta.oracle.vectors import cases
@@ -62,7 +62,7 @@ def test_an_epsilon_in_the_sampled_steps_has_the_effect_of_a_finite_one():
 
     def gradient(task, e):
         total = np.zeros(task.dim)
-        for weight, path, to_go in every_trajectory(task, p.theta):
+        for weight, path, to_go in all_trajectories(task, p.theta):
 
             def term(t, path=path, to_go=to_go):
                 w = to_go / (1 + e * np.exp(-logs(task, path, t)))
@@ -83,7 +83,7 @@ def test_an_epsilon_in_an_expected_hessian_has_the_effect_of_a_finite_one():
     p = case.problem
     effect = SUITE.effects(case, "naive_hessian")["log(π + ε)"]()
     for i, task in enumerate(p.tasks):
-        every = list(every_trajectory(task, p.theta))
+        every = list(all_trajectories(task, p.theta))
 
         def loss(t, e, task=task, every=every):
             return -sum(w * np.sum(g * np.log(np.exp(logs(task, path, t)) + e)) for w, path, g in every)

@@ -6,21 +6,20 @@ import pytest
 import refmeta as rm
 from refmeta.evidence.model_based import A, S, random_learning, random_tasks
 from refmeta.meta.model_based import Prior
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.suites.model import SUITE
 from refmeta.oracle.suites.model.definition import define
-from refmeta.oracle.suites.model.problem import Modelled, answer, through
+from refmeta.oracle.suites.model.problem import ModelProblem, answer, parts_from_model
 from refmeta.sampling.transitions import Transitions
 
 
 def test_what_the_rows_are_made_of_is_right_where_nothing_is_changed():
     rng = np.random.default_rng(0)
     prior, context = random_learning(rng)
-    case = Modelled(rng.normal(size=S * A), prior._replace(variance=0.7), context, random_tasks(rng, 3), 0.2, 2)
-    parts = through(case, case.model)
+    case = ModelProblem(rng.normal(size=S * A), prior._replace(variance=0.7), context, random_tasks(rng, 3), 0.2, 2)
+    parts = parts_from_model(case, case.model)
     likelihood = ("log_marginal", "reward_mean_grad", "reward_variance_grad")
-    parts |= {part: real_part(define(part, case.inputs, COMPLEX)) for part in likelihood}
+    parts |= {part: complex_value(define, part, case.inputs) for part in likelihood}
     assert set(parts) == set(SUITE.parts) - {"concentration_grad"}
     for part, value in parts.items():
         expected = answer(part, case)
@@ -35,7 +34,7 @@ def one_visit_each():
     )
     prior = Prior(np.full((2, 1, 2), 2.0), np.zeros((2, 1)), 4.0, 0.5)
     mdp = rm.FiniteMDP([[[[1.0, 0]], [[0, 1.0]]]], [[[7.0], [0.0]]], [[1.0, 0]], 0.5)
-    return Modelled(np.zeros(2), prior, context, rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 1)), 0.5, 1)
+    return ModelProblem(np.zeros(2), prior, context, rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 1)), 0.5, 1)
 
 
 @pytest.mark.parametrize(

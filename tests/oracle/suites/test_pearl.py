@@ -6,7 +6,7 @@ from hypothesis import given
 
 import refmeta as rm
 from refmeta.oracle.suites.pearl import SUITE
-from refmeta.oracle.suites.pearl.epsilons import places
+from refmeta.oracle.suites.pearl.epsilons import epsilon_places
 from refmeta.oracle.suites.pearl.problem import TrainingStep, all_parts, problem
 from refmeta.oracle.vectors import cases
 from refmeta.sampling.transitions import Transitions
@@ -65,7 +65,7 @@ def test_an_epsilon_changes_the_part_it_stands_in_first_and_its_effects_are_slop
     }  # fmt: skip
     case, h = cases("pearl")[0], 1e-6
     for name, place in first.items():
-        up, down = (all_parts(case.problem, places(e)[name]) for e in (h, -h))
+        up, down = (all_parts(case.problem, epsilon_places(e)[name]) for e in (h, -h))
         slopes = {part: SUITE.effects(case, part)[name]() for part in SUITE.parts}
         for part, slope in slopes.items():
             scale = np.max(np.abs(slope)) + np.max(np.abs(case.expected[part].value))

@@ -5,10 +5,10 @@ import pytest
 
 import refmeta as rm
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suites.surrogates import SUITE
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
-from refmeta.oracle.suites.surrogates.epsilons import in_ratios
+from refmeta.oracle.suites.surrogates.epsilons import ratio_effects
 from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, problem
 from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.likelihood import likelihood_at
@@ -122,7 +122,7 @@ def test_an_epsilon_in_the_ratios_has_the_effect_of_a_finite_one(name, kind):
 
     places = {"log(π + ε)": (1, 1), "log(π + ε) but at the time of sampling": (1, 0), "π/(π_sampled + ε)": (0, 1)}
     for part in ("loss", "grad", "hvp"):
-        effects = in_ratios(surrogate, case.theta, part, case.v)
+        effects = ratio_effects(surrogate, case.theta, part, case.v)
         assert set(effects) == set(places)
         for place, (new, sampled) in places.items():
             expected = slope(lambda e: of(part, e * new, e * sampled), 1e-6)  # noqa: B023

@@ -1,15 +1,13 @@
 """The suite `expected-estimators`: exact expectations over every trajectory of a tiny process."""
 
 from refmeta.oracle.common import DIRECTION, LOGITS, PAID_BY_NEXT, PROCESS
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.expected_estimators.definition import define
-from refmeta.oracle.suites.expected_estimators.epsilons import effects
-from refmeta.oracle.suites.expected_estimators.problem import answer, problem, terms
-from refmeta.oracle.suites.expected_estimators.wrong import FALSE_ALARMS, ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.expected_estimators import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="expected-estimators",
     chapter="sampled-meta-gradients",
     title="exact expectations over every trajectory: the two objectives of sampled MAML, and estimators of the Hessian",
@@ -34,12 +32,4 @@ SUITE = Suite(
         "lvc_hessian": Part("(N, d)", "E[Hessian of the likelihood-ratio surrogate] v"),
         "dice_hessian": Part("(N, d)", "E[Hessian of DiCE] v"),
     },
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
-    rows=ROWS,
-    false_alarms=FALSE_ALARMS,
-    effects=effects,
-    vectors="expected_estimators/vectors.json",
 )

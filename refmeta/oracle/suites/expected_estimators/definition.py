@@ -12,17 +12,17 @@ from refmeta.oracle.decimals import (
     Number,
     Steps,
     Vector,
-    adapted,
+    adaptation,
     exp,
     gradient,
     hessian_product,
     ln,
     policy,
     policy_return,
-    rows_of,
+    step_size_rows,
 )
 
-__all__ = ["Path", "Process", "define", "objective", "paths", "probability", "weighted"]
+__all__ = ["Path", "Process", "define", "objective", "paths", "probability", "trajectory_surrogate"]
 
 Log = Callable[[Number], Number]
 Process = tuple[Any, Any, Vector]
@@ -52,7 +52,7 @@ def _one(part: str, x: Inputs, process: Process, steps: Steps, log: Log) -> Vect
     total, pi = [0 * t for t in theta], policy(theta, len(process[0]), len(process[0][0]))
     logs = [list(map(ln, row)) for row in pi]
     for path in paths(*process, x["gamma"], x["horizon"]):
-        product = hessian_product(weighted(path, SUMMANDS[part], logs), theta, v, steps.outer, steps.second)
+        product = hessian_product(trajectory_surrogate(path, SUMMANDS[part], logs), theta, v, steps.outer, steps.second)
         weight = probability(path, pi)
         total = [a - weight * b for a, b in zip(total, product, strict=True)]
     return total
@@ -62,25 +62,25 @@ def objective(part: str, x: Inputs, process: Process, steps: Steps, log: Log = l
     """L(φ) after exact steps, or E[L(φ)] after sampled ones."""
     loss = policy_return(*process, x["gamma"], x["horizon"])
     if part == "formulation_exact":
-        alphas = rows_of(x["alpha"], x["steps"], len(x["theta"]))
-        return lambda theta: loss(adapted(theta, loss, alphas, steps.inner))
+        alphas = step_size_rows(x["alpha"], x["steps"], len(x["theta"]))
+        return lambda theta: loss(adaptation(theta, loss, alphas, steps.inner))
     each, alpha, M = list(paths(*process, x["gamma"], x["horizon"])), x["alpha"], x["episodes"]
-    estimated: Summand = lambda pi, old: log(pi)
+    summand: Summand = lambda pi, old: log(pi)
 
-    def expected(theta: Vector, K: int) -> Number:
-        """Over M trajectories per step; tuples that are alike in another order are one, and count as many."""
+    def expected_loss(theta: Vector, K: int) -> Number:
+        """Over M trajectories per step; tuples that differ only in their order are evaluated once, and counted."""
         if K == 0:
             return loss(theta)
         pi, total = policy(theta, len(process[0]), len(process[0][0])), 0 * theta[0]
-        p, g = [probability(path, pi) for path in each], [gradient(weighted(path, estimated, pi), theta, steps.inner) for path in each]
-        for chosen in itertools.combinations_with_replacement(range(len(each)), M):
-            weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(chosen).values())), theta
-            for i in chosen:
+        p, g = [probability(path, pi) for path in each], [gradient(trajectory_surrogate(path, summand, pi), theta, steps.inner) for path in each]
+        for batch in itertools.combinations_with_replacement(range(len(each)), M):
+            weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(batch).values())), theta
+            for i in batch:
                 weight, phi = weight * p[i], [t + alpha * slope / M for t, slope in zip(phi, g[i], strict=True)]
-            total += weight * expected(phi, K - 1)
+            total += weight * expected_loss(phi, K - 1)
         return total
 
-    return lambda theta: expected(theta, x["steps"])
+    return lambda theta: expected_loss(theta, x["steps"])
 
 
 def paths(P: Any, R: Any, rho: Vector, gamma: Number, horizon: int) -> Iterator[Path]:
@@ -102,7 +102,7 @@ def probability(path: Path, pi: list[Vector]) -> Number:
     return math.prod((pi[s][a] for s, a in path.steps), start=path.weight)
 
 
-def weighted(path: Path, f: Summand, old: list[Vector]) -> Loss:
+def trajectory_surrogate(path: Path, f: Summand, old: list[Vector]) -> Loss:
     """Σ_t γᵗĜ_t f(π(a_t|s_t), old(s_t, a_t)), a surrogate of one trajectory."""
 
     def value(theta: Vector) -> Number:

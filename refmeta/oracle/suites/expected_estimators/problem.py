@@ -8,19 +8,18 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import maml, sampled
+from refmeta.oracle.common import PROCESS, policy_return
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.policies.softmax import TabularSoftmax
 from refmeta.sampling.enumeration import expectation
 from refmeta.sampling.returns import reward_to_go
 from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, reinforce
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
-    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "normalised", "problem", "scored", "surrogate",
-    "terms",
+    "SURROGATES", "Estimate", "Expectations", "Surrogates", "answer", "first_order", "normalised_surrogate", "problem",
+    "scaled_score", "surrogate", "terms", "without_score",
 ]  # fmt: skip
 
 Surrogates = Sequence[Surrogate]
@@ -44,15 +43,14 @@ class Expectations:
         """The inputs of the suite as nested lists."""
         each = [task.mdp for task in self.tasks]
         shared = {name: np.asarray(x).tolist() for name, x in vars(self).items() if name != "tasks"}
-        processes = {name: [getattr(mdp, name).tolist() for mdp in each] for name in ("P", "R", "rho")}
+        processes = {name: [getattr(mdp, name).tolist() for mdp in each] for name in PROCESS}
         return shared | processes | {"gamma": float(each[0].gamma), "horizon": each[0].horizon}
 
 
 def problem(x: dict[str, Any]) -> Expectations:
     """The inputs of the suite."""
-    each = zip(x["P"], x["R"], x["rho"], strict=True)
-    processes = [FiniteMDP(P, R, rho, x["gamma"], x["horizon"]) for P, R, rho in each]
-    tasks = tuple(PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions)) for mdp in processes)
+    processes = (dict(zip(PROCESS, each, strict=True)) for each in zip(*(x[name] for name in PROCESS), strict=True))
+    tasks = tuple(policy_return(x | process) for process in processes)
     return Expectations(x["theta"], tasks, x["alpha"], x["episodes"], x["steps"], x["v"])
 
 
@@ -61,14 +59,24 @@ def surrogate(kind: Callable[..., Surrogate], task: PolicyReturn, theta: Array, 
     return kind(task.policy, theta, batch, gamma=at_most_one(task.mdp.gamma))
 
 
-def normalised(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
+def normalised_surrogate(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
     """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
     G = reward_to_go(batch, gamma=task.mdp.gamma)
     mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
     return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
 
 
-def scored(scale: float) -> Estimate:
+def without_score(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The gradient through the inner steps, without a score term."""
+    return maml.gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+
+def first_order(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+    """The gradient at the adapted parameters alone."""
+    return maml.first_order_gradient(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))
+
+
+def scaled_score(scale: float) -> Estimate:
     """E-MAML's gradient, its score terms scaled."""
 
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:

@@ -1,11 +1,8 @@
 """The suite `implicit`: implicit MAML."""
 
 from refmeta.oracle.common import POINTS, QUADRATIC, both
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.implicit.definition import define
-from refmeta.oracle.suites.implicit.epsilons import effects
-from refmeta.oracle.suites.implicit.problem import answer, problem, terms
-from refmeta.oracle.suites.implicit.wrong import ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.implicit import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -18,7 +15,8 @@ PARTS = {
     "objective": Part("(N,)", "F_i"),
     "first_order": Part("(N, d)", "the gradient of L_query at phi_i"),
 }
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="implicit",
     chapter="implicit-and-zeroth-order",
     title="implicit MAML",
@@ -32,13 +30,6 @@ SUITE = Suite(
     },
     parts=PARTS,
     array="gradient",
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
     rational=tuple(PARTS),
     residual=1e-10,
-    rows=ROWS,
-    effects=effects,
-    vectors="implicit/vectors.json",
 )

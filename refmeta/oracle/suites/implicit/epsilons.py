@@ -3,7 +3,7 @@
 import numpy as np
 
 from refmeta.arrays import Array, matvec, replace_fields
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.implicit.problem import answer, minimiser, system
 
@@ -18,5 +18,5 @@ def effects(case: Case, part: str) -> Effects:
         M = system(problem.support, minimiser(problem, strength), strength)
         return -matvec(np.linalg.inv(M), case.expected["gradient"].value)
 
-    moved = {"λ + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, strength=strength + e)))}
-    return moved | ({"I + H/λ + ε·I": damped} if part == "gradient" else {})
+    strength_effect = {"λ + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, strength=strength + e)))}
+    return strength_effect | ({"I + H/λ + ε·I": damped} if part == "gradient" else {})

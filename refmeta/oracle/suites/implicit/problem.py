@@ -7,8 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec
 from refmeta.meta import implicit
-from refmeta.tasks.quadratic import Quadratic
-from refmeta.tasks.regression import LinearRegression
+from refmeta.oracle.common import linear_regression, quadratic
 from refmeta.tolerance import max_per_task
 
 __all__ = ["Proximity", "answer", "dense_gradient", "hessian", "minimiser", "problem", "system", "terms"]
@@ -35,10 +34,8 @@ def problem(x: dict[str, Any]) -> Proximity:
 
 
 def _task(x: dict[str, Any], prefix: str) -> Any:
-    """Quadratics where there is an A, else linear regressions."""
-    if x[prefix + "A"] is None:
-        return LinearRegression(x[prefix + "X"], x[prefix + "y"])
-    return Quadratic(x[prefix + "A"], x[prefix + "c"])
+    """Linear regressions where A is None, else quadratics."""
+    return (linear_regression if x[prefix + "A"] is None else quadratic)(x, prefix)
 
 
 def answer(part: str, problem: Proximity) -> Array:

@@ -17,10 +17,14 @@ from refmeta.oracle.common import (
     SYSTEM,
     TIME,
     both,
+    linear_regression,
+    policy_cost,
+    policy_return,
+    quadratic,
+    softmax_regression,
 )
 from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.maml import definition
-from refmeta.oracle.suites.maml import problem as build
+from refmeta.oracle.suites.maml import definition, problem
 from refmeta.oracle.suites.maml.epsilons import effects
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
@@ -42,10 +46,10 @@ def _suite(
     name: str, title: str, sizes: str, losses: str, inputs: dict[str, Input], task: Callable[..., Any],
     define: Callable[..., Iterator[Any]], **more: Any,
 ) -> Suite:  # fmt: skip
-    """One of the six, with what it adds to the others."""
+    """One of the six suites, from what it does not share with the others."""
     return Suite(
         name=f"maml-{name}", title=f"MAML on {title}", sizes=sizes, losses=losses, inputs=inputs | ADAPTED, parts=PARTS,
-        array="gradient", problem=partial(build.problem, task=task), answer=build.answer, terms=build.terms,
+        array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
         patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
         **{"chapter": "maml", "rows": ROWS} | more,
@@ -55,19 +59,19 @@ def _suite(
 SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
-        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, build.policy_return, definition.returns,
+        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns,
         false_alarms=FALSE_ALARMS,
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        build.policy_return, definition.returns,
+        policy_return, definition.returns,
     ),
     _suite(
         "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
         "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
-        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), build.regression, definition.regressions,
+        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions,
         rational=EXACT,
     ),
     _suite(
@@ -77,11 +81,11 @@ SUITES = (
             "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
             **both(LABELLED), **CLASSES,
         },
-        build.entropy, definition.entropies,
+        softmax_regression, definition.entropies,
     ),
     _suite(
         "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
-        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), build.quadratic, definition.quadratics, rational=EXACT,
+        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, rational=EXACT,
     ),
     _suite(
         "lq", "the exact cost of linear-Gaussian policies in linear-quadratic control",
@@ -91,6 +95,6 @@ SUITES = (
             "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
             **both(SYSTEM), **TIME,
         },
-        build.cost, definition.costs, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
+        policy_cost, definition.costs, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
     ),
 )  # fmt: skip

@@ -13,15 +13,15 @@ from refmeta.oracle.decimals import (
     Number,
     Steps,
     Vector,
-    adapted,
+    adaptation,
     gradient,
     leaf_gradient,
     linear_quadratic,
     linear_regression,
     policy_return,
     quadratic,
-    rows_of,
     softmax_regression,
+    step_size_rows,
 )
 
 __all__ = ["Losses", "costs", "define", "entropies", "quadratics", "regressions", "returns"]
@@ -29,7 +29,7 @@ __all__ = ["Losses", "costs", "define", "entropies", "quadratics", "regressions"
 Losses = Callable[[Inputs, str], Iterator[Loss]]
 
 
-def _rows(x: Inputs, prefix: str, *names: str) -> Iterator[tuple[Any, ...]]:
+def _data(x: Inputs, prefix: str, *names: str) -> Iterator[tuple[Any, ...]]:
     """The data of one task after another; `prefix` is "" for the support, "query_" for the query."""
     return zip(*(x[prefix + name] for name in names), strict=True)
 
@@ -37,27 +37,27 @@ def _rows(x: Inputs, prefix: str, *names: str) -> Iterator[tuple[Any, ...]]:
 def returns(x: Inputs, prefix: str) -> Iterator[Loss]:
     """−J of a softmax policy, of tables or of features."""
     shared = {"gamma": x["gamma"], "horizon": x["horizon"], "features": x.get("features")}
-    return (policy_return(*data, **shared) for data in _rows(x, prefix, "P", "R", "rho"))
+    return (policy_return(*data, **shared) for data in _data(x, prefix, "P", "R", "rho"))
 
 
 def regressions(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Mean squared errors."""
-    return (linear_regression(*data) for data in _rows(x, prefix, "X", "y"))
+    return (linear_regression(*data) for data in _data(x, prefix, "X", "y"))
 
 
 def entropies(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Cross-entropies."""
-    return (softmax_regression(X, labels, x["classes"], x["ridge"]) for X, labels in _rows(x, prefix, "X", "labels"))
+    return (softmax_regression(X, labels, x["classes"], x["ridge"]) for X, labels in _data(x, prefix, "X", "labels"))
 
 
 def quadratics(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Quadratic losses."""
-    return (quadratic(*data) for data in _rows(x, prefix, "A", "c"))
+    return (quadratic(*data) for data in _data(x, prefix, "A", "c"))
 
 
 def costs(x: Inputs, prefix: str) -> Iterator[Loss]:
     """Linear-quadratic costs."""
-    systems = _rows(x, prefix, "A", "B", "Q", "R", "start", "noise")
+    systems = _data(x, prefix, "A", "B", "Q", "R", "start", "noise")
     loss = partial(linear_quadratic, gamma=x["gamma"], horizon=x["horizon"])
     return (loss(*data) for data in systems)
 
@@ -73,7 +73,7 @@ def _of_task(part: str, theta: Vector, alpha: Any, K: int, support: Loss, query:
     """One task's part."""
 
     def phi(theta: Vector, alpha: Any) -> Vector:
-        return adapted(theta, support, rows_of(alpha, K, len(theta)), steps.inner)
+        return adaptation(theta, support, step_size_rows(alpha, K, len(theta)), steps.inner)
 
     def F(theta: Vector, alpha: Any) -> Number:
         return query(phi(theta, alpha))

@@ -4,15 +4,15 @@ Derivation: derivations/using-the-oracle.md
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import JudgeSettings, Outcome, transformed
-from refmeta.oracle.match import NEAR, Match, in_all, matches, pairs
+from refmeta.oracle.judge import JudgeSettings, Outcome, as_returned
+from refmeta.oracle.match import NEAR, Candidate, Match, candidate_of, in_all, matches, pairs
 from refmeta.oracle.suite import Case
-from refmeta.oracle.suites.maml.problem import path, product
+from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
 
 __all__ = ["detached_steps", "odd_terms"]
 
@@ -23,27 +23,21 @@ def detached_steps(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
         return []
     most = max(o.case.problem.steps for o in failing)
     sets = [cut for size in range(1, most + 1) for cut in itertools.combinations(range(most), size)]
-    found = [cut for cut in sets if matches(failing, settings, _cutting(cut, settings))]
-    return [_detaching(cut, failing, settings) for cut in found]
+    return [m for cut in sets if matches(failing, settings, (m := _detachment(cut, failing, settings)).value)]
 
 
-def _detaching(cut: tuple[int, ...], failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
-    """What is said of detached steps."""
+def _detachment(cut: tuple[int, ...], failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
+    """The gradient without the factors of these steps, and the sentence about it."""
     what = f"the gradient whose inner step {', '.join(str(k + 1) for k in cut)} is detached"
     line = f"EXACT match with {what} (its factor I − αH is missing), {in_all(failing)}; likely: a detach or stop_gradient there"
-    return Match(what, line, _cutting(cut, settings))
+    return Match(what, line, candidate_of(lambda case, _: _without_factors(case, cut), settings))
 
 
-def _cutting(cut: tuple[int, ...], settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
-    """The gradient with these steps detached, as a target would return it."""
-    return lambda case, name: _detached(case, cut, settings)
-
-
-def _detached(case: Case, cut: tuple[int, ...], settings: JudgeSettings) -> Array:
+def _without_factors(case: Case, cut: tuple[int, ...]) -> Array:
     """∏(I − αH) g without the factors of these steps."""
-    points, alphas, g = path(case.problem)
+    points, alphas, g = inner_path(case.problem)
     keep = np.array([[0.0] if k in cut else [1.0] for k in range(len(alphas))]).reshape(-1, 1)
-    return transformed(product(points, alphas * keep, g), case, settings)
+    return adjoint_product(points, alphas * keep, g)
 
 
 def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
@@ -52,8 +46,8 @@ def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match
         return []
     most = max(o.case.problem.steps for o in failing)
     blocks, results, weights = [], [], []
-    for case, _, got, _, limit in pairs(failing, settings):
-        terms = _orders(case, most, settings)
+    for case, name, got, _, limit in pairs(failing, settings):
+        terms = [as_returned(term, case, settings, name) for term in _orders(case, most)]
         blocks.append(np.stack([np.ravel(term) for term in terms], axis=-1))
         results.append(np.ravel(got))
         weights.append(np.full(got.size, 1 / np.max(limit)))
@@ -75,18 +69,17 @@ def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match
     power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
     common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
     what = f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}"
-    return [Match(what, f"{what}, expected 1 each, {in_all(failing)}", _summed(fit, settings))] if odd else []
+    return [Match(what, f"{what}, expected 1 each, {in_all(failing)}", _sum_of_orders(fit, settings))] if odd else []
 
 
-def _summed(fit: Array, settings: JudgeSettings) -> Callable[[Case, str], Array | None]:
-    """The sum of the terms, each with its coefficient; none where a case has more steps than were fitted."""
+def _sum_of_orders(fit: Array, settings: JudgeSettings) -> Candidate:
+    """The sum of the terms, each with its coefficient; None where a case has more steps than were fitted."""
 
     def value(case: Case, name: str) -> Array | None:
-        if case.problem.steps >= len(fit):
-            return None
-        return np.sum([c * term for c, term in zip(fit, _orders(case, len(fit) - 1, settings), strict=True)], axis=0)
+        terms = _orders(case, len(fit) - 1)
+        return np.tensordot(fit, terms, axes=1) if case.problem.steps < len(fit) else None
 
-    return value
+    return candidate_of(value, settings)
 
 
 def _order_name(j: int) -> str:
@@ -94,10 +87,10 @@ def _order_name(j: int) -> str:
     return "the term without a Hessian" if j == 0 else f"the sum of terms with {j} Hessian{'s' * (j > 1)}"
 
 
-def _orders(case: Case, most: int, settings: JudgeSettings) -> list[Array]:
-    """The terms of ∏(I − αH)g with j Hessians, j = 0 … most, through the complex roots of unity in front of α."""
-    points, alphas, g = path(case.problem)
+def _orders(case: Case, most: int) -> list[Array]:
+    """The terms of ∏(I − αH)g with j Hessians, j = 0 … most."""
+    points, alphas, g = inner_path(case.problem)
     sums: list[Array] = [g] + [0 * g for _ in range(most)]
     for point, a in reversed(list(zip(points, alphas, strict=False))):
         sums = [sums[0]] + [sums[j] - point.hvp(a * sums[j - 1]) for j in range(1, most + 1)]
-    return [transformed(term, case, settings) for term in sums]
+    return sums

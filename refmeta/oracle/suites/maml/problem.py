@@ -10,19 +10,10 @@ from refmeta.arrays import Array
 from refmeta.meta import maml
 from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
-from refmeta.policies import LinearSoftmax, TabularSoftmax
-from refmeta.tasks.classification import SoftmaxRegression
-from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.lq import LinearQuadratic
-from refmeta.tasks.mdp import FiniteMDP
-from refmeta.tasks.policy_cost import PolicyCost
-from refmeta.tasks.quadratic import Quadratic
-from refmeta.tasks.regression import LinearRegression
 from refmeta.tolerance import max_per_task
 
-__all__ = ["Problem", "answer", "cost", "entropy", "path", "policy_return", "problem", "product", "quadratic", "regression", "terms"]
+__all__ = ["Problem", "answer", "inner_path", "problem", "adjoint_product", "terms"]
 
-SYSTEM = ("A", "B", "Q", "R", "start", "noise")
 ANSWERS: dict[str, Callable[..., Array]] = {
     "gradient": maml.gradient,
     "objective": maml.objective,
@@ -57,35 +48,6 @@ def problem(x: dict[str, Any], *, task: Callable[[dict[str, Any], str], Any]) ->
     return Problem(x["theta"], task(x, ""), task(x, "query_"), x["alpha"], x["steps"])
 
 
-def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
-    """The exact return of a softmax policy, of a table where there are no features."""
-    P, R, rho = (x[prefix + name] for name in ("P", "R", "rho"))
-    features = x.get("features")
-    policy = TabularSoftmax(*R.shape[1:3]) if features is None else LinearSoftmax(features)
-    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), policy)
-
-
-def regression(x: dict[str, Any], prefix: str) -> LinearRegression:
-    """Linear regression."""
-    return LinearRegression(x[prefix + "X"], x[prefix + "y"])
-
-
-def entropy(x: dict[str, Any], prefix: str) -> SoftmaxRegression:
-    """Softmax regression."""
-    return SoftmaxRegression(x[prefix + "X"], x[prefix + "labels"], x["classes"], x["ridge"])
-
-
-def quadratic(x: dict[str, Any], prefix: str) -> Quadratic:
-    """Quadratic losses."""
-    return Quadratic(x[prefix + "A"], x[prefix + "c"])
-
-
-def cost(x: dict[str, Any], prefix: str) -> PolicyCost:
-    """The exact cost of a linear-Gaussian policy."""
-    system = {name: x[prefix + name] for name in SYSTEM}
-    return PolicyCost(LinearQuadratic(**system, gamma=x["gamma"], horizon=x["horizon"]))
-
-
 def answer(part: str, problem: Problem) -> Array:
     """The library's answer."""
     return ANSWERS[part](problem.theta, *problem.split, **problem.hyper)
@@ -98,14 +60,14 @@ def terms(part: str, problem: Problem, value: Array) -> Array:
     return max_per_task(answer("first_order", problem))
 
 
-def path(case: Any) -> tuple[list[Point], Array, Array]:
+def inner_path(problem: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
-    inner = adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps)
-    alphas = as_step_sizes(case.alpha, case.steps, case.support.dim)
-    return list(inner.path), alphas, np.array(case.query.at(inner.adapted).grad)
+    inner = adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps)
+    alphas = as_step_sizes(problem.alpha, problem.steps, problem.support.dim)
+    return list(inner.path), alphas, np.array(problem.query.at(inner.adapted).grad)
 
 
-def product(points: list[Point], alphas: Array, g: Array) -> Array:
+def adjoint_product(points: list[Point], alphas: Array, g: Array) -> Array:
     """(I − H_0α_0)(I − H_1α_1) … g over the points given: the last acts first."""
     for point, a in reversed(list(zip(points, alphas, strict=False))):
         g = g - point.hvp(a * g)

@@ -1,11 +1,8 @@
 """The suite `meta-lstm`: an LSTM whose cell state is the learner's parameters."""
 
 from refmeta.oracle.common import CLASSES, CROSS_ENTROPY, LABELLED, both
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.meta_lstm.definition import define
-from refmeta.oracle.suites.meta_lstm.epsilons import effects
-from refmeta.oracle.suites.meta_lstm.problem import answer, problem, terms
-from refmeta.oracle.suites.meta_lstm.wrong import FALSE_ALARMS, ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.meta_lstm import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -33,7 +30,8 @@ def _slopes(kind: str, meaning: str) -> dict[str, Part]:
     }
 
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="meta-lstm",
     chapter="meta-lstm",
     title="Meta-LSTM on softmax regression",
@@ -50,12 +48,4 @@ SUITE = Suite(
         **_slopes("exact", "its gradient in {}"),
         **_slopes("independent", "the same in {}, with the learner's gradients and losses held constant"),
     },
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
-    rows=ROWS,
-    false_alarms=FALSE_ALARMS,
-    effects=effects,
-    vectors="meta_lstm/vectors.json",
 )

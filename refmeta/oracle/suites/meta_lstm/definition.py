@@ -24,7 +24,7 @@ from refmeta.oracle.decimals import (
 )
 
 __all__ = [
-    "PAPER", "Formulas", "Signal", "adapted", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessed", "sigmoid",
+    "PAPER", "Formulas", "Signal", "adaptation", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessing", "sigmoid",
     "signal", "tanh",
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ def tanh(z: Number) -> Number:
     return 2 * sigmoid(2 * z) - 1
 
 
-def preprocessed(x: Number) -> Vector:
+def preprocessing(x: Number) -> Vector:
     """(ln|x|/10, ±1), or (−1, e¹⁰x) where |x| < e⁻¹⁰."""
     if magnitude(x) >= real(exp(0 * x - 10)):
         sign = 1 if real(x) > 0 else -1
@@ -50,13 +50,13 @@ def preprocessed(x: Number) -> Vector:
 
 
 def gates(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
-    """i = σ(z_i), f = σ(z_f), and what the next step's gates are given of them: the same."""
+    """i = σ(z_i), f = σ(z_f), and what the next step's gates receive: i and f."""
     i, f = sigmoid(z_i), sigmoid(z_f)
     return i, f, i, f
 
 
 def gates_released(z_i: Number, z_f: Number) -> tuple[Number, Number, Number, Number]:
-    """The same gates, but the next step's are given z_i and z_f."""
+    """The same gates, but the next step's gates receive z_i and z_f."""
     return sigmoid(z_i), sigmoid(z_f), z_i, z_f
 
 
@@ -66,10 +66,10 @@ def signal(support: Loss, theta: Vector, step: NumericStep) -> Signal:
 
 
 class Formulas(NamedTuple):
-    """What a Meta-LSTM is made of: each function may be exchanged for another."""
+    """The functions of a Meta-LSTM; each may be exchanged for another."""
 
     gates: Callable[[Number, Number], tuple[Number, Number, Number, Number]] = gates
-    preprocessed: Callable[[Number], Vector] = preprocessed
+    preprocessing: Callable[[Number], Vector] = preprocessing
     signal: Callable[[Loss, Vector, NumericStep], Signal] = signal
 
 
@@ -83,7 +83,7 @@ def first_layer(W: Any, b: Vector, x: Vector, h: Vector, c: Vector) -> tuple[Vec
     return [sigmoid(z[2 * H + j]) * tanh(c[j]) for j in range(H)], c
 
 
-def adapted(
+def adaptation(
     x: Inputs, support: Loss, step: NumericStep, use: Formulas = PAPER, held: list[Signal] | None = None
 ) -> tuple[Vector, list[Signal]]:
     """θ_K, and the (∇L, L) of every step; with `held`, on those instead."""
@@ -96,7 +96,7 @@ def adapted(
         signals.append((g, loss))
         after = []
         for j in range(d):
-            inputs = use.preprocessed(g[j]) + use.preprocessed(loss)
+            inputs = use.preprocessing(g[j]) + use.preprocessing(loss)
             hidden[j], cell[j] = first_layer(x["W"], x["b"], inputs, hidden[j], cell[j])
             z_i = dot(x["W_I"], [*hidden[j], theta[j], i[j]]) + x["b_I"]
             z_f = dot(x["W_F"], [*hidden[j], theta[j], f[j]]) + x["b_F"]
@@ -109,8 +109,8 @@ def adapted(
 def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use: Formulas = PAPER) -> Any:
     """F = L_query(θ_K) of one task, or its slopes by a leaf, nested as it is: exact, or with every ∇L and L held."""
     kind, _, leaf = part.partition("_")
-    held = adapted(x, support, steps.inner, use)[1] if kind == "independent" else None
-    objective: Callable[[Inputs], Number] = lambda x: query(adapted(x, support, steps.inner, use, held)[0])
+    held = adaptation(x, support, steps.inner, use)[1] if kind == "independent" else None
+    objective: Callable[[Inputs], Number] = lambda x: query(adaptation(x, support, steps.inner, use, held)[0])
     return leaf_gradient(lambda value: objective({**x, leaf: value}), x[leaf], steps.outer) if leaf else objective(x)
 
 

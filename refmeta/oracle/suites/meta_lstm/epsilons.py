@@ -9,10 +9,10 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm
 from refmeta.oracle.decimals import ln, real
-from refmeta.oracle.shifted import departures
+from refmeta.oracle.epsilons import departures
 from refmeta.oracle.suite import Case, Effects
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessed
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, parts
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, preprocessing
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, all_parts
 
 __all__ = ["effects"]
 
@@ -37,15 +37,15 @@ def _places(problem: Learner) -> dict[str, Callable[[float], dict[str, Array]]]:
     """Every part with an ε, by the place of the ε."""
 
     def logarithm(e: float) -> dict[str, Array]:
-        def shifted(x: Any) -> Any:
-            size, sign = preprocessed(x)
+        def with_epsilon(x: Any) -> Any:
+            size, sign = preprocessing(x)
             return [ln(sign * x + e) / 10 if real(size) != -1 else size, sign]
 
-        return parts(problem, Formulas(preprocessed=shifted))
+        return all_parts(problem, Formulas(preprocessing=with_epsilon))
 
     def in_losses(change: Callable[[Any, float], Any]) -> Callable[[float], dict[str, Array]]:
-        moved: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]
-        return lambda e: _answers(problem.parameters, *moved(e), steps=problem.steps)
+        tasks: Callable[[float], Any] = lambda e: [change(task, e) for task in (problem.support, problem.query)]
+        return lambda e: _answers(problem.parameters, *tasks(e), steps=problem.steps)
 
     places = {name: in_losses(change) for name, change in departures(problem.support).items()}
     return places | {"log(|x| + ε) in the preprocessing": logarithm}

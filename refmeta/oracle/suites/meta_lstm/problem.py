@@ -7,13 +7,12 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm
 from refmeta.meta.meta_lstm import Parameters
-from refmeta.oracle.bicomplex import COMPLEX
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
+from refmeta.oracle.common import softmax_regression
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define
-from refmeta.tasks.classification import SoftmaxRegression
 
-__all__ = ["LEAVES", "Learner", "answer", "by_definition", "parts", "problem", "terms", "weights"]
+__all__ = ["LEAVES", "Learner", "answer", "by_definition", "all_parts", "problem", "terms", "leaves"]
 
 LEAVES = Parameters._fields
 
@@ -33,21 +32,21 @@ class Learner(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """What the definition takes, in complex numbers."""
-        x = weights(self.parameters) | {"classes": self.support.classes, "ridge": complex(self.support.ridge)}
+        """The inputs of the suite as nested lists."""
+        x = leaves(self.parameters) | {"classes": self.support.classes, "ridge": float(self.support.ridge)}
         for prefix, task in (("", self.support), ("query_", self.query)):
-            x |= {f"{prefix}X": (task.X + 0j).tolist(), f"{prefix}labels": task.labels.tolist()}
+            x |= {f"{prefix}X": task.X.tolist(), f"{prefix}labels": task.labels.tolist()}
         return x | {"steps": self.steps}
 
 
-def weights(parameters: Parameters) -> Inputs:
-    """The leaves as nested lists of complex numbers."""
-    return {leaf: (np.asarray(value) + 0j).tolist() for leaf, value in parameters._asdict().items()}
+def leaves(parameters: Parameters) -> Inputs:
+    """The leaves as nested lists."""
+    return {leaf: np.asarray(value).tolist() for leaf, value in parameters._asdict().items()}
 
 
 def problem(x: dict[str, Any]) -> Learner:
     """The inputs of the suite."""
-    support, query = (SoftmaxRegression(x[p + "X"], x[p + "labels"], x["classes"], x["ridge"]) for p in ("", "query_"))
+    support, query = (softmax_regression(x, prefix) for prefix in ("", "query_"))
     return Learner(Parameters(*[x[leaf] for leaf in LEAVES]), support, query, x["steps"])
 
 
@@ -68,10 +67,10 @@ def terms(part: str, problem: Learner, value: Array) -> Any:
 
 def by_definition(part: str, problem: Learner, use: Formulas = PAPER) -> Array:
     """A part by the definition in complex numbers, with some of its functions exchanged."""
-    return real_part(define(part, problem.inputs, COMPLEX, use))
+    return complex_value(define, part, problem.inputs, use)
 
 
-def parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
+def all_parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
     """The objective, and both gradients leaf by leaf, by the definition."""
     names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
     return {name: by_definition(name, problem, use) for name in names}

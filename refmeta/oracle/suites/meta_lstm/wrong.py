@@ -1,6 +1,6 @@
 """Known-wrong Meta-LSTMs: one function of the definition exchanged.  Right: `meta.meta_lstm`.
 
-A case is a `Learner`.  Rows give {part: (N, ...)}: the objective, and what it gives for the exact gradient and for the one
+A problem is a `Learner`.  Rows give {part: (N, ...)}: the objective, and what it gives for the exact gradient and for the one
 under the independence assumption.
 """
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.decimals import real
-from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessed, sigmoid, signal
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, by_definition, parts
+from refmeta.oracle.known import EVERY, rows_in, wrong
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessing, sigmoid, signal
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, by_definition
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
@@ -22,75 +22,73 @@ FALSE_ALARMS = {
 
 
 @wrong(
-    "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity="parts",
+    "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity=EVERY,
     cause="the gates' pre-activations are kept as the state, as in the released code; the paper feeds back the gates",
-    seen="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
+    source="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
     hint="keep sigmoid(z), not z, as the state of the gates",
 )  # fmt: skip
-def gates_before_sigmoid(case: Any) -> Any:
-    return parts(case, Formulas(gates=gates_released))
+def gates_before_sigmoid(problem: Any) -> Any:
+    return all_parts(problem, Formulas(gates=gates_released))
 
 
 @wrong(
-    "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity="parts",
-    cause="the mean gradient is divided by the batch size once more", seen="markdtw/meta-learning-lstm-pytorch",
+    "gradient-divided-by-batch", "∇L/n instead of ∇L, n the number of data points", quantity=EVERY,
+    cause="the mean gradient is divided by the batch size once more", source="markdtw/meta-learning-lstm-pytorch",
 )  # fmt: skip
-def gradient_divided_by_batch(case: Any) -> Any:
-    def divided(support: Any, theta: Any, step: Any) -> Any:
+def gradient_divided_by_batch(problem: Any) -> Any:
+    def divided_signal(support: Any, theta: Any, step: Any) -> Any:
         g, loss = signal(support, theta, step)
-        return [slope / case.support.X.shape[-2] for slope in g], loss
+        return [slope / problem.support.X.shape[-2] for slope in g], loss
 
-    return parts(case, Formulas(signal=divided))
+    return all_parts(problem, Formulas(signal=divided_signal))
 
 
-@wrong(
-    "gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity="parts", cause="W_I, b_I and W_F, b_F are taken for each other"
-)
-def gates_swapped(case: Any) -> Any:
-    def swapped(z_i: Any, z_f: Any) -> Any:
+@wrong("gates-swapped", "θ_t = i_t θ − f_t ∇L", quantity=EVERY, cause="W_I, b_I and W_F, b_F are taken for each other")
+def gates_swapped(problem: Any) -> Any:
+    def swapped_gates(z_i: Any, z_f: Any) -> Any:
         i, f = sigmoid(z_i), sigmoid(z_f)
         return f, i, i, f
 
-    return parts(case, Formulas(gates=swapped))
+    return all_parts(problem, Formulas(gates=swapped_gates))
 
 
-@wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity="parts", cause="a coupled gate, as in other LSTMs")
-def input_gate_tied_to_forget(case: Any) -> Any:
-    def tied(z_i: Any, z_f: Any) -> Any:
+@wrong("input-gate-tied-to-forget", "i_t = 1 − f_t", quantity=EVERY, cause="a coupled gate, as in other LSTMs")
+def input_gate_tied_to_forget(problem: Any) -> Any:
+    def tied_gates(z_i: Any, z_f: Any) -> Any:
         i, f = sigmoid(-z_f), sigmoid(z_f)
         return i, f, i, f
 
-    return parts(case, Formulas(gates=tied))
+    return all_parts(problem, Formulas(gates=tied_gates))
 
 
 @wrong(
-    "start-not-learned", "∂F/∂c0 = 0", quantity="parts",
+    "start-not-learned", "∂F/∂c0 = 0", quantity=EVERY,
     cause="c0 is copied into the learner, and the copy is what is trained on",
     hint="c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
 )  # fmt: skip
-def start_not_learned(case: Any) -> Any:
-    return {f"{kind}_c0": np.zeros((case.support.shape[0], case.support.dim)) for kind in ("exact", "independent")}
+def start_not_learned(problem: Any) -> Any:
+    return {f"{kind}_c0": np.zeros((problem.support.shape[0], problem.support.dim)) for kind in ("exact", "independent")}
 
 
 @wrong(
-    "preprocessing-without-sign", "(log|x|/p, 0) where |x| ≥ e^−p", quantity="parts",
+    "preprocessing-without-sign", "(log|x|/p, 0) where |x| ≥ e^−p", quantity=EVERY,
     cause="the second component of the preprocessing is left out: the first layer does not know the direction",
 )  # fmt: skip
-def preprocessing_without_sign(case: Any) -> Any:
-    def unsigned(x: Any) -> Any:
-        size, sign = preprocessed(x)
+def preprocessing_without_sign(problem: Any) -> Any:
+    def unsigned_preprocessing(x: Any) -> Any:
+        size, sign = preprocessing(x)
         return [size, sign if real(size) == -1 else 0 * sign]
 
-    return parts(case, Formulas(preprocessed=unsigned))
+    return all_parts(problem, Formulas(preprocessing=unsigned_preprocessing))
 
 
 @wrong(
-    "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity="parts",
-    cause="the learner's gradient is detached before it enters the meta-learner", seen="the paper and every port of it, on purpose",
+    "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity=EVERY,
+    cause="the learner's gradient is detached before it enters the meta-learner", source="the paper and every port of it, on purpose",
     hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip
-def independent_called_exact(case: Any) -> Any:
-    return {f"exact_{leaf}": by_definition(f"independent_{leaf}", case) for leaf in LEAVES}
+def independent_called_exact(problem: Any) -> Any:
+    return {f"exact_{leaf}": by_definition(f"independent_{leaf}", problem) for leaf in LEAVES}
 
 
 ROWS = rows_in(globals())

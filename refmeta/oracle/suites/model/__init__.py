@@ -1,15 +1,13 @@
 """The suite `model`: adaptation through a learned model of the process."""
 
 from refmeta.oracle.common import ADAPTED, CONTEXT, LOGITS, PROCESS, TIME
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.model.definition import define
-from refmeta.oracle.suites.model.epsilons import effects
-from refmeta.oracle.suites.model.problem import answer, problem
-from refmeta.oracle.suites.model.wrong import ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.model import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="model",
     chapter="model-based",
     title="adaptation through a learned model of the process",
@@ -40,10 +38,4 @@ SUITE = Suite(
         "objective": Part("(N,)", "L(phi) of the true task, phi adapted by K steps on the model"),
         "gradient": Part("(N, d)", "its gradient in theta"),
     },
-    problem=problem,
-    answer=answer,
-    definition=define,
-    rows=ROWS,
-    effects=effects,
-    vectors="model/vectors.json",
 )

@@ -13,14 +13,15 @@ from refmeta.oracle.decimals import (
     NumericStep,
     Steps,
     Vector,
-    adapted,
+    adaptation,
     exp,
     gradient,
     leaf_gradient,
     ln,
+    map_numbers,
     policy_return,
-    rows_of,
-    solved,
+    solution,
+    step_size_rows,
 )
 
 __all__ = [
@@ -56,7 +57,7 @@ def transition(x: Inputs, task: int, s: int, a: int) -> Vector:
 def reward(x: Inputs, task: int, s: int, a: int) -> Number:
     """m + variance 1ᵀ Σ⁻¹ (r − m): the mean reward after those of the context."""
     rewards, mean = visits(x, task, s, a)[1], x["reward_mean"][s][a]
-    weights = solved(covariance(x, len(rewards)), [r - mean for r in rewards])
+    weights = solution(covariance(x, len(rewards)), [r - mean for r in rewards])
     return mean + x["reward_variance"] * sum(weights)
 
 
@@ -71,7 +72,7 @@ def log_marginal(x: Inputs, task: int, covariance: Covariance = covariance) -> N
                 total += ln(c[after] / sum(c))
                 c[after] += 1
             off, Sigma = [r - mean for r in rewards], covariance(x, len(rewards))
-            square = sum(o * w for o, w in zip(off, solved(Sigma, off), strict=True))
+            square = sum(o * w for o, w in zip(off, solution(Sigma, off), strict=True))
             total -= (len(off) * ln(2 * pi) + ln(determinant(Sigma, total)) + square) / 2
     return total
 
@@ -106,7 +107,7 @@ def objective(x: Inputs, task: int, step: NumericStep) -> Number:
     P, R = ([[f(x, task, s, a) for a in range(A)] for s in range(S)] for f in (transition, reward))
     support = policy_return(P, R, x["rho"][task], **rest)
     query = policy_return(x["P"][task], x["R"][task], x["rho"][task], **rest)
-    return query(adapted(x["theta"], support, rows_of(x["alpha"], x["steps"], len(x["theta"])), step))
+    return query(adaptation(x["theta"], support, step_size_rows(x["alpha"], x["steps"], len(x["theta"])), step))
 
 
 def define(part: str, x: Inputs, steps: Steps, covariance: Covariance = covariance) -> list[Any]:
@@ -128,10 +129,5 @@ def of_task(part: str, x: Inputs, task: int, steps: Steps, covariance: Covarianc
     leaf = part.removesuffix("_grad")
     if leaf == "reward_mean":
         return leaf_gradient(lambda mean: log_marginal({**x, leaf: mean}, task, covariance), x[leaf], steps.outer)
-    value: Callable[[Any], Number] = lambda logs: log_marginal({**x, leaf: _each(logs, exp)}, task, covariance)
-    return leaf_gradient(value, _each(x[leaf], ln), steps.outer)
-
-
-def _each(nested: Any, function: Callable[[Number], Number]) -> Any:
-    """The function of every number of a nested list."""
-    return [_each(entry, function) for entry in nested] if isinstance(nested, list) else function(nested)
+    value: Callable[[Any], Number] = lambda logs: log_marginal({**x, leaf: map_numbers(exp, logs)}, task, covariance)
+    return leaf_gradient(value, map_numbers(ln, x[leaf]), steps.outer)

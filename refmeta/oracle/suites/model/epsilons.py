@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
-from refmeta.oracle.suites.model.problem import answer, through
+from refmeta.oracle.suites.model.problem import answer, parts_from_model
 
 __all__ = ["effects"]
 
@@ -20,7 +20,7 @@ def effects(case: Case, part: str) -> Effects:
     both = prior.noise + prior.variance * np.sum(n, axis=-1)
     none = 0 * case.expected[part].value
     of_model: Callable[..., Any] = lambda change: (
-        lambda: slope(lambda e: through(problem, model._replace(**change(e))).get(part, none))
+        lambda: slope(lambda e: parts_from_model(problem, model._replace(**change(e))).get(part, none))
     )
     of_prior: Callable[..., Any] = lambda change: (
         lambda: slope(lambda e: answer(part, problem._replace(prior=prior._replace(**change(e)))), 1e-5)

@@ -7,20 +7,17 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Model, Prior, Statistics
-from refmeta.oracle.bicomplex import complex_numbers
-from refmeta.oracle.common import context
+from refmeta.oracle.common import context, policy_return
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.policies import TabularSoftmax
 from refmeta.sampling.transitions import Transitions
 from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = ["Modelled", "adapted_on", "answer", "problem", "through"]
+__all__ = ["ModelProblem", "maml_parts", "answer", "problem", "parts_from_model"]
 
 
-class Modelled(NamedTuple):
-    """What is adapted through a learned model: a prior, a context of every true task, θ, α, K."""
+class ModelProblem(NamedTuple):
+    """Adaptation through a learned model: θ, a prior, a context from each true task, the tasks, α, K."""
 
     theta: Array
     prior: Prior
@@ -41,37 +38,35 @@ class Modelled(NamedTuple):
 
     @property
     def support(self) -> PolicyReturn:
-        """The task with the model's transitions and rewards."""
+        """The task with the transitions and rewards of the model."""
         return model_based.model_task(self.prior, self.statistics, self.truth)
 
     @property
     def truth(self) -> PolicyReturn:
-        """The task; a start or a discount that was moved by a little, as κ is measured, is one again."""
+        """The task, valid again where the measurement of κ moves ρ or γ a little: ρ sums to 1, γ is at most 1."""
         mdp = self.task.mdp
         rho = mdp.rho / np.sum(mdp.rho, axis=-1, keepdims=True)
         return replace_fields(self.task, mdp=replace_fields(mdp, rho=rho, gamma=at_most_one(mdp.gamma)))
 
     @property
     def inputs(self) -> Inputs:
-        """What the definition of the log marginal likelihood takes, in complex numbers."""
+        """What the definition of the log marginal likelihood takes, as nested lists."""
         prior, lists = self.prior, zip(Transitions._fields, self.context, strict=True)
         numbers = {
             "concentration": prior.concentration, "reward_mean": prior.mean, "reward_variance": prior.variance,
             "noise_variance": prior.noise, "gamma": self.task.mdp.gamma,
         }  # fmt: skip
         x = {f"context_{name}": value for name, value in lists} | numbers
-        return dict(complex_numbers({name: np.asarray(value).tolist() for name, value in x.items()}))
+        return {name: np.asarray(value).tolist() for name, value in x.items()}
 
 
-def problem(x: dict[str, Any]) -> Modelled:
+def problem(x: dict[str, Any]) -> ModelProblem:
     """The inputs of the suite."""
     prior = Prior(x["concentration"], x["reward_mean"], x["reward_variance"], x["noise_variance"])
-    mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
-    task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
-    return Modelled(x["theta"], prior, context(x), task, x["alpha"], x["steps"])
+    return ModelProblem(x["theta"], prior, context(x), policy_return(x), x["alpha"], x["steps"])
 
 
-def answer(part: str, problem: Modelled) -> Array:
+def answer(part: str, problem: ModelProblem) -> Array:
     """A part of the suite."""
     prior, statistics = problem.prior, problem.statistics
     if part in ("transition", "reward"):
@@ -86,13 +81,13 @@ def answer(part: str, problem: Modelled) -> Array:
     return np.asarray(parts.get(part, np.sum(slopes.log_variance, axis=(-2, -1))))
 
 
-def adapted_on(problem: Modelled, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
+def maml_parts(problem: ModelProblem, support: PolicyReturn, query: PolicyReturn) -> dict[str, Array]:
     """Objective and gradient where θ is adapted on one task and judged on another."""
     arguments, options = (problem.theta, support, query), {"alpha": problem.alpha, "steps": problem.steps}
     return {"objective": np.asarray(maml.objective(*arguments, **options)), "gradient": maml.gradient(*arguments, **options)}
 
 
-def through(problem: Modelled, model: Model) -> dict[str, Array]:
-    """All that follows from a model."""
+def parts_from_model(problem: ModelProblem, model: Model) -> dict[str, Array]:
+    """Every part that the model determines: the model itself, the objective and the gradient."""
     support = replace_fields(problem.truth, mdp=replace_fields(problem.truth.mdp, P=model.P, R=model.R))
-    return {"transition": model.P, "reward": model.R} | adapted_on(problem, support, problem.truth)
+    return {"transition": model.P, "reward": model.R} | maml_parts(problem, support, problem.truth)

@@ -1,15 +1,13 @@
 """The suite `pearl`: one training step of PEARL."""
 
 from refmeta.oracle.common import CONTEXT
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.pearl.definition import define
-from refmeta.oracle.suites.pearl.epsilons import effects
-from refmeta.oracle.suites.pearl.problem import answer, problem
-from refmeta.oracle.suites.pearl.wrong import ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.pearl import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="pearl",
     chapter="pearl",
     title="one training step of PEARL with a linear encoder and soft actor-critic over finite states and actions",
@@ -57,10 +55,4 @@ SUITE = Suite(
         ),
         "encoder_log_variance_grad": Part("(N, Z, F)", "the same in encoder_log_variance", turned=False),
     },
-    problem=problem,
-    answer=answer,
-    definition=define,
-    rows=ROWS,
-    effects=effects,
-    vectors="pearl/vectors.json",
 )

@@ -1,6 +1,6 @@
 """One task of a training step of PEARL in any arithmetic.  Derivation: derivations/pearl.md
 
-No derivative formula stands here: every slope is that of a loss, numeric, and what is to be held fixed is computed first.
+No derivative formula stands here: every slope is numeric, of a loss whose fixed values are computed first.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from refmeta.oracle.decimals import Inputs, Number, Steps, Vector, dot, exp, leaf_gradient, ln, softmax, sqrt
 
 __all__ = [
-    "PEARL", "Pearl", "actor_loss", "critic_loss", "define", "encoder_loss", "factor", "features", "kl", "parts",
+    "PEARL", "Pearl", "actor_loss", "critic_loss", "define", "encoder_loss", "factor", "features", "kl", "part_functions",
     "policy", "posterior", "product", "sample", "soft_value", "targets", "temperature", "temperature_loss",
 ]  # fmt: skip
 
@@ -53,37 +53,37 @@ def temperature(x: Inputs) -> Number:
     return exp(x["log_temperature"])
 
 
-def _row(weights: Any, state: int, z: Vector) -> Vector:
+def _at_state(weights: Any, state: int, z: Vector) -> Vector:
     """w[s, a] · [1, z] of every action."""
     return [sum((a * b for a, b in zip(w[1:], z, strict=True)), start=w[0]) for w in weights[state]]
 
 
 def policy(x: Inputs, state: int, z: Vector) -> Vector:
     """π(·|s, z)."""
-    return softmax(_row(x["policy"], state, z))
+    return softmax(_at_state(x["policy"], state, z))
 
 
 def _batch(x: Inputs, task: int, *names: str) -> list[tuple[Any, ...]]:
-    """The transitions of the batch, of each what the names say."""
+    """The transitions of the batch, as tuples of the named columns."""
     rows = zip(x["mask"][task], *(x[name][task] for name in names), strict=True)
     return [transition for present, *transition in rows if present]  # type: ignore[misc]
 
 
 def soft_value(f: "Pearl", x: Inputs, state: int, z: Vector) -> Number:
     """Σ_a π (Q̄ − τ ln π)."""
-    pi, Q, tau = policy(x, state, z), _row(x["target_critic"], state, z), f.temperature(x)
+    pi, Q, tau = policy(x, state, z), _at_state(x["target_critic"], state, z), f.temperature(x)
     return sum(p * (q - tau * f.log(p)) for p, q in zip(pi, Q, strict=True))
 
 
 def critic_loss(f: "Pearl", x: Inputs, task: int, z: Vector, y: Vector) -> Number:
     """½ mean (Q − y)², y held."""
     pairs = _batch(x, task, "states", "actions")
-    errors = [_row(x["critic"], s, z)[a] - target for (s, a), target in zip(pairs, y, strict=True)]
+    errors = [_at_state(x["critic"], s, z)[a] - target for (s, a), target in zip(pairs, y, strict=True)]
     return sum(e * e for e in errors) / (2 * f.count(errors))
 
 
 class Pearl(NamedTuple):
-    """What a training step is made of; one function exchanged makes another algorithm.
+    """The functions of a training step; each may be exchanged for another.
 
     `log` is that of the policy's probabilities, `count` the number of transitions in a mean, `latent_loss` the loss that
     the encoder gets through z.
@@ -124,7 +124,7 @@ def actor_loss(f: Pearl, x: Inputs, task: int, z: Vector) -> Number:
 
     def loss(s: int) -> Number:
         pi, tau = policy(x, s, z), f.temperature(x)
-        return sum(p * (tau * f.log(p) - q) for p, q in zip(pi, _row(x["critic"], s, z), strict=True))
+        return sum(p * (tau * f.log(p) - q) for p, q in zip(pi, _at_state(x["critic"], s, z), strict=True))
 
     states = _batch(x, task, "states")
     return sum(loss(s) for (s,) in states) / f.count(states)
@@ -143,7 +143,7 @@ def encoder_loss(f: Pearl, x: Inputs, task: int, y: Vector) -> Number:
     return f.latent_loss(f, x, task, f.sample(*belief, x["noise"][task]), y) + x["beta"] * f.kl(*belief)
 
 
-def parts(x: Inputs, task: int, steps: Steps, f: Pearl = PEARL) -> dict[str, Callable[[], Any]]:
+def part_functions(x: Inputs, task: int, steps: Steps, f: Pearl = PEARL) -> dict[str, Callable[[], Any]]:
     """Every part of the suite, of one task."""
     mean, variance = posterior(f, x, task)
     z = f.sample(mean, variance, x["noise"][task])
@@ -168,4 +168,4 @@ def parts(x: Inputs, task: int, steps: Steps, f: Pearl = PEARL) -> dict[str, Cal
 
 def define(part: str, x: Inputs, steps: Steps, f: Pearl = PEARL) -> list[Any]:
     """A part of the suite, one entry for each task."""
-    return [parts(x, task, steps, f)[part]() for task in range(len(x["noise"]))]
+    return [part_functions(x, task, steps, f)[part]() for task in range(len(x["noise"]))]

@@ -12,10 +12,10 @@ from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.pearl import definition
 from refmeta.oracle.suites.pearl.definition import Pearl
 
-__all__ = ["effects", "places"]
+__all__ = ["effects", "epsilon_places"]
 
 
-def places(e: Number) -> dict[str, Pearl]:
+def epsilon_places(e: Number) -> dict[str, Pearl]:
     """PEARL with an ε in each of the places where code has one."""
 
     def factor(x: Inputs, psi: Vector) -> tuple[Vector, Vector]:
@@ -45,7 +45,7 @@ def places(e: Number) -> dict[str, Pearl]:
 
 def effects(case: Case, part: str) -> Effects:
     """The derivative of a part by an ε in one of the places."""
-    return {place: partial(_slope, case, part, f) for place, f in places(1j * H).items()}
+    return {place: partial(_slope, case, part, f) for place, f in epsilon_places(1j * H).items()}
 
 
 def _slope(case: Case, part: str, f: Pearl) -> Array:

@@ -6,18 +6,17 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta import pearl
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.common import CONTEXT, context
 from refmeta.oracle.suite import at_most_one
-from refmeta.oracle.suites.pearl.definition import PEARL, Pearl, parts
+from refmeta.oracle.suites.pearl.definition import PEARL, Pearl, part_functions
 from refmeta.sampling.transitions import Transitions
 
 __all__ = ["TrainingStep", "all_parts", "answer", "problem"]
 
 
 class TrainingStep(NamedTuple):
-    """All that one step of PEARL looks at: an agent, and a context, a batch and the noise of z of every task."""
+    """The data of one step of PEARL: an agent; a context, a batch and the noise of z for every task."""
 
     agent: pearl.Agent
     context: Transitions
@@ -80,5 +79,5 @@ def answer(part: str, problem: TrainingStep) -> Array:
 def all_parts(problem: TrainingStep, f: Pearl = PEARL, **changes: Any) -> dict[str, Array]:
     """Every part by the definition, in complex numbers; functions of the definition, or inputs, may be exchanged."""
     x = complex_numbers(problem.inputs | changes)
-    tasks = [parts(x, task, COMPLEX, f) for task in range(len(problem.noise))]
+    tasks = [part_functions(x, task, COMPLEX, f) for task in range(len(problem.noise))]
     return {name: real_part([task[name]() for task in tasks]) for name in tasks[0]}

@@ -1,15 +1,13 @@
 """The suite `policy-gradient`: exact returns of softmax policies, their derivatives, and the geometry of the policy."""
 
 from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS, PAID_BY_NEXT, PROCESS, TIME
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.policy_gradient.definition import define
-from refmeta.oracle.suites.policy_gradient.epsilons import effects
-from refmeta.oracle.suites.policy_gradient.problem import answer, problem, terms
-from refmeta.oracle.suites.policy_gradient.wrong import FALSE_ALARMS, ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.policy_gradient import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="policy-gradient",
     chapter="exact-policy-gradient",
     title="the return of a softmax policy, its derivatives, and the geometry of the policy",
@@ -37,12 +35,4 @@ SUITE = Suite(
         "kl_grad": Part("(N, d)", "its gradient at theta + v", turned=False),
         "kl_hvp": Part("(N, d)", "its Hessian at theta + v, times v", turned=False),
     },
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
-    rows=ROWS,
-    false_alarms=FALSE_ALARMS,
-    effects=effects,
-    vectors="policy_gradient/vectors.json",
 )

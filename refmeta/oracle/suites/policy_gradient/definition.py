@@ -2,16 +2,7 @@
 
 from typing import Any
 
-from refmeta.oracle.decimals import (
-    Inputs,
-    Loss,
-    Steps,
-    gradient,
-    hessian_product,
-    least_norm,
-    policy_kl,
-    policy_return,
-)
+from refmeta.oracle.decimals import Inputs, Loss, Steps, gradient, hessian_product, least_norm, policy_kl, policy_return
 
 __all__ = ["define"]
 

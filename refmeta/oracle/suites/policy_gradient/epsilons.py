@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec, replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle.shifted import departures, slope
+from refmeta.oracle.epsilons import departures, slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation, answer
 from refmeta.softmax import log_softmax
@@ -19,11 +19,11 @@ __all__ = ["effects"]
 def effects(case: Case, part: str) -> Effects:
     """An ε in an exact return and its derivatives, in a Fisher matrix, or in a divergence."""
     if part in ("loss", "grad", "hvp"):
-        return _of_returns(case.problem, part)
-    return (_of_divergences if part.startswith("kl") else _of_metrics)(case.problem, part)
+        return _return_effects(case.problem, part)
+    return (_divergence_effects if part.startswith("kl") else _metric_effects)(case.problem, part)
 
 
-def _of_returns(problem: Evaluation, part: str) -> Effects:
+def _return_effects(problem: Evaluation, part: str) -> Effects:
     """An ε in the policy's logarithm or probabilities."""
 
     def effect(change: Callable[[Any, float], Any]) -> Any:
@@ -32,7 +32,7 @@ def _of_returns(problem: Evaluation, part: str) -> Effects:
     return {name: lambda change=change: effect(change) for name, change in departures(problem.task).items()}  # type: ignore[misc]
 
 
-def _of_metrics(problem: Evaluation, part: str) -> Effects:
+def _metric_effects(problem: Evaluation, part: str) -> Effects:
     """F + ε·I, and the scores of log(π + ε) in F."""
     point = problem.task.at(problem.theta)
     F = np.stack([fisher.product(point, e) for e in np.eye(problem.task.dim)], axis=-1)
@@ -49,7 +49,7 @@ def _of_metrics(problem: Evaluation, part: str) -> Effects:
     return {"F + ε·I": lambda: np.broadcast_to(problem.v, F.shape[:-1]), "log(π + ε) in the scores": scores}
 
 
-def _of_divergences(problem: Evaluation, part: str) -> Effects:
+def _divergence_effects(problem: Evaluation, part: str) -> Effects:
     """Σ d π_old (log π_old − log π_new), with π + ε in one logarithm or in both."""
     old, theta = problem.task.at(problem.theta), problem.theta + problem.v
     d, pi, policy = fisher.visits(old)[..., None], old.probabilities, problem.task.policy

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.policies import LinearSoftmax, TabularSoftmax
+from refmeta.oracle.common import policy_return
 from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["Evaluation", "answer", "problem", "terms"]
 
@@ -37,10 +36,8 @@ ANSWERS: dict[str, Callable[[Any, Array], Array]] = {
 
 
 def problem(x: dict[str, Any]) -> Evaluation:
-    """The inputs of the suite; the policy is a table where there are no features."""
-    policy = TabularSoftmax(*x["R"].shape[1:3]) if x["features"] is None else LinearSoftmax(x["features"])
-    mdp = FiniteMDP(x["P"], x["R"], x["rho"], x["gamma"], x["horizon"])
-    return Evaluation(x["theta"], PolicyReturn(mdp, policy), x["v"])
+    """The inputs of the suite."""
+    return Evaluation(x["theta"], policy_return(x), x["v"])
 
 
 def answer(part: str, problem: Evaluation) -> Array:

@@ -1,6 +1,6 @@
 """Known-wrong exact policy gradients.  Right: ∂J/∂logit[s, a] = d(s) π(a|s) (Q(s, a) − V(s)), and its derivative.
 
-A case has theta (d,), task (a `PolicyReturn`; with a horizon, d and A have an axis of time that is summed) and v (d,).
+A problem has theta (d,), task (a `PolicyReturn`; with a horizon, d and A have an axis of time that is summed) and v (d,).
 The formulas are those of J; the rows of `grad` and `hvp` give −∇J and −∇²J v, (N, d), those of the loss.
 """
 
@@ -24,21 +24,21 @@ FALSE_ALARMS = {
 }
 
 
-def _summed(case: Any, x: Array) -> Array:
+def _sum_over_time(problem: Any, x: Array) -> Array:
     """x, summed over time where there is one."""
-    return x if case.task.mdp.horizon is None else np.sum(x, axis=-3)
+    return x if problem.task.mdp.horizon is None else np.sum(x, axis=-3)
 
 
-def _gradient(case: Any, point: Any, d: Array | None = None, weight: Array | None = None) -> Array:
+def _gradient(problem: Any, point: Any, d: Array | None = None, weight: Array | None = None) -> Array:
     """−Σ_s d(s) π(a|s) weight(s, a), with something else instead of the visits d or of the advantage."""
     d, weight = point.occupancy if d is None else d, point.advantage if weight is None else weight
-    pi = point.probabilities if case.task.mdp.horizon is None else point.probabilities[..., None, :, :]
-    return -case.task.policy.pullback(_summed(case, d[..., None] * pi * weight))
+    pi = point.probabilities if problem.task.mdp.horizon is None else point.probabilities[..., None, :, :]
+    return -problem.task.policy.pullback(_sum_over_time(problem, d[..., None] * pi * weight))
 
 
-def _kernel(case: Any) -> Array:
+def _kernel(problem: Any) -> Array:
     """P_π."""
-    return case.task.mdp.transitions(case.task.at(case.theta).probabilities)
+    return problem.task.mdp.transitions(problem.task.at(problem.theta).probabilities)
 
 
 def _long_run(P: Array) -> Array:
@@ -56,89 +56,89 @@ def _kl(d: Array, one: Any, other: Any) -> Array:
 
 
 @wrong("no-baseline-in-logits", "d π Q", quantity="grad", cause="the gradient of log π forgot the softmax's normaliser")
-def no_baseline_in_logits(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return _gradient(case, point, weight=point.action_value)
+def no_baseline_in_logits(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    return _gradient(problem, point, weight=point.action_value)
 
 
 @wrong("normalised-occupancy", "(1 − γ) ∇J", quantity="grad", cause="the visitation is normalised to a distribution")
-def normalised_occupancy(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return _gradient(case, point, point.occupancy / np.sum(point.occupancy[0]))
+def normalised_occupancy(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    return _gradient(problem, point, point.occupancy / np.sum(point.occupancy[0]))
 
 
 @wrong("undiscounted-visits", "visits without γᵗ: their long-run share, over 1 − γ", quantity="grad",
        cause="γᵗ dropped in the outer sum")  # fmt: skip
-def undiscounted_visits(case: Any) -> Array:
-    mdp, point = case.task.mdp, case.task.at(case.theta)
+def undiscounted_visits(problem: Any) -> Array:
+    mdp, point = problem.task.mdp, problem.task.at(problem.theta)
     if mdp.horizon is not None:
-        undiscounted = PolicyReturn(replace_fields(mdp, gamma=1.0), case.task.policy)
-        return _gradient(case, point, undiscounted.at(case.theta).occupancy)
-    P = _kernel(case)
+        undiscounted = PolicyReturn(replace_fields(mdp, gamma=1.0), problem.task.policy)
+        return _gradient(problem, point, undiscounted.at(problem.theta).occupancy)
+    P = _kernel(problem)
     rho = np.broadcast_to(mdp.rho, P.shape[:-1])
-    return _gradient(case, point, np.stack([_long_run(P[i]).T @ rho[i] for i in range(len(P))]) / (1 - mdp.gamma))
+    return _gradient(problem, point, np.stack([_long_run(P[i]).T @ rho[i] for i in range(len(P))]) / (1 - mdp.gamma))
 
 
 @wrong("stationary-visits-frozen", "the Hessian without dd", quantity="hvp", cause="the visitation held constant")
-def stationary_visits_frozen(case: Any) -> Array:
-    d = case.task.at(case.theta).occupancy
-    return complex_step(lambda theta: _gradient(case, case.task.at(theta), d), case.theta, case.v)
+def stationary_visits_frozen(problem: Any) -> Array:
+    d = problem.task.at(problem.theta).occupancy
+    return complex_step(lambda theta: _gradient(problem, problem.task.at(theta), d), problem.theta, problem.v)
 
 
 @wrong("transposed-transition", "d = (I − γP_π)⁻¹ρ", quantity="grad", cause="P_π instead of its transpose")
-def transposed_transition(case: Any) -> Array:
-    mdp, kernel, point = case.task.mdp, case.task.mdp.gamma * _kernel(case), case.task.at(case.theta)
+def transposed_transition(problem: Any) -> Array:
+    mdp, kernel, point = problem.task.mdp, problem.task.mdp.gamma * _kernel(problem), problem.task.at(problem.theta)
     visits = [np.broadcast_to(mdp.rho, kernel.shape[:-1])]
     if mdp.horizon is None:
-        return _gradient(case, point, np.linalg.solve(np.eye(mdp.states) - kernel, visits[0][..., None])[..., 0])
+        return _gradient(problem, point, np.linalg.solve(np.eye(mdp.states) - kernel, visits[0][..., None])[..., 0])
     for _ in range(mdp.horizon - 1):
         visits.append(np.einsum("...st,...t->...s", kernel, visits[-1]))
-    return _gradient(case, point, np.stack(visits, axis=-2))
+    return _gradient(problem, point, np.stack(visits, axis=-2))
 
 
 @wrong("discounted-reward-as-return", "Σ_t ∇log π γᵗr_t: d π (R − r_π)", quantity="grad",
-       cause="γᵗr_t used for the return G_t", seen="hunkim/ReinforcementZeroToAll #1")  # fmt: skip
-def discounted_reward_as_return(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    reward = centred(point.probabilities, case.task.mdp.expected_reward)
-    return _gradient(case, point, weight=reward if case.task.mdp.horizon is None else reward[..., None, :, :])
+       cause="γᵗr_t used for the return G_t", source="hunkim/ReinforcementZeroToAll #1")  # fmt: skip
+def discounted_reward_as_return(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    reward = centred(point.probabilities, problem.task.mdp.expected_reward)
+    return _gradient(problem, point, weight=reward if problem.task.mdp.horizon is None else reward[..., None, :, :])
 
 
 @wrong("fisher-normalised", "(1 − γ) F v", quantity="fisher", cause="a mean over visited states instead of the sum",
        chapter=GEOMETRY, hint="a .mean() over visited states, as in most code for TRPO, instead of the discounted sum")  # fmt: skip
-def fisher_normalised(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    return fisher.product(point, case.v) / np.sum(fisher.visits(point), axis=-1, keepdims=True)
+def fisher_normalised(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    return fisher.product(point, problem.v) / np.sum(fisher.visits(point), axis=-1, keepdims=True)
 
 
 @wrong("kl-swapped", "Σ d KL(π_new ‖ π_old)", quantity="kl", cause="the two policies exchanged", chapter=GEOMETRY,
        hint="PyTorch: kl_divergence(new, old); the old policy comes first")  # fmt: skip
-def kl_swapped(case: Any) -> Array:
-    old, new = case.task.at(case.theta), case.task.at(case.theta + case.v)
+def kl_swapped(problem: Any) -> Array:
+    old, new = problem.task.at(problem.theta), problem.task.at(problem.theta + problem.v)
     return _kl(fisher.visits(old), new, old)
 
 
 @wrong("kl-new-visits", "Σ d_new KL(π_old ‖ π_new)", quantity="kl", cause="the visits are not held at the old policy",
        chapter=GEOMETRY)  # fmt: skip
-def kl_new_visits(case: Any) -> Array:
-    old, new = case.task.at(case.theta), case.task.at(case.theta + case.v)
+def kl_new_visits(problem: Any) -> Array:
+    old, new = problem.task.at(problem.theta), problem.task.at(problem.theta + problem.v)
     return _kl(fisher.visits(new), old, new)
 
 
 @wrong("natural-gradient-undivided", "d (A − mean A)", quantity="natural_gradient",
        cause="the visits are not divided out", chapter=GEOMETRY)  # fmt: skip
-def natural_gradient_undivided(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    weighted = _summed(case, point.occupancy[..., None] * point.advantage)
-    return case.task.policy.pullback(weighted - np.mean(weighted, axis=-1, keepdims=True))
+def natural_gradient_undivided(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    weighted = _sum_over_time(problem, point.occupancy[..., None] * point.advantage)
+    return problem.task.policy.pullback(weighted - np.mean(weighted, axis=-1, keepdims=True))
 
 
 @wrong("natural-gradient-uncentred", "A", quantity="natural_gradient", chapter=GEOMETRY,
        cause="a natural gradient, but not the one of least norm: a shift in every state is free")  # fmt: skip
-def natural_gradient_uncentred(case: Any) -> Array:
-    point = case.task.at(case.theta)
-    weighted, d = _summed(case, point.occupancy[..., None] * point.advantage), fisher.visits(point)[..., None]
-    return case.task.policy.pullback(np.where(d > 0, weighted / np.where(d > 0, d, 1), 0))
+def natural_gradient_uncentred(problem: Any) -> Array:
+    point = problem.task.at(problem.theta)
+    weighted, d = _sum_over_time(problem, point.occupancy[..., None] * point.advantage), fisher.visits(point)[..., None]
+    return problem.task.policy.pullback(np.where(d > 0, weighted / np.where(d > 0, d, 1), 0))
 
 
 ROWS = rows_in(globals())

@@ -1,14 +1,12 @@
 """The suite `reptile`: the outer step of Reptile."""
 
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.reptile.definition import define
-from refmeta.oracle.suites.reptile.epsilons import effects
-from refmeta.oracle.suites.reptile.problem import answer, problem, terms
-from refmeta.oracle.suites.reptile.wrong import FALSE_ALARMS, ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.reptile import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="reptile",
     chapter="reptile",
     title="Reptile's outer step",
@@ -21,13 +19,5 @@ SUITE = Suite(
     },
     parts={"update": Part("(d,)", "theta + epsilon * mean_i(phi_i - theta)", turned=False)},
     array="update",
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
     rational=("update",),
-    rows=ROWS,
-    false_alarms=FALSE_ALARMS,
-    effects=effects,
-    vectors="reptile/vectors.json",
 )

@@ -1,8 +1,8 @@
 """Known-wrong Reptile formulas.  Right: θ + ε · mean_i(φ_i − θ).
 
-A case has theta (d,), and either adapted (N, d) and epsilon, or support, query, alpha (scalar) and steps, with ε = 1/2.
+A problem has theta (d,), and either adapted (N, d) and epsilon, or support, query, alpha (scalar) and steps, with ε = 1/2.
 `quantity` is `update` (θ after it, batched), `serial` (θ after the serial one), `direction` (θ − φ)/α, or
-`first-order step`.  Rows for which a case has not what they need raise AttributeError.
+`first-order step`.  A row raises AttributeError on a problem without its inputs.
 """
 
 from typing import Any
@@ -23,54 +23,54 @@ FALSE_ALARMS = {
 }
 
 
-def _epsilon(case: Any) -> float:
-    """ε of the case, ½ where it has none."""
-    return float(getattr(case, "epsilon", EPSILON))
+def _epsilon(problem: Any) -> float:
+    """ε of the problem, ½ where it has none."""
+    return float(getattr(problem, "epsilon", EPSILON))
 
 
-def _step(case: Any) -> Array:
+def _step(problem: Any) -> Array:
     """φ − θ, one row per task."""
-    if hasattr(case, "adapted"):
-        return np.asarray(case.adapted - case.theta)
-    return adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps).adapted - case.theta
+    if hasattr(problem, "adapted"):
+        return np.asarray(problem.adapted - problem.theta)
+    return adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps).adapted - problem.theta
 
 
 @wrong("query-gradient-called-reptile", "mean ∇L_query(φ)", quantity="direction",
-       cause="first-order MAML under the name of Reptile", seen="dragen1860/Reptile-Pytorch #2")  # fmt: skip
-def query_gradient_called_reptile(case: Any) -> Array:
-    return maml.first_order_gradient(case.theta, case.support, case.query, alpha=case.alpha, steps=case.steps)
+       cause="first-order MAML under the name of Reptile", source="dragen1860/Reptile-Pytorch #2")  # fmt: skip
+def query_gradient_called_reptile(problem: Any) -> Array:
+    return maml.first_order_gradient(problem.theta, problem.support, problem.query, alpha=problem.alpha, steps=problem.steps)
 
 
 @wrong("serial-from-one-start", "θ ← θ + ε(φ_i − θ), every φ_i from the first θ", quantity="serial",
-       cause="serial and batched updates mixed: later tasks weigh more", seen="finninmunich/Maml-Reptile-RL #1")  # fmt: skip
-def serial_from_one_start(case: Any) -> Array:
-    theta = case.theta
-    for phi in case.theta + _step(case):
+       cause="serial and batched updates mixed: later tasks weigh more", source="finninmunich/Maml-Reptile-RL #1")  # fmt: skip
+def serial_from_one_start(problem: Any) -> Array:
+    theta = problem.theta
+    for phi in problem.theta + _step(problem):
         theta = reptile.update(theta, phi[None], epsilon=EPSILON)
     return theta
 
 
 @wrong("sum-over-tasks", "N times the step", quantity="update", cause="a convention: sum where the mean is meant",
        hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
-def sum_over_tasks(case: Any) -> Array:
-    return case.theta + _epsilon(case) * np.sum(_step(case), axis=0)
+def sum_over_tasks(problem: Any) -> Array:
+    return problem.theta + _epsilon(problem) * np.sum(_step(problem), axis=0)
 
 
 @wrong("wrong-direction", "θ − ε · mean(φ − θ)", quantity="update", cause="φ − θ fed to an optimiser that descends",
        hint="theta.grad = phi - theta for an optimiser that descends: it must be theta - phi")  # fmt: skip
-def wrong_direction(case: Any) -> Array:
-    return case.theta - _epsilon(case) * np.mean(_step(case), axis=0)
+def wrong_direction(problem: Any) -> Array:
+    return problem.theta - _epsilon(problem) * np.mean(_step(problem), axis=0)
 
 
 @wrong("alpha-divided", "θ + ε/α · mean(φ − θ)", quantity="update", cause="the gradient form (θ − φ)/α used as a step")
-def alpha_divided(case: Any) -> Array:
-    return case.theta + _epsilon(case) / case.alpha * np.mean(_step(case), axis=0)
+def alpha_divided(problem: Any) -> Array:
+    return problem.theta + _epsilon(problem) / problem.alpha * np.mean(_step(problem), axis=0)
 
 
 @wrong("last-optimiser-step", "φ_K − φ_{K−1} instead of −αg_q", quantity="first-order step",
-       cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", seen="openai/supervised-reptile reptile.py")  # fmt: skip
-def last_optimiser_step(case: Any) -> Array:
-    return -case.alpha * adapt(case.theta, case.support, alpha=case.alpha, steps=case.steps).path[-2].grad
+       cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", source="openai/supervised-reptile reptile.py")  # fmt: skip
+def last_optimiser_step(problem: Any) -> Array:
+    return -problem.alpha * adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps).path[-2].grad
 
 
 ROWS = rows_in(globals())

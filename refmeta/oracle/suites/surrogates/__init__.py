@@ -1,11 +1,8 @@
 """The suite `surrogates`: surrogates of the return on batches of trajectories."""
 
 from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.surrogates.definition import define
-from refmeta.oracle.suites.surrogates.epsilons import effects
-from refmeta.oracle.suites.surrogates.problem import answer, problem, terms
-from refmeta.oracle.suites.surrogates.wrong import ROWS
+from refmeta.oracle.suite import Input, Part, suite_of
+from refmeta.oracle.suites.surrogates import definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -27,7 +24,8 @@ def _parts(name: str, meaning: str) -> dict[str, Part]:
     }
 
 
-SUITE = Suite(
+SUITE = suite_of(
+    definition, problem, wrong, epsilons,
     name="surrogates",
     chapter="sampled-meta-gradients",
     title="surrogates of the return on batches of trajectories",
@@ -52,11 +50,4 @@ SUITE = Suite(
         **DIRECTION,
     },
     parts={part: each for name, meaning in MEANINGS.items() for part, each in _parts(name, meaning).items()},
-    problem=problem,
-    answer=answer,
-    terms=terms,
-    definition=define,
-    rows=ROWS,
-    effects=effects,
-    vectors="surrogates/vectors.json",
 )

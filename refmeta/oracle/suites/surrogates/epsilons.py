@@ -5,23 +5,23 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.shifted import slope
+from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import Surrogate
 
-__all__ = ["effects", "in_ratios"]
+__all__ = ["effects", "ratio_effects"]
 
 
 def effects(case: Case, part: str) -> Effects:
     """An ε in the ratios of a surrogate, or in its mean over trajectories."""
     problem, (name, _, kind) = case.problem, part.rpartition("_")
     M = problem.trajectories.mask.shape[-2]
-    ratios = in_ratios(problem.surrogate(name), problem.theta, kind, problem.v)
+    ratios = ratio_effects(problem.surrogate(name), problem.theta, kind, problem.v)
     return ratios | {"1/(M + ε)": lambda: -case.expected[part].value / M}
 
 
-def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:
+def ratio_effects(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:
     """log(π + ε) of the policy that is differentiated, of the one that sampled, or of both.
 
     The slope of the loss in ε is −(1/M) Σ s (1/π − 1/π_sampled), s the surrogate's slopes in log π; those of the gradient
@@ -32,8 +32,8 @@ def in_ratios(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effect
 
     def effect(new: int, sampled: int) -> Any:
         def loss(theta: Array) -> Array:
-            moved = new * np.exp(-likelihood_at(policy, theta, batch).log_prob) - sampled * old
-            return -np.mean(np.sum(surrogate.at(theta).slopes * moved, axis=-1), axis=-1)
+            difference = new * np.exp(-likelihood_at(policy, theta, batch).log_prob) - sampled * old
+            return -np.mean(np.sum(surrogate.at(theta).slopes * difference, axis=-1), axis=-1)
 
         def grad(theta: Array) -> Array:
             return np.imag(loss(theta + axes)).T / 1e-30

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, complex_numbers
-from refmeta.oracle.certify import real_part
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.definition import TimeStep, define, unchanged
@@ -17,7 +16,7 @@ from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 from refmeta.sampling import surrogates
 from refmeta.sampling.trajectories import Trajectories
 
-__all__ = ["Batches", "answer", "by_definition", "parts_of", "problem", "terms"]
+__all__ = ["Batches", "answer", "by_definition", "part_names", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class Batches:
     v: Array
 
     def surrogate(self, name: str) -> surrogates.Surrogate:
-        """One of the five."""
+        """The library's surrogate of this name."""
         lam = {"lam": at_most_one(self.lam)} if name == "loaded_dice" else {}
         shared: dict[str, Any] = {"gamma": at_most_one(self.gamma), "baseline": self.baseline, **lam}
         return getattr(surrogates, name)(self.policy, self.theta_sampled, self.trajectories, **shared)
@@ -59,7 +58,7 @@ def problem(x: dict[str, Any]) -> Batches:
     return Batches(x["theta"], x["theta_sampled"], policy, batch, x["baseline"], x["gamma"], x["lam"], x["v"])
 
 
-def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+def part_names(names: Iterable[str]) -> tuple[str, ...]:
     """The parts of surrogates: the loss, the gradient and the Hessian product of each."""
     return tuple(f"{name}_{kind}" for name in names for kind in ("loss", "grad", "hvp"))
 
@@ -72,8 +71,8 @@ def answer(part: str, problem: Batches) -> Array:
 
 
 def by_definition(part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged) -> Array:
-    """A part by the definition in complex numbers; `change` is made to what it reads of a step."""
-    return real_part(define(part, complex_numbers(problem.inputs), COMPLEX, change))
+    """A part by the definition in complex numbers; `change` exchanges what a surrogate reads of a step."""
+    return complex_value(define, part, problem.inputs, change)
 
 
 def terms(part: str, problem: Batches, value: Array) -> Any:

@@ -1,7 +1,7 @@
 """Known-wrong surrogates on a batch.  Right: the five of `refmeta.surrogates`, (N,) and (N, d).
 
-A row gives {part: value} for the parts that the mistake concerns: by the definition, if it is in what a surrogate reads of
-a step; otherwise by the library, on another batch or of another surrogate.
+A row gives {part: value} for the parts that the mistake concerns: by the definition, if the mistake is in what a
+surrogate reads of a step; otherwise by the library, on another batch or of another surrogate.
 """
 
 from collections.abc import Callable
@@ -13,84 +13,84 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, TimeStep
-from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, parts_of
+from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, part_names
 
 __all__ = ["ROWS"]
 
 DICE = ("dice", "tmaml")
 
 
-def _defined(case: Batches, names: tuple[str, ...], change: Callable[[TimeStep], TimeStep]) -> dict[str, Array]:
+def _by_definition(problem: Batches, names: tuple[str, ...], change: Callable[[TimeStep], TimeStep]) -> dict[str, Array]:
     """The parts of some surrogates by their definition, each step changed."""
-    return {part: by_definition(part, case, change) for part in parts_of(names)}
+    return {part: by_definition(part, problem, change) for part in part_names(names)}
 
 
-def _every(case: Batches) -> dict[str, Array]:
+def _all_parts(problem: Batches) -> dict[str, Array]:
     """Every part of a problem."""
-    return {part: answer(part, case) for part in parts_of(SUMMANDS)}
+    return {part: answer(part, problem) for part in part_names(SUMMANDS)}
 
 
 @wrong(
     "dice-averaged-dependencies", "Σ γᵗ r_t exp((1/M) Σ_{k≤t} x_k)", quantity=EVERY,
-    cause="the cumulative log-probabilities are divided by the number of episodes", seen="learn2learn maml_dice.py",
+    cause="the cumulative log-probabilities are divided by the number of episodes", source="learn2learn maml_dice.py",
     hint="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only",
 )  # fmt: skip
-def dice_averaged_dependencies(case: Any) -> Any:
-    M = case.trajectories.mask.shape[-2]
-    return _defined(case, DICE, lambda s: s._replace(box=lambda y: exp(y / M)))
+def dice_averaged_dependencies(problem: Any) -> Any:
+    M = problem.trajectories.mask.shape[-2]
+    return _by_definition(problem, DICE, lambda s: s._replace(box=lambda y: exp(y / M)))
 
 
 @wrong(
     "dice-over-returns", "Σ γᵗ Ĝ_t exp(Σ_{k≤t} x_k)", quantity=EVERY,
     cause="returns instead of rewards inside the magic box: every reward is counted once for each earlier step",
-    seen="learn2learn maml_dice.py",
+    source="learn2learn maml_dice.py",
 )  # fmt: skip
-def dice_over_returns(case: Any) -> Any:
-    return _defined(case, DICE, lambda s: s._replace(reward=s.to_go))
+def dice_over_returns(problem: Any) -> Any:
+    return _by_definition(problem, DICE, lambda s: s._replace(reward=s.to_go))
 
 
 @wrong(
     "no-magic-box", "Σ γᵗ r_t Σ_{k≤t} x_k", quantity=EVERY,
-    cause="the sum of log-probabilities itself, not its exponential: right to first order only", seen="alshedivat/lola rpg.py",
+    cause="the sum of log-probabilities itself, not its exponential: right to first order only", source="alshedivat/lola rpg.py",
     hint="exp(logp - logp.detach()), not logp, multiplies each reward",
 )  # fmt: skip
-def no_magic_box(case: Any) -> Any:
-    return _defined(case, DICE, lambda s: s._replace(box=lambda y: y))
+def no_magic_box(problem: Any) -> Any:
+    return _by_definition(problem, DICE, lambda s: s._replace(box=lambda y: y))
 
 
 @wrong(
     "mean-over-time", "1/H times each, H the number of steps taken", quantity=EVERY,
     cause="a mean over all steps instead of a sum over time and a mean over trajectories",
-    seen="cbfinn/maml_rl, tristandeleu/pytorch-maml-rl",
+    source="cbfinn/maml_rl, tristandeleu/pytorch-maml-rl",
 )  # fmt: skip
-def mean_over_time(case: Any) -> Any:
-    taken = np.mean(np.sum(case.trajectories.mask, axis=-1), axis=-1)
-    return {part: (value.T / taken).T for part, value in _every(case).items()}
+def mean_over_time(problem: Any) -> Any:
+    taken = np.mean(np.sum(problem.trajectories.mask, axis=-1), axis=-1)
+    return {part: (value.T / taken).T for part, value in _all_parts(problem).items()}
 
 
 @wrong(
     "sum-over-episodes", "M times each", quantity=EVERY, cause="a sum over the trajectories instead of their mean"
 )  # fmt: skip
-def sum_over_episodes(case: Any) -> Any:
-    return {part: case.trajectories.mask.shape[-2] * value for part, value in _every(case).items()}
+def sum_over_episodes(problem: Any) -> Any:
+    return {part: problem.trajectories.mask.shape[-2] * value for part, value in _all_parts(problem).items()}
 
 
 @wrong(
     "surrogate-undiscounted-visits", "Σ (Ĝ_t − b_t) …, without γᵗ", quantity=EVERY,
-    cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", seen="most MAML-RL code",
+    cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", source="most MAML-RL code",
 )  # fmt: skip
-def undiscounted_visits(case: Any) -> Any:
-    return _defined(case, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
+def undiscounted_visits(problem: Any) -> Any:
+    return _by_definition(problem, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
 
 
 @wrong(
     "denominator-follows", "π_θ in the denominator as well, held constant, instead of π_θ_sampled", quantity=EVERY,
     cause="exp(log p − stop_gradient(log p)) evaluated away from where the batch was drawn: every ratio is 1",
-    seen="the magic box as printed, after a step on the same batch",
+    source="the magic box as printed, after a step on the same batch",
     hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
-def denominator_follows(case: Any) -> Any:
-    return _every(replace_fields(case, theta_sampled=case.theta))
+def denominator_follows(problem: Any) -> Any:
+    return _all_parts(replace_fields(problem, theta_sampled=problem.theta))
 
 
 @wrong(
@@ -98,41 +98,41 @@ def denominator_follows(case: Any) -> Any:
     cause="padding enters the sums; where no trajectory ends early, right",
     hint="torch.where(mask, x, 0) before every sum, in the log-probabilities, too",
 )  # fmt: skip
-def mask_ignored(case: Any) -> Any:
-    batch = case.trajectories
-    return _every(replace_fields(case, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
+def mask_ignored(problem: Any) -> Any:
+    batch = problem.trajectories
+    return _all_parts(replace_fields(problem, trajectories=batch._replace(mask=np.ones(batch.mask.shape, bool))))
 
 
 @wrong(
     "baseline-dropped", "b = 0", quantity=EVERY,
     cause="the baseline is subtracted somewhere else, or a batch's advantages are never handed over",
 )  # fmt: skip
-def baseline_dropped(case: Any) -> Any:
-    return _every(replace_fields(case, baseline=0.0))
+def baseline_dropped(problem: Any) -> Any:
+    return _all_parts(replace_fields(problem, baseline=0.0))
 
 
 @wrong(
     "tmaml-present-included", "T-MAML's baseline with the past up to and including t", quantity=EVERY,
     cause="the past of the control variate must be strictly before t: with a_t in it the Hessian is biased",
 )  # fmt: skip
-def tmaml_present_included(case: Any) -> Any:
-    return _defined(case, ("tmaml",), lambda s: s._replace(past=s.past + s.now, box=lambda y: exp(y - s.now)))
+def tmaml_present_included(problem: Any) -> Any:
+    return _by_definition(problem, ("tmaml",), lambda s: s._replace(past=s.past + s.now, box=lambda y: exp(y - s.now)))
 
 
 @wrong(
     "curvature-of-reinforce", "the Hessian of Σ γᵗ(Ĝ − b) x alone", quantity=EVERY,
-    cause="the second derivative of a surrogate made for first derivatives", seen="MAML-RL as first released",
+    cause="the second derivative of a surrogate made for first derivatives", source="MAML-RL as first released",
 )  # fmt: skip
-def curvature_of_reinforce(case: Any) -> Any:
-    return {f"{name}_hvp": answer("reinforce_hvp", case) for name in SUMMANDS if name != "reinforce"}
+def curvature_of_reinforce(problem: Any) -> Any:
+    return {f"{name}_hvp": answer("reinforce_hvp", problem) for name in SUMMANDS if name != "reinforce"}
 
 
 @wrong(
     "curvature-of-likelihood-ratio", "the Hessian of Σ γᵗ(Ĝ − b) exp(x)", quantity=EVERY,
-    cause="one ratio a step: how an action changes the later states is lost (ProMP's LVC does so on purpose)", seen="ProMP",
+    cause="one ratio a step: how an action changes the later states is lost (ProMP's LVC does so on purpose)", source="ProMP",
 )  # fmt: skip
-def curvature_of_likelihood_ratio(case: Any) -> Any:
-    return {f"{name}_hvp": answer("likelihood_ratio_hvp", case) for name in SUMMANDS if name != "likelihood_ratio"}
+def curvature_of_likelihood_ratio(problem: Any) -> Any:
+    return {f"{name}_hvp": answer("likelihood_ratio_hvp", problem) for name in SUMMANDS if name != "likelihood_ratio"}
 
 
 ROWS = rows_in(globals())

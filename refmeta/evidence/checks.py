@@ -1,4 +1,4 @@
-"""What a check is: a labelled formula, what it is judged against, and how far off it was."""
+"""A check: a labelled formula, what it is judged against, and the error of the library's result."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -31,8 +31,9 @@ def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale:
     """How many tolerances function(inputs) is off, the first axis that of the tasks; NaN where κ > 10⁶."""
     expected = np.asarray(expected)
     scale = np.maximum(np.maximum(scale, max_per_task(expected)), np.finfo(float).tiny)
-    kappa = condition_number(function, inputs, scale)
-    return float(np.max(error_in_tolerances(function(inputs), expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan
+    got = function(inputs)
+    kappa = condition_number(function, inputs, scale, got)
+    return float(np.max(error_in_tolerances(got, expected, kappa, scale))) if np.all(kappa <= 1e6) else np.nan
 
 
 def gradient_error(case: Any) -> float:
