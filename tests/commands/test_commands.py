@@ -1,44 +1,16 @@
-"""What the command line prints: its width, its guide, its usage errors, and list, show and explain."""
+"""The command line as a whole: its width, its guide, and its usage errors."""
 
 import io
 import re
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from refmeta.__main__ import _parsers, main
-from refmeta.commands import explain
+from refmeta.commands import verify as command
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
-
-COMMANDS = ("verify", "demo", "bias", "check", "list", "show", "explain")
-ROWS = explain.rows()
-SLUGS = [row.slug for _, row in ROWS] + list(explain.false_alarms())
-
-
-def printed(capsys, *arguments):
-    """What a command prints, and its status."""
-    try:
-        status = main(arguments)
-    except SystemExit as end:
-        status = end.code
-    return capsys.readouterr().out, status
-
-
-def refused(capsys, *arguments):
-    """The message of a command that is refused."""
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    return capsys.readouterr().err
-
-
-@pytest.fixture(params=[80, 120])
-def columns(request, monkeypatch):
-    """A terminal of this width."""
-    monkeypatch.setenv("COLUMNS", str(request.param))
-    return request.param
+from tests.commands.conftest import SLUGS, printed, refused
 
 
 def assert_fits(text, columns):
@@ -50,7 +22,7 @@ def assert_fits(text, columns):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [], ["--help"], *([name, "--help"] for name in COMMANDS), ["--version"],
+        [], ["--help"], *([name, "--help"] for name in _parsers()[1]), ["--version"],
         ["verify", "--problems", "1", "softmax", "taylor-rate", "thm:joint-tie", "meta-lstm-gates-released", "softmax-jvp"],
         ["bias", "--steps", "1"], ["bias", "--mdp", "bandit", "--steps", "1", "--alpha", "1e-5", "1e5"],
         ["list"], ["list", "--matrix"], ["explain"], ["explain", "the"], ["explain", "gradient", "held"],
@@ -70,8 +42,6 @@ def test_every_vector_suite_and_explanation_fits_the_terminal(columns, capsys):
 
 def test_verify_has_every_label_formula_and_judge_at_any_width(columns, capsys, monkeypatch):
     """The table of all formulas, without judging them: the texts are what may be too wide."""
-    from refmeta.commands import verify as command
-
     monkeypatch.setattr(
         command, "judge", lambda check, **_: command.LabelRow(check, check.order[0] if check.order else 0.5, 1)
     )
@@ -163,127 +133,3 @@ def test_list_show_and_explain(arguments, sentence, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out, status = printed(capsys, *arguments)
     assert status == 0 and sentence in out
-
-
-def test_a_clause_of_many_comments_is_listed_once(capsys, monkeypatch):
-    """And no comment loses anything else."""
-    monkeypatch.setenv("COLUMNS", "300")
-    out, _ = printed(capsys, "list", "--suite", "maml-regression")
-    clause = re.search(r"^\(\*\) (.*)$", out, re.M)[1]
-    assert out.count(clause) == 1 and all(case.comment in out.replace("(*)", clause) for case in cases("maml-regression"))
-
-
-def test_flags_and_labels_of_a_table_can_be_copied(columns, capsys):
-    """A cell is broken at spaces, not at the hyphens of a name."""
-    out, _ = printed(capsys, "list")
-    words = set(re.split(r"[\s,\[\]]+", out))
-    assert {flag for suite in SUITES for case in cases(suite) for flag in case.flags} <= words
-    assert not [line for line in out.splitlines() if re.search(r"\w-$", line)]
-
-
-def test_formulas_of_parts_are_not_called_instead_of_parts(capsys):
-    for suite, row in ROWS:
-        assert "instead of: parts" not in explain._whole(suite, row)
-
-
-def test_a_chapter_is_the_path_of_a_file_that_exists_or_a_name(tmp_path, monkeypatch):
-    """In a checkout, from its folder and from another; installed; and with neither."""
-    there = Path(explain.__file__).parents[2]
-    monkeypatch.chdir(there)
-    assert explain.derivation("maml.md") == str(Path("derivations", "maml.md"))
-    monkeypatch.chdir(tmp_path)
-    assert Path(explain.derivation("maml.md")) == there / "derivations" / "maml.md"
-    monkeypatch.setattr(explain.refmeta, "__file__", str(tmp_path / "site-packages" / "refmeta" / "__init__.py"))
-    monkeypatch.setattr(explain.sysconfig, "get_path", lambda name: str(tmp_path / name))
-    assert explain.derivation("maml.md") == "maml.md"
-    folder = tmp_path / "data" / "share" / "refmeta" / "derivations"
-    folder.mkdir(parents=True)
-    (folder / "maml.md").write_text("")
-    monkeypatch.chdir(folder)
-    assert explain.derivation("maml.md") == "maml.md"
-    monkeypatch.chdir("/")
-    assert Path("/", explain.derivation("maml.md")) == folder / "maml.md"
-
-
-def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):
-    """Column by column: a cell is the power of ten of that formula's margin on that vector."""
-    case = next(case for case in cases("reptile") if case.result == "valid")
-    out, _ = printed(capsys, "list", "--matrix", "--suite", "reptile")
-    rows = [line.split() for line in out.splitlines()]
-    heads = next(row for row in rows if row[:2] == ["known-wrong", "formula"])
-    cells = {row[0]: row for row in rows if row and row[0] in case.discriminates}
-    for slug, margin in case.discriminates.items():
-        assert int(cells[slug][heads.index(case.id[-3:]) - 1]) == int(np.log10(margin))
-
-
-def test_every_known_wrong_formula_is_explained(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
-    for suite, row in ROWS:
-        out = explain._whole(suite, row)
-        assert all(text in out for text in (row.slug, row.formula, row.cause, row.seen, row.hint))
-
-
-@pytest.mark.parametrize(
-    ("words", "slugs"),
-    [
-        (["λ", "1/λ"], ["implicit-strength-inverted"]),
-        (["MAML-Pytorch", "#17"], ["first-order"]),
-        (["create_graph"], ["first-order", "first-step-only", "independent-called-exact", "model-first-order"]),
-        (["reversed-p"], ["reversed-product"]),
-        (["TRPO", "vanish"], ["kl-always-zero"]),
-        (["meta-lstm", "taken for each other"], ["gates-swapped"]),
-        (["LQ", "horizon, right"], ["lq-undiscounted", "lq-one-cost-too-many"]),
-    ],
-)
-def test_explain_searches_slugs_formulas_causes_hints_sources_and_chapters(words, slugs, capsys):
-    """One match is printed whole, several one line each."""
-    out, status = printed(capsys, "explain", *words)
-    assert status == 0
-    if len(slugs) == 1:
-        assert out.startswith(slugs[0] + "\n") and ("likely" in out or "a false alarm" in out)
-    else:
-        assert [line.split()[0] for line in out.splitlines()[4:]] == slugs and out.startswith(f"{len(slugs)} match ")
-
-
-def test_explain_has_one_line_for_each_of_many_matches(columns, capsys):
-    out, _ = printed(capsys, "explain", "the")
-    title, _, heads, rule, *rows = out.splitlines()
-    assert len(rows) == int(title.split()[0]) > 50 and {row.split()[0] for row in rows} <= set(SLUGS)
-    assert any(row.endswith(" …") for row in rows) == (columns == 80)
-
-
-def test_explain_without_a_word_lists_every_slug_by_chapter(capsys):
-    out, status = printed(capsys, "explain")
-    assert status == 0 and set(SLUGS) <= set(re.split(r"[,\s]+", out))
-    assert re.findall(r"^([a-z-]+(?: alarms)?):", out, re.M) == [*dict.fromkeys(suite.chapter_of(row) for suite, row in ROWS), "false alarms"]
-
-
-def numbers(value):
-    """An input as one flat array of floats."""
-    return np.ravel(np.asarray(value, float)) if value is not None else np.zeros(0)
-
-
-@pytest.mark.parametrize("suite", SUITES)
-def test_what_is_shown_of_a_vector_runs_and_is_the_vector(suite, capsys, monkeypatch):
-    """The first vector, the last, and one that must be refused."""
-    monkeypatch.setenv("COLUMNS", "80")
-    every = cases(suite)
-    for case in (every[0], every[-1], *[case for case in every if case.result == "invalid"][:1]):
-        space = {}
-        exec(printed(capsys, "show", case.id)[0], space)
-        assert set(space["inputs"]) == set(case.input) and set(space["expected"]) == set(case.expected)
-        for name, value in case.arguments().items():
-            np.testing.assert_array_equal(numbers(space["inputs"][name]), numbers(value))
-            assert np.shape(space["inputs"][name]) == np.shape(value)
-        for name, expected in case.expected.items():
-            np.testing.assert_array_equal(space["expected"][name], expected.value)
-
-
-@pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_that_is_shown_names_every_input_and_answer_and_a_command(suite, capsys):
-    out, status = printed(capsys, "show", suite)
-    case = cases(suite)[0]
-    assert status == 0 and f"{len(cases(suite))} cases." in out and f"refmeta show {case.id}" in out
-    first = {line.split()[0] for line in out.splitlines() if line.strip() and not line.startswith(" ")}
-    assert set(case.input) | set(case.expected) <= first
-    assert f"  python -m refmeta check mymodule:my_function --suite {suite}\n" in out
