@@ -1,0 +1,28 @@
+"""Targets as a user would write them: functions of the inputs of a suite."""
+
+from refmeta.oracle.known import EVERY
+from refmeta.oracle.suites import SUITES
+
+
+def library(suite, quantity=""):
+    """The library's answer: a quantity of a suite whose answer is one array, else a dict of all parts."""
+    about = SUITES[suite]
+
+    def target(**inputs):
+        problem = about.problem(inputs)
+        if about.array:
+            return about.answer(quantity or about.array, problem)
+        return {part: about.answer(part, problem) for part in about.parts}
+
+    return target
+
+
+def known_wrong(suite, row):
+    """What a known-wrong formula computes, in the form in which the suite answers."""
+    about = SUITES[suite]
+
+    def target(**inputs):
+        value = row.function(about.problem(inputs))
+        return value if about.array or row.quantity == EVERY else {row.quantity: value}
+
+    return target
