@@ -1,7 +1,9 @@
 """Targets as a user would write them: functions of the inputs of a suite."""
 
+from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.suites import SUITES
+from refmeta.oracle.vectors import cases
 
 
 def library(suite, quantity=""):
@@ -26,3 +28,20 @@ def known_wrong(suite, row):
         return value if about.array or row.quantity == EVERY else {row.quantity: value}
 
     return target
+
+
+def settings_of(suite, row):
+    """The settings with which `check` judges the quantity that a known-wrong formula stands for."""
+    if row.quantity in ("sum", "mean"):
+        return JudgeSettings(reduce=row.quantity)
+    return JudgeSettings(quantity=row.quantity) if row.quantity in SUITES[suite].quantities else JudgeSettings()
+
+
+def rejecting(suite, row):
+    """The valid vectors that reject a known-wrong formula."""
+    return [case for case in cases(suite) if row.slug in case.discriminates]
+
+
+def valid(suite, most=None):
+    """The first valid vectors of a suite."""
+    return [case for case in cases(suite) if case.result == "valid"][:most]
