@@ -162,6 +162,6 @@ def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
     assert np.all((expected.kappa <= 2 * kappa) & (kappa <= 2 * expected.kappa))
 
 
-def test_two_precisions_that_differ_are_found():
+def test_the_digits_in_which_two_precisions_agree_are_counted():
     one, other = [Decimal(1), Decimal(2)], [Decimal(1), Decimal("2.0000000000000000000000000001")]
     assert certify.agreement(one, other) == 28 and certify.agreement(one, one) == 100
