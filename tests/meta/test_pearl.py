@@ -642,9 +642,9 @@ def test_training_draws_what_it_says(monkeypatch):
         home, "sample_transitions", lambda batch, n, rng: buffers.append((n, batch.mask.shape[-1])) or real(batch, n, rng)
     )
 
-    def infer(result, mask=None):
-        inferences.append(result.mean.shape[-2])
-        return posterior(result, mask)
+    def infer(factors, mask=None):
+        inferences.append(factors.mean.shape[-2])
+        return posterior(factors, mask)
 
     settings = pearl.Settings(0.9, 1e-3, 0.5, infer)
     small(settings=settings, iterations=3, updates=4, batch=5, tasks=6, episodes=2, horizon=3, transitions=7, context=9)
