@@ -102,7 +102,7 @@ def test_the_named_processes_exist_and_are_tiny(name, capsys):
     assert "not enumerated" not in capsys.readouterr().out
 
 
-def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
+def test_too_many_tuples_are_reported_and_the_rest_is_shown(capsys):
     assert main(["bias", "--alpha", "0.5", "--episodes", "1", "7", "--steps", "1"]) == 0
     text = capsys.readouterr().out
     assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text

@@ -159,7 +159,7 @@ def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_on
         ("leaves", 5, "take out exit(): a target returns its result or raises an error"),
     ],
 )
-def test_what_a_target_does_is_said_once_and_the_rest_still_runs(folder, target, status, message):
+def test_what_a_target_does_is_reported_once_and_the_rest_still_runs(folder, target, status, message):
     """Two of them also as a command, which prints the same of a function in another process."""
     chosen = [case for case in cases("maml-quadratic") if case.id[-3:] in ("004", "005", "015")]
     done = reported(folder, target, chosen)
@@ -191,14 +191,14 @@ def test_rounding_is_allowed_on_demand_and_names_its_cases(folder):
         ("import os; os._exit(3)", "at the greeting: the process ended with status 3", "before it answered the greeting"),
     ],
 )  # fmt: skip
-def test_a_module_that_fails_while_it_is_imported_is_told_with_its_remedy(folder, line, message, remedy):
+def test_a_module_that_fails_while_it_is_imported_is_reported_with_its_remedy(folder, line, message, remedy):
     (folder / "fails.py").write_text(line + "\n")
     done = command(folder, "fails:f", "--suite", "reptile", "--case", "reptile-001")
     text = " ".join(done.stdout.split())
     assert done.returncode == 5 and message in text and remedy in text and "by hand" not in text and not done.stderr, done
 
 
-def test_a_program_that_says_that_it_failed_is_told_in_its_own_words(folder):
+def test_a_program_that_says_that_it_failed_is_quoted_in_its_own_words(folder):
     (folder / "failed.py").write_text("""input(); print('{"type": "failed", "message": "no\\\\u001b device"}', flush=True)""")
     done = command(folder, "--exec", f"{sys.executable} failed.py", "--suite", "reptile", "--case", "reptile-001")
     assert done.returncode == 5 and "error: no  device" in done.stdout and " None" not in done.stdout, done.stdout
@@ -330,7 +330,7 @@ def test_a_terminated_check_leaves_no_process_behind(folder):
     raise AssertionError(f"process {pid} is still there")
 
 
-def test_progress_is_told_on_a_terminal_only_and_wiped(folder, monkeypatch):
+def test_progress_is_printed_on_a_terminal_only_and_wiped(folder, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True

@@ -119,7 +119,7 @@ def test_the_demo_runs_the_families_that_it_is_asked_for_and_fits_the_terminal(c
     assert max(map(len, out.split("\n"))) <= 80 and "\nSinusoids A sin(x - phi)" in out
 
 
-def test_training_that_diverges_in_the_demo_is_said_and_an_interrupt_ends_it():
+def test_training_that_diverges_in_the_demo_is_reported_and_an_interrupt_ends_it():
     class Interrupted(refmeta.Sinusoids):
         def sample(self, n, rng=None):
             raise KeyboardInterrupt

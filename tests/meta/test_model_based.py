@@ -195,7 +195,7 @@ def test_counts_that_are_not_whole_have_a_posterior_but_no_likelihood():
         log_marginal(Prior(1.0, 0.0, 1.0, 1.0), counted)
 
 
-def test_what_is_shared_and_never_seen_is_told_whatever_axes_the_tasks_have():
+def test_a_shared_entry_that_was_never_counted_goes_to_its_bound_whatever_axes_the_tasks_have():
     """The next state 2 follows nowhere: entry 2 of a shared row gets 10⁻⁸, with two axes of tasks, with one, with none."""
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 6, (2, 3, 3, 2, 3)).astype(float)

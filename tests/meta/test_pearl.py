@@ -604,7 +604,7 @@ def test_an_agent_whose_parts_do_not_fit_is_refused_before_it_acts(change):
                                           critic=g.agent.critic, target=np.zeros((N, 5)), beta=0.1), r"got context \(2,\), batch \(3,\)"),
     ],
 )  # fmt: skip
-def test_batch_axes_that_do_not_fit_are_said_in_a_sentence(call, sentence):
+def test_batch_axes_that_do_not_fit_are_reported_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(training_step(np.random.default_rng(0)))
 

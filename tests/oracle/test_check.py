@@ -227,7 +227,7 @@ def test_a_missing_axis_is_hinted_at_only_where_it_is_the_one_of_the_tasks():
         (None, "returned None for gradient: is a return statement missing"),
     ],
 )
-def test_what_is_no_array_is_told_with_its_remedy(value, sentence):
+def test_what_is_no_array_is_reported_with_its_remedy(value, sentence):
     with pytest.raises(AssertionError, match=sentence):
         rm.oracle.assert_matches(cases("maml-quadratic")[0], value)
 

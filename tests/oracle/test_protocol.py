@@ -86,7 +86,7 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
         ),
     ],
 )
-def test_a_program_that_does_not_speak_it_is_told_so(tmp_path, line, message):
+def test_the_error_names_what_a_program_printed_instead_of_an_answer(tmp_path, line, message):
     target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(60)")
     results = run(target, cases("reptile")[:1], JudgeSettings())
     target.stop(seconds=0)
@@ -158,7 +158,7 @@ SUITES = ', "suites": ["pearl", "maml-regression"]}'
     assert results[0].verdict == verdict and remedy in why and "exit()" not in why and "by hand" not in why, why
 
 
-def test_suites_that_are_no_list_are_told(tmp_path):
+def test_suites_that_are_no_list_are_reported(tmp_path):
     results = outcomes(process(tmp_path, """input(); print('{"type": "ready", "suites": 5}', flush=True); input()"""))
     assert "said that its suites are 5" in results[0].message
 
@@ -211,7 +211,7 @@ def first(tmp_path, code, count=1, timeout=5.0):
         ("input(); say(json.dumps(first | {'result': {'update': 1}}) + chr(10))", "mismatch", "returned a dict with the keys update for update"),
     ],
 )  # fmt: skip
-def test_a_hostile_program_is_told_so(tmp_path, code, verdict, sentence):
+def test_a_hostile_program_gets_a_verdict_and_a_message(tmp_path, code, verdict, sentence):
     (outcome,) = first(tmp_path, code)
     assert outcome.verdict == verdict and sentence in outcome.message
 
@@ -225,7 +225,7 @@ def test_a_program_that_ignores_requests_to_end_is_ended(tmp_path):
 
 
 @pytest.mark.parametrize("more", ["json.dumps(first)", "'done'"])
-def test_a_program_that_says_more_than_it_was_asked_is_told(tmp_path, more):
+def test_a_program_that_says_more_than_it_was_asked_is_reported(tmp_path, more):
     """The second line comes before the next question, or as the answer to it."""
     one, other = first(tmp_path, RESULT + f"say({more} + chr(10)); time.sleep(60)", count=2)
     assert (one.verdict, other.verdict) == ("pass", "error")
@@ -326,7 +326,7 @@ def test_warnings_come_with_the_result_and_an_error_may_be_no_refusal(tmp_path):
     assert verdicts == {"error"}
 
 
-def test_how_a_process_ended_is_said_in_words():
+def test_how_a_process_ended_is_reported_in_words():
     assert ending(3) == "the process ended with status 3"
     assert ending(-signal.SIGSEGV) == "the process was ended by SIGSEGV: a fault in compiled code?"
     assert ending(-63) in ("the process was ended by signal 63", "the process was ended by SIGRTMAX-1")

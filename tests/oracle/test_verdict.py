@@ -218,7 +218,7 @@ def test_a_result_in_single_precision_is_not_rounding_but_named():
     assert verdict.word == "WRONG" and "right to single precision only: the result is in float32" in verdict.explanation[0]
 
 
-def test_a_product_in_single_precision_on_the_way_is_told_too():
+def test_a_product_in_single_precision_on_the_way_is_named_too():
     def gradient(theta, X, y, query_X, query_y, alpha, steps):
         rows, alphas = [], np.broadcast_to(alpha, (steps, len(theta)))
         for X, y, Q, q in zip(X, y, query_X, query_y, strict=True):  # noqa: B020
@@ -270,7 +270,7 @@ def tiny(alpha):
     return replace_fields(source, id="mine-001", input=case["input"], expected=expected, discriminates=done["discriminates"])
 
 
-def test_where_first_order_is_as_good_as_right_nothing_can_be_told():
+def test_where_first_order_is_as_good_as_right_there_is_no_verdict():
     case = tiny(2.0**-14)
     for part in ("gradient", "first_order"):
         verdict = judged(lambda c, p, r, part=part: c.expected[part].value, "maml-quadratic", [case], dtype="float32")
@@ -282,7 +282,7 @@ def test_where_first_order_is_as_good_as_right_nothing_can_be_told():
     assert judged(lambda c, p, right: -right, "maml-quadratic", [case], dtype="float32").word == "WRONG"
 
 
-def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_told():
+def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_reported():
     def target(failure):
         def answer(case, settings):
             if case.result == "ill_conditioned":

@@ -74,7 +74,7 @@ def test_mistakes_of_every_part_are_named_whatever_its_shape(mistake, sentence):
         assert f"{part}: the right " in text and sentence in text, text
 
 
-def test_a_sum_over_the_tasks_is_told_where_rows_are_wanted():
+def test_a_sum_over_the_tasks_is_reported_where_rows_are_wanted():
     reduced = lambda **x: {"encoder_mean_grad": SUITES["pearl"].answer("encoder_mean_grad", SUITES["pearl"].problem(x)).sum(0)}
     outcomes = run(calling(reduced), cases("pearl"), JudgeSettings(skip_flags=("validation",)))
     assert "the axis of the tasks is missing: results are one row a task" in outcomes[0].message
@@ -147,7 +147,7 @@ def test_no_diagnosis_is_given_that_does_not_hold_on_every_failing_vector():
     assert diagnosis(mixed) == NOTHING
 
 
-def test_a_tie_is_said_to_be_one():
+def test_a_tie_is_reported_as_one():
     """K = 1 alone cannot tell the first step from the last."""
     case = next(c for c in cases("maml-quadratic") if c.input["steps"] == 2 and np.ndim(c.input["alpha"]) == 0)
     outcome = judge(case, ROWS["last-step-only"].function(case.problem), JudgeSettings())
