@@ -19,7 +19,7 @@ def tables(text):
     return [part.split("\n\n", 1)[1].splitlines() for part in text.split("\nK = ")[1:] if "not enum" not in part]
 
 
-def test_the_table_has_a_row_an_estimator_and_columns_that_stand_below_each_other(capsys, monkeypatch):
+def test_the_table_has_one_row_per_estimator_and_aligned_columns(capsys, monkeypatch):
     """Two heads and a rule, then the rows: the library's numbers, to two digits, to 0.1 % and to 1e-5."""
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["bias", *SMALL]) == 0

@@ -19,7 +19,7 @@ def run(*arguments, folder=None):
     )
 
 
-def test_verify_prints_a_row_a_label_and_succeeds(capsys, monkeypatch):
+def test_verify_prints_one_row_per_label_and_succeeds(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     labels = ["softmax", "maml-gradient", "reptile-expansion"]
     assert main(["verify", *labels, "--problems", "3"]) == 0

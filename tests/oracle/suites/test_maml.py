@@ -90,7 +90,7 @@ HAND = {
 
 @pytest.mark.parametrize("slug", HAND)
 def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
-    """The dyadic quadratic of derivations/maml.md, a row of step sizes a step."""
+    """The dyadic quadratic of derivations/maml.md, one row of step sizes per step."""
     case = SimpleNamespace(
         theta=np.array([4.0, 8.0]), alpha=np.array([[0.5, 0.25], [0.25, 0.5]]), steps=2,
         support=rm.Quadratic([[[2.0, 1.0], [1.0, 3.0]]], [[0.0, 0.0]]), query=rm.Quadratic([np.eye(2)], [[0.0, 0.0]]),
