@@ -17,8 +17,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 KERNELS = ("Haswell", "SkylakeX", "Zen", "Nehalem", "Prescott")
 TESTS = (
-    *("tests/tasks", "tests/meta", "tests/sampling", "tests/test_judges.py", "tests/test_policies.py", "derivations"),
-    *("tests/test_softmax.py", "tests/test_threads.py", "tests/test_evidence.py", "tests/oracle/test_cases.py"),
+    *("tests/policies", "tests/tasks", "tests/meta", "tests/sampling", "tests/evidence", "derivations"),
+    *("tests/test_judges.py", "tests/test_softmax.py", "tests/test_threads.py", "tests/oracle/test_vectors.py"),
     "tests/oracle/test_certify.py::test_the_library_is_one_more_implementation_below_a_fifth_of_the_tolerance",
 )
 IN_USE = """

@@ -121,20 +121,20 @@ def frozen_objects():
     return [lq, features, MDP, finite, LIKELIHOOD, GAUSSIAN_LIKELIHOOD, *tasks, *points]
 
 
-def held(value, depth=0):
+def arrays_of(value, depth=0):
     """Every array in the fields of a record, and in theirs."""
     if isinstance(value, np.ndarray):
         return [value]
     names = getattr(value, "__dataclass_fields__", ())
     inner = value if isinstance(value, tuple) else [getattr(value, name) for name in names]
-    return [a for x in inner if depth < 6 for a in held(x, depth + 1)]
+    return [a for x in inner if depth < 6 for a in arrays_of(x, depth + 1)]
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_and_pickles_have_the_same_numbers_and_stay_read_only(again):
     for record in frozen_objects():
         other = again(record)
-        before, after = ([a for a in held(x) if a.size] for x in (record, other))
+        before, after = ([a for a in arrays_of(x) if a.size] for x in (record, other))
         assert type(other) is type(record) and len(before) == len(after) > 0
         for a, b in zip(before, after, strict=True):
             assert np.array_equal(a, b) and not b.flags.writeable, type(record)

@@ -1,6 +1,7 @@
 """The decisions that rounding could turn are the same under another BLAS kernel; `make test-kernels` runs far more."""
 
-from tests.kernels import in_use, outcome
+from tests.kernels import ROOT, in_use, outcome
+from tests.kernels import TESTS as LISTED
 
 TESTS = ("tests/meta/test_implicit.py", "tests/sampling/test_trust_region.py")
 CHOSEN = "singular or saddle or negative or curvature"
@@ -14,3 +15,7 @@ def test_what_rounding_could_decide_is_decided_alike():
     for kernel in others[:1]:
         passed, printed = outcome(TESTS, "-k", CHOSEN, OPENBLAS_CORETYPE=kernel, OPENBLAS_NUM_THREADS="1")
         assert passed, printed
+
+
+def test_the_tests_that_are_listed_exist():
+    assert all((ROOT / name.partition("::")[0]).exists() for name in LISTED)

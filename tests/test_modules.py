@@ -35,10 +35,6 @@ def test_a_module_says_in_its_first_line_what_it_is_and_in_all_what_it_offers(na
     assert for_users or sorted(own(module) - set(module.__all__)) == [], "public, but not in __all__"
 
 
-def test_dir_shows_the_public_names_and_no_more():
-    assert sorted(dir(refmeta)) == sorted(refmeta.__all__)
-
-
 def test_no_two_public_classes_share_a_name():
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")]
     classes = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")
@@ -55,3 +51,11 @@ def test_every_function_and_class_has_a_docstring():
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not (row or ast.get_docstring(node)):
                 bare.append(f"{path.relative_to(ROOT)}: {node.name}")
     assert bare == []
+
+
+def test_the_test_of_a_room_stands_at_its_path():
+    """`tests/<folder>/test_<room>.py` is of `refmeta/<folder>/<room>`, or of the whole folder where it has its name."""
+    tests = Path(__file__).parent
+    for path in set(tests.glob("*/**/test_*.py")) - set(tests.glob("peers/*")):
+        room = ROOT / path.parent.relative_to(tests) / path.stem.removeprefix("test_")
+        assert room.name == room.parent.name or room.is_dir() or room.with_suffix(".py").exists(), path

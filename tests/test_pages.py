@@ -14,7 +14,7 @@ def test_a_page_is_what_its_source_says(page):
 
 
 def test_every_public_name_has_one_place():
-    assert sorted(name for shown in GROUPS.values() for name in shown.split()) == sorted(rm.__all__)
+    assert sorted(name for names in GROUPS.values() for name in names.split()) == sorted(rm.__all__)
 
 
 @pytest.mark.parametrize("thing", [lambda x: x, namedtuple("Pair", "a b")], ids=["none", "made by namedtuple"])

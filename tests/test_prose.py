@@ -51,14 +51,14 @@ def shown_in(path):
         starts = [i for i, line in enumerate(lines) if line.startswith("$ ")]
         assert starts[:1] == [0], f"{path.name}:{first}: a console block begins with a command, `$ ...`"
         for i, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-            shown = [line.strip() for line in lines[i + 1 : end] if line.strip()]
-            yield first + i, tuple(shlex.split(lines[i][2:], comments=True)), shown
+            display = [line.strip() for line in lines[i + 1 : end] if line.strip()]
+            yield first + i, tuple(shlex.split(lines[i][2:], comments=True)), display
 
 
 BLOCKS = [
-    pytest.param(words, shown, id=f"{path.name}:{line}")
+    pytest.param(words, display, id=f"{path.name}:{line}")
     for path in (ROOT / "README.md", *sorted((ROOT / "derivations").glob("*.md")))
-    for line, words, shown in shown_in(path)
+    for line, words, display in shown_in(path)
 ]
 
 
@@ -83,37 +83,37 @@ def printed(folder, arguments):
     return status, out.getvalue()
 
 
-def refmeta_command(arguments, shown, folder):
+def refmeta_command(arguments, display, folder):
     """Run, and compared with what is shown; parsed alone if it is long or needs what is not here, and shows nothing."""
     named = {word.lstrip("-") for word in arguments}
     long = arguments[:1] and arguments[0] in LONG and "problems" not in named
     if long or any(word.startswith(ELSEWHERE) for word in arguments):
-        assert not shown, f"the output of {arguments} is not compared with anything: too long, or not installed here"
+        assert not display, f"the output of {arguments} is not compared with anything: too long, or not installed here"
         status, out = printed(folder, (*arguments, "--no-such-flag"))
         assert status == 2 and out.rstrip().endswith("unrecognized arguments: --no-such-flag"), "all else is parsed"
         return
     status, out = printed(folder, arguments)
-    assert shown or status == 0, out
-    assert not shown or (said := difference(shown, out.splitlines())) is None, f"{said}\nIt prints:\n{out}"
+    assert display or status == 0, out
+    assert not display or (mismatch := difference(display, out.splitlines())) is None, f"{mismatch}\nIt prints:\n{out}"
 
 
-def make_command(words, shown, folder):
+def make_command(words, display, folder):
     """Every target is in the Makefile; what they do is run by hand."""
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-    assert not shown and set(words) <= set(targets), f"{words}: the targets are {targets}"
+    assert not display and set(words) <= set(targets), f"{words}: the targets are {targets}"
 
 
-def pip_command(words, shown, folder):
+def pip_command(words, display, folder):
     """The project itself, with extras that it has."""
     config = ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = {extra for word in words for extra in re.findall(r"\w+", "".join(re.findall(r"\[(.*?)\]", word)))}
-    assert not shown and extras <= set(config["options.extras_require"]), f"{words}: no such extra"
+    assert not display and extras <= set(config["options.extras_require"]), f"{words}: no such extra"
 
 
-def of_the_shell(words, shown, folder):
+def of_the_shell(words, display, folder):
     """Needs a network or a shell of its own: nothing is shown of it."""
-    assert not shown
+    assert not display
 
 
 RULES = {
@@ -134,18 +134,18 @@ def rule_of(words):
     raise AssertionError(f"no rule in tests/test_prose.py says how `{shlex.join(words)}` is run or what stands for it")
 
 
-@pytest.mark.parametrize(("words", "shown"), BLOCKS)
-def test_a_command_prints_what_is_shown(words, shown, folder, monkeypatch):
+@pytest.mark.parametrize(("words", "display"), BLOCKS)
+def test_a_command_prints_what_is_shown(words, display, folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     rule, rest = rule_of(words)
-    rule(rest, shown, folder)
+    rule(rest, display, folder)
 
 
-def difference(shown, lines):
+def difference(display, lines):
     """None if the lines shown are those printed, else what differs; blank lines do not count."""
     lines = [line for line in map(str.strip, lines) if line]
     at, skipping = 0, False
-    for want in shown:
+    for want in display:
         if want == "…":
             skipping = True
             continue
@@ -162,31 +162,31 @@ def words_of(line):
     return re.sub(r"(?<![\w|])/(?:[\w.+-]+/)+([\w.+-]+)", r"\1", line).split()
 
 
-def same(shown, got):
+def same(display, got):
     """Whether words match, where a word … stands for any number of them."""
-    if not shown or not got:
-        return not got and all(word == "…" for word in shown)
-    if shown[0] == "…":
-        return same(shown[1:], got) or same(shown, got[1:])
-    return alike(shown[0], got[0]) and same(shown[1:], got[1:])
+    if not display or not got:
+        return not got and all(word == "…" for word in display)
+    if display[0] == "…":
+        return same(display[1:], got) or same(display, got[1:])
+    return alike(display[0], got[0]) and same(display[1:], got[1:])
 
 
-def alike(shown, got):
+def alike(display, got):
     """Whether two words are one, their numbers to the digits shown; what is rounding on both sides is equal."""
-    if NUMBER.split(shown) != NUMBER.split(got):
+    if NUMBER.split(display) != NUMBER.split(got):
         return False
-    return all(map(close, NUMBER.findall(shown), NUMBER.findall(got)))
+    return all(map(close, NUMBER.findall(display), NUMBER.findall(got)))
 
 
-def close(shown, got):
-    mantissa, _, exponent = shown.partition("e")
+def close(display, got):
+    mantissa, _, exponent = display.partition("e")
     unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    x, y = (float(text.replace(",", "")) for text in (shown, got))
+    x, y = (float(text.replace(",", "")) for text in (display, got))
     return abs(x - y) <= 0.5 * unit * (1 + 1e-9) or max(abs(x), abs(y)) < 1e-12
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed", "right"),
+    ("display", "printed", "right"),
     [
         (["a 0.63 b"], ["a 0.6264 b"], True),
         (["a 0.6256 b"], ["a 0.6264 b"], False),
@@ -205,8 +205,8 @@ def close(shown, got):
         (["α = 0.75;  |∇I|"], ["α = 0.75; |∇I|"], True),
     ],
 )
-def test_a_display_that_is_not_the_output_is_found(shown, printed, right):
-    assert (difference(shown, printed) is None) == right
+def test_a_display_that_is_not_the_output_is_found(display, printed, right):
+    assert (difference(display, printed) is None) == right
 
 
 @pytest.mark.parametrize("command", ["node harness.mjs", "make tset", "pip install '.[tset]'", "python -m refmeta lst",
@@ -252,8 +252,8 @@ def test_the_readme_s_map_is_that_of_the_imports():
     """Its lines are the floors from above, and every folder is in its place."""
     lines = re.search(r"^```text\n(__main__.*?)^```$", README, re.M | re.S)[1].splitlines()
     for line, rooms in zip(lines, reversed(FLOORS), strict=True):
-        shown = set(re.findall(r"[\w]+", line.split("  ")[0]))
-        assert shown <= set(rooms.split()) and shown >= {room for room in rooms.split() if (PACKAGE / room).is_dir()}, line
+        display = set(re.findall(r"[\w]+", line.split("  ")[0]))
+        assert display <= set(rooms.split()) and display >= {room for room in rooms.split() if (PACKAGE / room).is_dir()}, line
 
 
 def test_the_readme_s_adapter_is_the_one_that_the_peers_are_tested_with():

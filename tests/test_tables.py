@@ -52,8 +52,8 @@ def test_cells_are_wrapped_numbers_are_not_and_every_column_begins_where_its_hea
     title, *lines = out.split("\n")
     rule = lines[2]
     assert title == "A title" and max(map(len, lines)) <= columns and set(rule) == {"-", " "}
-    starts = [found.start() for found in re.finditer("-+", rule)]
-    ends = [found.end() for found in re.finditer("-+", rule)]
+    starts = [match.start() for match in re.finditer("-+", rule)]
+    ends = [match.end() for match in re.finditer("-+", rule)]
     assert lines[0].split() == ["first"] and lines[1].split() == ["name", "unit", "text"]
     cells = [[line[a:b].strip() for a, b in zip(starts, ends, strict=True)] for line in lines[3:]]
     assert " ".join(" ".join(row[2] for row in cells).split()) == f"{WORDS} {WORDS} x̄ y"

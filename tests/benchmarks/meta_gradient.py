@@ -132,11 +132,11 @@ def ratios(seconds):
 
 def row(S, N, K, seconds):
     task, theta = problem(S, N)
-    made = [
+    functions_of_columns = [
         meta_gradient(task, theta, K), factorisation_floor(task, K), work_floor(task, K),
         jax_gradient(task, theta, K), torch_gradient(task, theta, K),
     ]  # fmt: skip
-    functions = {c: f for c, f in zip(COLUMNS, made, strict=True) if f is not None}
+    functions = {c: f for c, f in zip(COLUMNS, functions_of_columns, strict=True) if f is not None}
     exact = functions["refmeta"]()
     for name in COLUMNS[3:]:
         if name in functions:
@@ -172,9 +172,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds a row")
     parser.add_argument("--row", type=int, nargs=3, metavar=("S", "N", "K"), help="one row of the first table only")
-    given = parser.parse_args()
-    if given.row:
-        row(*given.row, given.seconds)
+    options = parser.parse_args()
+    if options.row:
+        row(*options.row, options.seconds)
     else:
-        ratios(given.seconds)
-        growth(given.seconds / 6)
+        ratios(options.seconds)
+        growth(options.seconds / 6)

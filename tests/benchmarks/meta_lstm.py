@@ -28,11 +28,11 @@ def growth(seconds):
     first = None
     for K, d, N in sizes:
         rng = np.random.default_rng(0)
-        task, given = random_linear_regression(rng, N, d, ROWS), rm.meta_lstm.init(d, hidden=HIDDEN, rng=rng)
+        task, parameters = random_linear_regression(rng, N, d, ROWS), rm.meta_lstm.init(d, hidden=HIDDEN, rng=rng)
         functions = (
-            lambda task=task, given=given, K=K: rm.meta_lstm.gradient(given, task, steps=K),
-            lambda task=task, given=given, K=K: rm.meta_lstm.gradient_independent(given, task, steps=K),
-            lambda task=task, given=given, K=K: rm.maml.gradient(given.c0, task, alpha=0.01, steps=K),
+            lambda task=task, parameters=parameters, K=K: rm.meta_lstm.gradient(parameters, task, steps=K),
+            lambda task=task, parameters=parameters, K=K: rm.meta_lstm.gradient_independent(parameters, task, steps=K),
+            lambda task=task, parameters=parameters, K=K: rm.maml.gradient(parameters.c0, task, alpha=0.01, steps=K),
         )
         exact, independent, maml = (best_of(f, seconds / len(sizes) / 3) for f in functions)
         first = first or (exact, independent)

@@ -63,10 +63,10 @@ def theirs(agent, context, batch, noise):
 
     def step():
         psi = torch_pearl.features(*seen, agent.states, agent.actions)
-        found, of_encoder = torch_pearl.losses(
+        losses, of_encoder = torch_pearl.losses(
             encoder, leaves[0], target, leaves[1], leaves[2], drawn, psi, rest[0], met, rest[1], rest[2], prior_factors=1, **GIVEN
         )  # fmt: skip
-        total = of_encoder.sum() + sum(found[name].sum() for name in ("critic_loss", "actor_loss", "temperature_loss"))
+        total = of_encoder.sum() + sum(losses[name].sum() for name in ("critic_loss", "actor_loss", "temperature_loss"))
         return torch.autograd.grad(total, [*encoder, *leaves])
 
     return step
@@ -90,8 +90,8 @@ def growth(seconds):
     print(f"{'tasks':>6}{'transitions':>13}{'states':>8}{'refmeta':>10}{'':>8}{'PyTorch':>12}{'of refmeta':>12}")
     sizes, first = [(12, 128, 25), (24, 128, 25), (48, 128, 25), (12, 256, 25), (12, 512, 25), (12, 128, 100)], None
     for tasks, n, states in sizes:
-        given = problem(tasks, n, states)
-        functions = [f for f in (ours(*given), theirs(*given)) if f]
+        arguments = problem(tasks, n, states)
+        functions = [f for f in (ours(*arguments), theirs(*arguments)) if f]
         times = best_of(functions, seconds / len(sizes))
         first = first or times[0]
         beside = f"{times[1] * 1e3:12.2f}{times[1] / times[0]:11.2f}x" if len(times) > 1 else f"{'not installed':>24}"

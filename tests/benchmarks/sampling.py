@@ -140,6 +140,6 @@ def surrogates(seconds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds a table")
-    given = parser.parse_args()
-    rollouts(given.seconds)
-    surrogates(given.seconds)
+    options = parser.parse_args()
+    rollouts(options.seconds)
+    surrogates(options.seconds)

@@ -57,17 +57,17 @@ def test_the_cell_is_that_of_scalars_and_its_transpose_the_complex_step(rng, row
 
 
 @pytest.mark.eq("meta-lstm-cell", "meta-lstm-gates", "meta-lstm-gates-released")
-@pytest.mark.parametrize(("recurrence", "told"), [(gates, 1 / 4), (gates_released, -np.log(3))])
-def test_two_steps_by_hand(recurrence, told):
+@pytest.mark.parametrize(("recurrence", "before"), [(gates, 1 / 4), (gates_released, -np.log(3))])
+def test_two_steps_by_hand(recurrence, before):
     """L = θ²/2 from θ = 1; W = 0, so h = 0; i_1 = σ(−log 3) = 1/4 and f_1 = 1/2 with W_F = 0, b_F = 0: θ_1 = 1/4.
 
-    W_I tells the gate of itself: z = −log 3 + log 3 · told.  Told 1/4 it is −(3/4) log 3, told z_1 it is −log 3 − (log 3)².
+    The weight of the gate before is log 3: z = −log 3 + log 3 · before, −(3/4) log 3 for 1/4, −log 3 − (log 3)² for z_1.
     """
     zero = np.zeros((4, 5))
     weights = Parameters(zero, np.zeros(4), [0.0, 0.0, np.log(3)], -np.log(3), [0.0, 0.0, 0.0], 0.0, [1.0])
     path = meta_lstm.unroll(weights, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence)
     assert path.steps[0].theta == pytest.approx(0.25, rel=1e-14)
-    i = 1 / (1 + np.exp(np.log(3) - np.log(3) * told))
+    i = 1 / (1 + np.exp(np.log(3) - np.log(3) * before))
     assert path.adapted == pytest.approx(0.25 * (0.5 - i), rel=1e-13)
     assert meta_lstm.objective(weights, rm.Quadratic([[1.0]], [0.0]), steps=2, recurrence=recurrence) == pytest.approx(
         path.adapted[0] ** 2 / 2, rel=1e-14
@@ -106,7 +106,7 @@ def test_the_exact_gradient_on_a_linear_quadratic_cost_whose_curvature_allows_sm
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
 
 
-def held(case):
+def detached_tasks(case):
     """The support with every gradient and loss of the pass held: one task per step."""
 
     class Held:
@@ -132,7 +132,7 @@ def test_they_differ_by_exactly_the_dropped_terms(kind):
     a_t and b_t are the adjoints of ∇L_t and L_t: slopes of F when δ is added to what step t is told, nothing else.
     """
     case = random_learner(np.random.default_rng(0), kind)
-    weights, d, held_tasks = case.parameters, case.support.dim, held(case)
+    weights, d, detached = case.parameters, case.support.dim, detached_tasks(case)
     exact = meta_lstm.gradient(*case[:3], steps=3).c0
     independent = meta_lstm.gradient_independent(*case[:3], steps=3).c0
     total = 0.0
@@ -163,7 +163,7 @@ def test_they_differ_by_exactly_the_dropped_terms(kind):
         point = meta_lstm.unroll(weights, case.support, steps=3).steps[t].point
         dropped = point.hvp(a) + b[:, None] * point.grad
         J = np.broadcast_to(np.eye(d), (2, d, d)) if t == 0 else complex_step(
-            lambda c0, t=t: meta_lstm.unroll(weights._replace(c0=c0), held_tasks[:t], steps=t).adapted, weights.c0
+            lambda c0, t=t: meta_lstm.unroll(weights._replace(c0=c0), detached[:t], steps=t).adapted, weights.c0
         )  # fmt: skip
         total = total + np.einsum("nij,ni->nj", J, dropped)
     np.testing.assert_allclose(exact - independent, total, rtol=0, atol=1e-13 * max(1, np.max(np.abs(exact))))
@@ -273,13 +273,13 @@ def test_the_rules_sum_over_the_tasks_and_train():
     for rule, f in ((rm.MetaLSTM, meta_lstm.gradient), (rm.IndependentMetaLSTM, meta_lstm.gradient_independent)):
         expected = f(unravel(start, dim=d, hidden=4), support, query, steps=3).ravel().sum(0)
         np.testing.assert_allclose(rule(d, 4, 3).direction(start, support, query), expected, rtol=1e-13, atol=1e-15)
-    rule, outer, seen = rm.MetaLSTM(d, hidden=4, steps=3), rm.Adam(0.02, max_norm=5.0), []
-    trained = rm.meta_train(family, start, rule=rule, outer=outer, iterations=60, batch=10, rng=0, callback=seen.append)
+    rule, outer, reports = rm.MetaLSTM(d, hidden=4, steps=3), rm.Adam(0.02, max_norm=5.0), []
+    trained = rm.meta_train(family, start, rule=rule, outer=outer, iterations=60, batch=10, rng=0, callback=reports.append)
     held_out = family.sample(200, rng=2)
     before, after = (
         np.mean(meta_lstm.objective(unravel(x, dim=d, hidden=4), *held_out, steps=3)) for x in (start, trained.theta)
     )
-    assert after < 0.5 * before and len(seen) == 60
+    assert after < 0.5 * before and len(reports) == 60
 
 
 @pytest.mark.parametrize(

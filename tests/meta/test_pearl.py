@@ -368,7 +368,7 @@ def test_a_weight_that_leaves_the_finite_numbers_is_named():
     assert raised.value.__notes__ == ["in iteration 1 of pearl.train, after 0 that were done"]
 
 
-def test_training_neither_writes_to_the_agent_that_it_was_argumentsnor_hands_it_back():
+def test_training_neither_writes_to_the_agent_at_its_start_nor_returns_it():
     agent = pearl.init(4, 4, latent=2, rng=0)
     before = [np.array(x) for x in (*agent.encoder, *agent[1:])]
     for iterations in (0, 1):
@@ -469,17 +469,17 @@ def test_a_task_that_cannot_be_is_never_drawn():
         rm.FiniteMDP(tasks.mdp.P[:1].repeat(4000, 0), tasks.mdp.R[:1].repeat(4000, 0), tasks.mdp.rho, 0.9), tasks.policy
     )
     plans = np.arange(3.0)[:, None] * np.ones(16)
-    found = thompson_sampling(many, tasks.mdp, plans, prior=[0.0, 0.75, 0.25], episodes=0, horizon=1, rng=0)
-    shares = np.mean(found.theta[0, :, :1] == np.arange(3.0), axis=0)
+    result = thompson_sampling(many, tasks.mdp, plans, prior=[0.0, 0.75, 0.25], episodes=0, horizon=1, rng=0)
+    shares = np.mean(result.theta[0, :, :1] == np.arange(3.0), axis=0)
     assert shares[0] == 0 and abs(shares[1] - 0.75) < 0.03
-    np.testing.assert_allclose(found.beliefs[0], np.broadcast_to([0.0, 0.75, 0.25], (4000, 3)), rtol=1e-15)
+    np.testing.assert_allclose(result.beliefs[0], np.broadcast_to([0.0, 0.75, 0.25], (4000, 3)), rtol=1e-15)
 
 
 def test_one_task_without_an_axis_is_adapted_to_as_well():
     every, task = rm.GoalGridworlds(size=2).tasks([1, 2, 3]), rm.GoalGridworlds(size=2).tasks([3])[0]
-    found = thompson_sampling(task, every.mdp, optimal_plans(every.mdp), episodes=4, horizon=6, rng=0)
-    assert found.returns.shape == (5,) and found.theta.shape == (5, 16) and found.beliefs[-1].shape == (3,)
-    assert np.argmax(found.beliefs[-1]) == 2
+    result = thompson_sampling(task, every.mdp, optimal_plans(every.mdp), episodes=4, horizon=6, rng=0)
+    assert result.returns.shape == (5,) and result.theta.shape == (5, 16) and result.beliefs[-1].shape == (3,)
+    assert np.argmax(result.beliefs[-1]) == 2
     acted = pearl.adapt(pearl.init(4, 4, rng=0), task, episodes=2, horizon=3, rng=0)
     assert acted.returns.shape == (3,) and acted.beliefs[0].mean.shape == (5,)
 
@@ -604,7 +604,7 @@ def test_an_agent_whose_parts_do_not_fit_is_refused_before_it_acts(change):
                                           critic=g.agent.critic, target=np.zeros((N, 5)), beta=0.1), r"got context \(2,\), batch \(3,\)"),
     ],
 )  # fmt: skip
-def test_batch_axes_that_do_not_fit_are_said_in_a_sentence(call, sentence):
+def test_batch_axes_that_do_not_fit_are_reported_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(training_step(np.random.default_rng(0)))
 
@@ -642,9 +642,9 @@ def test_training_draws_what_it_says(monkeypatch):
         home, "sample_transitions", lambda batch, n, rng: buffers.append((n, batch.mask.shape[-1])) or real(batch, n, rng)
     )
 
-    def infer(found, mask=None):
-        inferences.append(found.mean.shape[-2])
-        return posterior(found, mask)
+    def infer(factors, mask=None):
+        inferences.append(factors.mean.shape[-2])
+        return posterior(factors, mask)
 
     settings = pearl.Settings(0.9, 1e-3, 0.5, infer)
     small(settings=settings, iterations=3, updates=4, batch=5, tasks=6, episodes=2, horizon=3, transitions=7, context=9)

@@ -143,7 +143,7 @@ def test_joint_training_finds_the_joint_minimiser():
     np.testing.assert_allclose(done.theta, np.linalg.lstsq(X, y, rcond=None)[0], rtol=1e-9)
 
 
-def test_the_callback_is_told_every_iteration_and_may_end_the_training():
+def test_the_callback_receives_every_iteration_and_may_end_the_training():
     iterations = []
 
     def callback(iteration):

@@ -153,7 +153,7 @@ INPUTS_OF_REPTILE = {"theta": np.zeros(2), "adapted": np.ones((3, 2)), "epsilon"
         (lambda **x: wrong_suite(**x), "raised TypeError: wrong_suite", True),
     ],
 )  # fmt: skip
-def test_a_call_without_a_result_is_told(function, sentence, refusal):
+def test_a_call_without_a_result_is_reported(function, sentence, refusal):
     with pytest.raises(CallError, match=sentence) as caught:
         result_of(function, INPUTS_OF_REPTILE)
     assert caught.value.refusal == refusal

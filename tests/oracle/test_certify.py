@@ -1,6 +1,5 @@
 """Certificates: a fixed subset is derived again, the decimal kernels are held against other roads, κ against decimals."""
 
-import json
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
-from refmeta.oracle.bicomplex import COMPLEX, real_part
-from refmeta.oracle.renew import json_text
-from refmeta.oracle.suites import FOLDER, SUITES
+from refmeta.oracle.bicomplex import COMPLEX
+from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
 from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task, perturbed_input
 from tests import independent
@@ -164,13 +162,6 @@ def test_kappa_is_that_of_decimals_within_a_factor_of_two(name):
     assert np.all((expected.kappa <= 2 * kappa) & (kappa <= 2 * expected.kappa))
 
 
-def test_two_precisions_that_differ_are_found():
+def test_the_digits_in_which_two_precisions_agree_are_counted():
     one, other = [Decimal(1), Decimal(2)], [Decimal(1), Decimal("2.0000000000000000000000000001")]
     assert certify.agreement(one, other) == 28 and certify.agreement(one, one) == 100
-
-
-def test_the_files_are_written_as_they_are_read():
-    """One line for each list of numbers."""
-    for suite in SUITES.values():
-        text = (FOLDER / suite.vectors).read_text("utf-8")
-        assert json_text(json.loads(text)) == text

@@ -56,13 +56,13 @@ def outcomes(target, suite="reptile"):
 
 
 def test_a_harness_of_twenty_lines_passes(tmp_path):
-    found = outcomes(process(tmp_path, HARNESS))
-    assert status(found) == 0 and {o.verdict for o in found} == {"pass", "refused"}
+    results = outcomes(process(tmp_path, HARNESS))
+    assert status(results) == 0 and {o.verdict for o in results} == {"pass", "refused"}
 
 
 def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_path):
-    found = outcomes(process(tmp_path, HARNESS, suites=("maml-quadratic",)), "maml-quadratic")
-    assert {o.verdict for o in found} == {"skip"} and status(found) == 5
+    results = outcomes(process(tmp_path, HARNESS, suites=("maml-quadratic",)), "maml-quadratic")
+    assert {o.verdict for o in results} == {"skip"} and status(results) == 5
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_a_suite_that_the_target_does_not_do_is_skipped_and_never_passed(tmp_pat
         ),
     ],
 )
-def test_a_program_that_does_not_speak_it_is_told_so(tmp_path, line, message):
+def test_the_error_names_what_a_program_printed_instead_of_an_answer(tmp_path, line, message):
     target = process(tmp_path, f"input(); {line}\nimport time; time.sleep(60)")
-    found = run(target, cases("reptile")[:1], JudgeSettings())
+    results = run(target, cases("reptile")[:1], JudgeSettings())
     target.stop(seconds=0)
-    assert message in found[0].message and found[0].verdict == "error"
+    assert message in results[0].message and results[0].verdict == "error"
 
 
 def test_a_program_that_does_not_exist_is_missing():
@@ -113,8 +113,8 @@ def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
         '        x = m["inputs"]',
         '        x = m["inputs"]\n        if m["id"] == "reptile-002":\n            print("warning", flush=True)',
     )
-    found = outcomes(process(tmp_path, stray))
-    assert [o.case.id for o in found if o.verdict == "error"] == ["reptile-002"]
+    results = outcomes(process(tmp_path, stray))
+    assert [o.case.id for o in results if o.verdict == "error"] == ["reptile-002"]
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):
 def test_a_program_that_fails_at_the_greeting_is_started_once(tmp_path, code, timeout, verdict, message):
     started = tmp_path / "started"
     code = f"import sys, time\nopen({str(started)!r}, 'a').write('once')\n{code}"
-    found = run(process(tmp_path, code, timeout=timeout), cases("reptile"), JudgeSettings(validation=True))
-    assert {o.verdict for o in found} == {verdict} and started.read_text() == "once"
-    assert {o.message for o in found} == {found[0].message}
-    assert found[0].message.startswith(f"at the greeting: {message}")
+    results = run(process(tmp_path, code, timeout=timeout), cases("reptile"), JudgeSettings(validation=True))
+    assert {o.verdict for o in results} == {verdict} and started.read_text() == "once"
+    assert {o.message for o in results} == {results[0].message}
+    assert results[0].message.startswith(f"at the greeting: {message}")
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ READY = '{"type": "ready"}'
 SUITES = ', "suites": ["pearl", "maml-regression"]}'
 """
     target = process(tmp_path, start + code)
-    found = run(target, cases("reptile")[:1], JudgeSettings())
+    results = run(target, cases("reptile")[:1], JudgeSettings())
     target.stop(seconds=0)
-    (why,) = findings(found, JudgeSettings())[0].explanation
-    assert found[0].verdict == verdict and remedy in why and "exit()" not in why and "by hand" not in why, why
+    (why,) = findings(results, JudgeSettings())[0].explanation
+    assert results[0].verdict == verdict and remedy in why and "exit()" not in why and "by hand" not in why, why
 
 
-def test_suites_that_are_no_list_are_told(tmp_path):
-    found = outcomes(process(tmp_path, """input(); print('{"type": "ready", "suites": 5}', flush=True); input()"""))
-    assert "said that its suites are 5" in found[0].message
+def test_suites_that_are_no_list_are_reported(tmp_path):
+    results = outcomes(process(tmp_path, """input(); print('{"type": "ready", "suites": 5}', flush=True); input()"""))
+    assert "said that its suites are 5" in results[0].message
 
 
 PEER = """
@@ -212,7 +212,7 @@ def first(tmp_path, code, count=1, timeout=5.0):
         ("input(); say(json.dumps(first | {'result': {'update': 1}}) + chr(10))", "mismatch", "returned a dict with the keys update for update"),
     ],
 )  # fmt: skip
-def test_a_hostile_program_is_told_so(tmp_path, code, verdict, sentence):
+def test_a_hostile_program_gets_a_verdict_and_a_message(tmp_path, code, verdict, sentence):
     (outcome,) = first(tmp_path, code)
     assert outcome.verdict == verdict and sentence in outcome.message
 
@@ -226,12 +226,12 @@ def test_a_program_that_ignores_requests_to_end_is_ended(tmp_path):
 
 
 @pytest.mark.parametrize("more", ["json.dumps(first)", "'done'"])
-def test_a_program_that_says_more_than_it_was_asked_is_told(tmp_path, more):
+def test_a_program_that_says_more_than_it_was_asked_is_reported(tmp_path, more):
     """The second line comes before the next question, or as the answer to it."""
     one, other = first(tmp_path, RESULT + f"say({more} + chr(10)); time.sleep(60)", count=2)
     assert (one.verdict, other.verdict) == ("pass", "error")
-    said = other.message
-    assert "before it was asked" in said or "for the id reptile-002, once" in said or "no JSON: 'done'" in said
+    message = other.message
+    assert "before it was asked" in message or "for the id reptile-002, once" in message or "no JSON: 'done'" in message
 
 
 def test_lines_that_nobody_asked_for_are_not_kept():
@@ -327,7 +327,7 @@ def test_warnings_come_with_the_result_and_an_error_may_be_no_refusal(tmp_path):
     assert verdicts == {"error"}
 
 
-def test_how_a_process_ended_is_said_in_words():
+def test_how_a_process_ended_is_reported_in_words():
     assert ending(3) == "the process ended with status 3"
     assert ending(-signal.SIGSEGV) == "the process was ended by SIGSEGV: a fault in compiled code?"
     assert ending(-63) in ("the process was ended by signal 63", "the process was ended by SIGRTMAX-1")
@@ -363,11 +363,11 @@ def test_a_python_function_is_served_with_what_it_did(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     target = Process([sys.executable, "-m", "refmeta.oracle.serve", "reptiles:f"], ("reptile",))
-    said = {}
+    outcome_of = {}
     for outcome in run(target, [case for case in cases("reptile") if case.result == "valid"], JudgeSettings()):
-        said[outcome.message or outcome.verdict] = outcome
+        outcome_of[outcome.message or outcome.verdict] = outcome
     target.stop()
-    assert set(said) == {"pass", "the target called sys.exit(3)", "raised EOFError: EOF when reading a line"}
-    assert said["pass"].warnings == ("the input adapted was changed in place: work on a copy of it",)
+    assert set(outcome_of) == {"pass", "the target called sys.exit(3)", "raised EOFError: EOF when reading a line"}
+    assert outcome_of["pass"].warnings == ("the input adapted was changed in place: work on a copy of it",)
     with pytest.raises(ValueError, match=r"cannot import exits:f: it called sys.exit\('no device'\)"):
         import_target("exits:f")

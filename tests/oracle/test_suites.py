@@ -54,14 +54,14 @@ def test_the_core_holds_no_name_of_a_suite():
     """Adding a suite touches its own folder and one line of the table of contents."""
     name = re.compile(rf"(?<![\w-])({'|'.join(SUITES)}|{'|'.join(name.replace('-', '_') for name in SUITES)})(?![\w-])")
     folder = Path(oracle.__file__).parent
-    found = [
+    lines = [
         f"{path.name}:{number}: {line.strip()}"
         for path in folder.rglob("*.py")
         if "suites" not in path.relative_to(folder).parts
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if name.search(line)
     ]
-    assert not found
+    assert not lines
 
 
 @pytest.mark.parametrize("path", sorted(Path(oracle.__file__).parent.glob("suites/*/definition.py")), ids=lambda p: p.parent.name)

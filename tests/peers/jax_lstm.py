@@ -42,15 +42,15 @@ def query_loss(weights, support, query, classes, ridge, steps, detached, release
 
 
 def meta_lstm(X, labels, query_X, query_labels, classes, ridge, steps, released=False, detached=False, **leaves):
-    weights, found = tuple(jnp.asarray(leaves[name]) for name in LEAVES), {"objective": []}
+    weights, parts = tuple(jnp.asarray(leaves[name]) for name in LEAVES), {"objective": []}
     for n in range(len(X)):
         rest = (X[n], labels[n]), (query_X[n], query_labels[n]), classes, ridge, steps
-        found["objective"].append(query_loss(weights, *rest, False, released))
+        parts["objective"].append(query_loss(weights, *rest, False, released))
         for kind, cut in (("exact", detached), ("independent", True)):
             slopes = jax.grad(query_loss)(weights, *rest, cut, released)
             for name, slope in zip(LEAVES, slopes, strict=True):
-                found.setdefault(f"{kind}_{name}", []).append(slope)
-    return {name: np.stack(rows) for name, rows in found.items()}
+                parts.setdefault(f"{kind}_{name}", []).append(slope)
+    return {name: np.stack(rows) for name, rows in parts.items()}
 
 
 def meta_lstm_released(**inputs):

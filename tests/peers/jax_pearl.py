@@ -31,18 +31,18 @@ def values(weights, s, z):
 
 
 def pearl(encoder_mean, encoder_log_variance, critic, target_critic, policy, log_temperature, target_entropy, gamma, beta,
-          prior_factors, noise, leaking=False, **given):  # fmt: skip
+          prior_factors, noise, leaking=False, **inputs):  # fmt: skip
     S, A, _ = critic.shape
     critic, target_critic, policy = (jnp.asarray(w) for w in (critic, target_critic, policy))
     weights, tau = (jnp.asarray(encoder_mean), jnp.asarray(encoder_log_variance)), jnp.exp(log_temperature)
 
-    def one(noise, seen, met):
-        psi = features(*seen[:4], S, A)
+    def one(noise, context, met):
+        psi = features(*context[:4], S, A)
         s, a, r, following, terminal, there = met
         mean_of = lambda x: jnp.where(there != 0, x, 0.0).sum() / there.sum()
 
         def sample(encoder):
-            mean, variance = belief(encoder, psi, seen[4], prior_factors)
+            mean, variance = belief(encoder, psi, context[4], prior_factors)
             return mean + jnp.sqrt(variance) * noise
 
         z = sample(weights)
@@ -63,20 +63,20 @@ def pearl(encoder_mean, encoder_log_variance, critic, target_critic, policy, log
             return jnp.exp(log_temperature) * (entropy - target_entropy)
 
         def encoder_loss(encoder):
-            z, q = sample(encoder), belief(encoder, psi, seen[4], prior_factors)
+            z, q = sample(encoder), belief(encoder, psi, context[4], prior_factors)
             leak = actor_loss(policy, z) if leaking else 0.0
             return critic_loss(critic, z) + beta * divergence(*q) + leak
 
-        mean, variance = belief(weights, psi, seen[4], prior_factors)
-        found = {"mean": mean, "variance": variance, "kl": divergence(mean, variance), "z": z}
-        found["critic_loss"], found["critic_grad"] = jax.value_and_grad(critic_loss)(critic, z)
-        found["actor_loss"], found["actor_grad"] = jax.value_and_grad(actor_loss)(policy, z)
+        mean, variance = belief(weights, psi, context[4], prior_factors)
+        parts = {"mean": mean, "variance": variance, "kl": divergence(mean, variance), "z": z}
+        parts["critic_loss"], parts["critic_grad"] = jax.value_and_grad(critic_loss)(critic, z)
+        parts["actor_loss"], parts["actor_grad"] = jax.value_and_grad(actor_loss)(policy, z)
         both = jax.value_and_grad(temperature_loss)(jnp.asarray(log_temperature))
-        found["temperature_loss"], found["temperature_grad"] = both
-        found["encoder_mean_grad"], found["encoder_log_variance_grad"] = jax.grad(encoder_loss)(weights)
-        return found
+        parts["temperature_loss"], parts["temperature_grad"] = both
+        parts["encoder_mean_grad"], parts["encoder_log_variance_grad"] = jax.grad(encoder_loss)(weights)
+        return parts
 
-    rows = jax.vmap(one)(noise, *(tuple(given[name] for name in names) for names in (SEEN, MET)))
+    rows = jax.vmap(one)(noise, *(tuple(inputs[name] for name in names) for names in (SEEN, MET)))
     return {name: np.asarray(x) for name, x in rows.items()}
 
 

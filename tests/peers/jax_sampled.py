@@ -54,7 +54,7 @@ def loss(name, theta, theta_sampled, batch, rewards, baseline, gamma, lam, sizes
 
 
 def surrogates(theta, theta_sampled, states, actions, rewards, mask, baseline, gamma, lam, v, frozen=True, **sizes):
-    sizes, found = (sizes["state_count"], sizes["action_count"], sizes["features"]), {}
+    sizes, results = (sizes["state_count"], sizes["action_count"], sizes["features"]), {}
     mask = mask.astype(bool)
     for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
         parts = []
@@ -65,10 +65,10 @@ def surrogates(theta, theta_sampled, states, actions, rewards, mask, baseline, g
                 return loss(name, t, theta_sampled, batch, rewards[n], baseline[n], gamma, lam, sizes, frozen)
 
             parts.append((f(theta), jax.grad(f)(theta), jax.jvp(jax.grad(f), (theta,), (v,))[1]))
-        found |= {
+        results |= {
             f"{name}_{part}": np.stack([row[i] for row in parts]) for i, part in enumerate(("loss", "grad", "hvp"))
         }
-    return found
+    return results
 
 
 def surrogates_following(**inputs):
@@ -88,7 +88,7 @@ def every_path(P, R, rho, horizon):
 
 
 def expected_estimators(theta, P, R, rho, gamma, horizon, alpha, episodes, steps, v, score=True):
-    found = {name: [] for name in ("formulation_exact", "formulation_sampled", "dice_hessian")}
+    parts = {name: [] for name in ("formulation_exact", "formulation_sampled", "dice_hessian")}
     for task in range(len(P)):
         weight, s, a, r = every_path(P[task], R[task], rho[task], horizon)
         discount = gamma ** jnp.arange(horizon)
@@ -116,10 +116,10 @@ def expected_estimators(theta, P, R, rho, gamma, horizon, alpha, episodes, steps
             phi = t + alpha * jnp.mean(estimates[tuples], axis=1)
             return jnp.sum(jnp.prod(p[tuples], axis=1) * jax.vmap(lambda u: mean(u, k - 1))(phi))
 
-        found["formulation_exact"].append(jax.grad(exact)(theta))
-        found["formulation_sampled"].append(jax.grad(lambda t, mean=mean: mean(t, steps))(theta))
-        found["dice_hessian"].append(-jax.jvp(jax.grad(J), (theta,), (v,))[1])
-    return {name: np.stack(rows) for name, rows in found.items()}
+        parts["formulation_exact"].append(jax.grad(exact)(theta))
+        parts["formulation_sampled"].append(jax.grad(lambda t, mean=mean: mean(t, steps))(theta))
+        parts["dice_hessian"].append(-jax.jvp(jax.grad(J), (theta,), (v,))[1])
+    return {name: np.stack(rows) for name, rows in parts.items()}
 
 
 def score_dropped(**inputs):

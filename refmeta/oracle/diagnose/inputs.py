@@ -15,7 +15,10 @@ from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.match import Candidate, candidate_of
 from refmeta.oracle.suite import Case, Suite
 
-__all__ = ["change_floats", "float_inputs", "group_text", "input_groups", "rounded_result", "single_precision", "slope_in"]
+__all__ = [
+    "change_floats", "float_inputs", "group_text", "input_groups", "is_at", "rounded_result", "single_precision",
+    "slope_in",
+]  # fmt: skip
 
 Names = tuple[str, ...]
 Change = Callable[[Any], Any]
@@ -40,7 +43,7 @@ def change_floats(value: Any, at: Callable[[str], bool], change: Change, path: s
     return value
 
 
-def _is_at(path: str, name: str, suite: Suite) -> bool:
+def is_at(path: str, name: str, suite: Suite) -> bool:
     """Does a path in the problem of a suite end at an input?"""
     base = name.removeprefix("query_")
     if (base != name or f"query_{name}" in suite.inputs) and path.startswith("query.") != (base != name):
@@ -51,7 +54,7 @@ def _is_at(path: str, name: str, suite: Suite) -> bool:
 
 def _answer(case: Case, part: str, names: Names, change: Change) -> Array:
     """The library's answer where some inputs are changed."""
-    at: Callable[[str], bool] = lambda path: any(_is_at(path, name, case.about) for name in names)
+    at: Callable[[str], bool] = lambda path: any(is_at(path, name, case.about) for name in names)
     return np.asarray(case.about.answer(part, change_floats(case.problem, at, change)))
 
 

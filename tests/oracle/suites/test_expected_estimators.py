@@ -1,4 +1,4 @@
-"""The known-wrong sampled meta-gradients are far off, and an ε has the effect that is said."""
+"""Sampled meta-gradients: the definition is the library, and an ε has the effect that is said."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suites.expected_estimators import SUITE
 from refmeta.oracle.suites.expected_estimators.problem import problem
 from refmeta.oracle.vectors import cases
-from refmeta.tolerance import error_in_tolerances
 
 CASES = {case.id[-3:]: case for case in cases(SUITE.name) if case.result == "valid"}
 
@@ -19,17 +18,6 @@ def test_expectations_give_back_the_inputs_that_they_were_made_of():
     for case in CASES.values():
         inputs = case.problem.inputs
         assert set(inputs) == set(SUITE.inputs) and problem(SUITE.arguments(inputs)).inputs == inputs
-
-
-@pytest.mark.parametrize("row", SUITE.rows, ids=lambda row: row.slug)
-def test_a_known_wrong_meta_gradient_is_rejected_by_a_thousand_tolerances(row):
-    """Two steps of one trajectory of two actions, or two steps of two trajectories of one."""
-    margins = []
-    for case in (CASES["004"], CASES["005"]):
-        for part, wrong in row.function(case.problem).items():
-            expected = case.expected[part]
-            margins.append(np.max(error_in_tolerances(wrong, expected.value, expected.kappa, expected.scale)))
-    assert max(margins) > 1e3, margins
 
 
 def test_without_a_step_no_row_says_anything_of_the_sampled_objective():

@@ -1,4 +1,4 @@
-"""The known-wrong rows of `implicit`: each is off by a wide margin, and is what it says."""
+"""The known-wrong rows of `implicit`: each is what it says."""
 
 import numpy as np
 import pytest
@@ -7,22 +7,12 @@ import refmeta as rm
 from refmeta.oracle.suites.implicit import SUITE
 from refmeta.oracle.suites.implicit.problem import Proximity, dense_gradient, minimiser
 from refmeta.problems import random_problem
-from refmeta.tolerance import error_in_tolerances, max_per_task
 
 
 def generic(seed, kind, strength):
     """A generic support and query of a kind."""
     case = random_problem(np.random.default_rng(seed), kind)
     return Proximity(case.theta, case.support, case.query, strength)
-
-
-@pytest.mark.parametrize("row", SUITE.rows, ids=lambda row: row.slug)
-def test_a_known_wrong_implicit_gradient_is_rejected_by_a_thousand_tolerances(row):
-    """On losses whose Hessian moves, too."""
-    for seed, kind in enumerate(("quadratic", "linear-regression", "softmax-regression"), start=60):
-        case = generic(seed, kind, 3.0)
-        right = SUITE.answer("gradient", case)
-        assert np.max(error_in_tolerances(row.function(case), right, np.full(2, 100.0), max_per_task(right), 1e-10)) > 1e3, kind
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def adapted(case):
 
 @pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)
 def test_a_known_wrong_reptile_formula_is_rejected_by_a_thousand_tolerances(row):
-    drawn = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
-    assert rejected_by_three(REPTILE[row.quantity], row, drawn)
+    problems = (random_problem(np.random.default_rng(seed), kind, steps=3) for seed, kind in enumerate(KINDS, start=50))
+    assert rejected_by_three(REPTILE[row.quantity], row, problems)
 
 
 @pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)

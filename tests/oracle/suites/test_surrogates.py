@@ -1,4 +1,4 @@
-"""The known-wrong surrogates are far off and what they say, and an ε has the effect that is said."""
+"""The known-wrong surrogates are what they say, and an ε has the effect that is said."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, pro
 from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
-from refmeta.tolerance import error_in_tolerances, max_per_task
 
 
 def generic(kind, seed=7):
@@ -35,19 +34,6 @@ def test_the_definition_is_the_library_where_no_step_is_changed(kind):
     case = generic(kind)
     for part in SUITE.parts:
         np.testing.assert_allclose(by_definition(part, case), SUITE.answer(part, case), rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize("row", SUITE.rows, ids=lambda row: row.slug)
-def test_a_known_wrong_surrogate_is_rejected_by_a_thousand_tolerances(row):
-    for kind in POLICIES:
-        case = generic(kind)
-        wrong = row.function(case)
-        for name in {part.rpartition("_")[0] for part in wrong}:
-            margins = []
-            for part in (part for part in wrong if part.startswith(name)):
-                right = SUITE.answer(part, case)
-                margins.append(np.max(error_in_tolerances(wrong[part], right, np.full(2, 100.0), max_per_task(right))))
-            assert max(margins) > 1e3, (kind, name)
 
 
 def two_ratios():

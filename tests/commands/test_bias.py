@@ -19,7 +19,7 @@ def tables(text):
     return [part.split("\n\n", 1)[1].splitlines() for part in text.split("\nK = ")[1:] if "not enum" not in part]
 
 
-def test_the_table_has_a_row_an_estimator_and_columns_that_stand_below_each_other(capsys, monkeypatch):
+def test_the_table_has_one_row_per_estimator_and_aligned_columns(capsys, monkeypatch):
     """Two heads and a rule, then the rows: the library's numbers, to two digits, to 0.1 % and to 1e-5."""
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["bias", *SMALL]) == 0
@@ -31,7 +31,7 @@ def test_the_table_has_a_row_an_estimator_and_columns_that_stand_below_each_othe
         (block,) = blocks(*read_process("two-state"), steps=[1], episodes=[M], alphas=[0.5])
         rows = [line for line in lines[3:] if line]
         assert len(rows) == len(ESTIMATORS) and len({len(line) for line in rows}) == 1 and len(rows[0]) <= 80
-        ends = [found.end() for found in re.finditer("-+", lines[2])]
+        ends = [match.end() for match in re.finditer("-+", lines[2])]
         assert all(line[end - 1] != " " for line in rows for end in ends[1:])
         for line, row in zip(rows, block.rows, strict=True):
             name, *cells = re.split(r" {2,}", line)
@@ -48,8 +48,8 @@ def test_the_json_holds_the_numbers_of_the_library(capsys):
     assert document["process"] == "bandit" and document["trajectories"] == 3
     task, theta = read_process("bandit")
     for block in document["settings"]:
-        given = {"alpha": block["alpha"], "episodes": block["episodes"], "steps": block["steps"]}
-        expected = sampled.formulation_sampled(theta, task, **given).gradient
+        sizes = {"alpha": block["alpha"], "episodes": block["episodes"], "steps": block["steps"]}
+        expected = sampled.formulation_sampled(theta, task, **sizes).gradient
         np.testing.assert_array_equal(block["gradient"]["sampled"], expected)
         assert [row["estimator"] for row in block["estimators"]] == [e.name for e in ESTIMATORS]
         assert set(block["estimators"][0]["exact"]) == {"norm", "relative", "cosine", "deviation"}
@@ -91,9 +91,9 @@ def test_the_estimators_are_what_they_are_called():
     assert [row.estimator.name for row in block.rows] == list(expected)
     for row in block.rows:
         make, estimate = expected[row.estimator.name]
-        found = sampled.moments(estimate, make, theta, task, alpha=alpha, episodes=M)
+        moments = sampled.moments(estimate, make, theta, task, alpha=alpha, episodes=M)
         for truth, got in ((block.exact, row.exact), (block.sampled, row.sampled)):
-            np.testing.assert_allclose(got, sampled.estimator_bias(found, truth), rtol=1e-9, atol=1e-14)
+            np.testing.assert_allclose(got, sampled.estimator_bias(moments, truth), rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -102,7 +102,7 @@ def test_the_named_processes_exist_and_are_tiny(name, capsys):
     assert "not enumerated" not in capsys.readouterr().out
 
 
-def test_too_many_tuples_are_said_and_the_rest_is_shown(capsys):
+def test_too_many_tuples_are_reported_and_the_rest_is_shown(capsys):
     assert main(["bias", "--alpha", "0.5", "--episodes", "1", "7", "--steps", "1"]) == 0
     text = capsys.readouterr().out
     assert "K = 1, M = 7, α = 0.5: not enumerated, more than 1,000,000 tuples" in text and "e-maml" in text
@@ -167,8 +167,8 @@ def test_a_process_that_is_none_is_refused_by_name(change, message, tmp_path, ca
     with pytest.raises(SystemExit) as end:
         main(["bias", "--mdp", str(file)])
     assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert "mine.json" in said and re.search(message, said), said
+    errors = capsys.readouterr().err
+    assert "mine.json" in errors and re.search(message, errors), errors
 
 
 def test_files_that_are_no_json_or_do_not_exist_and_bad_options(tmp_path, capsys):

@@ -1,10 +1,6 @@
-"""`verify` and `demo` as commands, and a planted mistake that `verify` must see."""
+"""`demo`: what its tables say, measured on small trainings."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -13,85 +9,22 @@ import pytest
 import refmeta
 from refmeta.__main__ import main
 from refmeta.commands import demo, episodes
-from refmeta.commands import verify as command
-from refmeta.evidence import CHECKS
-from refmeta.evidence.checks import Check
 from refmeta.meta import meta_lstm
-from tests.test_labels import in_derivations
-
-
-def run(*arguments, folder=None):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "refmeta", *arguments], capture_output=True, text=True, cwd=folder
-    )
-
-
-def test_every_derived_label_is_judged_once():
-    assert sorted(check.label for check in CHECKS) == sorted(in_derivations())
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.label)
-def test_every_formula_passes_on_another_seed(check):
-    row = command.judge(check, seed=1, problems=1)
-    assert row.problems == 1 and row.passed, row.error
-
-
-def test_verify_prints_a_row_a_label_and_succeeds(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    labels = ["softmax", "maml-gradient", "reptile-expansion"]
-    assert main(["verify", *labels, "--problems", "3"]) == 0
-    out = capsys.readouterr().out.splitlines()
-    rows = [line.split() for line in out if line.startswith("ok ")]
-    assert [row[3 if row[1] == "order" else 2] for row in rows] == labels
-    assert "3 of 3 formulas are right" in out[-1]
-
-
-@pytest.mark.parametrize(
-    ("label", "module", "name", "mutant"),
-    [
-        ("softmax", "refmeta.evidence.shared", "softmax", lambda f: lambda x: f(x) * (1 + 1e-6)),
-        ("maml-gradient", "refmeta.meta.maml", "gradient", lambda f: __import__("refmeta").maml.first_order_gradient),
-        ("step-size-gradient", "refmeta.meta.maml", "adjoints", lambda f: lambda *a: [x[0] for x in [f(*a)]] * 4),
-        ("reptile-update", "refmeta.meta.reptile", "update", lambda f: lambda t, a, epsilon: f(t, a, epsilon=-epsilon)),
-        (
-            "reptile-expansion",
-            "refmeta.meta.reptile",
-            "expansion",
-            lambda f: lambda t, m, alpha: f(t, m, alpha=alpha / 2),
-        ),
-    ],
-)
-def test_a_planted_mistake_is_found_and_the_exit_status_is_one(label, module, name, mutant, monkeypatch, capsys):
-    home = sys.modules[module]
-    monkeypatch.setattr(home, name, mutant(getattr(home, name)))
-    assert main(["verify", label, "--problems", "3"]) == 1
-    assert f"Wrong: {label}" in capsys.readouterr().out
-
-
-def test_a_check_without_a_single_usable_problem_does_not_pass():
-    row = command.judge(Check("none", "", "", lambda rng: rng, lambda case: float("nan")), seed=0, problems=3)
-    assert row.problems == 0 and not row.passed
-
-
-def test_the_commands_run_from_an_empty_folder_and_repeat_themselves(tmp_path):
-    one, same = (run("verify", "softmax", "bellman", "--problems", "2", folder=tmp_path) for _ in range(2))
-    assert one.returncode == 0 and one.stdout.splitlines()[:-1] == same.stdout.splitlines()[:-1]
-    assert run("--version").stdout.startswith("refmeta ")
 
 
 def tables(text):
     """The rows of every table by name, each the numbers after the name; "diverges" is infinite."""
-    found = []
+    every = []
     for line in text.splitlines():
         if line.startswith("------"):
-            found.append({})
+            every.append({})
         row = re.fullmatch(r"(.*?)((?:\s+(?:-?\d+\.\d{3}|diverges)){3,})", line)
         if row:
-            found[-1][row[1]] = np.array([float("inf") if x == "diverges" else float(x) for x in row[2].split()])
-    return found
+            every[-1][row[1]] = np.array([float("inf") if x == "diverges" else float(x) for x in row[2].split()])
+    return every
 
 
-def shown(capsys, monkeypatch, function, **sizes):
+def printed(capsys, monkeypatch, function, **sizes):
     """The tables of a part of the demo at small sizes, and all that it prints; the terminal is too wide to break a name."""
     monkeypatch.setenv("COLUMNS", "1000")
     function(np.random.default_rng(0), **sizes)
@@ -102,7 +35,7 @@ def shown(capsys, monkeypatch, function, **sizes):
 def test_the_demo_of_sinusoids_shows_the_theorem_s_tie_and_what_meta_lstm_learns(capsys, monkeypatch):
     """Every start gains with every step; MAML's training ends at its closed form; Meta-LSTM's five steps beat gradients."""
     sizes = {"iterations": 150, "tasks": 200, "lstm_iterations": 400}
-    (losses,), _ = shown(capsys, monkeypatch, demo.sinusoids, **sizes)
+    (losses,), _ = printed(capsys, monkeypatch, demo.sinusoids, **sizes)
     assert len(losses) == 6 and all(np.all(np.diff(loss) < 0) for loss in losses.values())
     tie = losses["MAML, trained"] / losses["MAML, closed form (= joint)"]
     np.testing.assert_allclose(tie, 1, rtol=0, atol=0.05)
@@ -113,7 +46,7 @@ def test_the_demo_of_sinusoids_shows_the_theorem_s_tie_and_what_meta_lstm_learns
 @pytest.mark.parametrize(("family", "alpha"), [("random_mdps", 10), ("gridworlds", 20)])
 def test_the_demo_of_returns_shows_gains_below_the_optimum(family, alpha, capsys, monkeypatch):
     """Every start gains with every step, and so does Meta-LSTM, by shorter steps, as the text says that it measured."""
-    (rows,), out = shown(capsys, monkeypatch, getattr(demo, family), tasks=20, iterations=4)
+    (rows,), out = printed(capsys, monkeypatch, getattr(demo, family), tasks=20, iterations=4)
     best = float(re.search(r"([\d.]+) on average", out)[1])
     assert len(rows) == 6 and all(np.all(np.diff(value) >= 0) and value[-1] < best for value in rows.values())
     assert rows["zeros (uniform logits)"][-1] > 0.85 * best
@@ -135,7 +68,7 @@ def test_the_longest_step_of_meta_lstm_is_measured_and_may_be_longer_than_a_grad
 def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys, monkeypatch):
     """A short training: MAML's one step gains more than five of joint training, and the edge is in a table of its own."""
     sizes = {"family": refmeta.Navigation(30), "alpha": 2e-3, "iterations": 40, "tasks": 5}
-    (rows, edges), out = shown(capsys, monkeypatch, demo.navigation, **sizes)
+    (rows, edges), out = printed(capsys, monkeypatch, demo.navigation, **sizes)
     best = float(re.search(r"The optimum is ([\d.]+), the mean squared distance", out)[1])
     rows, edges = ({name.split(" (")[0]: row for name, row in part.items()} for part in (rows, edges))
     assert set(rows) == set(edges) == {
@@ -161,7 +94,7 @@ def test_the_demo_of_navigation_on_goals_that_no_start_was_trained_on(capsys, mo
 )
 def test_the_demo_of_few_episodes(table, sizes, bayes, capsys, monkeypatch):
     """A short training: what was met pays, what another task's context says does not, and the belief narrows."""
-    (rows,), out = shown(capsys, monkeypatch, table, tasks=80, iterations=3, **sizes)
+    (rows,), out = printed(capsys, monkeypatch, table, tasks=80, iterations=3, **sizes)
     best = float(re.search(r"([\d.]+) on average", out)[1])
     entropies = [rows.pop(name) for name in list(rows) if name.startswith("entropy")]
     assert len(entropies) == 1 + bayes and all(np.all(np.diff(entropy) < 0) for entropy in entropies)
@@ -186,61 +119,14 @@ def test_the_demo_runs_the_families_that_it_is_asked_for_and_fits_the_terminal(c
     assert max(map(len, out.split("\n"))) <= 80 and "\nSinusoids A sin(x - phi)" in out
 
 
-def test_training_that_diverges_in_the_demo_is_said_and_an_interrupt_ends_it():
+def test_training_that_diverges_in_the_demo_is_reported_and_an_interrupt_ends_it():
     class Interrupted(refmeta.Sinusoids):
         def sample(self, n, rng=None):
             raise KeyboardInterrupt
 
     family, rules = refmeta.Navigation(), {"far too large": refmeta.MAML(1.0, steps=5)}
-    found = demo.trained_starts(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
-    assert list(found) == ["far too large (diverged in iteration 1)"]
-    np.testing.assert_array_equal(found["far too large (diverged in iteration 1)"], family.start(0))
+    starts = demo.trained(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
+    assert list(starts) == ["far too large (diverged in iteration 1)"]
+    np.testing.assert_array_equal(starts["far too large (diverged in iteration 1)"], family.start(0))
     with pytest.raises(KeyboardInterrupt):
-        demo.trained_starts(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
-
-
-def test_a_terminal_that_knows_no_greek_still_gets_its_table():
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "refmeta", "verify", "softmax-jvp", "--problems", "1"]
-    done = subprocess.run(command, capture_output=True, env=environment)
-    assert done.returncode == 0 and b"1 of 1 formula is right" in done.stdout and done.stderr == b""
-
-
-def test_a_reader_that_goes_away_leaves_no_traceback():
-    command = [sys.executable, "-m", "refmeta", "verify", "--problems", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        said = process.stderr.read()
-        assert process.wait() == 141 and said == b""
-
-
-def test_an_interrupt_is_status_130():
-    """Also where the shell has this process ignore SIGINT, as it does to jobs in the background."""
-    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import refmeta.__main__ as m"
-    command = [sys.executable, "-c", f"{code}; sys.exit(m.run())", "verify", "--problems", "1000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=30)[1]
-        finally:
-            process.kill()
-        assert process.returncode == 130 and said == b"interrupted\n"
-
-
-def test_defaults_seeds_and_the_number_of_wrong_formulas(capsys, monkeypatch):
-    from refmeta.__main__ import _parsers
-
-    given = _parsers()[0].parse_args(["verify"])
-    assert (given.problems, given.seed, given.label) == (20, 0, [])
-    for seed in ("1", "2"):
-        main(["verify", "softmax", "--problems", "2", "--seed", seed])
-    first, second = (re.findall("^ok .*", out, re.M) for out in capsys.readouterr().out.split("Every formula")[1:])
-    assert len(first) == len(second) == 1 and first != second
-    import refmeta.evidence.shared as home
-
-    monkeypatch.setattr(home, "softmax", lambda x: 2 * x)
-    monkeypatch.setattr(home, "log_softmax", lambda x: 2 * x)
-    assert main(["verify", "softmax", "log-softmax", "--problems", "2"]) == 1
-    assert "0 of 2 formulas are right" in capsys.readouterr().out
+        demo.trained(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
