@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refmeta.oracle import certify, decimals
-from refmeta.oracle.bicomplex import COMPLEX
+from refmeta.oracle.bicomplex import COMPLEX, real_part
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
 from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task, perturbed_input

@@ -49,7 +49,7 @@ def test_an_inner_problem_solved_to_a_residual_of_1e_11_is_right_and_one_of_1e_7
         return function
 
     for end, word in ((1e-11, "RIGHT"), (1e-9, "ROUNDING"), (1e-7, "WRONG")):
-        (verdict,) = findings(run(calling(iterative(end)), valid("implicit", 1), JudgeSettings()), JudgeSettings())
+        (verdict,) = findings(run(as_target(iterative(end)), valid("implicit", 1), JudgeSettings()), JudgeSettings())
         assert verdict.word == word, verdict
 
 
@@ -120,12 +120,12 @@ def test_single_precision_is_judged_as_single_precision():
 
 def test_skipped_is_never_passed_and_nothing_run_is_never_right():
     chosen = JudgeSettings(skip_flags=("validation", "one-task", "edge"), validation=True)
-    outcomes = run(calling(library("reptile")), cases("reptile"), chosen)
+    outcomes = run(as_target(library("reptile")), cases("reptile"), chosen)
     assert sum(o.verdict == "skip" for o in outcomes) == 3 and status(outcomes) == 0
     assert status([o for o in outcomes if o.verdict == "skip"]) == status([]) == 5
     flagged = [c for c in cases("reptile") if c.flags]
     every = tuple({flag for c in flagged for flag in c.flags})
-    assert status(run(calling(library("reptile")), flagged, JudgeSettings(skip_flags=every))) == 5
+    assert status(run(as_target(library("reptile")), flagged, JudgeSettings(skip_flags=every))) == 5
 
 
 def test_assert_matches_carries_the_diagnosis():

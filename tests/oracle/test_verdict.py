@@ -8,7 +8,7 @@ from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, as_target, run
-from refmeta.oracle.diagnose.rows import departure_of, distance
+from refmeta.oracle.diagnose.rows import candidate_rows, departure_of, distance
 from refmeta.oracle.diagnose.traces import effect_of
 from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
@@ -54,7 +54,7 @@ def verdict_on(function, suite, chosen=None, **settings):
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last formula of every suite, on vectors that reject them."""
-    rows = [row for row in rows_of(valid(suite)[0], JudgeSettings()) if rejecting(suite, row)]
+    rows = [row for row in candidate_rows(valid(suite)[0], JudgeSettings()) if rejecting(suite, row)]
     for row in (rows[0], rows[-1]):
         departure = departure_of(row, JudgeSettings())
 

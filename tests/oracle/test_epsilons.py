@@ -12,6 +12,7 @@ from refmeta.oracle.epsilons import (
     departure,
     departures,
     inverse_shifted_sum,
+    inverse_sum,
     logits,
     pullback,
 )
@@ -76,7 +77,7 @@ def test_a_cross_entropy_by_hand_has_the_slope_of_its_formula_and_the_jacobian_o
     e, largest, y = np.exp(z - np.max(z, -1, keepdims=True)), np.max(z, -1, keepdims=True), np.eye(task.classes)[task.labels]
     grad = lambda eps: pullback(task, e / (np.sum(e, -1, keepdims=True) + eps) - y) + task.ridge * theta
     np.testing.assert_allclose((one.at(theta).grad - grad(0.0)) / 0.1, differenced(grad), rtol=1e-6, atol=1e-9)
-    fixed = ByHand(task, lambda z: np.exp(largest) * of_all(z), 0.1)
+    fixed = departure(PointByHand, lambda z: np.exp(largest) * inverse_sum(z))(task, 0.1)
     bent = (fixed.at(theta + h * v).grad - fixed.at(theta - h * v).grad) / (2 * h)
     for point in (one.at(theta), fixed.at(theta)):
         np.testing.assert_allclose(point.hvp(v), bent, rtol=1e-5, atol=1e-7)
