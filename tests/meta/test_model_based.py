@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import sizes
+from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
@@ -27,7 +27,7 @@ from tests.strategies import assert_right, costly, seeds, up_to_three
 
 @pytest.mark.eq("model-posterior", "model-prior")
 @pytest.mark.parametrize("label", ["model-posterior", "model-prior"])
-@sizes(rng=seeds, transitions=st.integers(1, 40))
+@given(rng=seeds, transitions=st.integers(1, 40))
 def test_model_and_likelihood_are_those_of_beliefs_updated_one_by_one(label, rng, transitions):
     assert_right(label, random_learning(rng, transitions))
 
@@ -72,7 +72,7 @@ def test_the_fit_finds_the_prior_that_the_tasks_were_drawn_from_and_leaves_no_sl
 
 
 @pytest.mark.eq("model-based-maml")
-@sizes(rng=seeds, horizon=st.sampled_from((None, 3)), steps=up_to_three)
+@given(rng=seeds, horizon=st.sampled_from((None, 3)), steps=up_to_three)
 def test_the_meta_gradient_is_the_complex_step(rng, horizon, steps):
     assert_right("model-based-maml", random_adaptation(rng, (horizon,), steps))
 
@@ -88,7 +88,7 @@ def test_it_is_maml_on_the_split_of_model_and_truth(horizon):
 
 @pytest.mark.eq("thm:model-order")
 @costly
-@sizes(rng=seeds)
+@given(rng=seeds)
 def test_it_tends_to_maml_on_the_true_task_as_one_over_n(rng):
     assert_right("thm:model-order", random_adaptation(rng))
 
