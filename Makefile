@@ -20,7 +20,7 @@ test: $(VENV)  ## run the whole suite, derivations included
 test-kernels: $(VENV)  ## the numerical tests under several BLAS kernels
 	$(RUN) tests/kernels.py
 
-deep: $(VENV)  ## the suite with 5,000 examples a property
+deep: $(VENV)  ## the suite with 5,000 examples for each property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
 
 bench: $(VENV)  ## time gradients, rollouts, surrogates, Meta-LSTM, PEARL

@@ -16,7 +16,7 @@ from refmeta.evidence import (
 )
 from refmeta.evidence.checks import Check
 
-__all__ = []
+__all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,

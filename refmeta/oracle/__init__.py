@@ -42,7 +42,7 @@ def check(
 
 def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any) -> None:
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
-    from refmeta.oracle.diagnose import diagnose
+    from refmeta.oracle.diagnosis import diagnose
 
     judge_settings = check_settings(JudgeSettings(dtype=str(np.dtype(dtype)), **settings), case.about)
     outcome = judge(case, got, judge_settings)

@@ -11,12 +11,11 @@ from refmeta.oracle.facts import details, indistinct, unjudged_line
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.verdict import NEUTRAL, Finding, asked_findings, findings, status_of, summary
-from refmeta.tables import paragraphs
+from refmeta.tables import Column, layout, paragraphs
 
 __all__ = ["Report", "markdown", "row", "status", "text", "versions"]
 
 HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error", "digits")
-WIDTHS = (21, 6, 6, 6, 7, 8, 14, 7)
 
 
 class Report(NamedTuple):
@@ -84,7 +83,9 @@ def text(report: Report) -> str:
     s = report.settings
     head = f"refmeta check of {report.name}: {_settings_text(report)}"
     lines = [head, "(" + ", ".join(f"{k} {v}" for k, v in versions().items()) + ")", ""]
-    lines += [summary(report.findings), "", _columns(HEADS), *(_columns(row(f)) for f in report.findings)]
+    rows = [row(f) for f in report.findings]
+    form = layout([Column(head, right=head != HEADS[0]) for head in HEADS], rows)
+    lines += [summary(report.findings), "", *form.heads().split("\n"), *map(form.row, rows)]
     asked_suites = asked_findings(report.findings)
     for f in asked_suites:
         sentences = details(f)
@@ -102,12 +103,6 @@ def _settings_text(report: Report) -> str:
     s = report.settings
     named = any(o.case.about.quantities for f in asked_findings(report.findings) for o in f.outcomes)
     return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
-
-
-def _columns(cells: Sequence[str]) -> str:
-    """One line of the table."""
-    first, *others = zip(cells, WIDTHS, strict=True)
-    return f"{first[0]:{first[1]}}" + "".join(f"{cell:>{width}}" for cell, width in others)
 
 
 def markdown(report: Report) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -145,9 +146,9 @@ class Case:
         """The keyword inputs of the user's function: fresh writeable arrays in C order, integers as int."""
         return self.about.arguments(self.input, dtype)
 
-    @property
+    @cached_property
     def problem(self) -> Any:
-        """The inputs as the library's own objects; what the suite's formulas take."""
+        """The inputs as the library's own objects; what the suite's formulas take.  Nobody writes to them."""
         return self.about.problem(self.arguments())
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.diagnose import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
-from refmeta.oracle.diagnose.rows import distance
+from refmeta.oracle.diagnosis import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
+from refmeta.oracle.diagnosis.rows import distance
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, limit_of, right_result, size_of
 from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case

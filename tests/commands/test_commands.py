@@ -98,7 +98,7 @@ def test_a_message_is_wrapped_on_a_terminal_and_one_line_elsewhere(monkeypatch, 
 
     monkeypatch.setenv("COLUMNS", "80")
     message = refused(capsys, "list", "--suite", "mamba").splitlines()
-    assert len(message) == 2 and message[1].endswith(", model")
+    assert len(message) == 2 and message[1].endswith(f", {[*SUITES][-1]}")
     monkeypatch.setattr(sys, "stderr", Terminal())
     with pytest.raises(SystemExit):
         main(["list", "--suite", "mamba"])

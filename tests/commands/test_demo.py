@@ -125,8 +125,8 @@ def test_training_that_diverges_in_the_demo_is_reported_and_an_interrupt_ends_it
             raise KeyboardInterrupt
 
     family, rules = refmeta.Navigation(), {"far too large": refmeta.MAML(1.0, steps=5)}
-    starts = demo.trained(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
+    starts = demo.trained_starts(family, family.start(0), rules, np.random.default_rng(0), iterations=3)
     assert list(starts) == ["far too large (diverged in iteration 1)"]
     np.testing.assert_array_equal(starts["far too large (diverged in iteration 1)"], family.start(0))
     with pytest.raises(KeyboardInterrupt):
-        demo.trained(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
+        demo.trained_starts(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))

@@ -48,7 +48,7 @@ def test_every_known_wrong_formula_is_explained(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     for suite, row in ROWS:
         out = explain._full_text(suite, row)
-        assert all(text in out for text in (row.slug, row.formula, row.cause, row.seen, row.hint))
+        assert all(text in out for text in (row.slug, row.formula, row.cause, row.source, row.hint))
         assert "instead of: parts" not in out
 
 

@@ -96,7 +96,9 @@ def test_three_vectors_of_a_suite_reject_every_known_wrong_formula_by_ten_millio
     rows = {row.slug for row in SUITES[suite].rows} - NOT_EXPRESSIBLE
     for slug in rows:
         margins = [case.discriminates.get(slug, 0) for case in cases(suite) if case.result == "valid"]
-        assert sum(m > 1e7 for m in margins) >= 3 if slug not in constant else not any(margins), (slug, margins)
+        assert sum(m > 1e7 for m in margins) >= 3 if slug not in constant else not any(margins), (
+            f"{slug}: `make vectors` writes the margins; three vectors must be above 1e7, got {margins}"
+        )
     assert {row.slug for about in SUITES.values() for row in about.rows} - NOT_EXPRESSIBLE <= REJECTED
 
 
@@ -136,7 +138,6 @@ def test_the_schema_says_what_the_reader_demands():
         (VALUE, schema["$defs"]["value"]),
     ):
         assert set(table["required"]) == set(table["properties"]) == keys and not table["additionalProperties"]
-    assert schema["properties"]["suite"]["enum"] == list(SUITES)
     assert (schema["properties"]["format"]["const"], schema["properties"]["version"]["const"]) == (FORMAT, VERSION)
     assert schema["$defs"]["case"]["properties"]["result"]["enum"] == list(RESULTS)
 

@@ -8,8 +8,8 @@ from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, as_target, run
-from refmeta.oracle.diagnose.rows import candidate_rows, departure_of, distance
-from refmeta.oracle.diagnose.traces import effect_of
+from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of, distance
+from refmeta.oracle.diagnosis.traces import effect_of
 from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
 from refmeta.oracle.renew import renew

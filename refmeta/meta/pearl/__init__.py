@@ -32,3 +32,5 @@ __all__ = [
     "gradient", "init", "kl", "posterior", "posterior_without_prior", "sample", "soft_target", "temperature_gradient",
     "temperature_loss", "train",
 ]  # fmt: skip
+
+Iteration, Trained = AgentIteration, TrainedAgent  # the names before 0.7

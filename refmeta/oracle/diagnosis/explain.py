@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.diagnose.patterns import (
+from refmeta.oracle.diagnosis.patterns import (
     factor_matches,
     order_matches,
     quantity_matches,
@@ -17,7 +17,7 @@ from refmeta.oracle.diagnose.patterns import (
     scaled_row_matches,
     task_count,
 )
-from refmeta.oracle.diagnose.traces import offset, traces
+from refmeta.oracle.diagnosis.traces import offset, traces
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap
 from refmeta.oracle.match import Match, is_right, pairs, refuting
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnose.inputs import group_text, input_groups, rounded_result
-from refmeta.oracle.diagnose.rows import candidate_rows, value_of
+from refmeta.oracle.diagnosis.inputs import group_text, input_groups, rounded_result
+from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, right_result
 from refmeta.oracle.match import Candidate, Match, candidate_of, in_all, matches, pairs
 from refmeta.oracle.suite import Case

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnose.inputs import group_text, input_groups, slope_in
-from refmeta.oracle.diagnose.rows import candidate_rows, departure_of
+from refmeta.oracle.diagnosis.inputs import group_text, input_groups, slope_in
+from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, in_limits
 from refmeta.oracle.match import NEAR, Candidate, candidate_of, in_all, pairs
 from refmeta.oracle.suite import Case

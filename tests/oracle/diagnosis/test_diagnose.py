@@ -7,8 +7,8 @@ import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.oracle import cases
 from refmeta.oracle.check import as_target, run
-from refmeta.oracle.diagnose import diagnose, explain
-from refmeta.oracle.diagnose.inputs import change_floats, float_inputs, is_at, single_precision
+from refmeta.oracle.diagnosis import diagnose, explain
+from refmeta.oracle.diagnosis.inputs import change_floats, float_inputs, is_at, single_precision
 from refmeta.oracle.judge import JudgeSettings, judge, right_result
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml.problem import adjoint_product, inner_path
