@@ -90,6 +90,8 @@ def _check(options: Any) -> int:
     except VectorError as error:
         print(f"bad vector file: {error}", file=sys.stderr)
         return 4
+    for name in dict.fromkeys(c.suite for c in vectors) if options.vectors else ():
+        _check_fits(options, SUITES[name])
     vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
@@ -128,6 +130,7 @@ def _check_usage(options: Any) -> tuple[str, ...]:
     suites = as_suites(options.suite)
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
+    suites = tuple(name for name in suites if options.quantity in (SUITES[name].quantities or (options.quantity,)))
     for path in options.output:
         _check_writable(path)
     return suites
@@ -142,7 +145,7 @@ def _check_fits(options: Any, suite: Suite) -> None:
         raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
     if suite.quantities and options.quantity not in suite.quantities:
         listed = " or ".join([", ".join(suite.quantities[:-1]), suite.quantities[-1]])
-        raise UsageError(f"the suite {suite.name} has no step size: --quantity is {listed}")
+        raise UsageError(f"the suite {suite.name} has no {options.quantity}: --quantity is {listed}")
 
 
 def _check_module(target: str) -> None:

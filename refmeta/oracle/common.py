@@ -95,8 +95,9 @@ CONTEXT = {
 def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
     """The exact return of a softmax policy, of a table where there are no features."""
     P, R, rho = (x[prefix + name] for name in PROCESS)
-    policy = TabularSoftmax(*P.shape[-3:-1]) if x.get("features") is None else LinearSoftmax(x["features"])
-    return PolicyReturn(FiniteMDP(P, R, rho, x["gamma"], x["horizon"]), policy)
+    mdp = FiniteMDP(P, R, rho, x["gamma"], x["horizon"])
+    policy = TabularSoftmax(mdp.states, mdp.actions) if x.get("features") is None else LinearSoftmax(x["features"])
+    return PolicyReturn(mdp, policy)
 
 
 def policy_cost(x: dict[str, Any], prefix: str) -> PolicyCost:

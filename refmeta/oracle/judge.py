@@ -71,7 +71,7 @@ def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
     """Check that the suite has every setting."""
     first_order = ("first-order",) if "first_order" in suite.parts else ()
     values = {
-        "quantity": suite.quantities or ("gradient",), "reduce": REDUCTIONS, "expect": ("exact", *first_order),
+        "quantity": suite.quantities or ("gradient",), "reduce": REDUCTIONS if suite.quantities else ("none",), "expect": ("exact", *first_order),
         "dtype": ("float64", "float32"),
     }  # fmt: skip
     for name, allowed_values in values.items():
@@ -90,7 +90,9 @@ def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
         return tuple(suite.parts)
     if settings.expect == "first-order" and settings.quantity == "gradient" and "first_order" in suite.parts:
         return ("first_order",)
-    return (settings.quantity if settings.quantity in suite.parts else suite.array,)
+    if suite.quantities and settings.quantity not in suite.parts:
+        raise ValueError(f"the suite {suite.name} has no quantity {settings.quantity!r}")
+    return (settings.quantity if suite.quantities else suite.array,)
 
 
 def _is_reduced(case: Case, settings: JudgeSettings, name: str) -> bool:

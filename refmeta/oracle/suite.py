@@ -1,5 +1,6 @@
 """What a suite is, and a case of it.  Derivation: derivations/using-the-oracle.md"""
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,7 +52,7 @@ def no_terms(part: str, problem: Any, value: Array) -> Any:
     return 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Suite:
     """All that the oracle knows of one algorithm.
 
@@ -92,6 +93,14 @@ class Suite:
     letters: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The name; all else stands in the folder of the suite."""
+        return f"<suite {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name: a suite holds functions."""
+        return _suite_of_name, (self.name,)
+
     @property
     def quantities(self) -> tuple[str, ...]:
         """What `--quantity` may name: the parts, where an answer is one array of several that may be asked for."""
@@ -113,6 +122,11 @@ def suite_of(definition: ModuleType, problem: ModuleType, wrong: ModuleType, eps
         terms=getattr(problem, "terms", no_terms), rows=wrong.ROWS, false_alarms=getattr(wrong, "FALSE_ALARMS", {}),
         vectors=f"{definition.__name__.split('.')[-2]}/vectors.json", **facts,
     )  # fmt: skip
+
+
+def _suite_of_name(name: str) -> Suite:
+    """The suite in the table of contents, which imports this room."""
+    return importlib.import_module("refmeta.oracle.suites").SUITES[name]
 
 
 class Expected(NamedTuple):

@@ -39,7 +39,7 @@ def read_file(path: str) -> Iterator[Case]:
     for case in read(read_text(path), path):
         try:
             _ = case.result == "invalid" or case.problem
-        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError) as error:
             raise VectorError(f"{path}: {case.id}: no problem of {case.suite}: {error}") from None
         yield case
 

@@ -286,6 +286,9 @@ def test_a_bad_vector_file_is_status_four_and_one_s_own_is_checked(folder):
     assert done.returncode == 4 and "bad vector file: " in done.stderr and "top level" in done.stderr
     good.write_text((FOLDER / SUITES["maml-quadratic"].vectors).read_text("utf-8"), "utf-8")
     assert command(folder, "mine:right", "--vectors", str(good)).returncode == 0
+    good.write_text((FOLDER / SUITES["implicit"].vectors).read_text("utf-8"), "utf-8")
+    done = command(folder, "mine:right", "--vectors", str(good), "--quantity", "step_size_gradient")
+    assert done.returncode == 2 and "the suite implicit has no step_size_gradient" in done.stderr
 
 
 def test_all_cases_skipped_is_status_five(folder):

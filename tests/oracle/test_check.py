@@ -172,6 +172,13 @@ def test_settings_that_do_not_exist_are_refused(settings, sentence):
         rm.oracle.check(library("maml-quadratic"), "maml-quadratic", **settings)
 
 
+@pytest.mark.parametrize("settings", [{"quantity": "objective"}, {"reduce": "sum"}, {"expect": "first-order"}])
+def test_a_suite_with_one_kind_of_answer_has_no_settings_of_it(settings):
+    for suite in ("reptile", "pearl"):
+        with pytest.raises(ValueError, match=rf"must be one of \w+, got .* \(suite {suite}\)"):
+            rm.oracle.check(lambda **x: None, suite, **settings)
+
+
 def test_expected_values_cannot_be_written_to():
     with pytest.raises(ValueError, match="read-only"):
         cases("reptile")[0].expected["update"].value[0] = 7

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
 
+import refmeta as rm
 from refmeta.oracle.documents import DEPTH, LIMIT, as_object
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
@@ -287,3 +289,22 @@ def test_a_suite_that_does_not_exist_is_named():
 def test_a_case_that_would_pass_anything_or_break_the_judge_is_refused(change, reason):
     with pytest.raises(VectorError, match=f"mine.json: .*{reason}"):
         list(read(changed(lambda d, c: change(c)), "mine.json"))
+
+
+@pytest.mark.parametrize("reward", [3.0, [[]], float("inf")])
+def test_a_reward_without_its_axes_is_a_bad_file(reward, tmp_path):
+    file = json.loads((FOLDER / SUITES["maml-tabular"].vectors).read_text("utf-8"))
+    file["groups"][0]["cases"][0]["input"]["R"] = reward
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(file).replace("Infinity", "1e400"), "utf-8")
+    with pytest.raises(VectorError, match="maml-tabular-001: no problem of maml-tabular: R "):
+        list(read_file(str(path)))
+
+
+def test_a_case_and_its_outcome_are_pickled_and_shown_by_the_name_of_their_suite():
+    case = cases("reptile")[0]
+    (outcome, *_) = rm.oracle.check(lambda theta, adapted, epsilon: rm.reptile.update(theta, adapted, epsilon=epsilon), "reptile")
+    for thing in (case, outcome):
+        assert pickle.loads(pickle.dumps(thing)).__class__ is thing.__class__
+    again = pickle.loads(pickle.dumps(case))
+    assert again.about is case.about and again.input == case.input and "<suite reptile>" in repr(case)

@@ -16,7 +16,7 @@ __all__ = ["candidate_rows", "departure_of", "distance", "value_of"]
 
 def candidate_rows(case: Case, settings: JudgeSettings) -> list[Wrong]:
     """The known-wrong formulas that a target may compute instead of what it is asked for."""
-    wanted = {EVERY, *names(case, settings), settings.reduce}
+    wanted = {EVERY, *names(case, settings), settings.quantity, settings.reduce}
     return [row for row in case.about.rows if row.quantity in wanted]
 
 
@@ -35,7 +35,8 @@ def value_of(row: Wrong, settings: JudgeSettings) -> Candidate:
             return None
         if row.quantity in ("sum", "mean"):
             return -np.asarray(result) if settings.ascent else np.asarray(result)
-        parts = result if row.quantity == EVERY else {row.quantity: result}
+        of = name if case.about.array else row.quantity  # of one array a row is what the target returns, whatever it is asked for
+        parts = result if row.quantity == EVERY else {of: result}
         return as_returned(np.asarray(parts[name]), case, settings, name) if name in parts else None
 
     return value

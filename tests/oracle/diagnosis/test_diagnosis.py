@@ -407,3 +407,9 @@ def test_a_damped_hessian_and_an_epsilon_on_one_side_are_named():
         return rm.maml.gradient(p.theta, support, p.query, **p.hyper)
 
     assert "1/(n + 1e-8), in the support only, in" in diagnosis(one_side, "maml-regression", slice(6))
+
+
+@pytest.mark.parametrize(("suite", "slug"), [("maml-tabular", "one-step-too-many"), ("implicit", "implicit-one-term")])
+def test_instead_of_first_order_a_known_wrong_gradient_is_named(suite, slug):
+    row = next(row for row in SUITES[suite].rows if row.slug == slug)
+    assert f"EXACT match with known-wrong formula {slug} (" in diagnosis(known_wrong(suite, row), suite, expect="first-order")
