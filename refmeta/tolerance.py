@@ -50,7 +50,8 @@ def condition_number(function: Callable[[Any], Array], problem: Any, scale: Arra
     start = function(problem) if start is None else start
     moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in PATTERNS]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
-    unit = 10.0 ** (np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1)
+    exponents = np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1
+    unit = np.array([float(f"1e{e:.0f}") for e in exponents])  # NumPy's powers differ in the last bit between processors
     return np.where(kappa > 0, np.ceil(kappa / unit) * unit, 0.0)
 
 

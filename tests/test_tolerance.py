@@ -70,3 +70,11 @@ def test_few_random_problems_are_ill_conditioned_or_past_the_edge_of_stability()
 
 def test_the_step_and_the_patterns_are_literal():
     assert DELTA == 2.0**-26 and PATTERNS == ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
+
+
+def test_kappa_is_rounded_by_exact_powers_of_ten():
+    """98 · 10⁻⁵ in double precision, on every processor: NumPy's powers differ in the last bit."""
+    for exponent in range(-9, 9):
+        unit = float(f"1e{exponent}")
+        kappa = condition_number(lambda x: x * (97.5 * unit), np.array([[1.0]]), np.array([1.0]))  # noqa: B023
+        assert kappa == 98 * unit
