@@ -10,6 +10,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
+from refmeta.oracle.suites.expected_estimators.definition import paths, probability
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
@@ -100,22 +101,15 @@ def _all_paths(case: Case, steps: int) -> tuple[Array, Array]:
     """The return (N, S) and γᵗ Pr(s_t = s') (N, S, steps, S) from each state, summed over all trajectories of so many steps."""
     task, theta = case
     mdp, table = task.mdp, task.at(theta).probabilities
-    N, S, A = table.shape
-    R = mdp.R if mdp.R.ndim == mdp.P.ndim else np.broadcast_to(mdp.R[..., None], mdp.P.shape)
+    N, S, _ = table.shape
     returns, visits = np.zeros((N, S)), np.zeros((N, S, steps, S))
     for n, start in np.ndindex(N, S):
-        pi, P, r, terms = table[n].tolist(), mdp.P[n].tolist(), R[n].tolist(), []
-        for path in itertools.product(itertools.product(range(A), range(S)), repeat=steps):
-            probability, reward, s, states = 1.0, 0.0, start, []
-            for t, (a, following) in enumerate(path):
-                states.append(s)
-                reward += mdp.gamma**t * r[s][a][following]
-                probability *= pi[s][a] * P[s][a][following]
-                s = following
-            terms.append(probability * reward)
-            for t, s in enumerate(states):
-                visits[n, start, t, s] += mdp.gamma**t * probability
-        returns[n, start] = math.fsum(terms)
+        process, pi = (mdp.P[n].tolist(), mdp.R[n].tolist(), np.eye(S)[start].tolist()), table[n].tolist()
+        trajectories = [(path, probability(path, pi)) for path in paths(*process, mdp.gamma, steps)]
+        returns[n, start] = math.fsum(p * path.to_go[0] for path, p in trajectories if steps)
+        for path, p in trajectories:
+            for t, (s, _) in enumerate(path.steps):
+                visits[n, start, t, s] += mdp.gamma**t * p
     return returns, visits
 
 
