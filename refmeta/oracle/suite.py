@@ -58,7 +58,7 @@ class Suite:
 
     name, chapter : of the suite, and of its derivation.
     title, sizes, losses : what it judges, the sizes that shapes name, and how the losses are defined.
-    inputs, parts : by name; a part stands after those that it depends on.
+    inputs, parts : by name; of several wrong parts of a dict the first is explained.
     array : the part that an array alone stands for; "" where the answer is a dict of parts.
     problem(inputs) : the inputs as the library's own objects, on which `answer`, `terms` and the rows are computed.
     answer(part, problem) : the library's result, one implementation under test among others.

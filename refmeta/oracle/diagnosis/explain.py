@@ -103,7 +103,7 @@ def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings,
     """The first mechanism that explains every failing vector and that no passing one refutes."""
     before, refutable = f"{part}: " if part else "", list[Match]()
     mechanisms = GENERIC | dict(failing[0].case.about.patterns)
-    for name in filter(mechanisms.__contains__, ORDER):
+    for name in sorted(mechanisms, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         candidates = mechanisms[name](failing, settings)
         if stands := [m for m in candidates if not refuting(passing, settings, m.value)]:
             return Explanation(part, name, [before + line for line in _with_tie(stands)])

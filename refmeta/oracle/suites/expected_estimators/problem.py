@@ -60,7 +60,7 @@ def surrogate(kind: Callable[..., Surrogate], task: PolicyReturn, theta: Array, 
 
 
 def normalised_surrogate(task: Any, theta: Array, batch: Trajectories) -> Surrogate:
-    """The inner surrogate of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
+    """A known-wrong inner surrogate: that of `formulation_sampled` with (Ĝ − mean Ĝ)/std Ĝ over the M·H steps of a batch."""
     G = reward_to_go(batch, gamma=task.mdp.gamma)
     mean, deviation = np.mean(G, axis=(-2, -1), keepdims=True), np.std(G, axis=(-2, -1), keepdims=True)
     return reinforce(task.policy, theta, batch, gamma=task.mdp.gamma, baseline=G - (G - mean) / (deviation + 1e-8))
@@ -77,7 +77,7 @@ def first_order(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> 
 
 
 def scaled_score(scale: float) -> Estimate:
-    """E-MAML's gradient, its score terms scaled."""
+    """E-MAML's gradient with its score terms times `scale`: right with 1, else a known-wrong formula."""
 
     def estimate(task: Any, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
         value = scale * maml.objective(theta, list(surrogates), task, alpha=alpha, steps=len(surrogates))

@@ -1,6 +1,6 @@
 """Known-wrong adaptation through a learned model, each by its own formula.  Right: `meta.model_based`.
 
-A problem is a `Modelled`.  Rows give {part: (N, ...)}: the model, its likelihood, and adaptation through it.
+A problem is a `ModelProblem`.  Rows give {part: (N, ...)}: the model, its likelihood, and adaptation through it.
 """
 
 from typing import Any
