@@ -14,6 +14,7 @@ class Wrong(NamedTuple):
     """A known-wrong formula: what it computes, instead of which quantity, its likely cause, where it was seen.
 
     `quantity` is a part of the suite, `sum` or `mean` of its array over the tasks, or `EVERY`: a dict of parts is computed.
+    `kind` is "wrong"; "convention", which somebody may mean; or "right": not a mistake, but not what was asked for.
     """
 
     slug: str
@@ -24,6 +25,7 @@ class Wrong(NamedTuple):
     hint: str
     chapter: str
     function: Callable[[Any], Any]
+    kind: str = "wrong"
 
     def result(self, problem: Any) -> Any:
         """What the formula gives on a problem; None where it does not apply."""
@@ -43,9 +45,10 @@ def wrong(
     quantity: str = "gradient",
     hint: str = "the same in every library",
     chapter: str = "",
+    kind: str = "wrong",
 ) -> Callable[[Callable[[Any], Any]], Wrong]:
     """Turn a function of a problem into a row; its chapter is that of the suite unless another is given."""
-    return lambda function: Wrong(slug, formula, quantity, cause, source, hint, chapter, function)
+    return lambda function: Wrong(slug, formula, quantity, cause, source, hint, chapter, function, kind)
 
 
 def rows_in(module: dict[str, Any]) -> tuple[Wrong, ...]:

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.choices import Choices, Point, Predicate, no_layouts, no_numbers, no_terms_added, no_variant
 from refmeta.oracle.decimals import Inputs, Steps, flatten, map_numbers
 from refmeta.oracle.known import Wrong
+from refmeta.oracle.sizes import sizes_in
 
 __all__ = [
-    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "floats", "no_terms", "suite_of", "typed",
+    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "choice_facts", "floats", "no_terms", "suite_of", "typed",
 ]  # fmt: skip
 
 Effects = dict[str, Callable[[], Any]]
@@ -69,6 +71,12 @@ class Suite:
     rows, false_alarms, letters : known-wrong formulas, right ones that are suspected, symbols in their formulas.
     effects(case, part) : the slope of the part in an ε, by the place of the ε.
     patterns : what else a wrong result may equal, by mechanism.
+    choices, variant(part, problem, point) : what implementations choose, and the part with some departures.
+    additions(part, problem) : terms that may be added by mistake, by name.
+    numbers(problem) : of what a factor may be made, besides the sizes and the number inputs.
+    layouts(problem) : other orders of the parameters, by name: the right index of each entry.
+    predicates : where a target may be right, besides what is said of every suite.
+    unseen : what the vectors cannot see, a few words each.
     vectors : the file, below `refmeta/oracle/suites`.
     """
 
@@ -92,6 +100,13 @@ class Suite:
     false_alarms: Mapping[str, str] = field(default_factory=dict)
     letters: Mapping[str, str] = field(default_factory=dict)
     patterns: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    choices: Choices = field(default_factory=dict)
+    variant: Callable[[str, Any, Point], Any] = no_variant
+    additions: Callable[[str, Any], Mapping[str, Callable[[], Any]]] = no_terms_added
+    numbers: Callable[[Any], Mapping[str, float]] = no_numbers
+    layouts: Callable[[Any], Mapping[str, Any]] = no_layouts
+    predicates: tuple[Predicate, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The name; all else stands in the folder of the suite."""
@@ -114,14 +129,29 @@ class Suite:
         """The inputs of a vector as a target gets them: fresh arrays of the dtype, ints, floats, None."""
         return {name: typed(value, self.inputs[name].kind, np.dtype(dtype)) for name, value in inputs.items()}
 
+    def sizes_of(self, inputs: dict[str, Any]) -> dict[str, int]:
+        """N, S, A and the other sizes that the shapes of the inputs name."""
+        return sizes_in({name: entry.shape for name, entry in self.inputs.items()}, inputs)
+
 
 def suite_of(definition: ModuleType, problem: ModuleType, wrong: ModuleType, epsilons: ModuleType, **facts: Any) -> Suite:
-    """The suite of a folder: what its four modules and its vectors offer, and the facts that its `__init__` states."""
+    """The suite of a folder: what its four modules and its vectors offer, and the facts that its `__init__` states.
+
+    `choices` among the facts is the module of the choices, if the folder has one.
+    """
+    choices = facts.pop("choices", None)
+    facts |= {} if choices is None else choice_facts(choices)
     return Suite(
         definition=definition.define, problem=problem.problem, answer=problem.answer, effects=epsilons.effects,
         terms=getattr(problem, "terms", no_terms), rows=wrong.ROWS, false_alarms=getattr(wrong, "FALSE_ALARMS", {}),
         vectors=f"{definition.__name__.split('.')[-2]}/vectors.json", **facts,
     )  # fmt: skip
+
+
+def choice_facts(module: ModuleType) -> dict[str, Any]:
+    """What a module of choices offers to its suite: `CHOICES` and `variant`, and the rest if it is there."""
+    names = ("CHOICES", "variant", "additions", "numbers", "layouts", "PREDICATES")
+    return {name.lower(): getattr(module, name) for name in names if hasattr(module, name)}
 
 
 def _suite_of_name(name: str) -> Suite:

@@ -10,30 +10,10 @@ import pytest
 
 from refmeta import oracle
 from refmeta.oracle.known import EVERY
+from refmeta.oracle.sizes import fits, sizes_in
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
 from tests.oracle.test_vectors import NOT_EXPRESSIBLE
-
-
-def fits(shape, value, sizes):
-    """Does the value have the shape?  A size is taken from where it stands first."""
-    if shape in ("number", "integer", "None"):
-        return type(value) is {"number": float, "integer": int, "None": type(None)}[shape]
-    axes = [axis.strip() for axis in shape.strip("()").split(",") if axis.strip()]
-    if np.ndim(value) != len(axes) or value is None or not isinstance(value, np.ndarray):
-        return False
-    for axis, size in zip(axes, value.shape, strict=True):
-        if axis.isidentifier() and axis not in sizes:
-            sizes[axis] = size
-    return all(evaluated(axis, sizes, size) == size for axis, size in zip(axes, value.shape, strict=True))
-
-
-def evaluated(axis, sizes, size):
-    """The size that an axis says; one unknown in it is solved for."""
-    unknown = set(re.findall(r"[A-Za-z]+", axis)) - set(sizes)
-    for name in unknown:
-        sizes[name] = next(n for n in range(size + 1) if eval(axis, {name: n}) == size)
-    return eval(axis, {}, sizes)
 
 
 def test_every_input_and_every_part_has_a_meaning():
@@ -90,9 +70,7 @@ def test_every_array_has_a_shape_of_its_table_and_every_shape_occurs(suite):
         if case.result == "invalid":
             continue
         values = case.arguments()
-        sizes = {name: values[key] for name, key in (("K", "steps"), ("C", "classes")) if key in values}
-        if "state_count" in values:
-            sizes |= {"S": values["state_count"], "A": values["action_count"]}
+        sizes = sizes_in({}, values)
         values |= {name: expected.value for name, expected in case.expected.items()}
         for name, entry in (dict(about.inputs) | dict(about.parts)).items():
             shapes = [shape for shape in entry.shape.split(" or ") if fits(shape, values[name], dict(sizes))]
