@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
-from refmeta.oracle.check import printable, run
+from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
@@ -18,7 +18,7 @@ from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
-from refmeta.oracle.verdict import findings
+from refmeta.oracle.verdict import Finding, findings
 from refmeta.tables import suggestion as _near
 
 __all__ = ["add"]
@@ -96,8 +96,8 @@ def _check(options: Any) -> int:
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
     )
-    name, outcomes = _outcomes(options, suites, vectors, settings)
-    report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
+    name, verdicts = _judged(options, suites, vectors, settings)
+    report = Report(name, settings, tuple(verdicts), options.allow_rounding)
     try:
         print(FORMATS[options.format](report), flush=True)
     finally:
@@ -156,15 +156,15 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
-    """The target's name and what became of every case; the process is ended whatever happens."""
+def _judged(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Finding]]:
+    """The target's name and the verdict on every suite; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
             with _progress(len(vectors)) as progress:
                 outcomes = run(target, vectors, settings, repeat=options.repeat, progress=progress)
-            return target.name, outcomes
+            return target.name, findings(outcomes, settings, questions(target, settings))
         finally:
             target.stop()
     except TargetMissing as error:
@@ -172,7 +172,7 @@ def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settin
             raise UsageError(str(error)) from None
         left_out, message = "error" if settings.validation else "unasked", printable(str(error))
         outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in vectors]
-        return options.target or options.exec, outcomes
+        return options.target or options.exec, findings(outcomes, settings)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import as_target, run
+from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
@@ -33,8 +33,9 @@ def check(
 
     vectors = cases(suite)
     judge_settings = check_settings(JudgeSettings(**settings), _SUITES[suite])
-    outcomes = run(as_target(function), vectors, judge_settings, repeat=repeat)
-    verdict = finding(suite, outcomes, judge_settings)
+    target = as_target(function)
+    outcomes = run(target, vectors, judge_settings, repeat=repeat)
+    verdict = finding(suite, outcomes, judge_settings, questions(target, judge_settings))
     if status_of([verdict], allow_rounding=allow_rounding):
         raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
     return outcomes

@@ -11,7 +11,7 @@ from refmeta.tolerance import tolerance
 
 __all__ = [
     "REDUCTIONS", "RIGHT", "WRONG", "Entry", "JudgeSettings", "Outcome", "as_returned", "check_settings", "gap", "in_limits",
-    "is_bad", "judge", "limit_of", "names", "right_result", "size_of",
+    "is_bad", "judge", "limit_of", "names", "right_result", "size_of", "worst_entry",
 ]  # fmt: skip
 
 REDUCTIONS = ("none", "sum", "mean")
@@ -142,7 +142,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
         results = _results(case, returned, settings)
     except (TypeError, ValueError) as error:
         return Outcome(case, "mismatch", str(error))
-    worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
+    worst = max((worst_entry(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
     digits = min(_digits(case, name, got, settings) for name, got in results.items())
     right = "bounded" if case.result == "ill_conditioned" else "pass"
     verdict = right if worst.tolerances <= 1 else "mismatch"
@@ -150,7 +150,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
     return Outcome(case, verdict, message, worst.tolerances, digits, results, worst=worst)
 
 
-def _worst(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
+def worst_entry(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
     """The entry of a result with the largest error; an ill-conditioned one may be off by twice the result's size."""
     wanted, limit = right_result(case, name, settings), limit_of(case, name, settings)
     if case.result == "ill_conditioned":

@@ -42,6 +42,7 @@ class Explanation(NamedTuple):
     part: str
     name: str
     lines: list[str]
+    slug: str = ""
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[str]:
@@ -57,7 +58,7 @@ def first_of(explanations: Sequence[Explanation]) -> list[str]:
     return [*explanations[0].lines, *([f"also wrong, perhaps because of it: {others}"] if others else [])]
 
 
-def explain(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Explanation]:
+def explain(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Any = None) -> list[Explanation]:
     """What explains every wrong part, in order of dependence, up to the first that is explained by a mistake.
 
     Nothing is explained where a result does not have its shape.
