@@ -11,7 +11,7 @@ from typing import Any
 
 from refmeta.commands.arguments import as_suites
 from refmeta.oracle.check import printable, questions, run
-from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
+from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
@@ -46,6 +46,9 @@ def add(commands: Any) -> None:
     check.add_argument("--ascent", action="store_true", help="the target works with returns: its signs are opposite")
     check.add_argument(
         "--expect", choices=("exact", "first-order"), default="exact", help="what it computes on purpose"
+    )
+    check.add_argument(
+        "--convention", default="", metavar="SLUG", help="a formula of `list` that it computes on purpose instead of the right one"
     )
     check.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     check.add_argument("--validation", action="store_true", help="judge, too, whether bad input is refused")
@@ -94,8 +97,9 @@ def _check(options: Any) -> int:
         _check_fits(options, SUITES[name])
     vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
-        options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
-    )
+        options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation,
+        options.convention,
+    )  # fmt: skip
     name, verdicts = _judged(options, suites, vectors, settings)
     report = Report(name, settings, tuple(verdicts), options.allow_rounding)
     try:
@@ -131,6 +135,8 @@ def _check_usage(options: Any) -> tuple[str, ...]:
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
     suites = tuple(name for name in suites if options.quantity in (SUITES[name].quantities or (options.quantity,)))
+    if options.convention and not options.suite:
+        suites = tuple(name for name in suites if options.convention in {row.slug for row in SUITES[name].rows})
     for path in options.output:
         _check_writable(path)
     return suites
@@ -143,6 +149,11 @@ def _check_fits(options: Any, suite: Suite) -> None:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     if not suite.quantities and options.expect == "first-order":
         raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
+    if options.convention:
+        try:
+            check_settings(JudgeSettings(options.quantity if suite.quantities else "gradient", convention=options.convention), suite)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     if suite.quantities and options.quantity not in suite.quantities:
         listed = " or ".join([", ".join(suite.quantities[:-1]), suite.quantities[-1]])
         raise UsageError(f"the suite {suite.name} has no {options.quantity}: --quantity is {listed}")

@@ -26,7 +26,8 @@ def check(
 ) -> list[Outcome]:
     """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 
-    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation.
+    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation,
+    convention.
     """
     from refmeta.oracle.facts import brief
     from refmeta.oracle.verdict import finding, status_of

@@ -114,7 +114,7 @@ def indistinct(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
 
 def brief(finding: Finding) -> list[str]:
     """What is wrong with a suite, for the message of an exception, which ends with the diagnosis."""
-    where = [f"where: {line}" for line in finding.where]
+    where = [f"where: {line}" for line in finding.where.lines]
     steps = [f"next: {line}" for line in finding.next]
     return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *where, *finding.explanation, *steps]
 
@@ -123,7 +123,7 @@ def details(finding: Finding) -> list[str]:
     """All sentences on a suite, below its verdict."""
     plain = finding.word in ("NOT RUN", "CANNOT TELL")
     explained = [line if plain else f"Diagnosis: {line}" for line in finding.explanation]
-    where = [f"Where: {line}" for line in finding.where]
+    where = [f"Where: {line}" for line in finding.where.lines]
     steps = [f"Next: {line}" for line in finding.next]
     said = [*kinds(finding), *worst_line(finding), *where, *explained]
     return [*said, *parts_line(finding), *warnings_of(finding), *hints(finding), *steps]

@@ -33,7 +33,7 @@ def _suite(finding: Finding) -> dict[str, Any]:
         "verdict": finding.word,
         "sentence": finding.sentence,
         "worst": worst,
-        "where": finding.where,
+        "where": finding.where.lines,
         "what": finding.explanation,
         "next": finding.next,
         "details": details(finding),

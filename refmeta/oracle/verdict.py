@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.oracle.asking import Ask
 from refmeta.oracle.diagnosis import UNCERTAIN, Explanation, explain, first_of
 from refmeta.oracle.diagnosis.rows import distance
-from refmeta.oracle.diagnosis.where import first_wrong_part, locate
+from refmeta.oracle.diagnosis.where import Where, first_wrong_part, locate
 from refmeta.oracle.judge import (
     Entry,
     JudgeSettings,
@@ -57,15 +57,19 @@ ORDER = ("RIGHT", "ROUNDING", "CANNOT TELL", "NOT RUN", "WRONG")
 
 
 class Finding(NamedTuple):
-    """The verdict on one suite: a word, a sentence, where it is wrong, what it computes instead, and what to do next."""
+    """The verdict on one suite: a word, a sentence, what it computes instead, where it is wrong, and what to do next.
+
+    `worst` is the entry with the largest error, and `causes` are the explanations with their numbers.
+    """
 
     suite: str
     word: str
     sentence: str
     outcomes: tuple[Outcome, ...]
     explanation: tuple[str, ...] = ()
-    where: tuple[str, ...] = ()
+    where: Where = Where()
     next: tuple[str, ...] = ()
+    causes: tuple[Explanation, ...] = ()
     worst: tuple[Case, Entry] | None = None
 
 
@@ -80,12 +84,13 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, as
     judged = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in judged if is_bad(o)]
 
-    def verdict(word: str, sentence: str, why: Sequence[str] = (), **more: tuple[str, ...]) -> Finding:
+    def verdict(word: str, sentence: str, why: Sequence[str] = (), **more: Any) -> Finding:
         return Finding(suite, word, sentence, tuple(outcomes), tuple(why), worst=_worst_of(outcomes, settings), **more)
 
     if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in judged):
         return verdict("NOT RUN", *_not_run(outcomes))
-    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}"
+    purpose = f", by the convention {settings.convention}" if settings.convention else ""
+    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}{purpose}"
     explanations = explain(outcomes, settings, ask)
     lost = _lost_digits(bad, explanations, settings) if bad else None
     if (tie := _first_order_tie(judged, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
@@ -94,7 +99,8 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, as
         return verdict("ROUNDING", f"{lost} in {count}", next((e.lines for e in explanations if e.name), [LOSS]))
     if bad:
         steps = _next_steps(bad, explanations, settings)
-        return verdict("WRONG", count, first_of(explanations), where=locate(judged, settings, ask).lines, next=steps)
+        more = {"where": locate(judged, settings, ask), "causes": tuple(explanations)}
+        return verdict("WRONG", count, first_of(explanations), next=steps, **more)
     digits = [o.digits for o in judged if o.verdict == "pass"]
     return verdict(
         "RIGHT", count + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
@@ -181,7 +187,7 @@ def _remedy(o: Outcome) -> str:
 def _first_order_tie(judged: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
     """The sentence and the remedy if first order cannot be told from the right answer in any judged case."""
     both = [o.case for o in judged if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
-    if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
+    if not both or settings.convention or (settings.quantity, settings.expect) != ("gradient", "exact"):
         return None
     apart = max(_first_order_distance(case, settings) for case in both)
     if apart >= INDISTINCT:
