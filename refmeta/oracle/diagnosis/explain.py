@@ -43,6 +43,7 @@ class Explanation(NamedTuple):
     name: str
     lines: list[str]
     slug: str = ""
+    value: Any = None
 
 
 def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[str]:
@@ -107,7 +108,7 @@ def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings,
     for name in sorted(mechanisms, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         candidates = mechanisms[name](failing, settings)
         if stands := [m for m in candidates if not refuting(passing, settings, m.value)]:
-            return Explanation(part, name, [before + line for line in _with_tie(stands)])
+            return Explanation(part, name, [before + line for line in _with_tie(stands)], value=stands[0].value)
         refutable += candidates
     small: dict[str, Callable[..., list[str]]] = {
         "offset": offset, "trace": traces, "single precision": _single_precision

@@ -14,19 +14,21 @@ from refmeta.oracle.suite import Case
 
 __all__ = ["Where", "first_wrong_part", "locate"]
 
-ASKED, MOVED = 2, 6
+ASKED, MOVED = 4, 8
 TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
 
 
 class Where(NamedTuple):
     """Where a part is right: sentences; the claim "right exactly where" as a function of a case, if it is made and confirmed.
 
-    `sufficient` are the predicates that were confirmed by asking: where one holds, the target is right.
+    `sufficient` are the predicates that were confirmed by asking: where one holds, the target is right.  `right_parts` are
+    right in every case.
     """
 
     lines: tuple[str, ...] = ()
     exactly: Callable[[Case], bool] | None = None
     sufficient: tuple[Predicate, ...] = ()
+    right_parts: tuple[str, ...] = ()
 
 
 def first_wrong_part(outcomes: Sequence[Outcome], settings: JudgeSettings) -> str:
@@ -50,15 +52,16 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         cases = Where((line,), lambda case: not only.holds(case))
     else:
         cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
-    return cases._replace(lines=(*_in_parts(part, valid, settings), *cases.lines, *_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings)))
+    names, parts = _right_parts(valid, settings)
+    first = [f"first in {part}; right in every case: {', '.join(parts) or 'no part'}"] if names > 1 else []
+    lines = (*first, *cases.lines, *_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings))
+    return cases._replace(lines=lines, right_parts=parts)
 
 
-def _in_parts(part: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[str]:
-    """The first wrong part, and the parts that are right in every case."""
+def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:
+    """How many parts were judged, and those that are right in every case."""
     names = [name for name in outcomes[0].case.about.parts if any(name in (o.got or {}) for o in outcomes)]
-    right = [name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {}))]
-    if len(names) > 1:
-        yield f"first in {part}; right in every case: {', '.join(right) or 'no part'}"
+    return len(names), tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
 
 
 def _of_failures(outcomes: Sequence[Outcome]) -> Where:
@@ -116,13 +119,13 @@ def _is_trivial(p: Predicate) -> bool:
 
 
 def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
-    """Is the target right on two wrong cases, or on all if they are fewer, that are moved so that the predicate holds?"""
+    """Is the target right on four wrong cases, or on two at least if more cannot be, that are moved so that the predicate holds?"""
     answers = _moved_answers(p, part, cases, settings, ask)
-    return all(answers) and len(answers) >= min(ASKED, len(cases))
+    return all(answers) and len(answers) >= min(2, len(cases))
 
 
 def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
-    """Is the target right on two of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
+    """Is the target right on four of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
     answers: list[bool] = []
     if ask is None:
         return answers
@@ -201,7 +204,7 @@ def _is_positional(
     """Does the pattern stay where the order of the tasks is reversed?"""
     if ask is None:
         return len(wrong) > 1
-    for o in wrong[:ASKED]:
+    for o in wrong[:2]:
         inputs, shapes = o.case.arguments(), o.case.about.inputs
         turned = {name: x[::-1].copy() if np.ndim(x) and shapes[name].shape.startswith("(N") else x for name, x in inputs.items()}
         other = moved(o.case, turned)

@@ -116,7 +116,11 @@ def _where(verdict, fresh, answer, settings):
             other = None if inputs is None else moved(case, inputs)
             if other is not None and p.holds(other) and not right(answer(other)):
                 return f"wrong although {p.name}, {case.id}"
-    says = where.exactly is not None or where.sufficient or any(re.search("row|index of the axis", line) for line in where.lines)
+    for case in fresh:
+        o = answer(case)
+        if spoiled := [name for name in where.right_parts if name in (o.got or {}) and not is_right(o, name, settings)]:
+            return f"{spoiled[0]} is wrong on a fresh problem, {case.id}"
+    says = where.right_parts or where.exactly is not None or where.sufficient or any(re.search("row|index of the axis", line) for line in where.lines)
     return "right" if says else ""
 
 
