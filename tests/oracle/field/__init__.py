@@ -1,0 +1,1 @@
+"""Implementations as other people write them: right ones, and wrong ones."""
