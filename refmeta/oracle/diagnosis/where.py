@@ -54,8 +54,8 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
     names, parts = _right_parts(valid, settings)
     first = [f"first in {part}; right in every case: {', '.join(parts) or 'no part'}"] if names > 1 else []
-    lines = (*first, *cases.lines, *_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings))
-    return cases._replace(lines=lines, right_parts=parts)
+    more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *_in_size(part, right, wrong, settings, ask))
+    return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
 
 
 def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:
@@ -69,8 +69,10 @@ def _of_failures(outcomes: Sequence[Outcome]) -> Where:
     right, failed = ([o for o in outcomes if (o.got is None) == none] for none in (False, True))
     if not right or not failed:
         return Where()
-    names = [p.name for p in _candidates(right, failed)]
-    return Where((f"it gives no result exactly where it is not so that {' or '.join(names[:3])}",) if names else ())
+    cases = [o.case for o in (*right, *failed)]
+    holds = [p for p in predicates_of(cases[0].about, cases) if all(p.holds(o.case) for o in failed)]
+    names = [p.name for p in holds if not any(p.holds(o.case) for o in right)]
+    return Where((f"no result exactly where {names[0]}",) if names else ())
 
 
 def _only_where(
@@ -94,8 +96,7 @@ def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Pred
 def _possible(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
     """The predicates that hold in no wrong case."""
     r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
-    every = [*predicates_of(w[0].about, [*r, *w]), *thresholds(r, w)]
-    return [p for p in every if not any(p.holds(case) for case in w)]
+    return [p for p in predicates_of(w[0].about, [*r, *w]) if not any(p.holds(case) for case in w)]
 
 
 def _sufficient(
@@ -168,6 +169,16 @@ def _without(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
     if not right:
         return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases, whatever one input is"
     return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
+
+
+def _in_size(
+    part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
+) -> Iterator[str]:
+    """An input that is small in every right case and large in every wrong one; wrong cases become right where it is small."""
+    r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
+    for p in thresholds(r, w) if ask is not None else ():
+        if _is_confirmed(p, part, w, settings, ask):
+            yield f"every right case has {p.name}, and no wrong one: {p.reading}"
 
 
 def _rows(part: str, o: Outcome, settings: JudgeSettings) -> list[bool]:
