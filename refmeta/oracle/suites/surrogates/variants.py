@@ -1,0 +1,155 @@
+"""A surrogate with some departures: other weights, other sums of x, another function of them.  Derivation: derivations/sampled-meta-gradients.md"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.choices import Point
+from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.surrogates.jets import Jets, jets
+from refmeta.oracle.suites.surrogates.problem import Batches
+from refmeta.oracle.suites.surrogates.weights import DICE, advantages, own_return
+from refmeta.sampling.surrogates import clipped_exponential, exponential, linear
+
+__all__ = ["concerned", "variant"]
+
+Link = Callable[[Array, Array], tuple[Array, Array, Array]]
+Term = tuple[Array, Array, Link]  # weights (N, M, H), sums of x as a matrix over the M·H steps, and a function of them
+LINKS: dict[str, tuple[Link, Link]] = {
+    "exp": (exponential, exponential), "linear": (linear, linear), "linear box": (linear, exponential),
+    "clip 0.1": (clipped_exponential(0.1), exponential), "clip 0.2": (clipped_exponential(0.2), exponential),
+    "clip 0.3": (clipped_exponential(0.3), exponential),
+}  # fmt: skip
+RULES: dict[str, Callable[[str, str, str, Point], bool]] = {
+    "curvature": lambda name, own, kind, point: name != own,
+    "product": lambda name, own, kind, point: kind == "hvp",
+    "lam": lambda name, own, kind, point: name == "loaded_dice" or point.get("return") == "gae",
+    "sums": lambda name, own, kind, point: name != "loaded_dice" and point["sums"] != _own_sums(name),
+    "ratio": lambda name, own, kind, point: name in DICE or name == "likelihood_ratio" and "clip" in point["ratio"],
+    "return": lambda name, own, kind, point: point["return"] != own_return(name),
+    "discount": lambda name, own, kind, point: point.get("return") != "whole alone",
+    "baseline's place": lambda name, own, kind, point: (
+        name in DICE if point["baseline's place"] == "inside" else name not in DICE and "advantages" in point
+    ),
+    "statistics": lambda name, own, kind, point: point.get("advantages", "positive part") != "positive part",
+    "epsilon": lambda name, own, kind, point: "advantages" in point and point["advantages"][:-1] in ("normalised ", "scaled "),
+}  # of a choice that does not concern every surrogate and part, or not without another choice: does it?
+
+
+def variant(part: str, problem: Batches, point: Point) -> Array | None:
+    """The loss, gradient or Hessian product of a surrogate where a point departs from what is right."""
+    own, _, kind = part.rpartition("_")
+    name = point.get("curvature", own)
+    if not concerned(name, own, kind, point):
+        return None
+    j = jets(problem, point)
+    value, slope, bent = _sums(_terms(name, problem, point), j.x, j.along)
+    scale = _scale(problem, point)
+    if kind == "loss":
+        return np.asarray(scale * value)
+    grad: Array = scale * np.einsum("nmh,nmhd->nd", slope, j.slopes)
+    if kind == "grad":
+        return grad
+    if point.get("product") == "gradients":
+        return grad * (grad @ problem.v)[:, None]
+    return scale * _product(point.get("product", "exact"), slope, bent, j)
+
+
+def concerned(name: str, own: str, kind: str, point: Point) -> bool:
+    """Does every departure of the point change this part, whatever the case?"""
+    return all(choice not in RULES or RULES[choice](name, own, kind, point) for choice in point)
+
+
+def _terms(name: str, problem: Batches, point: Point) -> list[Term]:
+    """−M L as a sum of terms, by the surrogate that is computed."""
+    w, b, mask = advantages(name, problem, point)
+    M, H = w.shape[-2:]
+    of: Callable[..., Array] = lambda lam, shift=0.0: np.kron(np.eye(M), _trace(H, lam) + shift * np.eye(H))
+    main, control = LINKS[point.get("ratio", "linear" if name == "reinforce" else "exp")]
+    if name == "loaded_dice":
+        lam = _lam(problem, point)
+        return [(w, of(lam), main), (-w, of(lam, -1.0), main)]
+    box = _sums_of_x(point.get("sums", _own_sums(name)), mask)
+    if name not in DICE or point.get("baseline's place") == "inside":
+        return [(w, box, main)]
+    past = of(1.0, -1.0) if name == "tmaml" else 0 * box
+    return [(w, box, main), (b, past, control), (-b, past + np.eye(M * H), control)]
+
+
+def _own_sums(name: str) -> str:
+    """Whose ratios a surrogate multiplies, by itself."""
+    return "each to t" if name in DICE else "alone"
+
+
+def _lam(problem: Batches, point: Point) -> float:
+    """λ, or what is used instead of it."""
+    lam, kind = at_most_one(problem.lam), point.get("lam", "lam")
+    others = {"1 - lam": 1 - lam, "1": 1.0, "0": 0.0, "squared": lam**2, "gamma lam": at_most_one(problem.gamma) * lam}
+    return others.get(kind, lam)
+
+
+def _trace(H: int, lam: float) -> Array:
+    """λᵗ⁻ᵏ for k ≤ t, (H, H)."""
+    t = np.arange(H)
+    return np.tril(float(lam) ** np.maximum(t[:, None] - t, 0))
+
+
+def _sums_of_x(kind: str, mask: Array) -> Array:
+    """The sum of logarithms that stands in the ratio of each step, as a matrix over the M·H steps, (…, MH, MH)."""
+    M, H = mask.shape[-2:]
+    t = np.arange(H)
+    inside: dict[str, Callable[[], Array]] = {
+        "alone": lambda: np.eye(H),
+        "each to t": lambda: _trace(H, 1.0),
+        "before t": lambda: _trace(H, 1.0) - np.eye(H),
+        "from t on": lambda: _trace(H, 1.0).T,
+        "all steps": lambda: np.ones((H, H)),
+        "first step": lambda: np.ones((H, 1)) * (t == 0),
+        "over M": lambda: _trace(H, 1.0) / M,
+        "fading": lambda: _trace(H, 1 / M),
+        "fading around": lambda: _trace(H, 1 / M),
+        "mean to t": lambda: _trace(H, 1.0) / (1 + t[:, None]),
+    }
+    if kind == "over ends":
+        return _trace(M * H, 1.0)
+    matrix = np.kron(np.eye(M), inside[kind]())
+    return matrix + _around(mask, 1 / M) if kind == "fading around" else matrix
+
+
+def _around(mask: Array, fading: float) -> Array:
+    """What a loop from 0 on adds: `fading` times the batch's last step to its first, and then to those after it, fading."""
+    N, M, H = mask.shape
+    extra = np.zeros((N, M * H, M * H))
+    last = (M - 1) * H + np.sum(mask[:, -1], axis=-1).astype(int) - 1
+    extra[np.arange(N)[:, None], np.arange(H), last[:, None]] = fading ** (1.0 + np.arange(H))
+    return extra
+
+
+def _sums(terms: list[Term], x: Array, along: Array) -> tuple[Array, Array, Array]:
+    """Σ w g(Cx), its slopes u in x, and the change of u along v."""
+    flat, moved = (y.reshape(len(y), -1, 1) for y in (x, along))
+    value, slope, bent = np.zeros(len(x)), np.zeros(flat.shape), np.zeros(flat.shape)
+    for w, C, link in terms:
+        g, first, second = link(w.reshape(flat.shape), C @ flat)
+        value, back = value + np.sum(g, axis=(1, 2)), C.swapaxes(-1, -2)
+        slope, bent = slope + back @ first, bent + back @ (second * (C @ moved))
+    return value, slope.reshape(x.shape), bent.reshape(x.shape)
+
+
+def _scale(problem: Batches, point: Point) -> Any:
+    """−1/M, or another reduction and sign."""
+    N, M = problem.trajectories.rewards.shape[:2]
+    episodes = {"sum": 1.0}.get(point.get("over trajectories", ""), 1 / M)
+    tasks = {"mean": 1 / N}.get(point.get("over tasks", ""), 1.0)
+    return (1.0 if point.get("sign") == "of the return" else -1.0) * episodes * tasks
+
+
+def _product(kind: str, slope: Array, bent: Array, j: Jets) -> Array:
+    """Dᵀ U D v + Σ u ∇²x v, one of the two, or −Dᵀ D v, of Fisher's matrix."""
+    outer = np.einsum("nmh,nmhd->nd", -j.along if kind == "fisher" else bent, j.slopes)
+    if kind in ("outer", "fisher"):
+        return outer
+    inner = np.einsum("nmh,nmhd->nd", slope, j.bend)
+    return inner if kind == "inner" else outer + inner
