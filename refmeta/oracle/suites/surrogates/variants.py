@@ -13,7 +13,7 @@ from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.oracle.suites.surrogates.weights import DICE, advantages, own_return
 from refmeta.sampling.surrogates import clipped_exponential, exponential, linear
 
-__all__ = ["concerned", "variant"]
+__all__ = ["Term", "concerned", "own_sums", "sums", "terms", "variant"]
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 Term = tuple[Array, Array, Link]  # weights (N, M, H), sums of x as a matrix over the M·H steps, and a function of them
@@ -26,7 +26,7 @@ RULES: dict[str, Callable[[str, str, str, Point], bool]] = {
     "curvature": lambda name, own, kind, point: name != own,
     "product": lambda name, own, kind, point: kind == "hvp",
     "lam": lambda name, own, kind, point: name == "loaded_dice" or point.get("return") == "gae",
-    "sums": lambda name, own, kind, point: name != "loaded_dice" and point["sums"] != _own_sums(name),
+    "sums": lambda name, own, kind, point: name != "loaded_dice" and point["sums"] != own_sums(name),
     "ratio": lambda name, own, kind, point: name in DICE or name == "likelihood_ratio" and "clip" in point["ratio"],
     "return": lambda name, own, kind, point: point["return"] != own_return(name),
     "discount": lambda name, own, kind, point: point.get("return") != "whole alone",
@@ -44,9 +44,14 @@ def variant(part: str, problem: Batches, point: Point) -> Array | None:
     name = point.get("curvature", own)
     if not concerned(name, own, kind, point):
         return None
-    j = jets(problem, point)
-    value, slope, bent = _sums(_terms(name, problem, point), j.x, j.along)
-    scale = _scale(problem, point)
+    value = _value(name, kind, problem, point)
+    return value if np.isfinite(value).all() else None
+
+
+def _value(name: str, kind: str, problem: Batches, point: Point) -> Array:
+    """The loss, gradient or Hessian product of a surrogate at a point that concerns it."""
+    j, scale = jets(problem, point), _scale(problem, point)
+    value, slope, bent = sums(terms(name, problem, point), j.x, j.along)
     if kind == "loss":
         return np.asarray(scale * value)
     grad: Array = scale * np.einsum("nmh,nmhd->nd", slope, j.slopes)
@@ -54,7 +59,7 @@ def variant(part: str, problem: Batches, point: Point) -> Array | None:
         return grad
     if point.get("product") == "gradients":
         return grad * (grad @ problem.v)[:, None]
-    return scale * _product(point.get("product", "exact"), slope, bent, j)
+    return np.asarray(scale * _product(point.get("product", "exact"), slope, bent, j))
 
 
 def concerned(name: str, own: str, kind: str, point: Point) -> bool:
@@ -62,7 +67,7 @@ def concerned(name: str, own: str, kind: str, point: Point) -> bool:
     return all(choice not in RULES or RULES[choice](name, own, kind, point) for choice in point)
 
 
-def _terms(name: str, problem: Batches, point: Point) -> list[Term]:
+def terms(name: str, problem: Batches, point: Point) -> list[Term]:
     """−M L as a sum of terms, by the surrogate that is computed."""
     w, b, mask = advantages(name, problem, point)
     M, H = w.shape[-2:]
@@ -71,14 +76,14 @@ def _terms(name: str, problem: Batches, point: Point) -> list[Term]:
     if name == "loaded_dice":
         lam = _lam(problem, point)
         return [(w, of(lam), main), (-w, of(lam, -1.0), main)]
-    box = _sums_of_x(point.get("sums", _own_sums(name)), mask)
+    box = _sums_of_x(point.get("sums", own_sums(name)), mask)
     if name not in DICE or point.get("baseline's place") == "inside":
         return [(w, box, main)]
     past = of(1.0, -1.0) if name == "tmaml" else 0 * box
     return [(w, box, main), (b, past, control), (-b, past + np.eye(M * H), control)]
 
 
-def _own_sums(name: str) -> str:
+def own_sums(name: str) -> str:
     """Whose ratios a surrogate multiplies, by itself."""
     return "each to t" if name in DICE else "alone"
 
@@ -127,15 +132,16 @@ def _around(mask: Array, fading: float) -> Array:
     return extra
 
 
-def _sums(terms: list[Term], x: Array, along: Array) -> tuple[Array, Array, Array]:
+def sums(each: list[Term], x: Array, along: Array) -> tuple[Array, Array, Array]:
     """Σ w g(Cx), its slopes u in x, and the change of u along v."""
-    flat, moved = (y.reshape(len(y), -1, 1) for y in (x, along))
-    value, slope, bent = np.zeros(len(x)), np.zeros(flat.shape), np.zeros(flat.shape)
-    for w, C, link in terms:
-        g, first, second = link(w.reshape(flat.shape), C @ flat)
-        value, back = value + np.sum(g, axis=(1, 2)), C.swapaxes(-1, -2)
+    flat, moved = (y.reshape(*y.shape[:-2], -1, 1) for y in (x, along))
+    value, slope, bent = np.zeros(()), np.zeros(()), np.zeros(())
+    for w, C, link in each:
+        g, first, second = link(w.reshape(*w.shape[:-2], -1, 1), C @ flat)
+        value, back = value + np.sum(g, axis=(-2, -1)), C.swapaxes(-1, -2)
         slope, bent = slope + back @ first, bent + back @ (second * (C @ moved))
-    return value, slope.reshape(x.shape), bent.reshape(x.shape)
+    slope, bent = (y.reshape(*y.shape[:-2], *x.shape[-2:]) for y in (slope, bent))
+    return value, slope, bent
 
 
 def _scale(problem: Batches, point: Point) -> Any:
