@@ -15,7 +15,7 @@ from refmeta.sampling.enumeration import number_of_paths
 __all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
 LEFT_OUT = (
-    "on the return", "reward to go", "one step", "gae", "to go", "twice", "added", "of the next step", "all tasks", "padding", "means"
+    "on the return", "one step", "gae", "twice", "added", "of the next step", "all tasks", "padding", "means", "fading around", "over ends"
 )  # fmt: skip
 CHOICES: Choices = {
     "curvature": {
@@ -33,7 +33,7 @@ CHOICES: Choices = {
         "its own": "own", "REINFORCE's (naive)": "reinforce", "the likelihood ratio's": "likelihood_ratio", "DiCE's": "dice",
     },
     "later trajectories": {
-        "drawn anew": "fresh", "those of the first step, no ratio": "reused", "weighted by probabilities at theta": "weighted at theta",
+        "drawn anew": "fresh", "those of the first step, no ratio": "reused",
     },
     **{
         name: {words: value for words, value in surrogates.CHOICES[name].items() if value not in LEFT_OUT} for name in OF_SURROGATES
@@ -89,7 +89,7 @@ PREDICATES = (
         lambda case: np.ndim(case.arguments()["R"]) == 3, _paid_by_action,
     ),
     Predicate(
-        "M K = 1", "from the second trajectory on something differs: of a batch, or of a later step",
+        "M K <= 1", "from the second trajectory on something differs: of a batch, or of a later step",
         lambda case: case.arguments()["episodes"] * case.arguments()["steps"] <= 1, lambda x: x | {"episodes": 1, "steps": 1},
     ),
 )  # fmt: skip

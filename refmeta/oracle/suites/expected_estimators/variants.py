@@ -20,7 +20,7 @@ from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["OF_ADAPTATION", "OF_SAMPLES", "OF_SURROGATES", "variant"]
 
-OF_SURROGATES = ("discount", "over time", "over trajectories", "return", "baseline", "advantages", "statistics", "epsilon")
+OF_SURROGATES = ("discount", "over time", "over trajectories", "return", "baseline", "advantages", "statistics", "epsilon", "sums")
 OF_SAMPLES = ("score term", "value of the score term", "later trajectories", "episodes")
 OF_ADAPTATION = ("curvature", "alpha of the curvature", "alpha", "steps", "evaluated at", "loss")
 FORWARD = (*OF_SURROGATES, "surrogate", "later trajectories", "episodes", "alpha", "steps")
@@ -37,11 +37,12 @@ class Drawn(NamedTuple):
 
 
 class Step(NamedTuple):
-    """An inner step: ln π of its batches at its θ, the surrogate's sums, and the slopes of these in ln π."""
+    """An inner step: ln π of its batches at its θ, the surrogate's sums, their slopes in ln π, and the score of the batches."""
 
     like: Likelihood
     drawn: Drawn
     slope: Array
+    score: Array
 
 
 class Adapted(NamedTuple):
@@ -125,7 +126,7 @@ def _exact(problem: Expectations, i: int, point: Point) -> Array:
     for _ in range(_steps(problem, point)):
         path.append(theta)
         theta = theta - alpha * task.at(theta).grad
-    u = _outer(task, point).at(problem.theta if "evaluated at" in point else theta).grad
+    u = _outer(task, point.get("loss", "")).at(problem.theta if "evaluated at" in point else theta).grad
     for k in reversed(range(len(path))):
         name = point.get("surrogate")
         Hu = task.at(path[k]).hvp(u) if name is None else _expected_product(name, problem, i, path[k], u, {})
@@ -136,14 +137,14 @@ def _exact(problem: Expectations, i: int, point: Point) -> Array:
 def _sampled(problem: Expectations, i: int, point: Point) -> Array:
     """The gradient of E[L(φ)], φ adapted on M trajectories."""
     task, way = problem.tasks[i], _adapted(problem, i, _subset(point, FORWARD))
-    end = _outer(task, point).at(way.phi)
-    u = end.grad if "evaluated at" not in point else _outer(task, point).at(problem.theta).grad + 0 * way.phi
+    end = _end(problem, i, _subset(point, FORWARD), point.get("loss", ""))
+    u = end.grad if "evaluated at" not in point else _outer(task, point.get("loss", "")).at(problem.theta).grad + 0 * way.phi
     for k in reversed(range(len(way.steps))):
-        like, drawn, slope = way.steps[k]
+        like, drawn, slope, _ = way.steps[k]
         _, _, bent = sums(drawn.terms, 0 * like.log_prob, like.along(u))
         Hu = -drawn.scale * (like.pull(bent) + like.curve(slope, u))
-        score = _score(problem, point, k, len(way.steps)) if "later trajectories" not in point or k == 0 else 0.0
-        u = u - _factor(problem, point, k, len(way.steps)) * Hu + score * _score_term(end, like, drawn, task, point)
+        score = _score(problem, point, k, len(way.steps)) if k == 0 or "later trajectories" not in point else 0.0
+        u = u - _factor(problem, point, k, len(way.steps)) * Hu + score * _score_term(end, way.steps[k], task, point)
     return np.asarray(np.sum(way.p[..., None] * u, axis=tuple(range(way.p.ndim))))
 
 
@@ -160,21 +161,14 @@ def _adapted(problem: Expectations, i: int, departures: tuple[tuple[str, Any], .
     theta, p = problem.theta.reshape((1,) * axes + (-1,)), np.ones((1,) * axes)
     steps: list[Step] = []
     for k in range(K):
-        new = k == 0 or not reused
         at = _along(drawn, 0 if reused else k, axes)
         like = likelihood_at(task.policy, theta, at.trajectories)
-        old = steps[0].like if steps and point.get("later trajectories") == "weighted at theta" else like
-        if new:
-            p = p * at.weight * np.exp(np.sum(_logs(old, like, task, problem, at), axis=(-2, -1)))
+        if k == 0 or not reused:
+            p = p * at.weight * np.exp(np.sum(like.log_prob, axis=(-2, -1)))
         _, slope, _ = sums(at.terms, 0 * like.log_prob, 0 * like.log_prob)
-        steps.append(Step(like, at, slope))
+        steps.append(Step(like, at, slope, like.pull(np.ones(at.trajectories.mask.shape))))
         theta = theta + _alpha(problem, point) * at.scale * like.pull(slope)
     return Adapted(p, tuple(steps), theta)
-
-
-def _logs(old: Likelihood, like: Likelihood, task: PolicyReturn, problem: Expectations, at: Drawn) -> Array:
-    """ln π with which a step's batch was drawn."""
-    return like.log_prob if old is like else likelihood_at(task.policy, problem.theta, at.trajectories).log_prob
 
 
 def _along(drawn: Drawn, k: int, axes: int) -> Drawn:
@@ -185,9 +179,15 @@ def _along(drawn: Drawn, k: int, axes: int) -> Drawn:
     return drawn._replace(trajectories=Trajectories(*map(shaped, drawn.trajectories)), weight=shaped(drawn.weight), terms=each)
 
 
-def _outer(task: PolicyReturn, point: Point) -> PolicyReturn:
+@lru_cache(maxsize=64)
+def _end(problem: Expectations, i: int, departures: tuple[tuple[str, Any], ...], loss: str) -> Any:
+    """The loss after adaptation at every φ."""
+    return _outer(problem.tasks[i], loss).at(_adapted(problem, i, departures).phi)
+
+
+def _outer(task: PolicyReturn, loss: str) -> PolicyReturn:
     """The loss after adaptation."""
-    return _undiscounted(task) if point.get("loss") == "undiscounted" else task
+    return _undiscounted(task) if loss == "undiscounted" else task
 
 
 @lru_cache(maxsize=64)
@@ -227,12 +227,12 @@ def _score(problem: Expectations, point: Point, k: int, K: int) -> float:
     return factors.get(point.get("score term", ""), 1.0)
 
 
-def _score_term(end: Any, like: Likelihood, drawn: Drawn, task: PolicyReturn, point: Point) -> Array:
+def _score_term(end: Any, step: Step, task: PolicyReturn, point: Point) -> Array:
     """The score of a batch times the loss after adaptation, or what is used instead of it."""
-    kind, batch, value = point.get("value of the score term", ""), drawn.trajectories, end.loss
+    kind, batch, value = point.get("value of the score term", ""), step.drawn.trajectories, end.loss
     M, H = batch.mask.shape[-2:]
     if kind == "batch":
         value = -np.sum(discounts(batch.mask, at_most_one(task.mdp.gamma)) * batch.rewards, axis=(-2, -1)) / M
     elif kind == "mean reward":
         value = _undiscounted(task).at(end.theta).loss / H
-    return value[..., None] * like.pull(np.ones(batch.mask.shape))
+    return np.asarray(value[..., None] * step.score)

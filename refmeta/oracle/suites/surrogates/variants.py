@@ -1,6 +1,7 @@
 """A surrogate with some departures: other weights, other sums of x, another function of them.  Derivation: derivations/sampled-meta-gradients.md"""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,17 +71,18 @@ def concerned(name: str, own: str, kind: str, point: Point) -> bool:
 def terms(name: str, problem: Batches, point: Point) -> list[Term]:
     """−M L as a sum of terms, by the surrogate that is computed."""
     w, b, mask = advantages(name, problem, point)
-    M, H = w.shape[-2:]
-    of: Callable[..., Array] = lambda lam, shift=0.0: np.kron(np.eye(M), _trace(H, lam) + shift * np.eye(H))
+    shape = w.shape[-2:]
     main, control = LINKS[point.get("ratio", "linear" if name == "reinforce" else "exp")]
     if name == "loaded_dice":
         lam = _lam(problem, point)
-        return [(w, of(lam), main), (-w, of(lam, -1.0), main)]
-    box = _sums_of_x(point.get("sums", own_sums(name)), mask)
+        return [(w, _ratios("fading", *shape, lam), main), (-w, _ratios("fading before t", *shape, lam), main)]
+    kind = point.get("sums", own_sums(name))
+    box = _ratios(kind, *shape, 1 / shape[0])
+    box = box + _around(mask, 1 / shape[0]) if kind == "fading around" else box
     if name not in DICE or point.get("baseline's place") == "inside":
         return [(w, box, main)]
-    past = of(1.0, -1.0) if name == "tmaml" else 0 * box
-    return [(w, box, main), (b, past, control), (-b, past + np.eye(M * H), control)]
+    before, up_to = ("before t", "each to t") if name == "tmaml" else ("none", "alone")
+    return [(w, box, main), (b, _ratios(before, *shape), control), (-b, _ratios(up_to, *shape), control)]
 
 
 def own_sums(name: str) -> str:
@@ -95,32 +97,17 @@ def _lam(problem: Batches, point: Point) -> float:
     return others.get(kind, lam)
 
 
-def _trace(H: int, lam: float) -> Array:
-    """λᵗ⁻ᵏ for k ≤ t, (H, H)."""
-    t = np.arange(H)
-    return np.tril(float(lam) ** np.maximum(t[:, None] - t, 0))
-
-
-def _sums_of_x(kind: str, mask: Array) -> Array:
-    """The sum of logarithms that stands in the ratio of each step, as a matrix over the M·H steps, (…, MH, MH)."""
-    M, H = mask.shape[-2:]
-    t = np.arange(H)
-    inside: dict[str, Callable[[], Array]] = {
-        "alone": lambda: np.eye(H),
-        "each to t": lambda: _trace(H, 1.0),
-        "before t": lambda: _trace(H, 1.0) - np.eye(H),
-        "from t on": lambda: _trace(H, 1.0).T,
-        "all steps": lambda: np.ones((H, H)),
-        "first step": lambda: np.ones((H, 1)) * (t == 0),
-        "over M": lambda: _trace(H, 1.0) / M,
-        "fading": lambda: _trace(H, 1 / M),
-        "fading around": lambda: _trace(H, 1 / M),
-        "mean to t": lambda: _trace(H, 1.0) / (1 + t[:, None]),
-    }
-    if kind == "over ends":
-        return _trace(M * H, 1.0)
-    matrix = np.kron(np.eye(M), inside[kind]())
-    return matrix + _around(mask, 1 / M) if kind == "fading around" else matrix
+@lru_cache(maxsize=1024)
+def _ratios(kind: str, M: int, H: int, fading: float = 1.0) -> Array:
+    """The sum of logarithms that stands in the ratio of each step, as a matrix over the M·H steps."""
+    t, one = np.arange(H), np.eye(H)
+    past, faded = np.tril(np.ones((H, H))), np.tril(fading ** np.maximum(t[:, None] - t, 0))
+    inside = {
+        "none": 0 * one, "alone": one, "each to t": past, "before t": past - one, "from t on": past.T, "all steps": past + past.T - one,
+        "first step": np.ones((H, 1)) * one[0], "over M": past / M, "mean to t": past / (1 + t[:, None]), "fading": faded,
+        "fading around": faded, "fading before t": faded - one,
+    }  # fmt: skip
+    return np.tril(np.ones((M * H, M * H))) if kind == "over ends" else np.kron(np.eye(M), inside[kind])
 
 
 def _around(mask: Array, fading: float) -> Array:

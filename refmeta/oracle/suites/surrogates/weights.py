@@ -1,6 +1,7 @@
 """What stands before the ratio of each step, as implementations compute it.  Derivation: derivations/sampled-meta-gradients.md"""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,19 @@ from refmeta.sampling.returns import discounted_sum
 __all__ = ["DICE", "advantages", "own_return"]
 
 DICE = ("dice", "tmaml")
+READ = ("mask", "return", "discount", "baseline", "baseline's place", "advantages", "statistics", "epsilon", "over time")
 AXES: dict[str, Any] = {"all tasks": (0, 1, 2), "trajectory": (2,), "each step": (1,)}
 
 
 def advantages(name: str, problem: Batches, point: Point) -> tuple[Array, Array, Array]:
     """The weights of the ratios, those of a control variate, and the mask; (N, M, H) each."""
+    return _advantages(name in DICE, problem, tuple((key, point[key]) for key in READ if key in point))
+
+
+@lru_cache(maxsize=4096)
+def _advantages(boxed: bool, problem: Batches, departures: tuple[tuple[str, Any], ...]) -> tuple[Array, Array, Array]:
+    """The same, of surrogates with a magic box or without, to be remembered."""
+    point, name = dict(departures), DICE[0] if boxed else ""
     mask = mask_of(problem, point.get("mask", "kept"))
     shown = mask | (point.get("mask") == "rewards")
     gamma = at_most_one(problem.gamma)
@@ -27,10 +36,9 @@ def advantages(name: str, problem: Batches, point: Point) -> tuple[Array, Array,
     R = _returns(point.get("return", own_return(name)), rewards, given, gamma, problem.lam)
     before, after = _discounts(point, gamma, mask.shape[-1])
     b = _baseline(point.get("baseline", "given"), given, R, mask)
-    place = point.get("baseline's place", "after" if name in DICE else "inside")
+    place = point.get("baseline's place", "after" if boxed else "inside")
     A = _normalised(before * R - b if place == "inside" else before * R, mask, point)
-    if name not in DICE and place == "after":
-        A = A - b
+    A = A - b if place == "after" and not boxed else A
     each = after * _over_time(point.get("over time", "sum"), mask) * mask
     return each * A, each * b, mask
 
