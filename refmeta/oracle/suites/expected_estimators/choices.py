@@ -8,15 +8,26 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
-from refmeta.oracle.suites.expected_estimators.variants import OF_SURROGATES, variant
+from refmeta.oracle.suites.expected_estimators.variants import variant
+from refmeta.oracle.suites.expected_estimators.ways import OF_SURROGATES
 from refmeta.oracle.suites.surrogates import choices as surrogates
 from refmeta.sampling.enumeration import number_of_paths
 
 __all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
 LEFT_OUT = (
-    "on the return", "one step", "gae", "twice", "added", "of the next step", "all tasks", "padding", "means", "fading around", "over ends"
-)  # fmt: skip
+    "on the return", "own steps", "from the start", "one step", "gae", "fading around", "over ends",
+    ("centred", "task", 0.0), ("centred", "each step", 0.0), ("normalised 0", "task", 0.0), ("normalised 1", "task", 0.0),
+)  # of the choices of a surrogate: what needs a baseline or an early end, is another alternative here, or divides by 0
+STATISTICS = ("task", "trajectory", "each step")
+
+
+def _kept(value: Any) -> bool:
+    """Is an alternative of a surrogate one of a surrogate without a baseline, on a batch of one task whose trajectories do not end?"""
+    of_batch = not isinstance(value, tuple) or len(value) == 1 or value[1] in STATISTICS and not value[0].startswith("return")
+    return value not in LEFT_OUT and of_batch
+
+
 CHOICES: Choices = {
     "curvature": {
         "of every step": "kept", "left out (first order)": "none", "of the first step only": "first", "of the last step only": "last",
@@ -36,7 +47,7 @@ CHOICES: Choices = {
         "drawn anew": "fresh", "those of the first step, no ratio": "reused",
     },
     **{
-        name: {words: value for words, value in surrogates.CHOICES[name].items() if value not in LEFT_OUT} for name in OF_SURROGATES
+        name: {words: value for words, value in surrogates.CHOICES[name].items() if _kept(value)} for name in OF_SURROGATES
     },
     "baseline": {"none": "given"} | {
         words: value for words, value in surrogates.CHOICES["baseline"].items() if value in ("mean of each step", "mean", "leave one out")

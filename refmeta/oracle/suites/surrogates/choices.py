@@ -16,6 +16,22 @@ from refmeta.softmax import log_softmax
 
 __all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
+STATISTICS = {
+    "": "task", " over all tasks": "all tasks", " over each trajectory": "trajectory", " over each step in time": "each step",
+    " with the padding": "padding", " by means of the trajectories' means": "means",
+}  # fmt: skip
+NORMALISED = {
+    **{
+        f"normalised (ddof {n}){words}": (f"normalised {n}", over, 1e-8)
+        for words, over in STATISTICS.items() for n in (0, 1) if n == 0 or over != "means"
+    },
+    **{
+        f"normalised (ddof {n}), {words}": (f"normalised {n}", "task", epsilon)
+        for words, epsilon in (("no epsilon", 0.0), ("epsilon 1e-5", 1e-5), ("epsilon 1e-6", 1e-6)) for n in (0, 1)
+    },
+    **{f"only centred{words}": ("centred", over, 0.0) for words, over in STATISTICS.items() if over != "means"},
+    **{f"the return normalised (ddof {n}), the baseline subtracted after": (f"return {n}", "task", 1e-8) for n in (0, 1)},
+}  # fmt: skip
 CHOICES: Choices = {
     "curvature": {"its own": "own"} | {
         words: name for name, words in zip(
@@ -44,19 +60,12 @@ CHOICES: Choices = {
         "as given": "given", "none": "none", "twice": "twice", "added": "added", "mean of the batch at each step": "mean of each step",
         "mean of all steps of the batch": "mean", "leave-one-out": "leave one out", "that of the next step": "of the next step",
     },
-    "baseline's place": {
-        "its own": "own", "subtracted inside the magic box": "inside", "subtracted after the normalisation": "after",
+    "baseline's place": {"its own": "own", "subtracted inside the magic box": "inside"},
+    "advantages": {"as they are": ("as they are",)} | NORMALISED | {
+        "only divided by their deviation (ddof 0)": ("scaled 0", "task", 1e-8),
+        "only divided by their deviation (ddof 1)": ("scaled 1", "task", 1e-8), "positive part": ("positive part", "task", 0.0),
+        "shifted to be positive": ("shifted", "task", 1e-8),
     },
-    "advantages": {
-        "as they are": "as they are", "normalised (ddof 0)": "normalised 0", "normalised (ddof 1)": "normalised 1",
-        "only centred": "centred", "only divided by their deviation (ddof 0)": "scaled 0",
-        "only divided by their deviation (ddof 1)": "scaled 1", "positive part": "positive part", "shifted to be positive": "shifted",
-    },
-    "statistics": {
-        "of the steps taken in the task's batch": "task", "of all tasks": "all tasks", "of each trajectory": "trajectory",
-        "of each step in time": "each step", "padding included": "padding", "mean of the trajectories' means": "means",
-    },
-    "epsilon": {"deviation + 1e-8": 1e-8, "none": 0.0, "deviation + 1e-5": 1e-5, "deviation + 1e-6": 1e-6, "deviation + 1e-10": 1e-10},
     "mask": {
         "kept": "kept", "ignored": "ignored", "ignored in the rewards": "rewards", "one step early: last step dropped": "early",
         "one step late": "late",
@@ -69,7 +78,7 @@ CHOICES: Choices = {
         "mean of the logarithms up to the step": "mean to t", "logarithms up to the step, past the ends of trajectories": "over ends",
     },
     "ratio": {
-        "exp": "exp", "its logarithm": "linear", "its logarithm in the magic box, not in the baseline": "linear box",
+        "exp": "exp", "its logarithm in the magic box, not in the baseline": "linear box",
         "clipped at 1 ± 0.1": "clip 0.1", "clipped at 1 ± 0.2": "clip 0.2", "clipped at 1 ± 0.3": "clip 0.3",
     },
     "denominators": {

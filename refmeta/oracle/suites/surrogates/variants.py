@@ -19,7 +19,7 @@ __all__ = ["Term", "concerned", "own_sums", "sums", "terms", "variant"]
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 Term = tuple[Array, Array, Link]  # weights (N, M, H), sums of x as a matrix over the M·H steps, and a function of them
 LINKS: dict[str, tuple[Link, Link]] = {
-    "exp": (exponential, exponential), "linear": (linear, linear), "linear box": (linear, exponential),
+    "linear box": (linear, exponential),
     "clip 0.1": (clipped_exponential(0.1), exponential), "clip 0.2": (clipped_exponential(0.2), exponential),
     "clip 0.3": (clipped_exponential(0.3), exponential),
 }  # fmt: skip
@@ -31,11 +31,11 @@ RULES: dict[str, Callable[[str, str, str, Point], bool]] = {
     "ratio": lambda name, own, kind, point: name in DICE or name == "likelihood_ratio" and "clip" in point["ratio"],
     "return": lambda name, own, kind, point: point["return"] != own_return(name),
     "discount": lambda name, own, kind, point: point.get("return") != "whole alone",
-    "baseline's place": lambda name, own, kind, point: (
-        name in DICE if point["baseline's place"] == "inside" else name not in DICE and "advantages" in point
+    "baseline's place": lambda name, own, kind, point: name in DICE,
+    "advantages": lambda name, own, kind, point: (
+        name not in DICE or "baseline's place" in point or not point["advantages"][0].startswith("return")
     ),
-    "statistics": lambda name, own, kind, point: point.get("advantages", "positive part") != "positive part",
-    "epsilon": lambda name, own, kind, point: "advantages" in point and point["advantages"][:-1] in ("normalised ", "scaled "),
+    "denominators": lambda name, own, kind, point: name != "reinforce" or point["denominators"] != "upside down",
 }  # of a choice that does not concern every surrogate and part, or not without another choice: does it?
 
 
@@ -72,7 +72,7 @@ def terms(name: str, problem: Batches, point: Point) -> list[Term]:
     """−M L as a sum of terms, by the surrogate that is computed."""
     w, b, mask = advantages(name, problem, point)
     shape = w.shape[-2:]
-    main, control = LINKS[point.get("ratio", "linear" if name == "reinforce" else "exp")]
+    main, control = LINKS.get(point.get("ratio", ""), (linear if name == "reinforce" else exponential, exponential))
     if name == "loaded_dice":
         lam = _lam(problem, point)
         return [(w, _ratios("fading", *shape, lam), main), (-w, _ratios("fading before t", *shape, lam), main)]

@@ -16,7 +16,7 @@ from refmeta.sampling.returns import discounted_sum
 __all__ = ["DICE", "advantages", "own_return"]
 
 DICE = ("dice", "tmaml")
-READ = ("mask", "return", "discount", "baseline", "baseline's place", "advantages", "statistics", "epsilon", "over time")
+READ = ("mask", "return", "discount", "baseline", "baseline's place", "advantages", "over time")
 AXES: dict[str, Any] = {"all tasks": (0, 1, 2), "trajectory": (2,), "each step": (1,)}
 
 
@@ -36,11 +36,14 @@ def _advantages(boxed: bool, problem: Batches, departures: tuple[tuple[str, Any]
     R = _returns(point.get("return", own_return(name)), rewards, given, gamma, problem.lam)
     before, after = _discounts(point, gamma, mask.shape[-1])
     b = _baseline(point.get("baseline", "given"), given, R, mask)
-    place = point.get("baseline's place", "after" if boxed else "inside")
-    A = _normalised(before * R - b if place == "inside" else before * R, mask, point)
-    A = A - b if place == "after" and not boxed else A
-    each = after * _over_time(point.get("over time", "sum"), mask) * mask
-    return each * A, each * b, mask
+    shift = b if not boxed or point.get("baseline's place") == "inside" else 0.0
+    kind, *how = point.get("advantages", ("as they are",))
+    A = before * R if kind.startswith("return") else before * R - shift
+    A = A if kind == "as they are" else _normalised(A, mask, kind, *how)
+    A = A - shift if kind.startswith("return") else A
+    with np.errstate(all="ignore"):
+        each = after * _over_time(point.get("over time", "sum"), mask) * mask
+        return each * A, each * b, mask
 
 
 def own_return(name: str) -> str:
@@ -92,21 +95,17 @@ def _baseline(kind: str, given: Array, R: Array, mask: Array) -> Array:
 def _over_time(kind: str, mask: Array) -> Array:
     """1 for a sum over time, or one over a number of steps."""
     steps = np.sum(mask, axis=-1, keepdims=True)
-    with np.errstate(all="ignore"):
-        of = {"steps taken": np.mean(steps, axis=1, keepdims=True), "H": 0 * steps + mask.shape[-1], "own steps": steps}
-        return 1 / of[kind] if kind in of else 0 * steps + 1.0
+    of = {"steps taken": np.mean(steps, axis=1, keepdims=True), "H": 0 * steps + mask.shape[-1], "own steps": steps}
+    return 1 / of[kind] if kind in of else 0 * steps + 1.0
 
 
-def _normalised(A: Array, mask: Array, point: Point) -> Array:
+def _normalised(A: Array, mask: Array, kind: str, over: str, epsilon: float) -> Array:
     """The advantages by their mean and deviation; unchanged where one step is all there is."""
-    kind, over = point.get("advantages", "as they are"), point.get("statistics", "task")
-    if kind == "as they are":
-        return A
     if kind == "positive part":
         return np.maximum(A, 0.0)
     axes, q = AXES.get(over, (1, 2)), np.ones(A.shape) if over == "padding" else mask
     if kind == "shifted":
-        return A - np.min(np.where(q, A, np.inf), axis=axes, keepdims=True) + 1e-8
+        return A - np.min(np.where(q, A, np.inf), axis=axes, keepdims=True) + epsilon
     with np.errstate(all="ignore"):
         q = q / np.sum(q, axis=-1, keepdims=True) if over == "means" else q
         n = np.sum(q, axis=axes, keepdims=True)
@@ -115,5 +114,5 @@ def _normalised(A: Array, mask: Array, point: Point) -> Array:
             return centred
         free = n - kind.endswith("1")
         deviation = np.sqrt(np.sum(q * centred**2, axis=axes, keepdims=True) / free)
-        scaled = (A if kind.startswith("scaled") else centred) / (deviation + point.get("epsilon", 1e-8))
+        scaled = (A if kind.startswith("scaled") else centred) / (deviation + epsilon)
     return np.where(free > 0, scaled, A)
