@@ -25,8 +25,12 @@ from refmeta.oracle.common import (
     softmax_regression,
 )
 from refmeta.oracle.suite import Input, Part, Suite, choice_facts
-from refmeta.oracle.suites.maml import choices, definition, losses_of_control, losses_of_data, problem
+from refmeta.oracle.suites.maml import choices, definition, problem
 from refmeta.oracle.suites.maml.epsilons import effects
+from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION
+from refmeta.oracle.suites.maml.losses_of_costs import COSTS
+from refmeta.oracle.suites.maml.losses_of_data import QUADRATICS, REGRESSION
+from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
 from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
@@ -60,19 +64,19 @@ def _suite(
 SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
-        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, losses_of_control.TABULAR,
+        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, TABULAR,
         false_alarms=FALSE_ALARMS,
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        policy_return, definition.returns, losses_of_control.RETURNS,
+        policy_return, definition.returns, LINEAR,
     ),
     _suite(
         "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
         "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
-        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, losses_of_data.REGRESSION,
+        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, REGRESSION,
         rational=EXACT,
     ),
     _suite(
@@ -82,11 +86,11 @@ SUITES = (
             "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
             **both(LABELLED), **CLASSES,
         },
-        softmax_regression, definition.entropies, losses_of_data.CLASSIFICATION,
+        softmax_regression, definition.entropies, CLASSIFICATION,
     ),
     _suite(
         "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
-        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, losses_of_data.QUADRATIC, rational=EXACT,
+        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, QUADRATICS, rational=EXACT,
     ),
     _suite(
         "lq", "the exact cost of linear-Gaussian policies in linear-quadratic control",
@@ -96,6 +100,6 @@ SUITES = (
             "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
             **both(SYSTEM), **TIME,
         },
-        policy_cost, definition.costs, losses_of_control.COSTS, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
+        policy_cost, definition.costs, COSTS, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
     ),
 )  # fmt: skip

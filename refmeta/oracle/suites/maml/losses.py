@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import replace_fields
 from refmeta.oracle.choices import Point
-from refmeta.oracle.suites.maml.changed import Rolled, Weighted
+from refmeta.oracle.suites.maml.changed import Made, rolled, weighted
 
 __all__ = ["COMMON", "BOTH", "QUERY", "SUPPORT", "Change", "Side", "changed_losses", "from_support", "scaled", "sided"]
 
@@ -52,7 +52,7 @@ def sided(table: Mapping[str, Any], sides: tuple[tuple[str, ...], ...] = (SUPPOR
 
 def scaled(factor: Callable[[Side], float]) -> Change:
     """A factor times the loss."""
-    return Change(lambda task, side: Weighted(((factor(side), task),)), stage=3)
+    return Change(lambda task, side: weighted((factor(side), task)), stage=3)
 
 
 def from_support(*names: str) -> Change:
@@ -77,9 +77,9 @@ def _entry(task: Any, index: int) -> Any:
     return task[index]
 
 
-def _sum(a: Any, b: Any, weight: float = 1.0) -> Weighted:
+def _sum(a: Any, b: Any, weight: float = 1.0) -> Made:
     """weight (L_a + L_b)."""
-    return Weighted(((weight, a), (weight, b)))
+    return weighted((weight, a), (weight, b))
 
 
 SPLITS: dict[str, Callable[[Any, Any], tuple[Any, Any]] | None] = {
@@ -87,8 +87,8 @@ SPLITS: dict[str, Callable[[Any, Any], tuple[Any, Any]] | None] = {
     "exchanged": lambda support, query: (query, support),
     "the support for both": lambda support, query: (support, support),
     "the query for both": lambda support, query: (query, query),
-    "the next task's query": lambda support, query: (support, Rolled(query, -1)),
-    "the query of the task before": lambda support, query: (support, Rolled(query, 1)),
+    "the next task's query": lambda support, query: (support, rolled(query, -1)),
+    "the query of the task before": lambda support, query: (support, rolled(query, 1)),
     "the first task's query for all": lambda support, query: (support, _entry(query, 0)),
     "the last task's query for all": lambda support, query: (support, _entry(query, -1)),
     "the first task's support for all": lambda support, query: (_entry(support, 0), query),

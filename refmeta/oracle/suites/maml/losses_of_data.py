@@ -5,31 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, matvec, one_hot, replace_fields
-from refmeta.oracle.suites.maml.changed import Holomorphic, Mapped, Penalty, Weighted
+from refmeta.arrays import Array, matvec, replace_fields
+from refmeta.oracle.suites.maml.changed import holomorphic, penalty, weighted
 from refmeta.oracle.suites.maml.losses import COMMON, Change, Side, from_support, scaled, sided
-from refmeta.softmax import log_softmax, softmax
 
-__all__ = ["CLASSIFICATION", "QUADRATIC", "REGRESSION", "feature_major"]
-
-Slopes = Callable[[Array, Array], tuple[Array, Array]]  # outputs and targets → losses of the data points, slopes in the outputs
+__all__ = ["BY_POINT_COUNT", "QUADRATICS", "REGRESSION", "SHARED_POINTS", "point_count"]
 
 
-def _points(side: Side) -> int:
+def point_count(side: Side) -> int:
     """The number of data points."""
     return int(side.own.X.shape[-2])
 
 
 def _summed(task: Any, side: Side) -> Any:
     """The sum over the data points instead of their mean; a ridge stays as it is."""
-    n, ridge = _points(side), getattr(task, "ridge", getattr(side.own, "ridge", 0.0))
-    return Weighted(((float(n), task), (1.0, Penalty(np.full(side.own.dim, (1 - n) * ridge)))))
+    n, ridge = point_count(side), getattr(task, "ridge", getattr(side.own, "ridge", 0.0))
+    return weighted((float(n), task), (1.0, penalty(np.full(side.own.dim, (1 - n) * ridge))))
 
 
-DATA = {
+BY_POINT_COUNT = {
     "summed over the data points": Change(_summed, stage=2),
-    "divided by the number of data points once more": scaled(lambda side: 1 / _points(side)),
-    "divided by n - 1": scaled(lambda side: _points(side) / (_points(side) - 1)),
+    "divided by the number of data points once more": scaled(lambda side: 1 / point_count(side)),
+    "divided by n - 1": scaled(lambda side: point_count(side) / (point_count(side) - 1)),
 }
 SHARED_POINTS = {"its own": None, "X of the support": from_support("X")}
 
@@ -42,7 +39,7 @@ def _of_residuals(loss: Callable[[Array], Array], slope: Callable[[Array], Array
             r = matvec(task.X, theta) - task.y
             return np.mean(loss(r), axis=-1), matvec(task.X.swapaxes(-1, -2), slope(r)) / r.shape[-1]
 
-        return Holomorphic(both)
+        return holomorphic(both)
 
     return Change(of)
 
@@ -53,7 +50,7 @@ def _small(r: Array) -> Array:
 
 
 REGRESSION = {
-    "loss": {**COMMON["loss"], **sided(DATA)},
+    "loss": {**COMMON["loss"], **sided(BY_POINT_COUNT)},
     "error": sided({
         "squared": None,
         "Huber's, 1": _of_residuals(
@@ -66,126 +63,9 @@ REGRESSION = {
 }  # fmt: skip
 
 
-def _of_logits(slopes: Slopes) -> Change:
-    """The mean of another loss of the logits; the ridge stays."""
-
-    def of(task: Any, side: Side) -> Any:
-        targets = one_hot(task.labels, task.classes)
-
-        def both(theta: Array) -> tuple[Array, Array]:
-            z = task.X @ theta.reshape(*theta.shape[:-1], task.classes, -1).swapaxes(-1, -2)
-            loss, g = slopes(z, targets)
-            table = g.swapaxes(-1, -2) @ task.X / z.shape[-2]
-            return np.mean(loss, axis=-1), table.reshape(*table.shape[:-2], -1)
-
-        return Weighted(((1.0, Holomorphic(both)), (1.0, Penalty(np.full(task.dim, task.ridge)))))
-
-    return Change(of, stage=1)
-
-
-def _through_softmax(of_probabilities: Slopes) -> Slopes:
-    """A loss of the probabilities as one of the logits."""
-
-    def slopes(z: Array, t: Array) -> tuple[Array, Array]:
-        p = softmax(z)
-        loss, g = of_probabilities(p, t)
-        return loss, p * (g - np.sum(p * g, axis=-1, keepdims=True))
-
-    return slopes
-
-
-def _cross_entropy(z: Array, t: Array) -> tuple[Array, Array]:
-    """−Σ t log softmax(z), and its slope."""
-    return -np.sum(t * log_softmax(z), axis=-1), softmax(z) - t
-
-
-def _smoothed(z: Array, t: Array) -> tuple[Array, Array]:
-    """The cross-entropy with the targets 0.9 t + 0.1/C."""
-    return _cross_entropy(z, 0.9 * t + 0.1 / t.shape[-1])
-
-
-def _by_class(z: Array, t: Array) -> tuple[Array, Array]:
-    """Σ_c log(1 + exp z) − tz, and its slope."""
-    return np.sum(np.log1p(np.exp(z)) - t * z, axis=-1), 1 / (1 + np.exp(-z)) - t
-
-
-def _mean_of_classes(slopes: Slopes) -> Slopes:
-    """1/C of a loss."""
-    return lambda z, t: tuple(x / t.shape[-1] for x in slopes(z, t))
-
-
-_squares = _through_softmax(lambda p, t: (np.sum((p - t) ** 2, axis=-1), 2 * (p - t)))
-DATA_TERMS: dict[str, Change | None] = {
-    "cross-entropy": None,
-    "cross-entropy of the softmax of the softmax": _of_logits(_through_softmax(_cross_entropy)),
-    "minus the probability, without its logarithm": _of_logits(_through_softmax(lambda p, t: (-np.sum(t * p, axis=-1), -t))),
-    "labels smoothed by 0.1": _of_logits(_smoothed),
-    "a sigmoid for each class, sum": _of_logits(_by_class),
-    "a sigmoid for each class, mean": _of_logits(_mean_of_classes(_by_class)),
-    "squared error of the probabilities": _of_logits(_squares),
-    "mean squared error of the probabilities": _of_logits(_mean_of_classes(_squares)),
-    "cross-entropy divided by the number of classes": _of_logits(_mean_of_classes(_cross_entropy)),
-}
-
-
-def _ridge(factor: Callable[[Side], float]) -> Change:
-    """Another ridge."""
-    return Change(lambda task, side: replace_fields(task, ridge=factor(side) * task.ridge))
-
-
-def _ridge_but(feature: int) -> Change:
-    """No ridge on the weights of one feature."""
-
-    def of(task: Any, side: Side) -> Any:
-        mask = np.zeros((side.own.classes, side.own.X.shape[-1]))
-        mask[:, feature] = -side.own.ridge
-        return Weighted(((1.0, task), (1.0, Penalty(mask.ravel()))))
-
-    return Change(of, stage=2)
-
-
-def feature_major(task: Any) -> Array:
-    """The index of entry f·C + c in the order c·F + f."""
-    return np.arange(task.dim).reshape(-1, int(task.classes)).T.ravel()
-
-
-CLASSIFICATION = {
-    "loss": {**COMMON["loss"], **sided(DATA)},
-    "data term": sided(DATA_TERMS),
-    "ridge": sided({
-        "as it is": None,
-        "none": _ridge(lambda side: 0.0),
-        "doubled (no 1/2)": _ridge(lambda side: 2.0),
-        "halved": _ridge(lambda side: 0.5),
-        "divided by the number of data points": _ridge(lambda side: 1 / _points(side)),
-        "times the number of data points": _ridge(lambda side: float(_points(side))),
-        "divided by the number of parameters": _ridge(lambda side: 1 / side.own.dim),
-        "divided by the number of classes": _ridge(lambda side: 1 / side.own.classes),
-        "not on the last feature": _ridge_but(-1),
-        "not on the first feature": _ridge_but(0),
-    }),
-    "layout of theta": sided({
-        "class after class": None,
-        "feature after feature": Change(lambda task, side: Mapped(task, order=feature_major(side.own)), stage=3),
-    }),
-    "temperature": sided({
-        "1": None,
-        "2": _of_logits(lambda z, t: _tempered(z, t, 0.5)),
-        "1/2": _of_logits(lambda z, t: _tempered(z, t, 2.0)),
-    }),
-    "query's data": SHARED_POINTS | {"labels of the support": from_support("labels")},
-}  # fmt: skip
-
-
-def _tempered(z: Array, t: Array, factor: float) -> tuple[Array, Array]:
-    """The cross-entropy of factor·z."""
-    loss, g = _cross_entropy(factor * z, t)
-    return loss, factor * g
-
-
 def _linear_term(task: Any, side: Side) -> Any:
     """½θᵀAθ − cᵀθ."""
-    return Holomorphic(lambda theta: _quadratic_form(task.A, task.c, theta))
+    return holomorphic(lambda theta: _quadratic_form(task.A, task.c, theta))
 
 
 def _quadratic_form(A: Array, c: Array, theta: Array) -> tuple[Array, Array]:
@@ -199,7 +79,7 @@ def _matrix(change: Callable[[Array], Array]) -> Change:
     return Change(lambda task, side: replace_fields(task, A=change(task.A)))
 
 
-QUADRATIC = {
+QUADRATICS = {
     "matrix": sided({
         "A": None,
         "A's diagonal": _matrix(lambda A: A * np.eye(A.shape[-1])),
