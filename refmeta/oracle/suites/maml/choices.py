@@ -10,12 +10,14 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
+from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
 from refmeta.oracle.suites.maml.losses import COMMON
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
 from refmeta.oracle.suites.maml.paths import Bend, Path
+from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.variants import variant
 
-__all__ = ["CHOICES", "variant"]
+__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
 Indices = Callable[[int], list[int]]
 STEPS: dict[str, Indices | None] = {
