@@ -13,8 +13,8 @@ __all__ = ["BY_POINT_COUNT", "QUADRATICS", "REGRESSION", "SHARED_POINTS", "point
 
 
 def point_count(side: Side) -> int:
-    """The number of data points."""
-    return int(side.own.X.shape[-2])
+    """The number of data points; 1 where there are none."""
+    return int(side.own.X.shape[-2]) if hasattr(side.own, "X") else 1
 
 
 def _summed(task: Any, side: Side) -> Any:
@@ -26,7 +26,7 @@ def _summed(task: Any, side: Side) -> Any:
 BY_POINT_COUNT = {
     "summed over the data points": Change(_summed, stage=2),
     "divided by the number of data points once more": scaled(lambda side: 1 / point_count(side)),
-    "divided by n - 1": scaled(lambda side: point_count(side) / (point_count(side) - 1)),
+    "divided by n - 1": scaled(lambda side: point_count(side) / max(point_count(side) - 1, 1)),
 }
 SHARED_POINTS = {"its own": None, "X of the support": from_support("X")}
 
