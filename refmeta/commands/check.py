@@ -10,15 +10,15 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
-from refmeta.oracle.check import printable, run
-from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome
+from refmeta.oracle.check import printable, questions, run
+from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
-from refmeta.oracle.verdict import findings
+from refmeta.oracle.verdict import Finding, findings
 from refmeta.tables import suggestion as _near
 
 __all__ = ["add"]
@@ -46,6 +46,9 @@ def add(commands: Any) -> None:
     check.add_argument("--ascent", action="store_true", help="the target works with returns: its signs are opposite")
     check.add_argument(
         "--expect", choices=("exact", "first-order"), default="exact", help="what it computes on purpose"
+    )
+    check.add_argument(
+        "--convention", default="", metavar="SLUG", help="a formula of `list` that it computes on purpose instead of the right one"
     )
     check.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     check.add_argument("--validation", action="store_true", help="judge, too, whether bad input is refused")
@@ -94,10 +97,11 @@ def _check(options: Any) -> int:
         _check_fits(options, SUITES[name])
     vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
-        options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation
-    )
-    name, outcomes = _outcomes(options, suites, vectors, settings)
-    report = Report(name, settings, tuple(findings(outcomes, settings)), options.allow_rounding)
+        options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation,
+        options.convention,
+    )  # fmt: skip
+    name, verdicts = _judged(options, suites, vectors, settings)
+    report = Report(name, settings, tuple(verdicts), options.allow_rounding)
     try:
         print(FORMATS[options.format](report), flush=True)
     finally:
@@ -131,6 +135,8 @@ def _check_usage(options: Any) -> tuple[str, ...]:
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
     suites = tuple(name for name in suites if options.quantity in (SUITES[name].quantities or (options.quantity,)))
+    if options.convention and not options.suite:
+        suites = tuple(name for name in suites if options.convention in {row.slug for row in SUITES[name].rows})
     for path in options.output:
         _check_writable(path)
     return suites
@@ -143,6 +149,11 @@ def _check_fits(options: Any, suite: Suite) -> None:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     if not suite.quantities and options.expect == "first-order":
         raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
+    if options.convention:
+        try:
+            check_settings(JudgeSettings(options.quantity if suite.quantities else "gradient", convention=options.convention), suite)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     if suite.quantities and options.quantity not in suite.quantities:
         listed = " or ".join([", ".join(suite.quantities[:-1]), suite.quantities[-1]])
         raise UsageError(f"the suite {suite.name} has no {options.quantity}: --quantity is {listed}")
@@ -156,15 +167,15 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Outcome]]:
-    """The target's name and what became of every case; the process is ended whatever happens."""
+def _judged(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Finding]]:
+    """The target's name and the verdict on every suite; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
             with _progress(len(vectors)) as progress:
                 outcomes = run(target, vectors, settings, repeat=options.repeat, progress=progress)
-            return target.name, outcomes
+            return target.name, findings(outcomes, settings, questions(target, settings))
         finally:
             target.stop()
     except TargetMissing as error:
@@ -172,7 +183,7 @@ def _outcomes(options: Any, suites: tuple[str, ...], vectors: list[Case], settin
             raise UsageError(str(error)) from None
         left_out, message = "error" if settings.validation else "unasked", printable(str(error))
         outcomes = [Outcome(c, left_out if c.result == "invalid" else "error", message) for c in vectors]
-        return options.target or options.exec, outcomes
+        return options.target or options.exec, findings(outcomes, settings)
 
 
 @contextlib.contextmanager

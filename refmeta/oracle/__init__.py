@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.check import as_target, run
+from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
@@ -26,15 +26,17 @@ def check(
 ) -> list[Outcome]:
     """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 
-    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation.
+    `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation,
+    convention.
     """
     from refmeta.oracle.facts import brief
     from refmeta.oracle.verdict import finding, status_of
 
     vectors = cases(suite)
     judge_settings = check_settings(JudgeSettings(**settings), _SUITES[suite])
-    outcomes = run(as_target(function), vectors, judge_settings, repeat=repeat)
-    verdict = finding(suite, outcomes, judge_settings)
+    target = as_target(function)
+    outcomes = run(target, vectors, judge_settings, repeat=repeat)
+    verdict = finding(suite, outcomes, judge_settings, questions(target, judge_settings))
     if status_of([verdict], allow_rounding=allow_rounding):
         raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
     return outcomes

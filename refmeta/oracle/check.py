@@ -10,7 +10,9 @@ from refmeta.oracle.calls import CallError, result_of
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, judge, limit_of
 from refmeta.oracle.suite import Case
 
-__all__ = ["Answer", "Failed", "as_target", "printable", "run"]
+__all__ = ["Answer", "Failed", "Target", "as_target", "printable", "questions", "run"]
+
+Target = Callable[[Case, JudgeSettings], Any]
 
 
 class Answer(NamedTuple):
@@ -35,7 +37,7 @@ def printable(message: str, most: int = 500) -> str:
 
 
 def run(
-    target: Callable[..., Any],
+    target: Target,
     cases: Iterable[Case],
     settings: JudgeSettings,
     *,
@@ -58,7 +60,21 @@ def run(
     ]
 
 
-def _ask_repeatedly(target: Callable[..., Any], case: Case, settings: JudgeSettings, times: int) -> Outcome:
+def questions(target: Target, settings: JudgeSettings, *, seconds: float = 10.0) -> Callable[[Case], Outcome]:
+    """What the diagnosis asks beside the vectors; after a time-out, a crash or so many seconds nothing is asked any more."""
+    spent, ended = [0.0], ("timeout", "crash", "skip")
+
+    def ask(case: Case) -> Outcome:
+        if spent[0] > seconds:
+            return Outcome(case, "skip", "the time for questions is over")
+        outcome = _ask_once(target, case, settings._replace(skip_flags=()))
+        spent[0] += np.inf if outcome.verdict in ended else outcome.seconds
+        return outcome
+
+    return ask
+
+
+def _ask_repeatedly(target: Target, case: Case, settings: JudgeSettings, times: int) -> Outcome:
     """The worst outcome of asking a case several times, with a warning where the answers differ."""
     outcomes = [_ask_once(target, case, settings)]
     while outcomes[-1].got is not None and len(outcomes) < times:
@@ -85,7 +101,7 @@ def _disagreement(one: Outcome, other: Outcome, settings: JudgeSettings) -> tupl
     ]
 
 
-def _ask_once(target: Callable[..., Any], case: Case, settings: JudgeSettings) -> Outcome:
+def _ask_once(target: Target, case: Case, settings: JudgeSettings) -> Outcome:
     """What became of asking a case once."""
     flags = sorted(set(case.flags) & set(settings.skip_flags))
     if flags:
@@ -109,7 +125,7 @@ def _verdict(failure: Failed, case: Case) -> str:
     return "unanswered" if failure.verdict == "timeout" and case.result == "ill_conditioned" else failure.verdict
 
 
-def as_target(function: Callable[..., Any]) -> Callable[[Case, JudgeSettings], Any]:
+def as_target(function: Callable[..., Any]) -> Target:
     """A Python function as a target: fresh arguments of the dtype, sentences for exceptions and for changed inputs."""
 
     def target(case: Case, settings: JudgeSettings) -> Answer:

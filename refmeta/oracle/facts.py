@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, is_bad
+from refmeta.oracle.judge import JudgeSettings, Outcome, is_bad
 from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding
 from refmeta.tables import count_text
@@ -13,7 +13,6 @@ from refmeta.tolerance import tolerance
 
 __all__ = [
     "brief", "details", "indistinct", "hints", "ids", "kinds", "parts_line", "unjudged_line", "warnings_of", "worst_line",
-    "worst_of",
 ]  # fmt: skip
 
 SHOWN = 8
@@ -53,16 +52,9 @@ def ids(group: Sequence[Outcome]) -> str:
     return ", ".join(o.case.id if i == 0 else o.case.id.removeprefix(f"{o.case.suite}-") for i, o in enumerate(group))
 
 
-def worst_of(outcomes: Sequence[Outcome]) -> tuple[Case, Entry] | None:
-    """The case and the entry with the largest error: of those that are wrong, if any case is; none if nothing was compared."""
-    verdicts = ("mismatch",) if any(map(is_bad, outcomes)) else ("pass",)
-    entries = [(o.case, o.worst) for o in outcomes if o.worst is not None and o.verdict in verdicts]
-    return max(entries, key=lambda pair: pair[1].tolerances, default=None)
-
-
 def worst_line(finding: Finding) -> list[str]:
     """Part, index, yours, certified and tolerances of the worst entry."""
-    if (pair := worst_of(finding.outcomes)) is None:
+    if (pair := finding.worst) is None:
         return []
     case, entry = pair
     return [
@@ -77,7 +69,10 @@ def parts_line(finding: Finding) -> list[str]:
     if suite.array:
         return []
     names = [name for o in finding.outcomes if o.verdict in ("pass", "mismatch", "bounded") for name in o.got or {}]
-    judged = ", ".join(f"{n} in {count_text(names.count(n), 'case')}" for n in suite.parts if n in names)
+    counts = {n: names.count(n) for n in suite.parts if n in names}
+    judged = ", ".join(f"{n} in {count_text(number, 'case')}" for n, number in counts.items())
+    if len(set(counts.values())) == 1 and len(counts) > 1:
+        judged = f"{', '.join(counts) if len(counts) < len(suite.parts) else 'all parts'} in {count_text(max(counts.values()), 'case')}"
     unjudged = ", ".join(n for n in suite.parts if n not in names)
     return [f"judged: {judged or 'nothing'}" + (f"; not judged: {unjudged}" if unjudged else "")]
 
@@ -119,11 +114,16 @@ def indistinct(cases: Sequence[Case], settings: JudgeSettings) -> list[str]:
 
 def brief(finding: Finding) -> list[str]:
     """What is wrong with a suite, for the message of an exception, which ends with the diagnosis."""
-    return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *finding.explanation]
+    where = [f"where: {line}" for line in finding.where.lines]
+    steps = [f"next: {line}" for line in finding.next]
+    return [*kinds(finding), *warnings_of(finding), *worst_line(finding), *where, *finding.explanation, *steps]
 
 
 def details(finding: Finding) -> list[str]:
     """All sentences on a suite, below its verdict."""
     plain = finding.word in ("NOT RUN", "CANNOT TELL")
-    explained = [line if plain or line.startswith("next: ") else f"Diagnosis: {line}" for line in finding.explanation]
-    return [*kinds(finding), *worst_line(finding), *explained, *parts_line(finding), *warnings_of(finding), *hints(finding)]
+    explained = [line if plain else f"Diagnosis: {line}" for line in finding.explanation]
+    where = [f"Where: {line}" for line in finding.where.lines]
+    steps = [f"Next: {line}" for line in finding.next]
+    said = [*kinds(finding), *worst_line(finding), *where, *explained]
+    return [*said, *parts_line(finding), *warnings_of(finding), *hints(finding), *steps]

@@ -1,26 +1,33 @@
 """Compare what a target returned with the certified values.  Derivation: derivations/using-the-oracle.md"""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.known import EVERY
 from refmeta.oracle.results import as_array
 from refmeta.oracle.suite import Case, Suite
+from refmeta.tables import unknown_name
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "REDUCTIONS", "RIGHT", "WRONG", "Entry", "JudgeSettings", "Outcome", "as_returned", "check_settings", "gap", "in_limits",
-    "is_bad", "judge", "limit_of", "names", "right_result", "size_of",
+    "NEAR", "REDUCTIONS", "RIGHT", "WRONG", "Entry", "JudgeSettings", "Outcome", "as_returned", "check_settings", "gap", "growth", "in_limits",
+    "is_bad", "judge", "limit_of", "names", "right_result", "size_of", "worst_entry",
 ]  # fmt: skip
 
 REDUCTIONS = ("none", "sum", "mean")
 RIGHT = ("pass", "refused", "bounded")
+NEAR = 10.0
 WRONG = ("mismatch", "accepted", "error", "crash", "timeout")
 
 
 class JudgeSettings(NamedTuple):
-    """What the target computes, in which precision, and whether it must refuse bad input.  Nobody sets a tolerance."""
+    """What the target computes, in which precision, and whether it must refuse bad input.  Nobody sets a tolerance.
+
+    `convention` is the slug of a formula that the target computes on purpose instead of the right one.
+    """
 
     quantity: str = "gradient"
     reduce: str = "none"
@@ -29,6 +36,7 @@ class JudgeSettings(NamedTuple):
     dtype: str = "float64"
     skip_flags: tuple[str, ...] = ()
     validation: bool = False
+    convention: str = ""
 
 
 class Entry(NamedTuple):
@@ -80,7 +88,26 @@ def check_settings(settings: JudgeSettings, suite: Suite) -> JudgeSettings:
             raise ValueError(f"{wanted} (suite {suite.name})")
     if isinstance(settings.skip_flags, str):
         raise TypeError(f"skip_flags must be a tuple of flags, got the string {settings.skip_flags!r}")
+    slugs = [row.slug for row in suite.rows if row.quantity in (*suite.parts, EVERY)]
+    if settings.convention not in ("", *slugs):
+        listing = f"`python -m refmeta list` lists the formulas; those of {suite.name} are {', '.join(slugs)}"
+        raise ValueError(unknown_name("convention", settings.convention, slugs, listing))
     return settings
+
+
+@lru_cache(maxsize=256)
+def _by_convention(slug: str, case: Case) -> dict[str, Array]:
+    """What a formula gives instead of the parts that it concerns; nothing where it does not apply."""
+    row = next(row for row in case.about.rows if row.slug == slug)
+    result = row.result(case.problem)
+    parts = result if row.quantity == EVERY else {row.quantity: result}
+    return {} if result is None else {part: np.asarray(value, float) for part, value in parts.items()}
+
+
+def _right_value(case: Case, name: str, settings: JudgeSettings) -> Array:
+    """The certified value of a part, or what the convention gives instead; one row per task."""
+    certified = case.expected[name].value
+    return _by_convention(settings.convention, case).get(name, certified) if settings.convention else certified
 
 
 def names(case: Case, settings: JudgeSettings) -> tuple[str, ...]:
@@ -110,16 +137,26 @@ def as_returned(value: Array, case: Case, settings: JudgeSettings, name: str) ->
 
 def right_result(case: Case, name: str, settings: JudgeSettings) -> Array:
     """The certified value of a part, as the target is to return it."""
-    return as_returned(case.expected[name].value, case, settings, name)
+    return as_returned(_right_value(case, name, settings), case, settings, name)
 
 
 def limit_of(case: Case, name: str, settings: JudgeSettings) -> Array:
-    """The tolerance of each row of a right result; one number where the result is reduced."""
+    """The tolerance of each row of a right result; one number where the result is reduced.
+
+    That of a convention's result, whose condition is not known, is ten times as wide, and grows with it.
+    """
     expected = case.expected[name]
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
+    if settings.convention:
+        each = each * NEAR * growth(_right_value(case, name, settings), expected.value)
     if not _is_reduced(case, settings, name):
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
+
+
+def growth(value: Array, right: Array) -> float:
+    """How many times larger a value is than the right one, at least 1."""
+    return float(np.maximum(1.0, np.max(np.abs(value), initial=0.0) / np.maximum(np.max(np.abs(right), initial=0.0), 1e-300)))
 
 
 def gap(got: Array, wanted: Array, limit: Array) -> float:
@@ -142,7 +179,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
         results = _results(case, returned, settings)
     except (TypeError, ValueError) as error:
         return Outcome(case, "mismatch", str(error))
-    worst = max((_worst(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
+    worst = max((worst_entry(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
     digits = min(_digits(case, name, got, settings) for name, got in results.items())
     right = "bounded" if case.result == "ill_conditioned" else "pass"
     verdict = right if worst.tolerances <= 1 else "mismatch"
@@ -150,7 +187,7 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
     return Outcome(case, verdict, message, worst.tolerances, digits, results, worst=worst)
 
 
-def _worst(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
+def worst_entry(case: Case, name: str, got: Array, settings: JudgeSettings) -> Entry:
     """The entry of a result with the largest error; an ill-conditioned one may be off by twice the result's size."""
     wanted, limit = right_result(case, name, settings), limit_of(case, name, settings)
     if case.result == "ill_conditioned":

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-from refmeta.oracle.facts import details, worst_of
+from refmeta.oracle.facts import details
 from refmeta.oracle.judge import Entry, Outcome, is_bad
 from refmeta.oracle.protocol import json_value
 from refmeta.oracle.report import Report, markdown, text, versions
@@ -26,13 +26,16 @@ def as_json(report: Report) -> str:
 
 def _suite(finding: Finding) -> dict[str, Any]:
     """The verdict on a suite."""
-    pair = worst_of(finding.outcomes)
+    pair = finding.worst
     worst = {"id": pair[0].id, **_entry(pair[1])} if pair else None
     return {
         "suite": finding.suite,
         "verdict": finding.word,
         "sentence": finding.sentence,
         "worst": worst,
+        "where": finding.where.lines,
+        "what": finding.explanation,
+        "next": finding.next,
         "details": details(finding),
     }
 

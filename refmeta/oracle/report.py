@@ -102,7 +102,8 @@ def _settings_text(report: Report) -> str:
     """The quantity, where a suite has one, the precision and what is expected."""
     s = report.settings
     named = any(o.case.about.quantities for f in asked_findings(report.findings) for o in f.outcomes)
-    return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}"
+    purpose = f", by the convention {s.convention}" if s.convention else ""
+    return (f"{s.quantity}, " if named else "") + f"{s.dtype}, expected: {s.expect}{purpose}"
 
 
 def markdown(report: Report) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["axes_of", "fits", "sizes_in"]
+__all__ = ["INTEGERS", "axes_of", "fits", "sizes_in"]
 
 INTEGERS = {"steps": "K", "classes": "C", "state_count": "S", "action_count": "A", "episodes": "M"}
 

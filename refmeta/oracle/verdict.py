@@ -2,13 +2,25 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.diagnosis import UNCERTAIN, UNKNOWN, Explanation, explain, first_of
+from refmeta.oracle.asking import Ask
+from refmeta.oracle.diagnosis import UNCERTAIN, Explanation, explain, first_of
 from refmeta.oracle.diagnosis.rows import distance
-from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, limit_of, right_result, size_of
+from refmeta.oracle.diagnosis.where import Where, first_wrong_part, locate
+from refmeta.oracle.judge import (
+    Entry,
+    JudgeSettings,
+    Outcome,
+    gap,
+    is_bad,
+    limit_of,
+    right_result,
+    size_of,
+    worst_entry,
+)
 from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case
 
@@ -45,44 +57,63 @@ ORDER = ("RIGHT", "ROUNDING", "CANNOT TELL", "NOT RUN", "WRONG")
 
 
 class Finding(NamedTuple):
-    """The verdict on one suite: a word, a sentence, and what explains it."""
+    """The verdict on one suite: a word, a sentence, what it computes instead, where it is wrong, and what to do next.
+
+    `worst` is the entry with the largest error, and `causes` are the explanations with their numbers.
+    """
 
     suite: str
     word: str
     sentence: str
     outcomes: tuple[Outcome, ...]
     explanation: tuple[str, ...] = ()
+    where: Where = Where()
+    next: tuple[str, ...] = ()
+    causes: tuple[Explanation, ...] = ()
+    worst: tuple[Case, Entry] | None = None
 
 
-def findings(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Finding]:
-    """The verdict on every suite, in their order."""
+def findings(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None) -> list[Finding]:
+    """The verdict on every suite, in their order; `ask` lets the diagnosis ask the target more."""
     suites = dict.fromkeys(o.case.suite for o in outcomes)
-    return [finding(suite, [o for o in outcomes if o.case.suite == suite], settings) for suite in suites]
+    return [finding(suite, [o for o in outcomes if o.case.suite == suite], settings, ask) for suite in suites]
 
 
-def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Finding:
+def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None) -> Finding:
     """The verdict on the outcomes of one suite."""
     judged = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in judged if is_bad(o)]
 
-    def verdict(word: str, sentence: str, why: Sequence[str] = ()) -> Finding:
-        return Finding(suite, word, sentence, tuple(outcomes), tuple(why))
+    def verdict(word: str, sentence: str, why: Sequence[str] = (), **more: Any) -> Finding:
+        return Finding(suite, word, sentence, tuple(outcomes), tuple(why), worst=_worst_of(outcomes, settings), **more)
 
     if not any(o.got is not None or o.verdict in ("mismatch", "accepted") for o in judged):
         return verdict("NOT RUN", *_not_run(outcomes))
-    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}"
-    explanations = explain(outcomes, settings)
+    purpose = f", by the convention {settings.convention}" if settings.convention else ""
+    count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}{purpose}"
+    explanations = explain(outcomes, settings, ask)
     lost = _lost_digits(bad, explanations, settings) if bad else None
     if (tie := _first_order_tie(judged, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
         return verdict("CANNOT TELL", *tie)
     if lost:
         return verdict("ROUNDING", f"{lost} in {count}", next((e.lines for e in explanations if e.name), [LOSS]))
     if bad:
-        return verdict("WRONG", count, [*first_of(explanations), *_next_step(bad, explanations, settings)])
+        steps = _next_steps(bad, explanations, settings)
+        more = {"where": locate(judged, settings, ask), "causes": tuple(explanations)}
+        return verdict("WRONG", count, first_of(explanations), next=steps, **more)
     digits = [o.digits for o in judged if o.verdict == "pass"]
     return verdict(
         "RIGHT", count + (f", to {min(*digits, 17.0):.1f} digits or more" if digits else "; no value was compared")
     )
+
+
+def _worst_of(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[Case, Entry] | None:
+    """The case and the entry with the largest error: in the first wrong part of the wrong cases, if there are any."""
+    verdicts, part = ("mismatch",) if any(map(is_bad, outcomes)) else ("pass",), first_wrong_part(outcomes, settings)
+    compared = [o for o in outcomes if o.verdict in verdicts]
+    entries = [(o.case, worst_entry(o.case, part, (o.got or {})[part], settings)) for o in compared if part in (o.got or {})]
+    entries = entries or [(o.case, o.worst) for o in compared if o.worst is not None]
+    return max(entries, key=lambda pair: pair[1].tolerances, default=None)
 
 
 def _count_of(n: int, every: int) -> str:
@@ -98,14 +129,22 @@ def _end_words(bad: Sequence[Outcome]) -> str:
     return " " + " or ".join(words[verdict] for verdict in sorted({o.verdict for o in bad}))
 
 
-def _next_step(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> list[str]:
-    """What to do where nothing is known."""
-    if not any(UNKNOWN in line for e in explanations for line in e.lines):
-        return []
-    case = min((o.case for o in bad), key=lambda case: sum(np.size(x) for x in case.arguments().values()))
-    quantities = bool(case.about.quantities) and settings.quantity == "gradient"
-    other = "--quantity objective, then first_order, to see which part differs; " * quantities
-    return [f"next: {other}smallest failing case: `python -m refmeta show {case.id}`"]
+def _next_steps(bad: Sequence[Outcome], explanations: Sequence[Explanation], settings: JudgeSettings) -> tuple[str, ...]:
+    """What to do next, as commands to type: read the mistake's page, ask for what comes before, look at the smallest case."""
+    suite = bad[0].case.about
+    smallest = min((o.case for o in bad), key=lambda case: sum(np.size(x) for x in case.arguments().values()))
+    before = suite.quantities[: suite.quantities.index(settings.quantity)] if settings.quantity in suite.quantities else ()
+    slugs = [e.slug for e in explanations if e.slug]
+    return (
+        *(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]),
+        *([f"the same command with --quantity {before[0]}: look first at {_listed(before)}, on which it depends"] if before and not slugs else []),
+        f"`python -m refmeta show {smallest.id}` prints the smallest failing case, --case {smallest.id} asks it alone",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> str:
@@ -148,7 +187,7 @@ def _remedy(o: Outcome) -> str:
 def _first_order_tie(judged: Sequence[Outcome], settings: JudgeSettings) -> tuple[str, list[str]] | None:
     """The sentence and the remedy if first order cannot be told from the right answer in any judged case."""
     both = [o.case for o in judged if o.got and {"first_order", "gradient"} <= set(o.case.expected)]
-    if not both or (settings.quantity, settings.expect) != ("gradient", "exact"):
+    if not both or settings.convention or (settings.quantity, settings.expect) != ("gradient", "exact"):
         return None
     apart = max(_first_order_distance(case, settings) for case in both)
     if apart >= INDISTINCT:

@@ -1,0 +1,235 @@
+"""Where a target is right and where it is wrong: in which cases, rows and entries.  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from refmeta.oracle.asking import Ask, moved
+from refmeta.oracle.choices import Predicate
+from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
+from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
+from refmeta.oracle.match import is_right
+from refmeta.oracle.suite import Case
+
+__all__ = ["Where", "first_wrong_part", "locate"]
+
+ASKED, MOVED = 2, 6
+TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
+
+
+class Where(NamedTuple):
+    """Where a part is right: sentences; the claim "right exactly where" as a function of a case, if it is made and confirmed.
+
+    `sufficient` are the predicates that were confirmed by asking: where one holds, the target is right.
+    """
+
+    lines: tuple[str, ...] = ()
+    exactly: Callable[[Case], bool] | None = None
+    sufficient: tuple[Predicate, ...] = ()
+
+
+def first_wrong_part(outcomes: Sequence[Outcome], settings: JudgeSettings) -> str:
+    """The first part, in order of dependence, that is wrong in a case; "" if none is."""
+    for part in outcomes[0].case.about.parts if outcomes else ():
+        if any(part in (o.got or {}) and not is_right(o, part, settings) for o in outcomes if o.verdict == "mismatch"):
+            return part
+    return ""
+
+
+def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None) -> Where:
+    """Where the first wrong part is right, confirmed by asking; rows and entries if every case is wrong."""
+    valid = [o for o in outcomes if o.case.result == "valid"]
+    if not (part := first_wrong_part(valid, settings)):
+        return _of_failures(valid)
+    has = [o for o in valid if part in (o.got or {})]
+    right = [o for o in has if is_right(o, part, settings)]
+    wrong = [o for o in has if not is_right(o, part, settings)]
+    if (only := _only_where(part, right, wrong, settings, ask)) is not None:
+        line = f"wrong exactly where {only.name}: such a case goes a way of its own"
+        cases = Where((line,), lambda case: not only.holds(case))
+    else:
+        cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
+    return cases._replace(lines=(*_in_parts(part, valid, settings), *cases.lines, *_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings)))
+
+
+def _in_parts(part: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[str]:
+    """The first wrong part, and the parts that are right in every case."""
+    names = [name for name in outcomes[0].case.about.parts if any(name in (o.got or {}) for o in outcomes)]
+    right = [name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {}))]
+    if len(names) > 1:
+        yield f"first in {part}; right in every case: {', '.join(right) or 'no part'}"
+
+
+def _of_failures(outcomes: Sequence[Outcome]) -> Where:
+    """What tells the cases without a result from those with one."""
+    right, failed = ([o for o in outcomes if (o.got is None) == none] for none in (False, True))
+    if not right or not failed:
+        return Where()
+    names = [p.name for p in _candidates(right, failed)]
+    return Where((f"it gives no result exactly where it is not so that {' or '.join(names[:3])}",) if names else ())
+
+
+def _only_where(
+    part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
+) -> Predicate | None:
+    """The predicate that holds in every wrong case and in no right one, if two right cases become wrong where it is made to hold."""
+    r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
+    for p in predicates_of(w[0].about, [*r, *w]) if ask is not None and r else ():
+        if all(p.holds(case) for case in w) and not any(p.holds(case) for case in r):
+            answers = _moved_answers(p, part, r, settings, ask)
+            if answers and not any(answers):
+                return p
+    return None
+
+
+def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
+    """The predicates that hold in every right case and in no wrong one."""
+    return [p for p in _possible(right, wrong) if right and all(p.holds(o.case) for o in right)]
+
+
+def _possible(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
+    """The predicates that hold in no wrong case."""
+    r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
+    every = [*predicates_of(w[0].about, [*r, *w]), *thresholds(r, w)]
+    return [p for p in every if not any(p.holds(case) for case in w)]
+
+
+def _sufficient(
+    part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
+) -> list[Predicate]:
+    """The predicates that are confirmed by asking, without those that another one contains; unasked, those that separate."""
+    if ask is None:
+        return _candidates(right, wrong)
+    cases = [o.case for o in sorted(wrong, key=lambda o: sum(np.size(x) for x in o.case.arguments().values()))]
+    confirmed = [p for p in _possible(right, wrong) if _is_confirmed(p, part, cases, settings, ask)]
+    everywhere = [o.case for o in (*right, *wrong)]
+    held = [{case.id for case in everywhere if p.holds(case)} for p in confirmed]
+    contained = [any(a < b or a == b and a and j < i for j, b in enumerate(held)) for i, a in enumerate(held)]
+    general_ones = [i for i in range(len(confirmed)) if not contained[i]]
+    return [confirmed[i] for i in sorted(general_ones, key=lambda i: (_is_trivial(confirmed[i]), -len(held[i])))]
+
+
+def _is_trivial(p: Predicate) -> bool:
+    """Does so much vanish where the predicate holds that it says little?"""
+    return p.name in TRIVIAL or p.name.endswith("is 0 everywhere")
+
+
+def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
+    """Is the target right on two wrong cases, or on all if they are fewer, that are moved so that the predicate holds?"""
+    answers = _moved_answers(p, part, cases, settings, ask)
+    return all(answers) and len(answers) >= min(ASKED, len(cases))
+
+
+def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
+    """Is the target right on two of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
+    answers: list[bool] = []
+    if ask is None:
+        return answers
+    for case in cases[:MOVED]:
+        inputs = p.move(case.arguments())
+        other = None if inputs is None else moved(case, inputs)
+        if other is None or not p.holds(other) or not np.any(other.expected[part].value):
+            continue
+        o = ask(other)
+        answers.append(part in (o.got or {}) and is_right(o, part, settings))
+        if len(answers) == ASKED or not answers[-1]:
+            break
+    return answers
+
+
+def _in_cases(found: Sequence[Predicate], right: Sequence[Outcome], wrong: Sequence[Outcome], *, asked: bool) -> Where:
+    """The sentence on the predicates: exact if they hold together in every right case."""
+    names = " or ".join(p.name for p in found[:3])
+    reading = found[0].reading if found else ""
+    if not found:
+        return Where((_without(right, wrong),))
+    if not asked:
+        return Where((f"it may be right exactly where one of these holds (not asked): {names}",), None, ())
+    rest = [o for o in right if not any(p.holds(o.case) for p in found[:3])]
+    kept, exactly = tuple(found[:3]), lambda case: any(p.holds(case) for p in found[:3])
+    if not rest:
+        return Where((f"right exactly where {names}: {reading}",), exactly, kept)
+    return Where((f"right where {names}: {reading}; {_rest(rest, wrong)}",), None, kept)
+
+
+def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
+    """What the right cases have in common which no confirmed predicate contains."""
+    which = f"{len(rest)} other cases are right" if len(rest) > 1 else f"{rest[0].case.id} is right, too"
+    common = [p.name for p in _candidates(rest, wrong)]
+    return which + (f", where {' and '.join(common[:2])} (not asked)" if common else "")
+
+
+def _without(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
+    """The sentence where no predicate is confirmed."""
+    if not right:
+        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases, whatever one input is"
+    return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
+
+
+def _rows(part: str, o: Outcome, settings: JudgeSettings) -> list[bool]:
+    """Which rows of a result are right; none where there is one row or no axis of tasks."""
+    limit = limit_of(o.case, part, settings)
+    if not o.case.about.parts[part].by_task or np.ndim(limit) != 1 or len(limit) < 2:
+        return []
+    errors = in_limits((o.got or {})[part], right_result(o.case, part, settings), limit)
+    return [bool(np.max(row, initial=0.0) <= 1) for row in errors]
+
+
+PATTERNS: dict[str, Callable[[list[bool]], bool]] = {
+    "only the first task's row is right: something is not reset between tasks, or is used up by the first": (
+        lambda rows: rows[0] and not any(rows[1:])
+    ),
+    "only the last task's row is right: what the last task leaves is used for all": lambda rows: rows[-1] and not any(rows[:-1]),
+    "all rows but the first task's are right": lambda rows: not rows[0] and all(rows[1:]),
+    "all rows but the last task's are right": lambda rows: not rows[-1] and all(rows[:-1]),
+}  # fmt: skip
+
+
+def _in_rows(part: str, wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None) -> Iterator[str]:
+    """A pattern of right rows that all cases of several tasks have, also where their order is reversed."""
+    several = [(o, rows) for o in wrong if (rows := _rows(part, o, settings))]
+    for text, has in PATTERNS.items():
+        if several and all(has(rows) for _, rows in several) and _is_positional(part, [o for o, _ in several], has, settings, ask):
+            yield text
+            return
+
+
+def _is_positional(
+    part: str, wrong: Sequence[Outcome], has: Callable[[list[bool]], bool], settings: JudgeSettings, ask: Ask | None
+) -> bool:
+    """Does the pattern stay where the order of the tasks is reversed?"""
+    if ask is None:
+        return len(wrong) > 1
+    for o in wrong[:ASKED]:
+        inputs, shapes = o.case.arguments(), o.case.about.inputs
+        turned = {name: x[::-1].copy() if np.ndim(x) and shapes[name].shape.startswith("(N") else x for name, x in inputs.items()}
+        other = moved(o.case, turned)
+        answer = None if other is None else ask(other)
+        if answer is None or part not in (answer.got or {}) or not has(_rows(part, answer, settings) or [True, True]):
+            return False
+    return True
+
+
+def _in_entries(part: str, wrong: Sequence[Outcome], settings: JudgeSettings) -> Iterator[str]:
+    """An index of an axis at which alone every case is wrong, or alone right: the first or the last of several."""
+    masks = [
+        in_limits((o.got or {})[part], right_result(o.case, part, settings), limit_of(o.case, part, settings)) <= 1 for o in wrong
+    ]
+    for axis in range(1, max((m.ndim for m in masks), default=0)):
+        along = [np.all(np.moveaxis(m, axis, 0).reshape(m.shape[axis], -1), axis=1) for m in masks if m.ndim > axis]
+        if len(along) < 2 or any(len(a) < 2 for a in along):
+            continue
+        name = wrong[0].case.about.parts[part].shape.split(" or ")[0].strip("()").split(",")[axis].strip()
+        for words, has in ENTRIES.items():
+            if all(has(list(a)) for a in along):
+                yield f"{words} index of the axis {name} of {part}"
+                return
+
+
+ENTRIES: dict[str, Callable[[list[bool]], bool]] = {
+    "wrong only at the last": lambda a: not a[-1] and all(a[:-1]),
+    "wrong only at the first": lambda a: not a[0] and all(a[1:]),
+    "right only at the last": lambda a: a[-1] and not any(a[:-1]),
+    "right only at the first": lambda a: a[0] and not any(a[1:]),
+}

@@ -1,0 +1,118 @@
+"""Where a target is right: a predicate is claimed only if the target, asked with that input moved, confirms it."""
+
+import numpy as np
+import pytest
+
+from refmeta.oracle.asking import varied
+from refmeta.oracle.check import as_target, questions, run
+from refmeta.oracle.diagnosis.where import first_wrong_part, locate
+from refmeta.oracle.judge import JudgeSettings
+from refmeta.oracle.suites import SUITES
+from tests.oracle.targets import library, valid
+
+
+def found(function, suite, **settings):
+    """Where a function is right on the valid vectors of a suite, and what it is asked with."""
+    options, target = JudgeSettings(**settings), as_target(function)
+    ask = questions(target, options)
+    return locate(run(target, valid(suite), options), options, ask), ask
+
+
+def times(suite, factor):
+    """The right answer times a factor of the inputs."""
+    return lambda **x: factor(x) * library(suite)(**x)
+
+
+@pytest.mark.parametrize(
+    ("suite", "factor", "line"),
+    [
+        ("maml-regression", lambda x: 1.5 if x["steps"] > 1 else 1.0, "right exactly where K <= 1: from the second inner step on"),
+        ("maml-classification", lambda x: 1 + x["ridge"], "right exactly where ridge = 0: what ridge multiplies differs"),
+        ("maml-regression", lambda x: 1 + np.ndim(x["alpha"]), "right exactly where alpha is a number: an array of alpha is read"),
+        ("maml-lq", lambda x: 1.0 if x["horizon"] is None else 2.0, "wrong exactly where horizon is not None: such a case goes"),
+        ("maml-quadratic", lambda x: 1.0 if len(x["A"]) > 1 else 2.0, "wrong exactly where N = 1: such a case goes a way of its own"),
+        ("maml-quadratic", lambda x: len(x["A"]), "right exactly where N = 1: something passes between tasks"),
+    ],
+)
+def test_the_smallest_predicate_that_separates_is_said_and_holds_on_fresh_problems(suite, factor, line):
+    where, ask = found(times(suite, factor), suite)
+    assert where.lines[0].startswith(line), where.lines
+    fresh = [varied(case, seed) for case in valid(suite) for seed in range(2)]
+    assert all((ask(case).verdict == "pass") == where.exactly(case) for case in fresh if case is not None)
+
+
+def test_what_holds_by_chance_is_not_confirmed():
+    """Right in the two vectors of one task alone: by their numbers, not by their task."""
+    numbers = [float(case.arguments()["theta"][0]) for case in valid("maml-quadratic") if "one-task" in case.flags]
+    where, _ = found(times("maml-quadratic", lambda x: 1.0 if float(x["theta"][0]) in numbers else 2.0), "maml-quadratic")
+    assert not where.sufficient and "N = 1" not in where.lines[0].split("(not asked)")[0]
+
+
+def test_without_asking_a_predicate_is_a_candidate():
+    settings = JudgeSettings()
+    outcomes = run(as_target(times("maml-quadratic", lambda x: len(x["A"]))), valid("maml-quadratic"), settings)
+    where = locate(outcomes, settings)
+    assert where.lines[0].startswith("it may be right exactly where one of these holds (not asked): N = 1")
+    assert where.exactly is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (lambda n: np.r_[1.0, np.full(n - 1, 2.0)], "only the first task's row is right: something is not reset between tasks"),
+        (lambda n: np.r_[np.full(n - 1, 2.0), 1.0], "only the last task's row is right"),
+        (lambda n: np.r_[2.0, np.ones(n - 1)], "all rows but the first task's are right"),
+    ],
+)
+def test_rows_by_their_place_are_said_and_rows_by_their_numbers_are_not(rows, line):
+    suite = "maml-regression"
+    where, _ = found(lambda **x: rows(len(x["X"]))[:, None] * library(suite)(**x), suite)
+    assert any(each.startswith(line) for each in where.lines)
+    largest = lambda x: np.where(x["y"][:, 0] == np.max(x["y"][:, 0]), 1.0, 2.0)
+    where, _ = found(lambda **x: largest(x)[:, None] * library(suite)(**x), suite)
+    assert not any("row" in each for each in where.lines)
+
+
+def test_entries_at_one_end_of_an_axis_are_said():
+    where, _ = found(lambda **x: library("maml-regression")(**x) * np.r_[1.0, np.full(len(x["theta"]) - 1, 2.0)], "maml-regression")
+    assert "right only at the first index of the axis d of gradient" in where.lines
+
+
+def test_of_several_parts_the_first_wrong_one_is_said_and_those_that_are_right():
+    def target(**x):
+        right = library("pearl")(**x)
+        return right | {"variance": 2 * right["variance"], "kl": 3 * right["kl"]}
+
+    outcomes = run(as_target(target), valid("pearl", 3), JudgeSettings())
+    assert first_wrong_part(outcomes, JudgeSettings()) == "variance"
+    assert locate(outcomes, JudgeSettings()).lines[0].startswith("first in variance; right in every case: mean, z, critic_loss")
+
+
+def test_a_crash_in_some_cases_does_not_silence_the_rest():
+    def target(**x):
+        if np.ndim(x["alpha"]):
+            raise ValueError("no arrays")
+        return library("maml-regression")(**x) * (1.5 if x["steps"] > 1 else 1.0)
+
+    where, _ = found(target, "maml-regression")
+    assert where.lines[0].startswith("right exactly where K <= 1")
+
+
+def test_a_right_target_is_nowhere_wrong():
+    for suite in ("maml-regression", "pearl"):
+        assert found(library(suite), suite)[0].lines == ()
+
+
+def test_every_suite_has_predicates_whose_moves_the_library_takes():
+    from refmeta.oracle.asking import moved
+    from refmeta.oracle.diagnosis.predicates import predicates_of
+
+    for name, suite in SUITES.items():
+        cases = valid(name)
+        done = {
+            p.name
+            for p in predicates_of(suite, cases)
+            for case in cases[:6]
+            if (x := p.move(case.arguments())) is not None and (other := moved(case, x)) is not None and p.holds(other)
+        }
+        assert len(done) >= 3, (name, done)
