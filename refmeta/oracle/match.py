@@ -6,15 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import JudgeSettings, Outcome, as_returned, gap, limit_of, right_result
+from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap, growth, limit_of, right_result
 from refmeta.oracle.suite import Case
 
 __all__ = [
     "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "is_like_right", "is_right",
-    "match_of", "matches", "matching", "pairs", "refuting", "right_of", "told_apart", "widened",
+    "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
 ]  # fmt: skip
 
-NEAR = 10.0
 MANY = 4  # entries of a result
 Candidate = Callable[[Case, str], Array | None]
 ERRORS = (ArithmeticError, AttributeError, LookupError, ValueError, np.linalg.LinAlgError)
@@ -79,8 +78,7 @@ def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
 
 def widened(value: Array, right: Array, limit: Array) -> Array:
     """Ten tolerances, and more where the value is larger than the right result."""
-    growth = np.maximum(1, np.max(np.abs(value), initial=0) / np.maximum(np.max(np.abs(right), initial=0), 1e-300))
-    return limit * NEAR * growth
+    return limit * NEAR * growth(value, right)
 
 
 def alike(pair: Pair, value: Array | None) -> bool:
@@ -147,6 +145,13 @@ def generic_first(failing: Sequence[Outcome]) -> list[Outcome]:
 def _sizes(o: Outcome) -> Iterator[int]:
     """The number of entries of every input."""
     return (int(np.size(x)) for x in o.case.arguments().values() if x is not None)
+
+
+def task_count(case: Case) -> int:
+    """N, the number of rows of the first part that has one per task; 1 if there is no such part."""
+    parts = (name for name, part in case.about.parts.items() if part.by_task and name in case.expected)
+    size = next((len(case.expected[name].value) for name in parts), 1)
+    return case.about.sizes_of(case.arguments()).get("N", size)
 
 
 def in_all(failing: Sequence[Outcome]) -> str:

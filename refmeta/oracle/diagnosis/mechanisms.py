@@ -5,12 +5,13 @@ from functools import partial
 from typing import NamedTuple
 
 from refmeta.oracle.diagnosis.additions import addition_matches
-from refmeta.oracle.diagnosis.choices import pair_matches, product_matches, single_factor_matches, single_matches
+from refmeta.oracle.diagnosis.choices import single_factor_matches, single_matches
 from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
 from refmeta.oracle.diagnosis.factors import factor_matches, fitted_factors, row_factor_matches
 from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
+from refmeta.oracle.diagnosis.product import pair_matches, product_matches
 from refmeta.oracle.diagnosis.traces import offset, traces
 from refmeta.oracle.diagnosis.weights import fitted_weights, weight_matches
 from refmeta.oracle.judge import JudgeSettings, Outcome
@@ -30,15 +31,15 @@ class Mechanism(NamedTuple):
     refutable: bool = True
 
 
-def quick(about: Suite) -> list[Mechanism]:
+def quick(about: Suite, until: float) -> list[Mechanism]:
     """What costs little: known-wrong formulas, another quantity, one choice, a factor, the suite's own patterns."""
     return [
         Mechanism("row", row_matches),
         Mechanism("other quantity", quantity_matches),
-        Mechanism("choice", single_matches),
+        Mechanism("choice", partial(single_matches, until=until)),
         Mechanism("factor", factor_matches),
         Mechanism("row times", row_factor_matches),
-        Mechanism("choice times", single_factor_matches),
+        Mechanism("choice times", partial(single_factor_matches, until=until)),
         *(Mechanism(name, find) for name, find in about.patterns.items()),
     ]
 
@@ -47,9 +48,9 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
     """All mechanisms; those that explain no small error are left out where every error is small."""
     large = not all(o.digits >= DIGITS for o in failing)
     until: Callable[[float], float] = lambda share: start + share * seconds
-    yield from quick(failing[0].case.about)
+    yield from quick(failing[0].case.about, until(0.4))
     if large:
-        yield Mechanism("choices", partial(pair_matches, until=until(0.4)))
+        yield Mechanism("choices", partial(pair_matches, until=until(0.5)))
     yield Mechanism("layout", layout_matches)
     yield Mechanism("order", order_matches)
     yield Mechanism("rounded input", rounding_matches)
@@ -58,8 +59,8 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
     if large:
         yield Mechanism("weights", weight_matches)
         yield Mechanism("permutation", permutation_matches)
-        yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.6)))
-    yield Mechanism("addition", partial(addition_matches, until=until(0.7)))
+        yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.65)))
+    yield Mechanism("addition", partial(addition_matches, until=until(0.75)))
     yield Mechanism("single precision", single_precision_matches, False)
     if large:
         yield Mechanism("product", partial(product_matches, until=until(1.0)))

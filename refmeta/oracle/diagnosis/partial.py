@@ -11,11 +11,11 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.additions import addition_matches
-from refmeta.oracle.diagnosis.choices import pair_matches
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick
+from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
 from refmeta.oracle.judge import Outcome
-from refmeta.oracle.match import Candidate
+from refmeta.oracle.match import Candidate, task_count
 from refmeta.oracle.suite import Case
 
 __all__ = ["Fact", "Part", "facts", "partial_explanation"]
@@ -53,7 +53,7 @@ def _explained(on: Evidence, until: float) -> Found:
     """What explains a group: the quick mechanisms, a term that is added, two choices."""
     pairs: Callable[..., Any] = lambda failing, settings: pair_matches(failing, settings, until=min(until, time.perf_counter() + 1))
     more = [Mechanism("addition", addition_matches), Mechanism("choices", pairs)]
-    return first_standing([*quick(on.failing[0].case.about), *more], on)
+    return first_standing([*quick(on.failing[0].case.about, until), *more], on)
 
 
 def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Part:
@@ -84,18 +84,13 @@ def _groups(failing: Sequence[Outcome], every: Sequence[Fact]) -> Iterator[tuple
 def facts(failing: Sequence[Outcome]) -> list[Fact]:
     """Simple facts on inputs and flags: what is None, a number, an array, 0, 1; each with its opposite."""
     inputs = failing[0].case.about.inputs
-    found = [Fact("N = 1", lambda case: _size(case, "N") == 1), Fact("N > 1", lambda case: _size(case, "N") > 1)]
+    found = [Fact("N = 1", lambda case: task_count(case) == 1), Fact("N > 1", lambda case: task_count(case) > 1)]
     for name, kind, test in ((n, *k) for n in inputs for k in KINDS):
         found.append(Fact(f"{name} is {kind}", lambda case, n=name, t=test: bool(t(case.arguments().get(n)))))  # type: ignore[misc]
     for flag in sorted({flag for o in failing for flag in o.case.flags}):
         found += [Fact(f"the flag is {flag!r}", lambda case, f=flag: f in case.flags),  # type: ignore[misc]
                   Fact(f"the flag is not {flag!r}", lambda case, f=flag: f not in case.flags)]  # type: ignore[misc]  # fmt: skip
     return found
-
-
-def _size(case: Case, name: str) -> int:
-    """A size of a case."""
-    return case.about.sizes_of(case.arguments()).get(name, 0)
 
 
 KINDS: tuple[tuple[str, Callable[[Any], bool]], ...] = (

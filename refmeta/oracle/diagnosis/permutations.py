@@ -17,7 +17,7 @@ from refmeta.oracle.suite import Case
 
 __all__ = ["layout_matches", "order_matches", "permutation_matches"]
 
-FEWEST = 6
+FEWEST, FAR = 6, 1e3
 BACKWARDS = "the last entry first"
 
 
@@ -100,7 +100,7 @@ def permutation_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> 
     """The same entries in another order: one permutation of the last axis for each of its lengths, or of all entries."""
     orders: dict[tuple[int, ...], Array] = {}
     wrong = [pair for pair in pairs(failing, settings) if not is_like_right(pair)]
-    for pair in sorted(wrong, key=lambda pair: -_spread(pair)):
+    for pair in wrong:
         if (order := orders.get(pair.got.shape, _order(pair))) is None:
             return []
         orders.setdefault(pair.got.shape, order)
@@ -123,10 +123,5 @@ def _order(pair: Pair) -> Array | None:
         return None
     order = np.empty(len(got), int)
     order[np.argsort(got, kind="stable")] = np.argsort(right, kind="stable")
-    return order if alike(pair, right[order].reshape(pair.got.shape)) else None
-
-
-def _spread(pair: Pair) -> float:
-    """The smallest distance between two entries of the right result, in units of the largest."""
-    entries = np.sort(np.ravel(pair.right))
-    return float(np.min(np.diff(entries), initial=np.inf) / max(np.max(np.abs(entries), initial=0.0), 1e-300))
+    apart = np.min(np.diff(np.sort(right)), initial=np.inf) > FAR * np.max(pair.limit)
+    return order if apart and alike(pair, right[order].reshape(pair.got.shape)) else None

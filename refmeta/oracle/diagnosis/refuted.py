@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Match, refuting
+from refmeta.oracle.match import Match, refuting, task_count
 
 __all__ = ["flag_sentence", "refutation"]
 
@@ -46,7 +46,7 @@ def _numbers(o: Outcome) -> dict[str, Any]:
     """The inputs that are single numbers or none, and N."""
     x = o.case.arguments()
     numbers = {n: value for n, value in x.items() if value is None or isinstance(value, (int, float))}
-    return {"the number of tasks": o.case.about.sizes_of(x)["N"], **numbers}
+    return {"the number of tasks": task_count(o.case), **numbers}
 
 
 def _flags(failing: Sequence[Outcome], others: Sequence[Outcome]) -> list[str]:

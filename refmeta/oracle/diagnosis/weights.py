@@ -11,7 +11,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.additions import added
 from refmeta.oracle.diagnosis.factors import scaled, wrong_pairs
 from refmeta.oracle.judge import JudgeSettings, Outcome, right_result
-from refmeta.oracle.match import Candidate, Match, Pair, alike, match_of, matching
+from refmeta.oracle.match import Candidate, Match, Pair, alike, match_of, matching, task_count
 from refmeta.oracle.sizes import axes_of
 from refmeta.oracle.suite import Case
 
@@ -49,7 +49,7 @@ WEIGHTS: dict[str, Callable[[int], Array]] = {
 
 def weight_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The right rows mixed, summed with other weights, or the same of the rows of an input, with a factor if need be."""
-    if all(pair.case.about.sizes_of(pair.case.arguments()).get("N", 1) < 2 for pair in wrong_pairs(failing, settings)):
+    if all(task_count(pair.case) < 2 for pair in wrong_pairs(failing, settings)):
         return []
     for base in (*_mixes(settings), *_sums(settings)):
         if found := [*matching([match_of(base.what, base.value, failing)], failing, settings), *scaled(base, failing, settings)]:
