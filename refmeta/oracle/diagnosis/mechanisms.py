@@ -1,0 +1,72 @@
+"""The mechanisms in the order in which they are tried.  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from refmeta.oracle.diagnosis.additions import addition_matches
+from refmeta.oracle.diagnosis.choices import single_factor_matches, single_matches
+from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
+from refmeta.oracle.diagnosis.factors import factor_matches, fitted_factors, row_factor_matches
+from refmeta.oracle.diagnosis.fitted import fitted_matches
+from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
+from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
+from refmeta.oracle.diagnosis.product import pair_matches, product_matches
+from refmeta.oracle.diagnosis.traces import offset, traces
+from refmeta.oracle.diagnosis.weights import fitted_weights, weight_matches
+from refmeta.oracle.judge import JudgeSettings, Outcome
+from refmeta.oracle.match import Match
+from refmeta.oracle.suite import Suite
+
+__all__ = ["Mechanism", "fits", "mechanisms", "quick"]
+
+DIGITS = 5.0
+
+
+class Mechanism(NamedTuple):
+    """A name, what it finds, and whether a passing vector may refute it: a fit on all vectors is not refuted by one."""
+
+    name: str
+    find: Callable[[Sequence[Outcome], JudgeSettings], list[Match]]
+    refutable: bool = True
+
+
+def quick(about: Suite, until: float) -> list[Mechanism]:
+    """What costs little: known-wrong formulas, another quantity, one choice, a factor, the suite's own patterns."""
+    return [
+        Mechanism("row", row_matches),
+        Mechanism("other quantity", quantity_matches),
+        Mechanism("choice", partial(single_matches, until=until)),
+        Mechanism("factor", factor_matches),
+        Mechanism("row times", row_factor_matches),
+        Mechanism("choice times", partial(single_factor_matches, until=until)),
+        *(Mechanism(name, find) for name, find in about.patterns.items()),
+    ]
+
+
+def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: float, seconds: float) -> Iterator[Mechanism]:
+    """All mechanisms; those that explain no small error are left out where every error is small."""
+    large = not all(o.digits >= DIGITS for o in failing)
+    until: Callable[[float], float] = lambda share: start + share * seconds
+    yield from quick(failing[0].case.about, until(0.4))
+    if large:
+        yield Mechanism("choices", partial(pair_matches, until=until(0.5)))
+    yield Mechanism("layout", layout_matches)
+    yield Mechanism("order", order_matches)
+    yield Mechanism("rounded input", rounding_matches)
+    yield Mechanism("offset", partial(offset, passing=passing), False)
+    yield Mechanism("trace", partial(traces, passing=passing), False)
+    if large:
+        yield Mechanism("weights", weight_matches)
+        yield Mechanism("permutation", permutation_matches)
+        yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.65)))
+    yield Mechanism("addition", partial(addition_matches, until=until(0.75)))
+    yield Mechanism("single precision", single_precision_matches, False)
+    if large:
+        yield Mechanism("product", partial(product_matches, until=until(1.0)))
+
+
+def fits(failing: Sequence[Outcome]) -> list[Mechanism]:
+    """What fits numbers to every vector that no formula gives; for large errors alone."""
+    large = not all(o.digits >= DIGITS for o in failing)
+    return [Mechanism("fit", fitted_factors), Mechanism("fit", fitted_weights)] if large else []
