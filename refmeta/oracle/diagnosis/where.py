@@ -176,8 +176,8 @@ def _in_size(
 ) -> Iterator[str]:
     """An input that is small in every right case and large in every wrong one; wrong cases become right where it is small."""
     r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
-    for p in thresholds(r, w) if ask is not None else ():
-        if _is_confirmed(p, part, w, settings, ask):
+    for p in thresholds(r, w):
+        if ask is not None and _is_confirmed(p, part, w, settings, ask):
             yield f"every right case has {p.name}, and no wrong one: {p.reading}"
 
 
