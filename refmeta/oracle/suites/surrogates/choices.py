@@ -14,7 +14,7 @@ from refmeta.oracle.suites.surrogates.variants import variant
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.softmax import log_softmax
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
 
 STATISTICS = {
     "": "task", " over all tasks": "all tasks", " over each trajectory": "trajectory", " over each step in time": "each step",
@@ -97,6 +97,36 @@ CHOICES: Choices = {
         "of Fisher's matrix": "fisher", "gradient times its product with v": "gradients",
     },
     "sign": {"of the loss": "of the loss", "of the return": "of the return"},
+}  # fmt: skip
+
+
+MEAN, NAIVE = {"discount": "dropped", "over time": "steps taken"}, {"curvature": "reinforce"}
+TRPO: dict[str, dict[str, Any]] = {
+    "MAML-TRPO (cbfinn/maml_rl, ProMP)": MEAN | {"advantages": ("normalised 0", "task", 1e-8)},
+    "MAML-TRPO (learn2learn)": MEAN | {"advantages": ("normalised 1", "task", 1e-8), "log pi": "mean"},
+    "MAML-TRPO (pytorch-maml-rl)": MEAN | {"over time": "own steps", "advantages": ("normalised 0", "means", 1e-8)},
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    **TRPO,
+    **{f"{name}, log pi instead of its ratio": point | {"denominators": "left out"} for name, point in TRPO.items()},
+    **{f"{name}, naive curvature": point | NAIVE for name, point in TRPO.items()},
+    **{f"{name}, naive curvature, log pi instead of its ratio": point | NAIVE | {"denominators": "left out"} for name, point in TRPO.items()},
+    **{
+        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": f"clip {clip}"}
+        for clip in ("0.1", "0.2", "0.3")
+    },
+    "DiCE (ProMP)": {
+        "discount": "on the return", "baseline's place": "inside", "advantages": ("normalised 0", "padding", 1e-8), "over time": "H",
+        "denominators": "follow",
+    },
+    "DiCE (learn2learn)": MEAN | {
+        "return": "to go", "baseline's place": "inside", "sums": "fading around", "denominators": "follow", "log pi": "mean",
+    },
+    "lola_dice without use_baseline": {"baseline": "mean of each step", "baseline's place": "inside", "denominators": "follow"},
+    "lola_dice without use_dice": NAIVE | {"denominators": "left out"},
+    "lola_dice without use_dice and use_baseline": {
+        "baseline": "mean of each step", "baseline's place": "inside", "ratio": "linear box", "denominators": "left out",
+    },
 }  # fmt: skip
 
 
