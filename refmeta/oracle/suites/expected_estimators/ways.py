@@ -88,7 +88,7 @@ def draws(problem: Expectations, i: int, M: int, name: str, departures: tuple[tu
     return Draws(batch, weight, terms(name, case, point), 1.0 if "over trajectories" in point else 1 / M)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=24)
 def ways(problem: Expectations, i: int, departures: tuple[tuple[str, Any], ...]) -> Ways:
     """Every way to adapt; the tuples of step k are along axis k."""
     task, point = problem.tasks[i], dict(departures)

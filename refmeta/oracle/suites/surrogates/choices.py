@@ -1,18 +1,17 @@
 """What implementations of surrogates choose.  Derivation: derivations/sampled-meta-gradients.md"""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
+from refmeta.oracle.suites.surrogates.additions import additions
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
-from refmeta.oracle.suites.surrogates.jets import H, jets, orders
+from refmeta.oracle.suites.surrogates.jets import orders
 from refmeta.oracle.suites.surrogates.problem import Batches
+from refmeta.oracle.suites.surrogates.recipes import RECIPES
 from refmeta.oracle.suites.surrogates.variants import variant
-from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.softmax import log_softmax
 
 __all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
 
@@ -98,74 +97,6 @@ CHOICES: Choices = {
     },
     "sign": {"of the loss": "of the loss", "of the return": "of the return"},
 }  # fmt: skip
-
-
-MEAN, NAIVE = {"discount": "dropped", "over time": "steps taken"}, {"curvature": "reinforce"}
-TRPO: dict[str, dict[str, Any]] = {
-    "MAML-TRPO (cbfinn/maml_rl, ProMP)": MEAN | {"advantages": ("normalised 0", "task", 1e-8)},
-    "MAML-TRPO (learn2learn)": MEAN | {"advantages": ("normalised 1", "task", 1e-8), "log pi": "mean"},
-    "MAML-TRPO (pytorch-maml-rl)": MEAN | {"over time": "own steps", "advantages": ("normalised 0", "means", 1e-8)},
-}
-RECIPES: dict[str, dict[str, Any]] = {
-    **TRPO,
-    **{f"{name}, log pi instead of its ratio": point | {"denominators": "left out"} for name, point in TRPO.items()},
-    **{f"{name}, naive curvature": point | NAIVE for name, point in TRPO.items()},
-    **{f"{name}, naive curvature, log pi instead of its ratio": point | NAIVE | {"denominators": "left out"} for name, point in TRPO.items()},
-    **{
-        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": f"clip {clip}"}
-        for clip in ("0.1", "0.2", "0.3")
-    },
-    "DiCE (ProMP)": {
-        "discount": "on the return", "baseline's place": "inside", "advantages": ("normalised 0", "padding", 1e-8), "over time": "H",
-        "denominators": "follow",
-    },
-    "DiCE (learn2learn)": MEAN | {
-        "return": "to go", "baseline's place": "inside", "sums": "fading around", "denominators": "follow", "log pi": "mean",
-    },
-    "lola_dice without use_baseline": {"baseline": "mean of each step", "baseline's place": "inside", "denominators": "follow"},
-    "lola_dice without use_dice": NAIVE | {"denominators": "left out"},
-    "lola_dice without use_dice and use_baseline": {
-        "baseline": "mean of each step", "baseline's place": "inside", "ratio": "linear box", "denominators": "left out",
-    },
-}  # fmt: skip
-
-
-def additions(part: str, problem: Batches) -> dict[str, Callable[[], Array]]:
-    """Weight decay, the policy's mean entropy, the sum of the scores; of a Hessian product also damping and Fisher's matrix."""
-    kind, theta, v = part.rpartition("_")[2], problem.theta, problem.v
-    j = jets(problem, {})
-    rows: Callable[[Any], Array] = lambda x: np.zeros((len(j.x), *np.shape(x))) + x
-    if kind == "loss":
-        return {"theta squared": lambda: rows(theta @ theta), "the entropy": lambda: _entropy(problem, theta)}
-    change = (lambda z: z.imag / H) if kind == "hvp" else np.real
-    at = theta + 1j * H * v
-    terms = {"the entropy's gradient": lambda: change(_entropy_gradient(problem, at))}
-    if kind == "grad":
-        return terms | {"theta": lambda: rows(theta), "the scores": lambda: np.einsum("nmhd->nd", j.slopes)}
-    fisher = lambda: np.einsum("nmh,nmhd->nd", j.along, j.slopes)
-    return terms | {"v": lambda: rows(v), "Fisher's matrix times v": fisher, "the scores' change": lambda: np.einsum("nmhd->nd", j.bend)}
-
-
-def _entropy(problem: Batches, theta: Array) -> Array:
-    """Σ_t of the policy's entropy in the states of a task's batch, (N,)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        return np.sum(mask, axis=(1, 2)) * np.sum(policy.log_deviation(theta) + np.log(2 * np.pi * np.e) / 2)
-    logs = log_softmax(policy.table(theta))
-    each = -np.sum(np.exp(logs) * logs, axis=-1)
-    return np.sum(each[np.where(mask, problem.trajectories.states, 0)] * mask, axis=(1, 2))
-
-
-def _entropy_gradient(problem: Batches, theta: Array) -> Array:
-    """Its gradient, −π ⊙ (log π + entropy) in the logits, (N, d)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        tail = np.append(np.zeros(policy.dim - policy.actions), np.ones(policy.actions))
-        return np.sum(mask, axis=(1, 2))[:, None] * tail + 0 * theta
-    logs = log_softmax(policy.table(theta))
-    each = -np.exp(logs) * (logs - np.sum(np.exp(logs) * logs, axis=-1, keepdims=True))
-    visits = [np.bincount(s[m > 0], minlength=policy.states) for s, m in zip(problem.trajectories.states, mask, strict=True)]
-    return policy.pullback(np.array(visits)[..., None] * each)
 
 
 def numbers(problem: Batches) -> dict[str, Any]:
