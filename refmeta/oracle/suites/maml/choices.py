@@ -131,6 +131,16 @@ def _diagonal(bend: Bend, theta: Array) -> Bend:
     return lambda v: diagonal * v
 
 
+def _norm(x: Array) -> Array:
+    """‖x‖ of every row, with as many axes as x."""
+    return np.sqrt(np.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+
+
+def _clipped(x: Array, bound: float) -> Array:
+    """Rows of norm at most `bound`; an objective as it is."""
+    return x / np.maximum(_norm(x) / bound, 1.0) if x.ndim > 1 else x
+
+
 def _only(which: int) -> Callable[..., Array]:
     """The row of one step alone."""
     return lambda rows, as_alpha, alpha: as_alpha(rows * (np.arange(rows.shape[1]) == which % max(rows.shape[1], 1))[:, None])
@@ -161,6 +171,10 @@ RESULTS: dict[str, Callable[[Array, int], Array] | None] = {
     "every row that of the last task": lambda x, d: 0 * x + x[-1:],
     "the tasks in reverse": lambda x, d: x[::-1],
     "the tasks moved on by one": lambda x, d: np.roll(x, 1, axis=0),
+    "every row clipped to norm 1": lambda x, d: _clipped(x, 1.0),
+    "every row clipped to norm 10": lambda x, d: _clipped(x, 10.0),
+    "every row over its norm": lambda x, d: x / _norm(x) if x.ndim > 1 else x,
+    "clipped to [-1, 1]": lambda x, d: np.clip(x, -1, 1),
 }
 CHOICES: Choices = {
     "Hessian factors": KEPT,
@@ -171,6 +185,7 @@ CHOICES: Choices = {
     "steps": STEPS,
     "alpha": READINGS,
     "inner optimiser": OPTIMISERS,
+    "derivative of the optimiser's memory": {"taken": None, "left out": True},
     "carried between tasks": CARRIED,
     **COMMON,
     "outer loss": OUTER,

@@ -53,11 +53,15 @@ def _momentum(rate: float, new: float = 1.0, ahead: bool = False) -> Optimiser:
     return step
 
 
-def _adam(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
-    """m ← 0.9m + 0.1g, v ← 0.999v + 0.001g², φ − α m̂/(√v̂ + 10⁻⁸), m̂ = m/(1 − 0.9ᵗ), v̂ = v/(1 − 0.999ᵗ)."""
-    m, v, t = 0.9 * memory.m + 0.1 * g, 0.999 * memory.v + 0.001 * g**2, memory.t + 1.0
-    direction = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-    return phi - alpha * direction, memory._replace(m=m, v=v, t=t)
+def _adam(corrected: bool) -> Optimiser:
+    """m ← 0.9m + 0.1g, v ← 0.999v + 0.001g², φ − α m̂/(√v̂ + 10⁻⁸), m̂ = m/(1 − 0.9ᵗ), v̂ = v/(1 − 0.999ᵗ) or m and v."""
+
+    def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
+        m, v, t = 0.9 * memory.m + 0.1 * g, 0.999 * memory.v + 0.001 * g**2, memory.t + 1.0
+        of_m, of_v = (1 - 0.9**t, 1 - 0.999**t) if corrected else (1.0, 1.0)
+        return phi - alpha * m / of_m / (np.sqrt(v / of_v) + 1e-8), memory._replace(m=m, v=v, t=t)
+
+    return step
 
 
 def _scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Optimiser:
@@ -108,7 +112,8 @@ OPTIMISERS: dict[str, Optimiser | None] = {
     "momentum 0.9": _momentum(0.9),
     "momentum 0.9 as a running mean": _momentum(0.9, 0.1),
     "Nesterov's momentum 0.9": _momentum(0.9, ahead=True),
-    "Adam": _adam,
+    "Adam": _adam(corrected=True),
+    "Adam without bias correction": _adam(corrected=False),
     "RMSProp (0.99)": _scaled(0.99, 0.01, 1e-8),
     "RMSProp (0.9)": _scaled(0.9, 0.1, 0.0, 1e-8),
     "Adagrad": _scaled(1.0, 1.0, 1e-10),
@@ -120,4 +125,5 @@ OPTIMISERS: dict[str, Optimiser | None] = {
     "gradient clipped to [-10, 10]": _of_gradient(_clipped_by_value(10.0)),
     "weight decay 0.01": _decayed(0.01),
     "weight decay 0.0005": _decayed(0.0005),
+    "parameters shrunk by 0.01": lambda memory, phi, g, alpha: (0.99 * phi - alpha * g, memory),
 }

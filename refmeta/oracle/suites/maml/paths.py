@@ -91,10 +91,11 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
     return result
 
 
-def tangents(path: Path, bends: Sequence[Bend], along: Array, along_rows: Array) -> list[Array]:
+def tangents(path: Path, bends: Sequence[Bend], along: Array, along_rows: Array, detached: bool) -> list[Array]:
     """dθ⁽⁰⁾ … dθ⁽ᴷ⁾, (D, N, d) each, in D directions of the start (D, N, d) and of the step sizes (D, K, 1 or d).
 
-    Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.
+    Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.  What the optimiser
+    remembers of earlier steps has no derivative if it is detached.
     """
     phi = path.thetas[0] + 1j * STEP * along
     memory, result = path.first._replace(start=phi), [along]
@@ -102,6 +103,8 @@ def tangents(path: Path, bends: Sequence[Bend], along: Array, along_rows: Array)
     for k, (point, bend) in enumerate(zip(path.points, bends, strict=False)):
         g = point.grad + 1j * STEP * np.stack([bend(v) for v in result[-1]])
         phi, memory = (path.optimiser or descent)(memory, phi, g, rows[:, k, None, :])
+        if detached:
+            memory = memory._replace(m=np.real(memory.m), v=np.real(memory.v))
         result.append(phi.imag / STEP)
     return result
 

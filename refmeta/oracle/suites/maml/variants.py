@@ -29,7 +29,8 @@ from refmeta.oracle.suites.maml.paths import (
 
 __all__ = ["variant"]
 
-FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
+DETACHED = "derivative of the optimiser's memory"
+FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors", DETACHED)
 OUTER = ("outer loss", "query's loss taken at")
 LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
 CONCERNED = {
@@ -179,5 +180,5 @@ def _along(path: Path, query: Any, problem: Any, point: Point, along: Array, alo
     if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
         raise KeyError("a product of factors is that of plain descent")
     bends = [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)]
-    slopes = tangents(path, bends, along, along_rows)
+    slopes = tangents(path, bends, along, along_rows, DETACHED in point)
     return np.asarray(sum(np.einsum("jnd,nd->nj", slope, s) for slope, s in zip(slopes, sources, strict=True)))
