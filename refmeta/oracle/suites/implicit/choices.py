@@ -16,7 +16,7 @@ from refmeta.oracle.suites.maml.choices import RESULTS
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses, sided
 from refmeta.oracle.suites.maml.losses_of_data import BY_POINT_COUNT
 
-__all__ = ["CHOICES", "additions", "variant"]
+__all__ = ["CHOICES", "Descent", "Solved", "Strength", "additions", "variant"]
 
 Departures = frozenset[tuple[str, Any]]
 LATER = ("linear system", "Hessian", "right side", "outer loss", "result")

@@ -13,7 +13,7 @@ from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
 from refmeta.oracle.suites.maml.losses import COMMON
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
-from refmeta.oracle.suites.maml.paths import Bend, Path
+from refmeta.oracle.suites.maml.paths import Bend, InnerPath
 from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.variants import variant
 
@@ -100,7 +100,7 @@ KEPT: dict[str, Indices | None] = {
     "all twice": lambda K: [*range(K), *range(K)],
     "all, and one more at phi": lambda K: list(range(K + 1)) if K else [],
 }
-TAKEN: dict[str, Callable[[Path, int, Any], Any] | None] = {
+TAKEN: dict[str, Callable[[InnerPath, int, Any], Any] | None] = {
     "its step's point": None,
     "theta": lambda path, k, query: path.points[0],
     "phi": lambda path, k, query: path.points[-1],

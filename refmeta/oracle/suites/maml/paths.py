@@ -12,13 +12,13 @@ from refmeta.arrays import Array
 from refmeta.meta.arguments import Point
 from refmeta.oracle.suites.maml.optimisers import Memory, Optimiser, descent
 
-__all__ = ["Bend", "Factor", "Path", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "tangents"]
+__all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "tangents"]
 
 STEP = 1e-30
 Bend = Callable[[Array], Array]  # v → Hv
 
 
-class Path(NamedTuple):
+class InnerPath(NamedTuple):
     """θ⁽⁰⁾ … θ⁽ᴷ⁾ (N, d) each, the support's points there, the step sizes by step, the optimiser, its first and last memory."""
 
     thetas: list[Array]
@@ -37,7 +37,7 @@ class Factor(NamedTuple):
     alpha: Array
 
 
-def follow(support: Any, start: Array, rows: Array, optimiser: Optimiser | None, memory: Memory) -> Path:
+def follow(support: Any, start: Array, rows: Array, optimiser: Optimiser | None, memory: Memory) -> InnerPath:
     """The path from `start` (N, d) with a row of step sizes per step."""
     first, thetas, points = memory, [start], [support.at(start)]
     for alpha in rows:
@@ -46,10 +46,10 @@ def follow(support: Any, start: Array, rows: Array, optimiser: Optimiser | None,
             raise FloatingPointError("an inner step left the finite numbers")
         thetas.append(phi)
         points.append(support.at(phi))
-    return Path(thetas, points, rows, optimiser, first, memory)
+    return InnerPath(thetas, points, rows, optimiser, first, memory)
 
 
-def carried(path: Path, support: Any, parameters: bool, memory: bool) -> Path:
+def carried(path: InnerPath, support: Any, parameters: bool, memory: bool) -> InnerPath:
     """The path where every task begins with what the one before it left: its parameters, or the optimiser's memory.
 
     After i rounds the first i tasks are right.
@@ -91,7 +91,7 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
     return result
 
 
-def tangents(path: Path, bends: Sequence[Bend], along: Array, along_rows: Array, detached: bool) -> list[Array]:
+def tangents(path: InnerPath, bends: Sequence[Bend], along: Array, along_rows: Array, detached: bool) -> list[Array]:
     """dθ⁽⁰⁾ … dθ⁽ᴷ⁾, (D, N, d) each, in D directions of the start (D, N, d) and of the step sizes (D, K, 1 or d).
 
     Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.  What the optimiser

@@ -17,7 +17,7 @@ from refmeta.oracle.suites.maml.optimisers import Memory
 from refmeta.oracle.suites.maml.paths import (
     Bend,
     Factor,
-    Path,
+    InnerPath,
     adjoints,
     alpha_directions,
     alpha_rows,
@@ -27,7 +27,7 @@ from refmeta.oracle.suites.maml.paths import (
     tangents,
 )  # fmt: skip
 
-__all__ = ["variant"]
+__all__ = ["InnerLoop", "variant"]
 
 DETACHED = "derivative of the optimiser's memory"
 FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors", DETACHED)
@@ -41,10 +41,10 @@ FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, ValueError, n
 Departures = frozenset[tuple[str, Any]]
 
 
-class Inner(NamedTuple):
+class InnerLoop(NamedTuple):
     """What the inner loop of a point leaves: its path, the query's loss, and how α is read."""
 
-    path: Path
+    path: InnerPath
     query: Any
     read: Callable[[Any], Array]
 
@@ -117,7 +117,7 @@ def _without(point: Point, later: tuple[str, ...], but: tuple[str, ...] = ()) ->
 
 
 @lru_cache(maxsize=512)
-def _inner(problem: Any, departures: Departures) -> Inner:
+def _inner(problem: Any, departures: Departures) -> InnerLoop:
     """The inner loop of a point."""
     point = dict(departures)
     support, query = changed_losses(problem, point)
@@ -132,7 +132,7 @@ def _inner(problem: Any, departures: Departures) -> Inner:
     path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
     if "carried between tasks" in point:
         path = carried(path, support, *point["carried between tasks"])
-    return Inner(path, query, read)
+    return InnerLoop(path, query, read)
 
 
 @lru_cache(maxsize=512)
@@ -155,13 +155,13 @@ def _sources(problem: Any, point: Point) -> list[Array]:
     return [w * at.grad if at is not None else 0.0 * last.grad for w, at in outer]
 
 
-def _bend(path: Path, query: Any, point: Point, k: int) -> Bend:
+def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
     """The Hessian product of step k."""
     at = point["Hessians taken at"](path, k, query) if "Hessians taken at" in point else path.points[k]
     return point["Hessian"](at.hvp, path.thetas[k]) if "Hessian" in point else at.hvp
 
 
-def _adjoints(path: Path, query: Any, problem: Any, point: Point) -> list[Array]:
+def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[Array]:
     """λ_0 … λ_K of plain descent."""
     K, sources = len(path.rows), _sources(problem, point)
     kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
@@ -173,7 +173,7 @@ def _adjoints(path: Path, query: Any, problem: Any, point: Point) -> list[Array]
     return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
 
 
-def _along(path: Path, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
+def _along(path: InnerPath, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
     """dF in the directions of a start and of step sizes, (N, D), through any optimiser."""
     K, sources = len(path.rows), _sources(problem, point)
     kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
