@@ -100,8 +100,8 @@ def test_a_known_wrong_formula_is_a_point_of_the_product(slug):
         (("linear system", "1 steps of rate 0.5"), "gradient", 3 / 2),
         (("linear system", "(2I + H/lambda)^-1 g (damped by 1)"), "gradient", 3 / (5 / 2)),
         (("outer loss", "plus the proximal term"), "objective", 3 / 2 + 2),
-        (("right side", "the support's gradient at phi"), "gradient", -4 / (3 / 2)),
-        (("loss", "doubled, in the support only"), "adapted", 12 / 8),
+        (("right side", "the support's gradient at theta"), "gradient", -6 / (3 / 2)), (("lambda", "lambda/2"), "adapted", 3 / 2),
+        (("split", "inner loss of support plus query"), "adapted", 6 / 9),
     ],
 )  # fmt: skip
 def test_points_by_hand(departure, part, expected):

@@ -56,23 +56,15 @@ READINGS: dict[str, Callable[[Array], Array] | None] = {
     "sqrt(alpha)": np.sqrt,
     "exp(alpha)": np.exp,
 }
-CARRIED = {
-    "nothing": None,
-    "the parameters": (True, False),
-    "the optimiser's memory": (False, True),
-    "the parameters and the optimiser's memory": (True, True),
-}
 OUTER: dict[str, Callable[[int], Array] | None] = {
     "the query's loss at phi": None,
     "that of theta and of every step, mean": lambda K: np.ones(K + 1) / (K + 1),
     "that of theta and of every step, sum": lambda K: np.ones(K + 1),
     "that of every step, mean": lambda K: np.arange(K + 1).clip(0, 1) / max(K, 1) if K else np.ones(1),
     "that of every step, sum": lambda K: np.arange(K + 1).clip(0, 1) if K else np.ones(1),
-    "that of theta": lambda K: np.eye(K + 1)[0],
     "that of theta plus that of phi": lambda K: np.eye(K + 1)[0] + np.eye(K + 1)[K],
     "the mean of those of theta and phi": lambda K: (np.eye(K + 1)[0] + np.eye(K + 1)[K]) / 2,
     "that of phi less that of theta": lambda K: np.eye(K + 1)[K] - np.eye(K + 1)[0],
-    "that of the last step but one": lambda K: np.eye(K + 1)[max(K - 1, 0)],
 }
 PLACES: dict[str, Callable[[list[Array]], Array] | None] = {
     "phi": None,
@@ -185,8 +177,7 @@ CHOICES: Choices = {
     "steps": STEPS,
     "alpha": READINGS,
     "inner optimiser": OPTIMISERS,
-    "derivative of the optimiser's memory": {"taken": None, "left out": True},
-    "carried between tasks": CARRIED,
+    "carried between tasks": {"nothing": None, "the parameters": True},
     **COMMON,
     "outer loss": OUTER,
     "query's loss taken at": PLACES,

@@ -11,7 +11,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["OPTIMISERS", "Memory", "Optimiser", "descent"]
+__all__ = ["OPTIMISERS", "Memory", "Optimiser", "Step", "descent"]
 
 
 class Memory(NamedTuple):
@@ -24,7 +24,15 @@ class Memory(NamedTuple):
     t: Any = 0.0
 
 
-Optimiser = Callable[[Memory, Array, Array, Array], tuple[Array, Memory]]
+Step = Callable[[Memory, Array, Array, Array], tuple[Array, Memory]]  # memory, φ, g, α → φ, memory
+
+
+class Optimiser(NamedTuple):
+    """A step, whether its memory is kept between tasks, and whether that memory is differentiated."""
+
+    step: Step
+    kept: bool = False
+    detached: bool = False
 
 
 def descent(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -43,7 +51,7 @@ def _first_gradient(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple
     return phi - alpha * first, memory._replace(first=first)
 
 
-def _momentum(rate: float, new: float = 1.0, ahead: bool = False) -> Optimiser:
+def _momentum(rate: float, new: float = 1.0, ahead: bool = False) -> Step:
     """m ← rate·m + new·g, φ − αm; with `ahead` φ − α(g + rate·m)."""
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -53,7 +61,7 @@ def _momentum(rate: float, new: float = 1.0, ahead: bool = False) -> Optimiser:
     return step
 
 
-def _adam(corrected: bool) -> Optimiser:
+def _adam(corrected: bool) -> Step:
     """m ← 0.9m + 0.1g, v ← 0.999v + 0.001g², φ − α m̂/(√v̂ + 10⁻⁸), m̂ = m/(1 − 0.9ᵗ), v̂ = v/(1 − 0.999ᵗ) or m and v."""
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -64,7 +72,7 @@ def _adam(corrected: bool) -> Optimiser:
     return step
 
 
-def _scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Optimiser:
+def _scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Step:
     """v ← keep·v + new·g², φ − αg/(√(v + inside) + outside)."""
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -74,12 +82,12 @@ def _scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Opt
     return step
 
 
-def _of_gradient(change: Callable[[Array], Array]) -> Optimiser:
+def _of_gradient(change: Callable[[Array], Array]) -> Step:
     """φ − α·change(g)."""
     return lambda memory, phi, g, alpha: (phi - alpha * change(g), memory)
 
 
-def _decayed(rate: float) -> Optimiser:
+def _decayed(rate: float) -> Step:
     """φ − α(g + rate·φ)."""
     return lambda memory, phi, g, alpha: (phi - alpha * (g + rate * phi), memory)
 
@@ -104,10 +112,7 @@ def _normalised(g: Array) -> Array:
     return g / _norm(g)
 
 
-OPTIMISERS: dict[str, Optimiser | None] = {
-    "gradient descent": None,
-    "every step from theta": _from_start,
-    "the gradient at theta in every step": _first_gradient,
+REMEMBERING: dict[str, Step] = {
     "gradients accumulated over the steps": _momentum(1.0),
     "momentum 0.9": _momentum(0.9),
     "momentum 0.9 as a running mean": _momentum(0.9, 0.1),
@@ -117,6 +122,10 @@ OPTIMISERS: dict[str, Optimiser | None] = {
     "RMSProp (0.99)": _scaled(0.99, 0.01, 1e-8),
     "RMSProp (0.9)": _scaled(0.9, 0.1, 0.0, 1e-8),
     "Adagrad": _scaled(1.0, 1.0, 1e-10),
+}
+FORGETTING: dict[str, Step] = {
+"every step from theta": _from_start,
+    "the gradient at theta in every step": _first_gradient,
     "the gradient's sign": _of_gradient(lambda g: np.sign(g.real) + 0.0 * g),
     "the gradient over its norm": _of_gradient(_normalised),
     "gradient clipped to norm 1": _of_gradient(_clipped_by_norm(1.0)),
@@ -126,4 +135,10 @@ OPTIMISERS: dict[str, Optimiser | None] = {
     "weight decay 0.01": _decayed(0.01),
     "weight decay 0.0005": _decayed(0.0005),
     "parameters shrunk by 0.01": lambda memory, phi, g, alpha: (0.99 * phi - alpha * g, memory),
+}
+OPTIMISERS: dict[str, Optimiser | None] = {
+    "gradient descent": None,
+    **{words: Optimiser(step) for words, step in (REMEMBERING | FORGETTING).items()},
+    **{f"{words}, never reset between tasks": Optimiser(step, kept=True) for words, step in REMEMBERING.items()},
+    **{f"{words}, its memory not differentiated": Optimiser(step, detached=True) for words, step in REMEMBERING.items()},
 }

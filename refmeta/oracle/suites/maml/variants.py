@@ -29,14 +29,14 @@ from refmeta.oracle.suites.maml.paths import (
 
 __all__ = ["InnerLoop", "variant"]
 
-DETACHED = "derivative of the optimiser's memory"
-FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors", DETACHED)
+FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
 OUTER = ("outer loss", "query's loss taken at")
 LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
 CONCERNED = {
     "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
     "gradient": (*FACTORS, *OUTER, "result"), "step_size_gradient": LATER,
 }  # fmt: skip
+VALUES = ("adapted", "objective", "first_order")  # no derivative of the path enters these
 FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, ValueError, np.linalg.LinAlgError)
 Departures = frozenset[tuple[str, Any]]
 
@@ -54,6 +54,8 @@ def variant(part: str, problem: Any, point: Point) -> Array | None:
     point = {name: value for name, value in point.items() if value is not None}
     if part not in CONCERNED or any(name in LATER and name not in CONCERNED[part] for name in point):
         return None
+    if part in VALUES and "inner optimiser" in point and point["inner optimiser"].detached:
+        return None
     try:
         with np.errstate(all="ignore"):
             value = PARTS[part](problem, point)
@@ -69,7 +71,8 @@ def _adapted(problem: Any, point: Point) -> Array:
 
 def _objective(problem: Any, point: Point) -> Array:
     """Σ_k w_k L_query, (N,)."""
-    return np.asarray(sum(w * at.loss for w, at in _outer(problem, _without(point, LATER, OUTER)) if at is not None))
+    outer = _outer(problem, _without(point, LATER, OUTER))
+    return sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
 
 
 def _first_order(problem: Any, point: Point) -> Array:
@@ -130,8 +133,8 @@ def _inner(problem: Any, departures: Departures) -> InnerLoop:
 
     start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
     path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
-    if "carried between tasks" in point:
-        path = carried(path, support, *point["carried between tasks"])
+    if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
+        path = carried(path, support, "carried between tasks" in point)
     return InnerLoop(path, query, read)
 
 
@@ -151,8 +154,8 @@ def _outer(problem: Any, departures: Departures) -> list[tuple[float, Any]]:
 def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
     outer = _outer(problem, _without(point, LATER, OUTER))
-    last = next(at for w, at in outer if at is not None)
-    return [w * at.grad if at is not None else 0.0 * last.grad for w, at in outer]
+    none = np.zeros((*problem.support.shape, problem.support.dim))
+    return [w * at.grad if at is not None else none for w, at in outer]
 
 
 def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
@@ -180,5 +183,5 @@ def _along(path: InnerPath, query: Any, problem: Any, point: Point, along: Array
     if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
         raise KeyError("a product of factors is that of plain descent")
     bends = [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)]
-    slopes = tangents(path, bends, along, along_rows, DETACHED in point)
+    slopes = tangents(path, bends, along, along_rows)
     return np.asarray(sum(np.einsum("jnd,nd->nj", slope, s) for slope, s in zip(slopes, sources, strict=True)))
