@@ -54,8 +54,8 @@ def variant(part: str, problem: Any, point: Point) -> Array | None:
     point = {name: value for name, value in point.items() if value is not None}
     if part not in CONCERNED or any(name in LATER and name not in CONCERNED[part] for name in point):
         return None
-    if part in VALUES and "inner optimiser" in point and point["inner optimiser"].detached:
-        return None
+    if "inner optimiser" in point and point["inner optimiser"].detached and (part in VALUES or "Hessian factors" in point):
+        return None  # without Hessians the memory has no derivative: the plain optimiser is that point
     try:
         with np.errstate(all="ignore"):
             value = PARTS[part](problem, point)
