@@ -4,7 +4,7 @@ Derivation: derivations/using-the-oracle.md
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,34 +18,42 @@ from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import NEAR, Candidate, Match, Pair, alike, candidate_of, match_of, matching, right_of
 from refmeta.oracle.suite import Case
 
-__all__ = ["addition_matches", "added", "plus"]
+__all__ = ["addition_matches", "added", "mixed", "mixture_matches", "plus"]
 
 FEWEST, BARE = 3, 8
 
 
-def addition_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """One term that is added; else the multiples of the right result and of a term or a known-wrong formula."""
-    terms = list(_terms(failing, settings))
+def addition_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The right result plus a multiple of one term."""
     right = Match("the right result", "", right_of(settings))
-    if found := [m for term in terms for m in added(right, term, failing, settings)]:
-        return found
+    return [m for term in _terms(failing, settings) for m in added(right, term, failing, settings)]
+
+
+def mixture_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
+    """A multiple of the right result plus a multiple of a term or of a known-wrong formula."""
     rows = [Match(row.slug, "", value_of(row, settings)) for row in candidate_rows(failing[0].case, settings)]
-    for term in [*terms, *rows]:
+    for term in [*_terms(failing, settings), *rows]:
         if time.perf_counter() > until:
             break
-        if found := _mixed(term, failing, settings):
+        if found := mixed(term, failing, settings):
             return found
     return []
 
 
-def _terms(failing: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Match]:
-    """The terms that have the shape of the part in the first failing vectors, each with its name."""
+def _terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The terms that have the shape of the part, each with its name; of equal ones the first."""
+    first, found, values = wrong_pairs(failing, settings)[0], list[Match](), list[Array]()
     names: dict[str, None] = {}
     for o in failing:
         for part in o.got or {}:
             names |= dict.fromkeys(_all_terms(o.case, part))
     for name in names:
-        yield Match(name, "", candidate_of(lambda case, part, n=name: _all_terms(case, part)[n](), settings))  # type: ignore[misc]
+        value = candidate_of(lambda case, part, n=name: _all_terms(case, part)[n](), settings)  # type: ignore[misc]
+        one = value(first.case, first.name)
+        if one is None or not any(np.allclose(one, other, rtol=1e-9) for other in values if other.shape == one.shape):
+            found.append(Match(name, "", value))
+            values += [] if one is None else [one]
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -91,7 +99,8 @@ def _sum(base: Match, term: Match, formula: Formula, failing: Sequence[Outcome])
 def _signed(number: str, term: str) -> str:
     """+ 2·theta, − theta, + ½·λ·theta."""
     sign, size = ("−", number[1:]) if number.startswith("−") else ("+", number)
-    return f"{sign} {size}" if term == "1" else f"{sign} {term}" if size == "1" else f"{sign} {size.split(',')[0]}·{term}"
+    size = size.split(",")[0]
+    return f"{sign} {size}" if term == "1" else f"{sign} {term}" if size == "1" else f"{sign} {f'({size})' if '/' in size else size}·{term}"
 
 
 def plus(one: Candidate, other: Candidate) -> Candidate:
@@ -104,7 +113,7 @@ def plus(one: Candidate, other: Candidate) -> Candidate:
     return value
 
 
-def _mixed(term: Match, failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+def mixed(term: Match, failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """A multiple of the right result plus a multiple of a term, both of which have a formula."""
     firsts, seconds = [], []
     for pair in wrong_pairs(failing, settings):
@@ -116,7 +125,7 @@ def _mixed(term: Match, failing: Sequence[Outcome], settings: JudgeSettings) -> 
         return []
     bare, right = sum(fit.pair.got.size for fit in firsts) >= BARE, right_of(settings)
     candidates = [
-        match_of(f"{_front(a)} the right result {_signed(c.text, term.what)}", plus(times(right, a), times(term.value, c)), failing, cost=a.cost + c.cost)
+        match_of(f"{_front(a)}the right result {_signed(c.text, term.what)}", plus(times(right, a), times(term.value, c)), failing, cost=a.cost + c.cost)
         for a in looked_up(firsts, bare)
         for c in looked_up(seconds, bare)
     ]
@@ -125,7 +134,7 @@ def _mixed(term: Match, failing: Sequence[Outcome], settings: JudgeSettings) -> 
 
 def _front(formula: Formula) -> str:
     """A factor in front of what it multiplies."""
-    return f"{formula.text.split(',')[0]} ·"
+    return "" if formula.text == "1" else f"{formula.text.split(',')[0]} · "
 
 
 def _two(pair: Pair, term: Array | None) -> tuple[Fit, Fit] | None:

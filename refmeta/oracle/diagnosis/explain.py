@@ -87,7 +87,7 @@ def _by_part(
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
-            explanations.append(_explanation(name, on, seconds / 2 ** len(explanations)))
+            explanations.append(_explanation(name, on, seconds / (10.0 * len(explanations) or 1.0)))
     return explanations
 
 

@@ -77,7 +77,7 @@ def _of_group(
     if sum(pair.got.size - 1 - free for pair in some) < FEWEST or all(abs(f.number - 1) <= f.doubt for f in fits):
         return []
     for what, value, formula in _readings(names, fits):
-        base = match_of(what, candidate_of(value, settings), failing, cost=formula.cost)
+        base = match_of(what + "," * free, candidate_of(value, settings), failing, cost=formula.cost)
         if found := (scaled(base, failing, settings) if free else matching([base], failing, settings)):
             return found
     return []
@@ -147,20 +147,26 @@ def _doubt(residual: Residual, number: float, pair: Pair) -> float:
 
 
 def _readings(names: Names, fits: Sequence[Inner]) -> Iterator[tuple[str, Candidate, Formula]]:
-    """What the numbers may be: a formula times the input, one instead of it, one added to it, a number times it."""
+    """What the numbers may be: a formula times the input, one instead of it, one added to it; then bare numbers."""
     group, numbers = group_text(names), [fit.number for fit in fits]
-    for f in _formulas(fits, numbers):
-        yield f"the right result for {group} times {f.text}", _changed(names, f, HOW["times"]), f
     scalars = [fit.case.arguments()[names[0]] for fit in fits]
+    readings = [("times", f"{group} times {{}}", numbers)]
     if len(names) == 1 and all(isinstance(x, float) for x in scalars):
         inside = [n * x for n, x in zip(numbers, scalars, strict=True)]
-        for f in _formulas(fits, inside):
-            yield f"the right result for {f.text} instead of {group}", _changed(names, f, HOW["instead"]), f
-        for f in _formulas(fits, [y - x for y, x in zip(inside, scalars, strict=True)]):
-            yield f"the right result for {group} + {f.text}", _changed(names, f, HOW["plus"]), f
-    if len(fits) > 1 and np.ptp(numbers) <= max(fit.doubt + 1e-12 for fit in fits) * abs(numbers[0]):
-        f = constant(float(f"{min(fits, key=lambda fit: fit.doubt).number:.9g}"))
-        yield f"the right result for {group} times {f.text}", _changed(names, f, HOW["times"]), f
+        more = [y - x for y, x in zip(inside, scalars, strict=True)]
+        readings += [("instead", f"{{}} instead of {group}", inside), ("plus", f"{group} + {{}}", more)]
+    for find in (_formulas, _bare):
+        for how, text, values in readings:
+            for f in find(fits, values):
+                yield f"the right result for {text.format(f.text)}", _changed(names, f, HOW[how]), f
+
+
+def _bare(fits: Sequence[Inner], numbers: Sequence[float]) -> list[Formula]:
+    """One number for all, of nine digits at most, if there are several vectors that tell."""
+    middle, doubt = float(np.median(numbers)), max(fit.doubt for fit in fits) + 1e-11
+    if len(fits) < 2 or max(abs(n - middle) for n in numbers) > 3 * doubt * abs(middle):
+        return []
+    return [constant(float(f"{middle:.9g}"))]
 
 
 def _changed(names: Names, f: Formula, how: Callable[[Array, Array | float], Array]) -> Candidate:

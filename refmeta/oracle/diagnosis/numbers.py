@@ -85,33 +85,41 @@ def _table(cases: Sequence[Case], counts: Sequence[int]) -> dict[str, Array]:
     return {name: row for name, row in rows.items() if np.any(row != 1)}
 
 
-def _products(table: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+def _products(table: Array) -> Iterator[tuple[tuple[float, ...], Array]]:
     """The powers, and the rows of the table that are taken to them: one number, and two."""
     one = np.arange(len(table))[:, None]
     two = np.array(list(itertools.combinations(range(len(table)), 2)), int).reshape(-1, 2)
     yield from (((p,), one) for p in (1, -1, 2, -2))
+    yield from (((p,), one[np.all(table > 0, axis=1)]) for p in (0.5, -0.5))
     yield from ((p, two) for p in ((1, 1), (-1, -1), (1, -1), (-1, 1)))
 
 
-def _product(table: Array, rows: Array, powers: tuple[int, ...]) -> Array:
+def _product(table: Array, rows: Array, powers: tuple[float, ...]) -> Array:
     """The products of the rows of the table, each to its power."""
-    return np.prod([table[rows[:, j]] ** float(p) for j, p in enumerate(powers)], axis=0)
+    return np.prod([table[rows[:, j]] ** p for j, p in enumerate(powers)], axis=0)
 
 
-def _formula(sign: str, parts: list[tuple[str, int]]) -> Formula:
+def _formula(sign: str, parts: list[tuple[str, float]]) -> Formula:
     """A constant times powers of numbers, in words."""
-    over, under = ([f"{n}{'²' * (abs(p) == 2)}" for n, p in parts if p * s > 0] for s in (1, -1))
+    over, under = ([_power(n, abs(p), len(parts)) for n, p in parts if p * s > 0] for s in (1, -1))
     lead = {"1": "", "−1": "−"}.get(sign, sign)
     top = lead + "·".join(over) if over else lead + "1" * (lead in ("", "−"))
     bottom = "·".join(under) if len(under) < 2 else f"({'·'.join(under)})"
     text = f"{top}/{bottom}" if under else top if top != f"({top[1:-1]})" else top[1:-1]
     alone = [n for n, _ in parts if len(parts) == 1 and n in WORDS]
-    cost = SIMPLEST[sign] + sum(abs(p) + 0.5 * ("1" in n) for n, p in parts) - 0.01 * (over == ["N"] or under == ["N"])
+    related = len(parts) == 2 and f"({parts[0][0]} − 1)" == parts[1][0]
+    cost = SIMPLEST[sign] + sum(max(p, -p, 1.5 * (p % 1 > 0)) + 0.5 * ("1" in n) for n, p in parts) - 0.5 * related
     words = "".join(f", {n + ' ' if under or lead else ''}{WORDS[n]}" for n in alone)
     return Formula(text + words, lambda case: _evaluate(case, CONSTANTS[sign], parts), cost)
 
 
-def _evaluate(case: Case, lead: float, parts: list[tuple[str, int]]) -> Array | float:
+def _power(name: str, power: float, count: int) -> str:
+    """A number to a positive power, in brackets where it is a product of several words."""
+    name = f"({name})" if " " in name and name[0] != "(" and (count > 1 or power != 1) else name
+    return f"√{name}" if power == 0.5 else f"{name}{'²' * (power == 2)}"
+
+
+def _evaluate(case: Case, lead: float, parts: list[tuple[str, float]]) -> Array | float:
     """The formula on a case; NaN where the case lacks a number."""
     numbers = numbers_of(case)
-    return reduce(operator.mul, (numbers[n] ** float(p) if n in numbers else np.asarray(np.nan) for n, p in parts), lead)
+    return reduce(operator.mul, (numbers[n] ** p if n in numbers else np.asarray(np.nan) for n, p in parts), lead)

@@ -5,13 +5,14 @@ Derivation: derivations/using-the-oracle.md
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnosis.additions import addition_matches
-from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick
+from refmeta.oracle.diagnosis.factors import factor_matches
+from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
 from refmeta.oracle.judge import Outcome
@@ -39,27 +40,29 @@ class Part(NamedTuple):
 
 
 def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact] = ()) -> Part | None:
-    """What explains the largest group of at least two failing vectors and a third of them."""
-    for fact, group, rest in _groups(on.failing, [*more, *facts(on.failing)]):
-        if time.perf_counter() > until:
-            return None
-        passing = [o for o in on.passing if fact.holds(o.case)]
-        if (found := _explained(on._replace(failing=group, passing=passing), until)).name:
-            return _part(fact, group, rest, found, on, until)
+    """What explains the largest group of at least two failing vectors and a third of them; what is quick is tried first."""
+    groups = list(_groups(on.failing, [*more, *facts(on.failing)]))
+    for effort in range(3):
+        for fact, group, rest in groups:
+            if time.perf_counter() > until:
+                return None
+            passing = [o for o in on.passing if fact.holds(o.case)]
+            if (found := _explained(on._replace(failing=group, passing=passing), until, effort)).name:
+                return _part(fact, group, rest, found, on, until)
     return None
 
 
-def _explained(on: Evidence, until: float) -> Found:
-    """What explains a group: the quick mechanisms, a term that is added, two choices."""
-    pairs: Callable[..., Any] = lambda failing, settings: pair_matches(failing, settings, until=min(until, time.perf_counter() + 1))
-    more = [Mechanism("addition", addition_matches), Mechanism("choices", pairs)]
-    return first_standing([*quick(on.failing[0].case.about, until), *more], on)
+def _explained(on: Evidence, until: float, effort: int) -> Found:
+    """What explains a group: known-wrong formulas and factors; one choice or term; two choices."""
+    about, soon = on.failing[0].case.about, min(until, time.perf_counter() + 1)
+    pairs = Mechanism("choices", partial(pair_matches, until=soon))
+    return first_standing([[*quickest(), Mechanism("factor", factor_matches)], quick(about, soon), [pairs]][effort], on)
 
 
 def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Part:
     """The sentences on a group and on the others, and the candidate, which is None outside of the group."""
     count = f"explains the {len(group)} of {len(on.failing)} failing vectors in which {fact.name}"
-    others = _explained(on._replace(failing=rest, passing=[o for o in on.passing if not fact.holds(o.case)]), until)
+    others = _explained(on._replace(failing=rest, passing=[o for o in on.passing if not fact.holds(o.case)]), until, 1)
     lines = [f"{count}: {line}" for line in with_tie(found.matches)]
     first, second = found.matches[0].value, others.matches[0].value if others.matches else lambda case, name: None
 

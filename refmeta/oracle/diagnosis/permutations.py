@@ -18,7 +18,7 @@ from refmeta.oracle.suite import Case
 __all__ = ["layout_matches", "order_matches", "permutation_matches"]
 
 FEWEST, FAR = 6, 1e3
-BACKWARDS = "the last entry first"
+BACKWARDS, INVERSE = "the last entry first", "(the inverse)"
 
 
 def order_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
@@ -42,6 +42,7 @@ def layout_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
         match_of(f"the right result with {where} in another layout: {name}", candidate_of(how(name), settings), failing)
         for name in names
         for where, how in PLACES.items()
+        if not (where.endswith(INVERSE) and all(_is_own_inverse(o.case, name) for o in failing))
     ]
     return matching(candidates, failing, settings)
 
@@ -51,6 +52,14 @@ def _layout(case: Case, name: str) -> Array:
     if name == BACKWARDS:
         return np.arange(np.size(case.problem.theta))[::-1]
     return np.asarray(case.about.layouts(case.problem)[name])
+
+
+def _is_own_inverse(case: Case, name: str) -> bool:
+    """Is a layout its own inverse, or not there?"""
+    try:
+        return np.array_equal(_layout(case, name), np.argsort(_layout(case, name)))
+    except (AttributeError, KeyError):
+        return True
 
 
 def _out(name: str) -> Candidate:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnosis.additions import added
+from refmeta.oracle.diagnosis.additions import added, mixed
 from refmeta.oracle.diagnosis.factors import scaled, wrong_pairs
 from refmeta.oracle.judge import JudgeSettings, Outcome, right_result
 from refmeta.oracle.match import Candidate, Match, Pair, alike, match_of, matching, task_count
@@ -53,6 +53,9 @@ def weight_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
         return []
     for base in (*_mixes(settings), *_sums(settings)):
         if found := [*matching([match_of(base.what, base.value, failing)], failing, settings), *scaled(base, failing, settings)]:
+            return found
+    for base in _mixes(settings):
+        if found := mixed(base._replace(what=f"({base.what})"), failing, settings):
             return found
     return [m for start, steps in _steps(failing) for m in added(start, steps, failing, settings)]
 
@@ -131,7 +134,11 @@ def fitted_weights(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
     fits: dict[Case, Array] = {}
     spare = 0
     for pair in wrong_pairs(failing, settings):
-        if not _has_rows(pair.case, pair.name) or (fit := _fit(pair, settings)) is None:
+        if not _has_rows(pair.case, pair.name):
+            return []
+        if (fit := _fit(pair, settings)) is None:
+            continue
+        if not fit.size:
             return []
         fits[pair.case] = fit
         spare += pair.got.size - fit.size
@@ -144,7 +151,8 @@ def fitted_weights(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
     some = next((case for case, fit in fits.items() if fit.shape[-1] > 1), next(iter(fits)))
     right = "the identity" if fits[some].ndim == 2 else "1" if settings.reduce == "sum" else "1/N"
     text = np.array2string(fits[some], precision=4, suppress_small=True, separator=", ").replace("\n", "")
-    return matching([match_of("the right rows with other weights", value, failing, f", by a fit ({text} in {some.id}; right: {right})")], failing, settings)
+    what = f"the right rows with other weights, in the {len(fits)} failing vectors that determine them"
+    return [Match(what, f"{what}, by a fit ({text} in {some.id}; right: {right})", value)]
 
 
 def _whole(settings: JudgeSettings) -> JudgeSettings:
@@ -153,7 +161,7 @@ def _whole(settings: JudgeSettings) -> JudgeSettings:
 
 
 def _fit(pair: Pair, settings: JudgeSettings) -> Array | None:
-    """The weights that give a result from the right rows, by least squares; None if the rows do not determine them."""
+    """The weights that give a result from the right rows; None if these do not determine them, empty if none do."""
     rows = right_result(pair.case, pair.name, _whole(settings))
     X = rows.reshape(len(rows), -1).T
     if X.shape[0] <= X.shape[1] or np.linalg.matrix_rank(X, tol=1e-6 * np.max(np.abs(X), initial=0.0)) < X.shape[1]:
@@ -161,4 +169,4 @@ def _fit(pair: Pair, settings: JudgeSettings) -> Array | None:
     reduced = pair.got.shape == rows.shape[1:] and pair.got.shape != rows.shape
     Y = np.ravel(pair.got) if reduced else pair.got.reshape(len(rows), -1).T
     fit = np.linalg.lstsq(X, Y, rcond=None)[0]
-    return fit.T if alike(pair, (X @ fit).T.reshape(pair.got.shape)) else None
+    return fit.T if alike(pair, (X @ fit).T.reshape(pair.got.shape)) else np.zeros(0)
