@@ -12,6 +12,7 @@ from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
 from refmeta.oracle.diagnosis.product import pair_matches, product_matches
+from refmeta.oracle.diagnosis.recipes import recipe_matches
 from refmeta.oracle.diagnosis.traces import offset, traces
 from refmeta.oracle.diagnosis.transforms import transform_matches
 from refmeta.oracle.diagnosis.weights import fitted_weights, weight_matches
@@ -37,6 +38,7 @@ def quick(about: Suite, until: float) -> list[Mechanism]:
     return [
         *quickest(),
         Mechanism("choice", partial(single_matches, until=until)),
+        Mechanism("recipe", partial(recipe_matches, until=until)),
         Mechanism("factor", factor_matches),
         Mechanism("row times", row_factor_matches),
         Mechanism("choice times", partial(single_factor_matches, until=until)),
