@@ -1,26 +1,36 @@
 """Does a candidate give the numbers that a target returned?  Derivation: derivations/using-the-oracle.md"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.judge import JudgeSettings, Outcome, as_returned, gap, limit_of, right_result
+from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap, growth, limit_of, right_result
 from refmeta.oracle.suite import Case
 
-__all__ = ["NEAR", "Candidate", "Match", "Pair", "candidate_of", "in_all", "is_right", "matches", "pairs", "refuting"]
+__all__ = [
+    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "is_like_right", "is_right",
+    "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
+]  # fmt: skip
 
-NEAR = 10.0
+MANY = 4  # entries of a result
 Candidate = Callable[[Case, str], Array | None]
+ERRORS = (ArithmeticError, AttributeError, LookupError, ValueError, np.linalg.LinAlgError)
 
 
 class Match(NamedTuple):
-    """What every failing vector equals: in a few words, as a sentence, and as a candidate."""
+    """What every failing vector equals: in a few words, as a sentence, and as a candidate.
+
+    cost : how complicated it is, among matches of one mechanism.
+    slug : of the known-wrong formula, if it is one.
+    """
 
     what: str
     line: str
     value: Candidate
+    cost: float = 0.0
+    slug: str = ""
 
 
 class Pair(NamedTuple):
@@ -40,11 +50,21 @@ def candidate_of(result: Candidate, settings: JudgeSettings) -> Candidate:
         with np.errstate(all="ignore"):
             try:
                 raw = result(case, name)
-            except (ArithmeticError, AttributeError, KeyError, ValueError, np.linalg.LinAlgError):
+                return None if raw is None else as_returned(np.asarray(raw), case, settings, name)
+            except ERRORS:
                 return None
-        return None if raw is None else as_returned(np.asarray(raw), case, settings, name)
 
     return value
+
+
+def right_of(settings: JudgeSettings) -> Candidate:
+    """The right result."""
+    return lambda case, name: right_result(case, name, settings)
+
+
+def match_of(what: str, value: Candidate, failing: Sequence[Outcome], more: str = "", cost: float = 0.0) -> Match:
+    """A match whose sentence says in how many vectors it holds."""
+    return Match(what, f"{what}, {in_all(failing)}{more}", value, cost)
 
 
 def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
@@ -56,20 +76,44 @@ def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     ]
 
 
+def widened(value: Array, right: Array, limit: Array) -> Array:
+    """Ten tolerances, and more where the value is larger than the right result."""
+    return limit * NEAR * growth(value, right)
+
+
+def alike(pair: Pair, value: Array | None) -> bool:
+    """Is the result the value, to ten tolerances?"""
+    if value is None or value.shape != pair.got.shape or not np.isfinite(value).all():
+        return False
+    return gap(pair.got, value, widened(value, pair.right, pair.limit)) <= 1
+
+
+def told_apart(pair: Pair, value: Array | None) -> bool:
+    """Does a value that there is differ from the right result by more than ten tolerances?"""
+    return value is not None and not (value.shape == pair.right.shape and gap(value, pair.right, pair.limit) <= NEAR)
+
+
 def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Candidate) -> bool:
     """Does every wrong result of every failing vector equal the candidate, to ten tolerances?"""
-    told_apart = False
-    for case, name, got, right, limit in pairs(failing, settings):
-        if gap(got, right, limit) <= 1:
+    apart = False
+    for pair in pairs(failing, settings):
+        if is_like_right(pair):
             continue
-        value = candidate(case, name)
-        if value is None or value.shape != got.shape or not np.isfinite(value).all():
+        value = candidate(pair.case, pair.name)
+        if not alike(pair, value):
             return False
-        growth = np.maximum(1, np.max(np.abs(value)) / np.maximum(np.max(np.abs(right)), 1e-300))
-        if gap(got, value, limit * NEAR * growth) > 1:
-            return False
-        told_apart |= gap(value, right, limit) > NEAR
-    return told_apart
+        apart |= told_apart(pair, value)
+    return apart
+
+
+def matching(candidates: Iterable[Match], failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The candidates that every failing vector equals."""
+    return [m for m in candidates if matches(failing, settings, m.value)]
+
+
+def is_like_right(pair: Pair) -> bool:
+    """Is a result right, to its tolerance?"""
+    return gap(pair.got, pair.right, pair.limit) <= 1
 
 
 def is_right(o: Outcome, name: str, settings: JudgeSettings) -> bool:
@@ -86,6 +130,28 @@ def refuting(passing: Sequence[Outcome], settings: JudgeSettings, candidate: Can
         return value is not None and (value.shape != got.shape or not gap(got, value, limit) <= 1)
 
     return [o for o in passing if any(differs(o, name, got) for name, got in (o.got or {}).items())]
+
+
+def generic_first(failing: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, generic and cheap ones first: several entries, no flag, valid, small inputs."""
+
+    def rank(o: Outcome) -> tuple[bool, bool, bool, int]:
+        few = sum(got.size for got in (o.got or {}).values()) < MANY
+        return few, o.case.result != "valid", bool(o.case.flags), sum(_sizes(o))
+
+    return sorted(failing, key=rank)
+
+
+def _sizes(o: Outcome) -> Iterator[int]:
+    """The number of entries of every input."""
+    return (int(np.size(x)) for x in o.case.arguments().values() if x is not None)
+
+
+def task_count(case: Case) -> int:
+    """N, the number of rows of the first part that has one per task; 1 if there is no such part."""
+    parts = (name for name, part in case.about.parts.items() if part.by_task and name in case.expected)
+    size = next((len(case.expected[name].value) for name in parts), 1)
+    return case.about.sizes_of(case.arguments()).get("N", size)
 
 
 def in_all(failing: Sequence[Outcome]) -> str:

@@ -1,35 +1,26 @@
-"""Name the mistake: which known-wrong formula, pattern or factor a wrong result equals, on every failing vector.
+"""Name the mistake: what the first wrong part equals, on every failing vector and on no passing one otherwise.
 
-An explanation that a passing vector refutes is not given.  Derivation: derivations/using-the-oracle.md
+Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from refmeta.oracle.diagnosis.patterns import (
-    factor_matches,
-    order_matches,
-    quantity_matches,
-    rounding_matches,
-    row_matches,
-    scaled_row_matches,
-    task_count,
-)
-from refmeta.oracle.diagnosis.traces import offset, traces
-from refmeta.oracle.judge import JudgeSettings, Outcome, gap
-from refmeta.oracle.match import Match, is_right, pairs, refuting
+from refmeta.oracle.asking import Ask
+from refmeta.oracle.diagnosis.mechanisms import fits, mechanisms
+from refmeta.oracle.diagnosis.partial import partial_explanation
+from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
+from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
+from refmeta.oracle.diagnosis.witnesses import Witnesses
+from refmeta.oracle.judge import JudgeSettings, Outcome
+from refmeta.oracle.match import Candidate, is_right
 
 __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-ORDER = ("row", "detached step", "other quantity", "factor", "row times", "odd terms", "order", "rounded input")
-GENERIC: dict[str, Callable[[Sequence[Outcome], JudgeSettings], list[Match]]] = {
-    "row": row_matches, "other quantity": quantity_matches, "factor": factor_matches, "row times": scaled_row_matches,
-    "order": order_matches, "rounded input": rounding_matches,
-}  # fmt: skip
+SECONDS, PARTIAL = 10.0, 0.7
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -37,17 +28,22 @@ TWICE = (
 
 
 class Explanation(NamedTuple):
-    """What explains a wrong part: the name of the mechanism, "" if nothing does, and sentences."""
+    """What explains a wrong part: the name of the mechanism, "" if nothing does, and sentences.
+
+    value : what the sentences claim, as numbers; None if nothing is named.
+    slug : of the known-wrong formula that is named.
+    """
 
     part: str
     name: str
     lines: list[str]
+    value: Candidate | None = None
     slug: str = ""
 
 
-def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[str]:
+def diagnose(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None) -> list[str]:
     """Sentences, the best explanation first; an explanation must hold on every failing vector."""
-    return first_of(explain(outcomes, settings))
+    return first_of(explain(outcomes, settings, ask))
 
 
 def first_of(explanations: Sequence[Explanation]) -> list[str]:
@@ -58,33 +54,40 @@ def first_of(explanations: Sequence[Explanation]) -> list[str]:
     return [*explanations[0].lines, *([f"also wrong, perhaps because of it: {others}"] if others else [])]
 
 
-def explain(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Any = None) -> list[Explanation]:
+def explain(
+    outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None, seconds: float = SECONDS
+) -> list[Explanation]:
     """What explains every wrong part, in order of dependence, up to the first that is explained by a mistake.
 
-    Nothing is explained where a result does not have its shape.
+    Results that are missing or have another shape explain nothing; the others are explained without them.  Where `ask` is
+    given, what is named holds on other cases, too.
     """
-    failing = [o for o in outcomes if o.verdict == "mismatch"]
-    if not failing or any(o.got is None for o in failing):
+    failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    if not failing:
         return []
     restless = max(o.differs for o in outcomes)
     if restless > 1:
         return [Explanation("", "asked twice", [TWICE])]
-    explanations = _by_part(failing, outcomes, settings)
+    explanations = _by_part(failing, outcomes, settings, ask, seconds)
     uncertain = restless > 0 and all(e.name in UNCERTAIN for e in explanations)
     return [Explanation("", "asked twice", [TWICE])] if uncertain else explanations
 
 
-def _by_part(failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Explanation]:
-    """What explains every wrong part, or the result where there are no parts."""
+def _by_part(
+    failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None, seconds: float
+) -> list[Explanation]:
+    """What explains every wrong part, or the result where there are no parts; the parts share the time."""
     if failing[0].case.about.array:
-        return [_explanation("", failing, settings, [o for o in outcomes if o.verdict == "pass"])]
+        passing = [o for o in outcomes if o.verdict == "pass"]
+        return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
         if wrong and known:
             explanations.append(Explanation(name, "", []))
         elif wrong:
-            explanations.append(_explanation(name, wrong, settings, _right_alone(outcomes, name, settings)))
+            on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
+            explanations.append(_explanation(name, on, seconds / (10.0 * len(explanations) or 1.0)))
     return explanations
 
 
@@ -100,92 +103,18 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
     return [o._replace(got={name: (o.got or {})[name]}) for o in answered if is_right(o, name, settings)]
 
 
-def _explanation(part: str, failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> Explanation:
-    """The first mechanism that explains every failing vector and that no passing one refutes."""
-    before, refutable = f"{part}: " if part else "", list[Match]()
-    mechanisms = GENERIC | dict(failing[0].case.about.patterns)
-    for name in sorted(mechanisms, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
-        candidates = mechanisms[name](failing, settings)
-        if stands := [m for m in candidates if not refuting(passing, settings, m.value)]:
-            return Explanation(part, name, [before + line for line in _with_tie(stands)])
-        refutable += candidates
-    small: dict[str, Callable[..., list[str]]] = {
-        "offset": offset, "trace": traces, "single precision": _single_precision
-    }  # fmt: skip
-    for name, fit in small.items():
-        if lines := fit(failing, settings, passing):
-            return Explanation(part, name, [before + line for line in lines])
-    if refutable:
-        return Explanation(part, "refuted", [before + _refutation(refutable[0], failing, passing, settings)])
-    return Explanation(part, "", [before + UNKNOWN + _flag_sentence(failing, passing)])
-
-
-def _with_tie(stands: Sequence[Match]) -> list[str]:
-    """The sentences of at most four matches, after one that says how many there are."""
-    tie = [f"a tie: {len(stands)} formulas give the same numbers on these vectors"] if len(stands) > 1 else []
-    return [*tie, *(m.line for m in stands[:4])]
-
-
-def _refutation(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings) -> str:
-    """What every failing vector equals and some passing ones do not."""
-    against = refuting(passing, settings, m.value)
-    special = " and ".join(_special(failing, against)) or "they have no flag or number in common that those have not"
-    ours = f"the {len(failing)} failing vectors" if len(failing) > 1 else "the one failing vector"
-    theirs = f"{len(against)} others" if len(against) > 1 else "one other"
-    return (
-        f"equals {m.what} in {ours}, but is right in {theirs}, where that is wrong: look at what is special in the failing: "
-        f"{special}"
-    )
-
-
-def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:
-    """The flags, and the whole numbers or bounds of numbers, that all failing vectors have and no other."""
-    words, bounds = [f"the flag {flag!r}" for flag in _flags(failing, against)], []
-    for name in _numbers(failing[0]):
-        ours, theirs = ({_numbers(o).get(name, np.nan) for o in outcomes} for outcomes in (failing, against))
-        if None in ours | theirs:
-            words += [f"{name} is None"] * (ours == {None} and None not in theirs)
-        elif len(ours) == 1 and not ours & theirs and all(isinstance(x, int) for x in ours):
-            words.append(f"{name} is {ours.pop()}")
-        elif max(ours) < min(theirs):
-            bounds.append(f"{name} is at most {max(ours):g}")
-        elif min(ours) > max(theirs):
-            bounds.append(f"{name} is at least {min(ours):g}")
-    return (words or bounds)[:3]
-
-
-def _numbers(o: Outcome) -> dict[str, Any]:
-    """The inputs that are single numbers or none, and N."""
-    numbers = {n: x for n, x in o.case.arguments().items() if x is None or isinstance(x, (int, float))}
-    return {"the number of tasks": task_count(o.case), **numbers}
-
-
-def _flags(failing: Sequence[Outcome], others: Sequence[Outcome]) -> list[str]:
-    """The flags that every failing vector has and no other."""
-    return sorted(set.intersection(*(set(o.case.flags) for o in failing)).difference(*(o.case.flags for o in others)))
-
-
-def _flag_sentence(failing: Sequence[Outcome], passing: Sequence[Outcome]) -> str:
-    """Where to look when nothing is known: the flags that tell the failing vectors from the passing ones."""
-    if not (words := " and ".join(map(repr, _flags(failing, passing)))) or not passing:
-        return ""
-    others = f"the {len(passing)} others" if len(passing) > 1 else "the other one"
-    return f"; it is wrong exactly where the flag is {words}, and right in {others}"
-
-
-def _single_precision(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
-    """Right to single precision where double was promised."""
-    if settings.dtype != "float64" or not all(4.5 <= o.digits <= 10 for o in failing):
-        return []
-    every = pairs(failing, settings._replace(dtype="float32"))
-    if any(gap(p.got, p.right, p.limit) > 1 for p in every):
-        return []
-    if all(np.array_equal(np.float32(p.got), p.got) for p in every):
-        return [
-            "right to single precision only: the result is in float32 (in JAX: jax_enable_x64 is off; in PyTorch: the "
-            "default dtype); or check it with --dtype float32"
-        ]
-    return [
-        "right to about single precision: float32 on the way, an ε or a damping of that size, a finite difference, or an "
-        "iteration that stops early; or check it with --dtype float32"
-    ]
+def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
+    """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
+    before, start = f"{part}: " if part else "", time.perf_counter()
+    found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
+    if found.name:
+        best = found.matches[0]
+        lines = [before + line for line in with_tie(found.matches)]
+        return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)
+    if found.refuted:
+        return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
+    if some := partial_explanation(on, start + seconds):
+        return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
+    if fitted := first_standing(fits(on.failing), on).matches:
+        return Explanation(part, "fit", [before + line for line in with_tie(fitted)])
+    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing)])

@@ -16,7 +16,7 @@ from refmeta.oracle.match import Candidate, candidate_of
 from refmeta.oracle.suite import Case, Suite
 
 __all__ = [
-    "change_floats", "float_inputs", "group_text", "input_groups", "is_at", "rounded_result", "single_precision",
+    "answer_with", "change_floats", "float_inputs", "group_text", "input_groups", "is_at", "rounded_result", "single_precision",
     "slope_in",
 ]  # fmt: skip
 
@@ -52,7 +52,7 @@ def is_at(path: str, name: str, suite: Suite) -> bool:
     return f".{path}".endswith(f".{place}") and (place.startswith("context") or not path.startswith("context"))
 
 
-def _answer(case: Case, part: str, names: Names, change: Change) -> Array:
+def answer_with(case: Case, part: str, names: Names, change: Change) -> Array:
     """The library's answer where some inputs are changed."""
     at: Callable[[str], bool] = lambda path: any(is_at(path, name, case.about) for name in names)
     return np.asarray(case.about.answer(part, change_floats(case.problem, at, change)))
@@ -87,12 +87,12 @@ def _rounded(case: Case, part: str, names: Names) -> Array:
     x = case.arguments()
     if all(x.get(name) is None or np.array_equal(single_precision(x[name]), x[name]) for name in names):
         return case.expected[part].value
-    return _answer(case, part, names, single_precision)
+    return answer_with(case, part, names, single_precision)
 
 
 def _slope(case: Case, part: str, names: Names, how: str) -> Array:
     """The derivative of the library's answer by ε, a central difference."""
-    up, down = (_answer(case, part, names, lambda x, h=h: SHIFTS[how](x, h)) for h in (STEP, -STEP))  # type: ignore[misc]
+    up, down = (answer_with(case, part, names, lambda x, h=h: SHIFTS[how](x, h)) for h in (STEP, -STEP))  # type: ignore[misc]
     return (up - down) / (2 * STEP)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.inputs import group_text, input_groups, slope_in
 from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of
-from refmeta.oracle.judge import JudgeSettings, Outcome, gap, in_limits
-from refmeta.oracle.match import NEAR, Candidate, candidate_of, in_all, pairs
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, in_limits, right_result
+from refmeta.oracle.match import NEAR, Candidate, Match, candidate_of, match_of, pairs
 from refmeta.oracle.suite import Case
 
 __all__ = ["Departure", "Fit", "Kind", "effect_of", "least_squares", "offset", "traces"]
@@ -56,7 +56,7 @@ def effect_of(name: str, settings: JudgeSettings) -> Candidate:
     return candidate_of(lambda case, part: _effect(case, part, name), settings)
 
 
-def traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
+def traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[Match]:
     """The first kind of departure of which one multiple explains every vector; the best where there are several.
 
     A departure that does not explain the worst vector is not computed on the others.
@@ -72,15 +72,24 @@ def traces(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequenc
             if one and one.left <= NEAR * max(1.0, FINER * worst) and (every := least_squares(d, failing, passing, settings)):
                 fits.append((d, every))
         if likely := [(d, f) for d, f in fits if f.left <= max(1.0, FINER * worst) and kind.likely(f)]:
-            return _sentences(sorted(likely, key=lambda pair: pair[1].left), kind, in_all(failing))
+            return _best(sorted(likely, key=lambda pair: pair[1].left), kind, failing, settings)
     return []
 
 
-def _sentences(fits: Sequence[tuple[Departure, Fit]], kind: Kind, vectors: str) -> list[str]:
+def _best(fits: Sequence[tuple[Departure, Fit]], kind: Kind, failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The best fit, and those that are as good to the tolerance."""
-    alike = [(d, f) for d, f in fits if f.left <= max(1.0, 2 * fits[0][1].left)]
-    tie = [f"a tie: {len(alike)} explanations are alike on these vectors"] if len(alike) > 1 else []
-    return [*tie, *(f"{kind.sentence(d, f)}, {vectors}" for d, f in alike[:4])]
+    near = [(d, f) for d, f in fits if f.left <= max(1.0, 2 * fits[0][1].left)]
+    return [match_of(kind.sentence(d, f), _multiple(d, f.number, settings), failing) for d, f in near]
+
+
+def _multiple(departure: Departure, number: float, settings: JudgeSettings) -> Candidate:
+    """The right result plus a multiple of the departure."""
+
+    def value(case: Case, name: str) -> Array | None:
+        slope = departure.value(case, name)
+        return None if slope is None else right_result(case, name, settings) + number * slope
+
+    return value
 
 
 def _of_rows(failing: Sequence[Outcome], settings: JudgeSettings) -> Kind:
@@ -117,16 +126,16 @@ def _shifted_inputs(failing: Sequence[Outcome], settings: JudgeSettings) -> Iter
         yield Departure(f"{group_text(names)} + ε where it is not 0", slope_in(names, "plus, but for 0", settings))
 
 
-def offset(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[str]:
+def offset(failing: Sequence[Outcome], settings: JudgeSettings, passing: Sequence[Outcome]) -> list[Match]:
     """One number that is added to every entry of every result."""
     worst = max(gap(p.got, p.right, p.limit) for p in pairs(failing, settings))
-    ones = Departure("1", lambda case, name: np.ones_like(shapes[case.id, name]))
-    shapes = {(p.case.id, p.name): p.right for p in pairs([*failing, *passing], settings)}
+    ones = Departure("1", lambda case, name: np.ones_like(right_result(case, name, settings)))
     best = least_squares(ones, failing, passing, settings)
     if best is None or best.entries < FEWEST or best.left > max(1.0, min(NEAR, FINER * worst)):
         return []
     sign = "+" if best.number > 0 else "−"
-    return [f"the right result {sign} {_number(abs(best.number))}, one number for every entry, {in_all(failing)}"]
+    what = f"the right result {sign} {_number(abs(best.number))}, one number for every entry"
+    return [match_of(what, _multiple(ones, best.number, settings), failing)]
 
 
 def _number(number: float) -> str:

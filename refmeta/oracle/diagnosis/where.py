@@ -1,11 +1,12 @@
 """Where a target is right and where it is wrong: in which cases, rows and entries.  Derivation: derivations/using-the-oracle.md"""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.asking import Ask, moved
+from refmeta.oracle.asking import Ask, moved, varied
 from refmeta.oracle.choices import Predicate
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
 from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
@@ -14,19 +15,21 @@ from refmeta.oracle.suite import Case
 
 __all__ = ["Where", "first_wrong_part", "locate"]
 
-ASKED, MOVED = 2, 6
+ASKED, MOVED = 4, 8
 TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
 
 
 class Where(NamedTuple):
     """Where a part is right: sentences; the claim "right exactly where" as a function of a case, if it is made and confirmed.
 
-    `sufficient` are the predicates that were confirmed by asking: where one holds, the target is right.
+    `sufficient` are the predicates that were confirmed by asking: where one holds, the target is right.  `right_parts` are
+    right in every case.
     """
 
     lines: tuple[str, ...] = ()
     exactly: Callable[[Case], bool] | None = None
     sufficient: tuple[Predicate, ...] = ()
+    right_parts: tuple[str, ...] = ()
 
 
 def first_wrong_part(outcomes: Sequence[Outcome], settings: JudgeSettings) -> str:
@@ -50,15 +53,28 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         cases = Where((line,), lambda case: not only.holds(case))
     else:
         cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
-    return cases._replace(lines=(*_in_parts(part, valid, settings), *cases.lines, *_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings)))
+    if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
+        lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
+        cases = cases._replace(lines=lines, exactly=None)
+    names, parts = _right_parts(valid, settings)
+    first = [f"first in {part}; right in every case: {', '.join(parts) or 'no part'}"] if names > 1 else []
+    more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
+    return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
 
 
-def _in_parts(part: str, outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[str]:
-    """The first wrong part, and the parts that are right in every case."""
+def _is_wrong_elsewhere(
+    part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
+) -> bool:
+    """Is the target wrong as well in wrong cases with other numbers?"""
+    others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i)) is not None and not exactly(other)]
+    answers = [ask(other) for other in others]
+    return not any(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
+
+
+def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:
+    """How many parts were judged, and those that are right in every case."""
     names = [name for name in outcomes[0].case.about.parts if any(name in (o.got or {}) for o in outcomes)]
-    right = [name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {}))]
-    if len(names) > 1:
-        yield f"first in {part}; right in every case: {', '.join(right) or 'no part'}"
+    return len(names), tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
 
 
 def _of_failures(outcomes: Sequence[Outcome]) -> Where:
@@ -66,8 +82,10 @@ def _of_failures(outcomes: Sequence[Outcome]) -> Where:
     right, failed = ([o for o in outcomes if (o.got is None) == none] for none in (False, True))
     if not right or not failed:
         return Where()
-    names = [p.name for p in _candidates(right, failed)]
-    return Where((f"it gives no result exactly where it is not so that {' or '.join(names[:3])}",) if names else ())
+    cases = [o.case for o in (*right, *failed)]
+    holds = [p for p in predicates_of(cases[0].about, cases) if all(p.holds(o.case) for o in failed)]
+    names = [p.name for p in holds if not any(p.holds(o.case) for o in right)]
+    return Where((f"no result exactly where {names[0]}",) if names else ())
 
 
 def _only_where(
@@ -91,8 +109,7 @@ def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Pred
 def _possible(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
     """The predicates that hold in no wrong case."""
     r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
-    every = [*predicates_of(w[0].about, [*r, *w]), *thresholds(r, w)]
-    return [p for p in every if not any(p.holds(case) for case in w)]
+    return [p for p in predicates_of(w[0].about, [*r, *w]) if not any(p.holds(case) for case in w)]
 
 
 def _sufficient(
@@ -102,6 +119,8 @@ def _sufficient(
     if ask is None:
         return _candidates(right, wrong)
     cases = [o.case for o in sorted(wrong, key=lambda o: sum(np.size(x) for x in o.case.arguments().values()))]
+    others = [other for i, case in enumerate(cases[:3]) if (other := varied(case, i)) is not None]
+    cases = [case for pair in itertools.zip_longest(cases[:MOVED], others) for case in pair if case is not None]
     confirmed = [p for p in _possible(right, wrong) if _is_confirmed(p, part, cases, settings, ask)]
     everywhere = [o.case for o in (*right, *wrong)]
     held = [{case.id for case in everywhere if p.holds(case)} for p in confirmed]
@@ -116,13 +135,13 @@ def _is_trivial(p: Predicate) -> bool:
 
 
 def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
-    """Is the target right on two wrong cases, or on all if they are fewer, that are moved so that the predicate holds?"""
+    """Is the target right on four cases where it was wrong, or on two if more cannot be, moved so that the predicate holds?"""
     answers = _moved_answers(p, part, cases, settings, ask)
-    return all(answers) and len(answers) >= min(ASKED, len(cases))
+    return all(answers) and len(answers) >= min(2, len(cases))
 
 
 def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
-    """Is the target right on two of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
+    """Is the target right on four of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
     answers: list[bool] = []
     if ask is None:
         return answers
@@ -167,6 +186,16 @@ def _without(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
     return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
 
 
+def _in_size(
+    part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
+) -> Iterator[str]:
+    """An input that is small in every right case and large in every wrong one; wrong cases become right where it is small."""
+    r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
+    for p in thresholds(r, w):
+        if ask is not None and _is_confirmed(p, part, w, settings, ask):
+            yield f"every right case has {p.name}, and no wrong one: {p.reading}"
+
+
 def _rows(part: str, o: Outcome, settings: JudgeSettings) -> list[bool]:
     """Which rows of a result are right; none where there is one row or no axis of tasks."""
     limit = limit_of(o.case, part, settings)
@@ -201,7 +230,7 @@ def _is_positional(
     """Does the pattern stay where the order of the tasks is reversed?"""
     if ask is None:
         return len(wrong) > 1
-    for o in wrong[:ASKED]:
+    for o in wrong[:2]:
         inputs, shapes = o.case.arguments(), o.case.about.inputs
         turned = {name: x[::-1].copy() if np.ndim(x) and shapes[name].shape.startswith("(N") else x for name, x in inputs.items()}
         other = moved(o.case, turned)

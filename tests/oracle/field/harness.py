@@ -71,7 +71,7 @@ class Timed:
 
 def _fresh(suite, verdict):
     """Twenty problems: the cases that are wrong, with other numbers."""
-    wrong = [o.case for o in verdict.outcomes if o.verdict == "mismatch" and o.case.result == "valid"]
+    wrong = [o.case for o in verdict.outcomes if o.verdict == "mismatch" and o.got and o.case.result == "valid"]
     varieties = (varied(case, 100 + seed) for seed in range(FRESH) for case in wrong)
     found = []
     for case in varieties:
@@ -108,7 +108,8 @@ def _where(verdict, fresh, answer, settings):
     right = lambda o: o.verdict == "pass" if not part else part in (o.got or {}) and is_right(o, part, settings)
     if where.exactly is not None:
         for case in fresh:
-            if right(answer(case)) != where.exactly(case):
+            o = answer(case)
+            if o.got is not None and right(o) != where.exactly(case):
                 return f"not so on a fresh problem, {case.id}"
     for p in where.sufficient:
         for case in fresh[:6]:
@@ -116,7 +117,11 @@ def _where(verdict, fresh, answer, settings):
             other = None if inputs is None else moved(case, inputs)
             if other is not None and p.holds(other) and not right(answer(other)):
                 return f"wrong although {p.name}, {case.id}"
-    says = where.exactly is not None or where.sufficient or any(re.search("row|index of the axis", line) for line in where.lines)
+    for case in fresh:
+        o = answer(case)
+        if spoiled := [name for name in where.right_parts if name in (o.got or {}) and not is_right(o, name, settings)]:
+            return f"{spoiled[0]} is wrong on a fresh problem, {case.id}"
+    says = where.right_parts or where.exactly is not None or where.sufficient or any(re.search("row|index of the axis|every right case has", line) for line in where.lines)
     return "right" if says else ""
 
 

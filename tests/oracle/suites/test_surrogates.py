@@ -4,15 +4,26 @@ import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
+from refmeta.oracle.asking import moved
+from refmeta.oracle.bicomplex import COMPLEX, Bicomplex
+from refmeta.oracle.choices import singles
+from refmeta.oracle.decimals import exp, gradient, hessian_product, ln, real, softmax
 from refmeta.oracle.epsilons import slope
+from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.surrogates import SUITE
+from refmeta.oracle.suites.surrogates.choices import RECIPES
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.epsilons import ratio_effects
+from refmeta.oracle.suites.surrogates.jets import jets, orders
 from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, problem
+from refmeta.oracle.suites.surrogates.weights import advantages
+from refmeta.oracle.vectors import cases
 from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
+from refmeta.tolerance import tolerance
 
 
 def generic(kind, seed=7):
@@ -114,3 +125,400 @@ def test_an_epsilon_in_the_ratios_has_the_effect_of_a_finite_one(name, kind):
             expected = slope(lambda e: of(part, e * new, e * sampled), 1e-6)  # noqa: B023
             size = max(np.max(np.abs(expected)), 1.0)
             np.testing.assert_allclose(effects[place](), expected, rtol=0, atol=1e-5 * size, err_msg=f"{part}, {place}")
+
+
+CHOSEN = {case.id: case for case in cases(SUITE.name) if case.result == "valid"}
+def departs(case, part, point):
+    """Is a part elsewhere by ten tolerances?"""
+    value, expected = SUITE.variant(part, case.problem, point), case.expected[part]
+    limit = tolerance(expected.kappa, expected.scale, "float64")
+    return value is not None and gap(value, expected.value, limit) > 10
+
+
+@pytest.mark.parametrize("id", CHOSEN)
+def test_without_a_departure_a_variant_is_the_answer_of_the_library(id):
+    problem = CHOSEN[id].problem
+    for part in SUITE.parts:
+        value = SUITE.answer(part, problem)
+        np.testing.assert_allclose(SUITE.variant(part, problem, {}), value, rtol=1e-10, atol=1e-13 * np.max(np.abs(value), initial=1))
+
+
+@pytest.mark.parametrize(("choice", "words"), singles(SUITE.choices))
+def test_every_departure_is_seen_in_a_vector(choice, words):
+    point = {choice: SUITE.choices[choice][words]}
+    assert any(departs(case, part, point) for case in CHOSEN.values() for part in SUITE.parts)
+
+
+@pytest.mark.parametrize(
+    ("slug", "point"),
+    [
+        ("dice-averaged-dependencies", {"sums": "over M"}),
+        ("dice-over-returns", {"return": "to go"}),
+        ("no-magic-box", {"ratio": "linear box"}),
+        ("mean-over-time", {"over time": "steps taken"}),
+        ("sum-over-episodes", {"over trajectories": "sum"}),
+        ("surrogate-undiscounted-visits", {"discount": "dropped"}),
+        ("denominator-follows", {"denominators": "follow"}),
+        ("mask-ignored", {"mask": "ignored"}),
+        ("baseline-dropped", {"baseline": "none"}),
+        ("curvature-of-reinforce", {"curvature": "reinforce"}),
+        ("curvature-of-likelihood-ratio", {"curvature": "likelihood_ratio"}),
+    ],
+)
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_known_wrong_formula_is_a_point(kind, slug, point):
+    case = generic(kind)
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    for part, value in row.function(case).items():
+        np.testing.assert_allclose(SUITE.variant(part, case, point), value, rtol=1e-10, atol=1e-12)
+
+
+def one_trajectory(**point):
+    """A step's weights and baseline for r = (1, 2, 4), b = (1, 1, 2), γ = ½ and λ = ½, the fourth step not taken."""
+    batch = Trajectories(*(np.zeros((1, 1, 4), int),) * 2, np.array([[[1.0, 2, 4, 9]]]), np.array([[[1, 1, 1, 0]]]))
+    case = Batches(np.zeros(2), np.zeros(2), rm.TabularSoftmax(1, 2), batch, np.array([[[1.0, 1, 2, 9]]]), 0.5, 0.5, np.ones(2))
+    w, b, _ = advantages("likelihood_ratio", case, point)
+    return w[0, 0].tolist(), b[0, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "G"),
+    [
+        ("to go", [3, 4, 4, 0]), ("reward", [1, 2, 4, 0]), ("whole", [3, 3, 3, 0]), ("whole undiscounted", [7, 7, 7, 0]),
+        ("from the start", [3, 2, 1, 0]), ("undiscounted", [7, 6, 4, 0]), ("after", [2, 2, 0, 0]), ("next", [4, 4, 0, 0]),
+        ("one step", [1.5, 3, 4, 0]), ("gae", [2.125, 3.5, 4, 0]), ("past", [1, 2.5, 5.25, 0]),
+        ("discounted reward", [1, 1, 1, 0]), ("whole alone", [3, 3, 3, 0]),
+    ],
+)  # fmt: skip
+def test_returns_by_hand(value, G):
+    discount = [1, 1, 1, 1] if value == "whole alone" else [1, 0.5, 0.25, 0.125]
+    b = [1, 1, 2, 0]
+    expected = [d * (x - y) for d, x, y in zip(discount, G, b, strict=True)]
+    assert one_trajectory(**{"return": value}) == (expected, [d * y for d, y in zip(discount, b, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("point", "weights"),
+    [
+        ({}, [2, 1.5, 0.5, 0]),
+        ({"discount": "dropped"}, [2, 3, 2, 0]),
+        ({"discount": "squared"}, [2, 0.75, 0.125, 0]),
+        ({"discount": "one more"}, [1, 0.75, 0.25, 0]),
+        ({"discount": "on the return"}, [2, 1, -1, 0]),
+        ({"over time": "steps taken"}, [2 / 3, 0.5, 0.5 / 3, 0]),
+        ({"over time": "own steps"}, [2 / 3, 0.5, 0.5 / 3, 0]),
+        ({"over time": "H"}, [0.5, 0.375, 0.125, 0]),
+        ({"baseline": "none"}, [3, 2, 1, 0]),
+        ({"baseline": "twice"}, [1, 1, 0, 0]),
+        ({"baseline": "added"}, [4, 2.5, 1.5, 0]),
+        ({"baseline": "mean"}, [3 - 11 / 3, 0.5 * (4 - 11 / 3), 0.25 * (4 - 11 / 3), 0]),
+        ({"baseline": "mean of each step"}, [0, 0, 0, 0]),
+        ({"baseline": "of the next step"}, [2, 1, 1, 0]),
+        ({"mask": "early"}, [1, 0.5, 0, 0]),
+        ({"mask": "late", "baseline": "none"}, [3 + 9 / 8, 2 + 9 / 8, 1 + 9 / 8, 9 / 8]),
+        ({"mask": "rewards", "baseline": "none"}, [3 + 9 / 8, 2 + 9 / 8, 1 + 9 / 8, 0]),
+        ({"advantages": ("centred", "task", 0.0), "discount": "dropped"}, [2 - 7 / 3, 3 - 7 / 3, 2 - 7 / 3, 0]),
+        ({"advantages": ("centred", "padding", 0.0), "discount": "dropped"}, [2 - 7 / 4, 3 - 7 / 4, 2 - 7 / 4, 0]),
+        ({"advantages": ("scaled 0", "task", 0.0), "discount": "dropped"}, [2 * 4.5**0.5, 3 * 4.5**0.5, 2 * 4.5**0.5, 0]),
+        ({"advantages": ("scaled 1", "task", 0.0), "discount": "dropped"}, [2 * 3**0.5, 3 * 3**0.5, 2 * 3**0.5, 0]),
+        ({"advantages": ("positive part", "task", 0.0), "discount": "on the return"}, [2, 1, 0, 0]),
+        ({"advantages": ("shifted", "task", 1e-8), "discount": "on the return"}, [3 + 1e-8, 2 + 1e-8, 1e-8, 0]),
+    ],
+)
+def test_weights_by_hand(point, weights):
+    np.testing.assert_allclose(one_trajectory(**point)[0], weights, rtol=1e-13, atol=1e-14)
+
+
+def plain_log_prob(kind):
+    """ln π of one step as an implementation reads it, in any arithmetic; θ, s, a and the sizes S and A."""
+
+    def gauss(theta, s, a, n, m):
+        total = 0 * theta[0]
+        for j in range(m):
+            log = theta[m * n + j]
+            log = {"log variance": lambda: log / 2, "softplus": lambda: ln(ln(1 + exp(log)))}.get(kind, lambda: log)()  # noqa: B023
+            z = (a[j] - sum(theta[j * n + i] * s[i] for i in range(n))) * exp(-log)
+            total -= z**2 * (1 if kind == "whole square" else 0.5) + log * (kind != "no log sigma") + 0.5 * np.log(2 * np.pi)
+        return total / m if kind == "mean" else total
+
+    def table(theta, s, a, S, A):
+        row = [theta[i * A + a] for i in range(S)] if kind == "over states" else theta[s * A : (s + 1) * A]
+        return ln(softmax(row)[s if kind == "over states" else a])
+
+    def value(theta, s, a, S, A):
+        logs = (gauss if isinstance(s, list) else table)(theta, s, a, S, A)
+        return exp(logs) if kind == "probability" else logs
+
+    return value
+
+
+def steps_of(case, task, kind="own"):
+    """The trajectories of a task as lists of steps (ln π of θ, ln π of θ_sampled, r, b), ln π as functions of θ."""
+    s, a, r, mask = (x[task].tolist() for x in case.trajectories)
+    log_prob, S, A = plain_log_prob(kind), case.policy.states, case.policy.actions
+    return [
+        [(lambda t, s=s[m][h], a=a[m][h]: log_prob(t, s, a, S, A), r[m][h], float(case.baseline[task, m, h])) for h in range(len(r[m])) if mask[m][h]]
+        for m in range(len(r))
+    ]
+
+
+def derivatives(loss, case):
+    """The value, the gradient and the Hessian product of a plain loss of θ."""
+    theta, v = ([complex(x) for x in z] for z in (case.theta, case.v))
+    by_hand = loss(theta), gradient(loss, theta, COMPLEX.outer), hessian_product(loss, theta, v, COMPLEX.outer, COMPLEX.second)
+    return dict(zip(("loss", "grad", "hvp"), map(np.real, by_hand), strict=True))
+
+
+def assert_is_point(recipe, name, point, kind, parts=("loss", "grad", "hvp"), log_pi="own"):
+    """A plain loss of a task's trajectories is the surrogate at this point."""
+    case = generic(kind)
+    for task in range(len(case.trajectories.mask)):
+        by_hand = derivatives(lambda t, task=task: recipe(steps_of(case, task, log_pi), t, case), case)
+        for part in parts:
+            value = SUITE.variant(f"{name}_{part}", case, point)[task]
+            np.testing.assert_allclose(value, by_hand[part], rtol=1e-9, atol=1e-12, err_msg=part)
+
+
+@pytest.mark.parametrize("log_pi", ["own", "over states", "probability"])
+def test_readings_of_a_table(log_pi):
+    recipe = lambda batch, t, case: -sum(pi(t) * (r - b) for path in batch for pi, r, b in path) / len(batch)
+    point = {"return": "reward", "discount": "dropped", "denominators": "left out", "log pi": log_pi}
+    assert_is_point(recipe, "reinforce", point, "tabular", log_pi=log_pi)
+
+
+@pytest.mark.parametrize("log_pi", ["own", "mean", "log variance", "softplus", "no log sigma", "whole square", "probability"])
+def test_readings_of_a_gaussian(log_pi):
+    recipe = lambda batch, t, case: -sum(pi(t) * (r - b) for path in batch for pi, r, b in path) / len(batch)
+    point = {"return": "reward", "discount": "dropped", "denominators": "left out", "log pi": log_pi}
+    assert_is_point(recipe, "reinforce", point, "linear-gaussian", log_pi=log_pi)
+
+
+def advantages_of(batch, gamma):
+    """Σ_{k≥t} γᵏ⁻ᵗ r_k − b_t of every step, trajectory after trajectory: generalised advantages with λ = 1."""
+    found = []
+    for path in batch:
+        G, back = 0.0, []
+        for _, r, b in reversed(path):
+            G = r + gamma * G
+            back.append(G - b)
+        found.append(back[::-1])
+    return found
+
+
+def normalised(values, ddof):
+    """(x − mean)/(deviation + 1e-8)."""
+    return (values - np.mean(values)) / (np.std(values, ddof=ddof) + 1e-8)
+
+
+def held(theta, pi):
+    """ln π as a constant: π of θ's real part."""
+    return pi([complex(complex(x.a if isinstance(x, Bicomplex) else np.ravel(x)[0]).real) for x in theta])
+
+
+def mean_of_steps(ddof, factor):
+    """−mean over all steps of a batch of factor · normalised advantage."""
+
+    def recipe(batch, t, case):
+        A = normalised(np.concatenate(advantages_of(batch, case.gamma)), ddof)
+        steps = [pi for path in batch for pi, _, _ in path]
+        return -sum(factor(pi, t, case) * a for pi, a in zip(steps, A.tolist(), strict=True)) / len(steps)
+
+    return recipe
+
+
+def log_likelihood(pi, t, case):
+    """ln π."""
+    return pi(t)
+
+
+def ratio(pi, t, case):
+    """π/π_sampled."""
+    return exp(pi(t) - pi(case.theta_sampled.astype(complex).tolist()))
+
+
+def recipe_of(source, *more):
+    """The point of a recipe of MAML-TRPO."""
+    return RECIPES[", ".join([f"MAML-TRPO ({source})", *more])]
+
+
+LOGS, BENT = "log pi instead of its ratio", "naive curvature"
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+@pytest.mark.parametrize(
+    ("recipe", "name", "point"),
+    [
+        # cbfinn/maml_rl maml_npo.py, rllab/sampler/base.py (center_adv): the inner and the outer loss; ProMP trpo_maml.py, vpg_maml.py
+        (mean_of_steps(0, log_likelihood), "reinforce", recipe_of("cbfinn/maml_rl, ProMP", LOGS)),
+        (mean_of_steps(0, log_likelihood), "likelihood_ratio", recipe_of("cbfinn/maml_rl, ProMP", BENT, LOGS)),
+        (mean_of_steps(0, ratio), "likelihood_ratio", recipe_of("cbfinn/maml_rl, ProMP")),
+    ],
+)  # fmt: skip
+def test_maml_trpo_is_a_point(recipe, name, point, kind):
+    assert_is_point(recipe, name, point, kind)
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+def test_maml_trpo_of_learn2learn_is_a_point(kind):
+    """examples/rl/maml_trpo.py, metasgd_a2c.py and promp.py: torch's deviation, log π as a mean over coordinates."""
+    inner, outer = mean_of_steps(1, log_likelihood), mean_of_steps(1, ratio)
+    assert_is_point(inner, "reinforce", recipe_of("learn2learn", LOGS), kind, log_pi="mean")
+    assert_is_point(inner, "dice", recipe_of("learn2learn", BENT, LOGS), kind, log_pi="mean")
+    assert_is_point(outer, "likelihood_ratio", recipe_of("learn2learn"), kind, log_pi="mean")
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+@pytest.mark.parametrize(("name", "factor"), [("reinforce", log_likelihood), ("likelihood_ratio", ratio)])
+def test_maml_trpo_of_pytorch_maml_rl_is_a_point(name, factor, kind):
+    """tristandeleu/pytorch-maml-rl torch_utils.py: means of the trajectories' own means, in the loss and in the statistics."""
+
+    def recipe(batch, t, case):
+        A = advantages_of(batch, case.gamma)
+        mean = np.mean([np.mean(a) for a in A])
+        deviation = np.sqrt(np.mean([np.mean((np.array(a) - mean) ** 2) for a in A]))
+        losses = []
+        for path, a in zip(batch, A, strict=True):
+            terms = [factor(pi, t, case) * (x - mean) / (deviation + 1e-8) for (pi, _, _), x in zip(path, a, strict=True)]
+            losses.append(-sum(terms) / len(path))
+        return sum(losses) / len(losses)
+
+    assert_is_point(recipe, name, recipe_of("pytorch-maml-rl", *([LOGS] if name == "reinforce" else [])), kind)
+
+
+@pytest.mark.parametrize(("kind", "clip"), [("tabular", 0.1), ("linear-gaussian", 0.3)])
+def test_the_clipped_ratio_of_promp_is_a_point(kind, clip):
+    """pro_mp.py; clip_eps is 0.3 in its run scripts."""
+
+    def recipe(batch, t, case):
+        A = normalised(np.concatenate(advantages_of(batch, case.gamma)), 0).tolist()
+        ratios = [ratio(pi, t, case) for path in batch for pi, _, _ in path]
+        least = lambda x, a: min(x * a, min(max(x, 1 - clip, key=real), 1 + clip, key=real) * a, key=real)
+        return -sum(least(x, a) for x, a in zip(ratios, A, strict=True)) / len(A)
+
+    case = generic(kind)
+    log_ratios = jets(case, {}).x[case.trajectories.mask > 0]
+    assert {*(np.abs(np.exp(log_ratios) - 1) > clip)} == {True, False}
+    assert_is_point(recipe, "likelihood_ratio", RECIPES[f"the clipped ratio of ProMP, {clip}"], kind)
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+def test_dice_of_promp_is_a_point(kind):
+    """dice_maml.py and dice_sample_processor.py: γᵗr − b normalised with its padding, in the magic box; a mean over M·H."""
+
+    def recipe(batch, t, case):
+        M, H = case.trajectories.mask.shape[-2:]
+        rewards = np.zeros((M, H))
+        for m, path in enumerate(batch):
+            rewards[m, : len(path)] = [case.gamma**k * r - b for k, (_, r, b) in enumerate(path)]
+        adjusted, total = normalised(rewards, 0), 0 * t[0]
+        for m, path in enumerate(batch):
+            tau = 0 * t[0]
+            for k, (pi, _, _) in enumerate(path):
+                tau = tau + pi(t) - held(t, pi)
+                total = total + exp(tau) * float(adjusted[m, k])
+        return -total / (M * H)
+
+    assert_is_point(recipe, "dice", RECIPES["DiCE (ProMP)"], kind)
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+def test_dice_of_learn2learn_is_a_point(kind):
+    """maml_dice.py: a loop that adds 1/M of the sum before, which is the batch's last step for its first; returns in the box."""
+
+    def recipe(batch, t, case):
+        x = [pi(t) - held(t, pi) for path in batch for pi, _, _ in path]
+        first = [k == 0 for path in batch for k in range(len(path))]
+        weights = [0.0 if start and i else 1 / len(batch) for i, start in enumerate(first)]
+        for i in range(len(x)):
+            x[i] = x[i] + x[i - 1] * weights[i]
+        A = np.concatenate(advantages_of(batch, case.gamma)).tolist()
+        return -sum(exp(y) * a for y, a in zip(x, A, strict=True)) / len(A)
+
+    assert_is_point(recipe, "dice", RECIPES["DiCE (learn2learn)"], kind, log_pi="mean")
+
+
+@pytest.mark.parametrize(("magic", "baseline"), [(True, True), (False, True), (True, False), (False, False)])
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+def test_the_losses_of_lola_dice_are_points(kind, magic, baseline):
+    """alshedivat/lola rpg.py: with and without use_dice and use_baseline; its own baseline is the batch's mean of each step."""
+
+    def recipe(batch, t, case):
+        M, H = case.trajectories.mask.shape[-2:]
+        rets = np.zeros((M, H))
+        for m, path in enumerate(batch):
+            rets[m, : len(path)] = [case.gamma**k * r for k, (_, r, _) in enumerate(path)]
+        box = (lambda y: exp(y)) if magic else (lambda y: y)
+        own, total = rets - np.mean(rets, axis=0), 0 * t[0]
+        for m, path in enumerate(batch):
+            y = 0 * t[0]
+            for k, (pi, _, b) in enumerate(path):
+                x = pi(t) - held(t, pi) if magic else pi(t)
+                y = y + x
+                if baseline:
+                    total = total + float(rets[m, k]) * box(y) + case.gamma**k * b * ((1 if magic else 0) - box(x))
+                else:
+                    total = total + float(own[m, k]) * box(y)
+        return -total / M
+
+    without = " and ".join(name for name, used in (("use_dice", magic), ("use_baseline", baseline)) if not used)
+    assert_is_point(recipe, "dice", RECIPES[f"lola_dice without {without}"] if without else {"denominators": "follow"}, kind)
+
+
+@pytest.mark.parametrize("order", ["(A, S)", "sigma first"])
+@pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
+def test_another_order_of_theta_is_the_same_function_of_the_reordered(kind, order):
+    case = generic(kind)
+    if (place := orders(case).get(order)) is None:
+        return
+    moved = replace_fields(case, **{name: getattr(case, name)[place] for name in ("theta", "theta_sampled", "v")})
+    for part in SUITE.parts:
+        value, there = SUITE.variant(part, case, {"order of theta": order}), SUITE.answer(part, moved)
+        np.testing.assert_allclose(value if part.endswith("loss") else value[:, place], there, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_layouts_say_where_each_parameter_stands(kind):
+    case = generic(kind)
+    for words, index in SUITE.layouts(case).items():
+        place = orders(case)[SUITE.choices["order of theta"][words]]
+        np.testing.assert_array_equal(case.theta[index][place], case.theta)
+
+
+def test_products_that_are_used_for_the_hessian():
+    case = generic("tabular")
+    of = lambda kind, name="dice": SUITE.variant(f"{name}_hvp", case, {"product": kind})
+    right = SUITE.answer("dice_hvp", case)
+    np.testing.assert_allclose(of("outer") + of("inner"), right, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(of("outer", "reinforce"), 0 * right, atol=1e-14)
+    np.testing.assert_allclose(of("inner", "reinforce"), SUITE.answer("reinforce_hvp", case), rtol=1e-10, atol=1e-12)
+    grad = SUITE.answer("dice_grad", case)
+    np.testing.assert_allclose(of("gradients"), [g * (g @ case.v) for g in grad], rtol=1e-10)
+    scores = [[pi for path in steps_of(case, task) for pi, _, _ in path] for task in range(2)]
+    each = [[gradient(pi, [complex(x) for x in case.theta], COMPLEX.outer) for pi in row] for row in scores]
+    fisher = [sum(np.outer(s, s) for s in map(np.real, row)) @ case.v / 3 for row in each]
+    np.testing.assert_allclose(of("fisher"), fisher, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_terms_that_may_be_added_are_derivatives_of_one_another(kind):
+    case = generic(kind)
+    at = lambda theta, part: {name: f() for name, f in SUITE.additions(part, replace_fields(case, theta=theta)).items()}
+    loss = lambda theta: at(theta, "dice_loss")["the entropy"]
+    grad = lambda theta: at(theta, "dice_grad")["the entropy's gradient"]
+    axes = np.eye(len(case.theta))
+    by_step = np.stack([slope(lambda h, e=e: loss(case.theta + h * e)) for e in axes], axis=-1)
+    np.testing.assert_allclose(grad(case.theta), by_step, rtol=1e-6, atol=1e-7)
+    along = slope(lambda h: grad(case.theta + h * case.v))
+    np.testing.assert_allclose(at(case.theta, "dice_hvp")["the entropy's gradient"], along, rtol=1e-6, atol=1e-7)
+    scores = lambda theta: at(theta, "dice_grad")["the scores"]
+    np.testing.assert_allclose(at(case.theta, "dice_hvp")["the scores' change"], slope(lambda h: scores(case.theta + h * case.v)), rtol=1e-6, atol=1e-7)
+
+
+def test_predicates_hold_where_they_say_and_after_a_move():
+    for case in CHOSEN.values():
+        for predicate in SUITE.predicates:
+            if not predicate.holds(case) and (inputs := predicate.move(case.arguments())) is not None:
+                assert predicate.holds(moved(case, inputs))
+    held_at = {p.name: [id[-3:] for id, case in CHOSEN.items() if p.holds(case)] for p in SUITE.predicates}
+    assert held_at["theta = theta_sampled"] == ["004", "012"]
+    assert held_at["the policy is Gaussian"] == ["010", "011", "012", "024"]

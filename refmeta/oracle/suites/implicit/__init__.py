@@ -2,7 +2,7 @@
 
 from refmeta.oracle.common import POINTS, QUADRATIC, both
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.implicit import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.implicit import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -17,6 +17,7 @@ PARTS = {
 }
 SUITE = suite_of(
     definition, problem, wrong, epsilons,
+    choices=choices,
     name="implicit",
     chapter="implicit-and-zeroth-order",
     title="implicit MAML",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from refmeta.oracle.choices import Choices
 from refmeta.oracle.common import (
     ADAPTED,
     CLASSES,
@@ -23,9 +24,13 @@ from refmeta.oracle.common import (
     quadratic,
     softmax_regression,
 )
-from refmeta.oracle.suite import Input, Part, Suite
-from refmeta.oracle.suites.maml import definition, problem
+from refmeta.oracle.suite import Input, Part, Suite, choice_facts
+from refmeta.oracle.suites.maml import choices, definition, problem
 from refmeta.oracle.suites.maml.epsilons import effects
+from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION
+from refmeta.oracle.suites.maml.losses_of_costs import COSTS
+from refmeta.oracle.suites.maml.losses_of_data import QUADRATICS, REGRESSION
+from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
 from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
@@ -44,7 +49,7 @@ RETURNS = "N tasks, S states, A actions, K steps, "
 
 def _suite(
     name: str, title: str, sizes: str, losses: str, inputs: dict[str, Input], task: Callable[..., Any],
-    define: Callable[..., Iterator[Any]], **more: Any,
+    define: Callable[..., Iterator[Any]], own: Choices, **more: Any,
 ) -> Suite:  # fmt: skip
     """One of the six suites, from what it does not share with the others."""
     return Suite(
@@ -52,26 +57,26 @@ def _suite(
         array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
         patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
-        **{"chapter": "maml", "rows": ROWS} | more,
+        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "chapter": "maml", "rows": ROWS} | more,
     )  # fmt: skip
 
 
 SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
-        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns,
+        {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, TABULAR,
         false_alarms=FALSE_ALARMS,
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        policy_return, definition.returns,
+        policy_return, definition.returns, LINEAR,
     ),
     _suite(
         "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
         "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
-        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions,
+        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, REGRESSION,
         rational=EXACT,
     ),
     _suite(
@@ -81,11 +86,11 @@ SUITES = (
             "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
             **both(LABELLED), **CLASSES,
         },
-        softmax_regression, definition.entropies,
+        softmax_regression, definition.entropies, CLASSIFICATION,
     ),
     _suite(
         "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
-        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, rational=EXACT,
+        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, QUADRATICS, rational=EXACT,
     ),
     _suite(
         "lq", "the exact cost of linear-Gaussian policies in linear-quadratic control",
@@ -95,6 +100,6 @@ SUITES = (
             "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
             **both(SYSTEM), **TIME,
         },
-        policy_cost, definition.costs, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
+        policy_cost, definition.costs, COSTS, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
     ),
 )  # fmt: skip

@@ -1,12 +1,13 @@
 """The suite `reptile`: the outer step of Reptile."""
 
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.reptile import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.reptile import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
 SUITE = suite_of(
     definition, problem, wrong, epsilons,
+    choices=choices,
     name="reptile",
     chapter="reptile",
     title="Reptile's outer step",

@@ -2,7 +2,7 @@
 
 from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.surrogates import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.surrogates import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -27,6 +27,7 @@ def _parts(name: str, meaning: str) -> dict[str, Part]:
 SUITE = suite_of(
     definition, problem, wrong, epsilons,
     name="surrogates",
+    choices=choices,
     chapter="sampled-meta-gradients",
     title="surrogates of the return on batches of trajectories",
     sizes="N tasks, M trajectories, H steps, S states, A actions, d parameters",

@@ -1,0 +1,70 @@
+"""One departure from what is right, in a suite's product of choices.  Derivation: derivations/using-the-oracle.md"""
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from refmeta.oracle.choices import singles, words
+from refmeta.oracle.diagnosis.factors import scaled
+from refmeta.oracle.judge import JudgeSettings, Outcome
+from refmeta.oracle.match import Candidate, Match, candidate_of, generic_first, in_all, matches
+from refmeta.oracle.suite import Case
+
+__all__ = ["Departures", "point_match", "point_times", "single_factor_matches", "single_matches", "value_at"]
+
+Departures = tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=50_000)
+def _variant(case: Case, part: str, departures: Departures) -> Any:
+    """The part of a case with some departures, kept while a diagnosis goes through the product; None where it fails."""
+    point = {name: case.about.choices[name][each] for name, each in departures}
+    try:
+        with np.errstate(all="ignore"):
+            return case.about.variant(part, case.problem, point)
+    except Exception:  # of a million points nobody has tried all; one that fails explains nothing
+        return None
+
+
+def value_at(departures: Departures, settings: JudgeSettings) -> Candidate:
+    """What the target would return with these departures."""
+    return candidate_of(lambda case, part: _variant(case, part, departures), settings)
+
+
+def point_match(departures: Departures, failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """A point of the product, if every failing vector equals it."""
+    value = value_at(departures, settings)
+    if not matches(failing, settings, value):
+        return []
+    line = f"computes another formula, {in_all(failing)}: {words(departures)}"
+    return [Match(f"another formula ({words(departures)})", line, value, float(len(departures)))]
+
+
+def point_times(departures: Departures, failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """A point of the product times a factor, if every failing vector equals it."""
+    what = f"another formula ({words(departures)}),"
+    base = Match(what, "", value_at(departures, settings), float(len(departures)))
+    return [m._replace(line=f"computes {m.line}") for m in scaled(base, failing, settings)]
+
+
+def single_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
+    """One departure."""
+    ordered, found = generic_first(failing), list[Match]()
+    for each in singles(failing[0].case.about.choices):
+        if time.perf_counter() > until:
+            break
+        found += point_match((each,), ordered, settings)
+    return found
+
+
+def single_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
+    """One departure, times a factor."""
+    ordered, found = generic_first(failing), list[Match]()
+    for each in singles(failing[0].case.about.choices):
+        if time.perf_counter() > until:
+            break
+        found += point_times((each,), ordered, settings)
+    return found

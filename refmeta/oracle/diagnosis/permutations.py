@@ -1,0 +1,136 @@
+"""Entries in another order: of the parameters on the way in or out, of the rows, of the axes.
+
+Derivation: derivations/using-the-oracle.md
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.diagnosis.inputs import answer_with
+from refmeta.oracle.judge import JudgeSettings, Outcome, gap, right_result
+from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, is_like_right, match_of, matching, pairs
+from refmeta.oracle.suite import Case
+
+__all__ = ["layout_matches", "order_matches", "permutation_matches"]
+
+FEWEST, FAR = 6, 1e3
+BACKWARDS, INVERSE = "the last entry first", "(the inverse)"
+
+
+def order_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The rows of the tasks in another order."""
+    for _, _, got, right, limit in pairs(failing, settings):
+        if (
+            np.ndim(limit) != 1
+            or not 1 < len(limit) <= 6
+            or len(got) != len(limit)
+            or not any(gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right))))
+        ):
+            return []
+    backwards: Candidate = lambda case, name: right_result(case, name, settings)[::-1]
+    return [match_of("the right rows in another order of the tasks", backwards, failing)]
+
+
+def layout_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The parameters in a layout that the suite knows, or backwards: in the result, on the way in, or both."""
+    names = [*failing[0].case.about.layouts(failing[0].case.problem), BACKWARDS]
+    candidates = [
+        match_of(f"the right result with {where} in another layout: {name}", candidate_of(how(name), settings), failing)
+        for name in names
+        for where, how in PLACES.items()
+        if not (where.endswith(INVERSE) and all(_is_own_inverse(o.case, name) for o in failing))
+    ]
+    return matching(candidates, failing, settings)
+
+
+def _layout(case: Case, name: str) -> Array:
+    """The index of every entry of the parameters in a layout."""
+    if name == BACKWARDS:
+        return np.arange(np.size(case.problem.theta))[::-1]
+    return np.asarray(case.about.layouts(case.problem)[name])
+
+
+def _is_own_inverse(case: Case, name: str) -> bool:
+    """Is a layout its own inverse, or not there?"""
+    try:
+        return np.array_equal(_layout(case, name), np.argsort(_layout(case, name)))
+    except (AttributeError, KeyError):
+        return True
+
+
+def _out(name: str) -> Candidate:
+    """The right result, its last axis in the layout."""
+    return lambda case, part: _last_axis(case.expected[part].value, _layout(case, name))
+
+
+def _back(name: str) -> Candidate:
+    """The right result, its last axis in the inverse of the layout."""
+    return lambda case, part: _last_axis(case.expected[part].value, np.argsort(_layout(case, name)))
+
+
+def _in(name: str) -> Candidate:
+    """The result for parameters that are read in the layout."""
+    return lambda case, part: answer_with(case, part, ("theta",), lambda x: x[_layout(case, name)])
+
+
+def _in_inverse(name: str) -> Candidate:
+    """The result for parameters that are read in the inverse of the layout."""
+    return lambda case, part: answer_with(case, part, ("theta",), lambda x: x[np.argsort(_layout(case, name))])
+
+
+def _both(name: str) -> Candidate:
+    """The result for parameters that are read and returned in the layout."""
+    return lambda case, part: _last_axis(_in(name)(case, part), np.argsort(_layout(case, name)))
+
+
+def _both_inverse(name: str) -> Candidate:
+    """The result for parameters that are read and returned in the inverse of the layout."""
+    return lambda case, part: _last_axis(_in_inverse(name)(case, part), _layout(case, name))
+
+
+PLACES: dict[str, Callable[[str], Candidate]] = {
+    "its entries": _out, "its entries (the inverse)": _back, "theta read": _in, "theta read (the inverse)": _in_inverse,
+    "theta and the result": _both, "theta and the result (the inverse)": _both_inverse,
+}  # fmt: skip
+
+
+def _last_axis(value: Any, order: Array) -> Array:
+    """The value with its last axis in an order; ValueError if the axis has another length."""
+    if np.shape(value)[-1:] != order.shape:
+        raise ValueError("the last axis is not that of the parameters")
+    return np.asarray(value)[..., order]
+
+
+def permutation_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The same entries in another order: one permutation of the last axis for each of its lengths, or of all entries."""
+    orders: dict[tuple[int, ...], Array] = {}
+    wrong = [pair for pair in pairs(failing, settings) if not is_like_right(pair)]
+    for pair in wrong:
+        if (order := orders.get(pair.got.shape, _order(pair))) is None:
+            return []
+        orders.setdefault(pair.got.shape, order)
+    if not wrong or max(pair.got.size for pair in wrong) < FEWEST:
+        return []
+
+    def value(case: Case, name: str) -> Array | None:
+        right = right_result(case, name, settings)
+        return np.ravel(right)[orders[right.shape]].reshape(right.shape) if right.shape in orders else None
+
+    some = max(orders.items(), key=lambda item: len(item[1]))[1]
+    text = f"entry {', '.join(map(str, some[:12]))}{' …' * (len(some) > 12)} of the right one, counted row by row from 0"
+    return matching([match_of(f"the entries of the right result in another order ({text})", value, failing)], failing, settings)
+
+
+def _order(pair: Pair) -> Array | None:
+    """The order in which the entries of the right result are those of what was got; None if there is none."""
+    got, right = np.ravel(pair.got), np.ravel(pair.right)
+    if got.shape != right.shape:
+        return None
+    order = np.empty(len(got), int)
+    order[np.argsort(got, kind="stable")] = np.argsort(right, kind="stable")
+    apart = np.min(np.diff(np.sort(right)), initial=np.inf) > FAR * np.max(pair.limit)
+    return order if apart and alike(pair, right[order].reshape(pair.got.shape)) else None

@@ -1,0 +1,82 @@
+"""What is computed instead of (I + H/λ)⁻¹ g.  Derivation: derivations/implicit-and-zeroth-order.md"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refmeta.arrays import Array, dot, matvec
+
+__all__ = ["SOLUTIONS"]
+
+Solution = Callable[[Array, Array, float], Array]  # H/λ, g and λ → a direction
+
+
+def _inverse(matrix: Callable[[Array, Array, float], Array]) -> Solution:
+    """Another matrix, inverted: a function of H/λ, I and λ."""
+    return lambda M, g, strength: matvec(np.linalg.inv(matrix(M, np.eye(M.shape[-1]), strength)), g)
+
+
+def _series(terms: int) -> Solution:
+    """Σ_j (−H/λ)ʲ g with so many terms after g."""
+
+    def solution(M: Array, g: Array, strength: float) -> Array:
+        total, term = g, g
+        for _ in range(terms):
+            term = -matvec(M, term)
+            total = total + term
+        return total
+
+    return solution
+
+
+def _conjugate_gradients(steps: int, from_g: bool = False) -> Solution:
+    """So many steps of conjugate gradients on (I + H/λ)x = g, from x = 0 or from x = g, every task on its own."""
+
+    def solution(M: Array, g: Array, strength: float) -> Array:
+        x = g if from_g else 0 * g
+        r = g - x - matvec(M, x)
+        p = r
+        for _ in range(steps):
+            product, square = p + matvec(M, p), dot(r, r)
+            length = _ratio(square, dot(p, product))
+            x, r = x + length * p, r - length * product
+            p = r + _ratio(dot(r, r), square) * p
+        return x
+
+    return solution
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """a/b for every task, and 0 where b is 0."""
+    return np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b))[..., None]
+
+
+def _richardson(steps: int, rate: float) -> Solution:
+    """So many steps x ← x + rate · (g − (I + H/λ)x) from x = 0."""
+
+    def solution(M: Array, g: Array, strength: float) -> Array:
+        x = 0 * g
+        for _ in range(steps):
+            x = x + rate * (g - x - matvec(M, x))
+        return x
+
+    return solution
+
+
+SOLUTIONS: dict[str, Solution | None] = {
+    "(I + H/lambda)^-1 g": None,
+    "g (not solved)": lambda M, g, strength: g,
+    "(I + H/lambda) g (not inverted)": lambda M, g, strength: g + matvec(M, g),
+    **{f"{k} step{'s' * (k > 1)} of conjugate gradients": _conjugate_gradients(k) for k in (1, 2, 3)},
+    **{f"{k} step{'s' * (k > 1)} of conjugate gradients from g": _conjugate_gradients(k, True) for k in (1, 2, 3)},
+    **{f"Neumann's series with {k} Hessian{'s' * (k > 1)}": _series(k) for k in (1, 2, 3, 4, 5, 10)},
+    **{f"{k} steps of rate {rate:g}": _richardson(k, rate) for rate in (0.1, 0.5) for k in (1, 5, 10, 20)},
+    "(2I + H/lambda)^-1 g (damped by 1)": _inverse(lambda M, one, strength: 2 * one + M),
+    "(I + H/lambda + 0.1 I)^-1 g": _inverse(lambda M, one, strength: 1.1 * one + M),
+    "(I + H/lambda + 0.01 I)^-1 g": _inverse(lambda M, one, strength: 1.01 * one + M),
+    "(lambda I + H)^-1 g": _inverse(lambda M, one, strength: strength * (one + M)),
+    "(I - H/lambda)^-1 g": _inverse(lambda M, one, strength: one - M),
+    "(H/lambda)^-1 g": _inverse(lambda M, one, strength: M),
+    "H^-1 g": _inverse(lambda M, one, strength: strength * M),
+    "(I + H/lambda)^-2 g": _inverse(lambda M, one, strength: (one + M) @ (one + M)),
+}

@@ -1,0 +1,187 @@
+"""MAML at a point of the product of choices, on any tasks with `at(theta)`.  Derivation: derivations/maml.md
+
+A point is run as it is written: the losses are changed, the step sizes are read, the path is followed, the Hessian
+factors are applied to the gradient of the outer loss, and the rows of the tasks are reduced.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.choices import Point
+from refmeta.oracle.suites.maml.losses import changed_losses
+from refmeta.oracle.suites.maml.optimisers import Memory
+from refmeta.oracle.suites.maml.paths import (
+    Bend,
+    Factor,
+    InnerPath,
+    adjoints,
+    alpha_directions,
+    alpha_rows,
+    carried,
+    first_powers,
+    follow,
+    tangents,
+)  # fmt: skip
+
+__all__ = ["InnerLoop", "variant"]
+
+FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
+OUTER = ("outer loss", "query's loss taken at")
+LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
+CONCERNED = {
+    "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
+    "gradient": (*FACTORS, *OUTER, "result"), "step_size_gradient": LATER,
+}  # fmt: skip
+VALUES = ("adapted", "objective", "first_order")  # no derivative of the path enters these
+FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, ValueError, np.linalg.LinAlgError)
+Departures = frozenset[tuple[str, Any]]
+
+
+class InnerLoop(NamedTuple):
+    """What the inner loop of a point leaves: its path, the query's loss, and how α is read."""
+
+    path: InnerPath
+    query: Any
+    read: Callable[[Any], Array]
+
+
+def variant(part: str, problem: Any, point: Point) -> Array | None:
+    """A part at a point of the product; None where the point is not computed, or one of its departures does not concern the part."""
+    point = {name: value for name, value in point.items() if value is not None}
+    if part not in CONCERNED or any(name in LATER and name not in CONCERNED[part] for name in point):
+        return None
+    if "inner optimiser" in point and point["inner optimiser"].detached and (part in VALUES or "Hessian factors" in point):
+        return None  # without Hessians the memory has no derivative: the plain optimiser is that point
+    try:
+        with np.errstate(all="ignore"):
+            value = PARTS[part](problem, point)
+            return point["result"](value, problem.support.dim) if "result" in point else value
+    except FAILURES:
+        return None
+
+
+def _adapted(problem: Any, point: Point) -> Array:
+    """φ, (N, d)."""
+    return _inner(problem, _without(point, LATER)).path.thetas[-1]
+
+
+def _objective(problem: Any, point: Point) -> Array:
+    """Σ_k w_k L_query, (N,)."""
+    outer = _outer(problem, _without(point, LATER, OUTER))
+    return sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+
+
+def _first_order(problem: Any, point: Point) -> Array:
+    """Σ_k w_k ∇L_query, (N, d)."""
+    return np.asarray(sum(_sources(problem, point)))
+
+
+def _gradient(problem: Any, point: Point) -> Array:
+    """dF/dθ, (N, d)."""
+    path, query, _ = _inner(problem, _without(point, LATER))
+    if path.optimiser is None:
+        return _adjoints(path, query, problem, point)[0]
+    N, d = path.thetas[0].shape
+    along = np.broadcast_to(np.eye(d)[:, None, :], (d, N, d))
+    return _along(path, query, problem, point, along, np.zeros((d, *path.rows.shape)))
+
+
+def _step_size_gradient(problem: Any, point: Point) -> Array:
+    """dF/dα, N and the shape of α."""
+    path, query, read = _inner(problem, _without(point, LATER))
+    directions, (N, d), shape = alpha_directions(problem.alpha, read), path.thetas[0].shape, np.shape(problem.alpha)
+    if path.optimiser is not None:
+        if "gradient of alpha" in point:
+            raise KeyError("gradient of alpha")
+        return _along(path, query, problem, point, np.zeros((len(directions), N, d)), directions).reshape(N, *shape)
+    later = _adjoints(path, query, problem, point)[1:]
+    rows = np.zeros((N, 0, d))
+    if later:
+        rows = -np.stack([at.grad * each for at, each in zip(path.points, later, strict=False)], axis=1)
+    contract = partial(np.einsum, "nkd,jkd->nj", optimize=False)
+    wide = np.broadcast_to(directions, (len(directions), *rows.shape[1:]))
+    choose = point.get("gradient of alpha", lambda rows, sum_as_alpha, alpha: sum_as_alpha(rows))
+    return np.asarray(choose(rows, lambda each: contract(each, wide).reshape(N, *shape), np.asarray(problem.alpha)))
+
+
+PARTS: dict[str, Callable[[Any, Point], Array]] = {
+    "adapted": _adapted, "objective": _objective, "first_order": _first_order, "gradient": _gradient,
+    "step_size_gradient": _step_size_gradient,
+}  # fmt: skip
+
+
+def _without(point: Point, later: tuple[str, ...], but: tuple[str, ...] = ()) -> Departures:
+    """The departures that come before."""
+    return frozenset((name, value) for name, value in point.items() if name not in later or name in but)
+
+
+@lru_cache(maxsize=512)
+def _inner(problem: Any, departures: Departures) -> InnerLoop:
+    """The inner loop of a point."""
+    point = dict(departures)
+    support, query = changed_losses(problem, point)
+    indices = point["steps"](problem.steps) if "steps" in point else list(range(problem.steps))
+    reading = point.get("alpha") if indices else None
+
+    def read(alpha: Any) -> Array:
+        rows = alpha_rows(alpha, problem.steps if np.ndim(alpha) == 2 else max(indices, default=-1) + 1)[indices]
+        return reading(rows) if reading else rows
+
+    start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
+    path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
+    if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
+        path = carried(path, support, "carried between tasks" in point)
+    return InnerLoop(path, query, read)
+
+
+@lru_cache(maxsize=512)
+def _outer(problem: Any, departures: Departures) -> list[tuple[float, Any]]:
+    """The weight of the query's loss at θ⁽⁰⁾ … θ⁽ᴷ⁾, and its point there; None where the weight is 0."""
+    point = dict(departures)
+    path, query, _ = _inner(problem, _without(point, LATER))
+    K = len(path.rows)
+    weights = point["outer loss"](K) if "outer loss" in point else np.eye(K + 1)[K]
+    thetas = path.thetas
+    if "query's loss taken at" in point:
+        thetas = [*thetas[:-1], point["query's loss taken at"](thetas)]
+    return [(w, query.at(theta) if w else None) for w, theta in zip(weights, thetas, strict=True)]
+
+
+def _sources(problem: Any, point: Point) -> list[Array]:
+    """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
+    outer = _outer(problem, _without(point, LATER, OUTER))
+    none = np.zeros((*problem.support.shape, problem.support.dim))
+    return [w * at.grad if at is not None else none for w, at in outer]
+
+
+def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
+    """The Hessian product of step k."""
+    at = point["Hessians taken at"](path, k, query) if "Hessians taken at" in point else path.points[k]
+    return point["Hessian"](at.hvp, path.thetas[k]) if "Hessian" in point else at.hvp
+
+
+def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[Array]:
+    """λ_0 … λ_K of plain descent."""
+    K, sources = len(path.rows), _sources(problem, point)
+    kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
+    alphas = point["alpha in the factors"](path.rows) if "alpha in the factors" in point and K else path.rows
+    factors = [Factor(kept.count(k), _bend(path, query, point, k), alphas[k]) for k in range(K)]
+    if K in kept:
+        sources[-1] = sources[-1] - _bend(path, query, point, K)(alphas[-1] * sources[-1])
+    order = point.get("order of the factors")
+    return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
+
+
+def _along(path: InnerPath, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
+    """dF in the directions of a start and of step sizes, (N, D), through any optimiser."""
+    K, sources = len(path.rows), _sources(problem, point)
+    kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
+    if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
+        raise KeyError("a product of factors is that of plain descent")
+    bends = [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)]
+    slopes = tangents(path, bends, along, along_rows)
+    return np.asarray(sum(np.einsum("jnd,nd->nj", slope, s) for slope, s in zip(slopes, sources, strict=True)))

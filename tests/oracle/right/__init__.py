@@ -1,0 +1,19 @@
+"""Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
+
+from tests.oracle.right import complex_step, dense, differences, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import returned, single, taped, taped_maml  # isort: skip
+
+MODULES = (
+    taped_maml,
+    taped,
+    forward,
+    complex_step,
+    dense,
+    iterative,
+    expected,
+    formulas,
+    returned,
+    single,
+    differences,
+)
+RIGHT = [entry for module in MODULES for entry in module.RIGHT]
