@@ -22,8 +22,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     **{f"{name}, naive curvature": point | NAIVE for name, point in TRPO.items()},
     **{f"{name}, naive curvature, log pi instead of its ratio": point | NAIVE | {"denominators": "left out"} for name, point in TRPO.items()},
     **{
-        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": f"clip {clip}"}
-        for clip in ("0.1", "0.2", "0.3")
+        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": ("clip", clip)}
+        for clip in (0.1, 0.2, 0.3)
     },
     "DiCE (ProMP)": {
         "discount": "on the return", "baseline's place": "inside", "advantages": ("normalised 0", "padding", 1e-8), "over time": "H",
@@ -35,6 +35,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "lola_dice without use_baseline": {"baseline": "mean of each step", "baseline's place": "inside", "denominators": "follow"},
     "lola_dice without use_dice": NAIVE | {"denominators": "left out"},
     "lola_dice without use_dice and use_baseline": {
-        "baseline": "mean of each step", "baseline's place": "inside", "ratio": "linear box", "denominators": "left out",
+        "baseline": "mean of each step", "baseline's place": "inside", "ratio": ("linear box",), "denominators": "left out",
     },
 }  # fmt: skip
