@@ -32,6 +32,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "DiCE (learn2learn)": MEAN | {
         "return": "to go", "baseline's place": "inside", "sums": "fading around", "denominators": "follow", "log pi": "mean",
     },
+    **{
+        f"DiCE of normalised advantages (ddof {n}{words})": {
+            "return": "to go", "discount": "dropped", "baseline's place": "inside", "advantages": (f"normalised {n}", over, 1e-8), "over time": mean,
+        }
+        for n in (0, 1) for words, over, mean in ((", padding included", "padding", "H"), ("", "task", "steps taken"))
+    },
+    "PPO's, with GAE": MEAN | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8), "ratio": ("clip", 0.2)},
+    "TRPO's, with GAE": MEAN | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8)},
+    "actor-critic's, with GAE": MEAN | NAIVE | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8), "denominators": "left out"},
     "lola_dice without use_baseline": {"baseline": "mean of each step", "baseline's place": "inside", "denominators": "follow"},
     "lola_dice without use_dice": NAIVE | {"denominators": "left out"},
     "lola_dice without use_dice and use_baseline": {
