@@ -1,7 +1,8 @@
 """Does a candidate give the numbers that a target returned?  Derivation: derivations/using-the-oracle.md"""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap,
 from refmeta.oracle.suite import Case
 
 __all__ = [
-    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "is_like_right", "is_right",
+    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
     "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
 ]  # fmt: skip
 
@@ -142,16 +143,22 @@ def generic_first(failing: Sequence[Outcome]) -> list[Outcome]:
     return sorted(failing, key=rank)
 
 
+@lru_cache(maxsize=512)
+def inputs_of(case: Case) -> Mapping[str, Any]:
+    """The inputs of a case, to look at only: nobody writes to them."""
+    return case.arguments()
+
+
 def _sizes(o: Outcome) -> Iterator[int]:
     """The number of entries of every input."""
-    return (int(np.size(x)) for x in o.case.arguments().values() if x is not None)
+    return (int(np.size(x)) for x in inputs_of(o.case).values() if x is not None)
 
 
 def task_count(case: Case) -> int:
     """N, the number of rows of the first part that has one per task; 1 if there is no such part."""
     parts = (name for name, part in case.about.parts.items() if part.by_task and name in case.expected)
     size = next((len(case.expected[name].value) for name in parts), 1)
-    return case.about.sizes_of(case.arguments()).get("N", size)
+    return case.about.sizes_of(dict(inputs_of(case))).get("N", size)
 
 
 def in_all(failing: Sequence[Outcome]) -> str:

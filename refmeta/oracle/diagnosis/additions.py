@@ -15,7 +15,18 @@ from refmeta.oracle.diagnosis.factors import Fit, fits_of, looked_up, times, wro
 from refmeta.oracle.diagnosis.numbers import Formula
 from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import NEAR, Candidate, Match, Pair, alike, candidate_of, match_of, matching, right_of
+from refmeta.oracle.match import (
+    NEAR,
+    Candidate,
+    Match,
+    Pair,
+    alike,
+    candidate_of,
+    inputs_of,
+    match_of,
+    matching,
+    right_of,
+)
 from refmeta.oracle.suite import Case
 
 __all__ = ["addition_matches", "added", "mixed", "mixture_matches", "plus"]
@@ -61,7 +72,7 @@ def _all_terms(case: Case, part: str) -> dict[str, Any]:
     """One; the inputs of the part's shape, of all tasks or of one; other parts; what the suite names.  All on demand."""
     shape = case.expected[part].value.shape
     inside = shape[1:] if case.about.parts[part].by_task else shape
-    x = {n: np.asarray(value) for n, value in case.arguments().items() if value is not None}
+    x = {n: np.asarray(value) for n, value in inputs_of(case).items() if value is not None}
     inputs = {n: value for n, value in x.items() if value.dtype.kind == "f" and value.shape in (shape, inside) and value.ndim}
     squares = {f"|{n}|²": np.asarray(value @ value) for n, value in x.items() if value.ndim == 1 and value.dtype.kind == "f" and not inside}
     others = {q: e.value for q, e in case.expected.items() if q != part and e.value.shape == shape}

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.choices import singles, words
-from refmeta.oracle.diagnosis.factors import scaled
+from refmeta.oracle.diagnosis.factors import factor_matches, scaled
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, candidate_of, generic_first, in_all, matches
 from refmeta.oracle.suite import Case
 
-__all__ = ["Departures", "point_match", "point_times", "single_factor_matches", "single_matches", "value_at"]
+__all__ = ["Departures", "factor_or_choice", "point_match", "point_times", "single_factor_matches", "single_matches", "value_at"]
 
 Departures = tuple[tuple[str, str], ...]
 
@@ -58,6 +58,14 @@ def single_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
             break
         found += point_match((each,), ordered, settings)
     return found
+
+
+def factor_or_choice(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
+    """The right result times a factor, with the departures that give the same."""
+    found = factor_matches(failing, settings)
+    same = [m.what for m in single_matches(failing, settings, until)] if found else []
+    more = f"; the same as {' or '.join(same[:3])}" if same else ""
+    return [m._replace(line=m.line + more) for m in found]
 
 
 def single_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:

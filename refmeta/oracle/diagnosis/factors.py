@@ -56,11 +56,15 @@ def row_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> l
 
 
 def scaled(base: Match, failing: Sequence[Outcome], settings: JudgeSettings, fewest: int = FEWEST_OF_ROW) -> list[Match]:
-    """The base times each of the simplest factors that every failing vector has; a bare number needs a few entries."""
+    """The base times each of the simplest factors that every failing vector has.
+
+    From fewer than a few entries the simplest factors of the right result are read, and no bare number.
+    """
     if (fits := fits_of(base.value, wrong_pairs(failing, settings))) is None:
         return []
     entries = sum(fit.pair.got.size for fit in fits)
-    found = [f for f in looked_up(fits, entries >= fewest) if f.text != "1"]
+    enough, most = entries >= fewest, 1.0 if fewest == FEWEST else 0.0
+    found = [f for f in looked_up(fits, enough) if f.text != "1" and (enough or f.cost <= most)]
     return matching((_times(base, f, failing) for f in found), failing, settings)
 
 

@@ -23,6 +23,7 @@ from refmeta.oracle.match import (
     alike,
     candidate_of,
     generic_first,
+    inputs_of,
     match_of,
     matching,
     pairs,
@@ -67,7 +68,7 @@ def _of_group(
     names: Names, some: Sequence[Pair], failing: Sequence[Outcome], settings: JudgeSettings, free: bool
 ) -> list[Match]:
     """What multiplies or replaces one group of inputs."""
-    if any(x is None or not np.any(x) for pair in some for x in map(pair.case.arguments().get, names)):
+    if any(x is None or not np.any(x) for pair in some for x in map(inputs_of(pair.case).get, names)):
         return []
     fits: list[Inner] = []
     for pair in some:
@@ -149,7 +150,7 @@ def _doubt(residual: Residual, number: float, pair: Pair) -> float:
 def _readings(names: Names, fits: Sequence[Inner]) -> Iterator[tuple[str, Candidate, Formula]]:
     """What the numbers may be: a formula times the input, one instead of it, one added to it; then bare numbers."""
     group, numbers = group_text(names), [fit.number for fit in fits]
-    scalars = [fit.case.arguments()[names[0]] for fit in fits]
+    scalars = [inputs_of(fit.case)[names[0]] for fit in fits]
     readings = [("times", f"{group} times {{}}", numbers)]
     if len(names) == 1 and all(isinstance(x, float) for x in scalars):
         inside = [n * x for n, x in zip(numbers, scalars, strict=True)]

@@ -12,7 +12,7 @@ import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.judge import JudgeSettings
-from refmeta.oracle.match import Candidate, candidate_of
+from refmeta.oracle.match import Candidate, candidate_of, inputs_of
 from refmeta.oracle.suite import Case, Suite
 
 __all__ = [
@@ -60,7 +60,7 @@ def answer_with(case: Case, part: str, names: Names, change: Change) -> Array:
 
 def float_inputs(case: Case) -> list[str]:
     """The inputs that are floats, or arrays of floats."""
-    return [n for n, x in case.arguments().items() if x is not None and np.asarray(x).dtype.kind == "f"]
+    return [n for n, x in inputs_of(case).items() if x is not None and np.asarray(x).dtype.kind == "f"]
 
 
 def input_groups(cases: Sequence[Case]) -> list[Names]:
@@ -84,7 +84,7 @@ def single_precision(value: Any) -> Any:
 @lru_cache(maxsize=256)
 def _rounded(case: Case, part: str, names: Names) -> Array:
     """The library's answer where some inputs are rounded; the certified one where that changes nothing."""
-    x = case.arguments()
+    x = inputs_of(case)
     if all(x.get(name) is None or np.array_equal(single_precision(x[name]), x[name]) for name in names):
         return case.expected[part].value
     return answer_with(case, part, names, single_precision)

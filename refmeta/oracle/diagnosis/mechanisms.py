@@ -5,9 +5,9 @@ from functools import partial
 from typing import NamedTuple
 
 from refmeta.oracle.diagnosis.additions import addition_matches, mixture_matches
-from refmeta.oracle.diagnosis.choices import single_factor_matches, single_matches
+from refmeta.oracle.diagnosis.choices import factor_or_choice, single_factor_matches, single_matches
 from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
-from refmeta.oracle.diagnosis.factors import factor_matches, fitted_factors, row_factor_matches
+from refmeta.oracle.diagnosis.factors import fitted_factors, row_factor_matches
 from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
@@ -22,7 +22,7 @@ from refmeta.oracle.suite import Suite
 
 __all__ = ["Mechanism", "fits", "mechanisms", "quick", "quickest"]
 
-DIGITS = 5.0
+DIGITS = 4.0
 
 
 class Mechanism(NamedTuple):
@@ -37,12 +37,13 @@ def quick(about: Suite, until: float) -> list[Mechanism]:
     """What costs little: known-wrong formulas, another quantity, one choice, a factor, the suite's own patterns, one term."""
     return [
         *quickest(),
+        Mechanism("factor", partial(factor_or_choice, until=until)),
+        Mechanism("row times", row_factor_matches),
+        Mechanism("order", order_matches),
+        *(Mechanism(name, find) for name, find in about.patterns.items()),
         Mechanism("choice", partial(single_matches, until=until)),
         Mechanism("recipe", partial(recipe_matches, until=until)),
-        Mechanism("factor", factor_matches),
-        Mechanism("row times", row_factor_matches),
         Mechanism("choice times", partial(single_factor_matches, until=until)),
-        *(Mechanism(name, find) for name, find in about.patterns.items()),
         Mechanism("addition", addition_matches),
     ]
 
@@ -58,7 +59,6 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
     *first, addition = quick(failing[0].case.about, until(0.4))
     yield from first
     yield Mechanism("layout", layout_matches)
-    yield Mechanism("order", order_matches)
     yield Mechanism("rounded input", rounding_matches)
     yield Mechanism("offset", partial(offset, passing=passing), False)
     yield Mechanism("trace", partial(traces, passing=passing), False)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.match import task_count
+from refmeta.oracle.match import inputs_of, task_count
 from refmeta.oracle.sizes import INTEGERS
 from refmeta.oracle.suite import Case
 
@@ -37,7 +37,7 @@ class Formula(NamedTuple):
 @lru_cache(maxsize=1024)
 def numbers_of(case: Case) -> Mapping[str, Array]:
     """The sizes, the number inputs, 1 − γ and the like, and what the suite adds; those that are not 0 alone."""
-    x = case.arguments()
+    x = dict(inputs_of(case))
     sizes = {"N": float(task_count(case))} | {name: float(size) for name, size in case.about.sizes_of(x).items()}
     scalars = {LETTERS.get(n, n): float(v) for n, v in x.items() if isinstance(v, (int, float)) and n not in INTEGERS}
     scalars |= {f"(1 − {name})": 1 - scalars[name] for name in ("γ", "λ", "ε") if name in scalars}

@@ -16,7 +16,7 @@ from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
 from refmeta.oracle.judge import Outcome
-from refmeta.oracle.match import Candidate, task_count
+from refmeta.oracle.match import Candidate, inputs_of, task_count
 from refmeta.oracle.suite import Case
 
 __all__ = ["Fact", "Part", "facts", "partial_explanation"]
@@ -89,7 +89,7 @@ def facts(failing: Sequence[Outcome]) -> list[Fact]:
     inputs = failing[0].case.about.inputs
     found = [Fact("N = 1", lambda case: task_count(case) == 1), Fact("N > 1", lambda case: task_count(case) > 1)]
     for name, kind, test in ((n, *k) for n in inputs for k in KINDS):
-        found.append(Fact(f"{name} is {kind}", lambda case, n=name, t=test: bool(t(case.arguments().get(n)))))  # type: ignore[misc]
+        found.append(Fact(f"{name} is {kind}", lambda case, n=name, t=test: bool(t(inputs_of(case).get(n)))))  # type: ignore[misc]
     for flag in sorted({flag for o in failing for flag in o.case.flags}):
         found += [Fact(f"the flag is {flag!r}", lambda case, f=flag: f in case.flags),  # type: ignore[misc]
                   Fact(f"the flag is not {flag!r}", lambda case, f=flag: f not in case.flags)]  # type: ignore[misc]  # fmt: skip

@@ -17,7 +17,7 @@ from refmeta.oracle.suite import Case
 
 __all__ = ["layout_matches", "order_matches", "permutation_matches"]
 
-FEWEST, FAR = 6, 1e3
+FEWEST, FAR = 3, 1e3
 BACKWARDS, INVERSE = "the last entry first", "(the inverse)"
 
 
@@ -106,31 +106,30 @@ def _last_axis(value: Any, order: Array) -> Array:
 
 
 def permutation_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """The same entries in another order: one permutation of the last axis for each of its lengths, or of all entries."""
-    orders: dict[tuple[int, ...], Array] = {}
-    wrong = [pair for pair in pairs(failing, settings) if not is_like_right(pair)]
-    for pair in wrong:
-        if (order := orders.get(pair.got.shape, _order(pair))) is None:
+    """The same entries in another order: one permutation of the last axis for each of its lengths, of at least three."""
+    orders: dict[int, Array] = {}
+    for pair in pairs(failing, settings):
+        if is_like_right(pair):
+            continue
+        size = pair.got.shape[-1] if pair.got.ndim else 0
+        if size < FEWEST or (order := orders.get(size, _order(pair))) is None:
             return []
-        orders.setdefault(pair.got.shape, order)
-    if not wrong or max(pair.got.size for pair in wrong) < FEWEST:
-        return []
+        orders.setdefault(size, order)
 
     def value(case: Case, name: str) -> Array | None:
         right = right_result(case, name, settings)
-        return np.ravel(right)[orders[right.shape]].reshape(right.shape) if right.shape in orders else None
+        return right[..., orders[right.shape[-1]]] if right.ndim and right.shape[-1] in orders else None
 
-    some = max(orders.items(), key=lambda item: len(item[1]))[1]
-    text = f"entry {', '.join(map(str, some[:12]))}{' …' * (len(some) > 12)} of the right one, counted row by row from 0"
-    return matching([match_of(f"the entries of the right result in another order ({text})", value, failing)], failing, settings)
+    some = max(orders.values(), key=len, default=np.zeros(0))
+    what = f"the entries of the right result in another order (entry {', '.join(map(str, some))} of a row)"
+    return matching([match_of(what, value, failing)], failing, settings)
 
 
 def _order(pair: Pair) -> Array | None:
-    """The order in which the entries of the right result are those of what was got; None if there is none."""
-    got, right = np.ravel(pair.got), np.ravel(pair.right)
-    if got.shape != right.shape:
-        return None
+    """The order of a row in which the entries of the right result are those of what was got; None if there is none."""
+    row = np.unravel_index(np.argmax(np.abs(pair.right)), pair.right.shape)[:-1]
+    got, right = pair.got[row], pair.right[row]
     order = np.empty(len(got), int)
     order[np.argsort(got, kind="stable")] = np.argsort(right, kind="stable")
     apart = np.min(np.diff(np.sort(right)), initial=np.inf) > FAR * np.max(pair.limit)
-    return order if apart and alike(pair, right[order].reshape(pair.got.shape)) else None
+    return order if apart and alike(pair, pair.right[..., order]) else None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Match, refuting, task_count
+from refmeta.oracle.match import Match, inputs_of, refuting, task_count
 
 __all__ = ["flag_sentence", "refutation"]
 
@@ -44,7 +44,7 @@ def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str
 
 def _numbers(o: Outcome) -> dict[str, Any]:
     """The inputs that are single numbers or none, and N."""
-    x = o.case.arguments()
+    x = inputs_of(o.case)
     numbers = {n: value for n, value in x.items() if value is None or isinstance(value, (int, float))}
     return {"the number of tasks": task_count(o.case), **numbers}
 

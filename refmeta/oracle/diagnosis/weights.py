@@ -11,7 +11,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.additions import added, mixed
 from refmeta.oracle.diagnosis.factors import scaled, wrong_pairs
 from refmeta.oracle.judge import JudgeSettings, Outcome, right_result
-from refmeta.oracle.match import Candidate, Match, Pair, alike, match_of, matching, task_count
+from refmeta.oracle.match import Candidate, Match, Pair, alike, inputs_of, match_of, matching, task_count
 from refmeta.oracle.sizes import axes_of
 from refmeta.oracle.suite import Case
 
@@ -116,14 +116,14 @@ def _steps(failing: Sequence[Outcome]) -> Iterator[tuple[Match, Match]]:
 
 def _input(name: str) -> Candidate:
     """An input itself."""
-    return lambda case, part: case.arguments()[name]
+    return lambda case, part: inputs_of(case)[name]
 
 
 def _from(start: str, rows: str, weights: Callable[[int], Array]) -> Candidate:
     """Σ wᵢ (rowᵢ − start)."""
 
     def value(case: Case, part: str) -> Array | None:
-        x = case.arguments()
+        x = inputs_of(case)
         return np.tensordot(weights(len(x[rows])), x[rows] - x[start], axes=1)
 
     return value

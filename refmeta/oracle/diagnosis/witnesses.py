@@ -10,17 +10,17 @@ import numpy as np
 
 from refmeta.oracle.asking import Ask, varied
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Candidate, alike, pairs, told_apart
+from refmeta.oracle.match import Candidate, alike, inputs_of, pairs, told_apart
 
 __all__ = ["Witnesses", "holds"]
 
-QUESTIONS, SECONDS, ENOUGH, CASES = 12, 5.0, 3, 4
+QUESTIONS, SECONDS, ENOUGH, SILENT, CASES = 12, 5.0, 3, 4, 4
 
 
 class Witnesses:
     """The target's answers to variations of the smallest failing cases, asked when they are wanted, each once.
 
-    At most twelve questions are asked, and none after five seconds of the target's time.
+    At most twelve questions are asked, and none after five seconds.
     """
 
     def __init__(self, failing: Sequence[Outcome], ask: Ask | None, part: str) -> None:
@@ -37,12 +37,12 @@ class Witnesses:
 
 def _questions(failing: Sequence[Outcome], ask: Ask, part: str) -> Iterator[Outcome]:
     """Variations of the failing cases in turn, answered with numbers; only the part in question, if there are several."""
-    size = lambda o: sum(np.size(x) for x in o.case.arguments().values())
+    size = lambda o: sum(np.size(x) for x in inputs_of(o.case).values())
     smallest, seconds = sorted(failing, key=size)[:CASES], 0.0
     for number in range(QUESTIONS):
+        start = time.perf_counter()
         if (case := varied(smallest[number % len(smallest)].case, number)) is None:
             continue
-        start = time.perf_counter()
         answer = ask(case)
         seconds += time.perf_counter() - start
         got = {name: got for name, got in (answer.got or {}).items() if part in ("", name)}
@@ -54,14 +54,16 @@ def _questions(failing: Sequence[Outcome], ask: Ask, part: str) -> Iterator[Outc
 
 def holds(candidate: Candidate, witnesses: Witnesses, settings: JudgeSettings) -> bool:
     """Does the target give the candidate wherever it was asked?  Where the candidate is right, too, nothing is told."""
-    told = 0
+    told = silent = 0
     for answer in witnesses:
+        before = told
         for pair in pairs([answer], settings):
             value = candidate(pair.case, pair.name)
             if value is not None and np.isfinite(value).all():
                 if not alike(pair, value):
                     return False
                 told += told_apart(pair, value)
-        if told >= ENOUGH:
+        silent += told == before
+        if told >= ENOUGH or silent >= SILENT:
             return True
     return True

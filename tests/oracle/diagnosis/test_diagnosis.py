@@ -285,8 +285,8 @@ def steps(change):
 @pytest.mark.parametrize(
     ("change", "what", "special"),
     [
-        (lambda p: max(p.steps, 1), "one-step-too-many", "steps is 0"),
-        (lambda p: min(p.steps, 3), "one-step-too-few", "steps is 4"),
+        (lambda p: p.steps + (p.steps == 2), "one-step-too-many", "steps is 2"),
+        (lambda p: p.steps - (p.steps == 3), "one-step-too-few", "steps is 3"),
         (lambda p: p.steps * (len(p.support.X) > 1), "gradient-at-start", "the number of tasks is 1"),
     ],
 )
