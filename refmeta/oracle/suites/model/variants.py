@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.maml import variants as maml
+from refmeta.oracle.suites.model.contexts import blend, joint, seen, sequence
 from refmeta.oracle.suites.model.problem import ModelProblem
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["Adaptation", "Counts", "Rewards", "adaptation", "rising", "variant"]
+__all__ = ["OnModel", "adaptation", "variant"]
 
 H = 1e-30
 CONTEXT = ("context mask", "context of a task")
@@ -26,26 +27,8 @@ PARTS = {
 }  # fmt: skip
 
 
-class Rewards(NamedTuple):
-    """The rewards of every (s, a), (N, S, A) each: their number, mean, Σ(r − r̄)², the first and the last."""
-
-    n: Array
-    mean: Array
-    squares: Array
-    first: Array
-    last: Array
-
-
-class Counts(NamedTuple):
-    """n(s, a, s') (N, S, A, S), the concentrations (S, A, S), and the true P."""
-
-    n: Array
-    c: Array
-    truth: Array
-
-
 @dataclass(frozen=True, eq=False)
-class Adaptation:
+class OnModel:
     """Where to start (d,), the model as support, the true tasks as query, and how to adapt."""
 
     theta: Array
@@ -77,8 +60,8 @@ def _adapted(part: str, problem: ModelProblem, point: Point) -> Array | None:
 
 
 @lru_cache(maxsize=512)
-def adaptation(problem: ModelProblem, reading: tuple[Any, ...] = (None, None, None, None)) -> Adaptation | None:
-    """Adaptation through the model that a point learns; None if its transitions are not probabilities."""
+def adaptation(problem: ModelProblem, reading: tuple[Any, ...] = (None, None, None, None)) -> OnModel | None:
+    """OnModel through the model that a point learns; None if its transitions are not probabilities."""
     names = (*CONTEXT, TRANSITIONS, REWARDS)
     point = {name: value for name, value in zip(names, reading, strict=True) if value is not None}
     with np.errstate(all="ignore"):
@@ -88,48 +71,19 @@ def adaptation(problem: ModelProblem, reading: tuple[Any, ...] = (None, None, No
         support = replace_fields(truth, mdp=replace_fields(truth.mdp, P=P, R=R))
     except ValueError:
         return None
-    return Adaptation(problem.theta, support, truth, problem.alpha, problem.steps)
+    return OnModel(problem.theta, support, truth, problem.alpha, problem.steps)
 
 
 def _posterior(problem: ModelProblem, point: Point) -> tuple[Array, Array]:
     """P = (c + n)/Σ(c + n) and R = (noise·mean + variance·n r̄)/(noise + variance·n), or what is used instead."""
-    counts, rewards = _seen(problem, tuple(point.get(name) for name in CONTEXT))
+    counts, rewards = seen(problem, tuple(point.get(name) for name in CONTEXT))
     prior, mdp = problem.prior, problem.task.mdp
     total = counts.c + counts.n
     P = point[TRANSITIONS](counts) if TRANSITIONS in point else total / np.sum(total, axis=-1, keepdims=True)
     mean, variance, noise = (np.asarray(x, float) for x in (prior.mean, prior.variance, prior.noise))
     if REWARDS in point:
         return P, point[REWARDS](rewards, mean, variance, noise, mdp.expected_reward)
-    return P, (noise * mean + variance * rewards.n * rewards.mean) / (noise + variance * rewards.n)
-
-
-@lru_cache(maxsize=512)
-def _seen(problem: ModelProblem, reading: tuple[Any, ...]) -> tuple[Counts, Rewards]:
-    """What the context says."""
-    masked, which = reading
-    s, a, r, after, _, mask = (np.asarray(x) for x in problem.context)
-    here = np.asarray(mask, bool) if masked is None else masked(np.asarray(mask, bool))
-    S, A = problem.task.mdp.states, problem.task.mdp.actions
-    s, a, r, after, here = which([s, a, r, after, here]) if which else [s, a, r, after, here]
-    r, pair = np.where(here, r, 0.0), (s * A + a)[..., None] == np.arange(S * A)
-    pair = (pair & here[..., None]).reshape(*s.shape, S, A)
-    counts = np.einsum("ncsa,nct->nsat", pair.astype(float), (after[..., None] == np.arange(S)).astype(float))
-    n = np.sum(pair, axis=1)
-    mean = np.einsum("ncsa,nc->nsa", pair, r) / np.maximum(n, 1)
-    squares = np.sum(pair * (r[..., None, None] - mean[:, None]) ** 2, axis=1)
-    order = np.cumsum(pair, axis=1)
-    first, last = (np.sum(pair * (order == x) * r[..., None, None], axis=1) for x in (1, n[:, None]))
-    concentration = np.broadcast_to(np.asarray(problem.prior.concentration, float), (S, A, S))
-    truth = np.broadcast_to(problem.task.mdp.P, counts.shape)
-    return Counts(counts, concentration, truth), Rewards(n.astype(float), mean, squares, first, last)
-
-
-def rising(c: Array, n: Array) -> Array:
-    """Σ_{k<n} ln(c + k)."""
-    total = np.zeros(np.broadcast_shapes(c.shape, n.shape), c.dtype)
-    for k in range(int(np.max(n, initial=0))):
-        total += np.where(k < n, np.log(c + k), 0)
-    return total
+    return P, blend(rewards.n, rewards.mean, mean, variance, noise)
 
 
 def _likelihood(part: str, problem: ModelProblem, point: Point) -> Array:
@@ -155,21 +109,8 @@ def _leaves(problem: ModelProblem, **changed: Array) -> tuple[Array, Array, Arra
 
 def _log_marginal(problem: ModelProblem, point: Point, c: Array, mean: Array, variance: Array, noise: Array) -> Array:
     """That of the next states and that of the rewards, (P, N)."""
-    counts, rewards = _seen(problem, tuple(point.get(name) for name in CONTEXT))
+    counts, rewards = seen(problem, tuple(point.get(name) for name in CONTEXT))
     states = point.get(OF_NEXT, sequence)(c[:, None], counts.n)
     found = point.get(OF_REWARDS, joint)(rewards, mean[:, None], variance[:, None], noise)
     value: Array = np.sum(states, axis=(-2, -1)) + np.sum(found, axis=(-2, -1))
     return point[OVER](value, np.sum(rewards.n, axis=(-2, -1)), rewards) if OVER in point else value
-
-
-def sequence(c: Array, n: Array) -> Array:
-    """Σ_s' ln Γ(c + n)/Γ(c) − ln Γ(c· + n·)/Γ(c·)."""
-    return np.sum(rising(c, n), axis=-1) - rising(np.sum(c, axis=-1), np.sum(n, axis=-1))
-
-
-def joint(r: Rewards, mean: Array, variance: Array, noise: Array) -> Array:
-    """−(n ln 2π noise + ln D/noise + Σ(r − r̄)²/noise + n (r̄ − mean)²/D)/2, D = noise + n variance."""
-    D = noise + r.n * variance
-    return -(r.n * np.log(2 * np.pi * noise) + np.log(D / noise) + r.squares / noise + r.n * (r.mean - mean) ** 2 / D) / 2
-
-
