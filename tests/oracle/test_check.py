@@ -160,7 +160,7 @@ def test_a_refusal_counts_only_beside_a_result():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"quantity": "gradients"}, "quantity must be one of gradient, objective, first_order, step_size_gradient, got 'gradients'"),
+        ({"quantity": "gradients"}, "quantity must be one of adapted, objective, first_order, gradient, step_size_gradient, got 'gradients'"),
         ({"reduce": "Sum"}, "reduce must be one of none, sum, mean, got 'Sum'"),
         ({"expect": "first_order"}, "expect must be one of exact, first-order, got 'first_order'"),
         ({"dtype": "float16"}, "dtype must be one of float64, float32, got 'float16'"),
