@@ -29,16 +29,18 @@ def _with_likelihood(problem: Batches, use: Likelihood, differs: bool) -> dict[s
 
 
 def _with_log_sigma(problem: Batches, low: float, high: float) -> dict[str, Array]:
-    """The parts with log σ kept in [low, high]; AttributeError for a softmax policy."""
+    """The parts with log σ kept in [low, high]."""
     if not isinstance(problem.policy, LinearGaussian):
-        raise AttributeError("a softmax has no σ")
+        return _unchanged(problem)
     logs = np.stack([problem.theta, problem.theta_sampled])[:, -problem.policy.actions :]
     use = Likelihood(log_sigma=lambda x: between(x, low, high))
     return _with_likelihood(problem, use, bool(np.any((logs < low) | (logs > high))))
 
 
 def _with_softmax(problem: Batches, use: ClampedSoftmax) -> dict[str, Array]:
-    """The parts with a clamped softmax; AttributeError for a Gaussian policy."""
+    """The parts with a clamped softmax."""
+    if isinstance(problem.policy, LinearGaussian):
+        return _unchanged(problem)
     tables = np.stack([problem.policy.table(theta) for theta in (problem.theta, problem.theta_sampled)])
     return _with_likelihood(problem, Likelihood(softmax=use), use.changes(tables))
 
