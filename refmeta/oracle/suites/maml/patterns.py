@@ -74,9 +74,10 @@ def _weighted_fit(X: Array, y: Array, w: Array) -> tuple[Array, Array]:
     """Least squares with weights, and how far each coefficient is in doubt: without end where its term is 0."""
     norms = np.linalg.norm(X * w[:, None], axis=0)
     sizes = np.where(norms > 0, norms, 1.0)
-    scaled = X * w[:, None] / sizes
-    spread = NEAR * np.sqrt(np.diag(np.linalg.pinv(scaled.T @ scaled)))
-    return np.linalg.lstsq(scaled, y * w, rcond=None)[0] / sizes, np.where(norms > 0, spread / sizes, np.inf)
+    U, values, V = np.linalg.svd(X * w[:, None] / sizes, full_matrices=False)
+    inverse = 1 / np.maximum(values, np.finfo(float).eps)
+    spread = NEAR * np.linalg.norm(V * inverse[:, None], axis=0)
+    return V.T @ (inverse * (U.T @ (y * w))) / sizes, np.where(norms > 0, spread / sizes, np.inf)
 
 
 def _sum_of_orders(fit: Array, settings: JudgeSettings) -> Candidate:
