@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.documents import DEPTH, LIMIT, as_object
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
@@ -24,6 +25,7 @@ from refmeta.oracle.vectors import (
     read,
     read_file,
 )
+from refmeta.tolerance import error_in_tolerances
 
 EVERY = [case for suite in SUITES for case in cases(suite)]
 VALID = [case for case in EVERY if case.result == "valid"]
@@ -108,6 +110,19 @@ def test_extreme_vectors_reject_every_limit(suite):
     assert 2 <= len(extreme) <= 4 and all(case.result == "valid" for case in extreme)
     for slug in LIMITS & {row.slug for row in SUITES[suite].rows}:
         assert max(case.discriminates.get(slug, 0) for case in extreme) > 100, slug
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_definition_in_complex_numbers_passes_every_extreme_vector(suite):
+    """Another right computation, in double precision and without care: no vector asks for more digits than can be had."""
+    about = SUITES[suite]
+    for case in (case for case in cases(suite) if "extreme" in case.flags):
+        inputs = {name: np.asarray(x).tolist() for name, x in case.arguments().items()}
+        for part, right in case.expected.items():
+            rows = (lambda x: x) if about.parts[part].by_task else (lambda x: x[None])
+            value = complex_value(about.definition, part, inputs)
+            errors = error_in_tolerances(rows(value), rows(right.value), right.kappa, right.scale, about.residual)
+            assert np.max(errors) < 0.3, (case.id, part)
 
 
 @pytest.mark.parametrize("suite", SUITES)
