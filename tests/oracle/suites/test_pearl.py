@@ -52,6 +52,10 @@ def one_factor_each():
         ("kl-reversed", "kl", (6 * (1 + 289 / 36) - 1 - np.log(6)) / 2),
         ("kl-summed-loss-averaged", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
         ("end-ignored", "critic_loss", (17 / 6 + 3 / 6**0.5 - 1 / 2) ** 2 / 2),
+        ("critic-without-half", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2),
+        ("loss-summed", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
+        ("temperature-loss-of-logarithm", "temperature_loss", 0.0), ("temperature-loss-of-logarithm", "temperature_grad", -1 / 4),
+        ("variance-floored", "variance", 1 / 6), ("log-sigma-clamped", "mean", 17 / 6),
     ],
 )  # fmt: skip
 def test_rows_of_pearl_by_hand(slug, part, expected):

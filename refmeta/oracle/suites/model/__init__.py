@@ -38,4 +38,5 @@ SUITE = suite_of(
         "objective": Part("(N,)", "L(phi) of the true task, phi adapted by K steps on the model"),
         "gradient": Part("(N, d)", "its gradient in theta"),
     },
+    unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clips of inner gradients above 814", "limits of K from 12", "floors of variances below 4.66e-10"),
 )
