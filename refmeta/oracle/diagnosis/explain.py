@@ -116,5 +116,5 @@ def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
     if some := partial_explanation(on, start + seconds):
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
-        return Explanation(part, "fit", [before + line for line in with_tie(fitted)], fitted[0].value)
+        return Explanation(part, "fit", [before + line for line in with_tie(fitted)])
     return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing)])

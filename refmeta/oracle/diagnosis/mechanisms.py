@@ -12,6 +12,7 @@ from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
 from refmeta.oracle.diagnosis.product import pair_matches, product_matches
+from refmeta.oracle.diagnosis.recipes import recipe_matches
 from refmeta.oracle.diagnosis.traces import offset, traces
 from refmeta.oracle.diagnosis.transforms import transform_matches
 from refmeta.oracle.diagnosis.weights import fitted_weights, weight_matches
@@ -41,6 +42,7 @@ def quick(about: Suite, until: float) -> list[Mechanism]:
         Mechanism("order", order_matches),
         *(Mechanism(name, find) for name, find in about.patterns.items()),
         Mechanism("choice", partial(single_matches, until=until)),
+        Mechanism("recipe", partial(recipe_matches, until=until)),
         Mechanism("choice times", partial(single_factor_matches, until=until)),
         Mechanism("addition", addition_matches),
     ]

@@ -139,7 +139,7 @@ def thresholds(right: Sequence[Case], wrong: Sequence[Case]) -> list[Predicate]:
         if entry.kind == "integer" and name not in INTEGERS:
             continue
         r, w = ([_size(case.arguments()[name]) for case in cases] for cases in (right, wrong))
-        if max(r) < 0.9 * min(w):
+        if 0 < max(r) < 0.9 * min(w):
             found.append(_bound(wrong[0].about, name, max(r)))
     return found
 

@@ -1,11 +1,12 @@
 """Where a target is right and where it is wrong: in which cases, rows and entries.  Derivation: derivations/using-the-oracle.md"""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.asking import Ask, moved
+from refmeta.oracle.asking import Ask, moved, varied
 from refmeta.oracle.choices import Predicate
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
 from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
@@ -52,10 +53,22 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         cases = Where((line,), lambda case: not only.holds(case))
     else:
         cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
+    if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
+        lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
+        cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, settings)
     first = [f"first in {part}; right in every case: {', '.join(parts) or 'no part'}"] if names > 1 else []
-    more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *_in_size(part, right, wrong, settings, ask))
+    more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
     return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
+
+
+def _is_wrong_elsewhere(
+    part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
+) -> bool:
+    """Is the target wrong as well in wrong cases with other numbers?"""
+    others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i)) is not None and not exactly(other)]
+    answers = [ask(other) for other in others]
+    return not any(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
 
 
 def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:
@@ -106,6 +119,8 @@ def _sufficient(
     if ask is None:
         return _candidates(right, wrong)
     cases = [o.case for o in sorted(wrong, key=lambda o: sum(np.size(x) for x in o.case.arguments().values()))]
+    others = [other for i, case in enumerate(cases[:3]) if (other := varied(case, i)) is not None]
+    cases = [case for pair in itertools.zip_longest(cases[:MOVED], others) for case in pair if case is not None]
     confirmed = [p for p in _possible(right, wrong) if _is_confirmed(p, part, cases, settings, ask)]
     everywhere = [o.case for o in (*right, *wrong)]
     held = [{case.id for case in everywhere if p.holds(case)} for p in confirmed]
@@ -120,7 +135,7 @@ def _is_trivial(p: Predicate) -> bool:
 
 
 def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
-    """Is the target right on four wrong cases, or on two at least if more cannot be, that are moved so that the predicate holds?"""
+    """Is the target right on four cases where it was wrong, or on two if more cannot be, moved so that the predicate holds?"""
     answers = _moved_answers(p, part, cases, settings, ask)
     return all(answers) and len(answers) >= min(2, len(cases))
 

@@ -52,7 +52,7 @@ def test_without_asking_a_predicate_is_a_candidate():
     settings = JudgeSettings()
     outcomes = run(as_target(times("maml-quadratic", lambda x: len(x["A"]))), valid("maml-quadratic"), settings)
     where = locate(outcomes, settings)
-    assert where.lines[0].startswith("it may be right exactly where one of these holds (not asked): N = 1")
+    assert where.lines[0].startswith("it may be right exactly where one of these holds (not asked): ") and "N = 1" in where.lines[0]
     assert where.exactly is None
 
 
@@ -113,6 +113,6 @@ def test_every_suite_has_predicates_whose_moves_the_library_takes():
             p.name
             for p in predicates_of(suite, cases)
             for case in cases[:6]
-            if (x := p.move(case.arguments())) is not None and (other := moved(case, x)) is not None and p.holds(other)
+            if not p.holds(case) and (x := p.move(case.arguments())) is not None and (other := moved(case, x)) is not None and p.holds(other)
         }
         assert len(done) >= 3, (name, done)

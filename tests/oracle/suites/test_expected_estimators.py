@@ -13,6 +13,7 @@ from refmeta.oracle.choices import singles
 from refmeta.oracle.epsilons import slope
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.expected_estimators import SUITE
+from refmeta.oracle.suites.expected_estimators.choices import RECIPES
 from refmeta.oracle.suites.expected_estimators.problem import problem
 from refmeta.oracle.vectors import cases
 from refmeta.tolerance import tolerance
@@ -159,14 +160,12 @@ def normalised(ddof):
     return lambda x: (x - np.mean(x)) / (np.std(x, ddof=ddof) + 1e-8) / x.size
 
 
-MAML_TRPO = {"score term": "dropped", "discount": "dropped", "over time": "steps taken"}
-
-
 @pytest.mark.parametrize("ddof", [0, 1])
 def test_maml_trpo_is_a_point(ddof):
     """The inner loop of cbfinn/maml_rl and pytorch-maml-rl (ddof 0) and of learn2learn (ddof 1): naive curvature."""
     by_hand = gradient_without_scores(CASES["002"], normalised(ddof), np.eye, np.ones_like)
-    assert_point(CASES["002"], by_hand, MAML_TRPO | {"advantages": (f"normalised {ddof}", "task", 1e-8)})
+    source = ("cbfinn/maml_rl, pytorch-maml-rl", "learn2learn")[ddof]
+    assert_point(CASES["002"], by_hand, RECIPES[f"the inner loop of MAML-TRPO ({source})"])
 
 
 def assert_point(case, by_hand, point):
@@ -179,14 +178,14 @@ def assert_point(case, by_hand, point):
 def test_the_inner_loop_of_promp_is_a_point():
     """pro_mp.py: likelihood ratios, normalised advantages, a mean over all steps."""
     by_hand = gradient_without_scores(CASES["002"], normalised(0), np.eye)
-    assert_point(CASES["002"], by_hand, MAML_TRPO | {"surrogate": "likelihood_ratio", "advantages": ("normalised 0", "task", 1e-8)})
+    assert_point(CASES["002"], by_hand, RECIPES["the inner loop of ProMP"])
 
 
 def test_the_inner_loop_of_dice_in_learn2learn_is_a_point():
     """maml_dice.py without its first step, where a batch's last one enters: returns in the box, each logarithm fading by 1/M."""
     fading = lambda H: np.tril(0.5 ** np.maximum(np.subtract.outer(np.arange(H), np.arange(H)), 0.0))
     by_hand = gradient_without_scores(CASES["002"], lambda x: x / x.size, fading)
-    assert_point(CASES["002"], by_hand, MAML_TRPO | {"surrogate": "dice", "return": "to go", "sums": "fading"})
+    assert_point(CASES["002"], by_hand, RECIPES["the inner loop of MAML with DiCE (learn2learn)"])
 
 
 def test_terms_that_may_be_added_have_the_shape_of_the_part():

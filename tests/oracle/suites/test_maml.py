@@ -10,11 +10,18 @@ import refmeta as rm
 from refmeta import maml
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle.suites.maml import wrong, wrong_costs
+from refmeta.oracle.asking import moved
+from refmeta.oracle.choices import singles
+from refmeta.oracle.judge import JudgeSettings, gap, limit_of
+from refmeta.oracle.suites import SUITES
+from refmeta.oracle.suites.maml import choices, wrong, wrong_costs
+from refmeta.oracle.suites.maml.problem import Problem
+from refmeta.oracle.vectors import cases
 from refmeta.problems import KINDS, random_problem
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 from tests.independent import LQ
 
+NAMES = [name for name in SUITES if name.startswith("maml-")]
 ROWS, ROWS_OF_COSTS = wrong.ROWS, wrong_costs.ROWS
 
 
@@ -97,3 +104,196 @@ def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
     )  # fmt: skip
     row = next(row for row in ROWS if row.slug == slug)
     np.testing.assert_array_equal(row.function(case), [HAND[slug]])
+
+
+def valid(suite):
+    """The valid vectors of a suite."""
+    return [case for case in cases(suite) if case.result == "valid"]
+
+
+def at(suite, part, problem, *departures):
+    """A part at a point, given as (choice, words) pairs."""
+    return suite.variant(part, problem, {name: suite.choices[name][words] for name, words in departures})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_point_without_departures_is_the_answer_of_the_library(name):
+    suite = SUITES[name]
+    for case in valid(name):
+        for part in suite.parts:
+            right = suite.answer(part, case.problem)
+            value = suite.variant(part, case.problem, {})
+            assert value.shape == np.shape(right)
+            np.testing.assert_allclose(value, right, rtol=1e-10, atol=1e-10 * np.max(np.abs(right), initial=0))
+        phi = rm.adapt(case.problem.theta, case.problem.support, **case.problem.hyper).adapted
+        np.testing.assert_allclose(suite.variant("adapted", case.problem, {}), phi, rtol=1e-10)
+
+
+CONSTANT = ("theta", "phi", "the next point", "the point before")
+NOT_SEEN = {
+    ("steps", "at most 3"): "few vectors have more steps",
+    ("steps", "at most 5"): "few vectors have more steps",
+    ("steps", "at most 10"): "few vectors have more steps",
+    ("steps", "at least one"): "not every suite has a vector without steps",
+    ("alpha", "steps and parameters exchanged"): "it needs as many steps as parameters",
+    ("inner optimiser", "gradient clipped to norm 10"): "it needs large gradients",
+    ("inner optimiser", "gradient clipped to [-10, 10]"): "it needs large gradients",
+    ("result", "every row clipped to norm 10"): "it needs large gradients",
+    ("charged", "not x_0, in the support only"): "the cost of x_0 does not depend on the parameters",
+    **{("Hessians taken at", words): "the Hessian is constant" for words in CONSTANT},
+    **{("horizon", f"{H} where there is none{side}"): "the rest is below the tolerance" for H in (50, 100, 200)
+       for side in ("", ", in the support only", ", in the query only")},
+}  # fmt: skip
+
+
+def departs(suite, point):
+    """Is the point off by more than ten tolerances in some part of some vector?"""
+    return any(
+        value is not None and gap(value, case.expected[part].value, limit_of(case, part, JudgeSettings())) > 10
+        for case in valid(suite.name)
+        for part in case.expected
+        if (value := suite.variant(part, case.problem, point)) is not None
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_departure_is_seen_by_a_vector_or_it_is_said_why_not(name):
+    suite = SUITES[name]
+    same = [(choice, words) for choice, words in singles(suite.choices) if not departs(suite, {choice: suite.choices[choice][words]})]
+    assert not set(same) - set(NOT_SEEN)
+
+
+LINEARISED = {  # these change a derivative only, or hold something constant in it
+    "Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors", "query's loss taken at",
+    "gradient of alpha", "carried between tasks", "visits",
+}  # fmt: skip
+
+
+def slopes(suite, problem, point, part, field):
+    """A gradient along one direction of a field, and a difference of the objective, over the size of the gradient."""
+    centre, h = np.asarray(getattr(problem, field), float), 1e-5
+    along = np.cos(np.arange(centre.size)).reshape(centre.shape)
+    F = lambda t: suite.variant("objective", replace_fields(problem, **{field: centre + t * along}), point)
+    if (value := suite.variant(part, problem, point)) is None:
+        return 0.0, 0.0
+    difference = (8 * (F(h) - F(-h)) - (F(2 * h) - F(-2 * h))) / (12 * h)
+    size = np.max(np.abs(value)) + (np.max(np.abs(value)) == 0)
+    return np.sum(value * along, axis=tuple(range(1, value.ndim))) / size, difference / size
+
+
+KINKS = ("sign", "clipped to", "over its norm")
+HELD = ("not differentiated", "never reset")  # what is kept from the task before is a constant
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradients_of_a_point_are_the_slopes_of_its_objective(name):
+    """By a central difference along one direction of theta and of alpha."""
+    suite, case = SUITES[name], next(case for case in valid(name) if case.problem.steps == 2 and len(case.problem.theta) > 2)
+    problem = case.problem
+    for choice, words in singles(suite.choices):
+        if choice in LINEARISED or choice == "result" and any(kink in words for kink in KINKS) or any(held in words for held in HELD):
+            continue
+        point = {choice: suite.choices[choice][words]}
+        for part, field in (("gradient", "theta"), ("step_size_gradient", "alpha")):
+            value, slope = slopes(suite, problem, point, part, field)
+            np.testing.assert_allclose(value, slope, rtol=1e-5, atol=1e-8, err_msg=f"{choice}: {words}, {part}")
+
+
+AS_POINTS = {
+    "first-order": ("Hessian factors", "none (first order)"), "last-step-only": ("Hessian factors", "the last only"),
+    "first-step-only": ("Hessian factors", "the first only"), "reversed-product": ("order of the factors", "reversed"),
+    "hessians-at-start": ("Hessians taken at", "theta"), "hessian-at-adapted": ("Hessians taken at", "phi"),
+    "first-order-in-alpha": ("order of the factors", "expanded to the first power of alpha"),
+    "sign-flipped": ("alpha in the factors", "-alpha"), "alpha-twice": ("alpha in the factors", "alpha^2"),
+    "alpha-missing": ("alpha in the factors", "1"), "query-is-support": ("split", "the support for both"),
+    "support-is-query": ("split", "the query for both"), "gradient-at-start": ("steps", "none"),
+    "one-step-too-many": ("steps", "K + 1"), "one-step-too-few": ("steps", "K - 1"), "loss-scale-half": ("loss", "halved"),
+    "loss-scale-double": ("loss", "doubled"), "mean-over-dimensions": ("result", "divided by the number of parameters"),
+    "lq-gain-negated": ("gain", "a = -Kx"), "lq-variance-for-deviation": ("sigma", "exp of the half (log of the variance)"),
+    "lq-exploration-dropped": ("noise", "none of the policy"), "lq-process-noise-dropped": ("noise", "none of the process"),
+    "lq-mean-start": ("start", "those of its mean"), "lq-undiscounted": ("discount", "none where there is a horizon"),
+    "lq-one-cost-too-many": ("horizon", "H + 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", AS_POINTS)
+def test_a_known_wrong_formula_is_a_point_of_the_product(slug):
+    row = next(row for row in ROWS + ROWS_OF_COSTS if row.slug == slug)
+    name = "maml-lq" if slug.startswith("lq-") else "maml-tabular"
+    for case in valid(name)[1:8]:
+        np.testing.assert_allclose(at(SUITES[name], "gradient", case.problem, AS_POINTS[slug]), row.function(case.problem), rtol=1e-9, atol=1e-13)
+
+
+def test_inner_optimisers_by_hand():
+    """L = theta^2/2, theta = 2, alpha = 1/2, K = 2, query = support: the paths in one dimension."""
+    task = rm.Quadratic([[[1.0]]], [[0.0]])
+    problem = Problem(np.array([2.0]), task, task, 0.5, 2)
+    by_hand = {
+        "gradient descent": 0.5,  # 2, 1, 1/2
+        "every step from theta": 1.5,  # 2, 1, 2 - 1/2
+        "the gradient at theta in every step": 0.0,  # 2, 1, 0
+        "gradients accumulated over the steps": -0.5,  # m = 2, 3
+        "momentum 0.9": -0.4,  # m = 2, 1 + 1.8
+        "momentum 0.9 as a running mean": 1.76,  # m = 0.2, 0.18 + 0.19; 1.9, 1.715
+        "the gradient's sign": 1.0,
+        "gradient clipped to norm 1": 1.0,  # 2, 3/2, 1
+        "gradient clipped to [-1, 1]": 1.0,
+        "Adam": 1.0 + 1e-2,
+    }
+    by_hand["momentum 0.9 as a running mean"] = 1.9 - 0.5 * (0.9 * 0.2 + 0.1 * 1.9)
+    by_hand["gradient clipped to norm 1"] = 1.5 - 0.5
+    by_hand["Adam"] = 1.5 - 0.5 * ((0.9 * 0.2 + 0.15) / 0.19) / np.sqrt((0.999 * 0.004 + 0.00225) / 0.001999)
+    for words, phi in by_hand.items():
+        value = choices.variant("adapted", problem, {"inner optimiser": choices.CHOICES["inner optimiser"][words]})
+        np.testing.assert_allclose(value, [[phi]], rtol=1e-7, err_msg=words)
+
+
+def test_what_is_carried_between_tasks_by_hand():
+    """L_i = (theta - c_i)^2/2, c = (0, 4), alpha = 1/2, K = 1, theta = 2: the second task starts at 1; with momentum 1 it begins with g_1."""
+    task = rm.Quadratic(np.ones((2, 1, 1)), [[0.0], [4.0]])
+    problem = Problem(np.array([2.0]), task, task, 0.5, 1)
+    suite = SUITES["maml-quadratic"]
+    parameters = at(suite, "adapted", problem, ("carried between tasks", "the parameters"))
+    np.testing.assert_allclose(parameters, [[1.0], [2.5]])
+    memory = at(suite, "adapted", problem, ("inner optimiser", "gradients accumulated over the steps, never reset between tasks"))
+    np.testing.assert_allclose(memory, [[1.0], [2.0]])  # m = 2, then 2 - 2
+
+
+def test_choices_run_on_a_task_that_has_points_only():
+    """A user's own loss: at(theta) with loss, grad and hvp."""
+
+    class Own:
+        shape, dim = (2,), 3
+
+        def at(self, theta):
+            theta = np.asarray(theta)
+            hvp = lambda v: -np.sin(theta) * v
+            return SimpleNamespace(theta=theta, loss=np.sum(np.sin(theta), axis=-1), grad=np.cos(theta), hvp=hvp)
+
+    problem = Problem(np.array([0.1, 0.2, 0.3]), Own(), Own(), 0.5, 2)
+    np.testing.assert_allclose(
+        choices.variant("gradient", problem, {}), maml.gradient(problem.theta, *problem.split, **problem.hyper), rtol=1e-12
+    )
+    for choice, words in singles(choices.CHOICES):
+        value = choices.variant("gradient", problem, {choice: choices.CHOICES[choice][words]})
+        assert value is not None or choice == "gradient of alpha", (choice, words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_have_the_shape_of_their_part_and_layouts_are_orders(name):
+    suite = SUITES[name]
+    for case in valid(name):
+        for part, expected in case.expected.items():
+            assert all(np.shape(term()) == expected.value.shape for term in suite.additions(part, case.problem).values())
+        assert all(sorted(order) == list(range(case.problem.support.dim)) for order in suite.layouts(case.problem).values())
+        assert all(np.isfinite(number) for number in suite.numbers(case.problem).values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_predicate_holds_for_some_vectors_and_after_its_move(name):
+    for predicate in SUITES[name].predicates:
+        held = [predicate.holds(case) for case in valid(name)]
+        assert 0 < sum(held) < len(held)
+        for case in (case for case, holds in zip(valid(name), held, strict=True) if not holds):
+            other = moved(case, predicate.move(case.arguments()))
+            assert other is not None and predicate.holds(other)

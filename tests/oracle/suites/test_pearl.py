@@ -1,15 +1,20 @@
-"""The known-wrong rows of `pearl` are what they say, and so are the places of an ε."""
+"""The known-wrong rows of `pearl` are what they say, and so are its choices and the places of an ε."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 
 import refmeta as rm
+from refmeta.oracle.asking import moved
+from refmeta.oracle.choices import singles
+from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.pearl import SUITE
 from refmeta.oracle.suites.pearl.epsilons import epsilon_places
 from refmeta.oracle.suites.pearl.problem import TrainingStep, all_parts, problem
+from refmeta.oracle.suites.pearl.variants import concerned
 from refmeta.oracle.vectors import cases
 from refmeta.sampling.transitions import Transitions
+from refmeta.tolerance import tolerance
 from tests.meta.test_pearl import training_steps
 
 
@@ -71,3 +76,166 @@ def test_an_epsilon_changes_the_part_it_stands_in_first_and_its_effects_are_slop
             scale = np.max(np.abs(slope)) + np.max(np.abs(case.expected[part].value))
             np.testing.assert_allclose(slope, (up[part] - down[part]) / (2 * h), rtol=0, atol=1e-8 * scale)
         assert next(part for part, slope in slopes.items() if np.max(np.abs(slope)) > 1e-9) == place, name
+
+
+CHOSEN = {case.id: case for case in cases("pearl") if case.result == "valid"}
+CLAMPED = {("variance clamped", f"at least {least:g}") for least in (1e-7, 1e-6, 1e-4, 1e-3)}  # no vector has a smaller variance
+
+
+def point_of(**words):
+    """The point of these alternatives; a choice is named with _ for each blank."""
+    chosen = {next(name for name in SUITE.choices if _plain(name) == choice): each for choice, each in words.items()}
+    return {name: SUITE.choices[name][each] for name, each in chosen.items()}
+
+
+def _plain(name):
+    """A name as that of a keyword."""
+    return name.replace(" ", "_").replace("'", "")
+
+
+@pytest.mark.parametrize("id", CHOSEN)
+def test_without_a_departure_a_variant_is_the_answer_of_the_library(id):
+    problem = CHOSEN[id].problem
+    for part in SUITE.parts:
+        value = SUITE.answer(part, problem)
+        np.testing.assert_allclose(SUITE.variant(part, problem, {}), value, rtol=1e-10, atol=1e-13 * np.max(np.abs(value), initial=1))
+
+
+def is_seen(point):
+    """Is a part elsewhere than it should be, by ten tolerances, in a vector?"""
+    for case in CHOSEN.values():
+        for part, expected in case.expected.items():
+            value = SUITE.variant(part, case.problem, point)
+            if value is not None and gap(value, expected.value, tolerance(expected.kappa, expected.scale, "float64")) > 10:
+                return True
+    return False
+
+
+def test_every_departure_is_seen_in_a_vector():
+    hidden = {(choice, words) for choice, words in singles(SUITE.choices) if not is_seen({choice: SUITE.choices[choice][words]})}
+    assert hidden <= CLAMPED
+
+
+@pytest.mark.parametrize(
+    ("slug", "words"),
+    [
+        ("mean-of-factors", {"product": "means of means and of variances"}),
+        ("deviation-for-variance", {"variance_from": "exp(x/2), a deviation taken for a variance"}),
+        ("kl-reversed", {"kl": "reversed, KL(prior || belief)"}),
+        ("kl-without-half", {"kl": "without 1/2"}),
+        ("actor-reaches-encoder", {"actor_in_the_encoder": "yes, z not held"}),
+        ("next-state-missing", {"features": "without e_s' and r e_s'"}),
+        ("temperature-missing", {"temperature": "1"}),
+        ("kl-summed-loss-averaged", {"critic_in_the_encoder": "divided by N"}),
+        ("prior-factor-always", {"prior_factor": "always"}),
+        ("prior-factor-never", {"prior_factor": "never"}),
+        ("sample-by-variance", {"sample": "mean + sigma^2 noise"}),
+        ("target-not-held", {"target": "not held"}),
+        ("critic-for-its-target", {"critic_in_the_target": "the critic itself"}),
+        ("target-without-entropy", {"value_of_s": "without entropy"}),
+        ("end-ignored", {"ends": "ignored"}),
+        ("context-mask-ignored", {"context_mask": "ignored"}),
+        ("batch-mask-ignored", {"batch": "mask ignored"}),
+    ],
+)
+@pytest.mark.parametrize("id", ["pearl-001", "pearl-007", "pearl-010"])
+def test_a_known_wrong_formula_is_a_point(id, slug, words):
+    case = CHOSEN[id]
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    values = {part: (SUITE.variant(part, case.problem, point_of(**words)), value) for part, value in row.function(case.problem).items()}
+    assert any(got is not None for got, _ in values.values())
+    for part, (got, value) in values.items():
+        if got is not None:
+            np.testing.assert_allclose(got, value, rtol=1e-10, atol=1e-12, err_msg=part)
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "expected"),
+    [
+        ({"product": "mean of means, sum of variances"}, "variance", 9 / 4),
+        ({"product": "means unweighted"}, "mean", 5 / 3),
+        ({"product": "precisions averaged"}, "variance", 1 / 2),
+        ({"product": "1/sigma adds, then squared"}, "mean", 9 / 4),
+        ({"product": "1/sigma adds, then squared"}, "variance", 1 / 16),
+        ({"prior_factor": "never", "product": "sum of means"}, "mean", 5),
+        ({"variance_from": "1"}, "mean", 5 / 3),
+        ({"sample": "mean - sigma noise"}, "z", 17 / 6 - 3 / 6**0.5),
+        ({"sample": "mean + sigma noise^2"}, "z", 17 / 6 + 9 / 6**0.5),
+        ({"kl": "prior variance 2"}, "kl", (1 / 12 + 289 / 72 - 1 + np.log(12)) / 2),
+        ({"ends": "inverted"}, "critic_loss", (17 / 6 + 3 / 6**0.5 - 1 / 2) ** 2 / 2),
+        ({"critics_loss": "|Q - y|"}, "critic_loss", 17 / 6 + 3 / 6**0.5),
+    ],
+)  # fmt: skip
+def test_points_by_hand(words, part, expected):
+    np.testing.assert_allclose(SUITE.variant(part, one_factor_each(), point_of(**words)), np.full((1, 1) if part in ("mean", "variance", "z") else (1,), expected), rtol=1e-14)
+
+
+def oyster(x, W_mean, W_variance):
+    """katerakelly/oyster, sac.py and agent.py: the loss of both critics, that with the encoder's divergence, and the policy's."""
+    S, A, F, tasks = len(x["policy"]), len(x["policy"][0]), len(W_mean[0]), range(len(x["noise"]))
+    names = ("states", "actions", "rewards", "following", "mask")
+    squares, policy, divergence = [], [], 0
+    for t in tasks:
+        means, variances = [], []
+        for s, a, r, _, there in zip(*(x[f"context_{name}"][t] for name in names), strict=True):
+            if there:
+                psi = np.zeros(F)
+                psi[0], psi[1 + s * A + a], psi[1 + S * A + S + s * A + a] = 1, 1, r
+                softplus = np.log1p(np.exp(W_variance @ psi))
+                means.append(W_mean @ psi)
+                variances.append(np.where(softplus.real < 1e-7, 1e-7, softplus))
+        sigma2 = 1 / sum(1 / v for v in variances)
+        mu = sigma2 * sum(m / v for m, v in zip(means, variances, strict=True))
+        divergence += sum(np.log(1 / np.sqrt(v)) + (v + m**2) / 2 - 0.5 for m, v in zip(mu, sigma2, strict=True))
+        z = np.append(1, mu + np.sqrt(sigma2) * x["noise"][t])
+        held = z.real
+        for s, a, r, after, end, there in zip(*(x[n][t] for n in (*names[:4], "terminal", "mask")), strict=True):
+            if there:
+                V = sum(p * (q - np.log(p)) for p, q in zip(pi_of(x["policy"], after, held), x["target_critic"][after] @ held, strict=True))
+                error = x["critic"][s, a] @ z - (5 * r + (1 - end) * x["gamma"] * V)
+                squares.append(error**2)
+                policy.append(sum(p * (np.log(p) - q) for p, q in zip(pi_of(x["policy"], s, held), x["critic"][s] @ held, strict=True)))
+    critics = sum(squares) / len(squares) + sum(squares) / len(squares)
+    return critics, x["beta"] * divergence + critics, sum(policy) / len(policy)
+
+
+def pi_of(policy, s, z):
+    """softmax of the logits of a state."""
+    e = np.exp(policy[s] @ z)
+    return e / np.sum(e)
+
+
+@pytest.mark.parametrize("id", [id for id in CHOSEN if np.all(np.any(CHOSEN[id].input["context_mask"], axis=-1))])
+def test_the_losses_of_oyster_are_a_point(id):
+    case = CHOSEN[id]
+    x, N = case.arguments(), len(case.arguments()["noise"])
+    point = point_of(
+        features="without e_s' and r e_s'", variance_from="softplus", variance_clamped="at least 1e-07", prior_factor="never", temperature="1",
+        reward="5 r", critics_loss="(Q - y)^2, of two critics", batch="sum over the number of transitions of all tasks",
+    )  # fmt: skip
+    got = {part: SUITE.variant(part, case.problem, {k: v for k, v in point.items() if concerned(part, {k: v})}) for part in SUITE.parts}
+    leaves = {"encoder_mean_grad": x["encoder_mean"], "encoder_log_variance_grad": x["encoder_log_variance"]}
+    critics, _, actor = oyster(x, *leaves.values())
+    np.testing.assert_allclose((np.sum(got["critic_loss"]), np.sum(got["actor_loss"])), (critics, actor), rtol=1e-12)
+    for part, W in leaves.items():
+        by = lambda flat, part=part, W=W: oyster(x, *(leaves | {part: flat.reshape(W.shape)}).values())[1]
+        expected = np.array([np.imag(by(W.ravel() + 1e-30j * e)) / 1e-30 for e in np.eye(W.size)]).reshape(W.shape)
+        np.testing.assert_allclose(np.sum(got[part], axis=0), expected, rtol=1e-10, atol=1e-12 * N)
+
+
+def test_terms_that_may_be_added_add_up_to_the_slopes_of_the_encoder():
+    case = CHOSEN["pearl-001"]
+    for part in ("encoder_mean_grad", "encoder_log_variance_grad"):
+        terms = {name: term() for name, term in SUITE.additions(part, case.problem).items()}
+        total = terms["the slopes of the critic's loss"] + case.problem.settings.beta * terms["the slopes of kl"]
+        np.testing.assert_allclose(total, SUITE.answer(part, case.problem), rtol=1e-12, atol=1e-14)
+        reached = next(row for row in SUITE.rows if row.slug == "actor-reaches-encoder").function(case.problem)[part]
+        np.testing.assert_allclose(total + terms["the slopes of the actor's loss"], reached, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("predicate", SUITE.predicates, ids=lambda p: p.name)
+def test_a_predicate_holds_where_its_move_leads(predicate):
+    assert any(predicate.holds(case) for case in CHOSEN.values())
+    for case in CHOSEN.values():
+        other = moved(case, predicate.move(case.arguments()))
+        assert other is not None and predicate.holds(other)

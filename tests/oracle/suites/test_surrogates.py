@@ -13,6 +13,7 @@ from refmeta.oracle.decimals import exp, gradient, hessian_product, ln, real, so
 from refmeta.oracle.epsilons import slope
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.surrogates import SUITE
+from refmeta.oracle.suites.surrogates.choices import RECIPES
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.epsilons import ratio_effects
 from refmeta.oracle.suites.surrogates.jets import jets, orders
@@ -127,9 +128,6 @@ def test_an_epsilon_in_the_ratios_has_the_effect_of_a_finite_one(name, kind):
 
 
 CHOSEN = {case.id: case for case in cases(SUITE.name) if case.result == "valid"}
-NORMALISED = [{"advantages": (f"normalised {ddof}", "task", 1e-8)} for ddof in (0, 1)]
-
-
 def departs(case, part, point):
     """Is a part elsewhere by ten tolerances?"""
     value, expected = SUITE.variant(part, case.problem, point), case.expected[part]
@@ -338,20 +336,22 @@ def ratio(pi, t, case):
     return exp(pi(t) - pi(case.theta_sampled.astype(complex).tolist()))
 
 
-NAIVE = {"discount": "dropped", "over time": "steps taken", "denominators": "left out"}
-RATIO = {"discount": "dropped", "over time": "steps taken"}
+def recipe_of(source, *more):
+    """The point of a recipe of MAML-TRPO."""
+    return RECIPES[", ".join([f"MAML-TRPO ({source})", *more])]
+
+
+LOGS, BENT = "log pi instead of its ratio", "naive curvature"
 
 
 @pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
 @pytest.mark.parametrize(
     ("recipe", "name", "point"),
     [
-        # cbfinn/maml_rl maml_npo.py, rllab/sampler/base.py (center_adv): the inner and the outer loss
-        (mean_of_steps(0, log_likelihood), "reinforce", NAIVE | NORMALISED[0]),
-        (mean_of_steps(0, ratio), "likelihood_ratio", RATIO | NORMALISED[0]),
-        # ProMP trpo_maml.py with inner_type log_likelihood, vpg_maml.py; pro_mp.py's inner loss
-        (mean_of_steps(0, log_likelihood), "likelihood_ratio", NAIVE | NORMALISED[0] | {"curvature": "reinforce"}),
-        (mean_of_steps(0, ratio), "dice", RATIO | NORMALISED[0] | {"curvature": "likelihood_ratio"}),
+        # cbfinn/maml_rl maml_npo.py, rllab/sampler/base.py (center_adv): the inner and the outer loss; ProMP trpo_maml.py, vpg_maml.py
+        (mean_of_steps(0, log_likelihood), "reinforce", recipe_of("cbfinn/maml_rl, ProMP", LOGS)),
+        (mean_of_steps(0, log_likelihood), "likelihood_ratio", recipe_of("cbfinn/maml_rl, ProMP", BENT, LOGS)),
+        (mean_of_steps(0, ratio), "likelihood_ratio", recipe_of("cbfinn/maml_rl, ProMP")),
     ],
 )  # fmt: skip
 def test_maml_trpo_is_a_point(recipe, name, point, kind):
@@ -362,10 +362,9 @@ def test_maml_trpo_is_a_point(recipe, name, point, kind):
 def test_maml_trpo_of_learn2learn_is_a_point(kind):
     """examples/rl/maml_trpo.py, metasgd_a2c.py and promp.py: torch's deviation, log π as a mean over coordinates."""
     inner, outer = mean_of_steps(1, log_likelihood), mean_of_steps(1, ratio)
-    more = NORMALISED[1] | {"log pi": "mean"}
-    assert_is_point(inner, "reinforce", NAIVE | more, kind, log_pi="mean")
-    assert_is_point(inner, "dice", NAIVE | more | {"curvature": "reinforce"}, kind, log_pi="mean")
-    assert_is_point(outer, "likelihood_ratio", RATIO | more, kind, log_pi="mean")
+    assert_is_point(inner, "reinforce", recipe_of("learn2learn", LOGS), kind, log_pi="mean")
+    assert_is_point(inner, "dice", recipe_of("learn2learn", BENT, LOGS), kind, log_pi="mean")
+    assert_is_point(outer, "likelihood_ratio", recipe_of("learn2learn"), kind, log_pi="mean")
 
 
 @pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
@@ -383,8 +382,7 @@ def test_maml_trpo_of_pytorch_maml_rl_is_a_point(name, factor, kind):
             losses.append(-sum(terms) / len(path))
         return sum(losses) / len(losses)
 
-    shared = {"discount": "dropped", "over time": "own steps", "advantages": ("normalised 0", "means", 1e-8)}
-    assert_is_point(recipe, name, shared | ({"denominators": "left out"} if name == "reinforce" else {}), kind)
+    assert_is_point(recipe, name, recipe_of("pytorch-maml-rl", *([LOGS] if name == "reinforce" else [])), kind)
 
 
 @pytest.mark.parametrize(("kind", "clip"), [("tabular", 0.1), ("linear-gaussian", 0.3)])
@@ -400,7 +398,7 @@ def test_the_clipped_ratio_of_promp_is_a_point(kind, clip):
     case = generic(kind)
     log_ratios = jets(case, {}).x[case.trajectories.mask > 0]
     assert {*(np.abs(np.exp(log_ratios) - 1) > clip)} == {True, False}
-    assert_is_point(recipe, "likelihood_ratio", RATIO | NORMALISED[0] | {"ratio": f"clip {clip}"}, kind)
+    assert_is_point(recipe, "likelihood_ratio", RECIPES[f"the clipped ratio of ProMP, {clip}"], kind)
 
 
 @pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
@@ -420,11 +418,7 @@ def test_dice_of_promp_is_a_point(kind):
                 total = total + exp(tau) * float(adjusted[m, k])
         return -total / (M * H)
 
-    point = {
-        "discount": "on the return", "baseline's place": "inside", "advantages": ("normalised 0", "padding", 1e-8),
-        "over time": "H", "denominators": "follow",
-    }  # fmt: skip
-    assert_is_point(recipe, "dice", point, kind)
+    assert_is_point(recipe, "dice", RECIPES["DiCE (ProMP)"], kind)
 
 
 @pytest.mark.parametrize("kind", ["tabular", "linear-gaussian"])
@@ -440,11 +434,7 @@ def test_dice_of_learn2learn_is_a_point(kind):
         A = np.concatenate(advantages_of(batch, case.gamma)).tolist()
         return -sum(exp(y) * a for y, a in zip(x, A, strict=True)) / len(A)
 
-    point = {
-        "return": "to go", "baseline's place": "inside", "discount": "dropped", "over time": "steps taken",
-        "sums": "fading around", "denominators": "follow", "log pi": "mean",
-    }  # fmt: skip
-    assert_is_point(recipe, "dice", point, kind, log_pi="mean")
+    assert_is_point(recipe, "dice", RECIPES["DiCE (learn2learn)"], kind, log_pi="mean")
 
 
 @pytest.mark.parametrize(("magic", "baseline"), [(True, True), (False, True), (True, False), (False, False)])
@@ -470,11 +460,8 @@ def test_the_losses_of_lola_dice_are_points(kind, magic, baseline):
                     total = total + float(own[m, k]) * box(y)
         return -total / M
 
-    inside = {"baseline": "mean of each step", "baseline's place": "inside"}
-    point = {"denominators": "follow"} if magic else {"denominators": "left out"}
-    point |= {} if baseline else inside
-    point |= {} if magic else {"curvature": "reinforce"} if baseline else {"ratio": "linear box"}
-    assert_is_point(recipe, "dice", point, kind)
+    without = " and ".join(name for name, used in (("use_dice", magic), ("use_baseline", baseline)) if not used)
+    assert_is_point(recipe, "dice", RECIPES[f"lola_dice without {without}"] if without else {"denominators": "follow"}, kind)
 
 
 @pytest.mark.parametrize("order", ["(A, S)", "sigma first"])

@@ -9,14 +9,13 @@ from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
 from refmeta.oracle.suites.expected_estimators.variants import variant
-from refmeta.oracle.suites.expected_estimators.ways import OF_SURROGATES
+from refmeta.oracle.suites.expected_estimators.ways import OF_SURROGATES, every_path
 from refmeta.oracle.suites.surrogates import choices as surrogates
-from refmeta.sampling.enumeration import number_of_paths
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
 
 LEFT_OUT = (
-    "on the return", "own steps", "from the start", "one step", "gae", "fading around", "over ends",
+    "on the return", "own steps", "steps taken", "from the start", "one step", "gae", "fading around", "over ends",
     ("centred", "task", 0.0), ("centred", "each step", 0.0), ("normalised 0", "task", 0.0), ("normalised 1", "task", 0.0),
 )  # of the choices of a surrogate: what needs a baseline or an early end, is another alternative here, or divides by 0
 STATISTICS = ("task", "trajectory", "each step")
@@ -64,6 +63,15 @@ CHOICES: Choices = {
 }  # fmt: skip
 
 
+MAML_TRPO = {"score term": "dropped", "discount": "dropped", "over time": "H"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "the inner loop of MAML-TRPO (cbfinn/maml_rl, pytorch-maml-rl)": MAML_TRPO | {"advantages": ("normalised 0", "task", 1e-8)},
+    "the inner loop of MAML-TRPO (learn2learn)": MAML_TRPO | {"advantages": ("normalised 1", "task", 1e-8)},
+    "the inner loop of ProMP": MAML_TRPO | {"surrogate": "likelihood_ratio", "advantages": ("normalised 0", "task", 1e-8)},
+    "the inner loop of MAML with DiCE (learn2learn)": MAML_TRPO | {"surrogate": "dice", "return": "to go", "sums": "fading"},
+}  # fmt: skip
+
+
 def additions(part: str, problem: Expectations) -> dict[str, Callable[[], Array]]:
     """The gradient before adaptation, θ; of a Hessian product damping, Fisher's matrix and the exact Hessian."""
     rows: Callable[[Any], Array] = lambda f: np.stack([f(i, task) for i, task in enumerate(problem.tasks)])
@@ -80,7 +88,7 @@ def additions(part: str, problem: Expectations) -> dict[str, Callable[[], Array]
 def numbers(problem: Expectations) -> dict[str, Any]:
     """Numbers of steps, of trajectories, and of those that can occur."""
     M, H, K = problem.episodes, problem.tasks[0].mdp.horizon or 1, problem.steps
-    return {"M H": M * H, "M K": M * K, "the number of trajectories": np.array([number_of_paths(task.mdp) for task in problem.tasks])}
+    return {"M H": M * H, "M K": M * K, "trajectories that can occur": np.array([len(every_path(task.mdp).weight) for task in problem.tasks])}
 
 
 def layouts(problem: Expectations) -> dict[str, Array]:

@@ -15,14 +15,14 @@ from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.oracle.suites.surrogates.variants import Term, sums, terms
-from refmeta.sampling.enumeration import paths
+from refmeta.sampling.enumeration import Paths
 from refmeta.sampling.likelihood import Likelihood, likelihood_at
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
-    "FORWARD", "OF_SURROGATES", "Draws", "InnerStep", "Ways", "draws", "end_point", "outer_loss", "step_count", "step_size", "subset",
+    "FORWARD", "OF_SURROGATES", "Draws", "InnerStep", "Ways", "draws", "end_point", "every_path", "outer_loss", "step_count", "step_size", "subset",
     "undiscounted", "ways",
 ]  # fmt: skip
 
@@ -62,17 +62,33 @@ def subset(point: Point, names: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, point[name]) for name in names if name in point)
 
 
+@lru_cache(maxsize=64)
+def every_path(mdp: FiniteMDP) -> Paths:
+    """All trajectories of H steps, also through states that are never left and pay nothing: nothing declares an end."""
+    s = np.flatnonzero(mdp.rho)
+    weight, past, H = mdp.rho[s], np.zeros((len(s), 0, 3)), mdp.horizon or 1
+    for t in range(H):
+        merged = t == H - 1 and mdp.R.ndim == 2
+        P = np.broadcast_to(np.eye(mdp.states)[0], mdp.P[s].shape) if merged else mdp.P[s]
+        source, a, following = np.nonzero(P)
+        reward = mdp.R[s[source], a] if mdp.R.ndim == 2 else mdp.R[s[source], a, following]
+        past = np.concatenate([past[source], np.stack([s[source], a, reward], axis=-1)[:, None]], axis=1)
+        weight, s = weight[source] * P[source, a, following], following
+    states, actions = (past[..., i].astype(np.intp) for i in (0, 1))
+    return Paths(Trajectories(states, actions, past[..., 2], np.ones(states.shape, bool)), weight)
+
+
 @lru_cache(maxsize=256)
 def draws(problem: Expectations, i: int, M: int, name: str, departures: tuple[tuple[str, Any], ...]) -> Draws:
     """All tuples of M trajectories of a task, and the sums of a surrogate on each."""
     task, point = problem.tasks[i], dict(departures)
-    batches, weights = zip(*paths(task.mdp, tuples_of=M).batches(M), strict=True)
+    batches, weights = zip(*every_path(task.mdp).batches(M), strict=True)
     batch, weight = Trajectories(*map(np.concatenate, zip(*batches, strict=True))), np.concatenate(weights)
     case = Batches(problem.theta, problem.theta, task.policy, batch, np.zeros(batch.mask.shape), at_most_one(task.mdp.gamma), 1.0, problem.v)
     return Draws(batch, weight, terms(name, case, point), 1.0 if "over trajectories" in point else 1 / M)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=24)
 def ways(problem: Expectations, i: int, departures: tuple[tuple[str, Any], ...]) -> Ways:
     """Every way to adapt; the tuples of step k are along axis k."""
     task, point = problem.tasks[i], dict(departures)

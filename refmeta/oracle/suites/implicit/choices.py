@@ -16,7 +16,7 @@ from refmeta.oracle.suites.maml.choices import RESULTS
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses, sided
 from refmeta.oracle.suites.maml.losses_of_data import BY_POINT_COUNT
 
-__all__ = ["CHOICES", "additions", "variant"]
+__all__ = ["CHOICES", "Descent", "Solved", "Strength", "additions", "variant"]
 
 Departures = frozenset[tuple[str, Any]]
 LATER = ("linear system", "Hessian", "right side", "outer loss", "result")
@@ -74,12 +74,9 @@ PHI: dict[str, Any] = {"stationary": None, "theta": Descent(0, RATES["0.1"])} | 
 }
 RIGHT_SIDES: dict[str, Callable[[Solved], Array] | None] = {
     "the query's gradient at phi": None,
-    "the query's gradient at theta": lambda s: s.query.at(s.theta).grad,
-    "the support's gradient at phi": lambda s: s.support.at(s.phi).grad,
     "the support's gradient at theta": lambda s: s.support.at(s.theta).grad,
-    "both gradients at phi": lambda s: s.query.at(s.phi).grad + s.support.at(s.phi).grad,
     "the query's gradient at phi plus lambda (phi - theta)": lambda s: s.query.at(s.phi).grad + s.strength * (s.phi - s.theta),
-    "lambda (theta - phi)": lambda s: s.strength * (s.theta - s.phi),
+    "the query's gradient at phi plus that of the support at theta": lambda s: s.query.at(s.phi).grad + s.support.at(s.theta).grad,
 }
 OUTER: dict[str, Callable[[Solved], Array] | None] = {
     "the query's loss at phi": None,
@@ -98,6 +95,7 @@ HESSIANS: dict[str, Callable[[Solved], Array] | None] = {
     "the support's diagonal": lambda s: _hessian(s.support, s.phi) * np.eye(s.phi.shape[-1]),
     "the mean over the tasks": lambda s: np.mean(_hessian(s.support, s.phi), axis=0) + 0 * _hessian(s.support, s.phi),
 }
+AS_STRENGTH = ("halved, in the support only", "doubled, in the support only")  # these are 2λ and λ/2
 CHOICES: Choices = {
     "linear system": SOLUTIONS,
     "lambda": _strengths(),
@@ -107,7 +105,7 @@ CHOICES: Choices = {
     "right side": RIGHT_SIDES,
     "outer loss": OUTER,
     "split": COMMON["split"],
-    "loss": {**COMMON["loss"], **sided(BY_POINT_COUNT)},
+    "loss": {words: x for words, x in {**COMMON["loss"], **sided(BY_POINT_COUNT)}.items() if words not in AS_STRENGTH},
     "result": RESULTS,
 }
 

@@ -75,8 +75,6 @@ SOLUTIONS: dict[str, Solution | None] = {
     "(I + H/lambda + 0.1 I)^-1 g": _inverse(lambda M, one, strength: 1.1 * one + M),
     "(I + H/lambda + 0.01 I)^-1 g": _inverse(lambda M, one, strength: 1.01 * one + M),
     "(lambda I + H)^-1 g": _inverse(lambda M, one, strength: strength * (one + M)),
-    "(I + H)^-1 g": _inverse(lambda M, one, strength: one + strength * M),
-    "(I + lambda H)^-1 g": _inverse(lambda M, one, strength: one + strength**2 * M),
     "(I - H/lambda)^-1 g": _inverse(lambda M, one, strength: one - M),
     "(H/lambda)^-1 g": _inverse(lambda M, one, strength: M),
     "H^-1 g": _inverse(lambda M, one, strength: strength * M),

@@ -12,7 +12,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Made", "MadePoint", "held", "holomorphic", "mapped", "penalty", "rolled", "weighted"]
+__all__ = ["Made", "MadePoint", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
 
 STEP = 1e-30
 
@@ -93,6 +93,23 @@ def rolled(task: Any, shift: int) -> Made:
         point = task.at(roll(theta, -shift))
         bend = lambda v: roll(point.hvp(roll(v, -shift)), shift)
         return MadePoint(theta, lambda: roll(point.loss, shift), lambda: roll(point.grad, shift), bend)
+
+    return Made(at)
+
+
+def one_for_all(task: Any, index: int) -> Made:
+    """The loss of one task stands for those of all."""
+
+    def at(theta: Array) -> MadePoint:
+        wide: Callable[[Array], Array] = lambda row: np.broadcast_to(row, theta.shape)
+        chosen: Callable[[list[Array]], Array] = lambda rows: np.stack([each[index] for each in rows])
+        points = [task.at(wide(row)) for row in theta]
+        return MadePoint(
+            theta,
+            lambda: chosen([point.loss for point in points]),
+            lambda: chosen([point.grad for point in points]),
+            lambda v: chosen([point.hvp(wide(row)) for point, row in zip(points, v, strict=True)]),
+        )
 
     return Made(at)
 

@@ -13,7 +13,7 @@ from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
 from refmeta.oracle.suites.maml.losses import COMMON
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
-from refmeta.oracle.suites.maml.paths import Bend, Path
+from refmeta.oracle.suites.maml.paths import Bend, InnerPath
 from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.variants import variant
 
@@ -56,23 +56,15 @@ READINGS: dict[str, Callable[[Array], Array] | None] = {
     "sqrt(alpha)": np.sqrt,
     "exp(alpha)": np.exp,
 }
-CARRIED = {
-    "nothing": None,
-    "the parameters": (True, False),
-    "the optimiser's memory": (False, True),
-    "the parameters and the optimiser's memory": (True, True),
-}
 OUTER: dict[str, Callable[[int], Array] | None] = {
     "the query's loss at phi": None,
     "that of theta and of every step, mean": lambda K: np.ones(K + 1) / (K + 1),
     "that of theta and of every step, sum": lambda K: np.ones(K + 1),
     "that of every step, mean": lambda K: np.arange(K + 1).clip(0, 1) / max(K, 1) if K else np.ones(1),
     "that of every step, sum": lambda K: np.arange(K + 1).clip(0, 1) if K else np.ones(1),
-    "that of theta": lambda K: np.eye(K + 1)[0],
     "that of theta plus that of phi": lambda K: np.eye(K + 1)[0] + np.eye(K + 1)[K],
     "the mean of those of theta and phi": lambda K: (np.eye(K + 1)[0] + np.eye(K + 1)[K]) / 2,
     "that of phi less that of theta": lambda K: np.eye(K + 1)[K] - np.eye(K + 1)[0],
-    "that of the last step but one": lambda K: np.eye(K + 1)[max(K - 1, 0)],
 }
 PLACES: dict[str, Callable[[list[Array]], Array] | None] = {
     "phi": None,
@@ -100,7 +92,7 @@ KEPT: dict[str, Indices | None] = {
     "all twice": lambda K: [*range(K), *range(K)],
     "all, and one more at phi": lambda K: list(range(K + 1)) if K else [],
 }
-TAKEN: dict[str, Callable[[Path, int, Any], Any] | None] = {
+TAKEN: dict[str, Callable[[InnerPath, int, Any], Any] | None] = {
     "its step's point": None,
     "theta": lambda path, k, query: path.points[0],
     "phi": lambda path, k, query: path.points[-1],
@@ -129,6 +121,16 @@ def _diagonal(bend: Bend, theta: Array) -> Bend:
     axes = [np.broadcast_to(axis, theta.shape) for axis in np.eye(theta.shape[-1])]
     diagonal = np.stack([bend(axis)[..., j] for j, axis in enumerate(axes)], axis=-1)
     return lambda v: diagonal * v
+
+
+def _norm(x: Array) -> Array:
+    """‖x‖ of every row, with as many axes as x."""
+    return np.sqrt(np.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+
+
+def _clipped(x: Array, bound: float) -> Array:
+    """Rows of norm at most `bound`; an objective as it is."""
+    return x / np.maximum(_norm(x) / bound, 1.0) if x.ndim > 1 else x
 
 
 def _only(which: int) -> Callable[..., Array]:
@@ -161,6 +163,10 @@ RESULTS: dict[str, Callable[[Array, int], Array] | None] = {
     "every row that of the last task": lambda x, d: 0 * x + x[-1:],
     "the tasks in reverse": lambda x, d: x[::-1],
     "the tasks moved on by one": lambda x, d: np.roll(x, 1, axis=0),
+    "every row clipped to norm 1": lambda x, d: _clipped(x, 1.0),
+    "every row clipped to norm 10": lambda x, d: _clipped(x, 10.0),
+    "every row over its norm": lambda x, d: x / _norm(x) if x.ndim > 1 else x,
+    "clipped to [-1, 1]": lambda x, d: np.clip(x, -1, 1),
 }
 CHOICES: Choices = {
     "Hessian factors": KEPT,
@@ -171,7 +177,7 @@ CHOICES: Choices = {
     "steps": STEPS,
     "alpha": READINGS,
     "inner optimiser": OPTIMISERS,
-    "carried between tasks": CARRIED,
+    "carried between tasks": {"nothing": None, "the parameters": True},
     **COMMON,
     "outer loss": OUTER,
     "query's loss taken at": PLACES,

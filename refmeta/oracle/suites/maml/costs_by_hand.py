@@ -13,7 +13,7 @@ __all__ = ["Weights", "cost"]
 class Weights(NamedTuple):
     """The weights of the costs of states 0 … H and of actions 0 … H − 1, whether noise is charged and acts, σ² of θ_σ and its slope."""
 
-    states: Callable[[int], Array] = lambda H: np.append(np.ones(H), 0.0)
+    states: Callable[[int, float], Array] = lambda H, gamma: np.append(np.ones(H), 0.0)
     actions: Callable[[int], Array] = np.ones
     charged: float = 1.0
     driven: float = 1.0
@@ -24,7 +24,7 @@ def cost(lq: Any, theta: Array, weights: Weights) -> tuple[Array, Array]:
     """J = Σ_t γᵗ [q_t tr(QΣ_t) + r_t (tr(KᵀRKΣ_t) + R·σ²)] with t = 0 … H, and its gradient."""
     K = theta[..., : -lq.actions].reshape(*theta.shape[:-1], lq.actions, lq.states)
     variance, slope = weights.variance(theta[..., -lq.actions :])
-    q, r = weights.states(lq.horizon), np.append(weights.actions(lq.horizon), 0.0)
+    q, r = weights.states(lq.horizon, lq.gamma), np.append(weights.actions(lq.horizon), 0.0)
     S = _moments(lq, lq.A + lq.B @ K, weights.driven * variance)
     discounts = lq.gamma ** np.arange(lq.horizon + 1)
     control, noise = _transpose(K) @ lq.R @ K, np.einsum("...jj,...j->...", lq.R, variance)

@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import replace_fields
 from refmeta.oracle.choices import Point
-from refmeta.oracle.suites.maml.changed import Made, rolled, weighted
+from refmeta.oracle.suites.maml.changed import Made, one_for_all, rolled, weighted
 
 __all__ = ["COMMON", "BOTH", "QUERY", "SUPPORT", "Change", "Side", "changed_losses", "from_support", "scaled", "sided"]
 
@@ -70,13 +70,6 @@ def from_support(*names: str) -> Change:
     return Change(of, QUERY)
 
 
-def _entry(task: Any, index: int) -> Any:
-    """One task in the place of all."""
-    if not hasattr(task, "dim"):
-        raise KeyError("a changed loss has no entries")
-    return task[index]
-
-
 def _sum(a: Any, b: Any, weight: float = 1.0) -> Made:
     """weight (L_a + L_b)."""
     return weighted((weight, a), (weight, b))
@@ -89,10 +82,10 @@ SPLITS: dict[str, Callable[[Any, Any], tuple[Any, Any]] | None] = {
     "the query for both": lambda support, query: (query, query),
     "the next task's query": lambda support, query: (support, rolled(query, -1)),
     "the query of the task before": lambda support, query: (support, rolled(query, 1)),
-    "the first task's query for all": lambda support, query: (support, _entry(query, 0)),
-    "the last task's query for all": lambda support, query: (support, _entry(query, -1)),
-    "the first task's support for all": lambda support, query: (_entry(support, 0), query),
-    "the last task's support for all": lambda support, query: (_entry(support, -1), query),
+    "the first task's query for all": lambda support, query: (support, one_for_all(query, 0)),
+    "the last task's query for all": lambda support, query: (support, one_for_all(query, -1)),
+    "the first task's support for all": lambda support, query: (one_for_all(support, 0), query),
+    "the last task's support for all": lambda support, query: (one_for_all(support, -1), query),
     "outer loss of support plus query": lambda support, query: (support, _sum(support, query)),
     "outer loss of the mean of support and query": lambda support, query: (support, _sum(support, query, 0.5)),
     "inner loss of support plus query": lambda support, query: (_sum(support, query), query),

@@ -10,15 +10,15 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta.arguments import Point
-from refmeta.oracle.suites.maml.optimisers import Memory, Optimiser, descent
+from refmeta.oracle.suites.maml.optimisers import Memory, Optimiser, Step, descent
 
-__all__ = ["Bend", "Factor", "Path", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "tangents"]
+__all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "tangents"]
 
 STEP = 1e-30
 Bend = Callable[[Array], Array]  # v → Hv
 
 
-class Path(NamedTuple):
+class InnerPath(NamedTuple):
     """θ⁽⁰⁾ … θ⁽ᴷ⁾ (N, d) each, the support's points there, the step sizes by step, the optimiser, its first and last memory."""
 
     thetas: list[Array]
@@ -37,26 +37,31 @@ class Factor(NamedTuple):
     alpha: Array
 
 
-def follow(support: Any, start: Array, rows: Array, optimiser: Optimiser | None, memory: Memory) -> Path:
+def follow(support: Any, start: Array, rows: Array, optimiser: Optimiser | None, memory: Memory) -> InnerPath:
     """The path from `start` (N, d) with a row of step sizes per step."""
-    first, thetas, points = memory, [start], [support.at(start)]
+    first, thetas, points, step = memory, [start], [support.at(start)], _step(optimiser)
     for alpha in rows:
-        phi, memory = (optimiser or descent)(memory, thetas[-1], points[-1].grad, alpha)
+        phi, memory = step(memory, thetas[-1], points[-1].grad, alpha)
         if not np.isfinite(phi).all():
             raise FloatingPointError("an inner step left the finite numbers")
         thetas.append(phi)
         points.append(support.at(phi))
-    return Path(thetas, points, rows, optimiser, first, memory)
+    return InnerPath(thetas, points, rows, optimiser, first, memory)
 
 
-def carried(path: Path, support: Any, parameters: bool, memory: bool) -> Path:
-    """The path where every task begins with what the one before it left: its parameters, or the optimiser's memory.
+def _step(optimiser: Optimiser | None) -> Step:
+    """The step of an optimiser, by default descent."""
+    return descent if optimiser is None else optimiser.step
+
+
+def carried(path: InnerPath, support: Any, parameters: bool) -> InnerPath:
+    """The path where every task begins with what the one before it left: its parameters, the optimiser's memory, or both.
 
     After i rounds the first i tasks are right.
     """
-    theta = path.thetas[0]
+    theta, kept = path.thetas[0], path.optimiser is not None and path.optimiser.kept
     for _ in range(len(theta)):
-        last = _later(path.last, path.first) if memory else path.first
+        last = _later(path.last, path.first) if kept else path.first
         start = np.concatenate([theta[:1], path.thetas[-1][:-1]]) if parameters else theta
         path = follow(support, start, path.rows, path.optimiser, last._replace(start=start))
     return path
@@ -91,17 +96,20 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
     return result
 
 
-def tangents(path: Path, bends: Sequence[Bend], along: Array, along_rows: Array) -> list[Array]:
+def tangents(path: InnerPath, bends: Sequence[Bend], along: Array, along_rows: Array) -> list[Array]:
     """dθ⁽⁰⁾ … dθ⁽ᴷ⁾, (D, N, d) each, in D directions of the start (D, N, d) and of the step sizes (D, K, 1 or d).
 
-    Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.
+    Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.  What the optimiser
+    remembers of earlier steps has no derivative if it is detached.
     """
     phi = path.thetas[0] + 1j * STEP * along
     memory, result = path.first._replace(start=phi), [along]
-    rows = path.rows + 1j * STEP * along_rows
+    rows, step = path.rows + 1j * STEP * along_rows, _step(path.optimiser)
     for k, (point, bend) in enumerate(zip(path.points, bends, strict=False)):
         g = point.grad + 1j * STEP * np.stack([bend(v) for v in result[-1]])
-        phi, memory = (path.optimiser or descent)(memory, phi, g, rows[:, k, None, :])
+        phi, memory = step(memory, phi, g, rows[:, k, None, :])
+        if path.optimiser is not None and path.optimiser.detached:
+            memory = memory._replace(m=np.real(memory.m), v=np.real(memory.v))
         result.append(phi.imag / STEP)
     return result
 

@@ -17,7 +17,7 @@ from refmeta.oracle.suites.maml.optimisers import Memory
 from refmeta.oracle.suites.maml.paths import (
     Bend,
     Factor,
-    Path,
+    InnerPath,
     adjoints,
     alpha_directions,
     alpha_rows,
@@ -27,7 +27,7 @@ from refmeta.oracle.suites.maml.paths import (
     tangents,
 )  # fmt: skip
 
-__all__ = ["variant"]
+__all__ = ["InnerLoop", "variant"]
 
 FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
 OUTER = ("outer loss", "query's loss taken at")
@@ -36,14 +36,15 @@ CONCERNED = {
     "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
     "gradient": (*FACTORS, *OUTER, "result"), "step_size_gradient": LATER,
 }  # fmt: skip
+VALUES = ("adapted", "objective", "first_order")  # no derivative of the path enters these
 FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, ValueError, np.linalg.LinAlgError)
 Departures = frozenset[tuple[str, Any]]
 
 
-class Inner(NamedTuple):
+class InnerLoop(NamedTuple):
     """What the inner loop of a point leaves: its path, the query's loss, and how α is read."""
 
-    path: Path
+    path: InnerPath
     query: Any
     read: Callable[[Any], Array]
 
@@ -53,6 +54,8 @@ def variant(part: str, problem: Any, point: Point) -> Array | None:
     point = {name: value for name, value in point.items() if value is not None}
     if part not in CONCERNED or any(name in LATER and name not in CONCERNED[part] for name in point):
         return None
+    if "inner optimiser" in point and point["inner optimiser"].detached and (part in VALUES or "Hessian factors" in point):
+        return None  # without Hessians the memory has no derivative: the plain optimiser is that point
     try:
         with np.errstate(all="ignore"):
             value = PARTS[part](problem, point)
@@ -68,7 +71,8 @@ def _adapted(problem: Any, point: Point) -> Array:
 
 def _objective(problem: Any, point: Point) -> Array:
     """Σ_k w_k L_query, (N,)."""
-    return np.asarray(sum(w * at.loss for w, at in _outer(problem, _without(point, LATER, OUTER)) if at is not None))
+    outer = _outer(problem, _without(point, LATER, OUTER))
+    return sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
 
 
 def _first_order(problem: Any, point: Point) -> Array:
@@ -116,7 +120,7 @@ def _without(point: Point, later: tuple[str, ...], but: tuple[str, ...] = ()) ->
 
 
 @lru_cache(maxsize=512)
-def _inner(problem: Any, departures: Departures) -> Inner:
+def _inner(problem: Any, departures: Departures) -> InnerLoop:
     """The inner loop of a point."""
     point = dict(departures)
     support, query = changed_losses(problem, point)
@@ -129,9 +133,9 @@ def _inner(problem: Any, departures: Departures) -> Inner:
 
     start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
     path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
-    if "carried between tasks" in point:
-        path = carried(path, support, *point["carried between tasks"])
-    return Inner(path, query, read)
+    if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
+        path = carried(path, support, "carried between tasks" in point)
+    return InnerLoop(path, query, read)
 
 
 @lru_cache(maxsize=512)
@@ -150,17 +154,17 @@ def _outer(problem: Any, departures: Departures) -> list[tuple[float, Any]]:
 def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
     outer = _outer(problem, _without(point, LATER, OUTER))
-    last = next(at for w, at in outer if at is not None)
-    return [w * at.grad if at is not None else 0.0 * last.grad for w, at in outer]
+    none = np.zeros((*problem.support.shape, problem.support.dim))
+    return [w * at.grad if at is not None else none for w, at in outer]
 
 
-def _bend(path: Path, query: Any, point: Point, k: int) -> Bend:
+def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
     """The Hessian product of step k."""
     at = point["Hessians taken at"](path, k, query) if "Hessians taken at" in point else path.points[k]
     return point["Hessian"](at.hvp, path.thetas[k]) if "Hessian" in point else at.hvp
 
 
-def _adjoints(path: Path, query: Any, problem: Any, point: Point) -> list[Array]:
+def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[Array]:
     """λ_0 … λ_K of plain descent."""
     K, sources = len(path.rows), _sources(problem, point)
     kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
@@ -172,7 +176,7 @@ def _adjoints(path: Path, query: Any, problem: Any, point: Point) -> list[Array]
     return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
 
 
-def _along(path: Path, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
+def _along(path: InnerPath, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
     """dF in the directions of a start and of step sizes, (N, D), through any optimiser."""
     K, sources = len(path.rows), _sources(problem, point)
     kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))

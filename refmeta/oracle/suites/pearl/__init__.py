@@ -2,12 +2,12 @@
 
 from refmeta.oracle.common import CONTEXT
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.pearl import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.pearl import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
 SUITE = suite_of(
-    definition, problem, wrong, epsilons,
+    definition, problem, wrong, epsilons, choices=choices,
     name="pearl",
     chapter="pearl",
     title="one training step of PEARL with a linear encoder and soft actor-critic over finite states and actions",

@@ -37,7 +37,6 @@ TOWARDS: dict[str, Callable[[Array, Array], Array] | None] = {
     "theta - phi": lambda phi, theta: theta - phi,
     "phi": lambda phi, theta: phi,
     "phi + theta": lambda phi, theta: phi + theta,
-    "phi - the mean of phi": lambda phi, theta: phi - np.mean(phi, axis=0),
     "phi - the first task's phi": lambda phi, theta: phi - phi[:1],
 }
 AVERAGES: dict[str, Average | None] = {

@@ -1,20 +1,19 @@
 """What implementations of surrogates choose.  Derivation: derivations/sampled-meta-gradients.md"""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
+from refmeta.oracle.suites.surrogates.additions import additions
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
-from refmeta.oracle.suites.surrogates.jets import H, jets, orders
+from refmeta.oracle.suites.surrogates.jets import orders
 from refmeta.oracle.suites.surrogates.problem import Batches
+from refmeta.oracle.suites.surrogates.recipes import RECIPES
 from refmeta.oracle.suites.surrogates.variants import variant
-from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.softmax import log_softmax
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
 
 STATISTICS = {
     "": "task", " over all tasks": "all tasks", " over each trajectory": "trajectory", " over each step in time": "each step",
@@ -98,44 +97,6 @@ CHOICES: Choices = {
     },
     "sign": {"of the loss": "of the loss", "of the return": "of the return"},
 }  # fmt: skip
-
-
-def additions(part: str, problem: Batches) -> dict[str, Callable[[], Array]]:
-    """Weight decay, the policy's mean entropy, the sum of the scores; of a Hessian product also damping and Fisher's matrix."""
-    kind, theta, v = part.rpartition("_")[2], problem.theta, problem.v
-    j = jets(problem, {})
-    rows: Callable[[Any], Array] = lambda x: np.zeros((len(j.x), *np.shape(x))) + x
-    if kind == "loss":
-        return {"theta squared": lambda: rows(theta @ theta), "the entropy": lambda: _entropy(problem, theta)}
-    change = (lambda z: z.imag / H) if kind == "hvp" else np.real
-    at = theta + 1j * H * v
-    terms = {"the entropy's gradient": lambda: change(_entropy_gradient(problem, at))}
-    if kind == "grad":
-        return terms | {"theta": lambda: rows(theta), "the scores": lambda: np.einsum("nmhd->nd", j.slopes)}
-    fisher = lambda: np.einsum("nmh,nmhd->nd", j.along, j.slopes)
-    return terms | {"v": lambda: rows(v), "Fisher's matrix times v": fisher, "the scores' change": lambda: np.einsum("nmhd->nd", j.bend)}
-
-
-def _entropy(problem: Batches, theta: Array) -> Array:
-    """Σ_t of the policy's entropy in the states of a task's batch, (N,)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        return np.sum(mask, axis=(1, 2)) * np.sum(policy.log_deviation(theta) + np.log(2 * np.pi * np.e) / 2)
-    logs = log_softmax(policy.table(theta))
-    each = -np.sum(np.exp(logs) * logs, axis=-1)
-    return np.sum(each[np.where(mask, problem.trajectories.states, 0)] * mask, axis=(1, 2))
-
-
-def _entropy_gradient(problem: Batches, theta: Array) -> Array:
-    """Its gradient, −π ⊙ (log π + entropy) in the logits, (N, d)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        tail = np.append(np.zeros(policy.dim - policy.actions), np.ones(policy.actions))
-        return np.sum(mask, axis=(1, 2))[:, None] * tail + 0 * theta
-    logs = log_softmax(policy.table(theta))
-    each = -np.exp(logs) * (logs - np.sum(np.exp(logs) * logs, axis=-1, keepdims=True))
-    visits = [np.bincount(s[m > 0], minlength=policy.states) for s, m in zip(problem.trajectories.states, mask, strict=True)]
-    return policy.pullback(np.array(visits)[..., None] * each)
 
 
 def numbers(problem: Batches) -> dict[str, Any]:
