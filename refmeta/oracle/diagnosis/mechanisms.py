@@ -8,6 +8,7 @@ from refmeta.oracle.diagnosis.additions import addition_matches, mixture_matches
 from refmeta.oracle.diagnosis.choices import factor_or_choice, single_factor_matches, single_matches
 from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
 from refmeta.oracle.diagnosis.factors import fitted_factors, row_factor_matches
+from refmeta.oracle.diagnosis.families import family_matches
 from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
@@ -68,6 +69,7 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
         yield Mechanism("weights", weight_matches)
         yield Mechanism("permutation", permutation_matches)
         yield Mechanism("function", transform_matches)
+        yield Mechanism("family", partial(family_matches, until=until(0.45)))
         yield Mechanism("choices", partial(pair_matches, until=until(0.5)))
         yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.7)))
         yield Mechanism("mixture", partial(mixture_matches, until=until(0.8)))

@@ -141,8 +141,6 @@ NOT_SEEN = {
     ("result", "every row clipped to norm 10"): "it needs large gradients",
     ("charged", "not x_0, in the support only"): "the cost of x_0 does not depend on the parameters",
     **{("Hessians taken at", words): "the Hessian is constant" for words in CONSTANT},
-    **{("horizon", f"{H} where there is none{side}"): "the rest is below the tolerance" for H in (50, 100, 200)
-       for side in ("", ", in the support only", ", in the query only")},
 }  # fmt: skip
 
 

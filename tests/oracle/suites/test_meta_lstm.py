@@ -1,4 +1,4 @@
-"""The rows of Meta-LSTM: each is what it says, and right where its mistake does not matter."""
+"""The rows of Meta-LSTM: each is what it says, and right where its mistake does not matter.  Its choices are what they say."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,13 @@ import pytest
 import refmeta as rm
 from refmeta.evidence.meta_lstm import random_learner
 from refmeta.meta import meta_lstm
+from refmeta.oracle.asking import moved
+from refmeta.oracle.choices import singles
+from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.meta_lstm import SUITE
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, answer
+from refmeta.oracle.vectors import cases
+from refmeta.tolerance import tolerance
 
 ROWS = {row.slug: row.function for row in SUITE.rows}
 
@@ -89,3 +94,137 @@ def test_what_is_held_and_what_is_not_learned():
         ROWS["independent-called-exact"](case), {f"exact_{leaf}": library[f"independent_{leaf}"] for leaf in LEAVES}
     )
     assert all(np.all(value == 0) and value.shape == (2, 4) for value in ROWS["start-not-learned"](case).values())
+
+
+CHOSEN = {case.id: case for case in cases("meta-lstm") if case.result == "valid"}
+GIVEN = {"gradient goes to": {"gradient": SUITE.choices["gradient"]["twice"]}}  # this says where another departure goes
+
+
+def at(case, **words):
+    """Every part at the point of these alternatives that it concerns; a choice is named with _ for each blank."""
+    names = {name.replace(" ", "_"): name for name in SUITE.choices}
+    point = {names[choice]: SUITE.choices[names[choice]][each] for choice, each in words.items()}
+    values = {part: SUITE.variant(part, case, point) for part in SUITE.parts}
+    return {part: value for part, value in values.items() if value is not None}
+
+
+@pytest.mark.parametrize("id", CHOSEN)
+def test_without_a_departure_a_variant_is_the_answer_of_the_library(id):
+    problem = CHOSEN[id].problem
+    for part in SUITE.parts:
+        value = SUITE.answer(part, problem)
+        np.testing.assert_allclose(SUITE.variant(part, problem, {}), value, rtol=1e-10, atol=1e-13 * np.max(np.abs(value), initial=1))
+
+
+def departs(case, part, point, before):
+    """Is a part at one point elsewhere than at another, by ten tolerances?"""
+    value, other, expected = (*(SUITE.variant(part, case.problem, p) for p in (point, before)), case.expected[part])
+    limit = tolerance(expected.kappa, expected.scale, "float64")
+    return value is not None and other is not None and gap(value, other, limit) > 10
+
+
+@pytest.mark.parametrize("choice", SUITE.choices)
+def test_every_departure_is_seen_in_a_vector(choice):
+    before = GIVEN.get(choice, {})
+    for words in [each for name, each in singles(SUITE.choices) if name == choice]:
+        point = before | {choice: SUITE.choices[choice][words]}
+        assert any(departs(case, part, point, before) for part in SUITE.parts for case in CHOSEN.values()), words
+
+
+@pytest.mark.parametrize(
+    ("slug", "words"),
+    [
+        ("gates-before-sigmoid", {"gates_fed_back": "gates before the sigmoid"}),
+        ("gradient-divided-by-batch", {"gradient": "divided by n"}),
+        ("gates-swapped", {"update": "i theta - f g"}),
+        ("input-gate-tied-to-forget", {"gates": "i = 1 - f"}),
+        ("start-not-learned", {"start": "c0, not learned"}),
+        ("preprocessing-without-sign", {"preprocessing": "without the sign"}),
+        ("independent-called-exact", {"held_constant": "gradients and losses (independent)"}),
+    ],
+)
+def test_a_known_wrong_formula_is_a_point(slug, words):
+    case = random_case()
+    row, point = ROWS[slug](case), at(case, **words)
+    assert_parts({part: point[part] for part in row}, row)
+
+
+def test_choices_are_other_tasks_steps_or_weights_of_the_library():
+    case = random_case()
+    p, C = case.parameters, case.support.classes
+    tasks = lambda *ridges: [rm.SoftmaxRegression(t.X, t.labels, C, r) for t, r in zip(case[1:3], ridges, strict=True)]
+    ridge = float(case.support.ridge)
+    with_tasks = lambda *ridges: right(case._replace(support=tasks(*ridges)[0], query=tasks(*ridges)[1]))
+    order = np.concatenate([np.arange(p.hidden) + k * p.hidden for k in (0, 1, 3, 2)])
+    permuted = right(case._replace(parameters=p._replace(W=p.W[order], b=p.b[order])))
+    assert_parts(at(case), right(case))
+    assert_parts(at(case, steps="K + 1"), right(case, steps=case.steps + 1))
+    assert_parts(at(case, steps="K - 1"), right(case, steps=case.steps - 1))
+    assert_parts(at(case, ridge="on the query only"), with_tasks(0.0, ridge))
+    assert_parts(at(case, ridge="on the support only"), with_tasks(ridge, 0.0))
+    assert_parts(at(case, ridge="without 1/2"), with_tasks(2 * ridge, 2 * ridge))
+    assert_parts(at(case, judged_on="the support's loss at the end"), right(case._replace(query=case.support)))
+    got = at(case, order_of_the_rows_of_W="i f g o (PyTorch, Keras)")
+    back = {f"{kind}_{leaf}": np.argsort(order) for kind in ("exact", "independent") for leaf in ("W", "b")}
+    assert_parts(got, {part: value[:, back[part]] if part in back else value for part, value in permuted.items()})
+
+
+@pytest.mark.parametrize(("words", "bias"), [("b_F + 1", {"b_F": 1.0}), ("none", {})])
+def test_biases_of_the_gates_are_other_biases(words, bias):
+    case = random_case()
+    p = case.parameters
+    other = p._replace(b_F=p.b_F + 1) if bias else p._replace(b_I=0.0 * p.b_I, b_F=0.0 * p.b_F)
+    expected = right(case._replace(parameters=other))["objective"]
+    np.testing.assert_allclose(at(case, biases_of_the_gates=words)["objective"], expected, rtol=1e-13)
+
+
+def test_parameters_that_are_carried_start_the_next_task():
+    case = random_case()
+    one = lambda task, i: rm.SoftmaxRegression(task.X[i : i + 1], task.labels[i : i + 1], task.classes, float(task.ridge))
+    p, losses = case.parameters, []
+    for i in range(len(case.support.X)):
+        support, query = one(case.support, i), one(case.query, i)
+        losses.append(meta_lstm.objective(p, support, query, steps=case.steps)[0])
+        p = p._replace(c0=meta_lstm.unroll(p, support, steps=case.steps).adapted[0])
+    np.testing.assert_allclose(at(case, carried_between_tasks="theta")["objective"], losses, rtol=1e-13)
+
+
+def test_what_is_held_costs_its_terms():
+    """With W_I and W_F free of θ and of the gates before, nothing flows through them, and holding them changes nothing."""
+    case = random_case()
+    p, H = case.parameters, case.parameters.hidden
+    W_I, W_F = (np.append(np.array(w)[:H], [0.0, 0.0]) for w in (p.W_I, p.W_F))
+    free = case._replace(parameters=p._replace(W_I=W_I, W_F=W_F))
+    for words in ("theta in the gates", "fed back gates"):
+        assert_parts({k: v for k, v in at(free, held_constant=words).items() if k != "objective" and "exact" in k}, {k: v for k, v in right(free).items() if "exact" in k})
+        assert np.max(np.abs(at(case, held_constant=words)["exact_c0"] - right(case)["exact_c0"])) > 1e-9
+    one = case._replace(steps=1)
+    assert_parts({k: v for k, v in at(one, held_constant="all before the last step").items() if "exact" in k and "c0" not in k}, {k: v for k, v in right(one).items() if "exact" in k and "c0" not in k})
+
+
+@pytest.mark.parametrize(
+    ("words", "x", "expected"),
+    [
+        ("p = 7", np.exp(-2.0), (-2 / 7, 1)), ("p = 7", np.exp(-8.0), (-1, np.exp(-1.0))), ("log10", -0.01, (-0.2, -1)),
+        ("ln not divided by p", -np.exp(-2.0), (-2, -1)), ("(x, 0)", 0.5, (0.5, 0)), ("sign reversed", 1.0, (0, -1)),
+        ("branches exchanged", 2.0, (-1, 2 * np.exp(10.0))), ("(-1, x) below e^-10", 1e-6, (-1, 1e-6)), ("the sign alone", -3.0, (0, -1)),
+    ],
+)  # fmt: skip
+def test_preprocessings_by_hand(words, x, expected):
+    np.testing.assert_allclose(SUITE.choices["preprocessing"][words](np.array(x)), expected, rtol=1e-14)
+
+
+def test_the_layout_of_theta_turns_every_class_into_every_feature():
+    """Tasks that read θ feature after feature have the gradient of the turned tasks at the turned start."""
+    case = random_case()
+    turn = SUITE.layouts(case)["feature after feature"]
+    there = case._replace(parameters=case.parameters._replace(c0=np.asarray(case.parameters.c0)[turn]))
+    assert_parts({"objective": at(there, layout_of_theta="feature after feature")["objective"]}, {"objective": right(case)["objective"]})
+
+
+@pytest.mark.parametrize("predicate", SUITE.predicates, ids=lambda p: p.name)
+def test_a_predicate_holds_where_its_move_leads(predicate):
+    assert any(predicate.holds(case) for case in CHOSEN.values())
+    for case in CHOSEN.values():
+        other = moved(case, predicate.move(case.arguments()))
+        assert other is not None and predicate.holds(other)

@@ -1,11 +1,19 @@
-"""The known-wrong rows of `policy-gradient`: each is what it says."""
+"""The known-wrong rows of `policy-gradient`, and its choices: each is what it says."""
 
 import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.arrays import replace_fields
+from refmeta.judges import complex_step
+from refmeta.oracle.asking import moved
+from refmeta.oracle.choices import singles
+from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.policy_gradient import SUITE
-from refmeta.oracle.suites.policy_gradient.problem import Evaluation
+from refmeta.oracle.suites.policy_gradient.problem import Evaluation, answer
+from refmeta.oracle.vectors import cases
+from refmeta.tasks import fisher
+from refmeta.tolerance import tolerance
 
 
 def two_states(horizon=None):
@@ -33,3 +41,211 @@ def test_a_known_wrong_policy_gradient_is_what_it_says_by_hand(slug, horizon, ex
     """The numbers are those of J; a row gives those of the loss."""
     row = next(row for row in SUITE.rows if row.slug == slug)
     np.testing.assert_allclose(-row.function(two_states(horizon))[0], expected, rtol=1e-13, atol=1e-15)
+
+
+CHOSEN = {case.id: case for case in cases("policy-gradient") if case.result == "valid"}
+GENERIC = ["policy-gradient-001", "policy-gradient-005", "policy-gradient-008", "policy-gradient-009"]
+RETURNS = ("loss", "grad", "hvp")
+
+
+def at(case, part, **words):
+    """A part at the point of these alternatives; a choice is named with _ for each blank."""
+    names = {name.replace(" ", "_").replace("'", ""): name for name in SUITE.choices}
+    return SUITE.variant(part, case, {names[choice]: SUITE.choices[names[choice]][each] for choice, each in words.items()})
+
+
+@pytest.mark.parametrize("id", CHOSEN)
+def test_without_a_departure_a_variant_is_the_answer_of_the_library(id):
+    problem = CHOSEN[id].problem
+    for part in SUITE.parts:
+        value = SUITE.answer(part, problem)
+        np.testing.assert_allclose(SUITE.variant(part, problem, {}), value, rtol=1e-10, atol=1e-13 * np.max(np.abs(value), initial=1))
+
+
+def is_seen(point):
+    """Is a part elsewhere than it should be, by ten tolerances, in a vector?"""
+    for case in CHOSEN.values():
+        for part, expected in case.expected.items():
+            value = SUITE.variant(part, case.problem, point)
+            if value is not None and gap(value, expected.value, tolerance(expected.kappa, expected.scale, "float64")) > 10:
+                return True
+    return False
+
+
+def test_every_departure_is_seen_in_a_vector():
+    assert [each for each in singles(SUITE.choices) if not is_seen({each[0]: SUITE.choices[each[0]][each[1]]})] == []
+
+
+@pytest.mark.parametrize(
+    ("slug", "part", "words"),
+    [
+        ("no-baseline-in-logits", "grad", {"advantage": "Q"}),
+        ("normalised-occupancy", "grad", {"visits": "normalised to 1"}),
+        ("undiscounted-visits", "grad", {"visits": "undiscounted"}),
+        ("stationary-visits-frozen", "hvp", {"Hessian": "visits held"}),
+        ("transposed-transition", "grad", {"visits": "by the transposed P"}),
+        ("discounted-reward-as-return", "grad", {"return": "reward"}),
+        ("fisher-normalised", "fisher", {"visits_of_the_geometry": "normalised to 1"}),
+        ("kl-swapped", "kl", {"divergence": "KL(new || old)"}),
+        ("kl-new-visits", "kl", {"visits_of": "the new policy"}),
+    ],
+)
+@pytest.mark.parametrize("id", GENERIC)
+def test_a_known_wrong_formula_is_a_point(id, slug, part, words):
+    case = CHOSEN[id].problem
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    np.testing.assert_allclose(at(case, part, **words), row.function(case), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("id", GENERIC)
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ({"discount": "gamma^2"}, lambda mdp: {"gamma": mdp.gamma**2}),
+        ({"discount": "0"}, lambda mdp: {"gamma": 0.0}),
+        ({"horizon": "none"}, lambda mdp: {"horizon": None}),
+        ({"horizon": "one step more"}, lambda mdp: {"horizon": None if mdp.horizon is None else mdp.horizon + 1}),
+        ({"horizon": "at most 10 steps"}, lambda mdp: {"horizon": min(mdp.horizon or 10, 10)}),
+        ({"start": "uniform"}, lambda mdp: {"rho": np.full(mdp.states, 1 / mdp.states)}),
+        ({"P": "the next task's"}, lambda mdp: {"P": np.roll(mdp.P, -1, axis=0)}),
+        ({"reward": "-R"}, lambda mdp: {"R": -mdp.R}),
+        ({"start": "first state", "discount": "0.9"}, lambda mdp: {"rho": np.eye(mdp.states)[0], "gamma": 0.9}),
+    ],
+)  # fmt: skip
+def test_a_process_that_is_read_otherwise_is_another_process_of_the_library(id, words, other):
+    case = CHOSEN[id].problem
+    task = replace_fields(case.task, mdp=replace_fields(case.task.mdp, **other(case.task.mdp)))
+    moved_case = replace_fields(case, task=task)
+    for part in SUITE.parts:
+        value = at(case, part, **words)
+        if value is not None:
+            np.testing.assert_allclose(value, answer(part, moved_case), rtol=1e-9, atol=1e-12, err_msg=part)
+
+
+@pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-005", "policy-gradient-004"])
+def test_the_return_whose_policy_is_read_otherwise_has_its_own_gradient_and_hessian(id):
+    case = CHOSEN[id].problem
+    readings = [{"softmax_over": "states"}, {"layout_of_theta": "(A, S)"}, {"logits_times": "2"}, {"noise_in_the_policy": "0.1"}]
+    readings += [{"P": "first and last axis exchanged, rows made to add to 1"}, {"power_of_gamma": "gamma^(t+1)"}]
+    for words in readings:
+        loss = lambda theta, words=words: complex_value(case, "loss", theta, words)
+        np.testing.assert_allclose(complex_step(loss, case.theta), at(case, "grad", **words), rtol=1e-10, atol=1e-12)
+        grad = lambda h, words=words: at(replace_fields(case, theta=case.theta + h * case.v), "grad", **words)
+        np.testing.assert_allclose((grad(1e-4) - grad(-1e-4)) / 2e-4, at(case, "hvp", **words), rtol=1e-5, atol=1e-6)
+
+
+def complex_value(case, part, theta, words):
+    """A part at a complex θ."""
+    from refmeta.oracle.suites.policy_gradient.variants import PARTS
+
+    names = {name.replace(" ", "_"): name for name in SUITE.choices}
+    point = {names[choice]: SUITE.choices[names[choice]][each] for choice, each in words.items()}
+    return PARTS[part](replace_fields(case, theta=theta), point, theta)
+
+
+@pytest.mark.parametrize("id", GENERIC)
+def test_terms_of_the_hessian_are_those_of_its_split(id):
+    case = CHOSEN[id].problem
+    split = fisher.hessian_split(case.task.at(case.theta), case.v)
+    held = {
+        "visits held": split.score_squared + split.curvature + split.cross, "Q held": split.score_squared + split.curvature + split.cross_transposed,
+        "visits and Q held": split.score_squared + split.curvature, "visits, Q and scores held (Gauss-Newton)": split.score_squared,
+        "visits, Q and probabilities held": split.curvature,
+    }  # fmt: skip
+    for words, value in held.items():
+        np.testing.assert_allclose(at(case, "hvp", Hessian=words), -value, rtol=1e-10, atol=1e-12, err_msg=words)
+    right = answer("hvp", case)
+    for h in (1e-4, 1e-3):
+        forward, central = (at(case, "hvp", Hessian=f"{kind} difference, step {h:g}") for kind in ("forward", "central"))
+        size = np.max(np.abs(right)) + 1
+        assert np.max(np.abs(forward - right)) < 30 * h * size and np.max(np.abs(central - right)) < 30 * h**2 * size
+
+
+@pytest.mark.parametrize("words", [each for name, each in singles(SUITE.choices) if name == "divergence"])
+@pytest.mark.parametrize("id", GENERIC)
+def test_a_divergence_has_its_own_gradient_and_hessian(id, words):
+    case = CHOSEN[id].problem
+    kl = lambda v, part: at(replace_fields(case, v=v), part, divergence=words)
+    slopes = [(kl(case.v + 1e-6 * e, "kl") - kl(case.v - 1e-6 * e, "kl")) / 2e-6 for e in np.eye(len(case.v))]
+    np.testing.assert_allclose(np.stack(slopes, axis=-1), kl(case.v, "kl_grad"), rtol=1e-6, atol=1e-7)
+    slope = (kl((1 + 1e-6) * case.v, "kl_grad") - kl((1 - 1e-6) * case.v, "kl_grad")) / 2e-6
+    np.testing.assert_allclose(slope, kl(case.v, "kl_hvp"), rtol=1e-6, atol=1e-7)
+
+
+def matrices(case, words):
+    """The matrix that is used for Fisher's, column by column."""
+    columns = [SUITE.variant("fisher", replace_fields(case, v=e), {"Fisher's matrix": SUITE.choices["Fisher's matrix"][words]}) for e in np.eye(len(case.v))]
+    return np.stack(columns, axis=-1)
+
+
+@pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-005", "policy-gradient-008"])
+def test_what_is_used_for_fishers_matrix_is_a_sum_over_states_and_actions(id):
+    case = CHOSEN[id].problem
+    point, policy = case.task.at(case.theta), case.task.policy
+    d, pi, S, A = fisher.visits(point), point.probabilities, policy.states, policy.actions
+    plain = np.array([[policy.pullback(np.eye(S * A)[s * A + a].reshape(S, A)) for a in range(A)] for s in range(S)])
+    Q, visits = point.action_value, point.occupancy[..., None]
+    advantage = visits * (Q - np.sum((pi if Q.ndim == 3 else pi[:, None]) * Q, -1, keepdims=True))
+    advantage = (advantage if Q.ndim == 3 else np.sum(advantage, axis=1)) / d[..., None]
+    for i in range(len(d)):
+        score = plain - np.einsum("sb,sbd->sd", pi[i], plain)[:, None]
+        sums = {
+            "scores not centred, d diag pi": np.einsum("s,sa,sad,sae->de", d[i], pi[i], plain, plain),
+            "actions even, scores of pi": np.einsum("s,sad,sae->de", d[i] / A, score, score),
+            "sum over actions without pi": np.einsum("s,sad,sae->de", d[i], score, score),
+            "pi^2": np.einsum("s,sa,sad,sae->de", d[i], pi[i] ** 2, score, score),
+            "weighted by A^2 (of score times advantage)": np.einsum("s,sa,sa,sad,sae->de", d[i], pi[i], advantage[i] ** 2, score, score),
+            "slopes of pi, not of log pi": np.einsum("s,sa,sad,sae->de", d[i], pi[i] ** 3, score, score),
+        }  # fmt: skip
+        for words, value in sums.items():
+            np.testing.assert_allclose(matrices(case, words)[i], value, rtol=1e-10, atol=1e-12, err_msg=words)
+
+
+@pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-005", "policy-gradient-008"])
+def test_solutions_solve_what_they_say(id):
+    case = CHOSEN[id].problem
+    F = np.stack([fisher.product(case.task.at(case.theta), e) for e in np.eye(len(case.v))], axis=-1)
+    g, x = -answer("grad", case), answer("natural_gradient", case)
+    apply = lambda x: np.einsum("nde,ne->nd", F, x)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+    close(apply(at(case, "natural_gradient", damping="0.1")) + 0.1 * at(case, "natural_gradient", damping="0.1"), g)
+    close(apply(apply(at(case, "natural_gradient", solution="F^2 for F"))), g)
+    close(at(case, "natural_gradient", solution="the gradient itself"), g)
+    once = at(case, "natural_gradient", solution="1 steps of conjugate gradients")
+    close(once, g * (np.sum(g * g, -1) / np.sum(g * apply(g), -1))[:, None])
+    half = np.linalg.norm(at(case, "natural_gradient", solution="F^(1/2) for F"), axis=-1) ** 2
+    close(half, np.sum(g * x, axis=-1))
+
+
+def test_visits_by_hand():
+    """P_π = ((1/4, 3/4), (1/2, 1/2)) from (1/4, 3/4): one step on, (7/16, 9/16); its share of a long run is (2/5, 3/5)."""
+    short, long = two_states(2), two_states()
+    pi = np.array([[1 / 4, 3 / 4], [1 / 2, 1 / 2]])
+    e = lambda d: (np.array(d)[:, None] * pi * (np.array([[1.0, 0], [0, 0]]) - pi[:, :1] * [[1], [0]]))[0]
+    product = lambda case, words: SUITE.variant("fisher", replace_fields(case, v=np.array([1.0, 0, 0, 0])), {"visits of the geometry": SUITE.choices["visits"][words]})
+    for case, words, d in [
+        (short, "undiscounted", (1 / 4 + 7 / 16, 3 / 4 + 9 / 16)), (long, "undiscounted", (4 / 5, 6 / 5)), (short, "1 in every state", (1, 1)),
+        (short, "without the first step", (7 / 32, 9 / 32)), (short, "those of the first state only", (1 / 4, 3 / 4)), (short, "discounted once more", (15 / 64, 33 / 64)),
+    ]:  # fmt: skip
+        np.testing.assert_allclose(product(case, words)[0, :2], e(d), rtol=1e-12, atol=1e-14, err_msg=words)
+
+
+def test_terms_that_may_be_added_are_slopes_of_the_entropy():
+    case = CHOSEN["policy-gradient-001"].problem
+    for name in ("the entropy over all states", "the entropy over the visits"):
+        of = lambda theta, part, name=name: SUITE.additions(part, replace_fields(case, theta=theta))[name]()
+        if "visits" not in name:
+            numeric = np.stack([(of(case.theta + 1e-6 * e, "loss") - of(case.theta - 1e-6 * e, "loss")) / 2e-6 for e in np.eye(len(case.v))], axis=-1)
+            np.testing.assert_allclose(of(case.theta, "grad"), numeric, rtol=1e-6, atol=1e-8)
+            slope = (of(case.theta + 1e-6 * case.v, "grad") - of(case.theta - 1e-6 * case.v, "grad")) / 2e-6
+            np.testing.assert_allclose(of(case.theta, "hvp"), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("predicate", SUITE.predicates, ids=lambda p: p.name)
+def test_a_predicate_holds_where_its_move_leads(predicate):
+    assert any(not predicate.holds(case) for case in CHOSEN.values())
+    for case in CHOSEN.values():
+        if not predicate.holds(case):
+            other = moved(case, predicate.move(case.arguments()))
+            assert other is not None and predicate.holds(other)
+            np.testing.assert_allclose(answer("loss", other.problem), answer("loss", case.problem), rtol=1e-12)

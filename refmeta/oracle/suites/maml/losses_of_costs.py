@@ -63,7 +63,7 @@ def _without_last(x: Array) -> Array:
 
 
 COSTS = {
-    "horizon": sided(fields_changed(HORIZONS, _system)),
+    "horizon": sided(fields_changed(HORIZONS, _system)) | {"50 where there is none": _system(lambda x: {"horizon": x.horizon or 50})},
     "discount": sided(fields_changed(DISCOUNTS, _system) | WEIGHTS_OF_TIME),
     "charged": sided({
         "x_t and a_t": None,

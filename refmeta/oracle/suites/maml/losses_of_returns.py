@@ -34,22 +34,31 @@ def _one_state(size: int, which: int) -> Array:
     return np.eye(size)[which]
 
 
-def _by_hand(axis: int = -1, visits: bool = True) -> Change:
-    """−J of a softmax over an axis of the table, and −Σ_t γᵗd_t π Q_t without the γᵗ of the visits if they are not discounted."""
-    return Change(lambda task, side: holomorphic(lambda theta: _return(task, theta, axis, visits)), stage=1)
+def _by_hand(axis: int = -1, visits: bool = True, horizon: int | None = None) -> Change:
+    """−J of a softmax over an axis of the table; with −Σ_t d_t π Q_t for its gradient if visits are not discounted.
+
+    `horizon` is that of a process without one, which else is right.
+    """
+
+    def of(task: Any, side: Side) -> Any:
+        H = task.mdp.horizon or horizon
+        right = axis == -1 and (horizon and task.mdp.horizon or not horizon and not H)
+        return task if right else holomorphic(lambda theta: _return(task, theta, axis, visits, H))
+
+    return Change(of, stage=1)
 
 
-def _return(task: Any, theta: Array, axis: int, visits: bool) -> tuple[Array, Array]:
+def _return(task: Any, theta: Array, axis: int, visits: bool, horizon: int | None) -> tuple[Array, Array]:
     """−J and its gradient, for policies whose rows need not add to 1."""
     z = task.policy.table(theta)
     pi = softmax(z) if axis == -1 else softmax(z.swapaxes(-1, -2)).swapaxes(-1, -2)
-    J, G = (_discounted if task.mdp.horizon is None else _finite)(task.mdp, pi, visits)
+    J, G = _discounted(task.mdp, pi) if horizon is None else _finite(task.mdp, pi, visits, horizon)
     mean = np.sum(pi * G, axis=axis, keepdims=True)
     return -J, -task.policy.pullback(pi * (G - mean))
 
 
-def _discounted(mdp: Any, pi: Array, visits: bool) -> tuple[Array, Array]:
-    """J, and ∂J/∂π = d Q; both are right, whatever is done with γᵗ."""
+def _discounted(mdp: Any, pi: Array) -> tuple[Array, Array]:
+    """J, and ∂J/∂π = d Q."""
     M = np.eye(mdp.states) - mdp.gamma * mdp.transitions(pi)
     V = np.linalg.solve(M, dot(pi, mdp.expected_reward)[..., None])[..., 0]
     rho = np.broadcast_to(mdp.rho, V.shape)
@@ -57,18 +66,23 @@ def _discounted(mdp: Any, pi: Array, visits: bool) -> tuple[Array, Array]:
     return dot(rho, V), d[..., None] * (mdp.expected_reward + mdp.gamma * mdp.expect(V))
 
 
-def _finite(mdp: Any, pi: Array, visits: bool) -> tuple[Array, Array]:
-    """J, and ∂J/∂π = Σ_t γᵗd_t Q_t, or that without γᵗ."""
-    V: Array = 0 * pi[..., 0]
-    Q: list[Array] = []
-    for _ in range(mdp.horizon):
-        Q.insert(0, mdp.expected_reward + mdp.gamma * mdp.expect(V))
-        V = dot(pi, Q[0])
-    d, G = np.broadcast_to(mdp.rho, V.shape), 0 * pi
-    for each in Q:
-        G = G + d[..., None] * each
-        d = (mdp.gamma if visits else 1.0) * mdp.push(d[..., None] * pi)
-    return dot(mdp.rho, V), G
+def _finite(mdp: Any, pi: Array, visits: bool, horizon: int) -> tuple[Array, Array]:
+    """J, and ∂J/∂π = Σ_t γᵗd_t Q_t or that without γᵗ, Q_t = R + γP V_{t+1}, from the powers of P_π."""
+    powers, discounts = _powers(mdp.transitions(pi), horizon), mdp.gamma ** np.arange(horizon)[:, None, None]
+    d = (mdp.rho[..., None, :] @ powers)[..., 0, :] * (discounts if visits else 1.0)
+    V = np.cumsum(discounts * (powers @ dot(pi, mdp.expected_reward)[..., None])[..., 0], axis=0)
+    following = np.concatenate([V[:-1][::-1], 0 * V[:1]])
+    both = np.einsum("tns,tnu->nsu", d, following)
+    G = np.sum(d, axis=0)[..., None] * mdp.expected_reward + mdp.gamma * np.einsum("nsau,nsu->nsa", mdp.P, both)
+    return dot(mdp.rho, V[-1]), G
+
+
+def _powers(M: Array, count: int) -> Array:
+    """I, M, M² … by doubling, (count, N, S, S)."""
+    powers = np.broadcast_to(np.eye(M.shape[-1]), (1, *M.shape))
+    while len(powers) < count:
+        powers, M = np.concatenate([powers, powers @ M]), M @ M
+    return powers[:count]
 
 
 HORIZONS = {
@@ -77,9 +91,6 @@ HORIZONS = {
     "H + 1": lambda x: {"horizon": x.horizon and x.horizon + 1},
     "2H": lambda x: {"horizon": x.horizon and 2 * x.horizon},
     "none": lambda x: {"horizon": None} if x.gamma < 1 else {},
-    "50 where there is none": lambda x: {"horizon": x.horizon or 50},
-    "100 where there is none": lambda x: {"horizon": x.horizon or 100},
-    "200 where there is none": lambda x: {"horizon": x.horizon or 200},
 }
 DISCOUNTS = {
     "gamma^t": None,
@@ -119,7 +130,7 @@ def _tabular_layout(task: Any, side: Side) -> Any:
 
 
 LINEAR = {
-    "horizon": sided(fields_changed(HORIZONS, _process)),
+    "horizon": sided(fields_changed(HORIZONS, _process)) | {f"{H} where there is none": _by_hand(horizon=H) for H in (50, 100, 200)},
     "discount": sided(fields_changed(DISCOUNTS, _process) | WEIGHTS_OF_TIME),
     "start": sided({
         "rho": None,

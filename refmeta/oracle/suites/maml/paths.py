@@ -12,9 +12,10 @@ from refmeta.arrays import Array
 from refmeta.meta.arguments import Point
 from refmeta.oracle.suites.maml.optimisers import Memory, Optimiser, Step, descent
 
-__all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "tangents"]
+__all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "pullback"]
 
 STEP = 1e-30
+KEPT = ("start", "first", "m", "v")  # what a step may depend on, of what is remembered
 Bend = Callable[[Array], Array]  # v → Hv
 
 
@@ -96,22 +97,42 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
     return result
 
 
-def tangents(path: InnerPath, bends: Sequence[Bend], along: Array, along_rows: Array) -> list[Array]:
-    """dθ⁽⁰⁾ … dθ⁽ᴷ⁾, (D, N, d) each, in D directions of the start (D, N, d) and of the step sizes (D, K, 1 or d).
+def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -> tuple[Array, Array]:
+    """dF/dθ (N, d) and dF by the step sizes (N, K, d), backwards through any optimiser, from s_k = ∂F/∂θ⁽ᵏ⁾.
 
-    Complex steps go through the optimiser, with the gradient's derivative from the Hessian products.  What the optimiser
-    remembers of earlier steps has no derivative if it is detached.
+    What the optimiser remembers of earlier steps is a constant if it is detached.
     """
-    phi = path.thetas[0] + 1j * STEP * along
-    memory, result = path.first._replace(start=phi), [along]
-    rows, step = path.rows + 1j * STEP * along_rows, _step(path.optimiser)
-    for k, (point, bend) in enumerate(zip(path.points, bends, strict=False)):
-        g = point.grad + 1j * STEP * np.stack([bend(v) for v in result[-1]])
-        phi, memory = step(memory, phi, g, rows[:, k, None, :])
+    step, memories = _step(path.optimiser), [path.first]
+    for theta, point, alpha in zip(path.thetas, path.points, path.rows, strict=False):
+        memories.append(step(memories[-1], theta, point.grad, alpha)[1])
+    later, rows = {"phi": sources[-1]}, list[Array]()
+    for k in reversed(range(len(path.rows))):
+        slopes = _step_slopes(step, memories[k], path.thetas[k], path.points[k].grad, path.rows[k])
+        before = dict.fromkeys(("phi", "g", "alpha", *KEPT), 0 * sources[-1])
+        for (given, result), slope in slopes.items():
+            if result in later:
+                before[given] = before[given] + np.einsum("jnd,nd->nj", slope, later[result])
+        rows.insert(0, before["alpha"])
+        later = {"phi": sources[k] + before["phi"] + bends[k](before["g"])} | {name: before[name] for name in KEPT}
         if path.optimiser is not None and path.optimiser.detached:
-            memory = memory._replace(m=np.real(memory.m), v=np.real(memory.v))
-        result.append(phi.imag / STEP)
-    return result
+            later = {name: each for name, each in later.items() if name not in ("m", "v")}
+    N, d = sources[-1].shape
+    return later["phi"] + later.get("start", 0.0), np.stack(rows, axis=1) if rows else np.zeros((N, 0, d))
+
+
+def _step_slopes(step: Step, memory: Memory, phi: Array, g: Array, alpha: Array) -> dict[tuple[str, str], Array]:
+    """The derivative of every output of a step by every entry j of every input, (d, N, d), by complex steps."""
+    kept = {name: getattr(memory, name) for name in KEPT if np.ndim(getattr(memory, name))}
+    inputs, d = {"phi": phi, "g": g, "alpha": alpha, **kept}, phi.shape[-1]
+    unit = 1j * STEP * np.eye(len(inputs) * d).reshape(len(inputs) * d, len(inputs), 1, d)
+    x = {name: value + unit[:, i] for i, (name, value) in enumerate(inputs.items())}
+    moved, after = step(memory._replace(**{name: x[name] for name in kept}), x["phi"], x["g"], x["alpha"])
+    slopes: dict[tuple[str, str], Array] = {}
+    for name, value in {"phi": moved, **{name: getattr(after, name) for name in KEPT}}.items():
+        if np.iscomplexobj(value):
+            by_input = (np.imag(value) / STEP).reshape(len(inputs), d, *phi.shape)
+            slopes |= {(given, name): by_input[i] for i, given in enumerate(inputs)}
+    return slopes
 
 
 def alpha_rows(alpha: Any, steps: int) -> Array:

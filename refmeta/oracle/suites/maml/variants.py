@@ -5,7 +5,7 @@ factors are applied to the gradient of the outer loss, and the rows of the tasks
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from refmeta.oracle.suites.maml.paths import (
     carried,
     first_powers,
     follow,
-    tangents,
+    pullback,
 )  # fmt: skip
 
 __all__ = ["InnerLoop", "variant"]
@@ -82,30 +82,29 @@ def _first_order(problem: Any, point: Point) -> Array:
 
 def _gradient(problem: Any, point: Point) -> Array:
     """dF/dθ, (N, d)."""
-    path, query, _ = _inner(problem, _without(point, LATER))
-    if path.optimiser is None:
-        return _adjoints(path, query, problem, point)[0]
-    N, d = path.thetas[0].shape
-    along = np.broadcast_to(np.eye(d)[:, None, :], (d, N, d))
-    return _along(path, query, problem, point, along, np.zeros((d, *path.rows.shape)))
+    return _derivatives(problem, point)[0]
 
 
 def _step_size_gradient(problem: Any, point: Point) -> Array:
-    """dF/dα, N and the shape of α."""
-    path, query, read = _inner(problem, _without(point, LATER))
-    directions, (N, d), shape = alpha_directions(problem.alpha, read), path.thetas[0].shape, np.shape(problem.alpha)
-    if path.optimiser is not None:
-        if "gradient of alpha" in point:
-            raise KeyError("gradient of alpha")
-        return _along(path, query, problem, point, np.zeros((len(directions), N, d)), directions).reshape(N, *shape)
-    later = _adjoints(path, query, problem, point)[1:]
-    rows = np.zeros((N, 0, d))
-    if later:
-        rows = -np.stack([at.grad * each for at, each in zip(path.points, later, strict=False)], axis=1)
-    contract = partial(np.einsum, "nkd,jkd->nj", optimize=False)
+    """dF/dα, N and the shape of α: that by the rows of the steps, times how they are read from α."""
+    rows, alpha = _derivatives(problem, point)[1], np.asarray(problem.alpha)
+    directions = alpha_directions(alpha, _inner(problem, _without(point, LATER)).read)
     wide = np.broadcast_to(directions, (len(directions), *rows.shape[1:]))
-    choose = point.get("gradient of alpha", lambda rows, sum_as_alpha, alpha: sum_as_alpha(rows))
-    return np.asarray(choose(rows, lambda each: contract(each, wide).reshape(N, *shape), np.asarray(problem.alpha)))
+
+    def as_alpha(each: Array) -> Array:
+        return np.einsum("nkd,jkd->nj", each, wide).reshape(len(each), *alpha.shape)
+
+    return np.asarray(point["gradient of alpha"](rows, as_alpha, alpha) if "gradient of alpha" in point else as_alpha(rows))
+
+
+def _derivatives(problem: Any, point: Point) -> tuple[Array, Array]:
+    """dF/dθ (N, d), and dF by the step sizes of every step (N, K, d)."""
+    path, query, _ = _inner(problem, _without(point, LATER))
+    if path.optimiser is not None:
+        return _of_optimiser(path, query, problem, point)
+    adjoint = _adjoints(path, query, problem, point)
+    rows = [-at.grad * later for at, later in zip(path.points, adjoint[1:], strict=False)]
+    return adjoint[0], np.stack(rows, axis=1) if rows else np.zeros((len(adjoint[0]), 0, adjoint[0].shape[1]))
 
 
 PARTS: dict[str, Callable[[Any, Point], Array]] = {
@@ -154,7 +153,7 @@ def _outer(problem: Any, departures: Departures) -> list[tuple[float, Any]]:
 def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
     outer = _outer(problem, _without(point, LATER, OUTER))
-    none = np.zeros((*problem.support.shape, problem.support.dim))
+    none = np.zeros_like(_inner(problem, _without(point, LATER)).path.thetas[0])
     return [w * at.grad if at is not None else none for w, at in outer]
 
 
@@ -176,12 +175,10 @@ def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[A
     return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
 
 
-def _along(path: InnerPath, query: Any, problem: Any, point: Point, along: Array, along_rows: Array) -> Array:
-    """dF in the directions of a start and of step sizes, (N, D), through any optimiser."""
+def _of_optimiser(path: InnerPath, query: Any, problem: Any, point: Point) -> tuple[Array, Array]:
+    """dF/dθ, and dF by the step sizes, through an optimiser."""
     K, sources = len(path.rows), _sources(problem, point)
     kept = point["Hessian factors"](K) if "Hessian factors" in point else list(range(K))
     if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
         raise KeyError("a product of factors is that of plain descent")
-    bends = [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)]
-    slopes = tangents(path, bends, along, along_rows)
-    return np.asarray(sum(np.einsum("jnd,nd->nj", slope, s) for slope, s in zip(slopes, sources, strict=True)))
+    return pullback(path, [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)], sources)

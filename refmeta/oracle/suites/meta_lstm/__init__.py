@@ -2,7 +2,7 @@
 
 from refmeta.oracle.common import CLASSES, CROSS_ENTROPY, LABELLED, both
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.meta_lstm import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.meta_lstm import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
@@ -31,7 +31,7 @@ def _slopes(kind: str, meaning: str) -> dict[str, Part]:
 
 
 SUITE = suite_of(
-    definition, problem, wrong, epsilons,
+    definition, problem, wrong, epsilons, choices=choices,
     name="meta-lstm",
     chapter="meta-lstm",
     title="Meta-LSTM on softmax regression",

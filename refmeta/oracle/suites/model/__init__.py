@@ -2,12 +2,12 @@
 
 from refmeta.oracle.common import ADAPTED, CONTEXT, LOGITS, PROCESS, TIME
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.model import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.model import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
 SUITE = suite_of(
-    definition, problem, wrong, epsilons,
+    definition, problem, wrong, epsilons, choices=choices,
     name="model",
     chapter="model-based",
     title="adaptation through a learned model of the process",

@@ -2,12 +2,12 @@
 
 from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS, PAID_BY_NEXT, PROCESS, TIME
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.policy_gradient import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.policy_gradient import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
 SUITE = suite_of(
-    definition, problem, wrong, epsilons,
+    definition, problem, wrong, epsilons, choices=choices,
     name="policy-gradient",
     chapter="exact-policy-gradient",
     title="the return of a softmax policy, its derivatives, and the geometry of the policy",
