@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from refmeta.oracle.asking import Ask
 from refmeta.oracle.diagnosis.mechanisms import fits, mechanisms
 from refmeta.oracle.diagnosis.partial import partial_explanation
@@ -62,13 +64,15 @@ def explain(
     Results that are missing or have another shape explain nothing; the others are explained without them.  Where `ask` is
     given, what is named holds on other cases, too.
     """
-    failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    wrong = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    failing = [o for o in wrong if o.case.result == "valid"] or wrong
     if not failing:
         return []
     restless = max(o.differs for o in outcomes)
     if restless > 1:
         return [Explanation("", "asked twice", [TWICE])]
-    explanations = _by_part(failing, outcomes, settings, ask, seconds)
+    with np.errstate(all="ignore"):
+        explanations = _by_part(failing, outcomes, settings, ask, seconds)
     uncertain = restless > 0 and all(e.name in UNCERTAIN for e in explanations)
     return [Explanation("", "asked twice", [TWICE])] if uncertain else explanations
 
