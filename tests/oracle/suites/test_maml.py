@@ -106,7 +106,6 @@ def test_a_known_wrong_maml_formula_is_what_it_says_by_hand(slug):
     np.testing.assert_array_equal(row.function(case), [HAND[slug]])
 
 
-<<<<<<< HEAD
 def valid(suite):
     """The valid vectors of a suite."""
     return [case for case in cases(suite) if case.result == "valid"]
@@ -296,7 +295,8 @@ def test_a_predicate_holds_for_some_vectors_and_after_its_move(name):
         for case in (case for case, holds in zip(valid(name), held, strict=True) if not holds):
             other = moved(case, predicate.move(case.arguments()))
             assert other is not None and predicate.holds(other)
-=======
+
+
 @pytest.mark.parametrize("settings", [{}, {"reduce": "sum"}, {"reduce": "mean", "ascent": True}])
 def test_the_adapted_parameters_may_be_asked_for_and_have_no_sign(settings):
     reduced = {"sum": lambda x: x.sum(0), "mean": lambda x: x.mean(0)}.get(settings.get("reduce"), lambda x: x)
@@ -306,4 +306,3 @@ def test_the_adapted_parameters_may_be_asked_for_and_have_no_sign(settings):
 
     outcomes = rm.oracle.check(adapted, "maml-quadratic", quantity="adapted", **settings)
     assert sum(o.verdict == "pass" for o in outcomes) == 17
->>>>>>> f
