@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.diagnosis.choices import is_exact
 from refmeta.oracle.diagnosis.fitted import root
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, generic_first, match_of, matching, pairs
@@ -40,7 +41,7 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
 def _value(choice: str, make: Make, number: float) -> Candidate:
     """The part where the choice has this number in it."""
     value = make(number)
-    return lambda case, part: case.about.variant(part, case.problem, {choice: value})
+    return lambda case, part: case.about.variant(part, case.problem, {choice: value}) if is_exact(case, part) else None
 
 
 def _numbers(choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings) -> Iterator[float]:
