@@ -27,7 +27,7 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     """The families of a suite of which one number explains every failing vector."""
     some, found = pairs(generic_first(failing)[:VECTORS], settings), list[Match]()
     for words, (choice, make) in failing[0].case.about.families.items():
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             break
         for number in _numbers(choice, make, some, settings):
             what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
