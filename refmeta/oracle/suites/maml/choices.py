@@ -11,10 +11,12 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
+from refmeta.oracle.suites.maml.loops import LOOPS
 from refmeta.oracle.suites.maml.losses import COMMON
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
 from refmeta.oracle.suites.maml.paths import Bend, InnerPath
 from refmeta.oracle.suites.maml.predicates import PREDICATES
+from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS, READINGS
 from refmeta.oracle.suites.maml.variants import variant
 
 __all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
@@ -34,27 +36,6 @@ STEPS: dict[str, Indices | None] = {
     "at most 3": lambda K: list(range(min(K, 3))),
     "at most 5": lambda K: list(range(min(K, 5))),
     "at most 10": lambda K: list(range(min(K, 10))),
-}
-READINGS: dict[str, Callable[[Array], Array] | None] = {
-    "as it is": None,
-    "its mean over the parameters": lambda a: np.mean(a, axis=1, keepdims=True),
-    "its mean over the steps": lambda a: 0 * a + np.mean(a, axis=0),
-    "its mean over all": lambda a: np.mean(a, keepdims=True) + 0 * a[:, :1],
-    "the first step's in every step": lambda a: 0 * a + a[:1],
-    "the last step's in every step": lambda a: 0 * a + a[-1:],
-    "the first entry in every place": lambda a: 0 * a + a[:1, :1],
-    "steps in reverse": lambda a: a[::-1],
-    "parameters in reverse": lambda a: a[:, ::-1],
-    "steps and parameters exchanged": lambda a: a.T if a.shape[0] == a.shape[1] else a,
-    "added up over the steps": lambda a: np.cumsum(a, axis=0),
-    "alpha/(k + 1) in step k": lambda a: a / np.arange(1, len(a) + 1)[:, None],
-    "alpha/sqrt(k + 1) in step k": lambda a: a / np.sqrt(np.arange(1, len(a) + 1))[:, None],
-    "alpha times 0.9^k in step k": lambda a: a * 0.9 ** np.arange(len(a))[:, None],
-    "alpha (1 - k/K) in step k": lambda a: a * (1 - np.arange(len(a)) / max(len(a), 1))[:, None],
-    "alpha/K": lambda a: a / max(len(a), 1),
-    "alpha^2": lambda a: a**2,
-    "sqrt(alpha)": np.sqrt,
-    "exp(alpha)": np.exp,
 }
 OUTER: dict[str, Callable[[int], Array] | None] = {
     "the query's loss at phi": None,
@@ -176,7 +157,9 @@ CHOICES: Choices = {
     "Hessian": {"as it is": None, "its diagonal": _diagonal},
     "steps": STEPS,
     "alpha": READINGS,
+    "alpha of the parameters": OF_PARAMETERS,
     "inner optimiser": OPTIMISERS,
+    "inner loop": LOOPS,
     "carried between tasks": {"nothing": None, "the parameters": True},
     **COMMON,
     "outer loss": OUTER,

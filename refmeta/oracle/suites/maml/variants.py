@@ -12,8 +12,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
+from refmeta.oracle.suites.maml.loops import run_loop
 from refmeta.oracle.suites.maml.losses import changed_losses
-from refmeta.oracle.suites.maml.optimisers import Memory
 from refmeta.oracle.suites.maml.paths import (
     Bend,
     Factor,
@@ -26,6 +26,7 @@ from refmeta.oracle.suites.maml.paths import (
     follow,
     pullback,
 )  # fmt: skip
+from refmeta.oracle.suites.maml.steps import Memory
 
 __all__ = ["InnerLoop", "variant"]
 
@@ -100,6 +101,8 @@ def _step_size_gradient(problem: Any, point: Point) -> Array:
 def _derivatives(problem: Any, point: Point) -> tuple[Array, Array]:
     """dF/dθ (N, d), and dF by the step sizes of every step (N, K, d)."""
     path, query, _ = _inner(problem, _without(point, LATER))
+    if path.slopes is not None:
+        return _of_loop(path, problem, point)
     if path.optimiser is not None:
         return _of_optimiser(path, query, problem, point)
     adjoint = _adjoints(path, query, problem, point)
@@ -124,17 +127,31 @@ def _inner(problem: Any, departures: Departures) -> InnerLoop:
     point = dict(departures)
     support, query = changed_losses(problem, point)
     indices = point["steps"](problem.steps) if "steps" in point else list(range(problem.steps))
-    reading = point.get("alpha") if indices else None
+    reading, entries = (point.get(name) if indices else None for name in ("alpha", "alpha of the parameters"))
 
     def read(alpha: Any) -> Array:
         rows = alpha_rows(alpha, problem.steps if np.ndim(alpha) == 2 else max(indices, default=-1) + 1)[indices]
-        return reading(rows) if reading else rows
+        rows = reading(rows) if reading else rows
+        return entries(np.broadcast_to(rows, (len(rows), problem.support.dim)), problem.support) if entries else rows
 
     start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
-    path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
+    path = _path(support, query, start, read(problem.alpha), point)
     if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
         path = carried(path, support, "carried between tasks" in point)
     return InnerLoop(path, query, read)
+
+
+def _path(support: Any, query: Any, start: Array, rows: Array, point: Point) -> InnerPath:
+    """The path of a program, or of an optimiser."""
+    optimiser = point.get("inner optimiser")
+    if "inner loop" not in point:
+        return follow(support, start, rows, optimiser, Memory(start))
+    if optimiser is not None or "carried between tasks" in point:
+        raise KeyError("a program has no optimiser, and carries nothing")
+    thetas, slopes = run_loop(point["inner loop"], support, query, start, rows)
+    if not all(np.isfinite(theta).all() for theta in thetas):
+        raise FloatingPointError("an inner step left the finite numbers")
+    return InnerPath(thetas, [], rows, None, Memory(start), Memory(start), slopes)
 
 
 @lru_cache(maxsize=512)
@@ -182,3 +199,15 @@ def _of_optimiser(path: InnerPath, query: Any, problem: Any, point: Point) -> tu
     if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
         raise KeyError("a product of factors is that of plain descent")
     return pullback(path, [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)], sources)
+
+
+def _of_loop(path: InnerPath, problem: Any, point: Point) -> tuple[Array, Array]:
+    """dF/dθ, and dF by the step sizes, of a program: exact, or without any Hessian."""
+    if any(name in point for name in FACTORS[1:]) or path.slopes is None:
+        raise KeyError("a program has no factors")
+    sources = _sources(problem, point)
+    if "Hessian factors" not in point:
+        return path.slopes(sources)
+    if point["Hessian factors"](max(len(path.rows), 1)):
+        raise KeyError("a program has no factors")
+    return np.asarray(sum(sources)), np.zeros((*sources[0].shape[:1], len(path.rows), sources[0].shape[1]))
