@@ -42,7 +42,7 @@ def _suite(suite: Suite) -> Iterator[str]:
     yield paragraphs(f"Sizes: {suite.sizes}.", later="  ")
     yield paragraphs(f"Losses: {suite.losses}\n", later="  ")
     yield _entries("Inputs, as keywords", suite.inputs)
-    others = ", ".join(suite.quantities[1:])
+    others = ", ".join(name for name in suite.quantities if name != suite.array)
     one = f"Answer: an array, {suite.array}" + f"; --quantity asks for another of these: {others}" * bool(others)
     yield _entries(one if suite.array else "Answer: a dict of these parts, or of some of them", suite.parts)
     yield f"To judge your own:\n  python -m refmeta check mymodule:my_function --suite {suite.name}"

@@ -11,7 +11,7 @@ from functools import singledispatch
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
-    "Central", "Inputs", "Loss", "Number", "NumericStep", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient",
+    "Central", "Inputs", "Loss", "Number", "NumericStep", "Softmax", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
     "magnitude", "map_numbers", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "step_size_rows", "softmax",
     "softmax_regression", "solution", "sqrt",
@@ -20,6 +20,7 @@ __all__ = [
 Number = Any
 Vector = list[Number]
 Loss = Callable[[Vector], Number]
+Softmax = Callable[[Vector], Vector]
 Inputs = dict[str, Any]
 
 
@@ -92,6 +93,14 @@ def magnitude(x: Number) -> Number:
     return abs(real(x))
 
 
+def softmax(x: Vector) -> Vector:
+    """exp(x)/Σ exp(x), shifted by the largest."""
+    top = largest(x)
+    e = [exp(a - top) for a in x]
+    total = sum(e)
+    return [a / total for a in e]
+
+
 def quadratic(A: Any, c: Any) -> Loss:
     """½(θ − c)ᵀA(θ − c)."""
 
@@ -111,7 +120,7 @@ def linear_regression(X: Any, y: Any) -> Loss:
     return loss
 
 
-def softmax_regression(X: Any, labels: Any, classes: int, ridge: Number) -> Loss:
+def softmax_regression(X: Any, labels: Any, classes: int, ridge: Number, softmax: Softmax = softmax) -> Loss:
     """Mean cross-entropy + ridge/2 ‖θ‖², θ class after class."""
 
     def loss(theta: Vector) -> Number:
@@ -122,13 +131,15 @@ def softmax_regression(X: Any, labels: Any, classes: int, ridge: Number) -> Loss
     return loss
 
 
-def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, features: Any = None) -> Loss:
+def policy_return(
+    P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, features: Any = None, softmax: Softmax = softmax
+) -> Loss:
     """−J: the Bellman system by Gaussian elimination, or H steps of its recursion."""
     S, A = len(R), len(R[0])
     nested = isinstance(R[0][0], list)
 
     def loss(theta: Vector) -> Number:
-        pi = policy(theta, S, A, features)
+        pi = policy(theta, S, A, features, softmax)
         reward = [[dot(P[s][a], R[s][a]) if nested else R[s][a] for a in range(A)] for s in range(S)]
         r = [dot(pi[s], reward[s]) for s in range(S)]
         K = [[gamma * sum(pi[s][a] * P[s][a][t] for a in range(A)) for t in range(S)] for s in range(S)]
@@ -143,7 +154,7 @@ def policy_return(P: Any, R: Any, rho: Any, gamma: Number, horizon: int | None, 
     return loss
 
 
-def policy(theta: Vector, S: int, A: int, features: Any = None) -> list[Vector]:
+def policy(theta: Vector, S: int, A: int, features: Any = None, softmax: Softmax = softmax) -> list[Vector]:
     """π of the table θ or of the logits Φθ, one row per state."""
     table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
@@ -243,14 +254,6 @@ def least_norm(F: list[Vector], g: Vector, tiny: Number) -> Vector:
     x = solution(full, g)
     rest = [g[i] - dot(F[i], x) - sum(v[i] * dot(v, x) for v in null) for i in range(d)]
     return [a + b for a, b in zip(x, solution(full, rest), strict=True)]
-
-
-def softmax(x: Vector) -> Vector:
-    """exp(x)/Σ exp(x), shifted by the largest."""
-    top = largest(x)
-    e = [exp(a - top) for a in x]
-    total = sum(e)
-    return [a / total for a in e]
 
 
 def solution(M: list[Vector], b: Vector) -> Vector:

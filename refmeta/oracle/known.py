@@ -28,11 +28,11 @@ class Wrong(NamedTuple):
     kind: str = "wrong"
 
     def result(self, problem: Any) -> Any:
-        """What the formula gives on a problem; None where it does not apply."""
+        """What the formula gives on a problem; None where it does not apply, or leaves what the library accepts."""
         with np.errstate(all="ignore"):
             try:
                 return self.function(problem)
-            except (AttributeError, FloatingPointError, np.linalg.LinAlgError):
+            except (AttributeError, ArithmeticError, ValueError, np.linalg.LinAlgError):
                 return None
 
 

@@ -31,6 +31,6 @@ def test_the_matrix_holds_every_margin_at_any_width(columns, capsys):
     out, _ = printed(capsys, "list", "--matrix", "--suite", "reptile")
     rows = [line.split() for line in out.splitlines()]
     heads = next(row for row in rows if row[:2] == ["known-wrong", "formula"])
-    cells = {row[0]: row for row in rows if row and row[0] in case.discriminates}
+    cells = {row[0]: row for row in reversed(rows) if row and row[0] in case.discriminates}  # the first table, if there are two
     for slug, margin in case.discriminates.items():
         assert int(cells[slug][heads.index(case.id[-3:]) - 1]) == int(np.log10(margin))

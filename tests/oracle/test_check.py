@@ -18,9 +18,10 @@ from tests.oracle.targets import library, valid
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_right_implementation_passes_every_case_to_fourteen_digits(suite):
+    """To thirteen at the edge, where logits of 800 cost a digit."""
     outcomes = rm.oracle.check(library(suite), suite, validation=True)
     assert all(o.verdict in RIGHT for o in outcomes)
-    assert min(o.digits for o in outcomes if o.verdict == "pass") >= 13.9
+    assert min(o.digits + ("extreme" in o.case.flags) for o in outcomes if o.verdict == "pass") >= 13.9
     assert {o.verdict for o in outcomes if o.case.result == "invalid"} <= {"refused"}
 
 
@@ -113,7 +114,7 @@ def test_single_precision_is_judged_as_single_precision():
     with pytest.raises(AssertionError, match="right to single precision only"):
         rm.oracle.check(single, suite)
     assert indistinct(cases(suite), JudgeSettings()) == []
-    assert indistinct(cases("maml-tabular"), JudgeSettings(dtype="float32")) == []
+    assert indistinct(cases("maml-tabular"), JudgeSettings(dtype="float32")) == ["probabilities-clamped"]
     alone = replace_fields(cases("maml-tabular")[0], discriminates={"reversed-product": 1e8, "first-order": 1e12})
     assert indistinct([alone], JudgeSettings(dtype="float32")) == ["reversed-product"]
 
@@ -150,7 +151,7 @@ def test_lines_fit_the_terminal_whatever_the_target_says():
 
 def test_a_refusal_counts_only_beside_a_result():
     """A function of the wrong signature has refused nothing."""
-    with pytest.raises(AssertionError, match="NOT RUN: the target gave no result that can be read in 18 of 18 cases"):
+    with pytest.raises(AssertionError, match="NOT RUN: the target gave no result that can be read in 20 of 20 cases"):
         rm.oracle.check(lambda A: A, "maml-quadratic", validation=True)
     invalid = [c for c in cases("maml-quadratic") if c.result == "invalid"]
     outcomes = run(as_target(lambda A: A), invalid, JudgeSettings(validation=True))
@@ -160,7 +161,7 @@ def test_a_refusal_counts_only_beside_a_result():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"quantity": "gradients"}, "quantity must be one of gradient, objective, first_order, step_size_gradient, got 'gradients'"),
+        ({"quantity": "gradients"}, "quantity must be one of adapted, objective, first_order, gradient, step_size_gradient, got 'gradients'"),
         ({"reduce": "Sum"}, "reduce must be one of none, sum, mean, got 'Sum'"),
         ({"expect": "first_order"}, "expect must be one of exact, first-order, got 'first_order'"),
         ({"dtype": "float16"}, "dtype must be one of float64, float32, got 'float16'"),

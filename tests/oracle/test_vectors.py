@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.documents import DEPTH, LIMIT, as_object
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
@@ -24,6 +25,7 @@ from refmeta.oracle.vectors import (
     read,
     read_file,
 )
+from refmeta.tolerance import error_in_tolerances
 
 EVERY = [case for suite in SUITES for case in cases(suite)]
 VALID = [case for case in EVERY if case.result == "valid"]
@@ -36,6 +38,16 @@ NOT_EXPRESSIBLE = {
 }  # they need an outer step size or tasks that the suites' inputs do not have; tests/oracle/suites rejects them
 
 
+LIMITS = {
+    "probabilities-clamped",
+    "logits-clamped",
+    "gradient-clipped",
+    "steps-at-most-five",
+    "log-sigma-clamped",
+    "variance-floored",
+}
+
+
 def test_there_are_a_hundred_vectors_each_with_its_purpose():
     assert len(EVERY) >= 100 and len({case.id for case in EVERY}) == len(EVERY)
     assert all(case.comment and case.suite in case.id for case in EVERY)
@@ -44,7 +56,7 @@ def test_there_are_a_hundred_vectors_each_with_its_purpose():
 
 def test_they_cover_what_they_should():
     meta = [case for case in VALID if case.about.chapter == "maml"]
-    assert {case.input["steps"] for case in meta} == {0, 1, 2, 3, 4}
+    assert {case.input["steps"] for case in meta} == {0, 1, 2, 3, 4, 12}
     assert {np.ndim(case.input["alpha"]) for case in meta} == {0, 1, 2}
     assert {case.input.get("horizon") is None for case in VALID if "horizon" in case.input} == {True, False}
     several = [case for case in meta if "one-task" not in case.flags]
@@ -74,7 +86,7 @@ def test_other_inputs_are_exact_in_single_precision_and_logit_gaps_small():
         for value in case.arguments().values():
             if isinstance(value, (float, np.ndarray)) and "inexact" not in case.flags:
                 np.testing.assert_array_equal(np.float32(value), value)
-        if "P" in case.input and "logits" in case.about.inputs["theta"].meaning:
+        if "P" in case.input and "logits" in case.about.inputs["theta"].meaning and "extreme" not in case.flags:
             assert np.ptp(case.arguments()["theta"]) <= 4
 
 
@@ -92,10 +104,32 @@ def test_valid_vectors_are_well_conditioned_and_certified_to_thirty_digits(suite
 
 
 @pytest.mark.parametrize("suite", SUITES)
+def test_extreme_vectors_reject_every_limit(suite):
+    """By a hundred tolerances or more, ten of which a wrong result may be off from a formula that is named."""
+    extreme = [case for case in cases(suite) if "extreme" in case.flags]
+    assert 2 <= len(extreme) <= 4 and all(case.result == "valid" for case in extreme)
+    for slug in LIMITS & {row.slug for row in SUITES[suite].rows}:
+        assert max(case.discriminates.get(slug, 0) for case in extreme) > 100, slug
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_definition_in_complex_numbers_passes_every_extreme_vector(suite):
+    """Another right computation, in double precision and without care: no vector asks for more digits than can be had."""
+    about = SUITES[suite]
+    for case in (case for case in cases(suite) if "extreme" in case.flags):
+        inputs = {name: np.asarray(x).tolist() for name, x in case.arguments().items()}
+        for part, right in case.expected.items():
+            rows = (lambda x: x) if about.parts[part].by_task else (lambda x: x[None])
+            value = complex_value(about.definition, part, inputs)
+            errors = error_in_tolerances(rows(value), rows(right.value), right.kappa, right.scale, about.residual)
+            assert np.max(errors) < 0.3, (case.id, part)
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_three_vectors_of_a_suite_reject_every_known_wrong_formula_by_ten_million_tolerances(suite):
     """So that a millionth of it is not right.  Where the Hessian is constant, the point at which it is taken is no mistake."""
     constant = {"hessians-at-start", "hessian-at-adapted"} if SUITES[suite].rational else set()
-    rows = {row.slug for row in SUITES[suite].rows} - NOT_EXPRESSIBLE
+    rows = {row.slug for row in SUITES[suite].rows} - NOT_EXPRESSIBLE - LIMITS
     for slug in rows:
         margins = [case.discriminates.get(slug, 0) for case in cases(suite) if case.result == "valid"]
         assert sum(m > 1e7 for m in margins) >= 3 if slug not in constant else not any(margins), (

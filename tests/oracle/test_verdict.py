@@ -21,6 +21,7 @@ from refmeta.oracle.suites.pearl.problem import all_parts
 from refmeta.oracle.verdict import finding, findings, status_of, summary
 from refmeta.softmax import softmax
 from tests.oracle.targets import rejecting, valid
+from tests.oracle.test_vectors import LIMITS
 
 BY_ID = {case.id: case for suite in SUITES for case in cases(suite)}
 
@@ -54,7 +55,7 @@ def verdict_on(function, suite, chosen=None, **settings):
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_millionth_of_a_known_wrong_formula_is_wrong_and_named_or_has_a_simpler_name(suite):
     """The first and the last formula of every suite, on vectors that reject them."""
-    rows = [row for row in candidate_rows(valid(suite)[0], JudgeSettings()) if rejecting(suite, row)]
+    rows = [row for row in candidate_rows(valid(suite)[0], JudgeSettings()) if rejecting(suite, row) and row.slug not in LIMITS]
     for row in (rows[0], rows[-1]):
         departure = departure_of(row, JudgeSettings())
 
@@ -237,7 +238,7 @@ def test_a_product_in_single_precision_on_the_way_is_named_too():
 
 
 def test_an_honest_computation_in_another_order_is_right():
-    """Dense Jacobians and explicit inverses; softmax without a shift; Q − V."""
+    """Dense Jacobians and explicit inverses; softmax without a shift; Q − V.  Logits of 800 overflow without a shift."""
 
     def returns(theta, P, R, rho, gamma, horizon, features, v):
         S, A = P.shape[1:3]
@@ -251,7 +252,11 @@ def test_an_honest_computation_in_another_order_is_right():
         return {"grad": np.array(rows)}
 
     chosen = [c for c in cases("policy-gradient") if c.input["horizon"] is None and c.input["features"] is None]
-    assert verdict_on(returns, "policy-gradient", chosen).word == "RIGHT"
+    assert verdict_on(returns, "policy-gradient", chosen, skip_flags=("extreme",)).word == "RIGHT"
+    with np.errstate(all="ignore"):
+        outcomes = verdict_on(returns, "policy-gradient", chosen).outcomes
+    (large,) = (o for o in outcomes if o.verdict == "mismatch")
+    assert "800" in large.case.comment and "returned nan for grad" in large.message
 
 
 def tiny(alpha):
@@ -292,10 +297,10 @@ def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_repo
         return answer
 
     outcomes = run(target(Failed("error", "too hard", refusal=True)), cases("maml-tabular"), JudgeSettings())
-    assert finding("maml-tabular", outcomes, JudgeSettings()).sentence.startswith("22 of 22 cases")
+    assert finding("maml-tabular", outcomes, JudgeSettings()).sentence.startswith("25 of 25 cases")
     outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), JudgeSettings())
     verdict = finding("maml-tabular", outcomes, JudgeSettings())
-    assert (verdict.word, status_of([verdict])) == ("RIGHT", 0) and verdict.sentence.startswith("21 of 21 cases")
+    assert (verdict.word, status_of([verdict])) == ("RIGHT", 0) and verdict.sentence.startswith("24 of 24 cases")
     (line,) = kinds(verdict)
     assert line.startswith("1 case: time-out: no answer within 10 s: the input is ill-conditioned") and "024" in line
     outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), JudgeSettings())
@@ -311,7 +316,7 @@ def test_without_validation_invalid_inputs_are_not_even_asked():
         return rm.maml.gradient(p.theta, *p.split, **p.hyper)
 
     verdict = verdict_on(right, "maml-quadratic")
-    assert (verdict.word, len(questions)) == ("RIGHT", 16)  # fifteen vectors, the first of them twice
+    assert (verdict.word, len(questions)) == ("RIGHT", 18)  # seventeen vectors, the first of them twice
     assert sum(o.verdict == "unasked" for o in verdict.outcomes) == 3
 
     def careless(**inputs):
@@ -365,7 +370,7 @@ def test_several_suites_have_one_summary():
     wrong, right = judged(lambda c, p, r: -r, "reptile"), judged(lambda c, p, r: r, "maml-regression")
     left_out = finding("implicit", run(lambda c, s: None, [], JudgeSettings()), JudgeSettings())
     assert summary([wrong, right]) == "WRONG: of 2 suites 1 WRONG, 1 RIGHT."
-    assert summary([right, right, left_out]).startswith("RIGHT: 30 of 30 cases in 2 suites, to 17.0 digits")
+    assert summary([right, right, left_out]).startswith("RIGHT: 34 of 34 cases in 2 suites, to 17.0 digits")
     assert (status_of([right, left_out]), status_of([left_out]), status_of([])) == (0, 5, 5)
 
 
@@ -408,7 +413,7 @@ def test_crashes_alone_are_called_so_and_numbers_agree_with_their_nouns():
         return case.expected["update"].value
 
     outcomes = run(target, valid("reptile"), JudgeSettings())
-    assert finding("reptile", outcomes, JudgeSettings()).sentence == "2 of 9 cases crashed"
+    assert finding("reptile", outcomes, JudgeSettings()).sentence == "2 of 11 cases crashed"
     assert finding("reptile", outcomes[:3], JudgeSettings()).sentence == "2 of 3 cases crashed"
     assert finding("reptile", outcomes[2:3], JudgeSettings()).sentence.startswith("1 of 1 case, to")
     assert "in 1 case; not" in " ".join(details(judged(lambda c, p, right: right, "model", valid("model", 1)))) + "; not"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnosis.factors import Fit, fits_of, looked_up, times, wrong_pairs
+from refmeta.oracle.diagnosis.factors import Multiple, fits_of, looked_up, times, wrong_pairs
 from refmeta.oracle.diagnosis.numbers import Formula
 from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
 from refmeta.oracle.judge import JudgeSettings, Outcome
@@ -148,7 +148,7 @@ def _front(formula: Formula) -> str:
     return "" if formula.text == "1" else f"{formula.text.split(',')[0]} · "
 
 
-def _two(pair: Pair, term: Array | None) -> tuple[Fit, Fit] | None:
+def _two(pair: Pair, term: Array | None) -> tuple[Multiple, Multiple] | None:
     """The multiples of the right result and of a term that give a result, by least squares; None if none do."""
     if term is None or term.shape != pair.got.shape or not np.isfinite(term).all() or not np.any(term):
         return None
@@ -160,5 +160,5 @@ def _two(pair: Pair, term: Array | None) -> tuple[Fit, Fit] | None:
     if np.linalg.cond(X) > 1e4 or not alike(pair, (X @ numbers).reshape(pair.got.shape)):
         return None
     error = NEAR * float(np.max(pair.limit)) * np.linalg.norm(np.linalg.pinv(X), ord=2)
-    a, c = (Fit(pair, float(n / s), float(error / max(abs(n), 1e-300))) for n, s in zip(numbers, sizes, strict=True))
+    a, c = (Multiple(pair, float(n / s), float(error / max(abs(n), 1e-300))) for n, s in zip(numbers, sizes, strict=True))
     return a, c

@@ -27,12 +27,12 @@ from refmeta.oracle.match import (
 )
 from refmeta.oracle.suite import Case
 
-__all__ = ["Fit", "factor_matches", "fits_of", "fitted_factors", "looked_up", "row_factor_matches", "scaled", "times", "wrong_pairs"]
+__all__ = ["Multiple", "factor_matches", "fits_of", "fitted_factors", "looked_up", "row_factor_matches", "scaled", "times", "wrong_pairs"]
 
 WEAKEST, DIGITS, FEWEST, FEWEST_OF_ROW = 1e-5, 8.0, 4, 8
 
 
-class Fit(NamedTuple):
+class Multiple(NamedTuple):
     """The factor of a pair, one number or one per row, and its relative error."""
 
     pair: Pair
@@ -73,7 +73,7 @@ def wrong_pairs(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Pai
     return [pair for pair in pairs(generic_first(failing), settings) if not is_like_right(pair)]
 
 
-def fits_of(value: Candidate, wrong: Sequence[Pair]) -> list[Fit] | None:
+def fits_of(value: Candidate, wrong: Sequence[Pair]) -> list[Multiple] | None:
     """The factor of every wrong result; None as soon as one is not a multiple of the value, row by row."""
     fits = []
     for pair in wrong:
@@ -84,12 +84,12 @@ def fits_of(value: Candidate, wrong: Sequence[Pair]) -> list[Fit] | None:
     return fits or None
 
 
-def _fit(pair: Pair, value: Array) -> Fit | None:
+def _fit(pair: Pair, value: Array) -> Multiple | None:
     """One number, or one for each row; None if neither gives the result."""
     for number in _numbers(pair, value):
         if alike(pair, _apply(number, value)):
             size = np.max(np.abs(_apply(number, value)))
-            return Fit(pair, number, NEAR * float(np.max(pair.limit)) / size if size > 0 else np.inf)
+            return Multiple(pair, number, NEAR * float(np.max(pair.limit)) / size if size > 0 else np.inf)
     return None
 
 
@@ -111,7 +111,7 @@ def _apply(number: Array | float, value: Array) -> Array:
     return np.reshape(number, np.shape(number) + (1,) * (value.ndim - np.ndim(number))) * value
 
 
-def looked_up(fits: Sequence[Fit], bare: bool) -> list[Formula]:
+def looked_up(fits: Sequence[Multiple], bare: bool) -> list[Formula]:
     """The formulas that give the factors; any constant if `bare`, else those that have a reason."""
     sure = [fit for fit in fits if fit.doubt <= WEAKEST]
     if not sure or sum(-np.log10(max(fit.doubt, 1e-16)) for fit in sure) < DIGITS:
@@ -124,7 +124,7 @@ def looked_up(fits: Sequence[Fit], bare: bool) -> list[Formula]:
     return sorted(found, key=lambda f: f.cost)
 
 
-def _best(fits: Sequence[Fit]) -> float:
+def _best(fits: Sequence[Multiple]) -> float:
     """The number that is known best."""
     return float(np.ravel(min(fits, key=lambda fit: fit.doubt).number)[0])
 

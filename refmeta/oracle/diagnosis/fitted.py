@@ -13,7 +13,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.factors import scaled
 from refmeta.oracle.diagnosis.inputs import answer_with, group_text, input_groups
-from refmeta.oracle.diagnosis.numbers import Formula, constant, formulas, numbers_of
+from refmeta.oracle.diagnosis.numbers import LETTERS, Formula, constant, formulas, numbers_of
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import (
     NEAR,
@@ -42,7 +42,7 @@ HOW: dict[str, Callable[[Array, Array | float], Array]] = {
 }  # fmt: skip
 
 
-class Inner(NamedTuple):
+class _Inner(NamedTuple):
     """The number that multiplies an input of a case, and its relative error."""
 
     case: Case
@@ -70,7 +70,7 @@ def _of_group(
     """What multiplies or replaces one group of inputs."""
     if any(x is None or not np.any(x) for pair in some for x in map(inputs_of(pair.case).get, names)):
         return []
-    fits: list[Inner] = []
+    fits: list[_Inner] = []
     for pair in some:
         if (fit := _fit(pair, names, settings, free, [f.number for f in fits])) is None:
             return []
@@ -89,7 +89,7 @@ def _value(names: Names, change: Callable[[Case, Array], Array]) -> Candidate:
     return lambda case, part: answer_with(case, part, names, lambda x: change(case, x))
 
 
-def _fit(pair: Pair, names: Names, settings: JudgeSettings, free: bool, known: Sequence[float]) -> Inner | None:
+def _fit(pair: Pair, names: Names, settings: JudgeSettings, free: bool, known: Sequence[float]) -> _Inner | None:
     """The number by which the inputs are multiplied in one result; known ones are tried first."""
 
     def result(number: float) -> Array | None:
@@ -105,7 +105,7 @@ def _fit(pair: Pair, names: Names, settings: JudgeSettings, free: bool, known: S
         if (number := root(residual, start)) is not None:
             value = result(number)
             if value is not None and alike(pair, _multiple(pair.got, value, free) * value):
-                return Inner(pair.case, number, _doubt(residual, number, pair))
+                return _Inner(pair.case, number, _doubt(residual, number, pair))
     return None
 
 
@@ -147,7 +147,7 @@ def _doubt(residual: Residual, number: float, pair: Pair) -> float:
     return error / abs(number) if abs(number) > error else np.inf if number else 0.0
 
 
-def _readings(names: Names, fits: Sequence[Inner]) -> Iterator[tuple[str, Candidate, Formula]]:
+def _readings(names: Names, fits: Sequence[_Inner]) -> Iterator[tuple[str, Candidate, Formula]]:
     """What the numbers may be: a formula times the input, one instead of it, one added to it; then bare numbers."""
     group, numbers = group_text(names), [fit.number for fit in fits]
     scalars = [inputs_of(fit.case)[names[0]] for fit in fits]
@@ -157,12 +157,17 @@ def _readings(names: Names, fits: Sequence[Inner]) -> Iterator[tuple[str, Candid
         more = [y - x for y, x in zip(inside, scalars, strict=True)]
         readings += [("instead", f"{{}} instead of {group}", inside), ("plus", f"{group} + {{}}", more)]
     for find in (_formulas, _bare):
-        for how, text, values in readings:
-            for f in find(fits, values):
-                yield f"the right result for {text.format(f.text)}", _changed(names, f, HOW[how]), f
+        every = [(_cost(f, names, how), how, text, f) for how, text, values in readings for f in find(fits, values)]
+        for _, how, text, f in sorted(every, key=lambda each: each[0]):
+            yield f"the right result for {text.format(f.text)}", _changed(names, f, HOW[how]), f
 
 
-def _bare(fits: Sequence[Inner], numbers: Sequence[float]) -> list[Formula]:
+def _cost(f: Formula, names: Names, how: str) -> float:
+    """How complicated a reading is; an input times a formula of itself is better said as another number."""
+    return f.cost + 2 * (how != "instead" and any(LETTERS.get(n, n) in f.text for n in names)) + 0.5 * (how == "plus")
+
+
+def _bare(fits: Sequence[_Inner], numbers: Sequence[float]) -> list[Formula]:
     """One number for all, of nine digits at most, if there are several vectors that tell."""
     middle, doubt = float(np.median(numbers)), max(fit.doubt for fit in fits) + 1e-11
     if len(fits) < 2 or max(abs(n - middle) for n in numbers) > 3 * doubt * abs(middle):
@@ -175,7 +180,7 @@ def _changed(names: Names, f: Formula, how: Callable[[Array, Array | float], Arr
     return _value(names, lambda case, x: how(x, f.value(case)))
 
 
-def _formulas(fits: Sequence[Inner], numbers: Sequence[float]) -> list[Formula]:
+def _formulas(fits: Sequence[_Inner], numbers: Sequence[float]) -> list[Formula]:
     """The formulas that give the numbers; 0 is one."""
     if all(abs(n) <= 1e-9 for n in numbers):
         return [constant(0.0)]

@@ -16,7 +16,7 @@ from refmeta.oracle.match import inputs_of, task_count
 from refmeta.oracle.sizes import INTEGERS
 from refmeta.oracle.suite import Case
 
-__all__ = ["CONSTANTS", "Formula", "Value", "constant", "formulas", "numbers_of", "number_text"]
+__all__ = ["CONSTANTS", "LETTERS", "Formula", "Value", "constant", "formulas", "numbers_of", "number_text"]
 
 LETTERS = {"alpha": "α", "gamma": "γ", "lam": "λ", "epsilon": "ε", "beta": "β"}
 WORDS = {"N": "the number of tasks", "d": "the number of parameters", "K": "the number of steps"}
@@ -71,9 +71,11 @@ def formulas(cases: Sequence[Case], values: Sequence[Array | float], errors: Seq
     names, table = list(bases), np.array(list(bases.values())).reshape(len(bases), len(wanted))
     found = list(same)
     for powers, rows in _products(table):
+        product = _product(table, rows, powers)
         for text, c in CONSTANTS.items():
+            kept = rows[close(c * product) & np.any(np.abs(product - 1) > 1e-12, axis=-1)]
             found += [_formula(text, [(names[i], p) for i, p in zip(row, powers, strict=True)])
-                      for row in rows[close(c * _product(table, rows, powers))]]  # fmt: skip
+                      for row in kept]  # fmt: skip
     return sorted(found, key=lambda f: f.cost)[:MOST]
 
 

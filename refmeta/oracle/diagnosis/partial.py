@@ -19,7 +19,7 @@ from refmeta.oracle.judge import Outcome
 from refmeta.oracle.match import Candidate, inputs_of, task_count
 from refmeta.oracle.suite import Case
 
-__all__ = ["Fact", "Part", "facts", "partial_explanation"]
+__all__ = ["Fact", "Partial", "facts", "partial_explanation"]
 
 FEWEST, SHARE = 2, 3
 
@@ -31,7 +31,7 @@ class Fact(NamedTuple):
     holds: Callable[[Case], bool]
 
 
-class Part(NamedTuple):
+class Partial(NamedTuple):
     """What explains the failing vectors in which a fact holds: sentences, and the candidate that they claim."""
 
     lines: list[str]
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     slug: str
 
 
-def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact] = ()) -> Part | None:
+def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact] = ()) -> Partial | None:
     """What explains the largest group of at least two failing vectors and a third of them; what is quick is tried first."""
     groups = list(_groups(on.failing, [*more, *facts(on.failing)]))
     for effort in range(3):
@@ -59,7 +59,7 @@ def _explained(on: Evidence, until: float, effort: int) -> Found:
     return first_standing([[*quickest(), Mechanism("factor", factor_matches)], quick(about, soon), [pairs]][effort], on)
 
 
-def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Part:
+def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Partial:
     """The sentences on a group and on the others, and the candidate, which is None outside of the group."""
     count = f"explains the {len(group)} of {len(on.failing)} failing vectors in which {fact.name}"
     others = _explained(on._replace(failing=rest, passing=[o for o in on.passing if not fact.holds(o.case)]), until, 1)
@@ -70,7 +70,7 @@ def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, o
         return first(case, name) if fact.holds(case) else second(case, name)
 
     unknown = ["nothing known here explains them"]
-    return Part([*lines, *(f"the others: {line}" for line in with_tie(others.matches) or unknown)], value, found.matches[0].slug)
+    return Partial([*lines, *(f"the others: {line}" for line in with_tie(others.matches) or unknown)], value, found.matches[0].slug)
 
 
 def _groups(failing: Sequence[Outcome], every: Sequence[Fact]) -> Iterator[tuple[Fact, list[Outcome], list[Outcome]]]:

@@ -14,16 +14,17 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import singles
 from refmeta.oracle.diagnosis.choices import Departures, point_match, point_times, value_at
+from refmeta.oracle.diagnosis.factors import wrong_pairs
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import NEAR, Match, Pair, alike, generic_first, pairs
 
 __all__ = ["pair_matches", "product_matches"]
 
 FIRST, MOST, BEAM, TRIED, WITHOUT = 3, 6, 12, 150, 3.0
-TINY = 1e-6
+TINY, ENTRIES = 1e-6, 3
 
 
-class Screen(NamedTuple):
+class _Screen(NamedTuple):
     """The first results, their values at some points, entry by entry, and the departures that have an effect on them."""
 
     first: tuple[Pair, ...]
@@ -63,7 +64,7 @@ def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings) -> list[
     return sorted(ordered, key=lambda o: any(alike(p, v(p.case, p.name)) for v in explaining for p in pairs([o], settings)))
 
 
-def _screen(ordered: Sequence[Outcome], settings: JudgeSettings, until: float) -> Screen | None:
+def _screen(ordered: Sequence[Outcome], settings: JudgeSettings, until: float) -> _Screen | None:
     """The departures with an effect on the first results, and what each alone gives; None if time ends or there are none."""
     first, kept, values = tuple(pairs(ordered[:FIRST], settings)), [], []
     for each in singles(ordered[0].case.about.choices):
@@ -76,7 +77,7 @@ def _screen(ordered: Sequence[Outcome], settings: JudgeSettings, until: float) -
     if not kept:
         return None
     got, right = _flat(first, [p.got for p in first]), _flat(first, [p.right for p in first])
-    return Screen(first, settings, got, right, tuple(kept), np.array(values))
+    return _Screen(first, settings, got, right, tuple(kept), np.array(values))
 
 
 def _at(departures: Departures, first: Sequence[Pair], settings: JudgeSettings) -> list[Array] | None:
@@ -93,14 +94,14 @@ def _flat(first: Sequence[Pair], values: Sequence[Array]) -> Array:
     return np.concatenate([np.ravel(v) / max(np.max(np.abs(p.got), initial=0.0), 1e-300) for p, v in zip(first, values, strict=True)])
 
 
-def _predicted(screen: Screen, one: Array, other: Array) -> Array:
+def _predicted(screen: _Screen, one: Array, other: Array) -> Array:
     """How far the results are from two departures at once, if their effects add or if they multiply."""
     right = screen.right
     ratio = np.where(np.abs(right) > TINY, right, np.inf)
     return np.minimum(_distance(screen, one + other - right), _distance(screen, one * other / ratio))
 
 
-def _distance(screen: Screen, value: Array) -> Array:
+def _distance(screen: _Screen, value: Array) -> Array:
     """The distance of the results from values, or from their multiples, which counts more."""
     plain = np.linalg.norm(screen.got - value, axis=-1)
     size = np.maximum(np.linalg.norm(value, axis=-1, keepdims=True), 1e-300)
@@ -109,13 +110,19 @@ def _distance(screen: Screen, value: Array) -> Array:
     return np.minimum(plain, WITHOUT * free)
 
 
-def _search(points: Iterable[Departures], screen: Screen, ordered: Sequence[Outcome], until: float) -> list[Match]:
-    """The points that every failing vector equals; the first that does but for a factor, if none does without."""
+def _search(points: Iterable[Departures], screen: _Screen, ordered: Sequence[Outcome], until: float) -> list[Match]:
+    """The points that every failing vector equals; the first that does but for a factor, if none does without.
+
+    A point needs a few wrong entries for each of its departures.
+    """
     first, settings = screen.first[0], screen.settings
+    entries = sum(pair.got.size for pair in wrong_pairs(ordered, settings))
     found, multiples, tried = list[Match](), list[Match](), 0
     for departures in points:
         if time.perf_counter() > until or found and (len(departures) > found[0].cost or tried > TRIED):
             break
+        if ENTRIES * len(departures) > entries:
+            continue
         tried += bool(found)
         value = value_at(departures, settings)(first.case, first.name)
         if alike(first, value):
@@ -133,7 +140,7 @@ def _is_parallel(pair: Pair, value: Array | None) -> bool:
     return bool(np.max(np.abs(got - (got @ x) / (x @ x) * x)) <= NEAR * np.max(pair.limit))
 
 
-def _beams(screen: Screen) -> Iterator[Departures]:
+def _beams(screen: _Screen) -> Iterator[Departures]:
     """Sets of three and more: the nearest pairs, extended by what brings them nearest, again and again with wider beams."""
     seen: set[frozenset[tuple[str, str]]] = set()
     for width in (BEAM * 2**n for n in range(20)):
@@ -151,7 +158,7 @@ def _beams(screen: Screen) -> Iterator[Departures]:
             return
 
 
-def _extended(some: Sequence[Departures], screen: Screen, width: int) -> list[Departures]:
+def _extended(some: Sequence[Departures], screen: _Screen, width: int) -> list[Departures]:
     """The sets with one departure more of another choice that are expected to come nearest, ten to each of the beam."""
     scored: dict[frozenset[tuple[str, str]], tuple[float, Departures]] = {}
     for each in some:
@@ -166,7 +173,7 @@ def _extended(some: Sequence[Departures], screen: Screen, width: int) -> list[De
     return [each for _, each in itertools.islice(sorted(scored.values()), 10 * width)]
 
 
-def _actual(departures: Departures, screen: Screen) -> float:
+def _actual(departures: Departures, screen: _Screen) -> float:
     """How far the results are from a point."""
     value = _at(departures, screen.first, screen.settings)
     return np.inf if value is None else float(_distance(screen, _flat(screen.first, value)))

@@ -59,12 +59,12 @@ def transform_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> li
     wrong = wrong_pairs(failing, settings)
     if not wrong or max(pair.got.size for pair in wrong) < FEWEST or any(not pair.got.ndim for pair in wrong):
         return []
+    found: list[Match] = []
     for what, transform in TRANSFORMS.items():
         base = match_of(f"the right result, {what}", _through(transform, settings), failing)
-        if found := [*matching([base], failing, settings), *scaled(base._replace(what=base.what + ","), failing, settings)]:
-            return found
+        found += [*matching([base], failing, settings), *scaled(base._replace(what=base.what + ","), failing, settings)]
     candidates = [_clipped(what, clip, max(bound(pair.got) for pair in wrong), failing, settings) for what, (clip, bound) in CLIPS.items()]
-    return matching(candidates, failing, settings)
+    return found + matching(candidates, failing, settings)
 
 
 def _through(transform: Transform, settings: JudgeSettings) -> Candidate:

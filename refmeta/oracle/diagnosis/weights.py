@@ -51,9 +51,11 @@ def weight_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
     """The right rows mixed, summed with other weights, or the same of the rows of an input, with a factor if need be."""
     if all(task_count(pair.case) < 2 for pair in wrong_pairs(failing, settings)):
         return []
+    found: list[Match] = []
     for base in (*_mixes(settings), *_sums(settings)):
-        if found := [*matching([match_of(base.what, base.value, failing)], failing, settings), *scaled(base, failing, settings)]:
-            return found
+        found += matching([match_of(base.what, base.value, failing)], failing, settings) or scaled(base, failing, settings)
+    if found:
+        return found
     for base in _mixes(settings):
         if found := mixed(base._replace(what=f"({base.what})"), failing, settings):
             return found

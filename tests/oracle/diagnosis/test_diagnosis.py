@@ -236,7 +236,7 @@ def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have
         return g if inputs["horizon"] is not None else g + 1e-3 * np.cos(7 * g)
 
     text = diagnosis(only_without_horizon, "maml-lq")
-    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 12 others"), text
+    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 14 others"), text
 
     def geometry(**inputs):
         point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])
@@ -285,8 +285,8 @@ def steps(change):
 @pytest.mark.parametrize(
     ("change", "what", "special"),
     [
-        (lambda p: p.steps + (p.steps == 2), "one-step-too-many", "steps is 2"),
-        (lambda p: p.steps - (p.steps == 3), "one-step-too-few", "steps is 3"),
+        (lambda p: max(p.steps, 1), "one-step-too-many", "steps is 0"),
+        (lambda p: p.steps - (p.steps == 4), "one-step-too-few", "steps is 4"),
         (lambda p: p.steps * (len(p.support.X) > 1), "gradient-at-start", "the number of tasks is 1"),
     ],
 )

@@ -11,7 +11,7 @@ from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.pearl import SUITE
 from refmeta.oracle.suites.pearl.epsilons import epsilon_places
 from refmeta.oracle.suites.pearl.problem import TrainingStep, all_parts, problem
-from refmeta.oracle.suites.pearl.variants import concerned
+from refmeta.oracle.suites.pearl.variants import ENCODER
 from refmeta.oracle.vectors import cases
 from refmeta.sampling.transitions import Transitions
 from refmeta.tolerance import tolerance
@@ -52,6 +52,10 @@ def one_factor_each():
         ("kl-reversed", "kl", (6 * (1 + 289 / 36) - 1 - np.log(6)) / 2),
         ("kl-summed-loss-averaged", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
         ("end-ignored", "critic_loss", (17 / 6 + 3 / 6**0.5 - 1 / 2) ** 2 / 2),
+        ("critic-without-half", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2),
+        ("loss-summed", "critic_loss", (17 / 6 + 3 / 6**0.5) ** 2 / 2),
+        ("temperature-loss-of-logarithm", "temperature_loss", 0.0), ("temperature-loss-of-logarithm", "temperature_grad", -1 / 4),
+        ("variance-floored", "variance", 1 / 6), ("log-sigma-clamped", "mean", 17 / 6),
     ],
 )  # fmt: skip
 def test_rows_of_pearl_by_hand(slug, part, expected):
@@ -209,12 +213,9 @@ def pi_of(policy, s, z):
 def test_the_losses_of_oyster_are_a_point(id):
     case = CHOSEN[id]
     x, N = case.arguments(), len(case.arguments()["noise"])
-    point = point_of(
-        features="without e_s' and r e_s'", variance_from="softplus", variance_clamped="at least 1e-07", prior_factor="never", temperature="1",
-        reward="5 r", critics_loss="(Q - y)^2, of two critics", batch="sum over the number of transitions of all tasks",
-    )  # fmt: skip
-    got = {part: SUITE.variant(part, case.problem, {k: v for k, v in point.items() if concerned(part, {k: v})}) for part in SUITE.parts}
-    leaves = {"encoder_mean_grad": x["encoder_mean"], "encoder_log_variance_grad": x["encoder_log_variance"]}
+    losses = {"actor_loss": "oyster's policy loss"}
+    got = {part: SUITE.variant(part, case.problem, SUITE.recipes[losses.get(part, "oyster's critics' loss")]) for part in ("critic_loss", "actor_loss", *ENCODER)}
+    leaves = dict(zip(ENCODER, (x["encoder_mean"], x["encoder_log_variance"]), strict=True))
     critics, _, actor = oyster(x, *leaves.values())
     np.testing.assert_allclose((np.sum(got["critic_loss"]), np.sum(got["actor_loss"])), (critics, actor), rtol=1e-12)
     for part, W in leaves.items():

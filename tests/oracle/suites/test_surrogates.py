@@ -522,3 +522,27 @@ def test_predicates_hold_where_they_say_and_after_a_move():
     held_at = {p.name: [id[-3:] for id, case in CHOSEN.items() if p.holds(case)] for p in SUITE.predicates}
     assert held_at["theta = theta_sampled"] == ["004", "012"]
     assert held_at["the policy is Gaussian"] == ["010", "011", "012", "024"]
+
+
+def test_the_whole_return_by_hand():
+    """Σ_k γᵏ r_k is 11/2 in the first trajectory and 4 in the second; at the second step γb is 0: 11/2 stands for 5/2."""
+    case = two_ratios()
+    row = next(row for row in SUITE.rows if row.slug == "whole-return")
+    parts = row.function(case)
+    assert row.kind == "right" and all(part.startswith(("reinforce", "likelihood_ratio")) for part in parts)
+    total = (11 / 2 - 7) * 2 + 11 / 2 * 2 + 4 * 2 / 3
+    np.testing.assert_allclose(parts["likelihood_ratio_loss"], [-total / 2], rtol=1e-14)
+
+
+def test_a_clamped_deviation_is_another_parameter_without_a_slope():
+    """log σ = 3 is kept at 2: losses as with 2, and no slope in it."""
+    case = generic("linear-gaussian")
+    theta = case.theta.copy()
+    theta[-1] = 3.0
+    bounded = np.where(np.arange(theta.size) == theta.size - 1, 2.0, theta)
+    row = next(row for row in SUITE.rows if row.slug == "log-sigma-clamped")
+    parts, right = row.function(replace_fields(case, theta=theta)), replace_fields(case, theta=bounded)
+    for name in SUMMANDS:
+        np.testing.assert_allclose(parts[f"{name}_loss"], SUITE.answer(f"{name}_loss", right), rtol=1e-11)
+        slopes = SUITE.answer(f"{name}_grad", right) * (np.arange(theta.size) < theta.size - 1)
+        np.testing.assert_allclose(parts[f"{name}_grad"], slopes, rtol=1e-11, atol=1e-12)

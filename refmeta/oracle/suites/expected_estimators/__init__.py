@@ -33,4 +33,5 @@ SUITE = suite_of(
         "lvc_hessian": Part("(N, d)", "E[Hessian of the likelihood-ratio surrogate] v"),
         "dice_hessian": Part("(N, d)", "E[Hessian of DiCE] v"),
     },
+    unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-9", "clips of inner gradients above 625", "limits of K from 2"),
 )

@@ -23,6 +23,7 @@ from refmeta.oracle.suites.expected_estimators.problem import (
     surrogate,
     without_score,
 )
+from refmeta.oracle.suites.expected_estimators.wrong_limits import ROWS as LIMITS
 from refmeta.sampling.surrogates import Surrogate, dice, emaml_score_term, reinforce
 from refmeta.sampling.trajectories import Trajectories
 
@@ -144,4 +145,4 @@ def expected_curvature_of_likelihood_ratio(problem: Any) -> Any:
     return {"dice_hessian": answer("lvc_hessian", problem)}
 
 
-ROWS = rows_in(globals())
+ROWS = rows_in(globals()) + LIMITS

@@ -9,6 +9,7 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec
 from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.limits import MOST_STEPS
 from refmeta.oracle.suites.implicit.problem import dense_gradient, minimiser, system
 
 __all__ = ["ROWS"]
@@ -61,6 +62,34 @@ def at_start(problem: Any) -> Array:
 @wrong("implicit-query-hessian", "(I + ∇²L_query/λ)⁻¹ ∇L_query(φ*)", cause="the Hessian of the query's loss is taken")
 def query_hessian(problem: Any) -> Array:
     return dense_gradient(problem.query, problem.query, minimiser(problem, problem.strength), problem.strength)
+
+
+@wrong("steps-at-most-five", "(I + H/λ)⁻¹ ∇L_query(φ*) by at most five steps of conjugate gradients",
+       cause="the number of conjugate gradients' steps has a bound below the number of parameters",
+       source="the five steps of aravindr93/imaml_dev, for large networks",
+       hint="more steps, until the residual is small; d steps are exact but for rounding")  # fmt: skip
+def steps_at_most_five(problem: Any) -> Array:
+    return _by_few_steps(problem, MOST_STEPS)
+
+
+def _by_few_steps(problem: Any, most: int) -> Array:
+    """The meta-gradient by at most so many steps of conjugate gradients."""
+    phi = minimiser(problem, problem.strength)
+    b, matrices = problem.query.at(phi).grad, system(problem.support, phi, problem.strength)
+    return np.stack([_few_steps(M, row, most) for M, row in zip(matrices, b, strict=True)])
+
+
+def _few_steps(M: Array, b: Array, most: int) -> Array:
+    """At most so many steps of conjugate gradients for M x = b from 0."""
+    x, r = np.zeros_like(b), b
+    p = r
+    for _ in range(most):
+        if not (square := r @ r) > 1e-28 * (b @ b):
+            break
+        length = square / (p @ M @ p)
+        x, r = x + length * p, r - length * M @ p
+        p = r + (r @ r) / square * p
+    return x
 
 
 ROWS = rows_in(globals())

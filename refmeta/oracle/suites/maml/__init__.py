@@ -34,16 +34,19 @@ from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
 from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
+from refmeta.oracle.suites.maml.wrong_limits import OF_COSTS, OF_EVERY_LOSS, OF_SOFTMAX, SUMMED
 
 __all__ = ["SUITES"]
 
 PARTS = {
-    "gradient": Part("(N, d)", "dF_i/dtheta, F_i = L_query(phi_i), phi_i after K steps phi - alpha * dL_support/dphi"),
-    "objective": Part("(N,)", "F_i"),
+    "adapted": Part("(N, d)", "phi_i after K steps phi - alpha * dL_support/dphi from theta", turned=False),
+    "objective": Part("(N,)", "F_i = L_query(phi_i)"),
     "first_order": Part("(N, d)", "the gradient of L_query at phi_i: first-order MAML on purpose"),
+    "gradient": Part("(N, d)", "dF_i/dtheta, F_i = L_query(phi_i), phi_i after K steps phi - alpha * dL_support/dphi"),
     "step_size_gradient": Part("(N,) or (N, d) or (N, K, 1) or (N, K, d)", "dF_i/dalpha: N and the shape of alpha"),
 }
-EXACT = ("gradient", "objective", "first_order")
+COMMON = ROWS + OF_EVERY_LOSS
+EXACT = ("adapted", "objective", "first_order", "gradient")
 RETURNS = "N tasks, S states, A actions, K steps, "
 
 
@@ -57,7 +60,7 @@ def _suite(
         array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
         patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
-        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "chapter": "maml", "rows": ROWS} | more,
+        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "chapter": "maml", "rows": COMMON} | more,
     )  # fmt: skip
 
 
@@ -65,19 +68,22 @@ SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
         {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, TABULAR,
-        false_alarms=FALSE_ALARMS,
+        false_alarms=FALSE_ALARMS, rows=COMMON + OF_SOFTMAX,
+        unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clips of inner gradients above 725", "limits of K from 12"),
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        policy_return, definition.returns, LINEAR,
+        policy_return, definition.returns, LINEAR, rows=COMMON + OF_SOFTMAX,
+        unseen=("clamps of logits beyond 799", "clamps of probabilities below 1e-11", "clips of inner gradients above 530", "limits of K from 12"),
     ),
     _suite(
         "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
         "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
         {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, REGRESSION,
-        rational=EXACT,
+        rational=EXACT, rows=COMMON + SUMMED,
+        unseen=("clips of inner gradients above 21770", "limits of K from 12"),
     ),
     _suite(
         "classification", "softmax regression",
@@ -86,11 +92,13 @@ SUITES = (
             "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
             **both(LABELLED), **CLASSES,
         },
-        softmax_regression, definition.entropies, CLASSIFICATION,
+        softmax_regression, definition.entropies, CLASSIFICATION, rows=COMMON + OF_SOFTMAX + SUMMED,
+        unseen=("clamps of logits beyond 1048", "clips of inner gradients above 784", "limits of K from 12"),
     ),
     _suite(
         "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
         {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, QUADRATICS, rational=EXACT,
+        unseen=("clips of inner gradients above 3370", "limits of K from 12"),
     ),
     _suite(
         "lq", "the exact cost of linear-Gaussian policies in linear-quadratic control",
@@ -100,6 +108,7 @@ SUITES = (
             "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
             **both(SYSTEM), **TIME,
         },
-        policy_cost, definition.costs, COSTS, chapter="maml", rows=ROWS + ROWS_OF_COSTS,
+        policy_cost, definition.costs, COSTS, rows=COMMON + ROWS_OF_COSTS + OF_COSTS,
+        unseen=("clamps of log sigma below -9", "clamps of log sigma above 3.5", "clips of inner gradients above 11420", "limits of K from 12"),
     ),
 )  # fmt: skip

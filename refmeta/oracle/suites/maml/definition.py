@@ -63,7 +63,7 @@ def costs(x: Inputs, prefix: str) -> Iterator[Loss]:
 
 
 def define(part: str, x: Inputs, steps: Steps, *, losses: Losses) -> list[Any]:
-    """L_query(φ), ∇L_query at φ, or the slope of L_query(φ) in θ or in α, one entry for each task."""
+    """φ, L_query(φ), ∇L_query at φ, or the slope of L_query(φ) in θ or in α, one entry for each task."""
     theta, alpha = x["theta"], x["alpha"]
     pairs = zip(losses(x, ""), losses(x, "query_"), strict=True)
     return [_of_task(part, theta, alpha, x["steps"], *pair, steps) for pair in pairs]
@@ -78,6 +78,8 @@ def _of_task(part: str, theta: Vector, alpha: Any, K: int, support: Loss, query:
     def F(theta: Vector, alpha: Any) -> Number:
         return query(phi(theta, alpha))
 
+    if part == "adapted":
+        return phi(theta, alpha)
     if part == "objective":
         return F(theta, alpha)
     if part == "first_order":

@@ -18,11 +18,12 @@ __all__ = ["detached_steps", "odd_terms"]
 
 
 def detached_steps(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """Every set of inner steps whose gradient may have been detached."""
+    """The sets of inner steps whose gradient may have been detached: every one of at most five steps, else small or large ones."""
     if settings.quantity != "gradient":
         return []
     most = max(o.case.problem.steps for o in failing)
-    sets = [cut for size in range(1, most + 1) for cut in itertools.combinations(range(most), size)]
+    sizes = range(1, most + 1) if most <= 5 else (1, 2, most - 1, most)
+    sets = [cut for size in sizes for cut in itertools.combinations(range(most), size)]
     return [m for cut in sets if matches(failing, settings, (m := _detachment(cut, failing, settings)).value)]
 
 
@@ -52,24 +53,31 @@ def odd_terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match
         results.append(np.ravel(got))
         weights.append(np.full(got.size, 1 / np.max(limit)))
     X, y, w = np.concatenate(blocks), np.concatenate(results), np.concatenate(weights)
-    used = np.any(X != 0, axis=0)
-    if len(failing) < 2 or len(y) < 4 * np.sum(used):
-        return []
-    fit, weighted = np.zeros(most + 1), X[:, used] * w[:, None]
-    fit[used] = np.linalg.lstsq(weighted, y * w, rcond=None)[0]
-    doubt = NEAR * np.sqrt(np.diag(np.linalg.pinv(weighted.T @ weighted)))
-    if np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1) or np.max(doubt) > 1e-3:
+    fit, doubt = _weighted_fit(X, y, w)
+    told = doubt < 1e-3
+    if len(failing) < 2 or len(y) < 4 * np.sum(told) or np.max(np.abs(X @ fit - y) * w) > NEAR * (most + 1):
         return []
     fit[np.abs(fit) < 1e-6] = 0.0
     odd = [
         f"{_order_name(j)} has the coefficient {fit[j]:.6g}"
         for j in range(most + 1)
-        if used[j] and abs(fit[j] - 1) > 1e-6
+        if told[j] and abs(fit[j] - 1) > max(1e-6, doubt[j])
     ]
-    power = all(abs(fit[j] - fit[1] ** j) < 1e-6 for j in range(most + 1) if used[j]) if most else False
+    power = most > 0 and all(abs(fit[j] - fit[1] ** j) < max(1e-6, doubt[j]) for j in range(most + 1) if told[j])
+    fit = np.where(told, fit, fit[min(most, 1)] ** np.arange(most + 1) if power else 1.0)
     common = f"the Hessian term αH is scaled by {fit[1]:.6g} in every factor: " if power else ""
     what = f"{common}in the expanded product ∏(I − αH) g, {'; '.join(odd)}"
     return [Match(what, f"{what}, expected 1 each, {in_all(failing)}", _sum_of_orders(fit, settings))] if odd else []
+
+
+def _weighted_fit(X: Array, y: Array, w: Array) -> tuple[Array, Array]:
+    """Least squares with weights, and how far each coefficient is in doubt: without end where its term is 0."""
+    norms = np.linalg.norm(X * w[:, None], axis=0)
+    sizes = np.where(norms > 0, norms, 1.0)
+    U, values, V = np.linalg.svd(X * w[:, None] / sizes, full_matrices=False)
+    inverse = 1 / np.maximum(values, np.finfo(float).eps)
+    spread = NEAR * np.linalg.norm(V * inverse[:, None], axis=0)
+    return V.T @ (inverse * (U.T @ (y * w))) / sizes, np.where(norms > 0, spread / sizes, np.inf)
 
 
 def _sum_of_orders(fit: Array, settings: JudgeSettings) -> Candidate:

@@ -15,9 +15,10 @@ from refmeta.tolerance import max_per_task
 __all__ = ["Problem", "answer", "inner_path", "problem", "adjoint_product", "terms"]
 
 ANSWERS: dict[str, Callable[..., Array]] = {
-    "gradient": maml.gradient,
+    "adapted": lambda theta, support, query, **hyper: adapt(theta, support, **hyper).adapted,
     "objective": maml.objective,
     "first_order": maml.first_order_gradient,
+    "gradient": maml.gradient,
     "step_size_gradient": maml.step_size_gradient,
 }
 
@@ -54,7 +55,9 @@ def answer(part: str, problem: Problem) -> Array:
 
 
 def terms(part: str, problem: Problem, value: Array) -> Array:
-    """|L_query(θ)| of the objective, ‖g_q‖∞ of a gradient."""
+    """The largest |θ| of φ, |L_query(θ)| of the objective, ‖g_q‖∞ of a gradient."""
+    if part == "adapted":
+        return np.full(problem.support.shape, np.max(np.abs(problem.theta)))
     if part == "objective":
         return max_per_task(problem.query.at(problem.theta).loss)
     return max_per_task(answer("first_order", problem))

@@ -108,13 +108,13 @@ def alpha_missing(problem: Any) -> Array:
     return adjoint_product(points, np.ones_like(alphas), g)
 
 
-@wrong("mean-over-tasks", "1/N of the sum", quantity="sum", cause="a convention: mean where the sum is meant",
+@wrong("mean-over-tasks", "1/N of the sum", quantity="sum", kind="convention", cause="a convention: mean where the sum is meant",
        source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
 def mean_over_tasks(problem: Any) -> Array:
     return np.mean(_exact(problem), axis=0)
 
 
-@wrong("sum-over-tasks", "N times the mean", quantity="mean", cause="a convention: sum where the mean is meant",
+@wrong("sum-over-tasks", "N times the mean", quantity="mean", kind="convention", cause="a convention: sum where the mean is meant",
        source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return np.sum(_exact(problem), axis=0)
@@ -174,13 +174,13 @@ def one_step_too_few(problem: Any) -> Array:
     return _exact(problem, steps=max(problem.steps - 1, 0), alpha=_alpha_rows(problem.alpha, list(range(problem.steps - 1))))
 
 
-@wrong("loss-scale-half", "½L instead of L", cause="a ½ in the squared loss that the other side does not have",
+@wrong("loss-scale-half", "½L instead of L", kind="convention", cause="a ½ in the squared loss that the other side does not have",
        source="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_half(problem: Any) -> Array:
     return 0.5 * _exact(problem, alpha=0.5 * np.asarray(problem.alpha))
 
 
-@wrong("loss-scale-double", "2L instead of L", cause="a ½ in the squared loss that this side does not have",
+@wrong("loss-scale-double", "2L instead of L", kind="convention", cause="a ½ in the squared loss that this side does not have",
        source="MAML eq. 2 against most code")  # fmt: skip
 def loss_scale_double(problem: Any) -> Array:
     return 2 * _exact(problem, alpha=2 * np.asarray(problem.alpha))

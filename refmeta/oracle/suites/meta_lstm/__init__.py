@@ -48,4 +48,5 @@ SUITE = suite_of(
         **_slopes("exact", "its gradient in {}"),
         **_slopes("independent", "the same in {}, with the learner's gradients and losses held constant"),
     },
+    unseen=("clamps of logits beyond 800", "clips of gradients above 362", "limits of K from 6"),
 )

@@ -11,6 +11,7 @@ from refmeta.oracle.decimals import (
     Loss,
     Number,
     NumericStep,
+    Softmax,
     Steps,
     Vector,
     dot,
@@ -20,6 +21,7 @@ from refmeta.oracle.decimals import (
     ln,
     magnitude,
     real,
+    softmax,
     softmax_regression,
 )
 
@@ -71,6 +73,7 @@ class Formulas(NamedTuple):
     gates: Callable[[Number, Number], tuple[Number, Number, Number, Number]] = gates
     preprocessing: Callable[[Number], Vector] = preprocessing
     signal: Callable[[Loss, Vector, NumericStep], Signal] = signal
+    softmax: Softmax = softmax
 
 
 PAPER = Formulas()
@@ -117,7 +120,7 @@ def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use:
 def define(part: str, x: Inputs, steps: Steps, use: Formulas = PAPER) -> list[Any]:
     """A part of the suite `meta-lstm`, one entry for each task."""
     both = [
-        [softmax_regression(X, labels, x["classes"], x["ridge"]) for X, labels in zip(x[X], x[y], strict=True)]
+        [softmax_regression(X, labels, x["classes"], x["ridge"], use.softmax) for X, labels in zip(x[X], x[y], strict=True)]
         for X, y in (("X", "labels"), ("query_X", "query_labels"))
     ]
     return [of_task(part, x, support, query, steps, use) for support, query in zip(*both, strict=True)]

@@ -4,44 +4,18 @@ Arrays have the axis of the perturbations of a leaf in front: (P, N, ...).
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array, one_hot
-from refmeta.meta.lstm import preprocessing, sigmoid
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.meta_lstm.problem import Learner
-from refmeta.softmax import log_softmax
+from refmeta.oracle.suites.meta_lstm.steps import Data, ReadSignal, State, signal_of, step_of
 
-__all__ = ["Data", "State", "variant"]
+__all__ = ["variant"]
 
 H = 1e-30
-
-
-class Data(NamedTuple):
-    """Points X (N, n, f), one-hot labels (N, n, C), and the weight of the ridge."""
-
-    X: Array
-    labels: Array
-    ridge: float
-
-
-class State(NamedTuple):
-    """θ (P, N, d); h and c of the first layer, (P, N, d, H); what the gates remember of themselves, (P, N, d)."""
-
-    theta: Array
-    h: Array
-    c: Array
-    of_i: Array
-    of_f: Array
-
-
-class Signal(NamedTuple):
-    """∇L (P, N, d) and L (P, N)."""
-
-    slope: Array
-    loss: Array
 
 
 def variant(part: str, problem: Learner, point: Point) -> Array | None:
@@ -83,26 +57,12 @@ def _data(problem: Learner) -> tuple[Data, Data]:
     return support, query
 
 
-def _signal(data: Data, theta: Array, point: Point, which: str) -> Signal:
-    """∇L and L of the mean cross-entropy + ridge/2 ‖θ‖²."""
-    (X, labels, ridge), n = data, data.X.shape[-2]
-    ridge = point["ridge"](ridge, which, n) if "ridge" in point else ridge
-    over = n if point.get("over points") in (which, "both") else 1
-    shape = (*theta.shape[:-1], labels.shape[-1], X.shape[-1])
-    turned = "layout of theta" in point
-    W = theta.reshape(*shape[:-2], shape[-1], shape[-2]).swapaxes(-1, -2) if turned else theta.reshape(shape)
-    logs = log_softmax(X @ W.swapaxes(-1, -2))
-    slope = over * (np.exp(logs) - labels).swapaxes(-1, -2) @ X / n
-    slope = (slope.swapaxes(-1, -2) if turned else slope).reshape(theta.shape) + ridge * theta
-    return Signal(slope, ridge * np.sum(theta**2, axis=-1) / 2 - over * np.sum(labels * logs, axis=(-2, -1)) / n)
-
-
 def _objective(problem: Learner, kind: str, leaf: str, point: Point) -> Array:
     """L_query(θ_K), (P, N)."""
     support, query = _data(problem)
     path = _path(problem, kind, leaf, point)
     judged = point.get("judged on", lambda loss, path: loss("query", path[-1]))
-    losses = lambda which, theta: _signal(support if which == "support" else query, theta, point, which).loss
+    losses = lambda which, theta: signal_of(support if which == "support" else query, theta, point, which).loss
     value: Array = judged(losses, [state.theta for state in path])
     return value / (value.shape[-1] if "over tasks" in point else 1)
 
@@ -156,69 +116,15 @@ def _unrolled(problem: Learner, kind: str, leaf: str, point: Point, data: tuple[
     """K steps."""
     K, held = problem.steps, point.get("held constant", ("g", "L") if kind == "independent" else ())
     K = point["steps"](K) if "steps" in point else K
-    path, before = [start], Signal(np.zeros(1), np.zeros((1, 1)))
+    path, before = [start], ReadSignal(np.zeros(1), np.zeros((1, 1)))
     for k in range(K):
         now, fixed = path[-1], base[k] if base else path[-1]
         if "all but the last" in held and k == K - 1 and base:
             now = fixed
-        moving, still = (_signal(data[0], each.theta, point, "support") for each in (now, fixed))
-        signal = Signal(still.slope if "g" in held else moving.slope, still.loss if "L" in held else moving.loss)
+        moving, still = (signal_of(data[0], each.theta, point, "support") for each in (now, fixed))
+        signal = ReadSignal(still.slope if "g" in held else moving.slope, still.loss if "L" in held else moving.loss)
         state = State(*(b if name in held else a for name, a, b in zip(State._fields, now, fixed, strict=True)))
         gated = fixed if "theta in the gates" in held else state
-        path.append(_step(_weights(problem, leaf), point, data, (state, gated), signal, before, path[0]))
+        path.append(step_of(_weights(problem, leaf), point, data, (state, gated), signal, before, path[0]))
         before = signal
     return path
-
-
-def _step(
-    x: dict[str, Array], point: Point, data: tuple[Data, Data], states: tuple[State, State], signal: Signal, before: Signal, start: State
-) -> State:
-    """f ⊙ θ − i ⊙ ∇L, the gates from the first layer's reading of ∇L and L."""
-    (now, gated), (g, L) = states, signal
-    more = {"query": lambda: _signal(data[1], now.theta, point, "query"), "n": data[0].X.shape[-2]}
-    chosen = point["gradient"](signal, now.theta, data[0].ridge, more) if "gradient" in point else g
-    L = point["loss"](signal, before, more) if "loss" in point else L
-    places = {"the first layer": (chosen, g), "the update": (g, chosen)}
-    to_layer, to_update = places.get(point.get("gradient goes to", ""), (chosen, chosen))
-    h, c = _layer(x, point, to_layer, L, now)
-    i, f, of_i, of_f = _gates(x, point, h, gated.theta, now, start)
-    update = point.get("update", lambda theta, i, f, g: f * theta - i * g)
-    return State(update(now.theta, i, f, to_update), h, c, of_i, of_f)
-
-
-def _layer(x: dict[str, Array], point: Point, g: Array, L: Array, now: State) -> tuple[Array, Array]:
-    """h and c after a step of the first layer on the preprocessed ∇L and L."""
-    both = point.get("preprocessing", preprocessing)
-    of_g, of_L = (point.get(f"preprocessing of the {name}", both)(value) for name, value in (("gradient", g), ("loss", L)))
-    state = point["hidden state"](now.h, now.c) if "hidden state" in point else (now.h, now.c)
-    shape = np.broadcast_shapes(of_g.shape[:-1], of_L[..., None, :].shape[:-1], state[0].shape[:-1])
-    pieces = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in (of_g, of_L[..., None, :], state[0])]
-    pieces = point["inputs of the first layer"](*pieces) if "inputs of the first layer" in point else pieces
-    b = point["biases of the first layer"](x["b"]) if "biases of the first layer" in point else x["b"]
-    z = np.concatenate(pieces, axis=-1) @ x["W"][:, None].swapaxes(-1, -2) + b[:, None, None]
-    rows = np.split(z, 4, axis=-1)
-    i, f, o, u = (rows[j] for j in point.get("order of the rows of W", (0, 1, 2, 3)))
-    h, c = (point.get("first layer") or _cell)(i, f, o, u, state[1])
-    return h, c
-
-
-def _cell(i: Array, f: Array, o: Array, u: Array, c: Array) -> tuple[Array, Array]:
-    """c' = σ(f) c + σ(i) tanh(u), h' = σ(o) tanh(c')."""
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(u)
-    return sigmoid(o) * np.tanh(c), c
-
-
-def _gates(x: dict[str, Array], point: Point, h: Array, theta: Array, now: State, start: State) -> tuple[Array, ...]:
-    """i and f, and what the next step's gates get of them."""
-    weights = (x["W_I"], x["W_F"])
-    weights = point["weights of the gates"](*weights) if "weights of the gates" in point else weights
-    biases = (x["b_I"], x["b_F"])
-    biases = point["biases of the gates"](*biases) if "biases of the gates" in point else biases
-    z = []
-    for w, b, memory in zip(weights, biases, (now.of_i, now.of_f), strict=True):
-        shape = np.broadcast_shapes(h.shape[:-1], theta.shape, memory.shape, start.theta.shape)
-        pieces = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in (h, theta[..., None], memory[..., None], start.theta[..., None])]
-        pieces = point["inputs of the gates"](*pieces) if "inputs of the gates" in point else pieces[:3]
-        z.append((np.concatenate(pieces, axis=-1) @ w[:, None, :, None])[..., 0] + b[:, None, None])
-    i, f = point["gates"](*z) if "gates" in point else (sigmoid(z[0]), sigmoid(z[1]))
-    return (i, f, *(point["gates fed back"](i, f, *z) if "gates fed back" in point else (i, f)))

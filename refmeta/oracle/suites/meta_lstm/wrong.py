@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.decimals import real
+from refmeta.oracle import clamps, limits
+from refmeta.oracle.decimals import real, sqrt
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessing, sigmoid, signal
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, by_definition
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, answer, by_definition
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
@@ -89,6 +90,52 @@ def preprocessing_without_sign(problem: Any) -> Any:
 )  # fmt: skip
 def independent_called_exact(problem: Any) -> Any:
     return {f"exact_{leaf}": by_definition(f"independent_{leaf}", problem) for leaf in LEAVES}
+
+
+def _with_clipped_gradient(problem: Any, most: float) -> Any:
+    """Every part with the learner's gradients shortened to the norm `most`."""
+
+    def clipped_signal(support: Any, theta: Any, step: Any) -> Any:
+        g, loss = signal(support, theta, step)
+        norm = sqrt(sum(slope * slope for slope in g))
+        return ([slope * (most / norm) for slope in g] if real(norm) > most else g), loss
+
+    return all_parts(problem, Formulas(signal=clipped_signal))
+
+
+@wrong(
+    "gradient-clipped", "∇L·min(1, 10/‖∇L‖) for ∇L", quantity=EVERY, cause="the learner's gradients are clipped",
+    hint="clip_grad_norm_ on the learner before its gradients are read",
+)  # fmt: skip
+def gradient_clipped(problem: Any) -> Any:
+    return _with_clipped_gradient(problem, limits.NORM)
+
+
+@wrong(
+    "steps-at-most-five", "min(K, 5) steps", quantity=EVERY, cause="the number of steps has a bound, or an unrolled loop a fixed length",
+    hint="min(steps, 5), or a default that the argument does not override",
+)  # fmt: skip
+def steps_at_most_five(problem: Any) -> Any:
+    few, kinds = problem._replace(steps=min(problem.steps, limits.MOST_STEPS)), ("exact", "independent")
+    return {name: answer(name, few) for name in ("objective", *(f"{kind}_{leaf}" for kind in kinds for leaf in LEAVES))}
+
+
+@wrong(
+    "probabilities-clamped", "log max(p, 1e-6) in the learner's loss", quantity=EVERY, chapter="softmax-policies",
+    cause="probabilities are kept away from 0, and their gradient is cut there",
+    hint="PyTorch: probs.clamp(min=1e-6).log(); log_softmax needs no clamp",
+)  # fmt: skip
+def probabilities_clamped(problem: Any) -> Any:
+    return all_parts(problem, Formulas(softmax=clamps.CLAMPED_PROBABILITIES))
+
+
+@wrong(
+    "logits-clamped", "the learner's logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
+    cause="logits are clamped against overflow, and their gradient is cut there",
+    hint="logits.clamp(-10, 10); subtract the largest logit instead",
+)  # fmt: skip
+def logits_clamped(problem: Any) -> Any:
+    return all_parts(problem, Formulas(softmax=clamps.CLAMPED_LOGITS))
 
 
 ROWS = rows_in(globals())

@@ -2,12 +2,12 @@
 
 from refmeta.oracle.common import ADAPTED, CONTEXT, LOGITS, PROCESS, TIME
 from refmeta.oracle.suite import Input, Part, suite_of
-from refmeta.oracle.suites.model import definition, epsilons, problem, wrong
+from refmeta.oracle.suites.model import choices, definition, epsilons, problem, wrong
 
 __all__ = ["SUITE"]
 
 SUITE = suite_of(
-    definition, problem, wrong, epsilons,
+    definition, problem, wrong, epsilons, choices=choices,
     name="model",
     chapter="model-based",
     title="adaptation through a learned model of the process",
@@ -38,4 +38,5 @@ SUITE = suite_of(
         "objective": Part("(N,)", "L(phi) of the true task, phi adapted by K steps on the model"),
         "gradient": Part("(N, d)", "its gradient in theta"),
     },
+    unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clips of inner gradients above 814", "limits of K from 12", "floors of variances below 4.66e-10"),
 )

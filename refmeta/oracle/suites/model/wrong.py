@@ -15,6 +15,7 @@ from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import maml_parts, parts_from_model
+from refmeta.oracle.suites.model.wrong_limits import ROWS as LIMITS
 
 __all__ = ["ROWS"]
 
@@ -135,4 +136,4 @@ def rewards_independent(problem: Any) -> Any:
     return {part: complex_value(define, part, problem.inputs, diagonal) for part in parts}
 
 
-ROWS = rows_in(globals())
+ROWS = rows_in(globals()) + LIMITS

@@ -55,4 +55,5 @@ SUITE = suite_of(
         ),
         "encoder_log_variance_grad": Part("(N, Z, F)", "the same in encoder_log_variance", turned=False),
     },
+    unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clamps of log variances below -20.5", "clamps of log variances above 9.63"),
 )

@@ -10,7 +10,7 @@ from refmeta.meta.pearl import posterior
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.pearl.problem import TrainingStep
 
-__all__ = ["BELIEF", "H", "SAMPLE", "Belief", "Factors", "belief", "leaves", "sample"]
+__all__ = ["BELIEF", "H", "SAMPLE", "Belief", "Factors", "belief", "leaves", "multiplied", "sample"]
 
 H = 1e-30
 BELIEF = ("features", "context of a task", "context mask", "variance from", "variance clamped", "prior factor", "product", "slopes of the belief")

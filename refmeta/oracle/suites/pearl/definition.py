@@ -6,7 +6,7 @@ No derivative formula stands here: every slope is numeric, of a loss whose fixed
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from refmeta.oracle.decimals import Inputs, Number, Steps, Vector, dot, exp, leaf_gradient, ln, softmax, sqrt
+from refmeta.oracle.decimals import Inputs, Number, Softmax, Steps, Vector, dot, exp, leaf_gradient, ln, softmax, sqrt
 
 __all__ = [
     "PEARL", "Pearl", "actor_loss", "critic_loss", "define", "encoder_loss", "factor", "features", "kl", "part_functions",
@@ -58,7 +58,7 @@ def _at_state(weights: Any, state: int, z: Vector) -> Vector:
     return [sum((a * b for a, b in zip(w[1:], z, strict=True)), start=w[0]) for w in weights[state]]
 
 
-def policy(x: Inputs, state: int, z: Vector) -> Vector:
+def policy(x: Inputs, state: int, z: Vector, softmax: Softmax = softmax) -> Vector:
     """π(·|s, z)."""
     return softmax(_at_state(x["policy"], state, z))
 
@@ -71,7 +71,7 @@ def _batch(x: Inputs, task: int, *names: str) -> list[tuple[Any, ...]]:
 
 def soft_value(f: "Pearl", x: Inputs, state: int, z: Vector) -> Number:
     """Σ_a π (Q̄ − τ ln π)."""
-    pi, Q, tau = policy(x, state, z), _at_state(x["target_critic"], state, z), f.temperature(x)
+    pi, Q, tau = policy(x, state, z, f.softmax), _at_state(x["target_critic"], state, z), f.temperature(x)
     return sum(p * (q - tau * f.log(p)) for p, q in zip(pi, Q, strict=True))
 
 
@@ -99,6 +99,7 @@ class Pearl(NamedTuple):
     count: Callable[..., Number] = len
     soft_value: Callable[..., Number] = soft_value
     latent_loss: Callable[..., Number] = critic_loss
+    softmax: Softmax = softmax
 
 
 PEARL = Pearl()
@@ -123,7 +124,7 @@ def actor_loss(f: Pearl, x: Inputs, task: int, z: Vector) -> Number:
     """mean_s Σ_a π (τ ln π − Q)."""
 
     def loss(s: int) -> Number:
-        pi, tau = policy(x, s, z), f.temperature(x)
+        pi, tau = policy(x, s, z, f.softmax), f.temperature(x)
         return sum(p * (tau * f.log(p) - q) for p, q in zip(pi, _at_state(x["critic"], s, z), strict=True))
 
     states = _batch(x, task, "states")
@@ -133,7 +134,7 @@ def actor_loss(f: Pearl, x: Inputs, task: int, z: Vector) -> Number:
 def temperature_loss(f: Pearl, x: Inputs, task: int, z: Vector) -> Number:
     """τ (mean_s H(π) − H̄)."""
     states = _batch(x, task, "states")
-    entropy = -sum(p * f.log(p) for (s,) in states for p in policy(x, s, z)) / f.count(states)
+    entropy = -sum(p * f.log(p) for (s,) in states for p in policy(x, s, z, f.softmax)) / f.count(states)
     return exp(x["log_temperature"]) * (entropy - x["target_entropy"])
 
 

@@ -11,7 +11,7 @@ from refmeta.oracle.suites.pearl.beliefs import BELIEF, SAMPLE, H, belief, leave
 from refmeta.oracle.suites.pearl.problem import TrainingStep
 from refmeta.softmax import log_softmax
 
-__all__ = ["concerned", "variant"]
+__all__ = ["ENCODER", "concerned", "variant"]
 
 CRITIC, ACTOR = ("critic_loss", "critic_grad"), ("actor_loss", "actor_grad")
 TEMPERATURE, ENCODER = ("temperature_loss", "temperature_grad"), ("encoder_mean_grad", "encoder_log_variance_grad")

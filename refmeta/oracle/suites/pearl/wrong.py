@@ -13,6 +13,7 @@ from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.pearl import definition
 from refmeta.oracle.suites.pearl.definition import Pearl, actor_loss, critic_loss, soft_value, targets
 from refmeta.oracle.suites.pearl.problem import all_parts
+from refmeta.oracle.suites.pearl.wrong_limits import ROWS as LIMITS
 
 __all__ = ["ROWS"]
 
@@ -151,4 +152,4 @@ def batch_mask_ignored(problem: Any) -> dict[str, Array]:
     return all_parts(problem, mask=np.ones_like(problem.batch.mask).tolist())
 
 
-ROWS = rows_in(globals())
+ROWS = rows_in(globals()) + LIMITS

@@ -4,18 +4,25 @@ Arrays have an axis of time in front, (T, N, S, ...): T is the horizon, or 1 whe
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
-from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
-from refmeta.policies.softmax import TabularSoftmax
+from refmeta.oracle.suites.policy_gradient.readings import (
+    ReadPolicy,
+    ReadProcess,
+    axis_of,
+    policy_at,
+    pull,
+    read,
+    run_of,
+    table,
+)
 
-__all__ = ["Process", "Run", "concerned", "variant"]
+__all__ = ["PARTS", "concerned", "variant"]
 
 H = 1e-30
 RETURNS, GEOMETRY = ("loss", "grad", "hvp", "natural_gradient"), ("fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp")
@@ -26,34 +33,6 @@ CONCERNS = {
     "Hessian": ("hvp",), "visits of the geometry": GEOMETRY, "Fisher's matrix": ("fisher", "natural_gradient"), "fisher at": ("fisher",),
     **dict.fromkeys(("damping", "solution"), ("natural_gradient",)), **dict.fromkeys(("divergence", "moved to", "visits of"), DIVERGENCE),
 }  # fmt: skip
-
-
-class Process(NamedTuple):
-    """P (N, S, A, S), r (N, S, A), ρ (N, S), γ and the horizon."""
-
-    P: Array
-    r: Array
-    rho: Array
-    gamma: float
-    horizon: int | None
-
-
-class Policy(NamedTuple):
-    """π and ln π (N or 1, S, A), and the softmax below it: π without noise, and the slope of ln π in its logarithm."""
-
-    pi: Array
-    logs: Array
-    inner: Array
-    slope: Array
-
-
-class Run(NamedTuple):
-    """Visits γᵗ Pr(s_t = s), (T, N, S); Q, (T, N, S, A); V and the next V, (T, N, S)."""
-
-    visits: Array
-    Q: Array
-    V: Array
-    after: Array
 
 
 def concerned(part: str, point: Point) -> bool:
@@ -73,95 +52,15 @@ def variant(part: str, problem: Evaluation, point: Point) -> Array | None:
     return np.array(value) if np.isfinite(value).all() else None
 
 
-@lru_cache(maxsize=512)
-def _process(problem: Evaluation, reading: tuple[Any, ...]) -> Process | None:
-    """The process as a point reads it; None if it has no value."""
-    mdp, (horizon, discount, start, P, reward) = problem.task.mdp, reading
-    shape, gamma = mdp.shape, at_most_one(mdp.gamma)
-    H, gamma = horizon(mdp.horizon) if horizon else mdp.horizon, discount(gamma) if discount else gamma
-    full = np.broadcast_to(mdp.P, (*shape, *mdp.P.shape[-3:]))
-    r, rho = np.broadcast_to(mdp.expected_reward, full.shape[:-1]), np.broadcast_to(mdp.rho, (*shape, mdp.states))
-    read = P(full) if P else full
-    r = reward(r, read, mdp.R) if reward else r
-    if H is None and not gamma < 1:
-        return None
-    return Process(read, r, start(rho) if start else rho, gamma, H)
-
-
-def _read(problem: Evaluation, point: Point) -> Process:
-    """The process of a point; LinAlgError if it has no value."""
-    process = _process(problem, tuple(point.get(name) for name in ("horizon", "discount", "start", "P", "reward")))
-    if process is None:
-        raise np.linalg.LinAlgError("no value")
-    return process
-
-
-def _axis(point: Point) -> int:
-    """The axis of the softmax."""
-    return -2 if "softmax over" in point else -1
-
-
-def _table(problem: Evaluation, point: Point, theta: Array) -> Array:
-    """Logits (…, S, A) of parameters (…, d)."""
-    policy = problem.task.policy
-    if "layout of theta" in point and isinstance(policy, TabularSoftmax):
-        return theta.reshape(*theta.shape[:-1], policy.actions, policy.states).swapaxes(-1, -2) * point.get("logits times", 1.0)
-    return policy.table(theta) * point.get("logits times", 1.0)
-
-
-def _policy(problem: Evaluation, point: Point, theta: Array) -> Policy:
-    """π of θ."""
-    x, axis = _table(problem, point, theta), _axis(point)
-    x = x - np.max(np.real(x), axis=axis, keepdims=True)
-    logs = x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
-    inner, noise = np.exp(logs), point.get("noise in the policy", 0.0)
-    if not noise:
-        return Policy(inner, logs, inner, np.ones(1))
-    pi = (1 - noise) * inner + noise / inner.shape[-1]
-    return Policy(pi, np.log(pi), inner, (1 - noise) * inner / pi)
-
-
-def _pull(problem: Evaluation, point: Point, policy: Policy, g: Array, score: Array | None = None, centre: bool = True) -> Array:
-    """The slope in θ, (N, d), from that in ln π, (N, S, A); `score` is the π of its slope, `centre` says if it has one."""
-    g = g * policy.slope
-    g = g - (policy.inner if score is None else score) * np.sum(g, axis=_axis(point), keepdims=True) if centre else g
-    g = g * point.get("logits times", 1.0)
-    turned = "layout of theta" in point and isinstance(problem.task.policy, TabularSoftmax)
-    return g.swapaxes(-1, -2).reshape(*g.shape[:-2], -1) if turned else problem.task.policy.pullback(g)
-
-
-def _run(process: Process, pi: Array) -> Run:
-    """Visits and values."""
-    P, r, rho, gamma, horizon = process
-    kernel, reward = gamma * np.einsum("nsa,nsat->nst", pi + 0 * r, P), np.sum(pi * r, axis=-1)
-    if horizon is None:
-        system = np.eye(kernel.shape[-1]) - kernel
-        V = np.linalg.solve(system, reward[..., None])[..., 0]
-        d = np.linalg.solve(system.swapaxes(-1, -2), (rho + 0 * reward)[..., None])[..., 0]
-        return Run(d[None], (r + gamma * _expect(P, V))[None], V[None], V[None])
-    values, visits = [0 * reward], [rho + 0 * reward]
-    for _ in range(horizon):
-        values.insert(0, reward + np.einsum("nst,nt->ns", kernel, values[0]))
-        visits.append(np.einsum("nst,ns->nt", kernel, visits[-1]))
-    V = np.stack(values)
-    Q = r + gamma * np.einsum("nsat,hnt->hnsa", P, V[1:])
-    return Run(np.array(visits[:-1]).reshape(-1, *rho.shape), Q, V[:-1], V[1:])
-
-
-def _expect(P: Array, V: Array) -> Array:
-    """Σ_s' P V."""
-    return np.einsum("nsat,nt->nsa", P, V)
-
-
 def _loss(problem: Evaluation, point: Point, theta: Array) -> Array:
     """−ρ·V."""
-    process = _read(problem, point)
-    V = _run(process, _policy(problem, point, theta).pi).V
+    process = read(problem, point)
+    V = run_of(process, policy_at(problem, point, theta).pi).V
     first = V[0] if len(V) else 0 * process.rho
     return -np.sum(process.rho * first, axis=-1) * _power(process, point)
 
 
-def _power(process: Process, point: Point) -> Any:
+def _power(process: ReadProcess, point: Point) -> Any:
     """What all rewards are multiplied by."""
     return point["power of gamma"](process.gamma) if "power of gamma" in point else 1.0
 
@@ -170,9 +69,9 @@ def _gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     """−Σ d π (Q − V), pulled back; what "Hessian" holds is taken at the real part of θ."""
     held = point.get("Hessian", ())
     held = held if isinstance(held, tuple) else ()
-    process, moving = _read(problem, point), _policy(problem, point, theta)
-    still = _policy(problem, point, np.real(theta)) if held else moving
-    run, fixed = _run(process, moving.pi), _run(process, still.pi) if held else None
+    process, moving = read(problem, point), policy_at(problem, point, theta)
+    still = policy_at(problem, point, np.real(theta)) if held else moving
+    run, fixed = run_of(process, moving.pi), run_of(process, still.pi) if held else None
     d, Q = (getattr(fixed if fixed and name in held else run, name) for name in ("visits", "Q"))
     run = run._replace(visits=d, Q=Q)
     d = point["visits"](run, process, still.pi) if "visits" in point else d
@@ -182,7 +81,7 @@ def _gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     weight = point["advantage"](weight, pi, run) if "advantage" in point else weight
     g = np.sum(d[..., None] * pi * weight, axis=0)
     score = (still if "scores" in held else moving).inner
-    return -_pull(problem, point, policy, g, score, centre="advantage" not in point) * _power(process, point)
+    return -pull(problem, point, policy, g, score, centre="advantage" not in point) * _power(process, point)
 
 
 def _hvp(problem: Evaluation, point: Point, theta: Array) -> Array:
@@ -197,8 +96,8 @@ def _hvp(problem: Evaluation, point: Point, theta: Array) -> Array:
 def _visits(problem: Evaluation, point: Point, theta: Array) -> Array:
     """Σ_t of the visits in Fisher's matrix and in the divergence, (N, S)."""
     geometry = {name: value for name, value in point.items() if name not in ("reward", "power of gamma")}
-    process, policy = _read(problem, geometry), _policy(problem, point, theta)
-    run = _run(process, policy.pi)
+    process, policy = read(problem, geometry), policy_at(problem, point, theta)
+    run = run_of(process, policy.pi)
     d = point["visits of the geometry"](run, process, policy.pi) if "visits of the geometry" in point else run.visits
     return np.asarray(np.sum(d, axis=0))
 
@@ -211,15 +110,15 @@ def _fisher(problem: Evaluation, point: Point, theta: Array) -> Array:
 
 def _product(problem: Evaluation, point: Point, theta: Array, v: Array) -> Array:
     """The product of Fisher's matrix, or of what is used instead, with one v, or one for each task."""
-    policy, d, x = _policy(problem, point, theta), _visits(problem, point, theta)[..., None], _table(problem, point, v)
-    mean = np.sum(policy.inner * x, axis=_axis(point), keepdims=True)
+    policy, d, x = policy_at(problem, point, theta), _visits(problem, point, theta)[..., None], table(problem, point, v)
+    mean = np.sum(policy.inner * x, axis=axis_of(point), keepdims=True)
     y = policy.slope * (x - mean)
     if "Fisher's matrix" in point:
-        run = _run(_read(problem, point), policy.pi)
+        run = run_of(read(problem, point), policy.pi)
         weighted = np.sum(run.visits[..., None] * (run.Q - run.V[..., None]), axis=0)
         g, centred = point["Fisher's matrix"](d, policy.pi, x, y, lambda: weighted / np.sum(run.visits, axis=0)[..., None])
-        return _pull(problem, point, policy, g, centre=centred)
-    return _pull(problem, point, policy, d * policy.pi * y)
+        return pull(problem, point, policy, g, centre=centred)
+    return pull(problem, point, policy, d * policy.pi * y)
 
 
 def _least_norm(F: Array, g: Array) -> Array:
@@ -233,27 +132,27 @@ def _natural_gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     if "solution" in point or "damping" in point or "Fisher's matrix" in point:
         F = np.stack([_product(problem, point, theta, e) for e in axes], axis=-1) + point.get("damping", 0.0) * np.eye(len(theta))
         return np.asarray(point["solution"](F, g, _least_norm) if "solution" in point else _least_norm(F, g))
-    policy, d = _policy(problem, point, theta), _visits(problem, point, theta)
-    x = _table(problem, point, axes)[:, None]
-    scores = policy.slope * (x - np.sum(policy.inner * x, axis=_axis(point), keepdims=True))
+    policy, d = policy_at(problem, point, theta), _visits(problem, point, theta)
+    x = table(problem, point, axes)[:, None]
+    scores = policy.slope * (x - np.sum(policy.inner * x, axis=axis_of(point), keepdims=True))
     X = np.moveaxis(np.sqrt(d[..., None] * policy.pi) * scores, 0, -1).reshape(len(g), -1, len(theta))
     _, s, Vt = np.linalg.svd(X, full_matrices=False)
     inverse = np.where(s > 1e-7 * np.max(s, axis=-1, keepdims=True), 1 / s**2, 0)
     return np.einsum("nkd,nk,nke,ne->nd", Vt, inverse, Vt, g)
 
 
-def _divergence(problem: Evaluation, point: Point, theta: Array) -> tuple[Array, Policy, Policy, Array]:
+def _divergence(problem: Evaluation, point: Point, theta: Array) -> tuple[Array, ReadPolicy, ReadPolicy, Array]:
     """Visits, the policy of θ, that of what it is moved to, and where that is, to which a direction is added."""
     there = point["moved to"](theta, problem.v) if "moved to" in point else theta + problem.v
     d = _visits(problem, point, point["visits of"](theta, there) if "visits of" in point else theta)
-    return d[..., None], _policy(problem, point, theta), _policy(problem, point, there), there
+    return d[..., None], policy_at(problem, point, theta), policy_at(problem, point, there), there
 
 
 def _kl(problem: Evaluation, point: Point, theta: Array) -> Array:
     """Σ_s d Σ_a π₀ ln(π₀/π)."""
     d, old, new, there = _divergence(problem, point, theta)
     if "divergence" in point:
-        x = _table(problem, point, there - theta)
+        x = table(problem, point, there - theta)
         value: Array = point["divergence"][0](d, old, new, x)
         return value
     return np.sum(d * old.pi * (old.logs - new.logs), axis=(-2, -1))
@@ -262,11 +161,11 @@ def _kl(problem: Evaluation, point: Point, theta: Array) -> Array:
 def _kl_gradient(problem: Evaluation, point: Point, theta: Array, more: Array | float = 0.0) -> Array:
     """Its slope at θ + v, in ln π first."""
     d, old, _, there = _divergence(problem, point, theta)
-    new = _policy(problem, point, there + more)
+    new = policy_at(problem, point, there + more)
     if "divergence" in point:
-        g, policy = point["divergence"][1](d, old, new, _table(problem, point, there + more - theta))
-        return _pull(problem, point, policy, g)
-    return _pull(problem, point, new, -d * old.pi + 0 * new.pi)
+        g, policy = point["divergence"][1](d, old, new, table(problem, point, there + more - theta))
+        return pull(problem, point, policy, g)
+    return pull(problem, point, new, -d * old.pi + 0 * new.pi)
 
 
 def _kl_hvp(problem: Evaluation, point: Point, theta: Array) -> Array:

@@ -10,7 +10,9 @@ import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle import clamps
+from refmeta.oracle.clamps import ClampedSoftmax
+from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.softmax import centred
 from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
@@ -68,7 +70,7 @@ def normalised_occupancy(problem: Any) -> Array:
 
 
 @wrong("undiscounted-visits", "visits without γᵗ: their long-run share, over 1 − γ", quantity="grad",
-       cause="γᵗ dropped in the outer sum")  # fmt: skip
+       cause="γᵗ dropped in the outer sum", kind="convention")  # fmt: skip
 def undiscounted_visits(problem: Any) -> Array:
     mdp, point = problem.task.mdp, problem.task.at(problem.theta)
     if mdp.horizon is not None:
@@ -133,12 +135,33 @@ def natural_gradient_undivided(problem: Any) -> Array:
     return problem.task.policy.pullback(weighted - np.mean(weighted, axis=-1, keepdims=True))
 
 
-@wrong("natural-gradient-uncentred", "A", quantity="natural_gradient", chapter=GEOMETRY,
-       cause="a natural gradient, but not the one of least norm: a shift in every state is free")  # fmt: skip
+@wrong("natural-gradient-uncentred", "A", quantity="natural_gradient", chapter=GEOMETRY, kind="right",
+       cause="a natural gradient, but not the one of least norm: a shift in every state is free; another solution of F x = g, "
+       "not the one asked for")  # fmt: skip
 def natural_gradient_uncentred(problem: Any) -> Array:
     point = problem.task.at(problem.theta)
     weighted, d = _sum_over_time(problem, point.occupancy[..., None] * point.advantage), fisher.visits(point)[..., None]
     return problem.task.policy.pullback(np.where(d > 0, weighted / np.where(d > 0, d, 1), 0))
+
+
+def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
+    """The loss and its derivatives with another softmax."""
+    point = clamps.with_softmax(problem.task, use).at(problem.theta)
+    return {"loss": np.asarray(point.loss), "grad": np.asarray(point.grad), "hvp": np.asarray(point.hvp(problem.v))}
+
+
+@wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
+       cause="probabilities are kept away from 0, and their gradient is cut there",
+       hint="PyTorch: probs.clamp(min=1e-6); log_softmax needs no clamp")  # fmt: skip
+def probabilities_clamped(problem: Any) -> dict[str, Array]:
+    return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
+
+
+@wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
+       cause="logits are clamped against overflow, and their gradient is cut there",
+       hint="logits.clamp(-10, 10); subtract the largest logit instead")  # fmt: skip
+def logits_clamped(problem: Any) -> dict[str, Array]:
+    return _with_softmax(problem, clamps.CLAMPED_LOGITS)
 
 
 ROWS = rows_in(globals())

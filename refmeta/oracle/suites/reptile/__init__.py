@@ -21,4 +21,5 @@ SUITE = suite_of(
     parts={"update": Part("(d,)", "theta + epsilon * mean_i(phi_i - theta)", turned=False)},
     array="update",
     rational=("update",),
+    unseen=("clips of steps above 1135",),
 )

@@ -13,6 +13,7 @@ from refmeta.arrays import Array
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.oracle.known import rows_in, wrong
+from refmeta.oracle.limits import NORM
 
 __all__ = ["EPSILON", "FALSE_ALARMS", "ROWS"]
 
@@ -50,7 +51,7 @@ def serial_from_one_start(problem: Any) -> Array:
     return theta
 
 
-@wrong("sum-over-tasks", "N times the step", quantity="update", cause="a convention: sum where the mean is meant",
+@wrong("sum-over-tasks", "N times the step", quantity="update", kind="convention", cause="a convention: sum where the mean is meant",
        hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return problem.theta + _epsilon(problem) * np.sum(_step(problem), axis=0)
@@ -71,6 +72,14 @@ def alpha_divided(problem: Any) -> Array:
        cause="the last optimiser step, on the support or by Adam, taken for the query's gradient", source="openai/supervised-reptile reptile.py")  # fmt: skip
 def last_optimiser_step(problem: Any) -> Array:
     return -problem.alpha * adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps).path[-2].grad
+
+
+@wrong("gradient-clipped", "a step θ − mean φ of at most norm 10", quantity="update", cause="the step is clipped as a gradient is",
+       hint="PyTorch: clip_grad_norm_ on theta.grad = theta - phi")  # fmt: skip
+def gradient_clipped(problem: Any) -> Array:
+    step = np.mean(_step(problem), axis=0)
+    norm = np.linalg.norm(step)
+    return problem.theta + _epsilon(problem) * step * min(1.0, NORM / norm if norm > 0 else 1.0)
 
 
 ROWS = rows_in(globals())

@@ -51,4 +51,5 @@ SUITE = suite_of(
         **DIRECTION,
     },
     parts={part: each for name, meaning in MEANINGS.items() for part, each in _parts(name, meaning).items()},
+    unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-12", "clamps of log sigma below -9", "clamps of log sigma above 3"),
 )

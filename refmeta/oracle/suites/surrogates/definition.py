@@ -3,11 +3,24 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, gradient, hessian_product, ln, policy
+from refmeta.oracle.decimals import (
+    Inputs,
+    Loss,
+    Number,
+    Softmax,
+    Steps,
+    Vector,
+    exp,
+    gradient,
+    hessian_product,
+    ln,
+    policy,
+    softmax,
+)
 
 __all__ = [
-    "SUMMANDS", "TimeStep", "define", "dice", "gaussian", "likelihood_ratio", "loaded_dice", "log_probabilities",
-    "reinforce", "surrogate", "tmaml", "trajectory", "unchanged",
+    "SUMMANDS", "USUAL", "Likelihood", "TimeStep", "define", "dice", "gaussian", "likelihood_ratio", "loaded_dice",
+    "log_probabilities", "reinforce", "same", "surrogate", "tmaml", "trajectory", "unchanged",
 ]  # fmt: skip
 
 
@@ -62,11 +75,28 @@ def unchanged(step: TimeStep) -> TimeStep:
     return step
 
 
-def define(part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], TimeStep] = unchanged) -> list[Any]:
+def same(number: Number) -> Number:
+    """The number as it is."""
+    return number
+
+
+class Likelihood(NamedTuple):
+    """How log π is computed; each function may be exchanged for another: the softmax, and what is made of log σ."""
+
+    softmax: Softmax = softmax
+    log_sigma: Callable[[Number], Number] = same
+
+
+USUAL = Likelihood()
+
+
+def define(
+    part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], TimeStep] = unchanged, use: Likelihood = USUAL
+) -> list[Any]:
     """The loss, the gradient or the Hessian product of a surrogate; a `change` of its steps makes it a wrong one."""
     name, _, kind = part.rpartition("_")
     summand = SUMMANDS[name]
-    losses = [surrogate(lambda step: summand(change(step)), x, task) for task in range(len(x["rewards"]))]
+    losses = [surrogate(lambda step: summand(change(step)), x, task, use) for task in range(len(x["rewards"]))]
     if kind == "loss":
         return [loss(x["theta"]) for loss in losses]
     if kind == "grad":
@@ -74,14 +104,14 @@ def define(part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], Time
     return [hessian_product(loss, x["theta"], x["v"], steps.outer, steps.second) for loss in losses]
 
 
-def surrogate(summand: Callable[[TimeStep], Number], x: Inputs, task: int) -> Loss:
+def surrogate(summand: Callable[[TimeStep], Number], x: Inputs, task: int, use: Likelihood = USUAL) -> Loss:
     """−(1/M) Σ Σ_t summand over a task's trajectories."""
-    sampled = log_probabilities(x["theta_sampled"], x, task)
+    sampled = log_probabilities(x["theta_sampled"], x, task, use)
     rows = list(zip(*(x[key][task] for key in ("rewards", "mask", "baseline")), strict=True))
 
     def loss(theta: Vector) -> Number:
         each = 0 * x["gamma"]
-        for logs, old, (r, mask, b) in zip(log_probabilities(theta, x, task), sampled, rows, strict=True):
+        for logs, old, (r, mask, b) in zip(log_probabilities(theta, x, task, use), sampled, rows, strict=True):
             ratios = [p - q for p, q in zip(logs, old, strict=True)]
             each += sum(map(summand, trajectory(ratios, r, mask, b, x["gamma"], x["lam"])), 0 * x["gamma"])
         return -each / len(rows)
@@ -106,20 +136,20 @@ def trajectory(x: Vector, rewards: Vector, mask: list[int], baseline: Vector, ga
     ]
 
 
-def log_probabilities(theta: Vector, x: Inputs, task: int) -> list[Vector]:
+def log_probabilities(theta: Vector, x: Inputs, task: int, use: Likelihood = USUAL) -> list[Vector]:
     """ln π(a|s) of every step of a task's batch, less the constant ln(2π)/2 of a Gaussian; 0 after the end."""
     batch = zip(*(x[name][task] for name in ("states", "actions", "mask")), strict=True)
     if isinstance(x["states"][task][0][0], list):
-        return [[gaussian(theta, s, a) if m else 0 * theta[0] for s, a, m in zip(*one, strict=True)] for one in batch]
-    pi = policy(theta, x["state_count"], x["action_count"], x["features"])
+        return [[gaussian(theta, s, a, use) if m else 0 * theta[0] for s, a, m in zip(*one, strict=True)] for one in batch]
+    pi = policy(theta, x["state_count"], x["action_count"], x["features"], use.softmax)
     return [[ln(pi[s][a]) if m else 0 * theta[0] for s, a, m in zip(*one, strict=True)] for one in batch]
 
 
-def gaussian(theta: Vector, s: Vector, a: Vector) -> Number:
+def gaussian(theta: Vector, s: Vector, a: Vector, use: Likelihood = USUAL) -> Number:
     """−Σ_j [((a_j − (Ks)_j)/σ_j)²/2 + ln σ_j], θ the gain K row by row and then ln σ."""
     n, m = len(s), len(a)
     total = 0 * theta[0]
     for j in range(m):
-        mean, log = sum(theta[j * n + i] * s[i] for i in range(n)), theta[m * n + j]
+        mean, log = sum(theta[j * n + i] * s[i] for i in range(n)), use.log_sigma(theta[m * n + j])
         total -= ((a[j] - mean) * exp(-log)) ** 2 / 2 + log
     return total

@@ -10,7 +10,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.oracle.suites.surrogates.definition import TimeStep, define, unchanged
+from refmeta.oracle.suites.surrogates.definition import USUAL, Likelihood, TimeStep, define, unchanged
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 from refmeta.sampling import surrogates
@@ -70,9 +70,11 @@ def answer(part: str, problem: Batches) -> Array:
     return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
 
 
-def by_definition(part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged) -> Array:
-    """A part by the definition in complex numbers; `change` exchanges what a surrogate reads of a step."""
-    return complex_value(define, part, problem.inputs, change)
+def by_definition(
+    part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged, use: Likelihood = USUAL
+) -> Array:
+    """A part by the definition in complex numbers; `change` exchanges what a surrogate reads of a step, `use` log π."""
+    return complex_value(define, part, problem.inputs, change, use)
 
 
 def terms(part: str, problem: Batches, value: Array) -> Any:

@@ -14,6 +14,8 @@ from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, TimeStep
 from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, part_names
+from refmeta.oracle.suites.surrogates.wrong_limits import ROWS as LIMITS
+from refmeta.sampling.returns import reward_to_go
 
 __all__ = ["ROWS"]
 
@@ -69,7 +71,8 @@ def mean_over_time(problem: Any) -> Any:
 
 
 @wrong(
-    "sum-over-episodes", "M times each", quantity=EVERY, cause="a sum over the trajectories instead of their mean"
+    "sum-over-episodes", "M times each", quantity=EVERY, kind="convention",
+    cause="a sum over the trajectories instead of their mean",
 )  # fmt: skip
 def sum_over_episodes(problem: Any) -> Any:
     return {part: problem.trajectories.mask.shape[-2] * value for part, value in _all_parts(problem).items()}
@@ -78,6 +81,7 @@ def sum_over_episodes(problem: Any) -> Any:
 @wrong(
     "surrogate-undiscounted-visits", "Σ (Ĝ_t − b_t) …, without γᵗ", quantity=EVERY,
     cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", source="most MAML-RL code",
+    kind="convention",
 )  # fmt: skip
 def undiscounted_visits(problem: Any) -> Any:
     return _by_definition(problem, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
@@ -104,11 +108,24 @@ def mask_ignored(problem: Any) -> Any:
 
 
 @wrong(
-    "baseline-dropped", "b = 0", quantity=EVERY,
-    cause="the baseline is subtracted somewhere else, or a batch's advantages are never handed over",
+    "baseline-dropped", "b = 0", quantity=EVERY, kind="right",
+    cause="another unbiased estimate, not the one asked for: the baseline is subtracted somewhere else, or never handed over",
 )  # fmt: skip
 def baseline_dropped(problem: Any) -> Any:
     return _all_parts(replace_fields(problem, baseline=0.0))
+
+
+@wrong(
+    "whole-return", "Σ (Σ_k γᵏ r_k − γᵗ b_t) …, the whole return for γᵗ times the reward to go", quantity=EVERY, kind="right",
+    cause="another unbiased estimate, not the one asked for: the rewards before an action are noise in its weight",
+)  # fmt: skip
+def whole_return(problem: Any) -> Any:
+    if problem.gamma == 0:
+        raise FloatingPointError("γᵗ is 0")
+    G = reward_to_go(problem.trajectories, gamma=problem.gamma)
+    past = G[..., :1] / problem.gamma ** np.arange(G.shape[-1]) - G
+    with_whole = replace_fields(problem, baseline=problem.baseline - past)
+    return {part: answer(part, with_whole) for part in part_names(("reinforce", "likelihood_ratio"))}
 
 
 @wrong(
@@ -135,4 +152,4 @@ def curvature_of_likelihood_ratio(problem: Any) -> Any:
     return {f"{name}_hvp": answer("likelihood_ratio_hvp", problem) for name in SUMMANDS if name != "likelihood_ratio"}
 
 
-ROWS = rows_in(globals())
+ROWS = rows_in(globals()) + LIMITS

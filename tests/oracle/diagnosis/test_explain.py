@@ -1,0 +1,53 @@
+"""The first wrong part is explained, whatever became of other cases."""
+
+import numpy as np
+
+from refmeta.oracle.check import Failed, run
+from refmeta.oracle.diagnosis.explain import explain
+from refmeta.oracle.judge import JudgeSettings, right_result
+from refmeta.oracle.suites import SUITES
+from tests.oracle.targets import valid
+
+SETTINGS = JudgeSettings()
+
+
+def explained(suite, answer, **options):
+    def target(case, settings):
+        return answer(case, {part: case.about.answer(part, case.problem) for part in case.about.parts})
+
+    return explain(run(target, valid(suite), SETTINGS), SETTINGS, **options)
+
+
+def test_a_crash_a_nan_and_a_wrong_shape_do_not_silence_the_rest():
+    def answer(case, right):
+        number, g = int(case.id[-3:]), 2 * right["gradient"]
+        if number == 2:
+            raise Failed("crash", "it ended")
+        return g * np.nan if number == 3 else g[0] if number == 4 else g
+
+    (one,) = explained("maml-quadratic", answer)
+    assert one.name == "factor" and "times 2" in one.lines[0]
+
+
+def test_the_value_is_what_the_sentence_claims_and_a_slug_names_its_row():
+    (one,) = explained("maml-regression", lambda case, right: right["first_order"])
+    case = valid("maml-regression")[0]
+    assert one.slug == "first-order" and "first-order (" in one.lines[0]
+    np.testing.assert_allclose(one.value(case, "gradient"), case.expected["first_order"].value)
+
+
+def test_nothing_is_claimed_where_nothing_is_named():
+    (one,) = explained("reptile", lambda case, right: right["update"] + np.cos(9 * right["update"]), seconds=1.0)
+    assert (one.name, one.value, one.slug) == ("", None, "")
+
+
+def test_only_the_first_wrong_part_is_explained():
+    def answer(case, right):
+        return right | {"grad": 3 * right["grad"], "hvp": -right["hvp"], "kl": 2 * right["kl"]}
+
+    first, *others = explained("policy-gradient", answer)
+    assert first.part == "grad" and "times 3" in first.lines[0]
+    assert [(e.part, e.lines) for e in others] == [("hvp", []), ("kl", [])]
+    case = valid("policy-gradient")[0]
+    np.testing.assert_allclose(first.value(case, "grad"), 3 * right_result(case, "grad", SETTINGS))
+    assert list(SUITES["policy-gradient"].parts).index("grad") < list(SUITES["policy-gradient"].parts).index("hvp")
