@@ -30,7 +30,7 @@ from refmeta.oracle.match import (
 )
 from refmeta.oracle.suite import Case
 
-__all__ = ["Inner", "fitted_matches", "root"]
+__all__ = ["fitted_matches", "root"]
 
 Names = tuple[str, ...]
 Residual = Callable[[float], Array]

@@ -30,6 +30,7 @@ from refmeta.oracle.suites.maml.epsilons import effects
 from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION
 from refmeta.oracle.suites.maml.losses_of_costs import COSTS
 from refmeta.oracle.suites.maml.losses_of_data import QUADRATICS, REGRESSION
+from refmeta.oracle.suites.maml.losses_of_policies import FAMILIES_OF_POLICIES
 from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
@@ -52,7 +53,7 @@ RETURNS = "N tasks, S states, A actions, K steps, "
 
 def _suite(
     name: str, title: str, sizes: str, losses: str, inputs: dict[str, Input], task: Callable[..., Any],
-    define: Callable[..., Iterator[Any]], own: Choices, **more: Any,
+    define: Callable[..., Iterator[Any]], own: Choices, families: dict[str, Any] | None = None, **more: Any,
 ) -> Suite:  # fmt: skip
     """One of the six suites, from what it does not share with the others."""
     return Suite(
@@ -60,7 +61,7 @@ def _suite(
         array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
         patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
-        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "chapter": "maml", "rows": COMMON} | more,
+        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "families": choices.FAMILIES | (families or {}), "chapter": "maml", "rows": COMMON} | more,
     )  # fmt: skip
 
 
@@ -68,14 +69,14 @@ SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
         {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, TABULAR,
-        false_alarms=FALSE_ALARMS, rows=COMMON + OF_SOFTMAX,
+        FAMILIES_OF_POLICIES, false_alarms=FALSE_ALARMS, rows=COMMON + OF_SOFTMAX,
         unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clips of inner gradients above 725", "limits of K from 12"),
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        policy_return, definition.returns, LINEAR, rows=COMMON + OF_SOFTMAX,
+        policy_return, definition.returns, LINEAR, FAMILIES_OF_POLICIES, rows=COMMON + OF_SOFTMAX,
         unseen=("clamps of logits beyond 799", "clamps of probabilities below 1e-11", "clips of inner gradients above 530", "limits of K from 12"),
     ),
     _suite(

@@ -11,6 +11,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
+from refmeta.oracle.suites.maml.families import FAMILIES
 from refmeta.oracle.suites.maml.loops import LOOPS
 from refmeta.oracle.suites.maml.losses import COMMON
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
@@ -19,7 +20,7 @@ from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS, READINGS
 from refmeta.oracle.suites.maml.variants import variant
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
 Indices = Callable[[int], list[int]]
 STEPS: dict[str, Indices | None] = {

@@ -7,7 +7,9 @@ import numpy as np
 
 from refmeta.arrays import Array, dot, replace_fields
 from refmeta.oracle.suites.maml.changed import holomorphic, mapped
+from refmeta.oracle.suites.maml.loops import LOOPS
 from refmeta.oracle.suites.maml.losses import Change, Side, from_support, scaled, sided
+from refmeta.oracle.suites.maml.losses_of_policies import FORMULAS, LOOPS_OF_POLICIES
 from refmeta.policies import TabularSoftmax
 from refmeta.softmax import softmax
 
@@ -130,6 +132,8 @@ def _tabular_layout(task: Any, side: Side) -> Any:
 
 
 LINEAR = {
+    "inner loop": LOOPS | LOOPS_OF_POLICIES,
+    **FORMULAS,
     "horizon": sided(fields_changed(HORIZONS, _process)) | {f"{H} where there is none": _by_hand(horizon=H) for H in (50, 100, 200)},
     "discount": sided(fields_changed(DISCOUNTS, _process) | WEIGHTS_OF_TIME),
     "start": sided({

@@ -26,12 +26,13 @@ from refmeta.oracle.suites.maml.paths import (
     follow,
     pullback,
 )  # fmt: skip
+from refmeta.oracle.suites.maml.penalties import Added
 from refmeta.oracle.suites.maml.steps import Memory
 
 __all__ = ["InnerLoop", "variant"]
 
 FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
-OUTER = ("outer loss", "query's loss taken at")
+OUTER = ("outer loss", "query's loss taken at", "added to the outer loss")
 LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
 CONCERNED = {
     "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
@@ -73,7 +74,8 @@ def _adapted(problem: Any, point: Point) -> Array:
 def _objective(problem: Any, point: Point) -> Array:
     """Σ_k w_k L_query, (N,)."""
     outer = _outer(problem, _without(point, LATER, OUTER))
-    return sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+    loss = sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+    return loss + _penalty(problem, point).loss if "added to the outer loss" in point else loss
 
 
 def _first_order(problem: Any, point: Point) -> Array:
@@ -171,7 +173,22 @@ def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
     outer = _outer(problem, _without(point, LATER, OUTER))
     none = np.zeros_like(_inner(problem, _without(point, LATER)).path.thetas[0])
-    return [w * at.grad if at is not None else none for w, at in outer]
+    sources = [w * at.grad if at is not None else none for w, at in outer]
+    if "added to the outer loss" in point:
+        sources[0], sources[-1] = _with_slopes(sources, _penalty(problem, point))
+    return sources
+
+
+def _penalty(problem: Any, point: Point) -> Added:
+    """What is added to the outer loss."""
+    path, query, _ = _inner(problem, _without(point, LATER))
+    return point["added to the outer loss"](problem, path.thetas[0], path.thetas[-1])
+
+
+def _with_slopes(sources: list[Array], added: Added) -> tuple[Array, Array]:
+    """The sources of θ and of φ, which are one where there is no step."""
+    first, last = sources[0] + added.by_theta, sources[-1] + added.by_phi
+    return (first, last) if len(sources) > 1 else (first + added.by_phi,) * 2
 
 
 def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
