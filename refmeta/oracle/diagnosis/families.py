@@ -16,13 +16,14 @@ from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, ge
 __all__ = ["family_matches"]
 
 GRID = (1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.5, 3.0, 10.0, 50.0, -0.01, -0.1, -0.5, -2.0)
-STARTS, STEPS, VECTORS, DIGITS, LARGEST, FALL = 3, 14, 3, 9, 1e6, 0.5
+STARTS, STEPS, VECTORS, DIGITS, LARGEST = 2, 14, 3, 9, 1e6
+FALLS = {2: 0.7, 3: 0.4, 5: 0.05, 7: 1e-3}  # by which share of the first the residual must have fallen after so many steps
 Make = Callable[[float], Any]
 
 
 def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """The families of a suite of which one number explains every failing vector."""
-    some, found = pairs(generic_first(failing)[:VECTORS], settings), list[Match]()
+    """The first family of a suite of which one number explains every failing vector."""
+    some = pairs(generic_first(failing)[:VECTORS], settings)
     for words, (choice, make, *starts) in failing[0].case.about.families.items():
         if time.perf_counter() > until:
             break
@@ -30,9 +31,8 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
             what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
             match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
             if one := matching([match], failing, settings):
-                found += one
-                break
-    return found
+                return one
+    return []
 
 
 def _value(choice: str, make: Make, number: float) -> Candidate:
@@ -58,7 +58,7 @@ def _numbers(choice: str, make: Make, some: Sequence[Pair], settings: JudgeSetti
 
 
 def _root(residual: Callable[[float], Array], start: float) -> float | None:
-    """The secant method on the residual along its own change; None if the residual does not fall by half within five steps."""
+    """The secant method on the residual along its own change; None if the residual does not fall as fast as it should."""
     old, r_old = start, residual(start)
     new, first = start * (1 + 1e-4), float(np.max(np.abs(r_old), initial=0.0))
     for k in range(STEPS):
@@ -66,7 +66,7 @@ def _root(residual: Callable[[float], Array], start: float) -> float | None:
         change = r_new - r_old
         if not np.isfinite(change).all() or not np.any(change) or new == old:
             break
-        if k == 5 and np.max(np.abs(r_new)) > FALL * first:
+        if np.max(np.abs(r_new)) > FALLS.get(k, np.inf) * first:
             return None
         step = float(r_new @ change / (change @ change)) * (new - old)
         old, r_old, new = new, r_new, new - step

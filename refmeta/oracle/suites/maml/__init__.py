@@ -27,9 +27,10 @@ from refmeta.oracle.common import (
 from refmeta.oracle.suite import Input, Part, Suite, choice_facts
 from refmeta.oracle.suites.maml import choices, definition, problem
 from refmeta.oracle.suites.maml.epsilons import effects
-from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION
+from refmeta.oracle.suites.maml.loops_of_quadratics import FAMILIES_OF_QUADRATICS
+from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION, FAMILIES_OF_CLASSES
 from refmeta.oracle.suites.maml.losses_of_costs import COSTS
-from refmeta.oracle.suites.maml.losses_of_data import QUADRATICS, REGRESSION
+from refmeta.oracle.suites.maml.losses_of_data import FAMILIES_OF_REGRESSION, QUADRATICS, REGRESSION
 from refmeta.oracle.suites.maml.losses_of_policies import FAMILIES_OF_POLICIES
 from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
@@ -82,7 +83,7 @@ SUITES = (
     _suite(
         "regression", "linear regression", "N tasks, n data points (query: q), d parameters, K steps",
         "L = 1/(2n) * sum_j (x_j . theta - y_j)^2.",
-        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, REGRESSION,
+        {"theta": Input("(d,)", "weights; there is no bias")} | both(POINTS), linear_regression, definition.regressions, REGRESSION, FAMILIES_OF_REGRESSION,
         rational=EXACT, rows=COMMON + SUMMED,
         unseen=("clips of inner gradients above 21770", "limits of K from 12"),
     ),
@@ -93,12 +94,12 @@ SUITES = (
             "theta": Input("(d,)", "weights, class after class: class c, feature j is entry c*f + j; no bias"),
             **both(LABELLED), **CLASSES,
         },
-        softmax_regression, definition.entropies, CLASSIFICATION, rows=COMMON + OF_SOFTMAX + SUMMED,
+        softmax_regression, definition.entropies, CLASSIFICATION, FAMILIES_OF_CLASSES, rows=COMMON + OF_SOFTMAX + SUMMED,
         unseen=("clamps of logits beyond 1048", "clips of inner gradients above 784", "limits of K from 12"),
     ),
     _suite(
         "quadratic", "quadratic losses", "N tasks, d parameters, K steps", "L = 1/2 * (theta - c)^T A (theta - c).",
-        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, QUADRATICS, rational=EXACT,
+        {"theta": Input("(d,)", "parameters")} | both(QUADRATIC), quadratic, definition.quadratics, QUADRATICS, FAMILIES_OF_QUADRATICS, rational=EXACT,
         unseen=("clips of inner gradients above 3370", "limits of K from 12"),
     ),
     _suite(

@@ -57,10 +57,9 @@ NORMALISED = {
 }
 
 
-def _mean_return(p: Array, Q: Array, d: Array, mdp: Any) -> Array:
-    """Q less J."""
-    J = np.sum(mdp.rho * _value(p, Q)[..., 0, :, 0], axis=-1)
-    return Q - J[..., None, None, None]
+def _at_start(mdp: Any, p: Array, Q: Array) -> Array:
+    """ρ·V_t."""
+    return np.asarray(np.sum(mdp.rho[..., None, :] * np.sum(p * Q, axis=-1), axis=-1))
 
 
 def _of_rewards(reward: Callable[[Any, Array, Flow], Array]) -> Change:
@@ -105,7 +104,8 @@ FORMULAS: dict[str, Any] = {
         "the positive advantages only": _formula(advantage=lambda p, Q, d, mdp: np.where((Q - _value(p, Q)).real > 0, Q - _value(p, Q), 0.0), centred=False),
         "advantages clipped to [-1, 1]": _formula(advantage=lambda p, Q, d, mdp: _clip(Q - _value(p, Q)), centred=False),
         "Q without a baseline or the score's mean": _formula(centred=False),
-        "less the mean return in place of V": _formula(advantage=_mean_return, centred=False),
+        "less the mean of V over the start in place of V": _formula(advantage=lambda p, Q, d, mdp: Q - _at_start(mdp, p, Q)[..., None, None], centred=False),
+        "less the mean return in place of V": _formula(advantage=lambda p, Q, d, mdp: Q - _at_start(mdp, p, Q)[..., :1, None, None], centred=False),
         "less the mean of Q over the actions in place of V": _formula(advantage=lambda p, Q, d, mdp: Q - np.mean(Q, axis=-1, keepdims=True), centred=False),
         "less the largest Q in place of V": _formula(advantage=lambda p, Q, d, mdp: Q - np.max(Q.real, axis=-1, keepdims=True), centred=False),
         "less V without probabilities in place of V": _formula(advantage=lambda p, Q, d, mdp: Q - np.sum(Q, axis=-1, keepdims=True), centred=False),

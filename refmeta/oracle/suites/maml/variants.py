@@ -205,8 +205,15 @@ def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[A
     factors = [Factor(kept.count(k), _bend(path, query, point, k), alphas[k]) for k in range(K)]
     if K in kept:
         sources[-1] = sources[-1] - _bend(path, query, point, K)(alphas[-1] * sources[-1])
-    order = point.get("order of the factors")
-    return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
+    order = point.get("order of the factors", "")
+    if "left" in order:
+        factors = [Factor(times, _scaled_after(bend, alpha), np.ones(1)) for times, bend, alpha in factors]
+    return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if "reversed" in order else factors, sources)
+
+
+def _scaled_after(bend: Bend, alpha: Array) -> Bend:
+    """v → αHv."""
+    return lambda v: alpha * bend(v)
 
 
 def _of_optimiser(path: InnerPath, query: Any, problem: Any, point: Point) -> tuple[Array, Array]:
