@@ -29,10 +29,9 @@ from refmeta.oracle.suites.maml import choices, definition, problem
 from refmeta.oracle.suites.maml.epsilons import effects
 from refmeta.oracle.suites.maml.loops_of_quadratics import FAMILIES_OF_QUADRATICS
 from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION, FAMILIES_OF_CLASSES
-from refmeta.oracle.suites.maml.losses_of_costs import COSTS
+from refmeta.oracle.suites.maml.losses_of_costs import COSTS, FAMILIES_OF_LQ
 from refmeta.oracle.suites.maml.losses_of_data import FAMILIES_OF_REGRESSION, QUADRATICS, REGRESSION
-from refmeta.oracle.suites.maml.losses_of_policies import FAMILIES_OF_POLICIES
-from refmeta.oracle.suites.maml.losses_of_returns import LINEAR, TABULAR
+from refmeta.oracle.suites.maml.losses_of_returns import FAMILIES_OF_RETURNS, FEATURES, TABULAR
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 from refmeta.oracle.suites.maml.wrong import FALSE_ALARMS, LETTERS, ROWS
 from refmeta.oracle.suites.maml.wrong_costs import ROWS as ROWS_OF_COSTS
@@ -70,14 +69,14 @@ SUITES = (
     _suite(
         "tabular", "exact returns of tabular softmax policies", RETURNS + "d = S*A parameters", RETURN,
         {"theta": Input("(d,)", LOGITS)} | both(PROCESS) | TIME, policy_return, definition.returns, TABULAR,
-        FAMILIES_OF_POLICIES, false_alarms=FALSE_ALARMS, rows=COMMON + OF_SOFTMAX,
+        FAMILIES_OF_RETURNS, false_alarms=FALSE_ALARMS, rows=COMMON + OF_SOFTMAX,
         unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-11", "clips of inner gradients above 725", "limits of K from 12"),
     ),
     _suite(
         "linear-features", "exact returns of softmax policies with features", RETURNS + "d parameters", RETURN,
         {"theta": Input("(d,)", "weights of features")} | both(PROCESS) | TIME
         | {"features": Input("(S, A, d)", "the logit of state s and action a is features[s, a] times theta")},
-        policy_return, definition.returns, LINEAR, FAMILIES_OF_POLICIES, rows=COMMON + OF_SOFTMAX,
+        policy_return, definition.returns, FEATURES, FAMILIES_OF_RETURNS, rows=COMMON + OF_SOFTMAX,
         unseen=("clamps of logits beyond 799", "clamps of probabilities below 1e-11", "clips of inner gradients above 530", "limits of K from 12"),
     ),
     _suite(
@@ -110,7 +109,7 @@ SUITES = (
             "theta": Input("(d,)", "the gain G (m, p) row by row, then log sigma (m,), of a = G x + sigma * N(0, I)"),
             **both(SYSTEM), **TIME,
         },
-        policy_cost, definition.costs, COSTS, rows=COMMON + ROWS_OF_COSTS + OF_COSTS,
+        policy_cost, definition.costs, COSTS, FAMILIES_OF_LQ, rows=COMMON + ROWS_OF_COSTS + OF_COSTS,
         unseen=("clamps of log sigma below -9", "clamps of log sigma above 3.5", "clips of inner gradients above 11420", "limits of K from 12"),
     ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.suites.maml.changed import Made, MadePoint, bent
 from refmeta.oracle.suites.maml.loops import Loop, Tasks, ended
 from refmeta.oracle.suites.maml.losses import QUERY, SUPPORT, Change
 from refmeta.oracle.suites.maml.optimisers import OF_NUMBERS
@@ -68,7 +69,42 @@ def _weights(rate: float) -> Callable[[int], Array]:
     return lambda K: rate ** np.arange(K, -1.0, -1) * (np.arange(K + 1) > 0 if K else 1.0)
 
 
+def _differences(step: float, central: bool, unit: bool = False) -> Change:
+    """Hessian products as differences of gradients, a step along v or along v/‖v‖ apart."""
+
+    def of(task: Any, side: Any) -> Any:
+        def bend(theta: Array, v: Array) -> Array:
+            size = np.linalg.norm(v, axis=-1, keepdims=True) if unit else 1.0
+            move = step * v / np.where(size > 0, size, 1.0)
+            before = task.at(theta - move if central else theta).grad
+            return np.asarray((task.at(theta + move).grad - before) * size / (2 * step if central else step))
+
+        return bent(task, bend)
+
+    return Change(of, SUPPORT, stage=4)
+
+
+def _scaled(gradient: float, hessian: float) -> Change:
+    """The gradient and its Hessian with factors of their own."""
+
+    def of(task: Any, side: Any) -> Any:
+        def at(theta: Array) -> MadePoint:
+            point = task.at(theta)
+            return MadePoint(theta, lambda: point.loss, lambda: gradient * point.grad, lambda v: hessian * point.hvp(v))
+
+        return Made(at)
+
+    return Change(of, SUPPORT, stage=4)
+
+
+APART = (1e-3, 0.05, 0.5)
 FAMILIES: dict[str, tuple[Any, ...]] = {
+    "differences of gradients, {} v apart": ("curvature", lambda c: _differences(c, False), APART),
+    "differences of gradients on both sides, {} v apart": ("curvature", lambda c: _differences(c, True), APART),
+    "differences of gradients, {} v/|v| apart": ("curvature", lambda c: _differences(c, False, True), APART),
+    "{} times the gradient, its Hessian as it is": ("curvature", lambda c: _scaled(c, 1.0), (0.5, 2.0)),
+    "{} times the Hessian, the gradient as it is": ("curvature", lambda c: _scaled(1.0, c), (0.5, 2.0)),
+    "the Hessian plus {}": ("Hessian", lambda c: lambda bend, theta: lambda v: bend(v) + c * v, (0.01, 1.0)),
     **{words: ("inner optimiser", make, *_starts(words)) for words, make in OF_NUMBERS.items()},
     "Nesterov's momentum {}, its gradient at the point ahead": ("inner loop", _ahead, SHARES),
     "phi {} of the way from theta": ("inner loop", lambda c: ended(lambda t, path: path[0] + c * (path[-1] - path[0])), (0.3, 0.7)),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.maml.changed import directed, holomorphic, weighted
+from refmeta.oracle.suites.maml.changed import bent, directed, holomorphic, weighted
 from refmeta.oracle.suites.maml.families import sided_families
 from refmeta.oracle.suites.maml.loops import Loop, inner
 from refmeta.oracle.suites.maml.losses import SUPPORT, Change, Side
@@ -14,7 +14,7 @@ from refmeta.oracle.suites.maml.penalties import PENALTIES_OF_POLICIES, times
 from refmeta.oracle.suites.maml.policy_directions import Flow, Formula, Process, direction, fisher, flow
 from refmeta.softmax import log_softmax, softmax
 
-__all__ = ["FAMILIES_OF_POLICIES", "FORMULAS", "LOOPS_OF_POLICIES"]
+__all__ = ["CURVATURES", "FAMILIES_OF_POLICIES", "FORMULAS", "LOOPS_OF_POLICIES"]
 
 ALL, FLOW = ("visits", "values", "weights"), ("visits", "values")
 
@@ -228,10 +228,43 @@ def _metric(weigh: Callable[[Array], Array], damping: float, held: bool = False,
     return inner(step)
 
 
+def _bent(matrix: Callable[[Any, Array], Array]) -> Change:
+    """A matrix of the support's task at θ for the Hessian."""
+
+    def of(task: Any, side: Side) -> Any:
+        return bent(task, lambda theta, v: np.einsum("...ij,...j->...i", matrix(side.own, theta), v))
+
+    return Change(of, SUPPORT, stage=4)
+
+
+def _bent_by(**parts: Any) -> Change:
+    """The derivative of another formula of the gradient for the Hessian."""
+
+    def of(task: Any, side: Side) -> Any:
+        other = directed(task, lambda theta, held: direction(side.own, Formula(**parts), theta, held))
+        return bent(task, lambda theta, v: other.at(theta).hvp(v))
+
+    return Change(of, SUPPORT, stage=4)
+
+
 VISITED: dict[str, Callable[[Array], Array]] = {
     "": lambda d: d,
     ", visits a distribution": lambda d: d / np.sum(d, axis=-1, keepdims=True),
     ", all states alike": lambda d: 0 * d + 1 / d.shape[-1],
+}
+
+
+CURVATURES: dict[str, Change | None] = {
+    "the Hessian": None,
+    **{f"the Fisher matrix{words}": _bent(lambda task, theta, weigh=weigh: fisher(task, theta, weigh)) for words, weigh in VISITED.items()},
+    **{f"minus the Fisher matrix{words}": _bent(lambda task, theta, weigh=weigh: -fisher(task, theta, weigh)) for words, weigh in VISITED.items()},
+    "visits and action values held constant": _bent_by(held=FLOW),
+    "all but the score held constant": _bent_by(held=ALL),
+    "visits held constant": _bent_by(held=("visits",)),
+    "action values held constant": _bent_by(held=("values",)),
+    "probabilities in front of the score held constant": _bent_by(held=("weights",)),
+    "visits and probabilities in front of the score held constant": _bent_by(held=("visits", "weights")),
+    "action values and probabilities in front of the score held constant": _bent_by(held=("values", "weights")),
 }
 
 
