@@ -61,7 +61,7 @@ def _suite(
         array="gradient", problem=partial(problem.problem, task=task), answer=problem.answer, terms=problem.terms,
         definition=partial(definition.define, losses=define), effects=effects, letters=LETTERS,
         patterns={"detached step": detached_steps, "odd terms": odd_terms}, vectors=f"maml/{name}.json",
-        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "families": choices.FAMILIES | (families or {}), "chapter": "maml", "rows": COMMON} | more,
+        **choice_facts(choices) | {"choices": {**choices.CHOICES, **own}, "families": (families or {}) | choices.FAMILIES, "chapter": "maml", "rows": COMMON} | more,
     )  # fmt: skip
 
 

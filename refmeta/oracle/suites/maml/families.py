@@ -11,6 +11,7 @@ from refmeta.oracle.suites.maml.loops import Loop, Tasks, ended
 from refmeta.oracle.suites.maml.losses import QUERY, SUPPORT, Change
 from refmeta.oracle.suites.maml.optimisers import OF_NUMBERS
 from refmeta.oracle.suites.maml.penalties import PENALTIES, times
+from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS
 from refmeta.oracle.suites.maml.schedules import decaying
 
 __all__ = ["FAMILIES", "sided_families"]
@@ -123,4 +124,5 @@ FAMILIES: dict[str, tuple[Any, ...]] = {
     "alpha at most {}": ("alpha", lambda c: lambda a: np.where(a.real < c, a, c), (0.01, 0.1, 0.5)),
     "that of every step, weights {}^(K - k)": ("outer loss", _weights, (0.3, 0.9)),
     **{f"plus {words}": ("added to the outer loss", times(penalty), (0.01, 1.0)) for words, penalty in PENALTIES.items()},
+    **FAMILIES_OF_RESULTS,
 }  # fmt: skip

@@ -9,7 +9,7 @@ from refmeta.arrays import replace_fields
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.maml.changed import Made, one_for_all, rolled, weighted
 
-__all__ = ["COMMON", "BOTH", "QUERY", "SUPPORT", "Change", "Side", "changed_losses", "from_query", "from_support", "scaled", "sided"]
+__all__ = ["COMMON", "BOTH", "QUERY", "SCALES", "SUPPORT", "Change", "Side", "changed_losses", "from_query", "from_support", "scaled", "sided"]
 
 SUPPORT, QUERY, BOTH = ("support",), ("query",), ("support", "query")
 
