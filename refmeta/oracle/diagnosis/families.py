@@ -22,16 +22,17 @@ Make = Callable[[float], Any]
 
 
 def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """The first family of a suite of which one number explains every failing vector."""
+    """The first family of a suite of which one number explains every failing vector; from the nearest start, then from the next."""
     some = pairs(generic_first(failing)[:VECTORS], settings)
-    for words, (choice, make, *starts) in failing[0].case.about.families.items():
-        if time.perf_counter() > until:
-            break
-        for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID):
-            what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
-            match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
-            if one := matching([match], failing, settings):
-                return one
+    for attempt in range(STARTS):
+        for words, (choice, make, *starts) in failing[0].case.about.families.items():
+            if time.perf_counter() > until:
+                return []
+            for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID, attempt):
+                what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
+                match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
+                if one := matching([match], failing, settings):
+                    return one
     return []
 
 
@@ -41,19 +42,20 @@ def _value(choice: str, make: Make, number: float) -> Candidate:
     return lambda case, part: case.about.variant(part, case.problem, {choice: value})
 
 
-def _numbers(choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings, starts: Sequence[float]) -> Iterator[float]:
-    """The numbers that explain the first of some vectors on which they have an effect, rounded to nine digits or as they are."""
+def _numbers(
+    choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings, starts: Sequence[float], attempt: int
+) -> Iterator[float]:
+    """The number that explains the first of some vectors on which it has an effect, rounded to nine digits or as it is."""
     for pair in some:
         residual = _residual(choice, make, pair, settings)
         with np.errstate(all="ignore"):
             size = {c: float(np.max(np.abs(residual(c)), initial=0.0)) for c in starts}
             if max(size.values()) - min(size.values()) <= np.max(pair.limit) or not np.isfinite(min(size.values())):
                 continue
-            for start in sorted(size, key=lambda c: size[c])[:STARTS]:
+            for start in sorted(size, key=lambda c: size[c])[attempt : attempt + 1]:
                 c = _root(residual, start)
                 if c is not None and abs(c) < LARGEST and not np.any(_is_far(residual(c), pair)):
                     yield from dict.fromkeys((float(f"{c:.{DIGITS}g}"), c))
-                    return
         return
 
 

@@ -123,13 +123,18 @@ OUTER: dict[str, Callable[[Solved], Array] | None] = {
     "both losses at phi": lambda s: s.query.at(s.phi).loss + s.support.at(s.phi).loss,
     "the query's loss at theta": lambda s: s.query.at(s.theta).loss,
 }
+def _changed(change: Callable[[Array], Array]) -> Callable[[Solved], Array]:
+    """A matrix of the support's Hessian at φ."""
+    return lambda s: change(_hessian(s.support, s.phi))
+
+
 HESSIANS: dict[str, Callable[[Solved], Array] | None] = {
     "the support's at phi": None,
     "the support's at theta": lambda s: _hessian(s.support, s.theta),
     "the query's at phi": lambda s: _hessian(s.query, s.phi),
     "both, added": lambda s: _hessian(s.query, s.phi) + _hessian(s.support, s.phi),
     "the support's diagonal": lambda s: _hessian(s.support, s.phi) * np.eye(s.phi.shape[-1]),
-    **{words: (lambda s, change=change: change(_hessian(s.support, s.phi))) for words, change in MATRICES.items()},
+    **{words: _changed(change) for words, change in MATRICES.items()},
 }
 GRADIENTS: dict[str, Callable[[Solved], Array] | None] = {
     "of the query's loss at phi": None,

@@ -165,7 +165,7 @@ def _secant(long: bool) -> Step:
         if k == 0:
             return phi - alpha * g
         s, y = phi - path[-2], g - tasks.support.grad(path[-2])
-        dot = lambda a, b: np.sum(a * b, axis=-1, keepdims=True)
+        dot: Callable[[Array, Array], Array] = lambda a, b: np.sum(a * b, axis=-1, keepdims=True)
         enough = np.abs(dot(s, y).real) > 1e-12
         rate = dot(s, s) / np.where(enough, dot(s, y), 1.0) if long else dot(s, y) / np.where(enough, dot(y, y), 1.0)
         return phi - np.where(enough, rate, alpha) * g
@@ -203,9 +203,9 @@ LOOPS: dict[str, Loop | None] = {
     "the mean of the new gradient and that of the point before": inner(
         lambda t, k, path: (t.support.grad(path[-1]) + t.support.grad(path[-2:][0])) / 2
     ),
-    "the mean of all gradients so far": inner(lambda t, k, path: sum(t.support.grad(x) for x in path) / len(path)),
-    "phi the mean of the points after theta": ended(lambda t, path: sum(path[1:]) / (len(path) - 1) if path[1:] else path[0]),
-    "phi the mean of theta and all points": ended(lambda t, path: sum(path) / len(path)),
+    "the mean of all gradients so far": inner(lambda t, k, path: np.asarray(sum(t.support.grad(x) for x in path)) / len(path)),
+    "phi the mean of the points after theta": ended(lambda t, path: np.asarray(sum(path[1:])) / (len(path) - 1) if path[1:] else path[0]),
+    "phi the mean of theta and all points": ended(lambda t, path: np.asarray(sum(path)) / len(path)),
     "phi the mean of the last two points": ended(lambda t, path: (path[-1] + path[-2:][0]) / 2),
     "phi the best point by the support's loss": ended(_best(lambda t: t.support)),
     "phi the best point by the query's loss": ended(_best(lambda t: t.query)),

@@ -109,7 +109,7 @@ def _natural(damping: float, held: bool, fisher: bool = False) -> Loop:
     return inner(direction)
 
 
-LOOPS_OF_COSTS: dict[str, Loop | None] = {
+LOOPS_OF_COSTS: dict[str, Loop] = {
     f"the gain's gradient over the moments{', held constant' * held}": _natural(0.0, held) for held in (False, True)
 } | {f"the natural gradient{', its matrix held constant' * held}": _natural(0.0, held, fisher=True) for held in (False, True)}
 

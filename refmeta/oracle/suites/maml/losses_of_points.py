@@ -14,16 +14,16 @@ __all__ = ["INPUTS", "LOOPS_OF_POINTS", "OUTPUTS", "POINTS", "some_points"]
 Which = Callable[[int], Sequence[int]]
 
 
-def some_points(task: Any, which: Which) -> Any:
+def some_points(task: Any, which: Sequence[int]) -> Any:
     """A task of some of its data points."""
-    index = np.asarray(which(task.X.shape[-2]), int)
+    index = np.asarray(which, int)
     target = "labels" if hasattr(task, "labels") else "y"
     return replace_fields(task, X=task.X[..., index, :], **{target: getattr(task, target)[..., index]})
 
 
 def _points(which: Which) -> Change:
     """Some of the data points, with their mean."""
-    return Change(lambda task, side: some_points(task, which))
+    return Change(lambda task, side: some_points(task, which(task.X.shape[-2])))
 
 
 def _together(task: Any, side: Side) -> Any:
@@ -138,7 +138,7 @@ OUTPUTS: dict[str, Change | None] = {
 
 def _in_step(which: Callable[[int, int], Sequence[int]]) -> Loop:
     """Step k on some data points, a statement on k and n."""
-    return inner(lambda t, k, path: Lifted(some_points(t.support.task, lambda n: which(k, n))).grad(path[-1]))
+    return inner(lambda t, k, path: Lifted(some_points(t.support.task, which(k, t.support.task.X.shape[-2]))).grad(path[-1]))
 
 
 def _pass(share: Callable[[int], float], order: Which) -> Loop:
@@ -148,7 +148,7 @@ def _pass(share: Callable[[int], float], order: Which) -> Loop:
         phi, task = path[-1], tasks.support.task
         n = task.X.shape[-2]
         for j in order(n):
-            phi = phi - share(n) * alpha * Lifted(some_points(task, lambda n, j=j: [j])).grad(phi)
+            phi = phi - share(n) * alpha * Lifted(some_points(task, range(n)[j : j + 1])).grad(phi)
         return phi
 
     return stepwise(step)
@@ -162,7 +162,9 @@ def _half(k: int, n: int) -> range:
 LOOPS_OF_POINTS: dict[str, Loop | None] = LOOPS | {
     "step k on data point k alone": _in_step(lambda k, n: [k % n]),
     "step k on data point k alone, over n": inner(
-        lambda t, k, path: Lifted(some_points(t.support.task, lambda n: [k % n])).grad(path[-1]) / t.support.task.X.shape[-2]
+        lambda t, k, path: (
+            Lifted(some_points(t.support.task, [k % t.support.task.X.shape[-2]])).grad(path[-1]) / t.support.task.X.shape[-2]
+        )
     ),
     "step k on data point k alone, from the last": _in_step(lambda k, n: [-1 - k % n]),
     "step k on two data points": _in_step(lambda k, n: [2 * k % n, (2 * k + 1) % n]),

@@ -1,6 +1,7 @@
 """What implementations choose in the gradient of a return: its formula, its bonus, its metric.  Derivation: derivations/exact-policy-gradient.md"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def _normalised(axes: tuple[int, ...], *, centre: bool = True, by_visits: bool =
     return advantage
 
 
-NORMALISED = {
+NORMALISED: dict[str, dict[str, Any]] = {
     "over times, states and actions": {"axes": (-1, -2, -3)},
     "over states and actions at every time": {"axes": (-1, -2)},
     "over the actions of a state": {"axes": (-1,)},
@@ -228,6 +229,11 @@ def _metric(weigh: Callable[[Array], Array], damping: float, held: bool = False,
     return inner(step)
 
 
+def _region(damping: float, radius: float) -> Loop:
+    """The step of a trust region."""
+    return _metric(lambda d: d, damping, held=True, radius=radius)
+
+
 def _bent(matrix: Callable[[Any, Array], Array]) -> Change:
     """A matrix of the support's task at θ for the Hessian."""
 
@@ -295,10 +301,10 @@ FAMILIES_OF_POLICIES: dict[str, tuple[Any, ...]] = {
         "{} of a uniform policy mixed in": ("policy", _explored, (0.05, 0.3)),
     }),
     **{f"plus {words}": ("added to the outer loss", times(each), (0.01, 1.0)) for words, each in PENALTIES_OF_POLICIES.items()},
-    **{words: ("inner loop", lambda c, weigh=weigh, held=held: _metric(weigh, c, held), (1e-3, 0.1, 1.0)) for words, (weigh, held) in DAMPED.items()},
+    **{words: ("inner loop", partial(_metric, weigh, held=held), (1e-3, 0.1, 1.0)) for words, (weigh, held) in DAMPED.items()},
     **{
         f"the natural gradient, damped by {damping:g}, in a trust region of {{}}": (
-            "inner loop", lambda c, damping=damping: _metric(lambda d: d, damping, held=True, radius=c), (1e-3, 0.1)
+            "inner loop", partial(_region, damping), (1e-3, 0.1)
         )
         for damping in (0.1, 0.01, 0.001)
     },

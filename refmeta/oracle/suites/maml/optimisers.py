@@ -63,6 +63,11 @@ def scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Step
     return step
 
 
+def _made(make: Callable[[float], Step]) -> Callable[[float], Optimiser]:
+    """The optimiser of a number."""
+    return lambda c: Optimiser(make(c))
+
+
 REMEMBERING: dict[str, Step] = {
     "gradients accumulated over the steps": momentum(1.0),
     "momentum 0.9": momentum(0.9),
@@ -100,5 +105,5 @@ REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
     "Adagrad that begins at {}": lambda c: scaled(1.0, 1.0, 1e-10, c),
 }
 OF_NUMBERS: dict[str, Callable[[float], Optimiser]] = {
-    words: lambda c, make=make: Optimiser(make(c)) for words, make in (REMEMBERING_OF_NUMBERS | FORGETTING_OF_NUMBERS).items()
+    words: _made(make) for words, make in (REMEMBERING_OF_NUMBERS | FORGETTING_OF_NUMBERS).items()
 }

@@ -3,7 +3,7 @@
 A reading takes the rows of the steps, (K, 1) or (K, d); one of the parameters takes (K, d) and the support.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,9 +92,9 @@ def kept(which: Callable[[Array, int], Any]) -> OfParameters:
     return lambda a, task: a * which(np.arange(a.shape[-1]), a.shape[-1])
 
 
-def reordered(order: Callable[[Any], Sequence[int]]) -> OfParameters:
+def reordered(order: Callable[[Any], Array]) -> OfParameters:
     """Step sizes in the order of another layout."""
-    return lambda a, task: a[:, np.asarray(order(task))]
+    return lambda a, task: a[:, order(task)]
 
 
 OF_PARAMETERS: dict[str, OfParameters | None] = {
