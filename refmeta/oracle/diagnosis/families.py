@@ -19,7 +19,8 @@ __all__ = ["GRID", "family_matches"]
 
 SIZES = (1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 GRID = (*SIZES, *(-c for c in SIZES))
-STARTS, VECTORS, DIGITS, LARGEST = 3, 3, 9, 1e6
+STARTS, VECTORS, DIGITS, LARGEST, MISSES = 3, 3, 9, 1e6, 2
+PROBES = (0.1, 2.0)
 Make = Callable[[float], Any]
 
 
@@ -45,15 +46,25 @@ def _value(choice: str, make: Make, number: float) -> Candidate:
 
 
 def _numbers(choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings) -> Iterator[float]:
-    """The numbers that explain the first of some vectors that has one, rounded to nine digits or as they are."""
+    """The numbers that explain the first of some vectors that has one, rounded to nine digits or as they are.
+
+    A vector on which the number changes nothing is passed over; two that have none are enough.
+    """
+    missed = 0
     for pair in some:
         residual = _residual(choice, make, pair, settings)
         with np.errstate(all="ignore"):
+            one, other = residual(PROBES[0]), residual(PROBES[1])
+            if np.array_equal(one, other):
+                continue
             size = {c: float(np.max(np.abs(residual(c)), initial=0.0)) for c in GRID}
             roots = [root(residual, start) for start in sorted(size, key=lambda c: size[c])[:STARTS]]
         numbers = [c for c in roots if c is not None and np.isfinite(c) and abs(c) < LARGEST and not np.any(_is_far(residual(c), pair))]
         if numbers:
             yield from dict.fromkeys(each for c in numbers for each in (float(f"{c:.{DIGITS}g}"), c))
+            return
+        missed += 1
+        if missed == MISSES:
             return
 
 
