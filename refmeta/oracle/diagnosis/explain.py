@@ -85,10 +85,10 @@ def _by_part(
         passing = [o for o in outcomes if o.verdict == "pass"]
         return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
-    end = time.perf_counter() + (1 + LATER) * seconds
+    end = time.process_time() + (1 + LATER) * seconds
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
-        if wrong and (known or time.perf_counter() > end):
+        if wrong and (known or time.process_time() > end):
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
@@ -129,7 +129,7 @@ def _later(part: str, on: Evidence) -> Explanation:
 
 def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outcome] = ()) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
-    before, start = f"{part}: " if part else "", time.perf_counter()
+    before, start = f"{part}: " if part else "", time.process_time()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
     if found.name:
         found = found._replace(matches=_consistent(found.matches, beside, on.settings))

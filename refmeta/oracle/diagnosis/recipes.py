@@ -30,7 +30,7 @@ def _fewest(
     """The points that every failing vector equals, with the fewest departures."""
     ordered, found = generic_first(failing), list[Match]()
     for name, departures in points:
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             break
         found += [m._replace(line=f"{m.line} ({name})") for m in point_match(departures, ordered, settings)]
     return [m for m in found if m.cost == min(each.cost for each in found)]
