@@ -123,6 +123,11 @@ OUTER: dict[str, Callable[[Solved], Array] | None] = {
     "both losses at phi": lambda s: s.query.at(s.phi).loss + s.support.at(s.phi).loss,
     "the query's loss at theta": lambda s: s.query.at(s.theta).loss,
 }
+def _count(task: Any) -> int:
+    """The number of data points; 1 where there are none."""
+    return int(task.X.shape[-2]) if hasattr(task, "X") else 1
+
+
 def _changed(change: Callable[[Array], Array]) -> Callable[[Solved], Array]:
     """A matrix of the support's Hessian at φ."""
     return lambda s: change(_hessian(s.support, s.phi))
@@ -132,6 +137,11 @@ HESSIANS: dict[str, Callable[[Solved], Array] | None] = {
     "the support's at phi": None,
     "the support's at theta": lambda s: _hessian(s.support, s.theta),
     "the query's at phi": lambda s: _hessian(s.query, s.phi),
+    "the support's at phi, times n/q": lambda s: _hessian(s.support, s.phi) * _count(s.support) / _count(s.query),
+    "the support's at phi, times q/n": lambda s: _hessian(s.support, s.phi) * _count(s.query) / _count(s.support),
+    "the support's at phi, times n": lambda s: _hessian(s.support, s.phi) * _count(s.support),
+    "the support's at phi, over n": lambda s: _hessian(s.support, s.phi) / _count(s.support),
+    "the query's at theta": lambda s: _hessian(s.query, s.theta),
     "both, added": lambda s: _hessian(s.query, s.phi) + _hessian(s.support, s.phi),
     "the support's diagonal": lambda s: _hessian(s.support, s.phi) * np.eye(s.phi.shape[-1]),
     **{words: _changed(change) for words, change in MATRICES.items()},
@@ -144,6 +154,12 @@ GRADIENTS: dict[str, Callable[[Solved], Array] | None] = {
     "phi - theta": lambda s: s.phi - s.theta,
     "the query's at phi plus lambda (theta - phi)": lambda s: s.query.at(s.phi).grad + s.strength * (s.theta - s.phi),
     "the query's at theta": lambda s: s.query.at(s.theta).grad,
+    "the query's at theta, with the query's Hessian": lambda s: matvec(
+        np.linalg.inv(np.eye(s.phi.shape[-1]) + _hessian(s.query, s.theta) / s.strength), s.query.at(s.theta).grad
+    ),
+    "the query's at theta, with the support's Hessian there": lambda s: matvec(
+        np.linalg.inv(np.eye(s.phi.shape[-1]) + _hessian(s.support, s.theta) / s.strength), s.query.at(s.theta).grad
+    ),
     "the mean of the query's at theta and phi": lambda s: (s.query.at(s.theta).grad + s.query.at(s.phi).grad) / 2,
     "the support's at phi": lambda s: s.support.at(s.phi).grad,
     "the support's at theta": lambda s: s.support.at(s.theta).grad,

@@ -428,11 +428,10 @@ CLASSIFICATION = {
         "divided by the number of classes": _ridge(lambda side: 1 / side.own.classes),
         "not on the last feature": _ridge_but(-1),
         "not on the first feature": _ridge_but(0),
-        "not differentiated": Change(_decayed, stage=2),
-        "squared": Change(lambda task, side: replace_fields(task, ridge=task.ridge**2)),
+                "squared": Change(lambda task, side: replace_fields(task, ridge=task.ridge**2)),
         "negated": _ridge(lambda side: -1.0),
         "1": Change(lambda task, side: replace_fields(task, ridge=1.0)),
-    }),
+    }) | {"not differentiated, in the support only": Change(_decayed, SUPPORT, stage=2)},
     "layout of theta": sided({
         "class after class": None,
         "feature after feature": Change(lambda task, side: mapped(task, order=feature_major(side.own)), stage=3),

@@ -19,7 +19,7 @@ from refmeta.oracle.suites.maml.losses_of_gains import (
     LOOPS_OF_COSTS,
 )
 from refmeta.oracle.suites.maml.losses_of_returns import DISCOUNTS, HORIZONS, WEIGHTS_OF_TIME, fields_changed
-from refmeta.oracle.suites.maml.lq_directions import early_noise, one_noise
+from refmeta.oracle.suites.maml.lq_directions import changed_cost, early_noise, one_noise
 
 __all__ = ["COSTS", "FAMILIES_OF_LQ", "column_major"]
 
@@ -27,6 +27,11 @@ __all__ = ["COSTS", "FAMILIES_OF_LQ", "column_major"]
 def _system(change: Callable[[Any], dict[str, Any]]) -> Change:
     """Other fields of the system."""
     return Change(lambda task, side: replace_fields(task, lq=replace_fields(task.lq, **change(task.lq))))
+
+
+def _any_system(change: Callable[[Any], dict[str, Any]]) -> Change:
+    """Other fields of the system, whose last coordinate need not stay 1."""
+    return Change(lambda task, side: holomorphic(lambda theta: changed_cost(side.own.lq, theta, change(side.own.lq))), stage=1)
 
 
 def _cost(**changes: Any) -> Change:
@@ -160,12 +165,12 @@ COSTS = {
     "gain": sided({"a = Kx": None, "a = -Kx": _coordinates(-1.0, 1.0)}),
     "dynamics": sided({
         "A and B": None,
-        "A transposed": _system(lambda x: {"A": x.A.swapaxes(-1, -2)}),
-        "B negated": _system(lambda x: {"B": -x.B}),
-        "B left out": _system(lambda x: {"B": 0 * x.B}),
-        "A plus the identity": _system(lambda x: {"A": x.A + np.eye(x.states)}),
-        "A over its largest singular value": _system(lambda x: {"A": x.A / np.maximum(np.linalg.norm(x.A, 2, axis=(-2, -1))[..., None, None], 1.0)}),
-        "A and B of the first task": _system(lambda x: {"A": x.A[:1] + 0 * x.A, "B": x.B[:1] + 0 * x.B}),
+        "A transposed": _any_system(lambda x: {"A": x.A.swapaxes(-1, -2)}),
+        "B negated": _any_system(lambda x: {"B": -x.B}),
+        "B left out": _any_system(lambda x: {"B": 0 * x.B}),
+        "A plus the identity": _any_system(lambda x: {"A": x.A + np.eye(x.states)}),
+        "A over its largest singular value": _any_system(lambda x: {"A": x.A / np.maximum(np.linalg.norm(x.A, 2, axis=(-2, -1))[..., None, None], 1.0)}),
+        "A and B of the first task": _any_system(lambda x: {"A": x.A[:1] + 0 * x.A, "B": x.B[:1] + 0 * x.B}),
     }),
     "layout of theta": sided({
         "row by row": None,
@@ -177,9 +182,9 @@ COSTS = {
     "start": sided({
         "its second moments": None,
         "those of its mean": _system(lambda x: {"start": x.start[..., -1:] * x.start[..., -1:, :]}),
-        "none": _system(lambda x: {"start": 0 * x.start}),
-        "its diagonal": _system(lambda x: {"start": x.start * np.eye(x.states)}),
-        "twice": _system(lambda x: {"start": 2 * x.start}),
+        "none": _any_system(lambda x: {"start": 0 * x.start}),
+        "its diagonal": _any_system(lambda x: {"start": x.start * np.eye(x.states)}),
+        "twice": _any_system(lambda x: {"start": 2 * x.start}),
         "its mean left out": _system(lambda x: {"start": _without_last(x.start) + _last(x.start)}),
     }),
     "cost of the state": sided({

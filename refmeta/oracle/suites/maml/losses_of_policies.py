@@ -262,8 +262,8 @@ VISITED: dict[str, Callable[[Array], Array]] = {
 
 CURVATURES: dict[str, Change | None] = {
     "the Hessian": None,
-    **{f"the Fisher matrix{words}": _bent(lambda task, theta, weigh=weigh: fisher(task, theta, weigh)) for words, weigh in VISITED.items()},
-    **{f"minus the Fisher matrix{words}": _bent(lambda task, theta, weigh=weigh: -fisher(task, theta, weigh)) for words, weigh in VISITED.items()},
+    **{f"the Fisher matrix{words}": _bent(partial(fisher, weigh=weigh)) for words, weigh in VISITED.items()},
+    **{f"minus the Fisher matrix{words}": _bent(partial(fisher, weigh=weigh, sign=-1.0)) for words, weigh in VISITED.items()},
     "visits and action values held constant": _bent_by(held=FLOW),
     "all but the score held constant": _bent_by(held=ALL),
     "visits held constant": _bent_by(held=("visits",)),

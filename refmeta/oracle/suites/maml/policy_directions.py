@@ -90,12 +90,12 @@ def _parts(formula: Formula) -> tuple[tuple[str, Any, Callable[[Flow], Array]], 
     return (VISITS, formula.visits, lambda f: f.visits), (VALUES, formula.values, lambda f: f.values)
 
 
-def fisher(task: Any, theta: Array, weigh: Callable[[Array], Array]) -> Array:
-    """Σ_s w_s ∇zᵀ (diag π − ππᵀ) ∇z, w a function of the discounted visits (..., S)."""
+def fisher(task: Any, theta: Array, weigh: Callable[[Array], Array], sign: float = 1.0) -> Array:
+    """Σ_s w_s ∇zᵀ (diag π − ππᵀ) ∇z, w a function of the discounted visits (..., S), times a sign."""
     mdp, policy = task.mdp, task.policy
     pi = softmax(policy.table(theta))
     S, A = pi.shape[-2:]
-    w = weigh(np.sum(flow(mdp, pi, mdp.horizon).visits, axis=-2))
+    w = sign * weigh(np.sum(flow(mdp, pi, mdp.horizon).visits, axis=-2))
     block = w[..., None, None] * (pi[..., None] * np.eye(A) - pi[..., None] * pi[..., None, :])
     slopes = policy.pullback(np.eye(S * A).reshape(S * A, S, A)).reshape(S, A, -1)
     return np.asarray(np.einsum("sai,...sab,sbj->...ij", slopes, block, slopes, optimize=True))

@@ -24,7 +24,7 @@ def _in_turn(rows: Array, epsilon: float) -> Array:
     way = 0 * rows[0]
     for row in rows:
         way = way + epsilon * (row - way)
-    return way / epsilon
+    return way / epsilon if epsilon else np.sum(rows, axis=0)
 
 
 def _clipped(x: Array) -> Array:
@@ -41,9 +41,11 @@ def _one_after_another(share: Callable[[int, int], float]) -> Average:
     """1/ε of the way after θ ← θ + ε·share (φ_i − θ) for one task after another, a share of i and N."""
 
     def average(rows: Array, epsilon: float) -> Array:
-        way = 0 * rows[0]
+        way, N = 0 * rows[0], len(rows)
+        if epsilon == 0:
+            return np.asarray(sum(share(i, N) * row for i, row in enumerate(rows)))
         for i, row in enumerate(rows):
-            way = way + epsilon * share(i, len(rows)) * (row - way)
+            way = way + epsilon * share(i, N) * (row - way)
         return way / epsilon
 
     return average
@@ -78,6 +80,8 @@ TOWARDS: dict[str, Callable[[Array, Array], Array] | None] = {
     "phi + theta": lambda phi, theta: phi + theta,
     "phi - the first task's phi": lambda phi, theta: phi - phi[:1],
     "phi - the mean of phi": lambda phi, theta: phi - np.mean(phi, axis=0),
+    "the mean of phi over tasks and parameters, - theta": lambda phi, theta: 0 * phi + np.mean(phi) - theta,
+    "the mean of phi over the parameters, - theta": lambda phi, theta: 0 * phi + np.mean(phi, axis=1, keepdims=True) - theta,
     "phi - the mean of theta": lambda phi, theta: phi - np.mean(theta),
     "phi - 2 theta": lambda phi, theta: phi - 2 * theta,
     "|phi - theta|": lambda phi, theta: np.abs(phi - theta),
