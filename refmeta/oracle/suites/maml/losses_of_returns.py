@@ -259,11 +259,12 @@ def _mixed(x: Array, axis: int, c: float) -> Array:
     return (1 - c) * x + c / x.shape[axis]
 
 
-FAMILIES_OF_RETURNS = FAMILIES_OF_POLICIES | sided_families({
+FAMILIES_OF_RETURNS = FAMILIES_OF_POLICIES | {
+    "{} added to R": ("reward", lambda c: _process(lambda x: {"R": x.R + c}), (0.1, -1.0)),
+} | sided_families({
     "a temperature of {}": ("temperature", lambda c: Change(lambda task, side: mapped(task, scale=1 / c), stage=2), (0.3, 2.0)),
     "{}^t": ("discount", lambda c: _process(lambda x: {"gamma": min(max(c, 0.0), 1.0)}), (0.3, 0.8, 0.95)),
     "({} gamma)^t": ("discount", lambda c: _process(lambda x: {"gamma": min(max(c * x.gamma, 0.0), 1.0)}), (0.5, 0.9)),
-    "{} added to R": ("reward", lambda c: _process(lambda x: {"R": x.R + c}), (0.1, -1.0)),
     "{} of uniform in P": ("transitions", lambda c: _process(lambda x: {"P": _mixed(x.P, -1, c)}), (0.05, 0.3)),
     "{} of uniform in rho": ("start", lambda c: _process(lambda x: {"rho": _mixed(x.rho, -1, c)}), (0.05, 0.3)),
 })  # fmt: skip

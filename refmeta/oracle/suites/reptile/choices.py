@@ -167,12 +167,10 @@ LENGTHS: dict[str, Lengths | None] = {
     "epsilon^N": lambda e, N, d: e**N,
     "its size": lambda e, N, d: abs(e),
     "epsilon, at least 0": lambda e, N, d: max(e, 0.0),
-    "epsilon, at most 1": lambda e, N, d: min(e, 1.0),
     "epsilon in [0, 1]": lambda e, N, d: min(max(e, 0.0), 1.0),
     "epsilon in [0, 1/2]": lambda e, N, d: min(max(e, 0.0), 0.5),
     "epsilon in [0, 0.9]": lambda e, N, d: min(max(e, 0.0), 0.9),
     "epsilon in [0, 0.1]": lambda e, N, d: min(max(e, 0.0), 0.1),
-    "epsilon in [-1, 1]": lambda e, N, d: min(max(e, -1.0), 1.0),
     "epsilon less its whole part": lambda e, N, d: e % 1.0,
 }
 CLIPPED: dict[str, Callable[[Array], Array] | None] = {
