@@ -225,6 +225,7 @@ def test_the_gradients_of_a_family_are_the_slopes_of_its_objective(name):
 @pytest.mark.parametrize("name", [*NAMES, "implicit", "reptile"])
 def test_every_family_has_an_effect(name):
     suite = SUITES[name]
+    assert suite.families
     for words, (choice, make, *starts) in suite.families.items():
         assert words.count("{") and any(departs(suite, {choice: make(c)}) for c in (*(starts[0] if starts else ()), 0.3, -0.7)), words
 

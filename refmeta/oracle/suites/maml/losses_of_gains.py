@@ -7,10 +7,10 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.changed import directed
-from refmeta.oracle.suites.maml.loops import Lifted, Loop, Tasks, inner
 from refmeta.oracle.suites.maml.losses import SUPPORT, Change, Side
 from refmeta.oracle.suites.maml.lq_directions import Pieces, pieces
 from refmeta.oracle.suites.maml.penalties import Added, times
+from refmeta.oracle.suites.maml.programs import Lifted, Loop, Tasks, inner
 from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS
 
 __all__ = ["ENTRIES_OF_COSTS", "FAMILIES_OF_COSTS", "INNER_GRADIENTS", "LOOPS_OF_COSTS"]
