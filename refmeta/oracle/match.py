@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap, growth, limit_of, right_result
-from refmeta.oracle.suite import Case
+from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = [
     "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
@@ -65,7 +65,7 @@ def right_of(settings: JudgeSettings) -> Candidate:
 
 def match_of(what: str, value: Candidate, failing: Sequence[Outcome], more: str = "", cost: float = 0.0) -> Match:
     """A match whose sentence says in how many vectors it holds."""
-    return Match(what, f"{what}, {in_all(failing)}{more}", value, cost)
+    return Match(what, f"{what}, {in_all(failing, value)}{more}", value, cost)
 
 
 def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
@@ -95,12 +95,17 @@ def told_apart(pair: Pair, value: Array | None) -> bool:
 
 
 def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Candidate) -> bool:
-    """Does every wrong result of every failing vector equal the candidate, to ten tolerances?"""
+    """Does every wrong result of every failing vector equal the candidate, to ten tolerances?
+
+    Where it has no value on an extreme vector, it has too few digits there, and nothing is said.
+    """
     apart = False
     for pair in pairs(failing, settings):
         if is_like_right(pair):
             continue
         value = candidate(pair.case, pair.name)
+        if value is None and EXTREME in pair.case.flags:
+            continue
         if not alike(pair, value):
             return False
         apart |= told_apart(pair, value)
@@ -117,9 +122,9 @@ def is_like_right(pair: Pair) -> bool:
     return gap(pair.got, pair.right, pair.limit) <= 1
 
 
-def is_right(o: Outcome, name: str, settings: JudgeSettings) -> bool:
-    """Is the result of this name right, to its tolerance?"""
-    return gap((o.got or {})[name], right_result(o.case, name, settings), limit_of(o.case, name, settings)) <= 1
+def is_right(o: Outcome, name: str, settings: JudgeSettings, share: float = 1.0) -> bool:
+    """Is the result of this name right, to a share of its tolerance?"""
+    return gap((o.got or {})[name], right_result(o.case, name, settings), limit_of(o.case, name, settings)) <= share
 
 
 def refuting(passing: Sequence[Outcome], settings: JudgeSettings, candidate: Candidate) -> list[Outcome]:
@@ -161,6 +166,7 @@ def task_count(case: Case) -> int:
     return case.about.sizes_of(dict(inputs_of(case))).get("N", size)
 
 
-def in_all(failing: Sequence[Outcome]) -> str:
-    """In how many of the failing vectors an explanation holds."""
-    return f"in {len(failing)} of {len(failing)} failing vectors" if len(failing) > 1 else "in the one failing vector"
+def in_all(failing: Sequence[Outcome], value: Candidate | None = None) -> str:
+    """In how many of the failing vectors an explanation holds: in those that it has a value for."""
+    has = [o for o in failing if value is None or all(value(o.case, name) is not None for name in o.got or {})]
+    return f"in {len(has)} of {len(failing)} failing vectors" if len(failing) > 1 else "in the one failing vector"

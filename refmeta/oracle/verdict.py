@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.oracle.asking import Ask
 from refmeta.oracle.diagnosis import UNCERTAIN, Explanation, explain, first_of
-from refmeta.oracle.diagnosis.rows import distance
+from refmeta.oracle.diagnosis.rows import distances
 from refmeta.oracle.diagnosis.where import Where, first_wrong_part, locate
 from refmeta.oracle.judge import (
     Entry,
@@ -28,7 +28,7 @@ __all__ = ["Finding", "NEUTRAL", "asked_findings", "finding", "findings", "overa
 
 NEUTRAL = ("skip", "unasked", "unanswered")
 WIDEST = {"float64": 1e6, "float32": 1e3}
-NEAREST, INDISTINCT = 1e-2, 100.0
+NEAREST, INDISTINCT, LAST = 1e-2, 100.0, 2.0
 LOSS = (
     "no known mistake explains it; digits are lost in a finite difference, an iteration that stops early, float32 on the "
     "way, or a difference of nearly equal numbers"
@@ -211,19 +211,27 @@ def _lost_digits(bad: Sequence[Outcome], explanations: Sequence[Explanation], se
         return None
     if any(o.verdict != "mismatch" or o.case.result != "valid" for o in bad):
         return None
-    if not all(_is_small(o, settings) for o in bad):
+    if not all(_is_small(o, settings) for o in bad) or _is_trace(bad, settings):
         return None
-    fewest = min(bad, key=lambda o: o.digits)
+    fewest, most = min(bad, key=lambda o: o.digits), max(o.error for o in bad)
+    if most < LAST:
+        return f"off by {most:.2g} tolerances at most, which is the last digit,"
     return f"right to {fewest.digits:.1f} digits where {_possible_digits(fewest, settings):.1f} can be had,"
 
 
 def _is_small(o: Outcome, settings: JudgeSettings) -> bool:
-    """Is every result within 10⁶ times 30 eps, and within a hundredth of its distance to the nearest known-wrong row?"""
+    """Is every result within 10⁶ times 30 eps?"""
     rounding = 30 * float(np.finfo(settings.dtype).eps)
-    widest = WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
-    return o.error <= widest and all(
-        gap(p.got, p.right, p.limit) <= max(1.0, NEAREST * distance(p.case, p.name, settings)) for p in pairs([o], settings)
-    )
+    return o.error <= WIDEST[settings.dtype] * rounding / max(rounding, o.case.about.residual)
+
+
+def _is_trace(bad: Sequence[Outcome], settings: JudgeSettings) -> bool:
+    """Is one known-wrong formula that near: are all errors above a hundredth of its distance, wherever it differs from what is right?"""
+    shares: dict[str, list[float]] = {}
+    for p in pairs(bad, settings):
+        for slug, size in distances(p.case, p.name, settings).items():
+            shares.setdefault(slug, []).append(gap(p.got, p.right, p.limit) / size)
+    return any(min(each) > NEAREST for each in shares.values())
 
 
 def _possible_digits(o: Outcome, settings: JudgeSettings) -> float:

@@ -8,7 +8,7 @@ from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, as_target, run
-from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of, distance
+from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of, distances
 from refmeta.oracle.diagnosis.traces import effect_of
 from refmeta.oracle.facts import details, kinds
 from refmeta.oracle.judge import JudgeSettings, limit_of, right_result
@@ -201,6 +201,9 @@ def test_rounding_ends_at_a_million_tolerances_and_at_a_hundredth_of_the_way_to_
             return right + tolerances * limit[:, None] * rng.choice([-1.0, 1.0], size=right.shape)
 
         return change
+
+    def distance(case, part, settings):
+        return min(distances(case, part, settings).values())
 
     settings, chosen = JudgeSettings(), valid("maml-classification", 1)
     assert min(distance(case, "gradient", settings) for case in chosen) > 1e8

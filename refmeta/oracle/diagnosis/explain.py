@@ -7,20 +7,22 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from refmeta.oracle.asking import Ask
-from refmeta.oracle.diagnosis.mechanisms import fits, mechanisms
+from refmeta.oracle.diagnosis.mechanisms import fits, is_large, mechanisms, quickest
 from refmeta.oracle.diagnosis.partial import partial_explanation
 from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
 from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
 from refmeta.oracle.diagnosis.witnesses import Witnesses
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Candidate, is_right
+from refmeta.oracle.match import Candidate, Match, alike, generic_first, is_like_right, is_right, pairs
 
 __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-SECONDS, PARTIAL = 10.0, 0.7
+SECONDS, PARTIAL, LATER, FEW = 10.0, 0.7, 0.2, 3
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -62,13 +64,15 @@ def explain(
     Results that are missing or have another shape explain nothing; the others are explained without them.  Where `ask` is
     given, what is named holds on other cases, too.
     """
-    failing = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    wrong = [o for o in outcomes if o.verdict == "mismatch" and o.got is not None]
+    failing = [o for o in wrong if o.case.result == "valid"] or wrong
     if not failing:
         return []
     restless = max(o.differs for o in outcomes)
     if restless > 1:
         return [Explanation("", "asked twice", [TWICE])]
-    explanations = _by_part(failing, outcomes, settings, ask, seconds)
+    with np.errstate(all="ignore"):
+        explanations = _by_part(failing, outcomes, settings, ask, seconds)
     uncertain = restless > 0 and all(e.name in UNCERTAIN for e in explanations)
     return [Explanation("", "asked twice", [TWICE])] if uncertain else explanations
 
@@ -76,19 +80,30 @@ def explain(
 def _by_part(
     failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None, seconds: float
 ) -> list[Explanation]:
-    """What explains every wrong part, or the result where there are no parts; the parts share the time."""
+    """What explains every wrong part, or the result where there are no parts; after the first only what is quick is tried."""
     if failing[0].case.about.array:
         passing = [o for o in outcomes if o.verdict == "pass"]
         return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
+    end = time.process_time() + (1 + LATER) * seconds
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
-        if wrong and known:
+        if wrong and (known or time.process_time() > end):
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
-            explanations.append(_explanation(name, on, seconds / (10.0 * len(explanations) or 1.0)))
+            beside = [o._replace(got={n: got for n, got in (o.got or {}).items() if n != name}) for o in failing]
+            explanations.append(_later(name, on) if explanations else _explanation(name, on, seconds, beside))
     return explanations
+
+
+def _consistent(tied: list[Match], beside: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """Of several matches of a part those that give most of the other wrong parts, too, on the first vectors."""
+    if len(tied) < 2:
+        return tied
+    others = [pair for pair in pairs(generic_first(beside)[:FEW], settings) if not is_like_right(pair)]
+    given = [sum(alike(pair, m.value(pair.case, pair.name)) for pair in others) for m in tied]
+    return [m for m, n in zip(tied, given, strict=True) if n == max(given)]
 
 
 def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
@@ -103,17 +118,27 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
     return [o._replace(got={name: (o.got or {})[name]}) for o in answered if is_right(o, name, settings)]
 
 
-def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
+def _later(part: str, on: Evidence) -> Explanation:
+    """What explains a part after one that is not explained, if it is quickly seen."""
+    found = first_standing(quickest(on.passing), on)
+    if found.matches:
+        value = None if found.name in UNCERTAIN else found.matches[0].value
+        return Explanation(part, found.name, [f"{part}: {line}" for line in with_tie(found.matches)], value, found.matches[0].slug)
+    return Explanation(part, "", [f"{part}: {UNKNOWN}{flag_sentence(on.failing, on.passing)}"])
+
+
+def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outcome] = ()) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
-    before, start = f"{part}: " if part else "", time.perf_counter()
+    before, start = f"{part}: " if part else "", time.process_time()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
     if found.name:
+        found = found._replace(matches=_consistent(found.matches, beside, on.settings))
         best = found.matches[0]
         lines = [before + line for line in with_tie(found.matches)]
         return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)
     if found.refuted:
         return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
-    if some := partial_explanation(on, start + seconds):
+    if is_large(on.failing) and (some := partial_explanation(on, start + seconds)):
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
         return Explanation(part, "fit", [before + line for line in with_tie(fitted)])

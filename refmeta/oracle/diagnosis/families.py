@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.diagnosis.choices import is_exact
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, generic_first, match_of, matching, pairs
 
@@ -26,7 +27,7 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     some = pairs(generic_first(failing)[:VECTORS], settings)
     for attempt in range(STARTS):
         for words, (choice, make, *starts) in failing[0].case.about.families.items():
-            if time.perf_counter() > until:
+            if time.process_time() > until:
                 return []
             for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID, attempt):
                 what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
@@ -39,7 +40,7 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
 def _value(choice: str, make: Make, number: float) -> Candidate:
     """The part where the choice has this number in it."""
     value = make(number)
-    return lambda case, part: case.about.variant(part, case.problem, {choice: value})
+    return lambda case, part: case.about.variant(part, case.problem, {choice: value}) if is_exact(case, part) else None
 
 
 def _numbers(

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnosis.factors import factor_matches
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
@@ -44,7 +43,7 @@ def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact
     groups = list(_groups(on.failing, [*more, *facts(on.failing)]))
     for effort in range(3):
         for fact, group, rest in groups:
-            if time.perf_counter() > until:
+            if time.process_time() > until:
                 return None
             passing = [o for o in on.passing if fact.holds(o.case)]
             if (found := _explained(on._replace(failing=group, passing=passing), until, effort)).name:
@@ -54,9 +53,9 @@ def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact
 
 def _explained(on: Evidence, until: float, effort: int) -> Found:
     """What explains a group: known-wrong formulas and factors; one choice or term; two choices."""
-    about, soon = on.failing[0].case.about, min(until, time.perf_counter() + 1)
+    about, soon = on.failing[0].case.about, min(until, time.process_time() + 1)
     pairs = Mechanism("choices", partial(pair_matches, until=soon))
-    return first_standing([[*quickest(), Mechanism("factor", factor_matches)], quick(about, soon), [pairs]][effort], on)
+    return first_standing([[m for m in quickest(on.passing) if m.refutable], quick(about, soon), [pairs]][effort], on)
 
 
 def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Partial:

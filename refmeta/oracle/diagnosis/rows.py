@@ -11,7 +11,7 @@ from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.match import NEAR, Candidate
 from refmeta.oracle.suite import Case
 
-__all__ = ["candidate_rows", "departure_of", "distance", "value_of"]
+__all__ = ["candidate_rows", "departure_of", "distances", "value_of"]
 
 
 def candidate_rows(case: Case, settings: JudgeSettings) -> list[Wrong]:
@@ -53,11 +53,11 @@ def departure_of(row: Wrong, settings: JudgeSettings) -> Candidate:
     return departure
 
 
-def distance(case: Case, name: str, settings: JudgeSettings) -> float:
-    """The distance in tolerances from the right answer to the nearest known-wrong formula that differs from it here."""
-    limit, nearest = limit_of(case, name, settings), np.inf
+def distances(case: Case, name: str, settings: JudgeSettings) -> dict[str, float]:
+    """How many tolerances every known-wrong formula is from the right answer, where it differs from it."""
+    limit, found = limit_of(case, name, settings), dict[str, float]()
     for row in candidate_rows(case, settings):
         apart = departure_of(row, settings)(case, name)
         if apart is not None and np.isfinite(apart).all() and (size := gap(apart, 0 * apart, limit)) > NEAR:
-            nearest = min(nearest, size)
-    return nearest
+            found[row.slug] = size
+    return found

@@ -285,7 +285,6 @@ def steps(change):
 @pytest.mark.parametrize(
     ("change", "what", "special"),
     [
-        (lambda p: max(p.steps, 1), "one-step-too-many", "steps is 0"),
         (lambda p: p.steps - (p.steps == 4), "one-step-too-few", "steps is 4"),
         (lambda p: p.steps * (len(p.support.X) > 1), "gradient-at-start", "the number of tasks is 1"),
     ],

@@ -328,3 +328,14 @@ def test_a_predicate_holds_for_some_vectors_and_after_its_move(name):
         for case in (case for case, holds in zip(valid(name), held, strict=True) if not holds):
             other = moved(case, predicate.move(case.arguments()))
             assert other is not None and predicate.holds(other)
+
+
+@pytest.mark.parametrize("settings", [{}, {"reduce": "sum"}, {"reduce": "mean", "ascent": True}])
+def test_the_adapted_parameters_may_be_asked_for_and_have_no_sign(settings):
+    reduced = {"sum": lambda x: x.sum(0), "mean": lambda x: x.mean(0)}.get(settings.get("reduce"), lambda x: x)
+
+    def adapted(theta, A, c, query_A, query_c, alpha, steps):
+        return reduced(rm.adapt(theta, rm.Quadratic(A, c), alpha=alpha, steps=steps).adapted)
+
+    outcomes = rm.oracle.check(adapted, "maml-quadratic", quantity="adapted", **settings)
+    assert sum(o.verdict == "pass" for o in outcomes) == 17
