@@ -10,8 +10,8 @@ import numpy as np
 from refmeta.oracle.choices import singles, words
 from refmeta.oracle.diagnosis.factors import factor_matches, scaled
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, limit_of
-from refmeta.oracle.match import EXTREME, Candidate, Match, candidate_of, generic_first, in_all, matches
-from refmeta.oracle.suite import Case
+from refmeta.oracle.match import Candidate, Match, candidate_of, generic_first, in_all, matches
+from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = ["Departures", "factor_or_choice", "is_exact", "point_match", "point_times", "single_factor_matches", "single_matches", "value_at"]
 
@@ -66,7 +66,7 @@ def single_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     """One departure."""
     ordered, found = generic_first(failing), list[Match]()
     for each in singles(failing[0].case.about.choices):
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             break
         found += point_match((each,), ordered, settings)
     return found
@@ -84,7 +84,7 @@ def single_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings, u
     """One departure, times a factor."""
     ordered, found = generic_first(failing), list[Match]()
     for each in singles(failing[0].case.about.choices):
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             break
         found += point_times((each,), ordered, settings)
     return found
