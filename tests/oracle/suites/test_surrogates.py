@@ -514,7 +514,7 @@ def test_terms_that_may_be_added_are_derivatives_of_one_another(kind):
 def test_divergences_by_hand():
     """One state with π_sampled = (¼, ¾) and π = (½, ½), in all steps: ½ ln(4/3), ¼ ln ½ + ¾ ln (3/2), and ln 2."""
     case = two_ratios()
-    sums = [term("loss", case, name, "sum over all steps") for name in OF_POLICIES]
+    sums = [term("loss", case, name, "sum over all steps") for name in OF_POLICIES[:3]]
     np.testing.assert_allclose(sums, np.array([[np.log(2)], [np.log(0.5) / 4 + 0.75 * np.log(1.5)], [np.log(4 / 3) / 2]]) * 3, rtol=1e-14)
 
 

@@ -18,7 +18,7 @@ LEFT_OUT = {
     "over trajectories": ("living", "not ended"),
     "rewards": ("normalised 0", "normalised 1", "scaled 0", "scaled 1", "centred", "first task's", "last", "without the last", "over H"),
     "return": ("from the start", "one step", "two steps", "gae", "gae ends", "td ends", "gae bare", ("gae of", 0.95), "bootstrapped", "bootstrapped at H",
-               "bootstrapped instead", "through ends, steps", "mean to go"),
+               "bootstrapped instead", "through ends, steps", "mean to go", "over steps left"),
     "sums": ("fading around", *HELD),
     "trajectories used": tuple((name, used) for name in ("but the first", "the last", "the first half", "every second") for used in (0, 1)),
     "advantages": (),

@@ -64,7 +64,7 @@ CHOICES: Choices = {
     "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled"},
     "log pi": {
         "as it is": "own", "mean over the coordinates": "mean", "squares as a mean over the coordinates": "mean of squares",
-        "log sigma as a mean over the coordinates": "log sigma once", "log sigma read as log variance": "log variance", "sigma by softplus": "softplus",
+        "log sigma as a mean over the coordinates": "log sigma once", "log sigma of the first coordinate alone": "log sigma of the first", "log sigma read as log variance": "log variance", "sigma by softplus": "softplus",
         "log sigma read as sigma": "sigma itself", "log sigma read as the logarithm of 1/sigma": "log precision",
         "log sigma read as the logarithm of the precision": "log precision root", "sigma = 1": "sigma 1",
         "without -log sigma": "no log sigma", "with + log sigma": "plus log sigma", "without the 1/2 of the square": "whole square",
@@ -97,7 +97,7 @@ CHOICES: Choices = {
         **{f"norm clipped at {c}{words}": ("norm", c, e) for c in (0.1, 0.5, 1.0) for words, e in (("", 0.0), (" (+ 1e-6)", 1e-6))},
         "norm over all tasks clipped at 0.5 (+ 1e-6)": ("norm of all", 0.5, 1e-6), "norm over all tasks clipped at 1": ("norm of all", 1.0),
         "norm over all tasks clipped at 1 (+ 1e-6)": ("norm of all", 1.0, 1e-6),
-        **{f"entries clipped at ± {c}": ("entries", c) for c in (0.1, 0.5, 1.0)}, "divided by its norm": ("unit", 0.0), "divided by its norm (+ 1e-8)": ("unit", 1e-8),
+        **{f"entries clipped at ± {c}": ("entries", c) for c in (0.1, 0.5, 1.0)}, "divided by its norm": ("unit", 0.0), **{f"divided by its norm (+ {e:g})": ("unit", e) for e in (1e-12, 1e-8, 1e-6)},
         "divided by the norm over all tasks": ("unit of all", 0.0), "its signs": "signs", "divided by its largest entry": "largest",
         "each entry divided by its magnitude + 1e-8 (Adam's first step)": ("adam", 1e-8), "less the mean over its entries": "centred",
         "less the mean over the tasks": "less the mean", "its magnitudes": "magnitude", "in the other order": "reversed",

@@ -36,6 +36,7 @@ def _spread(r: Array, mask: Array, centre: bool, ddof: int = 0) -> Array:
 
 REWARDS: dict[str, Callable[[Array, Array, float], Array]] = {
     "next": lambda r, m, c: following(r), "before": lambda r, m, c: _before(r), "reversed": lambda r, m, c: r[..., ::-1],
+    "around": lambda r, m, c: np.roll(r, 1, axis=-1) * m, "around, next": lambda r, m, c: np.roll(r, -1, axis=-1) * m,
     "clipped": lambda r, m, c: np.clip(r, -c, c), "clipped above 0": lambda r, m, c: np.clip(r, 0, c), "plus": lambda r, m, c: r + c * m,
     "signs": lambda r, m, c: np.sign(r), "positive": lambda r, m, c: np.maximum(r, 0), "absolute": lambda r, m, c: np.abs(r),
     "centred": lambda r, m, c: (r - np.sum(r, axis=(1, 2), keepdims=True) / np.sum(m, axis=(1, 2), keepdims=True)) * m,

@@ -57,7 +57,8 @@ def variant(part: str, problem: Batches, point: Point) -> Array | None:
     name = point.get("curvature", own)
     if not concerned(name, own, kind, point):
         return None
-    value = finished(_value(name, kind, problem, point), problem, point, kind)
+    with np.errstate(all="ignore"):
+        value = finished(_value(name, kind, problem, point), problem, point, kind)
     return value if np.isfinite(value).all() else None
 
 
