@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test test-kernels deep bench vectors vectors-check pages test-peers lint clean
+.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages test-peers lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
@@ -22,6 +22,9 @@ test-kernels: $(VENV)  ## the numerical tests under several BLAS kernels
 
 deep: $(VENV)  ## the suite with 5,000 examples for each property
 	HYPOTHESIS_PROFILE=deep $(RUN) -m pytest
+
+field: $(VENV)  ## diagnose some hundred wrong implementations by others
+	$(ONE_THREAD) $(RUN) -m tests.oracle.field
 
 bench: $(VENV)  ## time gradients, rollouts, surrogates, Meta-LSTM, PEARL
 	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py

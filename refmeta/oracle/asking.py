@@ -13,7 +13,7 @@ from refmeta.oracle.judge import Outcome
 from refmeta.oracle.suite import Case, Expected
 from refmeta.tolerance import max_per_task
 
-__all__ = ["Ask", "moved", "varied"]
+__all__ = ["LOOSER", "Ask", "moved", "varied"]
 
 Ask = Callable[[Case], Outcome]  # what the target answers to a case, judged
 LOOSER, WIDTH = 100.0, 0.3

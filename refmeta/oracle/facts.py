@@ -12,7 +12,7 @@ from refmeta.tables import count_text
 from refmeta.tolerance import tolerance
 
 __all__ = [
-    "brief", "details", "indistinct", "hints", "ids", "kinds", "parts_line", "unjudged_line", "warnings_of", "worst_line",
+    "brief", "details", "indistinct", "hints", "ids", "kinds", "parts_line", "unjudged_line", "unseen_line", "warnings_of", "worst_line",
 ]  # fmt: skip
 
 SHOWN = 8
@@ -77,6 +77,12 @@ def parts_line(finding: Finding) -> list[str]:
     return [f"judged: {judged or 'nothing'}" + (f"; not judged: {unjudged}" if unjudged else "")]
 
 
+def unseen_line(finding: Finding) -> list[str]:
+    """What the vectors cannot see, where all else is right."""
+    unseen = finding.outcomes[0].case.about.unseen if finding.word in ("RIGHT", "ROUNDING") else ()
+    return [f"not seen: {'; '.join(unseen)}"] if unseen else []
+
+
 def warnings_of(finding: Finding) -> list[str]:
     """Every warning once, with its cases."""
     warned = dict.fromkeys(w for o in finding.outcomes for w in o.warnings)
@@ -125,5 +131,5 @@ def details(finding: Finding) -> list[str]:
     explained = [line if plain else f"Diagnosis: {line}" for line in finding.explanation]
     where = [f"Where: {line}" for line in finding.where.lines]
     steps = [f"Next: {line}" for line in finding.next]
-    said = [*kinds(finding), *worst_line(finding), *where, *explained]
-    return [*said, *parts_line(finding), *warnings_of(finding), *hints(finding), *steps]
+    said = [*kinds(finding), *worst_line(finding), *where, *explained, *parts_line(finding), *unseen_line(finding)]
+    return [*said, *warnings_of(finding), *hints(finding), *steps]

@@ -123,9 +123,9 @@ def is_like_right(pair: Pair) -> bool:
     return gap(pair.got, pair.right, pair.limit) <= 1
 
 
-def is_right(o: Outcome, name: str, settings: JudgeSettings) -> bool:
-    """Is the result of this name right, to its tolerance?"""
-    return gap((o.got or {})[name], right_result(o.case, name, settings), limit_of(o.case, name, settings)) <= 1
+def is_right(o: Outcome, name: str, settings: JudgeSettings, share: float = 1.0) -> bool:
+    """Is the result of this name right, to a share of its tolerance?"""
+    return gap((o.got or {})[name], right_result(o.case, name, settings), limit_of(o.case, name, settings)) <= share
 
 
 def refuting(passing: Sequence[Outcome], settings: JudgeSettings, candidate: Candidate) -> list[Outcome]:

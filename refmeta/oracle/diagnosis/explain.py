@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.asking import Ask
-from refmeta.oracle.diagnosis.mechanisms import fits, mechanisms
+from refmeta.oracle.diagnosis.mechanisms import fits, is_large, mechanisms, quickest
 from refmeta.oracle.diagnosis.partial import partial_explanation
 from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
 from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
@@ -22,7 +22,7 @@ __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-SECONDS, PARTIAL = 10.0, 0.7
+SECONDS, PARTIAL, LATER = 10.0, 0.7, 0.2
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -80,18 +80,19 @@ def explain(
 def _by_part(
     failing: Sequence[Outcome], outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None, seconds: float
 ) -> list[Explanation]:
-    """What explains every wrong part, or the result where there are no parts; the parts share the time."""
+    """What explains every wrong part, or the result where there are no parts; after the first only what is quick is tried."""
     if failing[0].case.about.array:
         passing = [o for o in outcomes if o.verdict == "pass"]
         return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
+    end = time.perf_counter() + (1 + LATER) * seconds
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
-        if wrong and known:
+        if wrong and (known or time.perf_counter() > end):
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
-            explanations.append(_explanation(name, on, seconds / (10.0 * len(explanations) or 1.0)))
+            explanations.append(_later(name, on) if explanations else _explanation(name, on, seconds))
     return explanations
 
 
@@ -107,6 +108,15 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
     return [o._replace(got={name: (o.got or {})[name]}) for o in answered if is_right(o, name, settings)]
 
 
+def _later(part: str, on: Evidence) -> Explanation:
+    """What explains a part after one that is not explained, if it is quickly seen."""
+    found = first_standing(quickest(on.passing), on)
+    if found.matches:
+        value = None if found.name in UNCERTAIN else found.matches[0].value
+        return Explanation(part, found.name, [f"{part}: {line}" for line in with_tie(found.matches)], value, found.matches[0].slug)
+    return Explanation(part, "", [f"{part}: {UNKNOWN}{flag_sentence(on.failing, on.passing)}"])
+
+
 def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
     before, start = f"{part}: " if part else "", time.perf_counter()
@@ -117,7 +127,7 @@ def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
         return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)
     if found.refuted:
         return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
-    if some := partial_explanation(on, start + seconds):
+    if is_large(on.failing) and (some := partial_explanation(on, start + seconds)):
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
         return Explanation(part, "fit", [before + line for line in with_tie(fitted)])

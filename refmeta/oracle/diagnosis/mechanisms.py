@@ -7,7 +7,7 @@ from typing import NamedTuple
 from refmeta.oracle.diagnosis.additions import addition_matches, mixture_matches
 from refmeta.oracle.diagnosis.choices import factor_or_choice, single_factor_matches, single_matches
 from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
-from refmeta.oracle.diagnosis.factors import fitted_factors, row_factor_matches
+from refmeta.oracle.diagnosis.factors import factor_matches, fitted_factors, row_factor_matches
 from refmeta.oracle.diagnosis.families import family_matches
 from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
@@ -21,7 +21,7 @@ from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Match
 from refmeta.oracle.suite import Suite
 
-__all__ = ["Mechanism", "fits", "mechanisms", "quick", "quickest"]
+__all__ = ["Mechanism", "fits", "is_large", "mechanisms", "quick", "quickest"]
 
 DIGITS = 4.0
 
@@ -37,7 +37,8 @@ class Mechanism(NamedTuple):
 def quick(about: Suite, until: float) -> list[Mechanism]:
     """What costs little: known-wrong formulas, another quantity, one choice, a factor, the suite's own patterns, one term."""
     return [
-        *quickest(),
+        Mechanism("row", row_matches),
+        Mechanism("other quantity", quantity_matches),
         Mechanism("factor", partial(factor_or_choice, until=until)),
         Mechanism("row times", row_factor_matches),
         Mechanism("order", order_matches),
@@ -49,9 +50,17 @@ def quick(about: Suite, until: float) -> list[Mechanism]:
     ]
 
 
-def quickest() -> list[Mechanism]:
-    """What costs next to nothing."""
-    return [Mechanism("row", row_matches), Mechanism("other quantity", quantity_matches)]
+def quickest(passing: Sequence[Outcome]) -> list[Mechanism]:
+    """What costs next to nothing: known-wrong formulas, another quantity, a factor, another order, what explains small errors."""
+    return [
+        Mechanism("row", row_matches),
+        Mechanism("other quantity", quantity_matches),
+        Mechanism("factor", factor_matches),
+        Mechanism("order", order_matches),
+        Mechanism("offset", partial(offset, passing=passing), False),
+        Mechanism("trace", partial(traces, passing=passing), False),
+        Mechanism("single precision", single_precision_matches, False),
+    ]
 
 
 def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: float, seconds: float) -> Iterator[Mechanism]:
@@ -65,7 +74,7 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
     yield Mechanism("trace", partial(traces, passing=passing), False)
     yield addition
     yield Mechanism("single precision", single_precision_matches, False)
-    if not all(o.digits >= DIGITS for o in failing):
+    if is_large(failing):
         yield Mechanism("weights", weight_matches)
         yield Mechanism("permutation", permutation_matches)
         yield Mechanism("function", transform_matches)
@@ -78,5 +87,9 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
 
 def fits(failing: Sequence[Outcome]) -> list[Mechanism]:
     """What fits numbers to every vector that no formula gives; for large errors alone."""
-    large = not all(o.digits >= DIGITS for o in failing)
-    return [Mechanism("fit", fitted_factors), Mechanism("fit", fitted_weights)] if large else []
+    return [Mechanism("fit", fitted_factors), Mechanism("fit", fitted_weights)] if is_large(failing) else []
+
+
+def is_large(failing: Sequence[Outcome]) -> bool:
+    """Is an error larger than what is lost in digits?"""
+    return any(o.digits < DIGITS for o in failing)

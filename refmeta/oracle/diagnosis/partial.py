@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.diagnosis.factors import factor_matches
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
@@ -56,7 +55,7 @@ def _explained(on: Evidence, until: float, effort: int) -> Found:
     """What explains a group: known-wrong formulas and factors; one choice or term; two choices."""
     about, soon = on.failing[0].case.about, min(until, time.perf_counter() + 1)
     pairs = Mechanism("choices", partial(pair_matches, until=soon))
-    return first_standing([[*quickest(), Mechanism("factor", factor_matches)], quick(about, soon), [pairs]][effort], on)
+    return first_standing([[m for m in quickest(on.passing) if m.refutable], quick(about, soon), [pairs]][effort], on)
 
 
 def _part(fact: Fact, group: list[Outcome], rest: list[Outcome], found: Found, on: Evidence, until: float) -> Partial:

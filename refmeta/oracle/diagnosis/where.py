@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.asking import Ask, moved, varied
+from refmeta.oracle.asking import LOOSER, Ask, moved, varied
 from refmeta.oracle.choices import Predicate
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
 from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
@@ -57,7 +57,8 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, settings)
-    first = [f"first in {part}; right in every case: {', '.join(parts) or 'no part'}"] if names > 1 else []
+    others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
+    first = [f"first in {part}; {others}"] if names > 1 else []
     more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
     return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
 
@@ -68,7 +69,7 @@ def _is_wrong_elsewhere(
     """Is the target wrong as well in wrong cases with other numbers?"""
     others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i)) is not None and not exactly(other)]
     answers = [ask(other) for other in others]
-    return not any(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
+    return not any(part in (o.got or {}) and is_right(o, part, settings, 1 / LOOSER) for o in answers)
 
 
 def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:

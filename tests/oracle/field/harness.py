@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.oracle.asking import moved, varied
+from refmeta.oracle.asking import LOOSER, moved, varied
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import JudgeSettings, gap, growth, limit_of, right_result
 from refmeta.oracle.match import NEAR, is_right
@@ -105,11 +105,14 @@ def _cause(verdict, fresh, answer, settings):
 def _where(verdict, fresh, answer, settings):
     """Does the claim on cases hold on the fresh problems, and where one is moved to where it should be right?"""
     where, part = verdict.where, next((e.part for e in verdict.causes), "")
-    right = lambda o: o.verdict == "pass" if not part else part in (o.got or {}) and is_right(o, part, settings)
+
+    def right(o, share=1.0):
+        return all(is_right(o, name, settings, share) for name in (o.got or {}) if part in (name, "")) and bool(o.got)
+
     if where.exactly is not None:
         for case in fresh:
             o = answer(case)
-            if o.got is not None and right(o) != where.exactly(case):
+            if o.got is not None and (not right(o) if where.exactly(case) else right(o, 1 / LOOSER)):
                 return f"not so on a fresh problem, {case.id}"
     for p in where.sufficient:
         for case in fresh[:6]:
