@@ -3,7 +3,7 @@
 The library judges what comes back.  Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,37 @@ __all__ = ["LOOSER", "Ask", "moved", "varied"]
 
 Ask = Callable[[Case], Outcome]  # what the target answers to a case, judged
 LOOSER, WIDTH = 100.0, 0.3
+REFUSALS = (ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError)
 
 
-def moved(case: Case, inputs: dict[str, Any]) -> Case | None:
-    """The case with other inputs, judged by the library; None if the library refuses them or has no finite answer.
+def moved(case: Case, inputs: dict[str, Any], parts: Sequence[str] = ()) -> Case | None:
+    """The case with other inputs, judged by the library in some parts, or in all; None if it refuses them or has no finite answer.
 
     Its tolerance is that of the case, a hundredfold: what is asked is whether a result is right at all.
     """
+    if (other := _accepted(case, inputs)) is None:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            values = {part: np.asarray(case.about.answer(part, other.problem), float) for part in parts or case.about.parts}
+    except REFUSALS:
+        return None
+    if not all(np.isfinite(value).all() for value in values.values()):
+        return None
+    return replace_fields(other, expected={part: _expected(case, part, value) for part, value in values.items()})
+
+
+def _accepted(case: Case, inputs: dict[str, Any]) -> Case | None:
+    """The case with other inputs, nothing expected; None if the library refuses them."""
     as_lists = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in inputs.items()}
     other = replace_fields(case, id=f"{case.id}, moved", input=as_lists, flags=(), expected={}, discriminates={})
     other.__dict__.pop("problem", None)
     try:
         with np.errstate(all="ignore"):
-            values = {part: np.asarray(case.about.answer(part, other.problem), float) for part in case.about.parts}
-    except (ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError):
+            other.problem  # noqa: B018
+    except REFUSALS:
         return None
-    if not all(np.isfinite(value).all() for value in values.values()):
-        return None
-    return replace_fields(other, expected={part: _expected(case, part, value) for part, value in values.items()})
+    return other
 
 
 def _expected(case: Case, part: str, value: Array) -> Expected:
@@ -45,20 +58,24 @@ def _expected(case: Case, part: str, value: Array) -> Expected:
     return Expected(value, np.full(len(scale), kappa), scale, 0)
 
 
-def varied(case: Case, seed: int) -> Case | None:
+def varied(case: Case, seed: int, parts: Sequence[str] = ()) -> Case | None:
     """A case of the same sizes with other numbers: every array of floats is varied in turn where the library takes it.
 
     An array is multiplied entry by entry; if it is refused, its rows are made to add to 1, or M becomes DMD.
     """
-    rng, inputs, last = np.random.default_rng(seed), case.arguments(), None
+    of_parts: Callable[[Case, dict[str, Any]], Case | None] = lambda case, inputs: moved(case, inputs, parts)
+    tries = (moved(case, _varied(case, seed, accepts), parts) for accepts in (_accepted, of_parts))
+    return next((other for other in tries if other is not None), None)
+
+
+def _varied(case: Case, seed: int, accepts: Callable[[Case, dict[str, Any]], Case | None]) -> dict[str, Any]:
+    """The inputs with every float input varied, if that is accepted."""
+    rng, inputs = np.random.default_rng(seed), case.arguments()
     for name, value in inputs.items():
-        if not isinstance(value, np.ndarray) and not isinstance(value, float) or np.asarray(value).dtype.kind != "f":
-            continue
-        for other in _variations(value, rng):
-            if (new := moved(case, inputs | {name: other})) is not None:
-                inputs, last = inputs | {name: other}, new
-                break
-    return last
+        if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            others = ({**inputs, name: other} for other in _variations(value, rng))
+            inputs = next((each for each in others if accepts(case, each) is not None), inputs)
+    return inputs
 
 
 def _variations(value: Any, rng: np.random.Generator) -> Iterator[Any]:

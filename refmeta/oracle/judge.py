@@ -179,6 +179,8 @@ def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
         results = _results(case, returned, settings)
     except (TypeError, ValueError) as error:
         return Outcome(case, "mismatch", str(error))
+    if not results:
+        return Outcome(case, "skip", "nothing was returned of what is asked")
     worst = max((worst_entry(case, name, got, settings) for name, got in results.items()), key=lambda e: e.tolerances)
     digits = min(_digits(case, name, got, settings) for name, got in results.items())
     right = "bounded" if case.result == "ill_conditioned" else "pass"
@@ -220,7 +222,8 @@ def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Ar
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
             got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
             raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")
-        return {name: _array(value, case, name, settings) for name, value in returned.items()}
+        asked = {name: value for name, value in returned.items() if name in case.expected}
+        return {name: _array(value, case, name, settings) for name, value in asked.items()}
     return {wanted[0]: _array(returned, case, wanted[0], settings)}
 
 

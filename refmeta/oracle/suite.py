@@ -73,7 +73,8 @@ class Suite:
     patterns : what else a wrong result may equal, by mechanism.
     choices, variant(part, problem, point) : what implementations choose, and the part with some departures.
     recipes : points that popular code computes, by name.
-    families : choices with a number in them: the words, with {} for the number, to the choice and the value of a number.
+    families : choices with a number in them: the words, with {} for the number, to the choice, the value of a number, and
+        if need be numbers to begin with.
     additions(part, problem) : terms that may be added by mistake, by name.
     numbers(problem) : of what a factor may be made, besides the sizes and the number inputs.
     layouts(problem) : other orders of the parameters, by name: the right index of each entry.
@@ -105,7 +106,7 @@ class Suite:
     choices: Choices = field(default_factory=dict)
     variant: Callable[[str, Any, Point], Any] = no_variant
     recipes: Mapping[str, Point] = field(default_factory=dict)
-    families: Mapping[str, tuple[str, Callable[[float], Any]]] = field(default_factory=dict)
+    families: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     additions: Callable[[str, Any], Mapping[str, Callable[[], Any]]] = no_terms_added
     numbers: Callable[[Any], Mapping[str, float]] = no_numbers
     layouts: Callable[[Any], Mapping[str, Any]] = no_layouts

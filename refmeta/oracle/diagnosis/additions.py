@@ -44,7 +44,7 @@ def mixture_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: 
     """A multiple of the right result plus a multiple of a term or of a known-wrong formula."""
     rows = [Match(row.slug, "", value_of(row, settings)) for row in candidate_rows(failing[0].case, settings)]
     for term in [*_terms(failing, settings), *rows]:
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             break
         if found := mixed(term, failing, settings):
             return found

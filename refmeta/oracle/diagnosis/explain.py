@@ -16,13 +16,13 @@ from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
 from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
 from refmeta.oracle.diagnosis.witnesses import Witnesses
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Candidate, is_right
+from refmeta.oracle.match import Candidate, Match, alike, generic_first, is_like_right, is_right, pairs
 
 __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-SECONDS, PARTIAL, LATER = 10.0, 0.7, 0.2
+SECONDS, PARTIAL, LATER, FEW = 10.0, 0.7, 0.2, 3
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -85,15 +85,25 @@ def _by_part(
         passing = [o for o in outcomes if o.verdict == "pass"]
         return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
-    end = time.perf_counter() + (1 + LATER) * seconds
+    end = time.process_time() + (1 + LATER) * seconds
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
-        if wrong and (known or time.perf_counter() > end):
+        if wrong and (known or time.process_time() > end):
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
-            explanations.append(_later(name, on) if explanations else _explanation(name, on, seconds))
+            beside = [o._replace(got={n: got for n, got in (o.got or {}).items() if n != name}) for o in failing]
+            explanations.append(_later(name, on) if explanations else _explanation(name, on, seconds, beside))
     return explanations
+
+
+def _consistent(tied: list[Match], beside: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """Of several matches of a part those that give most of the other wrong parts, too, on the first vectors."""
+    if len(tied) < 2:
+        return tied
+    others = [pair for pair in pairs(generic_first(beside)[:FEW], settings) if not is_like_right(pair)]
+    given = [sum(alike(pair, m.value(pair.case, pair.name)) for pair in others) for m in tied]
+    return [m for m, n in zip(tied, given, strict=True) if n == max(given)]
 
 
 def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
@@ -117,11 +127,12 @@ def _later(part: str, on: Evidence) -> Explanation:
     return Explanation(part, "", [f"{part}: {UNKNOWN}{flag_sentence(on.failing, on.passing)}"])
 
 
-def _explanation(part: str, on: Evidence, seconds: float) -> Explanation:
+def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outcome] = ()) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
-    before, start = f"{part}: " if part else "", time.perf_counter()
+    before, start = f"{part}: " if part else "", time.process_time()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
     if found.name:
+        found = found._replace(matches=_consistent(found.matches, beside, on.settings))
         best = found.matches[0]
         lines = [before + line for line in with_tie(found.matches)]
         return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)

@@ -11,31 +11,30 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.choices import is_exact
-from refmeta.oracle.diagnosis.fitted import root
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, generic_first, match_of, matching, pairs
 
-__all__ = ["GRID", "family_matches"]
+__all__ = ["family_matches"]
 
-SIZES = (1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
-GRID = (*SIZES, *(-c for c in SIZES))
-STARTS, VECTORS, DIGITS, LARGEST = 3, 3, 9, 1e6
+GRID = (1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.5, 3.0, 10.0, 50.0, -0.01, -0.1, -0.5, -2.0)
+STARTS, STEPS, VECTORS, DIGITS, LARGEST = 2, 14, 3, 9, 1e6
+FALLS = {2: 0.7, 3: 0.4, 5: 0.05, 7: 1e-3}  # by which share of the first the residual must have fallen after so many steps
 Make = Callable[[float], Any]
 
 
 def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """The families of a suite of which one number explains every failing vector."""
-    some, found = pairs(generic_first(failing)[:VECTORS], settings), list[Match]()
-    for words, (choice, make) in failing[0].case.about.families.items():
-        if time.perf_counter() > until:
-            break
-        for number in _numbers(choice, make, some, settings):
-            what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
-            match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
-            if one := matching([match], failing, settings):
-                found += one
-                break
-    return found
+    """The first family of a suite of which one number explains every failing vector; from the nearest start, then from the next."""
+    some = pairs(generic_first(failing)[:VECTORS], settings)
+    for attempt in range(STARTS):
+        for words, (choice, make, *starts) in failing[0].case.about.families.items():
+            if time.process_time() > until:
+                return []
+            for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID, attempt):
+                what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
+                match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
+                if one := matching([match], failing, settings):
+                    return one
+    return []
 
 
 def _value(choice: str, make: Make, number: float) -> Candidate:
@@ -44,17 +43,39 @@ def _value(choice: str, make: Make, number: float) -> Candidate:
     return lambda case, part: case.about.variant(part, case.problem, {choice: value}) if is_exact(case, part) else None
 
 
-def _numbers(choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings) -> Iterator[float]:
-    """The numbers that explain the first of some vectors that has one, rounded to nine digits or as they are."""
+def _numbers(
+    choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings, starts: Sequence[float], attempt: int
+) -> Iterator[float]:
+    """The number that explains the first of some vectors on which it has an effect, rounded to nine digits or as it is."""
     for pair in some:
         residual = _residual(choice, make, pair, settings)
         with np.errstate(all="ignore"):
-            size = {c: float(np.max(np.abs(residual(c)), initial=0.0)) for c in GRID}
-            roots = [root(residual, start) for start in sorted(size, key=lambda c: size[c])[:STARTS]]
-        numbers = [c for c in roots if c is not None and np.isfinite(c) and abs(c) < LARGEST and not np.any(_is_far(residual(c), pair))]
-        if numbers:
-            yield from dict.fromkeys(each for c in numbers for each in (float(f"{c:.{DIGITS}g}"), c))
-            return
+            size = {c: float(np.max(np.abs(residual(c)), initial=0.0)) for c in starts}
+            if max(size.values()) - min(size.values()) <= np.max(pair.limit) or not np.isfinite(min(size.values())):
+                continue
+            for start in sorted(size, key=lambda c: size[c])[attempt : attempt + 1]:
+                c = _root(residual, start)
+                if c is not None and abs(c) < LARGEST and not np.any(_is_far(residual(c), pair)):
+                    yield from dict.fromkeys((float(f"{c:.{DIGITS}g}"), c))
+        return
+
+
+def _root(residual: Callable[[float], Array], start: float) -> float | None:
+    """The secant method on the residual along its own change; None if the residual does not fall as fast as it should."""
+    old, r_old = start, residual(start)
+    new, first = start * (1 + 1e-4), float(np.max(np.abs(r_old), initial=0.0))
+    for k in range(STEPS):
+        r_new = residual(new)
+        change = r_new - r_old
+        if not np.isfinite(change).all() or not np.any(change) or new == old:
+            break
+        if np.max(np.abs(r_new)) > FALLS.get(k, np.inf) * first:
+            return None
+        step = float(r_new @ change / (change @ change)) * (new - old)
+        old, r_old, new = new, r_new, new - step
+        if abs(step) <= 1e-14 * abs(new) + 1e-300 or abs(new) > LARGEST:
+            break
+    return new if np.isfinite(new) and np.isfinite(r_old).all() else None
 
 
 def _residual(choice: str, make: Make, pair: Pair, settings: JudgeSettings) -> Callable[[float], Array]:

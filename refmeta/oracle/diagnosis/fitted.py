@@ -30,7 +30,7 @@ from refmeta.oracle.match import (
 )
 from refmeta.oracle.suite import Case
 
-__all__ = ["fitted_matches", "root"]
+__all__ = ["fitted_matches"]
 
 Names = tuple[str, ...]
 Residual = Callable[[float], Array]
@@ -56,7 +56,7 @@ def fitted_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     for free in (False, True):
         found: list[Match] = []
         for names in input_groups([pair.case for pair in some]):
-            if time.perf_counter() > until:
+            if time.process_time() > until:
                 return found
             found += _of_group(names, some, failing, settings, free)
         if found:
@@ -102,7 +102,7 @@ def _fit(pair: Pair, names: Names, settings: JudgeSettings, free: bool, known: S
         return np.ravel(pair.got - _multiple(pair.got, value, free) * value)
 
     for start in _starts(pair.case, residual, known):
-        if (number := root(residual, start)) is not None:
+        if (number := _root(residual, start)) is not None:
             value = result(number)
             if value is not None and alike(pair, _multiple(pair.got, value, free) * value):
                 return _Inner(pair.case, number, _doubt(residual, number, pair))
@@ -123,7 +123,7 @@ def _starts(case: Case, residual: Residual, known: Sequence[float]) -> list[floa
     return [*dict.fromkeys(known), *sorted(size, key=lambda n: size[n])[:STARTS]]
 
 
-def root(residual: Residual, start: float) -> float | None:
+def _root(residual: Residual, start: float) -> float | None:
     """The secant method on the residual along its own change; None if it leads nowhere."""
     old, r_old = start, residual(start)
     new = start * (1 + 1e-4) + 1e-4 * (start == 0)

@@ -78,10 +78,10 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
         yield Mechanism("weights", weight_matches)
         yield Mechanism("permutation", permutation_matches)
         yield Mechanism("function", transform_matches)
-        yield Mechanism("family", partial(family_matches, until=until(0.45)))
-        yield Mechanism("choices", partial(pair_matches, until=until(0.5)))
-        yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.7)))
-        yield Mechanism("mixture", partial(mixture_matches, until=until(0.8)))
+        yield Mechanism("family", partial(family_matches, until=until(0.6)))
+        yield Mechanism("choices", partial(pair_matches, until=until(0.7)))
+        yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.8)))
+        yield Mechanism("mixture", partial(mixture_matches, until=until(0.85)))
         yield Mechanism("product", partial(product_matches, until=until(1.0)))
 
 

@@ -43,7 +43,7 @@ def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact
     groups = list(_groups(on.failing, [*more, *facts(on.failing)]))
     for effort in range(3):
         for fact, group, rest in groups:
-            if time.perf_counter() > until:
+            if time.process_time() > until:
                 return None
             passing = [o for o in on.passing if fact.holds(o.case)]
             if (found := _explained(on._replace(failing=group, passing=passing), until, effort)).name:
@@ -53,7 +53,7 @@ def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact
 
 def _explained(on: Evidence, until: float, effort: int) -> Found:
     """What explains a group: known-wrong formulas and factors; one choice or term; two choices."""
-    about, soon = on.failing[0].case.about, min(until, time.perf_counter() + 1)
+    about, soon = on.failing[0].case.about, min(until, time.process_time() + 1)
     pairs = Mechanism("choices", partial(pair_matches, until=soon))
     return first_standing([[m for m in quickest(on.passing) if m.refutable], quick(about, soon), [pairs]][effort], on)
 

@@ -68,7 +68,7 @@ def _screen(ordered: Sequence[Outcome], settings: JudgeSettings, until: float) -
     """The departures with an effect on the first results, and what each alone gives; None if time ends or there are none."""
     first, kept, values = tuple(pairs(ordered[:FIRST], settings)), [], []
     for each in singles(ordered[0].case.about.choices):
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             return None
         value = _at((each,), first, settings)
         if value is not None and not all(alike(p._replace(got=p.right), v) for p, v in zip(first, value, strict=True)):
@@ -119,7 +119,7 @@ def _search(points: Iterable[Departures], screen: _Screen, ordered: Sequence[Out
     entries = sum(pair.got.size for pair in wrong_pairs(ordered, settings))
     found, multiples, tried = list[Match](), list[Match](), 0
     for departures in points:
-        if time.perf_counter() > until or found and (len(departures) > found[0].cost or tried > TRIED):
+        if time.process_time() > until or found and (len(departures) > found[0].cost or tried > TRIED):
             break
         if ENTRIES * len(departures) > entries:
             continue

@@ -67,7 +67,7 @@ def _is_wrong_elsewhere(
     part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
 ) -> bool:
     """Is the target wrong as well in wrong cases with other numbers?"""
-    others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i)) is not None and not exactly(other)]
+    others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i, (part,))) is not None and not exactly(other)]
     answers = [ask(other) for other in others]
     return not any(part in (o.got or {}) and is_right(o, part, settings, 1 / LOOSER) for o in answers)
 
@@ -120,7 +120,7 @@ def _sufficient(
     if ask is None:
         return _candidates(right, wrong)
     cases = [o.case for o in sorted(wrong, key=lambda o: sum(np.size(x) for x in o.case.arguments().values()))]
-    others = [other for i, case in enumerate(cases[:3]) if (other := varied(case, i)) is not None]
+    others = [other for i, case in enumerate(cases[:3]) if (other := varied(case, i, (part,))) is not None]
     cases = [case for pair in itertools.zip_longest(cases[:MOVED], others) for case in pair if case is not None]
     confirmed = [p for p in _possible(right, wrong) if _is_confirmed(p, part, cases, settings, ask)]
     everywhere = [o.case for o in (*right, *wrong)]
@@ -148,7 +148,7 @@ def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: Jud
         return answers
     for case in cases[:MOVED]:
         inputs = p.move(case.arguments())
-        other = None if inputs is None else moved(case, inputs)
+        other = None if inputs is None else moved(case, inputs, (part,))
         if other is None or not p.holds(other) or not np.any(other.expected[part].value):
             continue
         o = ask(other)
@@ -234,7 +234,7 @@ def _is_positional(
     for o in wrong[:2]:
         inputs, shapes = o.case.arguments(), o.case.about.inputs
         turned = {name: x[::-1].copy() if np.ndim(x) and shapes[name].shape.startswith("(N") else x for name, x in inputs.items()}
-        other = moved(o.case, turned)
+        other = moved(o.case, turned, (part,))
         answer = None if other is None else ask(other)
         if answer is None or part not in (answer.got or {}) or not has(_rows(part, answer, settings) or [True, True]):
             return False

@@ -41,7 +41,8 @@ def _questions(failing: Sequence[Outcome], ask: Ask, part: str) -> Iterator[Outc
     smallest, seconds = sorted(failing, key=size)[:CASES], 0.0
     for number in range(QUESTIONS):
         start = time.perf_counter()
-        if (case := varied(smallest[number % len(smallest)].case, number)) is None:
+        o = smallest[number % len(smallest)]
+        if (case := varied(o.case, number, tuple(o.got or ()))) is None:
             continue
         answer = ask(case)
         seconds += time.perf_counter() - start

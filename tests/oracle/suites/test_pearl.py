@@ -205,7 +205,8 @@ def oyster(x, W_mean, W_variance):
 
 def pi_of(policy, s, z):
     """softmax of the logits of a state."""
-    e = np.exp(policy[s] @ z)
+    logits = policy[s] @ z
+    e = np.exp(logits - np.max(np.real(logits)))
     return e / np.sum(e)
 
 

@@ -6,62 +6,14 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.choices import Choices, Predicate
+from refmeta.oracle.choices import Predicate
+from refmeta.oracle.suites.expected_estimators.alternatives import CHOICES
+from refmeta.oracle.suites.expected_estimators.families import FAMILIES
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
 from refmeta.oracle.suites.expected_estimators.variants import variant
-from refmeta.oracle.suites.expected_estimators.ways import OF_SURROGATES, every_path
-from refmeta.oracle.suites.surrogates import choices as surrogates
+from refmeta.oracle.suites.expected_estimators.ways import every_path
 
-__all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
-
-LEFT_OUT = (
-    "on the return", "own steps", "steps taken", "from the start", "one step", "gae", "fading around", "over ends",
-    ("centred", "task", 0.0), ("centred", "each step", 0.0), ("normalised 0", "task", 0.0), ("normalised 1", "task", 0.0),
-)  # of the choices of a surrogate: what needs a baseline or an early end, is another alternative here, or divides by 0
-STATISTICS = ("task", "trajectory", "each step")
-
-
-def _kept(value: Any) -> bool:
-    """Is an alternative of a surrogate one of a surrogate without a baseline, on a batch of one task whose trajectories do not end?"""
-    of_batch = not isinstance(value, tuple) or len(value) == 1 or value[1] in STATISTICS and not value[0].startswith("return")
-    return value not in LEFT_OUT and of_batch
-
-
-CHOICES: Choices = {
-    "curvature": {
-        "of every step": "kept", "left out (first order)": "none", "of the first step only": "first", "of the last step only": "last",
-    },
-    "score term": {
-        "kept": "kept", "dropped": "dropped", "alpha times": "alpha", "divided by M": "over M", "divided by M H": "over M H",
-        "of the first step only": "first", "of the last step only": "last", "with the other sign": "negative", "twice": "twice",
-    },
-    "value of the score term": {
-        "the loss after adaptation": "after", "minus the batch's own return": "batch",
-        "minus the mean reward of a step after adaptation": "mean reward",
-    },
-    "surrogate": {
-        "its own": "own", "REINFORCE's (naive)": "reinforce", "the likelihood ratio's": "likelihood_ratio", "DiCE's": "dice",
-    },
-    "later trajectories": {
-        "drawn anew": "fresh", "those of the first step, no ratio": "reused",
-    },
-    **{
-        name: {words: value for words, value in surrogates.CHOICES[name].items() if _kept(value)} for name in OF_SURROGATES
-    },
-    "baseline": {"none": "given"} | {
-        words: value for words, value in surrogates.CHOICES["baseline"].items() if value in ("mean of each step", "mean", "leave one out")
-    },
-    "steps": {"K": "K", "K + 1": "K + 1", "K - 1": "K - 1"},
-    "alpha": {"alpha": "alpha", "alpha^2": "squared", "-alpha": "negative", "alpha/2": "half", "2 alpha": "double", "alpha/M": "over M"},
-    "alpha of the curvature": {"alpha": "alpha", "1": "one", "alpha^2": "squared", "-alpha": "negative"},
-    "episodes": {"M": "M", "1": "one"},
-    "evaluated at": {"phi": "phi", "theta": "theta"},
-    "loss": {"discounted": "discounted", "undiscounted": "undiscounted"},
-    "product": {name: value for name, value in surrogates.CHOICES["product"].items() if value != "gradients"},
-    "over tasks": surrogates.CHOICES["over tasks"],
-    "sign": surrogates.CHOICES["sign"],
-}  # fmt: skip
-
+__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "RECIPES", "additions", "layouts", "numbers", "variant"]
 
 MAML_TRPO = {"score term": "dropped", "discount": "dropped", "over time": "H"}
 RECIPES: dict[str, dict[str, Any]] = {

@@ -1,9 +1,11 @@
-"""Every way to adapt on sampled trajectories, by enumeration, where a point departs from what is right.
+"""Every batch that can be drawn, and what a surrogate makes of it, where a point departs from what is right.
 
 Derivation: derivations/sampled-meta-gradients.md
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections import Counter
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,49 +14,30 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.expected_estimators.kernels import STARTS, log_policy, values, world
 from refmeta.oracle.suites.expected_estimators.problem import Expectations
 from refmeta.oracle.suites.surrogates.problem import Batches
-from refmeta.oracle.suites.surrogates.variants import Term, sums, terms
+from refmeta.oracle.suites.surrogates.variants import sums, terms
 from refmeta.sampling.enumeration import Paths
-from refmeta.sampling.likelihood import Likelihood, likelihood_at
-from refmeta.sampling.trajectories import Trajectories
-from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.sampling.trajectories import Trajectories, discounts
 from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = [
-    "FORWARD", "OF_SURROGATES", "Draws", "InnerStep", "Ways", "draws", "end_point", "every_path", "outer_loss", "step_count", "step_size", "subset",
-    "undiscounted", "ways",
-]  # fmt: skip
+__all__ = ["OF_DRAWS", "OF_SURROGATES", "Draws", "draws", "every_path", "subset"]
 
-OF_SURROGATES = ("discount", "over time", "over trajectories", "return", "baseline", "advantages", "sums")
-FORWARD = (*OF_SURROGATES, "surrogate", "later trajectories", "episodes", "alpha", "steps")
-MOST = 10**5
+OF_SURROGATES = ("discount", "over time", "over trajectories", "rewards", "return", "baseline", "advantages", "sums", "trajectories used")
+OF_DRAWS = (*OF_SURROGATES, "batches", "start of trajectories", "credited rewards")
+ORDERED = ("fading around", "over ends", "through ends", "running", "running over trajectories", "first trajectory's return")
 
 
 class Draws(NamedTuple):
-    """The batches from which an inner step may be made: tuples (n, M, H), their weights (n,), and the sums of a surrogate."""
+    """Batches: weights (n,), visits of each pair (n, S A), credits of a surrogate and their slopes in ln π, their returns, −M L's factor."""
 
-    trajectories: Trajectories
     weight: Array
-    terms: list[Term]
+    visits: Array
+    credit: Array
+    bend: Array
+    returns: Array
     scale: float
-
-
-class InnerStep(NamedTuple):
-    """An inner step: ln π of its batches at its θ, the surrogate's sums, their slopes in ln π, and the score of the batches."""
-
-    like: Likelihood
-    drawn: Draws
-    slope: Array
-    score: Array
-
-
-class Ways(NamedTuple):
-    """Every way to adapt: its probability, its steps, and φ."""
-
-    p: Array
-    steps: tuple[InnerStep, ...]
-    phi: Array
 
 
 def subset(point: Point, names: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
@@ -62,11 +45,12 @@ def subset(point: Point, names: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
     return tuple((name, point[name]) for name in names if name in point)
 
 
-@lru_cache(maxsize=64)
-def every_path(mdp: FiniteMDP) -> Paths:
+@lru_cache(maxsize=256)
+def every_path(mdp: FiniteMDP, start: str = "") -> Paths:
     """All trajectories of H steps, also through states that are never left and pay nothing: nothing declares an end."""
-    s = np.flatnonzero(mdp.rho)
-    weight, past, H = mdp.rho[s], np.zeros((len(s), 0, 3)), mdp.horizon or 1
+    rho = np.asarray(STARTS[start](mdp.rho) if start in STARTS else mdp.rho)
+    s = np.flatnonzero(rho)
+    weight, past, H = rho[s], np.zeros((len(s), 0, 3)), mdp.horizon or 1
     for t in range(H):
         merged = t == H - 1 and mdp.R.ndim == 2
         P = np.broadcast_to(np.eye(mdp.states)[0], mdp.P[s].shape) if merged else mdp.P[s]
@@ -78,72 +62,75 @@ def every_path(mdp: FiniteMDP) -> Paths:
     return Paths(Trajectories(states, actions, past[..., 2], np.ones(states.shape, bool)), weight)
 
 
-@lru_cache(maxsize=256)
-def draws(problem: Expectations, i: int, M: int, name: str, departures: tuple[tuple[str, Any], ...]) -> Draws:
-    """All tuples of M trajectories of a task, and the sums of a surrogate on each."""
+@lru_cache(maxsize=1024)
+def draws(problem: Expectations, i: int, M: int, name: str, theta: Any, departures: tuple[tuple[str, Any], ...]) -> Draws:
+    """All batches of M trajectories of a task, of several orders of the same once where that is right, and a surrogate's credits."""
     task, point = problem.tasks[i], dict(departures)
-    batches, weights = zip(*every_path(task.mdp).batches(M), strict=True)
-    batch, weight = Trajectories(*map(np.concatenate, zip(*batches, strict=True))), np.concatenate(weights)
-    case = Batches(problem.theta, problem.theta, task.policy, batch, np.zeros(batch.mask.shape), at_most_one(task.mdp.gamma), 1.0, problem.v)
-    return Draws(batch, weight, terms(name, case, point), 1.0 if "over trajectories" in point else 1 / M)
+    batch, weight = _tuples(problem, i, M, point)
+    b = _exact_values(problem, i, batch, str(point.get("baseline", "")))
+    of = {key: x for key, x in point.items() if key in OF_SURROGATES and not str(x).startswith("exact")}
+    case = Batches(problem.theta, problem.theta, task.policy, batch, b, at_most_one(task.mdp.gamma), 1.0, problem.v)
+    zero, cells = np.zeros(batch.mask.shape), np.eye(task.policy.dim)
+    here = cells[(batch.states * task.policy.actions + batch.actions).reshape(len(weight), -1)]
+    each = terms(name, case, of)
+    _, slope, _ = sums(each, zero, zero)
+    return Draws(
+        weight, np.sum(here, axis=1), np.einsum("nk,nkj->nj", slope.reshape(len(weight), -1), here), _bend(each, here, zero),
+        np.sum(discounts(batch.mask, case.gamma) * batch.rewards, axis=(-2, -1)), 1.0 if point.get("over trajectories") == "sum" else 1 / M,
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=24)
-def ways(problem: Expectations, i: int, departures: tuple[tuple[str, Any], ...]) -> Ways:
-    """Every way to adapt; the tuples of step k are along axis k."""
-    task, point = problem.tasks[i], dict(departures)
-    K, M = step_count(problem, point), 1 if "episodes" in point else problem.episodes
-    drawn = draws(problem, i, M, point.get("surrogate", "reinforce"), subset(point, OF_SURROGATES))
-    reused = point.get("later trajectories") == "reused"
-    axes = min(K, 1) if reused else K
-    if len(drawn.weight) ** axes > MOST:
-        raise ValueError("too many ways to adapt")
-    theta, p = problem.theta.reshape((1,) * axes + (-1,)), np.ones((1,) * axes)
-    steps: list[InnerStep] = []
-    for k in range(K):
-        at = _along(drawn, 0 if reused else k, axes)
-        like = likelihood_at(task.policy, theta, at.trajectories)
-        if k == 0 or not reused:
-            p = p * at.weight * np.exp(np.sum(like.log_prob, axis=(-2, -1)))
-        _, slope, _ = sums(at.terms, 0 * like.log_prob, 0 * like.log_prob)
-        steps.append(InnerStep(like, at, slope, like.pull(np.ones(at.trajectories.mask.shape))))
-        theta = theta + step_size(problem, point) * at.scale * like.pull(slope)
-    return Ways(p, tuple(steps), theta)
+def _tuples(problem: Expectations, i: int, M: int, point: Point) -> tuple[Trajectories, Array]:
+    """Batches of M trajectories, and what the process contributes to their probabilities."""
+    paths = every_path(problem.tasks[i].mdp, point.get("start of trajectories", ""))
+    kind, n = point.get("batches", ""), len(paths.weight)
+    if any(x in ORDERED for x in point.values()) or "trajectories used" in point:
+        index = np.array(list(itertools.product(range(n), repeat=M)))
+        often = np.ones(len(index))
+    else:
+        index = np.array(list(itertools.combinations_with_replacement(range(n), M)))
+        often = np.array([math.factorial(M) // math.prod(map(math.factorial, Counter(row).values())) for row in index.tolist()], float)
+    same = np.array([len(set(row)) for row in index.tolist()])
+    often = {"orders once": often**0, "distinct": often * (same == M), "distinct once": 1.0 * (same == M), "alike": often * (same == 1)}.get(kind, often)
+    batch = Trajectories(*(np.asarray(x)[index] for x in paths.trajectories))
+    if "credited rewards" in point:
+        batch = batch._replace(rewards=_credited(problem.tasks[i].mdp, batch, point["credited rewards"]))
+    weight = np.prod(paths.weight[index], axis=1) if kind != "first's chance" else paths.weight[index[:, 0]]
+    return batch, often * weight
 
 
-def _along(drawn: Draws, k: int, axes: int) -> Draws:
-    """The batches along axis k of several."""
-    later = (1,) * (axes - 1 - k)
-    shaped: Callable[[Array], Array] = lambda x: x.reshape(len(x), *later, *x.shape[1:])
-    each = [(shaped(w), C, link) for w, C, link in drawn.terms]
-    return drawn._replace(trajectories=Trajectories(*map(shaped, drawn.trajectories)), weight=shaped(drawn.weight), terms=each)
+def _credited(mdp: FiniteMDP, batch: Trajectories, kind: str) -> Array:
+    """Rewards that are credited instead of those that came."""
+    s, a, R = batch.states, batch.actions, np.asarray(mdp.R)
+    mean = R if R.ndim == 2 else np.sum(np.asarray(mdp.P) * R, axis=-1)
+    if kind == "mean":
+        return mean[s, a]
+    if kind == "largest" and R.ndim == 3:
+        return np.max(R, axis=-1)[s, a]
+    if kind == "unweighted" and R.ndim == 3:
+        return np.mean(R, axis=-1)[s, a]
+    if kind == "of the policy":
+        return np.mean(mean, axis=-1)[s]
+    return batch.rewards
 
 
-@lru_cache(maxsize=64)
-def end_point(problem: Expectations, i: int, departures: tuple[tuple[str, Any], ...], loss: str) -> Any:
-    """The loss after adaptation at every φ."""
-    return outer_loss(problem.tasks[i], loss).at(ways(problem, i, departures).phi)
+def _exact_values(problem: Expectations, i: int, batch: Trajectories, kind: str) -> Array:
+    """The exact values at θ of the states, or of the states and actions, of every step; 0 without such a baseline."""
+    if not kind.startswith("exact"):
+        return np.zeros(batch.mask.shape)
+    task = problem.tasks[i]
+    every = values(world(task.mdp), np.exp(log_policy(problem.theta, task.policy.actions)))[::-1]
+    table = np.stack([Q if kind == "exact Q" else V for V, Q in every])
+    t = np.arange(batch.mask.shape[-1]) if kind != "exact start" else 0
+    return np.asarray(table[t, batch.states, batch.actions] if kind == "exact Q" else table[t, batch.states])
 
 
-def outer_loss(task: PolicyReturn, loss: str) -> PolicyReturn:
-    """The loss after adaptation."""
-    return undiscounted(task) if loss == "undiscounted" else task
-
-
-@lru_cache(maxsize=64)
-def undiscounted(task: PolicyReturn) -> PolicyReturn:
-    """The same process with γ = 1."""
-    return PolicyReturn(FiniteMDP(task.mdp.P, task.mdp.R, task.mdp.rho, 1.0, task.mdp.horizon), task.policy)
-
-
-def step_count(problem: Expectations, point: Point) -> int:
-    """K, or how many steps are taken instead."""
-    return {"K + 1": problem.steps + 1, "K - 1": max(problem.steps - 1, 0)}.get(point.get("steps", ""), problem.steps)
-
-
-def step_size(problem: Expectations, point: Point) -> float:
-    """α, or what is used instead of it."""
-    alpha = problem.alpha
-    return {"squared": alpha**2, "negative": -alpha, "half": alpha / 2, "double": 2 * alpha, "over M": alpha / problem.episodes}.get(
-        point.get("alpha", ""), alpha
-    )
+def _bend(each: Any, here: Array, zero: Array) -> Array:
+    """How credits change with ln π, (n, S A, S A); (0,) where they do not."""
+    total = np.zeros(())
+    for w, C, link in each:
+        curve = link(w.reshape(len(w), -1), zero.reshape(len(w), -1))[2]
+        if np.any(curve):
+            moved = C @ here
+            total = total + np.einsum("nki,nk,nkj->nij", moved, curve, moved)
+    return total if total.ndim else np.zeros(0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from refmeta.arrays import Array, dot, matvec
 
-__all__ = ["SOLUTIONS"]
+__all__ = ["SOLUTIONS", "damped", "richardson", "weighted_curvature"]
 
 Solution = Callable[[Array, Array, float], Array]  # H/λ, g and λ → a direction
 
@@ -51,7 +51,7 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b))[..., None]
 
 
-def _richardson(steps: int, rate: float) -> Solution:
+def richardson(steps: int, rate: float) -> Solution:
     """So many steps x ← x + rate · (g − (I + H/λ)x) from x = 0."""
 
     def solution(M: Array, g: Array, strength: float) -> Array:
@@ -63,14 +63,43 @@ def _richardson(steps: int, rate: float) -> Solution:
     return solution
 
 
+def _descent(steps: int) -> Solution:
+    """So many steps of the rate 1/(1 + the largest eigenvalue of H/λ) from x = 0."""
+
+    def solution(M: Array, g: Array, strength: float) -> Array:
+        x, rate = 0 * g, 1 / (1 + np.linalg.eigvalsh(M)[..., -1:])
+        for _ in range(steps):
+            x = x + rate * (g - x - matvec(M, x))
+        return x
+
+    return solution
+
+
+def damped(c: float) -> Solution:
+    """(I + H/λ + cI)⁻¹ g."""
+    return _inverse(lambda M, one, strength: (1 + c) * one + M)
+
+
+def weighted_curvature(c: float) -> Solution:
+    """(I + cH/λ)⁻¹ g."""
+    return _inverse(lambda M, one, strength: one + c * M)
+
+
+def _exponential(M: Array, g: Array, strength: float) -> Array:
+    """exp(−H/λ) g."""
+    w, V = np.linalg.eigh(M)
+    return np.asarray(np.einsum("nij,nj,nkj,nk->ni", V, np.exp(-w), V, g))
+
+
 SOLUTIONS: dict[str, Solution | None] = {
     "(I + H/lambda)^-1 g": None,
     "g (not solved)": lambda M, g, strength: g,
     "(I + H/lambda) g (not inverted)": lambda M, g, strength: g + matvec(M, g),
-    **{f"{k} step{'s' * (k > 1)} of conjugate gradients": _conjugate_gradients(k) for k in (1, 2, 3)},
+    **{f"{k} step{'s' * (k > 1)} of conjugate gradients": _conjugate_gradients(k) for k in (1, 2, 3, 4, 5)},
     **{f"{k} step{'s' * (k > 1)} of conjugate gradients from g": _conjugate_gradients(k, True) for k in (1, 2, 3)},
-    **{f"Neumann's series with {k} Hessian{'s' * (k > 1)}": _series(k) for k in (1, 2, 3, 4, 5, 10)},
-    **{f"{k} steps of rate {rate:g}": _richardson(k, rate) for rate in (0.1, 0.5) for k in (1, 5, 10, 20)},
+    **{f"Neumann's series with {k} Hessian{'s' * (k > 1)}": _series(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 19, 20)},
+    **{f"{k} steps of rate {rate:g}": richardson(k, rate) for rate in (0.01, 0.1, 0.5) for k in (1, 5, 10, 20, 50, 100)},
+    **{f"{k} step{'s' * (k > 1)} of the rate 1/(1 + L/lambda)": _descent(k) for k in (1, 2, 3, 5, 10, 20, 50)},
     "(2I + H/lambda)^-1 g (damped by 1)": _inverse(lambda M, one, strength: 2 * one + M),
     "(I + H/lambda + 0.1 I)^-1 g": _inverse(lambda M, one, strength: 1.1 * one + M),
     "(I + H/lambda + 0.01 I)^-1 g": _inverse(lambda M, one, strength: 1.01 * one + M),
@@ -78,5 +107,13 @@ SOLUTIONS: dict[str, Solution | None] = {
     "(I - H/lambda)^-1 g": _inverse(lambda M, one, strength: one - M),
     "(H/lambda)^-1 g": _inverse(lambda M, one, strength: M),
     "H^-1 g": _inverse(lambda M, one, strength: strength * M),
+    "exp(-H/lambda) g": _exponential,
+    "(I + H/(2 lambda))^-2 g": _inverse(lambda M, one, strength: (one + M / 2) @ (one + M / 2)),
+    "(I + (H/lambda)^2)^-1 g": _inverse(lambda M, one, strength: one + M @ M),
+    "lambda (I + H/lambda)^-1 g": _inverse(lambda M, one, strength: (one + M) / strength),
+    "(H + I)^-1 g": _inverse(lambda M, one, strength: one + strength * M),
+    "lambda (H + I)^-1 g": _inverse(lambda M, one, strength: (one + strength * M) / strength),
+    "(I + H/lambda)^-1 H/lambda g": lambda M, g, strength: matvec(np.linalg.inv(np.eye(M.shape[-1]) + M), matvec(M, g)),
+    "-(I + H/lambda)^-1 g": _inverse(lambda M, one, strength: -one - M),
     "(I + H/lambda)^-2 g": _inverse(lambda M, one, strength: (one + M) @ (one + M)),
 }

@@ -5,14 +5,14 @@ Each has `at(theta)`, and its points have `theta`, `loss`, `grad` and `hvp`, as 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Made", "MadePoint", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
+__all__ = ["Made", "MadePoint", "bent", "directed", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
 
 STEP = 1e-30
 
@@ -25,12 +25,16 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MadePoint:
-    """A loss at θ, by functions: its value and its gradient are computed once, and only where they are asked for."""
+    """A loss at θ, by functions: its value and its gradient are computed once, and only where they are asked for.
+
+    `hvp` is v → Jᵀv, J the derivative of what stands for the gradient, `forward` v → Jv where that is something else.
+    """
 
     theta: Array
     of_loss: Callable[[], Array]
     of_grad: Callable[[], Array]
     hvp: Callable[[Array], Array]
+    forward: Callable[[Array], Array] | None = None
 
     @cached_property
     def loss(self) -> Array:
@@ -131,5 +135,33 @@ def held(task: Any, mask: Array) -> Made:
     def at(theta: Array) -> MadePoint:
         point = task.at(theta)
         return MadePoint(theta, lambda: point.loss, lambda: mask * point.grad, lambda v: mask * point.hvp(mask * v))
+
+    return Made(at)
+
+
+def directed(task: Any, direction: Callable[[Array, Array], Array]) -> Made:
+    """A loss with a direction (θ, θ held constant) → (..., N, d) for its gradient, which is differentiated as it is written."""
+
+    def at(theta: Array) -> MadePoint:
+        forward = lambda v: np.imag(direction(theta + 1j * STEP * v, theta)) / STEP
+        point, d = task.at(theta), theta.shape[-1]
+        slopes = cached(lambda: np.imag(direction(theta + 1j * STEP * np.eye(d)[:, None], theta)) / STEP)
+        back = lambda v: np.einsum("jnd,nd->nj", slopes(), v)
+        return MadePoint(theta, lambda: point.loss, lambda: direction(theta, theta), back, forward)
+
+    return Made(at)
+
+
+def cached(function: Callable[[], Array]) -> Callable[[], Array]:
+    """A value that is computed when it is first wanted."""
+    return lru_cache(maxsize=1)(function)
+
+
+def bent(task: Any, bend: Callable[[Array, Array], Array]) -> Made:
+    """A loss with (θ, v) → (N, d) for the product of its Hessian with a direction."""
+
+    def at(theta: Array) -> MadePoint:
+        point = task.at(theta)
+        return MadePoint(theta, lambda: point.loss, lambda: point.grad, lambda v: bend(theta, v))
 
     return Made(at)

@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, matvec
 from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
+from refmeta.oracle.suites.maml.families import FAMILIES
+from refmeta.oracle.suites.maml.loops import LOOPS
 from refmeta.oracle.suites.maml.losses import COMMON
+from refmeta.oracle.suites.maml.matrices import MATRICES
 from refmeta.oracle.suites.maml.optimisers import OPTIMISERS
 from refmeta.oracle.suites.maml.paths import Bend, InnerPath
 from refmeta.oracle.suites.maml.predicates import PREDICATES
+from refmeta.oracle.suites.maml.results import BY_ALPHA, RESULTS
+from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS, READINGS
 from refmeta.oracle.suites.maml.variants import variant
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
 Indices = Callable[[int], list[int]]
 STEPS: dict[str, Indices | None] = {
@@ -35,27 +40,6 @@ STEPS: dict[str, Indices | None] = {
     "at most 5": lambda K: list(range(min(K, 5))),
     "at most 10": lambda K: list(range(min(K, 10))),
 }
-READINGS: dict[str, Callable[[Array], Array] | None] = {
-    "as it is": None,
-    "its mean over the parameters": lambda a: np.mean(a, axis=1, keepdims=True),
-    "its mean over the steps": lambda a: 0 * a + np.mean(a, axis=0),
-    "its mean over all": lambda a: np.mean(a, keepdims=True) + 0 * a[:, :1],
-    "the first step's in every step": lambda a: 0 * a + a[:1],
-    "the last step's in every step": lambda a: 0 * a + a[-1:],
-    "the first entry in every place": lambda a: 0 * a + a[:1, :1],
-    "steps in reverse": lambda a: a[::-1],
-    "parameters in reverse": lambda a: a[:, ::-1],
-    "steps and parameters exchanged": lambda a: a.T if a.shape[0] == a.shape[1] else a,
-    "added up over the steps": lambda a: np.cumsum(a, axis=0),
-    "alpha/(k + 1) in step k": lambda a: a / np.arange(1, len(a) + 1)[:, None],
-    "alpha/sqrt(k + 1) in step k": lambda a: a / np.sqrt(np.arange(1, len(a) + 1))[:, None],
-    "alpha times 0.9^k in step k": lambda a: a * 0.9 ** np.arange(len(a))[:, None],
-    "alpha (1 - k/K) in step k": lambda a: a * (1 - np.arange(len(a)) / max(len(a), 1))[:, None],
-    "alpha/K": lambda a: a / max(len(a), 1),
-    "alpha^2": lambda a: a**2,
-    "sqrt(alpha)": np.sqrt,
-    "exp(alpha)": np.exp,
-}
 OUTER: dict[str, Callable[[int], Array] | None] = {
     "the query's loss at phi": None,
     "that of theta and of every step, mean": lambda K: np.ones(K + 1) / (K + 1),
@@ -64,6 +48,11 @@ OUTER: dict[str, Callable[[int], Array] | None] = {
     "that of every step, sum": lambda K: np.arange(K + 1).clip(0, 1) if K else np.ones(1),
     "that of theta plus that of phi": lambda K: np.eye(K + 1)[0] + np.eye(K + 1)[K],
     "the mean of those of theta and phi": lambda K: (np.eye(K + 1)[0] + np.eye(K + 1)[K]) / 2,
+    "that of theta less that of phi": lambda K: np.eye(K + 1)[0] - np.eye(K + 1)[K],
+    "that of the last step but one": lambda K: np.eye(K + 1)[max(K - 1, 0)],
+    "that of phi less half that of theta": lambda K: np.eye(K + 1)[K] - np.eye(K + 1)[0] / 2,
+    "that of every step, weights k": lambda K: np.arange(K + 1.0) / max(K * (K + 1) / 2, 1) if K else np.ones(1),
+    "that of every step and theta, weights 1 in the last and 1/K in the others": lambda K: np.append(np.full(K, 1 / max(K, 1)), 1.0),
     "that of phi less that of theta": lambda K: np.eye(K + 1)[K] - np.eye(K + 1)[0],
 }
 PLACES: dict[str, Callable[[list[Array]], Array] | None] = {
@@ -99,6 +88,8 @@ TAKEN: dict[str, Callable[[InnerPath, int, Any], Any] | None] = {
     "the next point": lambda path, k, query: path.points[min(k + 1, len(path.points) - 1)],
     "the point before": lambda path, k, query: path.points[max(k - 1, 0)],
     "its step's point, of the query's loss": lambda path, k, query: query.at(path.thetas[k]),
+    "the next point, of the query's loss": lambda path, k, query: query.at(path.thetas[k + 1]),
+    "theta, of the query's loss": lambda path, k, query: query.at(path.thetas[0]),
     "phi, of the query's loss": lambda path, k, query: query.at(path.thetas[-1]),
 }
 SCALED: dict[str, Callable[[Array], Array] | None] = {
@@ -123,60 +114,33 @@ def _diagonal(bend: Bend, theta: Array) -> Bend:
     return lambda v: diagonal * v
 
 
-def _norm(x: Array) -> Array:
-    """‖x‖ of every row, with as many axes as x."""
-    return np.sqrt(np.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+def _matrix(change: Callable[[Array], Array]) -> Callable[[Bend, Array], Bend]:
+    """v → M v, M a function of the Hessian (N, d, d)."""
+
+    def bent(bend: Bend, theta: Array) -> Bend:
+        M = change(np.stack([bend(np.broadcast_to(axis, theta.shape)) for axis in np.eye(theta.shape[-1])], axis=-1))
+        return lambda v: matvec(M, v)
+
+    return bent
 
 
-def _clipped(x: Array, bound: float) -> Array:
-    """Rows of norm at most `bound`; an objective as it is."""
-    return x / np.maximum(_norm(x) / bound, 1.0) if x.ndim > 1 else x
-
-
-def _only(which: int) -> Callable[..., Array]:
-    """The row of one step alone."""
-    return lambda rows, as_alpha, alpha: as_alpha(rows * (np.arange(rows.shape[1]) == which % max(rows.shape[1], 1))[:, None])
-
-
-BY_ALPHA: dict[str, Callable[..., Array] | None] = {
-    "as it is": None,
-    "of the last step only": _only(-1),
-    "of the first step only": _only(0),
-    "mean over the steps": lambda rows, as_alpha, alpha: as_alpha(rows) / max(rows.shape[1], 1),
-    "sum over the steps in every row": lambda rows, as_alpha, alpha: as_alpha(0 * rows + np.sum(rows, axis=1, keepdims=True)),
-    "mean over the parameters": lambda rows, as_alpha, alpha: as_alpha(rows) / rows.shape[2],
-    "that of log(alpha)": lambda rows, as_alpha, alpha: as_alpha(rows) * alpha,
-    "not differentiated": lambda rows, as_alpha, alpha: as_alpha(0 * rows),
-}
-RESULTS: dict[str, Callable[[Array, int], Array] | None] = {
-    "as it is": None,
-    "divided by the number of tasks": lambda x, d: x / len(x),
-    "times the number of tasks": lambda x, d: x * len(x),
-    "negated": lambda x, d: -x,
-    "divided by the number of parameters": lambda x, d: x / d,
-    "every row the sum over the tasks": lambda x, d: 0 * x + np.sum(x, axis=0),
-    "every row the mean over the tasks": lambda x, d: 0 * x + np.mean(x, axis=0),
-    "added up over the tasks": lambda x, d: np.cumsum(x, axis=0),
-    "the first task's row only": lambda x, d: np.concatenate([x[:1], 0 * x[1:]]),
-    "the last task's row only": lambda x, d: np.concatenate([0 * x[:-1], x[-1:]]),
-    "every row that of the first task": lambda x, d: 0 * x + x[:1],
-    "every row that of the last task": lambda x, d: 0 * x + x[-1:],
-    "the tasks in reverse": lambda x, d: x[::-1],
-    "the tasks moved on by one": lambda x, d: np.roll(x, 1, axis=0),
-    "every row clipped to norm 1": lambda x, d: _clipped(x, 1.0),
-    "every row clipped to norm 10": lambda x, d: _clipped(x, 10.0),
-    "every row over its norm": lambda x, d: x / _norm(x) if x.ndim > 1 else x,
-    "clipped to [-1, 1]": lambda x, d: np.clip(x, -1, 1),
-}
+HESSIANS: dict[str, Callable[[Bend, Array], Bend] | None] = {
+    "as it is": None, "its diagonal": _diagonal, **{words: _matrix(change) for words, change in MATRICES.items()}
+}  # fmt: skip
 CHOICES: Choices = {
     "Hessian factors": KEPT,
     "Hessians taken at": TAKEN,
     "alpha in the factors": SCALED,
-    "order of the factors": {"as it is": None, "reversed": "reversed", "expanded to the first power of alpha": "expanded"},
-    "Hessian": {"as it is": None, "its diagonal": _diagonal},
+    "order of the factors": {
+        "as it is": None, "reversed": "reversed", "expanded to the first power of alpha": "expanded",
+        "alpha on the left of the Hessian": "left", "reversed, alpha on the left of the Hessian": "reversed left",
+    },
+    "Hessian": HESSIANS,
     "steps": STEPS,
     "alpha": READINGS,
+    "alpha of the parameters": OF_PARAMETERS,
     "inner optimiser": OPTIMISERS,
+    "inner loop": LOOPS,
     "carried between tasks": {"nothing": None, "the parameters": True},
     **COMMON,
     "outer loss": OUTER,

@@ -9,7 +9,7 @@ from refmeta.arrays import replace_fields
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.maml.changed import Made, one_for_all, rolled, weighted
 
-__all__ = ["COMMON", "BOTH", "QUERY", "SUPPORT", "Change", "Side", "changed_losses", "from_support", "scaled", "sided"]
+__all__ = ["COMMON", "BOTH", "QUERY", "SCALES", "SUPPORT", "Change", "Side", "changed_losses", "from_query", "from_support", "scaled", "sided"]
 
 SUPPORT, QUERY, BOTH = ("support",), ("query",), ("support", "query")
 
@@ -56,7 +56,17 @@ def scaled(factor: Callable[[Side], float]) -> Change:
 
 
 def from_support(*names: str) -> Change:
-    """The query with fields of the support: those of the task, or of its process or system."""
+    """The query with fields of the support."""
+    return _from_other(QUERY, names)
+
+
+def from_query(*names: str) -> Change:
+    """The support with fields of the query."""
+    return _from_other(SUPPORT, names)
+
+
+def _from_other(sides: tuple[str, ...], names: tuple[str, ...]) -> Change:
+    """A side with fields of the other: those of the task, or of its process or system."""
 
     def of(task: Any, side: Side) -> Any:
         inner = next((name for name in ("mdp", "lq") if hasattr(task, name)), "")
@@ -67,7 +77,7 @@ def from_support(*names: str) -> Change:
         changed = replace_fields(ours, **fields)
         return replace_fields(task, **{inner: changed}) if inner else changed
 
-    return Change(of, QUERY)
+    return Change(of, sides)
 
 
 def _sum(a: Any, b: Any, weight: float = 1.0) -> Made:

@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta.arguments import Point
-from refmeta.oracle.suites.maml.optimisers import Memory, Optimiser, Step, descent
+from refmeta.oracle.suites.maml.steps import Memory, Optimiser, Step, descent
 
 __all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "pullback"]
 
@@ -20,7 +20,10 @@ Bend = Callable[[Array], Array]  # v → Hv
 
 
 class InnerPath(NamedTuple):
-    """θ⁽⁰⁾ … θ⁽ᴷ⁾ (N, d) each, the support's points there, the step sizes by step, the optimiser, its first and last memory."""
+    """θ⁽⁰⁾ … θ⁽ᴷ⁾ (N, d) each, the support's points there, the step sizes by step, the optimiser, its first and last memory.
+
+    slopes : the derivatives of a path that a program made, which has no support's points; else None.
+    """
 
     thetas: list[Array]
     points: list[Point]
@@ -28,6 +31,7 @@ class InnerPath(NamedTuple):
     optimiser: Optimiser | None
     first: Memory
     last: Memory
+    slopes: Callable[[Sequence[Array]], tuple[Array, Array]] | None = None
 
 
 class Factor(NamedTuple):

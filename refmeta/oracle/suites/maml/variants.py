@@ -12,8 +12,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
+from refmeta.oracle.suites.maml.loops import run_loop
 from refmeta.oracle.suites.maml.losses import changed_losses
-from refmeta.oracle.suites.maml.optimisers import Memory
 from refmeta.oracle.suites.maml.paths import (
     Bend,
     Factor,
@@ -26,11 +26,13 @@ from refmeta.oracle.suites.maml.paths import (
     follow,
     pullback,
 )  # fmt: skip
+from refmeta.oracle.suites.maml.penalties import Added
+from refmeta.oracle.suites.maml.steps import Memory
 
 __all__ = ["InnerLoop", "variant"]
 
 FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
-OUTER = ("outer loss", "query's loss taken at")
+OUTER = ("outer loss", "query's loss taken at", "added to the outer loss")
 LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
 CONCERNED = {
     "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
@@ -72,7 +74,8 @@ def _adapted(problem: Any, point: Point) -> Array:
 def _objective(problem: Any, point: Point) -> Array:
     """Σ_k w_k L_query, (N,)."""
     outer = _outer(problem, _without(point, LATER, OUTER))
-    return sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+    loss = sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+    return loss + _penalty(problem, point).loss if "added to the outer loss" in point else loss
 
 
 def _first_order(problem: Any, point: Point) -> Array:
@@ -100,6 +103,8 @@ def _step_size_gradient(problem: Any, point: Point) -> Array:
 def _derivatives(problem: Any, point: Point) -> tuple[Array, Array]:
     """dF/dθ (N, d), and dF by the step sizes of every step (N, K, d)."""
     path, query, _ = _inner(problem, _without(point, LATER))
+    if path.slopes is not None:
+        return _of_loop(path, problem, point)
     if path.optimiser is not None:
         return _of_optimiser(path, query, problem, point)
     adjoint = _adjoints(path, query, problem, point)
@@ -124,17 +129,31 @@ def _inner(problem: Any, departures: Departures) -> InnerLoop:
     point = dict(departures)
     support, query = changed_losses(problem, point)
     indices = point["steps"](problem.steps) if "steps" in point else list(range(problem.steps))
-    reading = point.get("alpha") if indices else None
+    reading, entries = (point.get(name) if indices else None for name in ("alpha", "alpha of the parameters"))
 
     def read(alpha: Any) -> Array:
         rows = alpha_rows(alpha, problem.steps if np.ndim(alpha) == 2 else max(indices, default=-1) + 1)[indices]
-        return reading(rows) if reading else rows
+        rows = reading(rows) if reading else rows
+        return entries(np.broadcast_to(rows, (len(rows), problem.support.dim)), problem.support) if entries else rows
 
     start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
-    path = follow(support, start, read(problem.alpha), point.get("inner optimiser"), Memory(start))
+    path = _path(support, query, start, read(problem.alpha), point)
     if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
         path = carried(path, support, "carried between tasks" in point)
     return InnerLoop(path, query, read)
+
+
+def _path(support: Any, query: Any, start: Array, rows: Array, point: Point) -> InnerPath:
+    """The path of a program, or of an optimiser."""
+    optimiser = point.get("inner optimiser")
+    if "inner loop" not in point:
+        return follow(support, start, rows, optimiser, Memory(start))
+    if optimiser is not None or "carried between tasks" in point:
+        raise KeyError("a program has no optimiser, and carries nothing")
+    thetas, slopes = run_loop(point["inner loop"], support, query, start, rows)
+    if not all(np.isfinite(theta).all() for theta in thetas):
+        raise FloatingPointError("an inner step left the finite numbers")
+    return InnerPath(thetas, [], rows, None, Memory(start), Memory(start), slopes)
 
 
 @lru_cache(maxsize=512)
@@ -154,7 +173,22 @@ def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
     outer = _outer(problem, _without(point, LATER, OUTER))
     none = np.zeros_like(_inner(problem, _without(point, LATER)).path.thetas[0])
-    return [w * at.grad if at is not None else none for w, at in outer]
+    sources = [w * at.grad if at is not None else none for w, at in outer]
+    if "added to the outer loss" in point:
+        sources[0], sources[-1] = _with_slopes(sources, _penalty(problem, point))
+    return sources
+
+
+def _penalty(problem: Any, point: Point) -> Added:
+    """What is added to the outer loss."""
+    path, query, _ = _inner(problem, _without(point, LATER))
+    return point["added to the outer loss"](problem, path.thetas[0], path.thetas[-1])
+
+
+def _with_slopes(sources: list[Array], added: Added) -> tuple[Array, Array]:
+    """The sources of θ and of φ, which are one where there is no step."""
+    first, last = sources[0] + added.by_theta, sources[-1] + added.by_phi
+    return (first, last) if len(sources) > 1 else (first + added.by_phi,) * 2
 
 
 def _bend(path: InnerPath, query: Any, point: Point, k: int) -> Bend:
@@ -171,8 +205,15 @@ def _adjoints(path: InnerPath, query: Any, problem: Any, point: Point) -> list[A
     factors = [Factor(kept.count(k), _bend(path, query, point, k), alphas[k]) for k in range(K)]
     if K in kept:
         sources[-1] = sources[-1] - _bend(path, query, point, K)(alphas[-1] * sources[-1])
-    order = point.get("order of the factors")
-    return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if order else factors, sources)
+    order = point.get("order of the factors", "")
+    if "left" in order:
+        factors = [Factor(times, _scaled_after(bend, alpha), np.ones(1)) for times, bend, alpha in factors]
+    return first_powers(factors, sources) if order == "expanded" else adjoints(factors[::-1] if "reversed" in order else factors, sources)
+
+
+def _scaled_after(bend: Bend, alpha: Array) -> Bend:
+    """v → αHv."""
+    return lambda v: alpha * bend(v)
 
 
 def _of_optimiser(path: InnerPath, query: Any, problem: Any, point: Point) -> tuple[Array, Array]:
@@ -182,3 +223,15 @@ def _of_optimiser(path: InnerPath, query: Any, problem: Any, point: Point) -> tu
     if "alpha in the factors" in point or "order of the factors" in point or len(set(kept) & set(range(K))) < len(kept):
         raise KeyError("a product of factors is that of plain descent")
     return pullback(path, [_bend(path, query, point, k) if k in kept else np.zeros_like for k in range(K)], sources)
+
+
+def _of_loop(path: InnerPath, problem: Any, point: Point) -> tuple[Array, Array]:
+    """dF/dθ, and dF by the step sizes, of a program: exact, or without any Hessian."""
+    if any(name in point for name in FACTORS[1:]) or path.slopes is None:
+        raise KeyError("a program has no factors")
+    sources = _sources(problem, point)
+    if "Hessian factors" not in point:
+        return path.slopes(sources)
+    if point["Hessian factors"](max(len(path.rows), 1)):
+        raise KeyError("a program has no factors")
+    return np.asarray(sum(sources)), np.zeros((*sources[0].shape[:1], len(path.rows), sources[0].shape[1]))

@@ -13,7 +13,10 @@ from refmeta.oracle.suites.pearl.problem import TrainingStep
 __all__ = ["BELIEF", "H", "SAMPLE", "Belief", "Factors", "belief", "leaves", "multiplied", "sample"]
 
 H = 1e-30
-BELIEF = ("features", "context of a task", "context mask", "variance from", "variance clamped", "prior factor", "product", "slopes of the belief")
+BELIEF = (
+    "features", "context of a task", "rewards of the context", "context mask", "variance from", "variance clamped", "prior factor", "product",
+    "slopes of the belief", "beliefs of the tasks before", "belief changed",
+)  # fmt: skip
 SAMPLE = ("sample", "noise", "slopes of the sample")
 
 
@@ -59,11 +62,14 @@ def multiplied(each: Factors) -> tuple[Array, Array]:
 @lru_cache(maxsize=2048)
 def _belief(problem: TrainingStep, leaf: str, reading: tuple[Any, ...]) -> Belief:
     """The product of the factors, or what is used instead."""
-    *of_factors, product, slopes = reading
+    *of_factors, product, slopes, kept, changed = reading
     product, factors = product or multiplied, _factors(problem, leaf, tuple(of_factors))
     if slopes is None or not leaf:
-        return Belief(*product(factors))
-    return Belief(*slopes(product, factors, _factors(problem, "", tuple(of_factors))))
+        mean, variance = product(factors)
+    else:
+        mean, variance = slopes(product, factors, _factors(problem, "", tuple(of_factors)))
+    mean, variance = kept(mean, variance) if kept else (mean, variance)
+    return Belief(*(changed(mean, variance) if changed else (mean, variance)))
 
 
 @lru_cache(maxsize=2048)
@@ -75,7 +81,7 @@ def _factors(problem: TrainingStep, leaf: str, reading: tuple[Any, ...]) -> Fact
     sigma2 = (variance or np.exp)(log)
     sigma2 = clamp(sigma2) if clamp else sigma2
     given = float(problem.settings.infer is posterior)
-    count = np.full((len(present), 1, 1), prior(given) if prior else given)
+    count = prior(given, present) if prior else np.full((len(present), 1, 1), given)
     first = (slice(None), slice(None), slice(0, 1))
     return Factors(
         np.concatenate([mean, 0 * mean[first]], axis=2), np.concatenate([sigma2, 0 * sigma2[first] + 1], axis=2),
@@ -86,14 +92,21 @@ def _factors(problem: TrainingStep, leaf: str, reading: tuple[Any, ...]) -> Fact
 @lru_cache(maxsize=512)
 def _context(problem: TrainingStep, reading: tuple[Any, ...]) -> tuple[Array, Array]:
     """Features (N, c, F), and how often a transition counts, (N, c, 1)."""
-    features, which, masked = reading
+    features, which, rewards, masked = reading
     S, A = problem.agent.states, problem.agent.actions
-    s, a, r, after, _, mask = (np.asarray(x) for x in problem.context)
+    columns = which(_columns(problem.context), _columns(problem.batch)) if which else _columns(problem.context)
+    s, a, r, after, mask = (x.astype(kind) for x, kind in zip(columns, (int, int, float, int, float), strict=True))
+    r = np.where(mask > 0, r, 0.0 if masked is None else r)
+    r = (rewards(r, mask) if rewards else r)[..., None]
     each = features or (lambda pair, after, r, *_: [1 + 0 * r, pair, after, r * pair, r * after])
-    there = one_hot(after, S), np.where(mask, r, 0.0 if masked is None else r)[..., None], one_hot(s, S), one_hot(s + S * a, S * A)
-    psi, count = np.concatenate(each(one_hot(s * A + a, S * A), *there), axis=-1), np.asarray(mask, float)[..., None]
-    psi, count = masked(psi, count) if masked else (psi, count)
-    return which(psi, count) if which else (psi, count)
+    pair, other, turned = (one_hot(x, S * A) for x in (s * A + a, after * A + a, s + S * a))
+    psi, count = np.concatenate(each(pair, one_hot(after, S), r, one_hot(s, S), turned, other), axis=-1), mask[..., None]
+    return masked(psi, count) if masked else (psi, count)
+
+
+def _columns(x: Any) -> list[Array]:
+    """s, a, r, s' and the mask of transitions."""
+    return [np.asarray(y) for y in (x.states, x.actions, x.rewards, x.following, np.asarray(x.mask, float))]
 
 
 def sample(problem: TrainingStep, leaf: str, point: Point) -> Array:

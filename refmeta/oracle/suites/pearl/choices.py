@@ -8,82 +8,87 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
-from refmeta.oracle.suites.pearl.belief_choices import BELIEFS, absolute, least
-from refmeta.oracle.suites.pearl.loss_choices import ACTOR_LOSSES, BATCHES, ENDS, REWARDS, TEMPERATURE_LOSSES, VALUES
+from refmeta.oracle.suites.pearl.belief_choices import BELIEFS, FAMILIES_OF_BELIEFS
+from refmeta.oracle.suites.pearl.context_choices import FAMILIES_OF_CONTEXT
+from refmeta.oracle.suites.pearl.loss_choices import (
+    ACTOR_LOSSES,
+    BATCHES,
+    CRITIC_LOSSES,
+    CRITICS,
+    ENDS,
+    ENTROPIES,
+    FAMILIES_OF_LOSSES,
+    REWARDS,
+    TARGETS,
+    TEMPERATURE_LOSSES,
+    VALUES,
+)
+from refmeta.oracle.suites.pearl.pieces import absolute, most
 from refmeta.oracle.suites.pearl.problem import TrainingStep
+from refmeta.oracle.suites.pearl.sample_choices import FAMILIES_OF_SAMPLES, SAMPLES
 from refmeta.oracle.suites.pearl.variants import variant
-from refmeta.softmax import log_softmax
+from refmeta.oracle.suites.pearl.weight_choices import FAMILIES_OF_POLICIES, WEIGHTS
 
-__all__ = ["CHOICES", "PREDICATES", "RECIPES", "additions", "numbers", "variant"]
-
-
-def _uniform(logits: Array) -> Array:
-    """The logarithms of equal probabilities."""
-    return 0 * logits - np.log(logits.shape[-1])
-
-
-def _over_states(logits: Array) -> Array:
-    """The logarithms of a softmax over the states."""
-    return log_softmax(logits.swapaxes(-1, -2)).swapaxes(-1, -2)
-
-
-def _huber(e: Array) -> Array:
-    """e²/2, from 1 on |e| − ½."""
-    return np.where(np.abs(np.real(e)) < 1, e**2 / 2, absolute(e) - 0.5)
+__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "RECIPES", "additions", "numbers", "variant"]
 
 
 CHOICES: Choices = {
     **BELIEFS,
+    **SAMPLES,
     "temperature": {
         "exp(log_temperature)": None, "1": np.ones_like, "log_temperature itself": lambda x: x, "softplus": lambda x: np.log1p(np.exp(x)),
         "tau^2": lambda x: np.exp(2 * x), "sqrt tau": lambda x: np.exp(x / 2), "1/tau": lambda x: np.exp(-x), "0": np.zeros_like,
-        "0.2": lambda x: 0 * x + 0.2,
+        "0.2": lambda x: 0 * x + 0.2, "-tau": lambda x: -np.exp(x), "|log tau|": absolute, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "2 tau": lambda x: 2 * np.exp(x),
+        "tau/2": lambda x: np.exp(x) / 2, "at least 1": lambda x: most(np.exp(x), 1.0), "10^x": lambda x: 10**x,
     },
-    "policy": {
-        "softmax over actions": None, "softmax over states": _over_states, "uniform": _uniform,
-        "softmax of -logits": lambda x: log_softmax(-x), "sharpened, softmax of 2 logits": lambda x: log_softmax(2 * x),
-    },
-    "logarithm": {"natural": None, "to base 2": 1 / np.log(2), "to base 10": 1 / np.log(10)},
     "value of s'": VALUES,
-    "critic in the target": {
-        "the target's": None, "the critic itself": lambda own, other: other, "the smaller of both": least,
-        "the mean of both": lambda own, other: (own + other) / 2, "0.005 of the critic mixed in": lambda own, other: 0.995 * own + 0.005 * other,
-        "the critic, held": lambda own, other: np.real(other),
-    },
-    "next state": {"s'": None, "s": True},
+    "critic in the target": CRITICS,
+    "next state": {"s'": None, "s": lambda s, after: s, "s' of the step before": lambda s, after: np.roll(after, 1, -1), "s of the step after": lambda s, after: np.roll(s, -1, -1)},
     "reward": REWARDS,
     "discount": {
         "gamma": None, "gamma^2": lambda g: g**2, "1": lambda g: 1.0, "0": lambda g: 0.0, "1 - gamma": lambda g: 1 - g, "0.99": lambda g: 0.99,
-        "sqrt gamma": np.sqrt,
+        "sqrt gamma": np.sqrt, "0.9": lambda g: 0.9, "0.95": lambda g: 0.95, "1/gamma": lambda g: 1 / g, "2 gamma - gamma^2": lambda g: 2 * g - g**2,
     },
     "ends": ENDS,
+    "target value": TARGETS,
+    "action in the target": {"mean over pi": None, "the batch's": lambda V, a: a, "the batch's next": lambda V, a: np.roll(a, -1, -2)},
     "target": {"held": None, "not held": True},
-    "critic's loss": {
-        "1/2 (Q - y)^2": None, "(Q - y)^2": lambda e: e**2, "|Q - y|": absolute, "Huber": _huber, "(Q - y)^2, of two critics": lambda e: 2 * e**2,
-        "Q - y": lambda e: e, "(Q - y)^2 / 4": lambda e: e**2 / 4, "(Q - y)^4": lambda e: e**4,
-        "clipped at 1": lambda e: least(absolute(e), 1.0) ** 2 / 2,
-    },
+    "critic's loss": CRITIC_LOSSES,
     "batch": BATCHES,
-    "losses over tasks": {"each its own": None, "divided by N": True},
+    **WEIGHTS,
     "actor's loss": ACTOR_LOSSES,
-    "states of the actor": {"s": None, "s'": True},
+    "states of the actor": {"s": None, "s'": lambda s, after: after, "s of the step before": lambda s, after: np.roll(s, 1, -1), "the first s": lambda s, after: 0 * s + s[:, :1]},
     "temperature's loss": TEMPERATURE_LOSSES,
+    "entropy in the temperature's loss": ENTROPIES,
     "target entropy": {
         "as given": None, "negative": lambda h, A: -h, "0": lambda h, A: 0.0, "ln A": lambda h, A: np.log(A), "0.98 ln A": lambda h, A: 0.98 * np.log(A),
-        "-A": lambda h, A: -float(A), "-1": lambda h, A: -1.0, "times ln A": lambda h, A: h * np.log(A),
+        "-A": lambda h, A: -float(A), "-1": lambda h, A: -1.0, "times ln A": lambda h, A: h * np.log(A), "-ln A": lambda h, A: -np.log(A), "-0.98 ln A": lambda h, A: -0.98 * np.log(A), "0.5 ln A": lambda h, A: 0.5 * np.log(A),
+        "1": lambda h, A: 1.0, "A": lambda h, A: float(A), "exp of it": lambda h, A: np.exp(h), "times 0.98": lambda h, A: 0.98 * h, "over A": lambda h, A: h / A,
     },
-    "slope of the temperature in": {"log tau": None, "tau": True},
+    "slope of the temperature in": {"log tau": None, "tau": lambda tau: 1 / tau, "log tau, times tau once more": lambda tau: tau, "log2 tau": lambda tau: np.log(2) + 0 * tau},
     "beta": {
         "beta": None, "0": lambda b, N: 0.0, "1": lambda b, N: 1.0, "2 beta": lambda b, N: 2 * b, "beta^2": lambda b, N: b**2, "beta/2": lambda b, N: b / 2,
-        "beta/N": lambda b, N: b / N, "N beta": lambda b, N: N * b, "-beta": lambda b, N: -b, "1 - beta": lambda b, N: 1 - b, "0.1": lambda b, N: 0.1,
+        "beta/N": lambda b, N: b / N, "N beta": lambda b, N: N * b, "-beta": lambda b, N: -b, "1 - beta": lambda b, N: 1 - b, "0.1": lambda b, N: 0.1, "1/N": lambda b, N: 1 / N, "sqrt beta": lambda b, N: np.sqrt(b), "1/beta": lambda b, N: np.divide(1, b),
+        "1 + beta": lambda b, N: 1 + b, "4 beta": lambda b, N: 4 * b, "3 beta": lambda b, N: 3 * b,
     },
     "critic in the encoder": {
         "its loss": None, "left out": lambda b, N: 0.0, "divided by N": lambda b, N: 1 / N, "times N": lambda b, N: N, "times beta": lambda b, N: b,
-        "doubled": lambda b, N: 2.0, "negative": lambda b, N: -1.0, "times 1 - beta": lambda b, N: 1 - b,
+        "doubled": lambda b, N: 2.0, "negative": lambda b, N: -1.0, "times 1 - beta": lambda b, N: 1 - b, "halved": lambda b, N: 0.5, "4 times": lambda b, N: 4.0, "over beta": lambda b, N: np.divide(1, b),
     },
-    "actor in the encoder": {"no, z held": None, "yes, z not held": 1.0, "negative": -1.0},
+    "actor in the encoder": {"no, z held": None, "yes, z not held": 1.0, "negative": -1.0, "instead of the critic": "instead"},
+    "temperature's loss in the encoder": {"no": None, "yes, z not held": 1.0},
+}  # fmt: skip
+
+
+FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
+    **FAMILIES_OF_CONTEXT, **FAMILIES_OF_BELIEFS, **FAMILIES_OF_SAMPLES, **FAMILIES_OF_LOSSES, **FAMILIES_OF_POLICIES,
+    "the number {}": ("temperature", lambda c: lambda x: 0 * x + c), "{} tau": ("temperature", lambda c: lambda x: c * np.exp(x)),
+    "tau + {}": ("temperature", lambda c: lambda x: np.exp(x) + c), "gamma is {}": ("discount", lambda c: lambda g: c), "{} gamma": ("discount", lambda c: lambda g: c * g),
+    "the number {} nats": ("target entropy", lambda c: lambda h, A: c), "{} ln A": ("target entropy", lambda c: lambda h, A: c * np.log(A)),
+    "{} times what is given": ("target entropy", lambda c: lambda h, A: c * h), "what is given + {}": ("target entropy", lambda c: lambda h, A: h + c),
+    "beta is {}": ("beta", lambda c: lambda b, N: c), "{} beta": ("beta", lambda c: lambda b, N: c * b), "beta + {}": ("beta", lambda c: lambda b, N: b + c),
+    "its loss times {}": ("critic in the encoder", lambda c: lambda b, N: c), "the actor's loss times {}": ("actor in the encoder", lambda c: c),
 }  # fmt: skip
 
 

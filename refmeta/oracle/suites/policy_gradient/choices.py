@@ -10,46 +10,102 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
-from refmeta.oracle.suites.policy_gradient.geometry_choices import DIVERGENCES, FISHERS, SOLUTIONS
-from refmeta.oracle.suites.policy_gradient.gradient_choices import ADVANTAGES, HESSIANS, RETURNS
+from refmeta.oracle.suites.policy_gradient.geometry_choices import (
+    DAMPINGS,
+    DIRECTIONS,
+    DIVERGENCES,
+    FAMILIES_OF_GEOMETRY,
+    FISHERS,
+    SOLUTIONS,
+    damped,
+)
+from refmeta.oracle.suites.policy_gradient.gradient_choices import ADVANTAGES, FAMILIES_OF_GRADIENTS, HESSIANS, RETURNS
+from refmeta.oracle.suites.policy_gradient.policy_choices import FAMILIES_OF_POLICIES, POLICIES
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.variants import variant
 from refmeta.oracle.suites.policy_gradient.visit_choices import VISITS
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.tasks import fisher
 
-__all__ = ["CHOICES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
 
+
+
+def _at_most(n: int) -> Callable[[int | None], int]:
+    """A horizon of at most n."""
+    return lambda H: min(H or n, n)
+
+
+def _where_none(n: float) -> Callable[[int | None], float]:
+    """A horizon of n where there is none."""
+    return lambda H: n if H is None else H
+
+
+def _dead(which: int, *, paid: bool = False) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """A state that is an end: nothing comes after it, and if not `paid`, it has no reward; an only state is none."""
+
+    def value(P: Array, r: Array) -> tuple[Array, Array]:
+        alive = 1.0 * (np.arange(P.shape[-1]) != which % P.shape[-1]) if P.shape[-1] > 1 else np.ones(1)
+        return P * alive[:, None, None], r if paid else r * alive[:, None]
+
+    return value
+
+
+ENDS = {
+    "none": None, "the last state: no reward, no value": _dead(-1), "the last state: no value after it": _dead(-1, paid=True), "the first state: no reward, no value": _dead(0),
+    "the first state: no value after it": _dead(0, paid=True), "arriving in the last state": lambda P, r: (P * (np.arange(P.shape[-1]) < max(P.shape[-1] - 1, 1)), r),
+    "arriving in the first state": lambda P, r: (P * ((np.arange(P.shape[-1]) > 0) | (P.shape[-1] == 1)), r),
+}  # fmt: skip
 CHOICES: Choices = {
     "horizon": {
         "as given": None, "one step less": lambda H: None if H is None else max(H - 1, 0), "one step more": lambda H: None if H is None else H + 1,
-        "none": lambda H: None, **{f"at most {n} steps": lambda H, n=n: min(H or n, n) for n in (1, 2, 10, 20, 50, 100)},
+        "none": lambda H: None, **{f"at most {n} steps": _at_most(n) for n in (1, 2, 3, 4, 5, 10, 20, 50, 100)},
+        **{f"{n} steps where there is none": _where_none(n) for n in (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 64, 100, 128, 200)},
+        "half": lambda H: None if H is None else max(H // 2, 1), "twice": lambda H: None if H is None else 2 * H, "two steps less": lambda H: None if H is None else max(H - 2, 0),
+        "two steps more": lambda H: None if H is None else H + 2,
     },
+    "ends": ENDS,
+    **POLICIES,
     "discount": {
         "gamma": None, "1": lambda g: 1.0, "gamma^2": lambda g: g**2, "sqrt gamma": np.sqrt, "0": lambda g: 0.0, "1 - gamma": lambda g: 1 - g,
-        "0.99": lambda g: 0.99, "0.9": lambda g: 0.9,
+        "0.99": lambda g: 0.99, "0.9": lambda g: 0.9, "0.95": lambda g: 0.95, "gamma^3": lambda g: g**3, "gamma/2": lambda g: g / 2,
     },
     "power of gamma": {
-        "gamma^t": None, "gamma^(t+1)": lambda g: g, "gamma^(t-1)": lambda g: 1 / g, "times 1 - gamma": lambda g: 1 - g, "over 1 - gamma": lambda g: 1 / (1 - g),
+        "gamma^t": None, "gamma^(t+1)": lambda g, H: g, "gamma^(t-1)": lambda g, H: np.divide(1, g), "times 1 - gamma": lambda g, H: 1 - g,
+        "over 1 - gamma": lambda g, H: np.divide(1, 1 - g), "over the horizon; times 1 - gamma where there is none": lambda g, H: 1 - g if H is None else 1 / H,
+        "over the horizon, if there is one": lambda g, H: 1 if H is None else 1 / H, "times 1 - gamma where there is no horizon": lambda g, H: 1 - g if H is None else 1,
+        "over the sum of gamma^t": lambda g, H: 1 - g if H is None else 1 / np.sum(g ** np.arange(H)), "gamma^(t+2)": lambda g, H: g**2,
+        "over the horizon and gamma^t once more": lambda g, H: g if H is None else g / H,
     },
     "start": {
         "rho": None, "first state": lambda rho: 0 * rho + (np.arange(rho.shape[-1]) == 0), "uniform": lambda rho: 0 * rho + 1 / rho.shape[-1],
         "last state": lambda rho: 0 * rho + (np.arange(rho.shape[-1]) == rho.shape[-1] - 1), "sum over all states": lambda rho: 0 * rho + 1,
         "likeliest state": lambda rho: 1.0 * (np.arange(rho.shape[-1]) == np.argmax(rho, axis=-1)[..., None]), "the first task's": lambda rho: 0 * rho + rho[:1],
-        "rho squared": lambda rho: rho**2,
+        "rho squared": lambda rho: rho**2, "the next task's": lambda rho: np.roll(rho, -1, axis=0), "states in reverse": lambda rho: rho[..., ::-1],
+        "softmax of rho": lambda rho: np.exp(rho) / np.sum(np.exp(rho), axis=-1, keepdims=True), "mean over the tasks": lambda rho: 0 * rho + np.mean(rho, axis=0),
     },
     "P": {
         "P[s, a, s']": None, "first and last axis exchanged": lambda P: P.swapaxes(-1, -3),
         "first and last axis exchanged, rows made to add to 1": lambda P: P.swapaxes(-1, -3) / np.sum(P.swapaxes(-1, -3), axis=-1, keepdims=True),
         "the first task's": lambda P: 0 * P + P[:1], "the next task's": lambda P: np.roll(P, -1, axis=0), "uniform": lambda P: 0 * P + 1 / P.shape[-1],
         "that of the first action": lambda P: 0 * P + P[..., :1, :], "actions even": lambda P: 0 * P + np.mean(P, axis=-2, keepdims=True),
-        "staying": lambda P: 0 * P + np.eye(P.shape[-1])[:, None],
+        "staying": lambda P: 0 * P + np.eye(P.shape[-1])[:, None], "squared, two steps at once": lambda P: np.einsum("nsat,ntau->nsau", P, P),
+        "mean over the tasks": lambda P: 0 * P + np.mean(P, axis=0), "most likely next state": lambda P: 1.0 * (np.arange(P.shape[-1]) == np.argmax(P, axis=-1)[..., None]),
+        "states of arrival in reverse": lambda P: P[..., ::-1], "actions in reverse": lambda P: P[..., ::-1, :], "states in reverse": lambda P: P[..., ::-1, :, :],
+        "that of the last action": lambda P: 0 * P + P[..., -1:, :], "(S, A) read as (A, S)": lambda P: P.reshape(P.shape[0], P.shape[2], P.shape[1], -1).swapaxes(1, 2),
     },
     "reward": {
         "R": None, "the first task's": lambda r, P, R: 0 * r + r[:1], "the next task's": lambda r, P, R: np.roll(r, -1, axis=0), "-R": lambda r, P, R: -r,
         "R - mean R": lambda r, P, R: r - np.mean(r, axis=(-2, -1), keepdims=True), "of the next state, mean over s'": lambda r, P, R: np.mean(R, axis=-1) if R.ndim == P.ndim else r,
         "of the next state, sum over s'": lambda r, P, R: np.sum(R, axis=-1) if R.ndim == P.ndim else r, "mean over actions": lambda r, P, R: 0 * r + np.mean(r, axis=-1, keepdims=True),
         "paid on arrival, mean over actions": lambda r, P, R: np.einsum("nsat,nt->nsa", P, np.mean(r, axis=-1)), "clipped at 1": lambda r, P, R: np.clip(r, -1, 1),
+        "tanh R": lambda r, P, R: np.tanh(r), "sign R": lambda r, P, R: np.sign(r), "positive part": lambda r, P, R: np.maximum(r, 0), "R^2": lambda r, P, R: r**2, "|R|": lambda r, P, R: np.abs(r),
+        "mean over the tasks": lambda r, P, R: 0 * r + np.mean(r, axis=0), "mean over states": lambda r, P, R: 0 * r + np.mean(r, axis=-2, keepdims=True),
+        "(S, A) read as (A, S)": lambda r, P, R: r.reshape(r.shape[0], r.shape[2], r.shape[1]).swapaxes(1, 2), "that of the first action": lambda r, P, R: 0 * r + r[..., :1],
+        "R less the largest": lambda r, P, R: r - np.max(r, axis=(-2, -1), keepdims=True), "normalised": lambda r, P, R: (r - np.mean(r, axis=(-2, -1), keepdims=True)) / (np.std(r, axis=(-2, -1), keepdims=True) + 1e-8),
+        "of the next state at its most likely": lambda r, P, R: np.take_along_axis(R + 0 * P, np.argmax(P, -1)[..., None], -1)[..., 0] if R.ndim == P.ndim else r,
+        "of the next state, that of the first": lambda r, P, R: R[..., 0] + 0 * r if R.ndim == P.ndim else r, "of the next state, largest": lambda r, P, R: np.max(R, -1) + 0 * r if R.ndim == P.ndim else r,
+        "of the state itself for the next": lambda r, P, R: np.einsum("nsas->nsa", R + 0 * P) if R.ndim == P.ndim else r, "less 1": lambda r, P, R: r - 1, "more by 1": lambda r, P, R: r + 1,
     },
     "softmax over": {"actions": None, "states": True},
     "logits times": {"1": None, "2": 2.0, "1/2": 0.5, "-1": -1.0, "10": 10.0},
@@ -65,14 +121,28 @@ CHOICES: Choices = {
     "fisher at": {
         "theta": None, "theta + v": lambda theta, v: theta + v, "theta - v": lambda theta, v: theta - v, "0": lambda theta, v: 0 * theta, "v": lambda theta, v: v,
     },
-    "damping": {"none": None, **{f"{c:g}": c for c in (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)}},
+    "direction of Fisher's product": DIRECTIONS,
+    "damping": {"none": None, **{f"{c:g}": damped(c) for c in (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)}, **DAMPINGS},
     "solution": SOLUTIONS,
     "divergence": DIVERGENCES,
     "moved to": {
         "theta + v": None, "theta - v": lambda theta, v: theta - v, "theta": lambda theta, v: theta, "theta + v/2": lambda theta, v: theta + v / 2,
         "theta + 2 v": lambda theta, v: theta + 2 * v, "v": lambda theta, v: v, "theta + v/|v|": lambda theta, v: theta + v / np.linalg.norm(v),
+        "theta + v^2": lambda theta, v: theta + v**2, "theta + sign v": lambda theta, v: theta + np.sign(v), "theta v": lambda theta, v: theta * v, "v - theta": lambda theta, v: v - theta,
     },
     "visits of": {"the old policy": None, "the new policy": lambda old, new: new, "the policy half way": lambda old, new: (old + new) / 2},
+}  # fmt: skip
+
+
+FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
+    **FAMILIES_OF_POLICIES, **FAMILIES_OF_GRADIENTS, **FAMILIES_OF_GEOMETRY,
+    "{} steps where there is none": ("horizon", lambda c: _where_none(max(c, 0.0))), "gamma is {}": ("discount", lambda c: lambda g: c),
+    "{} gamma": ("discount", lambda c: lambda g: c * g), "gamma^{}": ("discount", lambda c: lambda g: g**c),
+    "{} of the uniform mixed in": ("start", lambda c: lambda rho: (1 - c) * rho + c / rho.shape[-1]),
+    "{} of staying mixed in": ("P", lambda c: lambda P: (1 - c) * P + c * np.eye(P.shape[-1])[:, None]),
+    "{} of the uniform mixed into P": ("P", lambda c: lambda P: (1 - c) * P + c / P.shape[-1]),
+    "R clipped at {}": ("reward", lambda c: lambda r, P, R: np.clip(r, -abs(c), abs(c))), "R + {}": ("reward", lambda c: lambda r, P, R: r + c),
+    "theta + {} v": ("moved to", lambda c: lambda theta, v: theta + c * v), "theta + {} v for theta": ("fisher at", lambda c: lambda theta, v: theta + c * v),
 }  # fmt: skip
 
 

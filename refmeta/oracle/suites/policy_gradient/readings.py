@@ -14,7 +14,7 @@ from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.policies.softmax import TabularSoftmax
 
-__all__ = ["ReadPolicy", "ReadProcess", "Run", "axis_of", "policy_at", "pull", "read", "run_of", "table"]
+__all__ = ["ReadPolicy", "ReadProcess", "Run", "axis_of", "policy_at", "pull", "read", "run_of", "shares_of", "table"]
 
 
 class ReadProcess(NamedTuple):
@@ -24,16 +24,20 @@ class ReadProcess(NamedTuple):
     r: Array
     rho: Array
     gamma: float
-    horizon: int | None
+    horizon: float | None
 
 
 class ReadPolicy(NamedTuple):
-    """π and ln π (N or 1, S, A), and the softmax below it: π without noise, and the slope of ln π in its logarithm."""
+    """π and ln π (N or 1, S, A), and the softmax below it: π without noise, and the slope of ln π in its logarithm.
+
+    again : is π normalised once more after its change?
+    """
 
     pi: Array
     logs: Array
     inner: Array
     slope: Array
+    again: bool = False
 
 
 class Run(NamedTuple):
@@ -48,13 +52,14 @@ class Run(NamedTuple):
 @lru_cache(maxsize=512)
 def _process(problem: Evaluation, reading: tuple[Any, ...]) -> ReadProcess | None:
     """The process as a point reads it; None if it has no value."""
-    mdp, (horizon, discount, start, P, reward) = problem.task.mdp, reading
+    mdp, (horizon, discount, start, P, reward, ends) = problem.task.mdp, reading
     shape, gamma = mdp.shape, at_most_one(mdp.gamma)
     H, gamma = horizon(mdp.horizon) if horizon else mdp.horizon, discount(gamma) if discount else gamma
     full = np.broadcast_to(mdp.P, (*shape, *mdp.P.shape[-3:]))
     r, rho = np.broadcast_to(mdp.expected_reward, full.shape[:-1]), np.broadcast_to(mdp.rho, (*shape, mdp.states))
     read = P(full) if P else full
     r = reward(r, read, mdp.R) if reward else r
+    read, r = ends(read, r) if ends else (read, r)
     if H is None and not gamma < 1:
         return None
     return ReadProcess(read, r, start(rho) if start else rho, gamma, H)
@@ -62,7 +67,7 @@ def _process(problem: Evaluation, reading: tuple[Any, ...]) -> ReadProcess | Non
 
 def read(problem: Evaluation, point: Point) -> ReadProcess:
     """The process of a point; LinAlgError if it has no value."""
-    process = _process(problem, tuple(point.get(name) for name in ("horizon", "discount", "start", "P", "reward")))
+    process = _process(problem, tuple(point.get(name) for name in ("horizon", "discount", "start", "P", "reward", "ends")))
     if process is None:
         raise np.linalg.LinAlgError("no value")
     return process
@@ -87,6 +92,11 @@ def policy_at(problem: Evaluation, point: Point, theta: Array) -> ReadPolicy:
     x = x - np.max(np.real(x), axis=axis, keepdims=True)
     logs = x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
     inner, noise = np.exp(logs), point.get("noise in the policy", 0.0)
+    if "probabilities changed" in point:
+        change, again = point["probabilities changed"]
+        pi, slope = change(inner)
+        pi = pi / np.sum(pi, axis=axis, keepdims=True) if again else pi
+        return ReadPolicy(pi, np.log(pi), inner, slope, again)
     if not noise:
         return ReadPolicy(inner, logs, inner, np.ones(1))
     pi = (1 - noise) * inner + noise / inner.shape[-1]
@@ -95,6 +105,7 @@ def policy_at(problem: Evaluation, point: Point, theta: Array) -> ReadPolicy:
 
 def pull(problem: Evaluation, point: Point, policy: ReadPolicy, g: Array, score: Array | None = None, centre: bool = True) -> Array:
     """The slope in θ, (N, d), from that in ln π, (N, S, A); `score` is the π of its slope, `centre` says if it has one."""
+    g = g - policy.pi * np.sum(g, axis=axis_of(point), keepdims=True) if policy.again else g
     g = g * policy.slope
     g = g - (policy.inner if score is None else score) * np.sum(g, axis=axis_of(point), keepdims=True) if centre else g
     g = g * point.get("logits times", 1.0)
@@ -111,13 +122,19 @@ def run_of(process: ReadProcess, pi: Array) -> Run:
         V = np.linalg.solve(system, reward[..., None])[..., 0]
         d = np.linalg.solve(system.swapaxes(-1, -2), (rho + 0 * reward)[..., None])[..., 0]
         return Run(d[None], (r + gamma * _expect(P, V))[None], V[None], V[None])
-    values, visits = [0 * reward], [rho + 0 * reward]
-    for _ in range(horizon):
-        values.insert(0, reward + np.einsum("nst,nt->ns", kernel, values[0]))
+    values, visits, shares = [0 * reward], [rho + 0 * reward], shares_of(horizon)
+    for share in shares[::-1]:
+        values.insert(0, share * reward + np.einsum("nst,nt->ns", kernel, values[0]))
         visits.append(np.einsum("nst,ns->nt", kernel, visits[-1]))
     V = np.stack(values)
-    Q = r + gamma * np.einsum("nsat,hnt->hnsa", P, V[1:])
+    Q = shares[:, None, None, None] * r + gamma * np.einsum("nsat,hnt->hnsa", P, V[1:])
     return Run(np.array(visits[:-1]).reshape(-1, *rho.shape), Q, V[:-1], V[1:])
+
+
+def shares_of(horizon: float) -> Array:
+    """1 for every step; for a horizon between two whole numbers the last step's is the fraction."""
+    whole = int(np.floor(horizon))
+    return np.array([1.0] * whole + [horizon - whole] * (horizon > whole))
 
 
 def _expect(P: Array, V: Array) -> Array:

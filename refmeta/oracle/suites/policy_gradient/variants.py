@@ -19,6 +19,7 @@ from refmeta.oracle.suites.policy_gradient.readings import (
     pull,
     read,
     run_of,
+    shares_of,
     table,
 )
 
@@ -28,9 +29,9 @@ H = 1e-30
 RETURNS, GEOMETRY = ("loss", "grad", "hvp", "natural_gradient"), ("fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp")
 SLOPES, DIVERGENCE = ("grad", "hvp", "natural_gradient"), ("kl", "kl_grad", "kl_hvp")
 CONCERNS = {
-    **dict.fromkeys(("horizon", "discount", "start", "P", "softmax over", "logits times", "layout of theta", "noise in the policy"), (*RETURNS, *GEOMETRY)),
+    **dict.fromkeys(("horizon", "discount", "start", "P", "softmax over", "logits times", "layout of theta", "noise in the policy", "probabilities changed", "ends"), (*RETURNS, *GEOMETRY)),
     **dict.fromkeys(("reward", "power of gamma"), RETURNS), **dict.fromkeys(("return", "advantage", "visits", "pi"), SLOPES),
-    "Hessian": ("hvp",), "visits of the geometry": GEOMETRY, "Fisher's matrix": ("fisher", "natural_gradient"), "fisher at": ("fisher",),
+    "Hessian": ("hvp",), "visits of the geometry": GEOMETRY, "Fisher's matrix": ("fisher", "natural_gradient"), "fisher at": ("fisher",), "direction of Fisher's product": ("fisher",),
     **dict.fromkeys(("damping", "solution"), ("natural_gradient",)), **dict.fromkeys(("divergence", "moved to", "visits of"), DIVERGENCE),
 }  # fmt: skip
 
@@ -62,7 +63,7 @@ def _loss(problem: Evaluation, point: Point, theta: Array) -> Array:
 
 def _power(process: ReadProcess, point: Point) -> Any:
     """What all rewards are multiplied by."""
-    return point["power of gamma"](process.gamma) if "power of gamma" in point else 1.0
+    return point["power of gamma"](process.gamma, process.horizon) if "power of gamma" in point else 1.0
 
 
 def _gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
@@ -99,13 +100,17 @@ def _visits(problem: Evaluation, point: Point, theta: Array) -> Array:
     process, policy = read(problem, geometry), policy_at(problem, point, theta)
     run = run_of(process, policy.pi)
     d = point["visits of the geometry"](run, process, policy.pi) if "visits of the geometry" in point else run.visits
-    return np.asarray(np.sum(d, axis=0))
+    shares = shares_of(process.horizon or 1)  # of whole horizons 1
+    return np.asarray(np.sum(d * shares[:, None, None], axis=0) if len(shares) == len(d) else np.sum(d, axis=0))
 
 
 def _fisher(problem: Evaluation, point: Point, theta: Array) -> Array:
     """Σ d π score scoreᵀ v."""
     theta = point["fisher at"](theta, problem.v) if "fisher at" in point else theta
-    return _product(problem, point, theta, problem.v)
+    how = point.get("direction of Fisher's product")
+    if how is None:
+        return _product(problem, point, theta, problem.v)
+    return np.asarray(how(problem.v, theta, lambda v: _product(problem, point, theta, v)))
 
 
 def _product(problem: Evaluation, point: Point, theta: Array, v: Array) -> Array:
@@ -130,7 +135,8 @@ def _natural_gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     """x of F x = ∇J."""
     g, axes = -_gradient(problem, point, theta), np.eye(len(theta))
     if "solution" in point or "damping" in point or "Fisher's matrix" in point:
-        F = np.stack([_product(problem, point, theta, e) for e in axes], axis=-1) + point.get("damping", 0.0) * np.eye(len(theta))
+        F = np.stack([_product(problem, point, theta, e) for e in axes], axis=-1) 
+        F = point["damping"](F) if "damping" in point else F
         return np.asarray(point["solution"](F, g, _least_norm) if "solution" in point else _least_norm(F, g))
     policy, d = policy_at(problem, point, theta), _visits(problem, point, theta)
     x = table(problem, point, axes)[:, None]

@@ -22,7 +22,7 @@ def _walk(process: ReadProcess, pi: Array, *, gamma: float = 1.0, turned: bool =
     """The distributions of the states in time, each times γᵗ; of the transposed P_π if turned."""
     kernel, steps = gamma * _kernel(process, pi), [process.rho + 0 * pi[..., 0]]
     kernel = kernel.swapaxes(-1, -2) if turned else kernel
-    for _ in range((process.horizon or 1) - 1):
+    for _ in range(int(np.ceil(process.horizon or 1)) - 1):
         steps.append(np.einsum("nst,ns->nt", kernel, steps[-1]))
     return np.stack(steps)
 
@@ -65,14 +65,52 @@ VISITS: dict[str, Callable[[Run, ReadProcess, Array], Array] | None] = {
     "discounted once more": lambda run, process, pi: run.visits * process.gamma,
     "discounted once less": lambda run, process, pi: run.visits / process.gamma,
     "divided by the horizon": lambda run, process, pi: run.visits / len(run.visits),
+    "one step more": lambda run, process, pi: _of_steps(run, process, pi, 1),
+    "one step less": lambda run, process, pi: _of_steps(run, process, pi, -1),
+    "discounted twice, gamma^(2t)": lambda run, process, pi: run.visits * process.gamma ** np.arange(len(run.visits))[:, None, None] if process.horizon else 0 * run.visits + _squared(process, pi),
+    "normalised to 1 where there is no horizon": lambda run, process, pi: run.visits * (1 if process.horizon else 1 - process.gamma),
+    "times 1 - gamma": lambda run, process, pi: run.visits * (1 - process.gamma),
+    "over the largest": lambda run, process, pi: run.visits / np.max(np.real(np.sum(run.visits, axis=0)), axis=-1)[:, None],
+    "1 where they are not 0": lambda run, process, pi: 1.0 * (np.real(run.visits) > 0),
+    "their squares": lambda run, process, pi: run.visits**2,
+    "their roots": lambda run, process, pi: np.sqrt(run.visits),
+    "states in reverse": lambda run, process, pi: run.visits[..., ::-1],
+    "of the first task": lambda run, process, pi: 0 * run.visits + run.visits[:, :1],
+    "of the next task": lambda run, process, pi: np.roll(run.visits, -1, axis=1),
+    "mean over the tasks": lambda run, process, pi: 0 * run.visits + np.mean(run.visits, axis=1, keepdims=True),
+    "sum over the tasks": lambda run, process, pi: 0 * run.visits + np.sum(run.visits, axis=1, keepdims=True),
+    "mean over states and steps": lambda run, process, pi: run.visits / run.visits.shape[-1] / len(run.visits),
+    "over the number of states": lambda run, process, pi: run.visits / run.visits.shape[-1],
+    "rho in every step": lambda run, process, pi: 0 * run.visits + process.rho,
+    "from a uniform start": lambda run, process, pi: _walk_of(process._replace(rho=0 * process.rho + 1 / process.rho.shape[-1]), pi),
+    "from the first state": lambda run, process, pi: _walk_of(process._replace(rho=0 * process.rho + (np.arange(process.rho.shape[-1]) == 0)), pi),
     "of the uniform policy": lambda run, process, pi: _of_uniform(process, pi),
 }
 
 
 def _of_uniform(process: ReadProcess, pi: Array) -> Array:
     """Visits of the uniform policy."""
-    even = 0 * pi + 1 / pi.shape[-1]
+    return _walk_of(process, 0 * pi + 1 / pi.shape[-1])
+
+
+def _walk_of(process: ReadProcess, pi: Array) -> Array:
+    """Discounted visits."""
     if process.horizon is not None:
-        return _walk(process, even, gamma=process.gamma)
-    system = np.eye(process.rho.shape[-1]) - process.gamma * _kernel(process, even)
-    return np.linalg.solve(system.swapaxes(-1, -2), (process.rho + 0 * even[..., 0])[..., None])[None, ..., 0]
+        return _walk(process, pi, gamma=process.gamma)
+    system = np.eye(process.rho.shape[-1]) - process.gamma * _kernel(process, pi)
+    return np.linalg.solve(system.swapaxes(-1, -2), (process.rho + 0 * pi[..., 0])[..., None])[None, ..., 0]
+
+
+def _squared(process: ReadProcess, pi: Array) -> Array:
+    """Visits with γ²ᵗ where there is no horizon."""
+    return _walk_of(process._replace(gamma=process.gamma**2), pi)
+
+
+def _of_steps(run: Run, process: ReadProcess, pi: Array, more: int) -> Array:
+    """Visits of some steps more, those beyond the last added to the last; of a few less."""
+    if process.horizon is None:
+        return run.visits
+    every = _walk(process._replace(horizon=process.horizon + 1), pi, gamma=process.gamma)
+    if more < 0:
+        return run.visits * (np.arange(len(run.visits)) < len(run.visits) - 1)[:, None, None]
+    return np.concatenate([every[:-2], every[-2:-1] + every[-1:]]) if len(every) > 1 else run.visits

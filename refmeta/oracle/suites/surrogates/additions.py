@@ -1,52 +1,49 @@
 """Terms that may be added to a surrogate by mistake.  Derivation: derivations/sampled-meta-gradients.md"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.surrogates.jets import H, jets
+from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.surrogates.jets import jets
+from refmeta.oracle.suites.surrogates.penalties import OF_POLICIES, OF_RATIOS, WEIGHTS, term
 from refmeta.oracle.suites.surrogates.problem import Batches
-from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.softmax import log_softmax
+from refmeta.sampling.returns import discounted_sum
 
 __all__ = ["additions"]
 
+WORDS = {"loss": "", "grad": ", its gradient", "hvp": ", its Hessian times v"}
+
 
 def additions(part: str, problem: Batches) -> dict[str, Callable[[], Array]]:
-    """Weight decay, the policy's mean entropy, the sum of the scores; of a Hessian product also damping and Fisher's matrix."""
+    """Weight decay, entropies, divergences, functions of the ratios; of a Hessian product also damping and Fisher's matrix."""
     kind, theta, v = part.rpartition("_")[2], problem.theta, problem.v
-    j = jets(problem, {})
-    rows: Callable[[Any], Array] = lambda x: np.zeros((len(j.x), *np.shape(x))) + x
+    rows: Callable[[Any], Array] = lambda x: np.zeros((len(problem.baseline), *np.shape(x))) + x
+    terms: dict[str, Callable[[], Array]] = {
+        f"the {name} ({over}){WORDS[kind]}": partial(term, kind, problem, name, over) for name in (*OF_POLICIES, *OF_RATIOS) for over in WEIGHTS
+    }
     if kind == "loss":
-        return {"theta squared": lambda: rows(theta @ theta), "the entropy": lambda: _entropy(problem, theta)}
-    change = (lambda z: z.imag / H) if kind == "hvp" else np.real
-    at = theta + 1j * H * v
-    terms = {"the entropy's gradient": lambda: change(_entropy_gradient(problem, at))}
+        return terms | {"theta squared": lambda: rows(theta @ theta)} | _losses(problem)
     if kind == "grad":
-        return terms | {"theta": lambda: rows(theta), "the scores": lambda: np.einsum("nmhd->nd", j.slopes)}
+        return terms | {"theta": lambda: rows(theta), "the signs of theta": lambda: rows(np.sign(theta)), "theta − theta_sampled": lambda: rows(theta - problem.theta_sampled)}
+    j = jets(problem, {})
     fisher = lambda: np.einsum("nmh,nmhd->nd", j.along, j.slopes)
-    return terms | {"v": lambda: rows(v), "Fisher's matrix times v": fisher, "the scores' change": lambda: np.einsum("nmhd->nd", j.bend)}
+    return terms | {"v": lambda: rows(v), "Fisher's matrix times v": fisher}
 
 
-def _entropy(problem: Batches, theta: Array) -> Array:
-    """Σ_t of the policy's entropy in the states of a task's batch, (N,)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        return np.sum(mask, axis=(1, 2)) * np.sum(policy.log_deviation(theta) + np.log(2 * np.pi * np.e) / 2)
-    logs = log_softmax(policy.table(theta))
-    each = -np.sum(np.exp(logs) * logs, axis=-1)
-    return np.sum(each[np.where(mask, problem.trajectories.states, 0)] * mask, axis=(1, 2))
-
-
-def _entropy_gradient(problem: Batches, theta: Array) -> Array:
-    """Its gradient, −π ⊙ (log π + entropy) in the logits, (N, d)."""
-    mask, policy = problem.trajectories.mask, problem.policy
-    if isinstance(policy, LinearGaussian):
-        tail = np.append(np.zeros(policy.dim - policy.actions), np.ones(policy.actions))
-        return np.sum(mask, axis=(1, 2))[:, None] * tail + 0 * theta
-    logs = log_softmax(policy.table(theta))
-    each = -np.exp(logs) * (logs - np.sum(np.exp(logs) * logs, axis=-1, keepdims=True))
-    visits = [np.bincount(s[m > 0], minlength=policy.states) for s, m in zip(problem.trajectories.states, mask, strict=True)]
-    return policy.pullback(np.array(visits)[..., None] * each)
+def _losses(problem: Batches) -> dict[str, Callable[[], Array]]:
+    """What a loss may have besides that does not depend on θ: the baseline's errors, returns, baselines; over all steps of a task."""
+    mask, gamma = np.asarray(problem.trajectories.mask, bool), at_most_one(problem.gamma)
+    r, b = (np.where(mask, x, 0.0) for x in (problem.trajectories.rewards, problem.baseline))
+    G, discount = discounted_sum(r, gamma), gamma ** np.arange(mask.shape[-1])
+    total: Callable[[Array], Array] = lambda x: np.sum(x, axis=(1, 2))
+    mean: Callable[[Array], Array] = lambda x: total(x) / np.sum(mask, axis=(1, 2))
+    each = {"the squared errors of the baseline": (G - b) ** 2 * mask, "the rewards to go": G, "the baseline": b, "the rewards": r, "the absolute errors of the baseline": np.abs(G - b)}
+    return {
+        f"{name}, {words}": partial(f, x * weight)
+        for name, x in each.items()
+        for words, f, weight in (("summed", total, 1.0), ("their mean over the steps taken", mean, 1.0), ("discounted, summed", total, discount))
+    }  # fmt: skip

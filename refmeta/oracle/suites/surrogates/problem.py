@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,14 @@ def part_names(names: Iterable[str]) -> tuple[str, ...]:
 def answer(part: str, problem: Batches) -> Array:
     """The library's loss, gradient or Hessian product of a surrogate."""
     name, _, kind = part.rpartition("_")
-    point = problem.surrogate(name).at(problem.theta)
+    point = _point(name, problem)
     return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
+
+
+@lru_cache(maxsize=64)
+def _point(name: str, problem: Batches) -> surrogates.SurrogatePoint:
+    """A surrogate at θ, of which the parts share what they are made of."""
+    return problem.surrogate(name).at(problem.theta)
 
 
 def by_definition(
@@ -80,6 +87,6 @@ def by_definition(
 def terms(part: str, problem: Batches, value: Array) -> Any:
     """The mean over trajectories of Σ_t |∂f/∂x_t|, f the summand; times max |v| for a Hessian product."""
     name, _, kind = part.rpartition("_")
-    slopes = problem.surrogate(name).at(problem.theta).slopes
+    slopes = _point(name, problem).slopes
     size = np.sum(np.abs(slopes), axis=(-2, -1)) / slopes.shape[-2]
     return size * (np.max(np.abs(problem.v)) if kind == "hvp" else 1.0)

@@ -22,8 +22,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     **{f"{name}, naive curvature": point | NAIVE for name, point in TRPO.items()},
     **{f"{name}, naive curvature, log pi instead of its ratio": point | NAIVE | {"denominators": "left out"} for name, point in TRPO.items()},
     **{
-        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": f"clip {clip}"}
-        for clip in ("0.1", "0.2", "0.3")
+        f"the clipped ratio of ProMP, {clip}": MEAN | {"advantages": ("normalised 0", "task", 1e-8), "ratio": ("clip", clip)}
+        for clip in (0.1, 0.2, 0.3)
     },
     "DiCE (ProMP)": {
         "discount": "on the return", "baseline's place": "inside", "advantages": ("normalised 0", "padding", 1e-8), "over time": "H",
@@ -32,9 +32,18 @@ RECIPES: dict[str, dict[str, Any]] = {
     "DiCE (learn2learn)": MEAN | {
         "return": "to go", "baseline's place": "inside", "sums": "fading around", "denominators": "follow", "log pi": "mean",
     },
+    **{
+        f"DiCE of normalised advantages (ddof {n}{words})": {
+            "return": "to go", "discount": "dropped", "baseline's place": "inside", "advantages": (f"normalised {n}", over, 1e-8), "over time": mean,
+        }
+        for n in (0, 1) for words, over, mean in ((", padding included", "padding", "H"), ("", "task", "steps taken"))
+    },
+    "PPO's, with GAE": MEAN | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8), "ratio": ("clip", 0.2)},
+    "TRPO's, with GAE": MEAN | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8)},
+    "actor-critic's, with GAE": MEAN | NAIVE | {"return": "gae", "advantages": ("normalised 1", "task", 1e-8), "denominators": "left out"},
     "lola_dice without use_baseline": {"baseline": "mean of each step", "baseline's place": "inside", "denominators": "follow"},
     "lola_dice without use_dice": NAIVE | {"denominators": "left out"},
     "lola_dice without use_dice and use_baseline": {
-        "baseline": "mean of each step", "baseline's place": "inside", "ratio": "linear box", "denominators": "left out",
+        "baseline": "mean of each step", "baseline's place": "inside", "ratio": ("linear box",), "denominators": "left out",
     },
 }  # fmt: skip
