@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.judge import Outcome
-from refmeta.oracle.suite import Case, Expected
+from refmeta.oracle.suite import EXTREME, Case, Expected
 from refmeta.tolerance import max_per_task
 
 __all__ = ["LOOSER", "Ask", "moved", "varied"]
@@ -40,7 +40,8 @@ def moved(case: Case, inputs: dict[str, Any], parts: Sequence[str] = ()) -> Case
 def _accepted(case: Case, inputs: dict[str, Any]) -> Case | None:
     """The case with other inputs, nothing expected; None if the library refuses them."""
     as_lists = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in inputs.items()}
-    other = replace_fields(case, id=f"{case.id}, moved", input=as_lists, flags=(), expected={}, discriminates={})
+    flags = tuple(flag for flag in case.flags if flag == EXTREME)
+    other = replace_fields(case, id=f"{case.id}, moved", input=as_lists, flags=flags, expected={}, discriminates={})
     other.__dict__.pop("problem", None)
     try:
         with np.errstate(all="ignore"):

@@ -8,16 +8,15 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap, growth, limit_of, right_result
-from refmeta.oracle.suite import Case
+from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = [
-    "EXTREME", "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
+    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
     "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
 ]  # fmt: skip
 
 MANY = 4  # entries of a result
 Candidate = Callable[[Case, str], Array | None]
-EXTREME = "extreme"
 ERRORS = (ArithmeticError, AttributeError, LookupError, ValueError, np.linalg.LinAlgError)
 
 

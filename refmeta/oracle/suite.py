@@ -16,9 +16,10 @@ from refmeta.oracle.known import Wrong
 from refmeta.oracle.sizes import sizes_in
 
 __all__ = [
-    "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "choice_facts", "floats", "no_terms", "suite_of", "typed",
+    "EXTREME", "Case", "Effects", "Expected", "Input", "Part", "Suite", "at_most_one", "choice_facts", "floats", "no_terms", "suite_of", "typed",
 ]  # fmt: skip
 
+EXTREME = "extreme"  # the flag of vectors at the limits of what code clamps
 Effects = dict[str, Callable[[], Any]]
 
 

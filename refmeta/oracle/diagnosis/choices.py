@@ -10,8 +10,8 @@ import numpy as np
 from refmeta.oracle.choices import singles, words
 from refmeta.oracle.diagnosis.factors import factor_matches, scaled
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, limit_of
-from refmeta.oracle.match import EXTREME, Candidate, Match, candidate_of, generic_first, in_all, matches
-from refmeta.oracle.suite import Case
+from refmeta.oracle.match import Candidate, Match, candidate_of, generic_first, in_all, matches
+from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = ["Departures", "factor_or_choice", "is_exact", "point_match", "point_times", "single_factor_matches", "single_matches", "value_at"]
 

@@ -10,12 +10,12 @@ from refmeta.oracle.asking import LOOSER, Ask, moved, varied
 from refmeta.oracle.choices import Predicate
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
 from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
-from refmeta.oracle.match import is_right
-from refmeta.oracle.suite import Case
+from refmeta.oracle.match import inputs_of, is_right
+from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = ["Where", "first_wrong_part", "locate"]
 
-ASKED, MOVED = 4, 8
+ASKED, MOVED = 6, 8
 TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
 
 
@@ -67,7 +67,8 @@ def _is_wrong_elsewhere(
     part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
 ) -> bool:
     """Is the target wrong as well in wrong cases with other numbers?"""
-    others = [other for i, o in enumerate(wrong[:MOVED]) if (other := varied(o.case, i, (part,))) is not None and not exactly(other)]
+    cases = _of_every_kind([o.case for o in wrong])[:MOVED]
+    others = [other for i, case in enumerate(cases) if (other := varied(case, i, (part,))) is not None and not exactly(other)]
     answers = [ask(other) for other in others]
     return not any(part in (o.got or {}) and is_right(o, part, settings, 1 / LOOSER) for o in answers)
 
@@ -119,8 +120,8 @@ def _sufficient(
     """The predicates that are confirmed by asking, without those that another one contains; unasked, those that separate."""
     if ask is None:
         return _candidates(right, wrong)
-    cases = [o.case for o in sorted(wrong, key=lambda o: sum(np.size(x) for x in o.case.arguments().values()))]
-    others = [other for i, case in enumerate(cases[:3]) if (other := varied(case, i, (part,))) is not None]
+    cases = _of_every_kind([o.case for o in wrong])
+    others = [other for i, case in enumerate(cases[:2]) if (other := varied(case, i, (part,))) is not None]
     cases = [case for pair in itertools.zip_longest(cases[:MOVED], others) for case in pair if case is not None]
     confirmed = [p for p in _possible(right, wrong) if _is_confirmed(p, part, cases, settings, ask)]
     everywhere = [o.case for o in (*right, *wrong)]
@@ -130,19 +131,28 @@ def _sufficient(
     return [confirmed[i] for i in sorted(general_ones, key=lambda i: (_is_trivial(confirmed[i]), -len(held[i])))]
 
 
+def _of_every_kind(cases: Sequence[Case]) -> list[Case]:
+    """The cases, small ones first, one of each kind in turn: which inputs are None, numbers or arrays, and whether it is extreme."""
+    kinds: dict[tuple[object, ...], list[Case]] = {}
+    for case in sorted(cases, key=lambda case: sum(np.size(x) for x in inputs_of(case).values())):
+        kind = (EXTREME in case.flags, *(None if x is None else np.ndim(x) for x in inputs_of(case).values()))
+        kinds.setdefault(kind, []).append(case)
+    return [case for some in itertools.zip_longest(*kinds.values()) for case in some if case is not None]
+
+
 def _is_trivial(p: Predicate) -> bool:
     """Does so much vanish where the predicate holds that it says little?"""
     return p.name in TRIVIAL or p.name.endswith("is 0 everywhere")
 
 
 def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
-    """Is the target right on four cases where it was wrong, or on two if more cannot be, moved so that the predicate holds?"""
+    """Is the target right on six cases where it was wrong, or on two if more cannot be, moved so that the predicate holds?"""
     answers = _moved_answers(p, part, cases, settings, ask)
     return all(answers) and len(answers) >= min(2, len(cases))
 
 
 def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
-    """Is the target right on four of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
+    """Is the target right on six of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
     answers: list[bool] = []
     if ask is None:
         return answers
