@@ -6,9 +6,9 @@ Derivation: derivations/using-the-oracle.md
 from collections.abc import Sequence
 
 from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
-from refmeta.oracle.judge import JudgeSettings, Outcome
+from refmeta.oracle.judge import JudgeSettings, Outcome, right_result
 from refmeta.oracle.known import Wrong
-from refmeta.oracle.match import Match, candidate_of, in_all, match_of, matching
+from refmeta.oracle.match import Candidate, Match, candidate_of, in_all, match_of, matching
 
 __all__ = ["quantity_matches", "row_matches"]
 
@@ -20,9 +20,23 @@ KINDS = {
 
 
 def row_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """The known-wrong formulas that every failing vector equals."""
+    """What is right but for a setting that says otherwise; else the known-wrong formulas that every failing vector equals."""
+    if plain := _right_after_all(failing, settings):
+        return plain
     rows = candidate_rows(failing[0].case, settings)
     return matching((_row_match(row, failing, settings) for row in rows), failing, settings)
+
+
+def _right_after_all(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
+    """The right result, where --convention or --expect first-order asks for another."""
+    usual = settings._replace(convention="", expect="exact")
+    if usual == settings:
+        return []
+    said = f"--convention {settings.convention}" if settings.convention else f"--expect {settings.expect}"
+    asked = settings.quantity if failing[0].case.about.quantities else ""
+    value: Candidate = lambda case, name: right_result(case, asked or name, usual)
+    more = f": drop {said}, if that is what it is to compute"
+    return matching([match_of("the right result itself", value, failing, more)], failing, settings)
 
 
 def _row_match(row: Wrong, failing: Sequence[Outcome], settings: JudgeSettings) -> Match:
@@ -38,7 +52,6 @@ def quantity_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> lis
     candidates = []
     for name in failing[0].case.about.quantities:
         value = candidate_of(lambda case, _, q=name: case.expected[q].value, settings)  # type: ignore[misc]
-        hint = "drop --expect first-order" if settings.expect == "first-order" else f"say --quantity {name}"
-        more = f": {hint}, if that is what it is to compute"
+        more = f": say --quantity {name}, if that is what it is to compute"
         candidates.append(match_of(f"the right {name}", value, failing, more))
     return matching(candidates, failing, settings)
