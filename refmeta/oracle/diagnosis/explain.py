@@ -5,12 +5,15 @@ Derivation: derivations/using-the-oracle.md
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.oracle.asking import Ask
-from refmeta.oracle.diagnosis.mechanisms import fits, is_large, mechanisms, quickest
+from refmeta.oracle.diagnosis.choices import single_matches
+from refmeta.oracle.diagnosis.conditional import conditional_matches
+from refmeta.oracle.diagnosis.mechanisms import Mechanism, fits, is_large, mechanisms, quickest
 from refmeta.oracle.diagnosis.partial import partial_explanation
 from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
 from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
@@ -22,7 +25,7 @@ __all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-SECONDS, PARTIAL, LATER, FEW = 10.0, 0.7, 0.2, 3
+SECONDS, PARTIAL, LATER, FEW, SINGLES = 10.0, 0.7, 0.2, 3, 1.0
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -120,7 +123,8 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
 
 def _later(part: str, on: Evidence) -> Explanation:
     """What explains a part after one that is not explained, if it is quickly seen."""
-    found = first_standing(quickest(on.passing), on)
+    singles = Mechanism("choice", partial(single_matches, until=time.perf_counter() + SINGLES))
+    found = first_standing([*quickest(on.passing), singles], on)
     if found.matches:
         value = None if found.name in UNCERTAIN else found.matches[0].value
         return Explanation(part, found.name, [f"{part}: {line}" for line in with_tie(found.matches)], value, found.matches[0].slug)
@@ -136,6 +140,8 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
         best = found.matches[0]
         lines = [before + line for line in with_tie(found.matches)]
         return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)
+    if one_branch := conditional_matches(found.refuted, on):
+        return Explanation(part, "in one branch", [before + line for line in with_tie(one_branch)], one_branch[0].value, one_branch[0].slug)
     if found.refuted:
         return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
     if is_large(on.failing) and (some := partial_explanation(on, start + seconds)):

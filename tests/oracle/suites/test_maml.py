@@ -139,6 +139,17 @@ NOT_SEEN = {
     ("inner optimiser", "gradient clipped to norm 10"): "it needs large gradients",
     ("inner optimiser", "gradient clipped to [-10, 10]"): "it needs large gradients",
     ("result", "every row clipped to norm 10"): "it needs large gradients",
+    ("alpha", "at most 1"): "alpha is small",
+    ("alpha", "not negative"): "alpha is negative in few vectors",
+    ("alpha", "its size"): "alpha is negative in few vectors",
+    ("Hessian", "without its negative eigenvalues"): "a loss of data is convex",
+    ("Hessian", "its eigenvalues' sizes"): "a loss of data is convex",
+    ("inner optimiser", "the gradient less its mean over the parameters"): "a table's gradient has the mean 0",
+    ("inner loop", "phi the best point by the support's loss"): "it needs a loss that rises",
+    **{("horizon", f"{H} where there is none"): "it needs a discount near 1" for H in (250, 300, 500, 1000)},
+    **{("inner loop", f"a step halved until the loss falls{more}"): "it needs a long step" for more in (
+        "", " by 0.0001 of alpha |g|^2", " by 0.01 of alpha |g|^2", " by 0.1 of alpha |g|^2", " by 0.5 of alpha |g|^2",
+    )},
     ("charged", "not x_0, in the support only"): "the cost of x_0 does not depend on the parameters",
     **{("Hessians taken at", words): "the Hessian is constant" for words in CONSTANT},
 }  # fmt: skip
@@ -163,7 +174,7 @@ def test_every_departure_is_seen_by_a_vector_or_it_is_said_why_not(name):
 
 LINEARISED = {  # these change a derivative only, or hold something constant in it
     "Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors", "query's loss taken at",
-    "gradient of alpha", "carried between tasks", "visits",
+    "gradient of alpha", "carried between tasks", "visits", "curvature", "inner gradient",
 }  # fmt: skip
 
 
@@ -179,8 +190,10 @@ def slopes(suite, problem, point, part, field):
     return np.sum(value * along, axis=tuple(range(1, value.ndim))) / size, difference / size
 
 
-KINKS = ("sign", "clipped to", "over its norm")
-HELD = ("not differentiated", "never reset")  # what is kept from the task before is a constant
+KINKS = (  # a result is changed so that it is no slope
+    "sign", "clipped to", "norm", "size", "tanh", "standardised", "projected", "median",
+)  # fmt: skip
+HELD = ("not differentiated", "never reset", "held constant", "the minimum after", "the gradient's mean")  # constants, or zeros
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -195,6 +208,26 @@ def test_the_gradients_of_a_point_are_the_slopes_of_its_objective(name):
         for part, field in (("gradient", "theta"), ("step_size_gradient", "alpha")):
             value, slope = slopes(suite, problem, point, part, field)
             np.testing.assert_allclose(value, slope, rtol=1e-5, atol=1e-8, err_msg=f"{choice}: {words}, {part}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_gradients_of_a_family_are_the_slopes_of_its_objective(name):
+    """At two numbers of each."""
+    suite, case = SUITES[name], next(case for case in valid(name) if case.problem.steps == 2 and len(case.problem.theta) > 2)
+    for words, (choice, make, *_) in suite.families.items():
+        if choice in LINEARISED or choice == "result" or any(held in words for held in HELD) or "trust region" in words:
+            continue
+        for number in (0.3, 0.6):
+            value, slope = slopes(suite, case.problem, {choice: make(number)}, "gradient", "theta")
+            np.testing.assert_allclose(value, slope, rtol=1e-5, atol=1e-8, err_msg=f"{choice}: {words}")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "implicit", "reptile"])
+def test_every_family_has_an_effect(name):
+    suite = SUITES[name]
+    assert suite.families
+    for words, (choice, make, *starts) in suite.families.items():
+        assert words.count("{") and any(departs(suite, {choice: make(c)}) for c in (*(starts[0] if starts else ()), 0.3, -0.7)), words
 
 
 AS_POINTS = {
@@ -305,4 +338,4 @@ def test_the_adapted_parameters_may_be_asked_for_and_have_no_sign(settings):
         return reduced(rm.adapt(theta, rm.Quadratic(A, c), alpha=alpha, steps=steps).adapted)
 
     outcomes = rm.oracle.check(adapted, "maml-quadratic", quantity="adapted", **settings)
-    assert sum(o.verdict == "pass" for o in outcomes) == 17
+    assert sum(o.verdict == "pass" for o in outcomes) == 18

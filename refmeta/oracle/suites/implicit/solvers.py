@@ -85,6 +85,12 @@ def weighted_curvature(c: float) -> Solution:
     return _inverse(lambda M, one, strength: one + c * M)
 
 
+def _by_singular_values(M: Array, g: Array, strength: float) -> Array:
+    """V (1 + s)⁻¹ Uᵀg, H/λ = U diag(s) Vᵀ."""
+    w, V = np.linalg.eigh(M)
+    return np.asarray(np.einsum("nij,nj,nkj,nk->ni", V, np.where(w < 0, -1.0, 1.0) / (1 + np.abs(w)), V, g))
+
+
 def _exponential(M: Array, g: Array, strength: float) -> Array:
     """exp(−H/λ) g."""
     w, V = np.linalg.eigh(M)
@@ -107,6 +113,7 @@ SOLUTIONS: dict[str, Solution | None] = {
     "(I - H/lambda)^-1 g": _inverse(lambda M, one, strength: one - M),
     "(H/lambda)^-1 g": _inverse(lambda M, one, strength: M),
     "H^-1 g": _inverse(lambda M, one, strength: strength * M),
+    "by the singular values of H/lambda": _by_singular_values,
     "exp(-H/lambda) g": _exponential,
     "(I + H/(2 lambda))^-2 g": _inverse(lambda M, one, strength: (one + M / 2) @ (one + M / 2)),
     "(I + (H/lambda)^2)^-1 g": _inverse(lambda M, one, strength: one + M @ M),

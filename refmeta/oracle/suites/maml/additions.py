@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.maml.losses_of_classes import feature_major
-from refmeta.oracle.suites.maml.losses_of_costs import column_major
+from refmeta.oracle.suites.maml.class_loops import feature_major
 from refmeta.oracle.suites.maml.losses_of_returns import action_major
 from refmeta.oracle.suites.maml.problem import inner_path
+from refmeta.oracle.suites.maml.system_changes import column_major
 from refmeta.policies import TabularSoftmax
 from refmeta.softmax import log_softmax, softmax
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Made", "MadePoint", "bent", "directed", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
+__all__ = ["Made", "MadePoint", "bent", "cached", "directed", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
 
 STEP = 1e-30
 

@@ -65,7 +65,7 @@ FORGETTING: dict[str, Step] = {
     "the gradient over its norm": _over(_norm),
     "the gradient over its norm, which is held constant": _over(_norm, held=True),
     "the gradient over its root mean square": _over(_root_mean_square),
-    "the gradient over its largest entry": _over(lambda g: np.max(np.abs(g.real), axis=-1, keepdims=True)),
+    "the gradient over its largest entry, which is held constant": _over(lambda g: np.max(np.abs(g.real), axis=-1, keepdims=True)),
     "the gradient over the norm of all tasks' gradients, held constant": _over(_over_all, held=True),
     "the gradient less its mean over the parameters": _of_gradient(lambda g: g - np.mean(g, axis=-1, keepdims=True)),
     "the gradient's mean over the parameters": _of_gradient(lambda g: np.mean(g, axis=-1, keepdims=True) + 0 * g),

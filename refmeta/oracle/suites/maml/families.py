@@ -7,10 +7,10 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.changed import Made, MadePoint, bent
-from refmeta.oracle.suites.maml.loops import Loop, Tasks, ended
 from refmeta.oracle.suites.maml.losses import QUERY, SUPPORT, Change
 from refmeta.oracle.suites.maml.optimisers import OF_NUMBERS
 from refmeta.oracle.suites.maml.penalties import PENALTIES, times
+from refmeta.oracle.suites.maml.programs import Loop, Tasks, ended
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS
 from refmeta.oracle.suites.maml.schedules import decaying
 

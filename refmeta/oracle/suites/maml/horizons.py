@@ -14,8 +14,13 @@ def _until(share: float, more: int = 0, most: int = CAP) -> Callable[[float], in
     return lambda gamma: min(max(int(np.log(share) / np.log(gamma)) + more, 1), most) if 0 < gamma < 1 else 1
 
 
+def _always(horizon: int) -> Callable[[float], int]:
+    """The same for every discount."""
+    return lambda gamma: horizon
+
+
 ENDLESS: dict[str, Callable[[float], int]] = {
-    **{f"{H}": (lambda gamma, H=H: H) for H in (5, 10, 15, 20, 25, 30, 40, 50, 60, 64, 80, 100, 128, 150, 200, 250, 300, 500, 1000)},
+    **{f"{H}": _always(H) for H in (5, 10, 15, 20, 25, 30, 40, 50, 60, 64, 80, 100, 128, 150, 200, 250, 300, 500, 1000)},
     **{f"log({share:g})/log(gamma), rounded down,": _until(share) for share in (0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)},
     **{f"log({share:g})/log(gamma), rounded up,": _until(share, 1) for share in (0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8)},
     **{

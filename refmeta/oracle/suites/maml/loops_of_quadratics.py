@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.maml.loops import Loop, Tasks, inner, stepwise
+from refmeta.oracle.suites.maml.programs import Loop, Tasks, inner, stepwise
 
 __all__ = ["FAMILIES_OF_QUADRATICS", "LOOPS_OF_QUADRATICS"]
 

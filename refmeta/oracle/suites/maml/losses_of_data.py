@@ -7,11 +7,13 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec, replace_fields
 from refmeta.oracle.suites.maml.changed import holomorphic, penalty, weighted
+from refmeta.oracle.suites.maml.data_scaled import INPUTS, OUTPUTS
 from refmeta.oracle.suites.maml.families import sided_families
 from refmeta.oracle.suites.maml.loops import LOOPS
 from refmeta.oracle.suites.maml.loops_of_quadratics import FAMILIES_OF_QUADRATICS, LOOPS_OF_QUADRATICS
 from refmeta.oracle.suites.maml.losses import COMMON, Change, Side, from_query, from_support, scaled, sided
-from refmeta.oracle.suites.maml.losses_of_points import INPUTS, LOOPS_OF_POINTS, OUTPUTS, POINTS
+from refmeta.oracle.suites.maml.losses_of_points import LOOPS_OF_POINTS, POINTS
+from refmeta.oracle.suites.maml.residuals import every_pair, huber, mean_square, of_all_residuals, of_residuals, through
 
 __all__ = ["BY_POINT_COUNT", "FAMILIES_OF_REGRESSION", "QUADRATICS", "REGRESSION", "SHARED_POINTS", "point_count"]
 
@@ -33,87 +35,35 @@ BY_POINT_COUNT = {
     "divided by n - 1": scaled(lambda side: point_count(side) / max(point_count(side) - 1, 1)),
 }
 SHARED_POINTS = {"its own": None, "X of the support": from_support("X")}
-
-
-def _of_residuals(loss: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Change:
-    """The mean of another loss of the residuals Xθ − y."""
-
-    def of(task: Any, side: Side) -> Any:
-        def both(theta: Array) -> tuple[Array, Array]:
-            r = matvec(task.X, theta) - task.y
-            return np.mean(loss(r), axis=-1), matvec(task.X.swapaxes(-1, -2), slope(r)) / r.shape[-1]
-
-        return holomorphic(both)
-
-    return Change(of)
-
-
-def _of_all_residuals(loss: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Change:
-    """A loss of all residuals Xθ − y together, and its slope by them."""
-
-    def of(task: Any, side: Side) -> Any:
-        def both(theta: Array) -> tuple[Array, Array]:
-            r = matvec(task.X, theta) - task.y
-            return loss(r), matvec(task.X.swapaxes(-1, -2), slope(r))
-
-        return holomorphic(both)
-
-    return Change(of)
-
-
-def _mean_square(r: Array) -> Array:
-    """mean r², kept as an axis."""
-    return np.mean(r**2, axis=-1, keepdims=True)
-
-
-def _every_pair(task: Any, side: Side) -> Any:
-    """½ the mean over all pairs of a prediction and an output."""
-
-    def both(theta: Array) -> tuple[Array, Array]:
-        r = matvec(task.X, theta)[..., :, None] - task.y[..., None, :]
-        return np.mean(r**2, axis=(-1, -2)) / 2, matvec(task.X.swapaxes(-1, -2), np.mean(r, axis=-1)) / r.shape[-1]
-
-    return holomorphic(both)
-
-
-def _huber(delta: float, scale: float = 1.0) -> Change:
-    """Huber's loss, times a scale."""
-    small: Callable[[Array], Array] = lambda r: np.abs(r.real) <= delta
-    return _of_residuals(
-        lambda r: scale * np.where(small(r), r**2 / 2, delta * (np.sign(r.real) * r - delta / 2)),
-        lambda r: scale * np.where(small(r), r, delta * np.sign(r.real)),
-    )
-
-
 REGRESSION = {
     "loss": {**COMMON["loss"], **sided(BY_POINT_COUNT)},
     "error": sided({
         "squared": None,
-        "Huber's, 1": _huber(1.0),
-        "absolute": _of_residuals(lambda r: np.sign(r.real) * r, lambda r: np.sign(r.real) + 0.0 * r),
-        "log cosh": _of_residuals(lambda r: np.log(np.cosh(r)), np.tanh),
-        "fourth power": _of_residuals(lambda r: r**4 / 4, lambda r: r**3),
-        "the root of the mean square": _of_all_residuals(
-            lambda r: np.sqrt(_mean_square(r))[..., 0], lambda r: r / (r.shape[-1] * np.sqrt(_mean_square(r)))
+        "Huber's, 1": huber(1.0),
+        "absolute": of_residuals(lambda r: np.sign(r.real) * r, lambda r: np.sign(r.real) + 0.0 * r),
+        "log cosh": of_residuals(lambda r: np.log(np.cosh(r)), np.tanh),
+        "fourth power": of_residuals(lambda r: r**4 / 4, lambda r: r**3),
+        "the root of the mean square": of_all_residuals(
+            lambda r: np.sqrt(mean_square(r))[..., 0], lambda r: r / (r.shape[-1] * np.sqrt(mean_square(r)))
         ),
-        "the root of half the mean square": _of_all_residuals(
-            lambda r: np.sqrt(_mean_square(r) / 2)[..., 0], lambda r: r / (2 * r.shape[-1] * np.sqrt(_mean_square(r) / 2))
+        "the root of half the mean square": of_all_residuals(
+            lambda r: np.sqrt(mean_square(r) / 2)[..., 0], lambda r: r / (2 * r.shape[-1] * np.sqrt(mean_square(r) / 2))
         ),
-        "the root of the sum of squares": _of_all_residuals(
+        "the root of the sum of squares": of_all_residuals(
             lambda r: np.sqrt(np.sum(r**2, axis=-1)), lambda r: r / np.sqrt(np.sum(r**2, axis=-1, keepdims=True))
         ),
-        "the logarithm of the mean square": _of_all_residuals(
-            lambda r: np.log(_mean_square(r))[..., 0], lambda r: 2 * r / (r.shape[-1] * _mean_square(r))
+        "the logarithm of the mean square": of_all_residuals(
+            lambda r: np.log(mean_square(r))[..., 0], lambda r: 2 * r / (r.shape[-1] * mean_square(r))
         ),
-        "the square of the mean residual": _of_all_residuals(
+        "the square of the mean residual": of_all_residuals(
             lambda r: np.mean(r, axis=-1) ** 2 / 2, lambda r: 0 * r + np.mean(r, axis=-1, keepdims=True) / r.shape[-1]
         ),
-        "the largest residual squared": _of_all_residuals(
+        "the largest residual squared": of_all_residuals(
             lambda r: np.max(np.abs(r.real), axis=-1) ** 2 / 2, lambda r: r * (np.abs(r.real) == np.max(np.abs(r.real), axis=-1, keepdims=True))
         ),
-        "of every prediction with every output": Change(_every_pair, stage=1),
-        "of the prediction's sigmoid": Change(lambda task, side: _through(task, lambda z: 1 / (1 + np.exp(-z)), lambda p: p * (1 - p))),
-        "of the prediction's tanh": Change(lambda task, side: _through(task, np.tanh, lambda p: 1 - p**2)),
+        "of every prediction with every output": Change(every_pair, stage=1),
+        "of the prediction's sigmoid": Change(lambda task, side: through(task, lambda z: 1 / (1 + np.exp(-z)), lambda p: p * (1 - p))),
+        "of the prediction's tanh": Change(lambda task, side: through(task, np.tanh, lambda p: 1 - p**2)),
     }),
     "points": POINTS,
     "inputs": INPUTS,
@@ -122,24 +72,13 @@ REGRESSION = {
     "query's data": SHARED_POINTS | {"y of the support": from_support("y")},
 }  # fmt: skip
 FAMILIES_OF_REGRESSION = FAMILIES_OF_QUADRATICS | sided_families({
-    "Huber's, {}": ("error", _huber, (0.1, 0.5, 2.0)),
-    "Huber's, {0}, over {0}": ("error", lambda c: _huber(c, 1 / c), (0.1, 0.5, 2.0)),
+    "Huber's, {}": ("error", huber, (0.1, 0.5, 2.0)),
+    "Huber's, {0}, over {0}": ("error", lambda c: huber(c, 1 / c), (0.1, 0.5, 2.0)),
     "a bias of {}": ("outputs", lambda c: Change(lambda task, side: replace_fields(task, y=task.y - c)), (0.1, 1.0)),
     "{} times X": ("inputs", lambda c: Change(lambda task, side: replace_fields(task, X=c * task.X)), (0.3, 2.0)),
     "{} times y": ("outputs", lambda c: Change(lambda task, side: replace_fields(task, y=c * task.y)), (0.3, 2.0)),
     "a ridge of {}": ("loss", lambda c: Change(lambda task, side: weighted((1.0, task), (1.0, penalty(np.full(side.own.dim, c)))), stage=2), (0.01, 1.0)),
 })  # fmt: skip
-
-
-def _through(task: Any, link: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Any:
-    """½ mean (f(Xθ) − y)², with f and its slope as a function of its value."""
-
-    def both(theta: Array) -> tuple[Array, Array]:
-        p = link(matvec(task.X, theta))
-        r = p - task.y
-        return np.mean(r**2, axis=-1) / 2, matvec(task.X.swapaxes(-1, -2), r * slope(p)) / r.shape[-1]
-
-    return holomorphic(both)
 
 
 def _linear_term(task: Any, side: Side) -> Any:
@@ -167,8 +106,7 @@ QUADRATICS = {
         "the identity": _matrix(lambda A: np.eye(A.shape[-1]) + 0 * A),
         "the inverse of A": _matrix(np.linalg.inv),
         "2A": _matrix(lambda A: 2 * A),
-        "A's lower triangle": _matrix(np.tril),
-        "A's upper triangle": _matrix(np.triu),
+        "A's diagonal and half of the rest": _matrix(lambda A: (A + A * np.eye(A.shape[-1])) / 2),
         "A's size, entry by entry": _matrix(np.abs),
         "A + I": _matrix(lambda A: A + np.eye(A.shape[-1])),
         "A of the first task": _matrix(lambda A: A[:1] + 0 * A),

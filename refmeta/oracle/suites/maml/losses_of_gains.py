@@ -7,10 +7,10 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.changed import directed
-from refmeta.oracle.suites.maml.loops import Lifted, Loop, Tasks, inner
 from refmeta.oracle.suites.maml.losses import SUPPORT, Change, Side
 from refmeta.oracle.suites.maml.lq_directions import Pieces, pieces
 from refmeta.oracle.suites.maml.penalties import Added, times
+from refmeta.oracle.suites.maml.programs import Lifted, Loop, Tasks, inner
 from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS
 
 __all__ = ["ENTRIES_OF_COSTS", "FAMILIES_OF_COSTS", "INNER_GRADIENTS", "LOOPS_OF_COSTS"]
@@ -52,7 +52,6 @@ INNER_GRADIENTS: dict[str, Change | None] = {
     "the first values at all times": _instead(lambda x: (lambda y: y.flat(_gain(y), y.by_log()))(x._replace(values=x.values[..., :1, :, :] + 0 * x.values))),
     "the gain's without gamma in front of later costs": _instead(lambda x: x.flat(_gain(x, x.own + x.later / x.lq.gamma), x.by_log())),
     "the gain's with A for A + BK": _instead(lambda x: x.flat(_gain(x, x.own + x.lq.gamma * _turned(x.lq.B)[..., None, :, :] @ x.values @ x.lq.A[..., None, :, :]), x.by_log())),
-    "the gain's transposed product": _instead(lambda x: x.flat(np.sum((x.own + x.later) @ _turned(x.moments), axis=-3), x.by_log())),
     "log sigma's without its factor 2": _instead(lambda x: x.flat(_gain(x), x.by_log() / 2)),
     "log sigma's by sigma": _instead(lambda x: x.flat(_gain(x), x.by_log() / np.sqrt(x.variance))),
     "log sigma's by sigma^2": _instead(lambda x: x.flat(_gain(x), x.by_log() / (2 * x.variance))),

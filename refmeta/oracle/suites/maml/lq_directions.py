@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Pieces", "early_noise", "one_noise", "pieces"]
+__all__ = ["Pieces", "changed_cost", "early_noise", "one_noise", "pieces"]
 
 
 class Pieces(NamedTuple):
@@ -64,12 +64,12 @@ def pieces(lq: Any, theta: Array) -> Pieces:
         solve: Callable[[Array, Array], Array] = lambda A, b: np.linalg.solve(A, (b + 0 * M).reshape(*M.shape[:-2], p * p, 1)).reshape(M.shape)
         S, P = solve(system, start), solve(_turned(system), C)
         return Pieces(lq, K, variance, np.array([1 / (1 - g)]), S[..., None, :, :], P[..., None, :, :])
-    S, P = [lq.start + 0 * M], [0 * M]
+    moments, values = [lq.start + 0 * M], [0 * M]
     for _ in range(lq.horizon - 1):
-        S.append(M @ S[-1] @ _turned(M) + N)
-        P.insert(0, C + g * _turned(M) @ P[0] @ M)
+        moments.append(M @ moments[-1] @ _turned(M) + N)
+        values.insert(0, C + g * _turned(M) @ values[0] @ M)
     weights = g ** np.arange(lq.horizon)
-    return Pieces(lq, K, variance, weights, np.stack(S, axis=-3) * weights[:, None, None], np.stack(P, axis=-3))
+    return Pieces(lq, K, variance, weights, np.stack(moments, axis=-3) * weights[:, None, None], np.stack(values, axis=-3))
 
 
 def one_noise(lq: Any, theta: Array) -> tuple[Array, Array]:
@@ -107,6 +107,14 @@ def _cost(x: Pieces) -> Array:
     C = lq.Q + _turned(K) @ lq.R @ K
     noise = np.einsum("...jj,...j->...", lq.R, x.variance)
     return np.asarray(np.einsum("...ij,...tij->...", C, x.moments) + np.sum(x.weights) * noise)
+
+
+def changed_cost(lq: Any, theta: Array, changes: dict[str, Any]) -> tuple[Array, Array]:
+    """J and its gradient for a system with other fields, whose last coordinate need not stay 1."""
+    system = _system(lq, lq.noise, lq.start)
+    vars(system).update(changes)
+    x = pieces(system, theta)
+    return _cost(x), x.flat(np.sum((x.own + x.later) @ x.moments, axis=-3), x.by_log())
 
 
 def _system(lq: Any, noise: Array, start: Array) -> Any:

@@ -43,7 +43,6 @@ MATRICES: dict[str, Change] = {
     "eigenvectors in rows": _rows_for_columns,
     "its lower triangle": np.tril,
     "its upper triangle": np.triu,
-    "its transpose": lambda H: H.swapaxes(-1, -2),
     "without its diagonal": lambda H: H * (1 - _one(H)),
     "the sums of its rows": lambda H: _one(H) * np.sum(H, axis=-1, keepdims=True),
     "its mean eigenvalue": lambda H: _one(H) * np.trace(H, axis1=-2, axis2=-1)[:, None, None] / H.shape[-1],

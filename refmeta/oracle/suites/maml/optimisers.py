@@ -8,7 +8,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.directions import FORGETTING, FORGETTING_OF_NUMBERS
 from refmeta.oracle.suites.maml.steps import Memory, Optimiser, Step
 
-__all__ = ["OF_NUMBERS", "OPTIMISERS"]
+__all__ = ["OF_NUMBERS", "OPTIMISERS", "adam", "heavy_ball", "momentum", "scaled"]
 
 
 def _from_start(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:

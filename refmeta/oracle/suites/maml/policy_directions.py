@@ -11,9 +11,10 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.softmax import softmax
 
-__all__ = ["Flow", "Formula", "Process", "direction", "fisher", "flow"]
+__all__ = ["ALL", "FLOW", "Flow", "GradientFormula", "AnyProcess", "direction", "fisher", "flow"]
 
 VISITS, VALUES, WEIGHTS = "visits", "values", "weights"
+FLOW, ALL = (VISITS, VALUES), (VISITS, VALUES, WEIGHTS)
 
 
 class Flow(NamedTuple):
@@ -24,7 +25,7 @@ class Flow(NamedTuple):
     discounts: Array
 
 
-class Process(NamedTuple):
+class AnyProcess(NamedTuple):
     """A process with any reward, which may be complex and of a batch of its own."""
 
     P: Array
@@ -35,7 +36,7 @@ class Process(NamedTuple):
     states: int
 
 
-class Formula(NamedTuple):
+class GradientFormula(NamedTuple):
     """−Σ_t d_t π (A_t − Σ_a πA_t) in the logits, and what stands for its parts; None is what is right.
 
     visits, values : (process, π, flow) → d or Q.  advantage : (π, Q, d, process) → A.  centred : is Σ_a πA subtracted?
@@ -67,7 +68,7 @@ def flow(mdp: Any, pi: Array, horizon: int | None) -> Flow:
     return Flow(np.stack(visits, axis=-2), np.stack(values, axis=-3), mdp.gamma ** np.arange(horizon))
 
 
-def direction(task: Any, formula: Formula, theta: Array, constant: Array) -> Array:
+def direction(task: Any, formula: GradientFormula, theta: Array, constant: Array) -> Array:
     """What stands for ∇(−J) at θ; what is held constant is computed at another point."""
     mdp, policy = task.mdp, task.policy
     pi, old = softmax(policy.table(theta)), softmax(policy.table(constant))
@@ -85,17 +86,17 @@ def direction(task: Any, formula: Formula, theta: Array, constant: Array) -> Arr
     return -policy.pullback(np.sum(d[..., None] * front * (A - mean), axis=-3))
 
 
-def _parts(formula: Formula) -> tuple[tuple[str, Any, Callable[[Flow], Array]], ...]:
+def _parts(formula: GradientFormula) -> tuple[tuple[str, Any, Callable[[Flow], Array]], ...]:
     """Visits and values: what changes them, and which they are."""
     return (VISITS, formula.visits, lambda f: f.visits), (VALUES, formula.values, lambda f: f.values)
 
 
-def fisher(task: Any, theta: Array, weigh: Callable[[Array], Array]) -> Array:
-    """Σ_s w_s ∇zᵀ (diag π − ππᵀ) ∇z, w a function of the discounted visits (..., S)."""
+def fisher(task: Any, theta: Array, weigh: Callable[[Array], Array], sign: float = 1.0) -> Array:
+    """Σ_s w_s ∇zᵀ (diag π − ππᵀ) ∇z, w a function of the discounted visits (..., S), times a sign."""
     mdp, policy = task.mdp, task.policy
     pi = softmax(policy.table(theta))
     S, A = pi.shape[-2:]
-    w = weigh(np.sum(flow(mdp, pi, mdp.horizon).visits, axis=-2))
+    w = sign * weigh(np.sum(flow(mdp, pi, mdp.horizon).visits, axis=-2))
     block = w[..., None, None] * (pi[..., None] * np.eye(A) - pi[..., None] * pi[..., None, :])
     slopes = policy.pullback(np.eye(S * A).reshape(S * A, S, A)).reshape(S, A, -1)
     return np.asarray(np.einsum("sai,...sab,sbj->...ij", slopes, block, slopes, optimize=True))

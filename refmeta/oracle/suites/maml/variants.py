@@ -5,50 +5,32 @@ factors are applied to the gradient of the outer loss, and the rows of the tasks
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
-from refmeta.oracle.suites.maml.loops import run_loop
-from refmeta.oracle.suites.maml.losses import changed_losses
+from refmeta.oracle.suites.maml.inner_loop import FACTORS, LATER, OUTER, inner, outer, without
 from refmeta.oracle.suites.maml.paths import (
     Bend,
     Factor,
     InnerPath,
     adjoints,
     alpha_directions,
-    alpha_rows,
-    carried,
     first_powers,
-    follow,
     pullback,
 )  # fmt: skip
 from refmeta.oracle.suites.maml.penalties import Added
-from refmeta.oracle.suites.maml.steps import Memory
 
-__all__ = ["InnerLoop", "variant"]
+__all__ = ["variant"]
 
-FACTORS = ("Hessian factors", "Hessians taken at", "Hessian", "alpha in the factors", "order of the factors")
-OUTER = ("outer loss", "query's loss taken at", "added to the outer loss")
-LATER = (*FACTORS, *OUTER, "gradient of alpha", "result")
 CONCERNED = {
     "adapted": ("result",), "objective": (*OUTER, "result"), "first_order": (*OUTER, "result"),
     "gradient": (*FACTORS, *OUTER, "result"), "step_size_gradient": LATER,
 }  # fmt: skip
 VALUES = ("adapted", "objective", "first_order")  # no derivative of the path enters these
 FAILURES = (ArithmeticError, AttributeError, IndexError, KeyError, ValueError, np.linalg.LinAlgError)
-Departures = frozenset[tuple[str, Any]]
-
-
-class InnerLoop(NamedTuple):
-    """What the inner loop of a point leaves: its path, the query's loss, and how α is read."""
-
-    path: InnerPath
-    query: Any
-    read: Callable[[Any], Array]
 
 
 def variant(part: str, problem: Any, point: Point) -> Array | None:
@@ -68,13 +50,13 @@ def variant(part: str, problem: Any, point: Point) -> Array | None:
 
 def _adapted(problem: Any, point: Point) -> Array:
     """φ, (N, d)."""
-    return _inner(problem, _without(point, LATER)).path.thetas[-1]
+    return inner(problem, without(point, LATER)).path.thetas[-1]
 
 
 def _objective(problem: Any, point: Point) -> Array:
     """Σ_k w_k L_query, (N,)."""
-    outer = _outer(problem, _without(point, LATER, OUTER))
-    loss = sum((w * at.loss for w, at in outer if at is not None), start=np.zeros(problem.support.shape))
+    each = outer(problem, without(point, LATER, OUTER))
+    loss = sum((w * at.loss for w, at in each if at is not None), start=np.zeros(problem.support.shape))
     return loss + _penalty(problem, point).loss if "added to the outer loss" in point else loss
 
 
@@ -91,7 +73,7 @@ def _gradient(problem: Any, point: Point) -> Array:
 def _step_size_gradient(problem: Any, point: Point) -> Array:
     """dF/dα, N and the shape of α: that by the rows of the steps, times how they are read from α."""
     rows, alpha = _derivatives(problem, point)[1], np.asarray(problem.alpha)
-    directions = alpha_directions(alpha, _inner(problem, _without(point, LATER)).read)
+    directions = alpha_directions(alpha, inner(problem, without(point, LATER)).read)
     wide = np.broadcast_to(directions, (len(directions), *rows.shape[1:]))
 
     def as_alpha(each: Array) -> Array:
@@ -102,7 +84,7 @@ def _step_size_gradient(problem: Any, point: Point) -> Array:
 
 def _derivatives(problem: Any, point: Point) -> tuple[Array, Array]:
     """dF/dθ (N, d), and dF by the step sizes of every step (N, K, d)."""
-    path, query, _ = _inner(problem, _without(point, LATER))
+    path, query, _ = inner(problem, without(point, LATER))
     if path.slopes is not None:
         return _of_loop(path, problem, point)
     if path.optimiser is not None:
@@ -118,62 +100,11 @@ PARTS: dict[str, Callable[[Any, Point], Array]] = {
 }  # fmt: skip
 
 
-def _without(point: Point, later: tuple[str, ...], but: tuple[str, ...] = ()) -> Departures:
-    """The departures that come before."""
-    return frozenset((name, value) for name, value in point.items() if name not in later or name in but)
-
-
-@lru_cache(maxsize=512)
-def _inner(problem: Any, departures: Departures) -> InnerLoop:
-    """The inner loop of a point."""
-    point = dict(departures)
-    support, query = changed_losses(problem, point)
-    indices = point["steps"](problem.steps) if "steps" in point else list(range(problem.steps))
-    reading, entries = (point.get(name) if indices else None for name in ("alpha", "alpha of the parameters"))
-
-    def read(alpha: Any) -> Array:
-        rows = alpha_rows(alpha, problem.steps if np.ndim(alpha) == 2 else max(indices, default=-1) + 1)[indices]
-        rows = reading(rows) if reading else rows
-        return entries(np.broadcast_to(rows, (len(rows), problem.support.dim)), problem.support) if entries else rows
-
-    start = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
-    path = _path(support, query, start, read(problem.alpha), point)
-    if "carried between tasks" in point or path.optimiser is not None and path.optimiser.kept:
-        path = carried(path, support, "carried between tasks" in point)
-    return InnerLoop(path, query, read)
-
-
-def _path(support: Any, query: Any, start: Array, rows: Array, point: Point) -> InnerPath:
-    """The path of a program, or of an optimiser."""
-    optimiser = point.get("inner optimiser")
-    if "inner loop" not in point:
-        return follow(support, start, rows, optimiser, Memory(start))
-    if optimiser is not None or "carried between tasks" in point:
-        raise KeyError("a program has no optimiser, and carries nothing")
-    thetas, slopes = run_loop(point["inner loop"], support, query, start, rows)
-    if not all(np.isfinite(theta).all() for theta in thetas):
-        raise FloatingPointError("an inner step left the finite numbers")
-    return InnerPath(thetas, [], rows, None, Memory(start), Memory(start), slopes)
-
-
-@lru_cache(maxsize=512)
-def _outer(problem: Any, departures: Departures) -> list[tuple[float, Any]]:
-    """The weight of the query's loss at θ⁽⁰⁾ … θ⁽ᴷ⁾, and its point there; None where the weight is 0."""
-    point = dict(departures)
-    path, query, _ = _inner(problem, _without(point, LATER))
-    K = len(path.rows)
-    weights = point["outer loss"](K) if "outer loss" in point else np.eye(K + 1)[K]
-    thetas = path.thetas
-    if "query's loss taken at" in point:
-        thetas = [*thetas[:-1], point["query's loss taken at"](thetas)]
-    return [(w, query.at(theta) if w else None) for w, theta in zip(weights, thetas, strict=True)]
-
-
 def _sources(problem: Any, point: Point) -> list[Array]:
     """w_k ∇L_query(θ⁽ᵏ⁾), k = 0 … K."""
-    outer = _outer(problem, _without(point, LATER, OUTER))
-    none = np.zeros_like(_inner(problem, _without(point, LATER)).path.thetas[0])
-    sources = [w * at.grad if at is not None else none for w, at in outer]
+    each = outer(problem, without(point, LATER, OUTER))
+    none = np.zeros_like(inner(problem, without(point, LATER)).path.thetas[0])
+    sources = [w * at.grad if at is not None else none for w, at in each]
     if "added to the outer loss" in point:
         sources[0], sources[-1] = _with_slopes(sources, _penalty(problem, point))
     return sources
@@ -181,7 +112,7 @@ def _sources(problem: Any, point: Point) -> list[Array]:
 
 def _penalty(problem: Any, point: Point) -> Added:
     """What is added to the outer loss."""
-    path, query, _ = _inner(problem, _without(point, LATER))
+    path, query, _ = inner(problem, without(point, LATER))
     return point["added to the outer loss"](problem, path.thetas[0], path.thetas[-1])
 
 

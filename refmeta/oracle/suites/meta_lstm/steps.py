@@ -3,6 +3,7 @@
 Arrays have the axis of the perturbations of a leaf in front: (P, N, ...).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,8 @@ def signal_of(data: Data, theta: Array, point: Point, which: str) -> ReadSignal:
     """∇L and L of the mean cross-entropy + ridge/2 ‖θ‖²."""
     (X, labels, ridge), n = data, data.X.shape[-2]
     ridge = point["ridge"](ridge, which, n) if "ridge" in point else ridge
+    smooth = point.get("label smoothing", 0.0)
+    labels = (1 - smooth) * labels + smooth / labels.shape[-1] if smooth else labels
     over = n if point.get("over points") in (which, "both") else 1
     shape = (*theta.shape[:-1], labels.shape[-1], X.shape[-1])
     turned = "layout of theta" in point
@@ -59,13 +62,16 @@ def step_of(
 ) -> State:
     """f ⊙ θ − i ⊙ ∇L, the gates from the first layer's reading of ∇L and L."""
     (now, gated), (g, L) = states, signal
-    more = {"query": lambda: signal_of(data[1], now.theta, point, "query"), "n": data[0].X.shape[-2]}
+    more = {
+        "query": lambda: signal_of(data[1], now.theta, point, "query"), "start": lambda: signal_of(data[0], start.theta, point, "support"), "n": data[0].X.shape[-2],
+        "first": before.slope.ndim == 1, "before": before, "ridge": data[0].ridge * np.sum(now.theta**2, axis=-1) / 2, "classes": data[0].labels.shape[-1],
+    }  # fmt: skip
     chosen = point["gradient"](signal, now.theta, data[0].ridge, more) if "gradient" in point else g
     L = point["loss"](signal, before, more) if "loss" in point else L
     places = {"the first layer": (chosen, g), "the update": (g, chosen)}
     to_layer, to_update = places.get(point.get("gradient goes to", ""), (chosen, chosen))
     h, c = _layer(x, point, to_layer, L, now)
-    i, f, of_i, of_f = _gates(x, point, h, gated.theta, now, start)
+    i, f, of_i, of_f = _gates(x, point, h, gated.theta, now, start, to_update)
     update = point.get("update", lambda theta, i, f, g: f * theta - i * g)
     return State(update(now.theta, i, f, to_update), h, c, of_i, of_f)
 
@@ -92,8 +98,21 @@ def _cell(i: Array, f: Array, o: Array, u: Array, c: Array) -> tuple[Array, Arra
     return sigmoid(o) * np.tanh(c), c
 
 
-def _gates(x: dict[str, Array], point: Point, h: Array, theta: Array, now: State, start: State) -> tuple[Array, ...]:
-    """i and f, and what the next step's gates get of them."""
+def _gates(x: dict[str, Array], point: Point, h: Array, theta: Array, now: State, start: State, g: Array) -> tuple[Array, ...]:
+    """i and f, and what the next step's gates get of them; in turn if a gate reads what the other one did."""
+    read: Callable[[Array, State], list[Array]] = lambda theta, now: _inner(x, point, h, theta, now, start)
+    z, turn = read(theta, now), point.get("gates in turn")
+    gates = point.get("gates", lambda i, f: (sigmoid(i), sigmoid(f)))
+    if turn:
+        which, change = turn
+        again = read(*change(theta, now, *gates(*z), g))
+        z = [again[k] if k == which else z[k] for k in range(2)]
+    i, f = gates(*z)
+    return (i, f, *(point["gates fed back"](i, f, *z) if "gates fed back" in point else (i, f)))
+
+
+def _inner(x: dict[str, Array], point: Point, h: Array, theta: Array, now: State, start: State) -> list[Array]:
+    """What the gates are sigmoids of."""
     weights = (x["W_I"], x["W_F"])
     weights = point["weights of the gates"](*weights) if "weights of the gates" in point else weights
     biases = (x["b_I"], x["b_F"])
@@ -104,5 +123,4 @@ def _gates(x: dict[str, Array], point: Point, h: Array, theta: Array, now: State
         pieces = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in (h, theta[..., None], memory[..., None], start.theta[..., None])]
         pieces = point["inputs of the gates"](*pieces) if "inputs of the gates" in point else pieces[:3]
         z.append((np.concatenate(pieces, axis=-1) @ w[:, None, :, None])[..., 0] + b[:, None, None])
-    i, f = point["gates"](*z) if "gates" in point else (sigmoid(z[0]), sigmoid(z[1]))
-    return (i, f, *(point["gates fed back"](i, f, *z) if "gates fed back" in point else (i, f)))
+    return z

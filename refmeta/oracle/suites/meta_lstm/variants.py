@@ -29,14 +29,17 @@ def variant(part: str, problem: Learner, point: Point) -> Array | None:
         return np.array(value[0].real) if np.isfinite(value).all() else None
     core = np.shape(getattr(problem.parameters, leaf))
     slopes = np.imag(np.broadcast_to(value, (int(np.prod(core)), value.shape[-1]))) / H
-    return slopes.T.reshape(-1, *core) if np.isfinite(slopes).all() else None
+    if not np.isfinite(slopes).all():
+        return None
+    result: Array = slopes.T.reshape(-1, *core)
+    return np.asarray(point["outer gradients"](result)) if "outer gradients" in point else result
 
 
 def _concerned(kind: str, leaf: str, point: Point) -> bool:
     """Does every departure of the point change this part, in some cases?"""
     held = point.get("held constant")
     right = {"exact": (), "independent": ("g", "L")}.get(kind, held)
-    return ("held constant" not in point or held != right) and ("gradient goes to" not in point or "gradient" in point)
+    return ("outer gradients" not in point or bool(leaf)) and ("held constant" not in point or held != right) and ("gradient goes to" not in point or "gradient" in point)
 
 
 @lru_cache(maxsize=256)
@@ -64,13 +67,13 @@ def _objective(problem: Learner, kind: str, leaf: str, point: Point) -> Array:
     judged = point.get("judged on", lambda loss, path: loss("query", path[-1]))
     losses = lambda which, theta: signal_of(support if which == "support" else query, theta, point, which).loss
     value: Array = judged(losses, [state.theta for state in path])
-    return value / (value.shape[-1] if "over tasks" in point else 1)
+    return point["over tasks"](value) if "over tasks" in point else value
 
 
 def _path(problem: Learner, kind: str, leaf: str, point: Point) -> list[State]:
     """The states before the first and after every step."""
     data, carried = _data(problem), point.get("carried between tasks")
-    base = _base(problem, tuple(sorted((k, v) for k, v in point.items() if k != "held constant"))) if leaf else []
+    base = _base(problem, tuple(sorted((k, v) for k, v in point.items() if k not in ("held constant", "outer gradients")))) if leaf else []
     start = _start(problem, leaf, point)
     if not carried:
         return _unrolled(problem, kind, leaf, point, data, start, base)
@@ -108,8 +111,10 @@ def _start(problem: Learner, leaf: str, point: Point) -> State:
     c0 = point["start"](x["c0"], np.real(x["c0"][:1])) if "start" in point else x["c0"]
     theta = np.broadcast_to(c0[:, None], (len(c0), N, c0.shape[-1]))
     zero = np.zeros((1, N, c0.shape[-1]))
-    layer, gate = np.zeros((*zero.shape, problem.parameters.hidden)), zero + point.get("first gates", 0.0)
-    return State(theta, layer, layer, gate, gate)
+    layer, gates = np.zeros((*zero.shape, problem.parameters.hidden)), (zero, zero)
+    if "first gates" in point:
+        gates = tuple(zero + y[:, None, None] for y in point["first gates"](x["b_I"], x["b_F"]))
+    return State(theta, layer, layer, *gates)
 
 
 def _unrolled(problem: Learner, kind: str, leaf: str, point: Point, data: tuple[Data, Data], start: State, base: list[State]) -> list[State]:

@@ -194,7 +194,7 @@ def layouts(problem: Evaluation) -> dict[str, Array]:
 
 def _paid_before(x: dict[str, Any]) -> dict[str, Any]:
     """The same rewards in the mean over the next state."""
-    return x | {"R": np.sum(x["P"] * x["R"], axis=-1)}
+    return x if np.ndim(x["R"]) < np.ndim(x["P"]) else x | {"R": np.sum(x["P"] * x["R"], axis=-1)}
 
 
 PREDICATES = (
