@@ -10,9 +10,9 @@ from refmeta.oracle.asking import moved
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.choices import singles
 from refmeta.oracle.judge import gap
+from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml import SUITES as MAML
 from refmeta.oracle.suites.maml.problem import Problem
-from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.model import SUITE
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import ModelProblem, answer, parts_from_model
