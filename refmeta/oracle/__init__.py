@@ -7,11 +7,12 @@ import numpy as np
 
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
+from refmeta.oracle.own import Diagnosis, diagnose
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases
 
-__all__ = ["SUITES", "Case", "UsageError", "VectorError", "assert_matches", "cases", "check"]
+__all__ = ["SUITES", "Case", "Diagnosis", "UsageError", "VectorError", "assert_matches", "cases", "check", "diagnose"]
 
 SUITES = tuple(_SUITES)
 
@@ -44,9 +45,9 @@ def check(
 
 def assert_matches(case: Case, got: Any, dtype: Any = "float64", **settings: Any) -> None:
     """Raise AssertionError, with the diagnosis, unless `got` is the case's result to the tolerance of the dtype."""
-    from refmeta.oracle.diagnosis import diagnose
+    from refmeta.oracle.diagnosis import diagnose as sentences
 
     judge_settings = check_settings(JudgeSettings(dtype=str(np.dtype(dtype)), **settings), case.about)
     outcome = judge(case, got, judge_settings)
     if outcome.verdict not in RIGHT:
-        raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *diagnose([outcome], judge_settings)]))
+        raise AssertionError("\n".join([f"{case.id}: {outcome.message}", *sentences([outcome], judge_settings)]))

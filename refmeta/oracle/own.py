@@ -1,35 +1,37 @@
 """The diagnosis of a meta-gradient on losses of one's own: any two tasks with `at(theta)`.  Derivation: derivations/using-the-oracle.md"""
 
+import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_parameters, replace_fields
-from refmeta.meta.arguments import as_query
+from refmeta.arrays import Array, as_real
+from refmeta.meta.arguments import Task
 from refmeta.oracle.asking import Ask, varied
-from refmeta.oracle.check import as_target, questions
-from refmeta.oracle.judge import JudgeSettings, Outcome, judge
-from refmeta.oracle.suite import Case, Expected, Input, Part, Suite, choice_facts
-from refmeta.oracle.suites.maml import choices
-from refmeta.oracle.suites.maml.epsilons import effects
-from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
-from refmeta.oracle.suites.maml.problem import Problem, answer, terms
-from refmeta.oracle.suites.maml.wrong import LETTERS, ROWS
-from refmeta.oracle.verdict import finding
-from refmeta.tolerance import condition_number, max_per_task
+from refmeta.oracle.check import as_target, questions, run
+from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge
+from refmeta.oracle.own_problem import case_of, own_problem
+from refmeta.oracle.results import on_host
+from refmeta.oracle.suite import Case
+from refmeta.oracle.verdict import Finding, finding
 
 __all__ = ["Diagnosis", "diagnose"]
 
 SEEDS = (1, 2)
+OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
 
 
 class Diagnosis(NamedTuple):
-    """What a meta-gradient computes: the verdict in a word, sentences, and the evidence.
+    """What a meta-gradient computes: the verdict, sentences, and the evidence; `str` of it is the sentences.
 
-    right : the exact meta-gradient (N, d).  tolerances : the largest error, in units of its tolerance.
+    word : RIGHT, ROUNDING, CANNOT TELL or WRONG, as of `check`.
+    sentence : in how many cases; a case, or vector, is one theta.
     where, what : sentences on where it is right, and on what it computes instead.
+    right : the exact meta-gradient (N, d) at the theta given.
+    worst : the worst entry at the first theta that is wrong: index, yours, the right one (`certified`), tolerances between.
+    warnings : an answer that changes when it is asked again, or a theta that is changed in place.
     """
 
     word: str
@@ -37,60 +39,96 @@ class Diagnosis(NamedTuple):
     where: tuple[str, ...]
     what: tuple[str, ...]
     right: Array
-    tolerances: float
+    worst: Entry
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The sentences, one a line."""
-        lines = [f"{self.word}: {self.sentence}", *(f"Where: {line}" for line in self.where), *(f"Diagnosis: {line}" for line in self.what)]
-        return "\n".join(lines)
+        part, at, yours, right, off = self.worst
+        entry = f"worst entry: {part}{list(at)}: yours {yours!r}, right {right!r}, off by {off:.3g} tolerances"
+        said = {"Where": self.where, "Diagnosis": self.what, "Warning": self.warnings}
+        return "\n".join([f"{self.word}: {self.sentence}", entry, *(f"{head}: {line}" for head, lines in said.items() for line in lines)])
 
 
 def diagnose(
-    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Any, query: Any = None, *, alpha: ArrayLike, steps: int
+    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int
 ) -> Diagnosis:
-    """What the meta-gradient `got` (N, d), or a function of theta that returns it, computes on two tasks with `at(theta)`.
+    """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
 
     Eq: maml-gradient
 
-    The tasks have a batch axis, N; `query=None` is the support itself.  A function is also asked at two other theta, and
-    whatever is named must hold there as well.  ValueError for a result of another shape.
+    A function is asked at other theta, too, and what is named holds there as well.  An array is one answer, and fewer
+    mistakes can be told apart by it.
+
+    Parameters
+    ----------
+    got : (N, d) array, or function of theta (d,) that returns one
+        One row per task, never reduced.
+    theta : (d,) array
+        Initialisation.
+    support, query : tasks with `shape` (N,), `dim` d and `at(theta)`
+        `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
+    alpha, steps :
+        As in `refmeta.adapt`.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
     """
-    problem = Problem(as_parameters(theta, "theta"), support, as_query(support, query), _as_alpha(alpha), steps)
-    case, settings = _case(problem), JudgeSettings()
+    case, settings = case_of(own_problem(theta, support, query, alpha, steps)), JudgeSettings()
     if not callable(got):
-        return _of([judge(case, np.asarray(got), settings)], case, settings, None)
-    target = as_target(lambda theta: got(theta))
-    ask = questions(target, settings)
-    others = [other for seed in SEEDS if (other := varied(case, seed)) is not None]
-    return _of([ask(each) for each in (case, *others)], case, settings, ask)
-
-
-def _as_alpha(alpha: ArrayLike) -> Any:
-    """α as a float, or as an array of floats."""
-    return np.asarray(alpha, float) if np.ndim(alpha) else float(alpha)  # type: ignore[arg-type]
-
-
-def _of(outcomes: list[Outcome], case: Case, settings: JudgeSettings, ask: Ask | None) -> Diagnosis:
-    """The diagnosis of what came back; ValueError if it is no result."""
+        return _diagnosis([judge(case, _as_rows(got, case), settings)], settings, None)
+    target = as_target(lambda theta, alpha, steps: got(theta))
+    outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
     if outcomes[0].got is None:
-        raise ValueError(f"got {outcomes[0].message}")
-    verdict = finding(case.suite, outcomes, settings, ask)
-    error = max(o.error for o in outcomes)
-    return Diagnosis(verdict.word, verdict.sentence, verdict.where.lines, verdict.explanation, case.expected["gradient"].value, error)
+        shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
+        raise ValueError(f"got(theta) {_for_python(outcomes[0].message)}{shape}")
+    _check_varies(outcomes)
+    return _diagnosis(outcomes, settings, questions(target, settings))
 
 
-def _case(problem: Problem) -> Case:
-    """The problem as a case of a suite of its own, with the library's answer and its condition in theta."""
-    suite = Suite(
-        name="own", chapter="maml", title="a meta-gradient on losses of one's own", sizes="N tasks, d parameters, K steps",
-        losses="those that are given", inputs={"theta": Input("(d,)", "parameters")}, array="gradient",
-        parts={"gradient": Part("(N, d)", "dF_i/dtheta")}, problem=lambda x: replace_fields(problem, theta=x["theta"]), answer=answer,
-        definition=lambda part, x, steps: [], vectors="", rows=ROWS, effects=effects, terms=terms, letters=LETTERS,
-        patterns={"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(choices),
-    )  # fmt: skip
-    right = answer("gradient", problem)
-    scale = np.maximum(max_per_task(right), terms("gradient", problem, right))
-    scale = np.where(scale > 0, scale, 1.0)
-    kappa = condition_number(lambda theta: answer("gradient", replace_fields(problem, theta=theta)), problem.theta, scale, right)
-    head = "own", suite, "a problem of one's own", (), "valid", {"theta": problem.theta.tolist()}
-    return Case(*head, {"gradient": Expected(right, kappa, scale, 0)}, {})
+def _as_rows(got: ArrayLike, case: Case) -> Array:
+    """An array (N, d) of finite real numbers."""
+    array, wanted = as_real(on_host(got), "got"), case.expected["gradient"].value.shape
+    if array.shape != wanted:
+        hint = "; it is the transposed shape" if array.shape == wanted[::-1] else ""
+        raise ValueError(f"got has shape {array.shape}, expected (N, d) = {wanted}: one row per task, never reduced{hint}")
+    return array
+
+
+def _check_varies(outcomes: list[Outcome]) -> None:
+    """ValueError if a wrong result other than 0 is the same at every theta."""
+    results = [o.got["gradient"] for o in outcomes if o.got]
+    same = len(results) > 1 and all(np.array_equal(results[0], each) for each in results)
+    if same and np.any(results[0]) and any(o.verdict == "mismatch" for o in outcomes):
+        raise ValueError("got(theta) is the same at every theta: it must compute at the theta that it is called with; or give the array")
+
+
+def _diagnosis(outcomes: list[Outcome], settings: JudgeSettings, ask: Ask | None) -> Diagnosis:
+    """The diagnosis of what came back."""
+    case, verdict = outcomes[0].case, finding(outcomes[0].case.suite, outcomes, settings, ask)
+    worst = next((o.worst for o in outcomes if o.verdict == "mismatch" and o.worst), outcomes[0].worst)
+    assert worst is not None
+    right, what = case.expected["gradient"].value, tuple(map(_for_python, verdict.explanation))
+    warnings = tuple(dict.fromkeys(w for o in outcomes for w in o.warnings))
+    return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=ask is not None), what, right, worst, warnings)
+
+
+def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:
+    """Where it is right, and where there is no result; of one array nothing can be said.
+
+    What would follow from it is left out: tasks cannot be moved, as the inputs of a suite can.
+    """
+    facts = [re.split(": |, whatever", line)[0] for line in verdict.where.lines] if asked else []
+    failed = dict.fromkeys(f"no result at another theta: it {o.message}" for o in verdict.outcomes if o.got is None)
+    return (*facts, *failed)
+
+
+def _for_python(line: str) -> str:
+    """A sentence without its advice on options of the command."""
+    return OPTIONS.sub("", line)

@@ -118,7 +118,7 @@ QUAD = ("--suite", "maml-quadratic", "--skip-flag", "validation")
 def test_the_command_on_a_right_function_that_prints(folder):
     arguments = [sys.executable, "-W", "error", "-m", "refmeta", "check", "mine:right", "--suite", "maml-quadratic"]
     done = subprocess.run([*arguments, "--validation"], capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0 and "RIGHT: 20 of 20 cases, to 1" in done.stdout and "Not judged" not in done.stdout
+    assert done.returncode == 0 and "RIGHT: 21 of 21 cases, to 1" in done.stdout and "Not judged" not in done.stdout
     assert "noise" not in done.stdout and "noise" in done.stderr
 
 
@@ -130,17 +130,17 @@ def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_on
     text, document, xml, page, log = ((folder / f"report.{end}").read_text("utf-8") for end in endings)
     assert done.returncode == 1 and done.stdout == text == log and max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
-    assert "EXACT match with known-wrong formula first-order (g_q) in 8 of 8 failing vectors" in flat
-    assert "worst entry: maml-quadratic-002, gradient[" in flat and "8 cases: mismatch: off by" in flat
-    assert text.splitlines()[4] == "WRONG: 8 of 9 cases (11 skipped)."
+    assert "EXACT match with known-wrong formula first-order (g_q) in 9 of 9 failing vectors" in flat
+    assert "worst entry: maml-quadratic-002, gradient[" in flat and "9 cases: mismatch: off by" in flat
+    assert text.splitlines()[4] == "WRONG: 9 of 10 cases (11 skipped)."
     document = json.loads(document)
     assert document["status"] == 1 and "first-order" in document["diagnosis"]["maml-quadratic"][0]
     assert {"refmeta", "vectors", "numpy", "scipy", "blas"} <= set(document["versions"])
     assert sum(row["verdict"] == "skip" for row in document["cases"]) == 11
     assert document["suites"][0]["verdict"] == "WRONG" and document["suites"][0]["worst"]["id"] == "maml-quadratic-002"
     suite = ElementTree.fromstring(xml)[0]
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("20", "8", "11")
-    assert "**WRONG: 8 of 9 cases (11 skipped).**" in page and "| maml-quadratic | 20 | 1 | 8 | 0 | 11 |" in page
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("21", "9", "11")
+    assert "**WRONG: 9 of 10 cases (11 skipped).**" in page and "| maml-quadratic | 21 | 1 | 9 | 0 | 11 |" in page
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def f(**x):
     return {"loss": p.task.at(p.theta).loss}
 """)
     done = command(folder, "losses:f", "--suite", "policy-gradient")
-    assert done.returncode == 0 and "judged: loss in 21 cases; not judged: grad, hvp, fisher" in done.stdout
+    assert done.returncode == 0 and "judged: loss in 23 cases; not judged: grad, hvp, fisher" in done.stdout
 
 
 def test_a_terminated_check_leaves_no_process_behind(folder):
@@ -370,7 +370,7 @@ def test_the_readme_s_command_on_a_right_implementation_that_refuses_nothing(fol
         "    return np.array(rows)\n"
     )
     done = command(folder, "plain:gradient", "--suite", "maml-regression")
-    assert done.returncode == 0 and "RIGHT: 17 of 17 cases, to 15" in done.stdout, done.stdout
+    assert done.returncode == 0 and "RIGHT: 19 of 19 cases, to 15" in done.stdout, done.stdout
     assert "Not judged: whether bad input is refused, 2 cases" in done.stdout
 
 
@@ -392,6 +392,6 @@ def test_suites_that_a_program_does_not_do_stand_in_the_table_and_nowhere_else(f
         "    print(json.dumps(reply), flush=True)\n"
     )
     done = command(folder, "--exec", f"{sys.executable} harness.py", "--output", "all.md")
-    assert done.returncode == 0 and "\nRIGHT: 11 of 11 cases, to 1" in done.stdout, done.stdout
+    assert done.returncode == 0 and "\nRIGHT: 12 of 12 cases, to 1" in done.stdout, done.stdout
     assert done.stdout.count("pearl") == 1 and "refused, 1 case;" in done.stdout and "NOT RUN" not in done.stdout
     assert (folder / "all.md").read_text("utf-8").count("## ") == 1

@@ -1,5 +1,6 @@
 """The vectors that come with the library: their premises, their schema, and what is refused of others."""
 
+import itertools
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ import pytest
 import refmeta as rm
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.documents import DEPTH, LIMIT, as_object
+from refmeta.oracle.sizes import INTEGERS, axes_of
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.oracle.vectors import (
     CASE,
@@ -59,6 +61,8 @@ def test_they_cover_what_they_should():
     assert {case.input["steps"] for case in meta} == {0, 1, 2, 3, 4, 12}
     assert {np.ndim(case.input["alpha"]) for case in meta} == {0, 1, 2}
     assert {case.input.get("horizon") is None for case in VALID if "horizon" in case.input} == {True, False}
+    kinds = {(case.input["A"] is None, case.input["query_A"] is None) for case in VALID if case.suite == "implicit"}
+    assert len(kinds) == 4, "each loss of the support with each of the query"
     several = [case for case in meta if "one-task" not in case.flags]
     assert len(several) > 50
     for case in several:
@@ -136,6 +140,116 @@ def test_three_vectors_of_a_suite_reject_every_known_wrong_formula_by_ten_millio
             f"{slug}: `make vectors` writes the margins; three vectors must be above 1e7, got {margins}"
         )
     assert {row.slug for about in SUITES.values() for row in about.rows} - NOT_EXPRESSIBLE <= REJECTED
+
+
+def integers_and_sizes(case):
+    """The sizes of a case, and the integers among its inputs that are no size."""
+    inputs = case.arguments()
+    counts = {name: x for name, x in inputs.items() if type(x) is int and name not in (*INTEGERS, "prior_factors")}
+    return case.about.sizes_of(inputs) | counts
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_two_sizes_are_always_equal(suite):
+    """A mean over the wrong axis is a mistake that two vectors see at least; so is any other exchange of two sizes."""
+    sizes = [integers_and_sizes(case) for case in cases(suite) if case.result == "valid"]
+    for a, b in itertools.combinations(sorted({name for each in sizes for name in each}), 2):
+        both = [each for each in sizes if a in each and b in each]
+        assert not both or sum(each[a] != each[b] for each in both) >= 2, f"{a} = {b}"
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_number_hides_what_is_done_with_it_and_no_two_hide_each_other(suite):
+    """0, 1, 2, -1 and 1/2 are their own squares, halves or complements; equal numbers, and x and 1 - x, stand for each other."""
+    vectors = [case.arguments() for case in cases(suite) if case.result == "valid"]
+    numbers = [{name: x for name, x in inputs.items() if type(x) is float} for inputs in vectors]
+    names = {name for each in numbers for name in each}
+    for name in names:
+        assert sum(each.get(name, 0.0) not in (-1.0, 0.0, 0.5, 1.0, 2.0) for each in numbers) >= 3, name
+    for a, b in itertools.combinations(sorted(names), 2):
+        both = [(each[a], each[b]) for each in numbers if a in each and b in each]
+        assert sum(x != y and abs(x + y - 1) > 1e-6 for x, y in both) >= 5, (a, b)
+
+
+NEVER_SQUARE = {"W", "encoder_mean", "encoder_log_variance"}  # (4h, 4+h), (Z, 1+2SA+2S)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_square_array_is_not_always_symmetric(suite):
+    """In any two axes but that of the tasks, where its meaning does not say so; a transpose of another length does not fit."""
+    vectors = [case.arguments() for case in cases(suite) if case.result == "valid" and "extreme" not in case.flags]
+    for name, about in SUITES[suite].inputs.items():
+        meaning = SUITES[suite].inputs[name.removeprefix("query_")].meaning
+        if any(word in meaning for word in ("symmetric", "second moments", "covariance")):
+            continue
+        for axes in map(axes_of, about.shape.split(" or ")):
+            arrays = [x[name] for x in vectors if isinstance(x[name], np.ndarray) and x[name].ndim == len(axes)]
+            for i, j in itertools.combinations(range("N" in axes, len(axes)), 2):
+                square = [x for x in arrays if x.shape[i] == x.shape[j] > 1]
+                assert not square or any(not np.array_equal(x, x.swapaxes(i, j)) for x in square), (name, axes[i], axes[j])
+
+
+def clipped(x):
+    """Rewards in [−5, 5]."""
+    names = [name for name in ("R", "query_R", "rewards", "context_rewards") if name in x]
+    return {name: np.clip(x[name], -5, 5) for name in names}
+
+
+def by_columns(x):
+    """The gain of a linear-Gaussian policy, which stands row by row, read column by column."""
+    m, p = (x["action_count"], x["state_count"]) if "states" in x else x["B"].shape[:0:-1]
+    if "states" in x and x["states"].dtype.kind != "f":
+        return {}
+    order = np.append(np.arange(m * p).reshape(p, m).T, np.arange(m * p, m * p + m))
+    return {name: x[name][order] for name in ("theta", "theta_sampled") if name in x}
+
+
+def means_over_n(x):
+    """The query's mean over q rows taken over n."""
+    if x["X"] is None or x["query_X"] is None:
+        return {}
+    factor = np.sqrt(x["query_X"].shape[1] / x["X"].shape[1])
+    return {name: factor * x[name] for name in ("query_X", "query_y")}
+
+
+def mean_over_next(x):
+    """R[s, a, s'] over the next states with equal weights, where there is a horizon and there are not fewer than two steps."""
+    return {"R": np.mean(x["R"], axis=-1)} if x["R"].ndim == 4 and x["horizon"] and x.get("steps", 2) == 2 else {}
+
+
+MAML = {"maml-tabular", "maml-linear-features", "maml-regression", "maml-classification", "maml-quadratic", "maml-lq"}
+MISREAD = {
+    "the size of alpha": (lambda x: {"alpha": np.abs(x["alpha"])}, MAML | {"model"}),
+    "alpha transposed": (lambda x: {"alpha": np.transpose(x["alpha"])}, MAML),
+    "alpha of the parameters as that of the steps": (lambda x: {"alpha": np.reshape(x["alpha"], (-1, 1))}, MAML | {"model"}),
+    "rewards clipped": (clipped, {"policy-gradient", "maml-tabular", "maml-linear-features", "surrogates", "pearl", "model"}),
+    "the gain by columns": (by_columns, {"maml-lq", "surrogates"}),
+    "sigma at most 1": (lambda x: {"theta": np.append(x["theta"][:-1], min(x["theta"][-1], 0.0))}, {"maml-lq"}),
+    "epsilon at most 1": (lambda x: {"epsilon": min(x["epsilon"], 1.0)}, {"reptile"}),
+    "the query's mean over n": (means_over_n, {"maml-regression", "implicit"}),
+    "0 to the power 0 as 0": (lambda x: {"R": 0 * x["R"]} if x["gamma"] == 0 and x["horizon"] else {}, {"policy-gradient"}),
+    "the mean of R over the next state": (mean_over_next, {"policy-gradient", "expected-estimators"}),
+    "tau at most 1": (lambda x: {"log_temperature": min(x["log_temperature"], 0.0)}, {"pearl"}),
+    "beta at most 1": (lambda x: {"beta": min(x["beta"], 1.0)}, {"pearl"}),
+}
+
+
+@pytest.mark.parametrize(("mistake", "suite"), [(mistake, suite) for mistake, (_, suites) in MISREAD.items() for suite in sorted(suites)])
+def test_an_input_that_is_read_wrongly_is_seen_without_an_extreme_vector(mistake, suite):
+    """By ten million tolerances; a vector that refuses what was read does not count."""
+    about, worst = SUITES[suite], 0.0
+    for case in (case for case in cases(suite) if case.result == "valid" and "extreme" not in case.flags):
+        inputs = case.arguments()
+        misread = inputs | MISREAD[mistake][0](inputs)
+        try:
+            problem = about.problem(misread)
+            got = {part: about.answer(part, problem) for part in about.parts if not part.startswith("step_size")}
+        except ValueError:
+            continue
+        for part, value in got.items():
+            right, rows = case.expected[part], (lambda x: x) if about.parts[part].by_task else (lambda x: x[None])
+            worst = max(worst, np.max(error_in_tolerances(rows(value), rows(right.value), right.kappa, right.scale, about.residual)))
+    assert worst > 1e7
 
 
 REJECTED = {slug for case in VALID for slug in case.discriminates}

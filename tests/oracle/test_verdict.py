@@ -300,10 +300,10 @@ def test_refusing_an_ill_conditioned_case_is_right_and_a_time_out_on_one_is_repo
         return answer
 
     outcomes = run(target(Failed("error", "too hard", refusal=True)), cases("maml-tabular"), JudgeSettings())
-    assert finding("maml-tabular", outcomes, JudgeSettings()).sentence.startswith("25 of 25 cases")
+    assert finding("maml-tabular", outcomes, JudgeSettings()).sentence.startswith("27 of 27 cases")
     outcomes = run(target(Failed("timeout", "no answer within 10 s")), cases("maml-tabular"), JudgeSettings())
     verdict = finding("maml-tabular", outcomes, JudgeSettings())
-    assert (verdict.word, status_of([verdict])) == ("RIGHT", 0) and verdict.sentence.startswith("24 of 24 cases")
+    assert (verdict.word, status_of([verdict])) == ("RIGHT", 0) and verdict.sentence.startswith("26 of 26 cases")
     (line,) = kinds(verdict)
     assert line.startswith("1 case: time-out: no answer within 10 s: the input is ill-conditioned") and "024" in line
     outcomes = run(target(Failed("crash", "status 1")), cases("maml-tabular"), JudgeSettings())
@@ -319,7 +319,7 @@ def test_without_validation_invalid_inputs_are_not_even_asked():
         return rm.maml.gradient(p.theta, *p.split, **p.hyper)
 
     verdict = verdict_on(right, "maml-quadratic")
-    assert (verdict.word, len(questions)) == ("RIGHT", 18)  # seventeen vectors, the first of them twice
+    assert (verdict.word, len(questions)) == ("RIGHT", 19)  # eighteen vectors, the first of them twice
     assert sum(o.verdict == "unasked" for o in verdict.outcomes) == 3
 
     def careless(**inputs):
@@ -373,7 +373,7 @@ def test_several_suites_have_one_summary():
     wrong, right = judged(lambda c, p, r: -r, "reptile"), judged(lambda c, p, r: r, "maml-regression")
     left_out = finding("implicit", run(lambda c, s: None, [], JudgeSettings()), JudgeSettings())
     assert summary([wrong, right]) == "WRONG: of 2 suites 1 WRONG, 1 RIGHT."
-    assert summary([right, right, left_out]).startswith("RIGHT: 34 of 34 cases in 2 suites, to 17.0 digits")
+    assert summary([right, right, left_out]).startswith("RIGHT: 38 of 38 cases in 2 suites, to 17.0 digits")
     assert (status_of([right, left_out]), status_of([left_out]), status_of([])) == (0, 5, 5)
 
 
@@ -416,7 +416,7 @@ def test_crashes_alone_are_called_so_and_numbers_agree_with_their_nouns():
         return case.expected["update"].value
 
     outcomes = run(target, valid("reptile"), JudgeSettings())
-    assert finding("reptile", outcomes, JudgeSettings()).sentence == "2 of 11 cases crashed"
+    assert finding("reptile", outcomes, JudgeSettings()).sentence == "2 of 12 cases crashed"
     assert finding("reptile", outcomes[:3], JudgeSettings()).sentence == "2 of 3 cases crashed"
     assert finding("reptile", outcomes[2:3], JudgeSettings()).sentence.startswith("1 of 1 case, to")
     assert "in 1 case; not" in " ".join(details(judged(lambda c, p, right: right, "model", valid("model", 1)))) + "; not"

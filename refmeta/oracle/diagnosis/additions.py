@@ -53,18 +53,28 @@ def mixture_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: 
 
 def _terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
     """The terms that have the shape of the part, each with its name; of equal ones the first."""
-    first, found, values = wrong_pairs(failing, settings)[0], list[Match](), list[Array]()
+    wrong, found, values = wrong_pairs(failing, settings), list[Match](), list[tuple[Array, Candidate]]()
     names: dict[str, None] = {}
     for o in failing:
         for part in o.got or {}:
             names |= dict.fromkeys(_all_terms(o.case, part))
     for name in names:
         value = candidate_of(lambda case, part, n=name: _all_terms(case, part)[n](), settings)  # type: ignore[misc]
-        one = value(first.case, first.name)
-        if one is None or not any(np.allclose(one, other, rtol=1e-9) for other in values if other.shape == one.shape):
+        one = value(wrong[0].case, wrong[0].name)
+        if one is None or not any(_are_same(one, other) and _are_same_on(value, f, wrong) for other, f in values):
             found.append(Match(name, "", value))
-            values += [] if one is None else [one]
+            values += [] if one is None else [(one, value)]
     return found
+
+
+def _are_same(one: Array | None, other: Array | None) -> bool:
+    """Are two values of a term the same?"""
+    return one is not None and other is not None and one.shape == other.shape and np.allclose(one, other, rtol=1e-9)
+
+
+def _are_same_on(one: Candidate, other: Candidate, wrong: Sequence[Pair]) -> bool:
+    """Are two terms the same on every wrong result?"""
+    return all(_are_same(one(p.case, p.name), other(p.case, p.name)) for p in wrong)
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from refmeta.oracle.diagnosis.fitted import fitted_matches
 from refmeta.oracle.diagnosis.patterns import quantity_matches, row_matches
 from refmeta.oracle.diagnosis.permutations import layout_matches, order_matches, permutation_matches
 from refmeta.oracle.diagnosis.product import pair_matches, product_matches
-from refmeta.oracle.diagnosis.recipes import recipe_matches
+from refmeta.oracle.diagnosis.recipes import changed_recipe_matches, recipe_matches
 from refmeta.oracle.diagnosis.traces import offset, traces
 from refmeta.oracle.diagnosis.transforms import transform_matches
 from refmeta.oracle.diagnosis.weights import fitted_weights, weight_matches
@@ -80,6 +80,7 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
         yield Mechanism("function", transform_matches)
         yield Mechanism("family", partial(family_matches, until=until(0.6)))
         yield Mechanism("choices", partial(pair_matches, until=until(0.7)))
+        yield Mechanism("recipe", partial(changed_recipe_matches, until=until(0.75)))
         yield Mechanism("fitted inside", partial(fitted_matches, until=until(0.8)))
         yield Mechanism("mixture", partial(mixture_matches, until=until(0.85)))
         yield Mechanism("product", partial(product_matches, until=until(1.0)))

@@ -11,21 +11,29 @@ from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Match, generic_first
 from refmeta.oracle.suite import Suite
 
-__all__ = ["recipe_matches"]
+__all__ = ["changed_recipe_matches", "recipe_matches"]
 
 
 def recipe_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """A recipe; if none, a recipe with one choice made otherwise; those with the fewest departures."""
-    about, ordered = failing[0].case.about, generic_first(failing)
-    for points in (_as_shipped, _changed):
-        found = list[Match]()
-        for name, departures in points(about):
-            if time.process_time() > until:
-                break
-            found += [m._replace(line=f"{m.line} ({name})") for m in point_match(departures, ordered, settings)]
-        if found:
-            return [m for m in found if m.cost == min(each.cost for each in found)]
-    return []
+    """A recipe."""
+    return _fewest(_as_shipped(failing[0].case.about), failing, settings, until)
+
+
+def changed_recipe_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
+    """A recipe with one choice made otherwise."""
+    return _fewest(_changed(failing[0].case.about), failing, settings, until)
+
+
+def _fewest(
+    points: Iterator[tuple[str, Departures]], failing: Sequence[Outcome], settings: JudgeSettings, until: float
+) -> list[Match]:
+    """The points that every failing vector equals, with the fewest departures."""
+    ordered, found = generic_first(failing), list[Match]()
+    for name, departures in points:
+        if time.process_time() > until:
+            break
+        found += [m._replace(line=f"{m.line} ({name})") for m in point_match(departures, ordered, settings)]
+    return [m for m in found if m.cost == min(each.cost for each in found)]
 
 
 def _as_shipped(about: Suite) -> Iterator[tuple[str, Departures]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refmeta.oracle.diagnosis.recipes import recipe_matches
+from refmeta.oracle.diagnosis.recipes import changed_recipe_matches, recipe_matches
 from refmeta.oracle.judge import JudgeSettings, judge
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import cases
@@ -36,14 +36,14 @@ def test_a_recipe_with_another_choice_is_named_with_it():
     suite, part = SUITES["surrogates"], "reinforce_grad"
     point = suite.recipes["MAML-TRPO (learn2learn)"] | {"over time": "H", "baseline": "none"}
     failing = failures("surrogates", part, lambda case: suite.variant(part, case.problem, point))
-    assert recipe_matches(failing, JudgeSettings()) == []
+    assert changed_recipe_matches(failing, JudgeSettings()) == []
     del point["baseline"]
     failing = failures("surrogates", part, lambda case: suite.variant(part, case.problem, point))
-    (match,) = recipe_matches(failing, JudgeSettings())
+    (match,) = changed_recipe_matches(failing, JudgeSettings())
     assert "MAML-TRPO (learn2learn), but for over time" in match.line and "mean over H, padding included" in match.line
 
 
 def test_other_numbers_are_no_recipe():
     rng = np.random.default_rng(3)
     failing = failures("surrogates", "dice_hvp", lambda case: case.expected["dice_hvp"].value * (1 + 0.1 * rng.normal(size=case.expected["dice_hvp"].value.shape)))
-    assert recipe_matches(failing, JudgeSettings()) == []
+    assert recipe_matches(failing, JudgeSettings()) == changed_recipe_matches(failing, JudgeSettings()) == []

@@ -150,11 +150,11 @@ class Policy:
         """Discounted visits and action values, at each time; without a horizon one pair."""
         Pp, r = np.einsum("sa,sat->st", pi, self.P), np.sum(pi * self.R, 1)
         if self.horizon is None:
-            I = np.eye(len(self.rho))
-            V = np.linalg.solve(I - self.gamma * Pp, r)
+            eye = np.eye(len(self.rho))
+            V = np.linalg.solve(eye - self.gamma * Pp, r)
             return [
                 (
-                    np.linalg.solve(I - self.gamma * Pp.T, self.rho),
+                    np.linalg.solve(eye - self.gamma * Pp.T, self.rho),
                     self.R + self.gamma * self.P @ V,
                 )
             ]
@@ -163,7 +163,7 @@ class Policy:
             Q.insert(0, self.R + self.gamma * self.P @ V)
             V = np.sum(pi * Q[0], 1)
             visits.append(self.gamma * visits[-1] @ Pp)
-        return list(zip(visits, Q))
+        return list(zip(visits, Q, strict=False))
 
     def value(self, theta):
         pi = self.policy(theta)

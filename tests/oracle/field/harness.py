@@ -3,6 +3,7 @@
 A named cause must give the target's numbers on fresh problems, too, and a *where* must hold on them.
 """
 
+import itertools
 import re
 import time
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class Judged(NamedTuple):
     lines: tuple
 
 
-def judged(mistake):
+def judged(mistake, fresh=FRESH):
     """Check a mistake as `check` does, and hold what is named against fresh problems."""
     settings, target = JudgeSettings(**mistake.settings), as_target(mistake.target)
     timed = Timed(target)
@@ -49,7 +50,7 @@ def judged(mistake):
     seconds = time.perf_counter() - start - timed.seconds
     lines = (*verdict.where.lines, *verdict.explanation, *verdict.next)
     words = any(word.lower() in " ".join(lines).lower() for word in mistake.words)
-    fresh = _fresh(mistake.suite, verdict)
+    fresh = _fresh(verdict, fresh)
     answer = questions(target, settings, seconds=np.inf)
     if verdict.word != "WRONG":
         return Judged(mistake, verdict.word, "", "", words, seconds, (verdict.sentence, *lines))
@@ -70,16 +71,11 @@ class Timed:
             self.seconds += time.perf_counter() - start
 
 
-def _fresh(suite, verdict):
-    """Twenty problems: the cases that are wrong, with other numbers."""
+def _fresh(verdict, number):
+    """So many problems: the cases that are wrong, with other numbers."""
     wrong = [o.case for o in verdict.outcomes if o.verdict == "mismatch" and o.got and o.case.result == "valid"]
-    varieties = (varied(case, 100 + seed) for seed in range(FRESH) for case in wrong)
-    found = []
-    for case in varieties:
-        found += [case] if case is not None else []
-        if len(found) == FRESH:
-            break
-    return found
+    varieties = (varied(case, 100 + seed) for seed in range(number) for case in wrong)
+    return list(itertools.islice((case for case in varieties if case is not None), number))
 
 
 def _cause(verdict, fresh, answer, settings):

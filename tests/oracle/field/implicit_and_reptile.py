@@ -140,7 +140,7 @@ def needs_matrices(theta, A, c, X, y, query_A, query_c, query_X, query_y, streng
     """Handles quadratics only, and mixes all tasks' curvatures."""
     H = A.mean(0)
     return np.array([pull(H, qA @ (adapt(a, a @ b, theta, strength) - qb), strength)
-                     for a, b, qA, qb in zip(A, c, query_A, query_c)])  # fmt: skip
+                     for a, b, qA, qb in zip(A, c, query_A, query_c, strict=False)])  # fmt: skip
 
 
 def dropped_theta(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength):

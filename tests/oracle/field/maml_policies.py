@@ -328,7 +328,7 @@ def stale(theta, alphas, tasks, i):
         A = [support.advantage(old, Q) for _, Q in flow]
         g = sum(
             d[:, None] * pi * (a - np.sum(pi * a, 1, keepdims=True))
-            for (d, _), a in zip(flow, A)
+            for (d, _), a in zip(flow, A, strict=False)
         )
         phi = phi + alpha * support.back(g)
     return phi
@@ -508,7 +508,7 @@ def proximal(theta, alphas, tasks, i):
 def one_alpha(theta, alphas, tasks, i):
     """The first row of step sizes for all steps, and no second derivative before the third step."""
     phi = theta
-    for k, alpha in enumerate(alphas):
+    for k, _ in enumerate(alphas):
         g = tasks[i][0].grad(phi)
         phi = phi - alphas[0] * (g if k >= 2 else detach(g))
     return phi

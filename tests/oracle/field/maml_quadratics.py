@@ -102,7 +102,7 @@ def harmonic_detached(theta, alphas, tasks, i):
 def one_centre(theta, A, c, query_A, query_c, alpha, steps):
     """M' A_q M (θ − c_q): as if the inner loop went to the query's centre."""
     rows = []
-    for a, aq, cq in zip(A, query_A, query_c):
+    for a, aq, cq in zip(A, query_A, query_c, strict=False):
         M = np.eye(theta.size)
         for step in np.broadcast_to(alpha, (steps, theta.size)):
             M = (np.eye(theta.size) - step[:, None] * a) @ M
@@ -113,7 +113,7 @@ def one_centre(theta, A, c, query_A, query_c, alpha, steps):
 def mean_power(theta, A, c, query_A, query_c, alpha, steps):
     """The closed form with a power of I − ᾱA, where ᾱ is the mean step size."""
     rows = []
-    for a, b, aq, bq in zip(A, c, query_A, query_c):
+    for a, b, aq, bq in zip(A, c, query_A, query_c, strict=False):
         M = np.linalg.matrix_power(np.eye(theta.size) - np.mean(alpha) * a, steps)
         rows.append(M @ aq @ (b + M @ (theta - b) - bq))
     return np.array(rows)

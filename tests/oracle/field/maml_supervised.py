@@ -96,7 +96,7 @@ def epochs(theta, alphas, tasks, i):
     """A step is a pass over the data, one point after another."""
     phi = theta
     for alpha in alphas:
-        for x, target in zip(tasks[i][0].X, tasks[i][0].y):
+        for x, target in zip(tasks[i][0].X, tasks[i][0].y, strict=False):
             phi = phi - alpha * x * (x @ phi - target) / len(tasks[i][0].y)
     return phi
 

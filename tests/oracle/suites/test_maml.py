@@ -338,4 +338,4 @@ def test_the_adapted_parameters_may_be_asked_for_and_have_no_sign(settings):
         return reduced(rm.adapt(theta, rm.Quadratic(A, c), alpha=alpha, steps=steps).adapted)
 
     outcomes = rm.oracle.check(adapted, "maml-quadratic", quantity="adapted", **settings)
-    assert sum(o.verdict == "pass" for o in outcomes) == 17
+    assert sum(o.verdict == "pass" for o in outcomes) == 18

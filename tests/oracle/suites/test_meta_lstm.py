@@ -8,8 +8,10 @@ from refmeta.evidence.meta_lstm import random_learner
 from refmeta.meta import meta_lstm
 from refmeta.oracle.asking import moved
 from refmeta.oracle.choices import singles
+from refmeta.oracle.decimals import real
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.meta_lstm import SUITE
+from refmeta.oracle.suites.meta_lstm.definition import Formulas, signal
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, answer
 from refmeta.oracle.vectors import cases
 from refmeta.tolerance import tolerance
@@ -67,6 +69,19 @@ def test_a_tied_gate_is_right_where_the_weights_tie_it(tied):
     case = random_case(W_F=W_F, b_F=b_F, W_I=-W_F if tied else W_F, b_I=-b_F)
     same = np.allclose(ROWS["input-gate-tied-to-forget"](case)["objective"], right(case)["objective"], rtol=1e-13)
     assert same == tied
+
+
+def test_a_loss_of_at_least_e_to_the_minus_ten_is_seen_where_the_loss_is_smaller():
+    """The vectors hold such a loss next to gradients of both sizes: the branches of the preprocessing are independent."""
+
+    def floored(support, theta, step):
+        g, loss = signal(support, theta, step)
+        return g, loss if real(loss) > np.exp(-10) else 0 * loss + np.exp(-10)
+
+    (small,) = [case for case in cases("meta-lstm") if "small-loss" in case.flags]
+    got = all_parts(small.problem, Formulas(signal=floored))["objective"]
+    off = np.abs(got - small.expected["objective"].value)
+    assert off[0] > 1e-6 and off[1] < 1e-12, "the losses of the second task are larger"
 
 
 @pytest.mark.parametrize("points", [1, 5])

@@ -18,7 +18,7 @@ LEFT_OUT = {
     "over trajectories": ("living", "not ended"),
     "rewards": ("normalised 0", "normalised 1", "scaled 0", "scaled 1", "centred", "first task's", "last", "without the last", "over H"),
     "return": ("from the start", "one step", "two steps", "gae", "gae ends", "td ends", "gae bare", ("gae of", 0.95), "bootstrapped", "bootstrapped at H",
-               "bootstrapped instead", "through ends, steps", "mean to go"),
+               "bootstrapped instead", "through ends, steps", "mean to go", "over steps left"),
     "sums": ("fading around", *HELD),
     "trajectories used": tuple((name, used) for name in ("but the first", "the last", "the first half", "every second") for used in (0, 1)),
     "advantages": (),
@@ -40,7 +40,7 @@ ENDS = {"as given": "own", "even": "even", "even where it is possible": "even wh
 CHOICES: Choices = {
     "curvature": {
         "of every step": "kept", "left out (first order)": "none", "of the first step only": "first", "of the last step only": "last",
-        "of all but the first step": "but the first",
+        "of all but the first step": "but the first", "of all but the last step": "but the last",
     },
     "score term": {
         "kept": "kept", "dropped": "dropped", "alpha times": "alpha", "divided by M": "over M", "divided by M H": "over M H", "divided by H": "over H",
@@ -65,9 +65,13 @@ CHOICES: Choices = {
     },
     "start of trajectories": ENDS, "start after adaptation": ENDS,
     "credited rewards": {"those that came": "came", "E[r | s, a]": "mean", "the mean over the next states": "unweighted", "the largest over the next states": "largest", "the mean over the actions": "of the policy"},
-    **{name: {words: value for words, value in SURROGATES[name].items() if _kept(name, value)} for name in OF_SURROGATES if name != "baseline"},
+    **{name: {words: value for words, value in SURROGATES[name].items() if _kept(name, value)} for name in OF_SURROGATES if name not in ("baseline", "discount")},
+    "discount": {words: value for words, value in SURROGATES["discount"].items() if _kept("discount", value)} | {
+        "the first step alone": "first step", "the last step alone": "last step",
+    },
     "baseline": {"none": "given"} | {words: value for words, value in SURROGATES["baseline"].items() if value in BASELINES} | {
         "the exact value at theta": "exact V", "the exact value at theta of the first step": "exact start", "the exact action value at theta": "exact Q",
+        "the exact mean of the reward to go of the step": "exact mean",
     },
     "steps": {"K": "K", "K + 1": "K + 1", "K - 1": "K - 1", "1": "1"},
     "alpha": {
@@ -88,7 +92,7 @@ CHOICES: Choices = {
         **{f"Adam's with {b1}, {b2}, {e:g}": ("adam", b1, b2, e) for b1, b2, e in ((0.9, 0.999, 1e-8), (0.0, 0.999, 1e-8), (0.9, 0.99, 1e-8), (0.9, 0.999, 1e-5))},
         **{f"RMSprop's with {b}, {e:g}": ("rmsprop", b, e) for b, e in ((0.99, 1e-8), (0.9, 1e-8))}, "Adagrad's with 1e-10": ("adagrad", 1e-10),
         **{f"with a weight decay of {c}": ("decay", c) for c in (0.1, 0.01)}, **{f"with {c} times the distance from theta": ("decay to theta", c) for c in (1.0, 0.5, 0.1)},
-        **{f"less {c} times the entropy's, a mean over the states": ("entropy", c) for c in (0.1, 0.01)},
+        **{f"less {c} times the entropy's, {words}": (kind, c) for c in (0.1, 0.01) for words, kind in (("a mean over the states", "entropy"), ("a sum over the states", "entropy, summed"))},
     },
     "inner gradient at": {"the parameters of the step": "phi", "theta, at every step": "theta"},
     "inner loss": {

@@ -22,6 +22,7 @@ FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     "with a weight decay of {}": ("inner update", lambda c: ("decay", c)),
     "with {} times the distance from theta": ("inner update", lambda c: ("decay to theta", c)),
     "less {} times the entropy's, a mean over the states": ("inner update", lambda c: ("entropy", c)),
+    "less {} times the entropy's, a sum over the states": ("inner update", lambda c: ("entropy, summed", c)),
     "divided by the root of the squares and {}": ("inner update", lambda c: ("softened", abs(c))),
     "{} of the way": ("evaluated at", lambda c: ("between", c)),
     "to go with a discount of {}": ("return", lambda c: ("of", c)),

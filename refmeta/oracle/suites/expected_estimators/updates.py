@@ -85,6 +85,7 @@ UPDATES: dict[str, Callable[..., Array]] = {
     "divided by pi": lambda x, s: x.g / _pi(x), "times pi": lambda x, s: x.g * _pi(x), "centred": lambda x, s: x.g - np.mean(x.g, axis=-1, keepdims=True),
     "adam": _adam, "rmsprop": lambda x, s, b, e: _adam(x, s, 0.0, b, e, False), "adagrad": lambda x, s, e: x.g / (np.sqrt(_squares(x, s)) + e),
     "decay": lambda x, s, c: x.g + c * x.phi, "decay to theta": lambda x, s, c: x.g + c * (x.phi - x.start), "entropy": lambda x, s, c: _entropy(x, c),
+    "entropy, summed": lambda x, s, c: _entropy(x, c * (x.phi.shape[-1] // x.A)),
     "softened": lambda x, s, c: x.g / np.sqrt(x.g**2 + c), "largest": lambda x, s: x.g / np.max(np.abs(x.g.real), axis=-1, keepdims=True),
 }  # fmt: skip
 

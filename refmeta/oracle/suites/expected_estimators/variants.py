@@ -25,7 +25,8 @@ def variant(part: str, problem: Expectations, point: Point) -> Array | None:
     if not _concerned(part, point):
         return None
     try:
-        rows = [_row(part, problem, i, point) for i in range(len(problem.tasks))]
+        with np.errstate(all="ignore"):
+            rows = [_row(part, problem, i, point) for i in range(len(problem.tasks))]
     except ValueError:  # too many ways to adapt
         return None
     scale = (1 / len(rows) if "over tasks" in point else 1.0) * (-1.0 if "sign" in point else 1.0)

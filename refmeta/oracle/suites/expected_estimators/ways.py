@@ -121,8 +121,20 @@ def _exact_values(problem: Expectations, i: int, batch: Trajectories, kind: str)
     task = problem.tasks[i]
     every = values(world(task.mdp), np.exp(log_policy(problem.theta, task.policy.actions)))[::-1]
     table = np.stack([Q if kind == "exact Q" else V for V, Q in every])
+    if kind == "exact mean":
+        return 0.0 * batch.rewards + _means(problem, i, table)
     t = np.arange(batch.mask.shape[-1]) if kind != "exact start" else 0
     return np.asarray(table[t, batch.states, batch.actions] if kind == "exact Q" else table[t, batch.states])
+
+
+def _means(problem: Expectations, i: int, table: Array) -> Array:
+    """E V_t(s_t) at θ of every step."""
+    w, pi = world(problem.tasks[i].mdp), np.exp(log_policy(problem.theta, problem.tasks[i].policy.actions))
+    d, found = w.rho, []
+    for V in table:
+        found.append(d @ V)
+        d = (d[:, None] * pi).ravel() @ w.P
+    return np.array(found)
 
 
 def _bend(each: Any, here: Array, zero: Array) -> Array:

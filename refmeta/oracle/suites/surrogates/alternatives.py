@@ -34,7 +34,7 @@ CHOICES: Choices = {
         "its own": "own", "DiCE's": "dice", "T-MAML's second term alone": "second alone", "T-MAML's second term with the other sign": "second added",
         "T-MAML's with the present ratio in its past": "present included", "b (1 − ☐ up to t)": "up to t", "b (1 − ☐ before t)": "before",
         "without its 1": "without 1", "b (1 − ☐ of the whole trajectory)": "all", "b (1 − ☐ from t on)": "later",
-        "half": "half", "twice": "twice", "b (1 − 1/ratio)": "inverse", "T-MAML's with the other sign": "tmaml reversed",
+        "held": "held", "half": "half", "twice": "twice", "b (1 − 1/ratio)": "inverse", "T-MAML's with the other sign": "tmaml reversed",
     },
     "sums": {"its own": "own"} | SUMS | {
         f"{words}; in the control variate, too": f"{value}, everywhere" for words, value in SUMS.items() if value in EVERYWHERE
@@ -61,10 +61,10 @@ CHOICES: Choices = {
     "denominators": {
         "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "upside down": "upside down", "the even policy": "even",
     },
-    "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled"},
+    "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled", "theta_sampled, the denominators at theta": "exchanged"},
     "log pi": {
         "as it is": "own", "mean over the coordinates": "mean", "squares as a mean over the coordinates": "mean of squares",
-        "log sigma as a mean over the coordinates": "log sigma once", "log sigma read as log variance": "log variance", "sigma by softplus": "softplus",
+        "log sigma as a mean over the coordinates": "log sigma once", "log sigma of the first coordinate alone": "log sigma of the first", "log sigma read as log variance": "log variance", "sigma by softplus": "softplus",
         "log sigma read as sigma": "sigma itself", "log sigma read as the logarithm of 1/sigma": "log precision",
         "log sigma read as the logarithm of the precision": "log precision root", "sigma = 1": "sigma 1",
         "without -log sigma": "no log sigma", "with + log sigma": "plus log sigma", "without the 1/2 of the square": "whole square",
@@ -97,7 +97,7 @@ CHOICES: Choices = {
         **{f"norm clipped at {c}{words}": ("norm", c, e) for c in (0.1, 0.5, 1.0) for words, e in (("", 0.0), (" (+ 1e-6)", 1e-6))},
         "norm over all tasks clipped at 0.5 (+ 1e-6)": ("norm of all", 0.5, 1e-6), "norm over all tasks clipped at 1": ("norm of all", 1.0),
         "norm over all tasks clipped at 1 (+ 1e-6)": ("norm of all", 1.0, 1e-6),
-        **{f"entries clipped at ± {c}": ("entries", c) for c in (0.1, 0.5, 1.0)}, "divided by its norm": ("unit", 0.0), "divided by its norm (+ 1e-8)": ("unit", 1e-8),
+        **{f"entries clipped at ± {c}": ("entries", c) for c in (0.1, 0.5, 1.0)}, "divided by its norm": ("unit", 0.0), **{f"divided by its norm (+ {e:g})": ("unit", e) for e in (1e-12, 1e-8, 1e-6)},
         "divided by the norm over all tasks": ("unit of all", 0.0), "its signs": "signs", "divided by its largest entry": "largest",
         "each entry divided by its magnitude + 1e-8 (Adam's first step)": ("adam", 1e-8), "less the mean over its entries": "centred",
         "less the mean over the tasks": "less the mean", "its magnitudes": "magnitude", "in the other order": "reversed",

@@ -93,6 +93,7 @@ BASELINES: dict[str, Callable[[Read], Any]] = {
     "first trajectory's": lambda s: 0 * s.given + s.given[:, :1], "first task's": lambda s: 0 * s.given + s.given[:1],
     "discounted once more": lambda s: s.gamma ** np.arange(s.R.shape[-1]) * s.given, "times gamma": lambda s: s.gamma * s.given,
     "undiscounted": lambda s: s.given / np.where(s.gamma > 0, s.gamma, 1.0) ** np.arange(s.R.shape[-1]),
+    "around": lambda s: np.roll(s.given, 1, axis=-1), "around, next": lambda s: np.roll(s.given, -1, axis=-1),
     "reversed": lambda s: s.given[..., ::-1], "running": lambda s: _running(s, False), "running, padded": lambda s: _running(s, True),
     "plus running": lambda s: s.given + _running(s, False), "plus running, padded": lambda s: s.given + _running(s, True),
 }  # fmt: skip

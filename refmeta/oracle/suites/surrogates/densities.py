@@ -15,7 +15,7 @@ Table = tuple[Array, Array]  # (S A,) and its slopes in the logits, (S A, S A)
 
 
 class Gauss(NamedTuple):
-    """−Σ [half (a − μ)²/σ^power + log · ln σ], σ a function of what stands in θ; which slopes are held; a mean over coordinates?"""
+    """−Σ [half (a − μ)²/σ^power + log · ln σ], σ a function of what stands in θ; what is a mean over coordinates, is held, is the first's."""
 
     sigma: Callable[[Array], tuple[Array, Array]] = lambda p: (np.exp(p), np.exp(p))
     half: float = 0.5
@@ -23,6 +23,7 @@ class Gauss(NamedTuple):
     power: float = 2.0
     mean: tuple[bool, bool] = (False, False)
     held: str = ""
+    first: bool = False
 
 
 def _softplus(p: Array) -> tuple[Array, Array]:
@@ -37,6 +38,7 @@ GAUSSIANS: dict[str, Gauss] = {
     "log precision": Gauss(lambda p: (np.exp(-p), -np.exp(-p))), "log precision root": Gauss(lambda p: (np.exp(-p / 2), -np.exp(-p / 2) / 2)),
     "sigma 1": Gauss(lambda p: (1 + 0 * p, 0 * p)), "no log sigma": Gauss(log=0.0), "plus log sigma": Gauss(log=-1.0),
     "whole square": Gauss(half=1.0), "sigma once": Gauss(power=1.0), "no sigma": Gauss(power=0.0), "log variance whole": Gauss(log=2.0),
+    "log sigma of the first": Gauss(first=True),
     "sigma held": Gauss(held="sigma"), "gain held": Gauss(held="gain"),
 }  # fmt: skip
 
@@ -120,7 +122,7 @@ def _gauss(policy: Any, theta: Array, s: Array, a: Array, way: Gauss) -> Table:
     sigma, rate = way.sigma(theta[-m:])
     off = a - s @ theta[:-m].reshape(m, n).T
     parts = [1 / m if mean else 1.0 for mean in way.mean]
-    half, log = way.half * parts[0], way.log * parts[1]
+    half, log = way.half * parts[0], way.log * parts[1] * (np.arange(m) == 0 if way.first else np.ones(m))
     logs = -np.sum(half * off**2 / sigma**way.power + log * np.log(sigma) + parts[1] * np.log(2 * np.pi) / 2, axis=-1)
     gain = (2 * half * off / sigma**way.power)[..., :, None] * s[..., None, :] * (way.held != "gain")
     scale = (half * way.power * off**2 / sigma ** (way.power + 1) - log / sigma) * rate * (way.held != "sigma")

@@ -23,6 +23,7 @@ FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     "limited to ±{}": ("advantages", lambda c: ("clipped", "task", abs(c))),
     "exp of them divided by {}": ("advantages", lambda c: ("exponential", "task", c)),
     "clipped at 1 ± {}, the smaller one": ("ratio", lambda c: ("clip", abs(c))),
+    "clipped at 1 ± {}, the larger one": ("ratio", lambda c: ("larger", abs(c))),
     "clamped to 1 ± {}": ("ratio", lambda c: ("clamp", abs(c))),
     "at most {}": ("ratio", lambda c: ("below", c)),
     "to the power of {}": ("ratio", lambda c: ("power", c)),

@@ -23,7 +23,10 @@ OF_RATIOS: dict[str, Link] = {
     "ratio − 1 − log ratio": lambda w, y: (w * (np.expm1(y) - y), w * np.expm1(y), w * np.exp(y)),
     "(ratio − 1)²": lambda w, y: (w * np.expm1(y) ** 2, 2 * w * np.exp(y) * np.expm1(y), 2 * w * np.exp(y) * (2 * np.exp(y) - 1)),
 }  # fmt: skip
-OF_POLICIES = ("entropy", "divergence of the policy at theta_sampled from that at theta", "divergence of the policy at theta from that at theta_sampled")
+OF_POLICIES = (
+    "entropy", "divergence of the policy at theta_sampled from that at theta", "divergence of the policy at theta from that at theta_sampled",
+    "entropy, a Gaussian's without its constant",
+)  # fmt: skip
 WEIGHTS: dict[str, Callable[[Array, float], Array]] = {
     "sum over all steps": lambda m, gamma: m, "sum over time": lambda m, gamma: m / m.shape[1],
     "discounted sum over time": lambda m, gamma: gamma ** np.arange(m.shape[-1]) * m / m.shape[1],
@@ -79,8 +82,9 @@ def _of_gauss(policy: Any, name: str, theta: Array, old: Array, s: Array) -> tup
     n, m = policy.states, policy.actions
     log, was = theta[-m:], old[-m:]
     off = s @ (old - theta)[:-m].reshape(m, n).T
-    if name == "entropy":
-        each, gain, scale = log + np.log(2 * np.pi * np.e) / 2 + 0 * off, 0 * off, 1.0 + 0 * off
+    if name in (OF_POLICIES[0], OF_POLICIES[3]):
+        constant = np.log(2 * np.pi * np.e) / 2 if name == OF_POLICIES[0] else 0.0
+        each, gain, scale = log + constant + 0 * off, 0 * off, 1.0 + 0 * off
     elif name == OF_POLICIES[1]:
         far = (np.exp(2 * was) + off**2) * np.exp(-2 * log)
         each, gain, scale = log - was + far / 2 - 0.5, -off * np.exp(-2 * log), 1 - far

@@ -79,6 +79,7 @@ RETURNS: dict[str, Callable[[Steps], Array]] = {
     "once more": lambda s: s.gamma * discounted_sum(s.r, s.gamma), "squared": lambda s: discounted_sum(s.r, s.gamma**2),
     "of": lambda s: discounted_sum(s.r, s.number), "through ends": _flat, "through ends, steps": _flat_steps,
     "mean to go": lambda s: discounted_sum(s.r, s.gamma) / np.maximum(discounted_sum(1.0 * s.mask, 1.0), 1.0),
+    "over steps left": lambda s: discounted_sum(s.r, s.gamma) / np.arange(s.r.shape[-1], 0, -1),
     "normalised to go": lambda s: discounted_sum(s.r, s.gamma) * (1 - s.gamma),
 }  # fmt: skip
 

@@ -35,7 +35,8 @@ def _spread(r: Array, mask: Array, centre: bool, ddof: int = 0) -> Array:
 
 
 REWARDS: dict[str, Callable[[Array, Array, float], Array]] = {
-    "next": lambda r, m, c: following(r), "before": lambda r, m, c: _before(r), "reversed": lambda r, m, c: r[..., ::-1],
+    "next": lambda r, m, c: following(r), "before": lambda r, m, c: _before(r) * m, "reversed": lambda r, m, c: r[..., ::-1],
+    "around": lambda r, m, c: np.roll(r, 1, axis=-1) * m, "around, next": lambda r, m, c: np.roll(r, -1, axis=-1) * m,
     "clipped": lambda r, m, c: np.clip(r, -c, c), "clipped above 0": lambda r, m, c: np.clip(r, 0, c), "plus": lambda r, m, c: r + c * m,
     "signs": lambda r, m, c: np.sign(r), "positive": lambda r, m, c: np.maximum(r, 0), "absolute": lambda r, m, c: np.abs(r),
     "centred": lambda r, m, c: (r - np.sum(r, axis=(1, 2), keepdims=True) / np.sum(m, axis=(1, 2), keepdims=True)) * m,
@@ -69,6 +70,6 @@ def discounts(kind: Any, gamma: float, mask: Array) -> Array:
         "running over trajectories": lambda: gamma ** np.arange(M)[:, None] + 0.0 * t, "reversed": lambda: gamma ** (H - 1 - t),
         "to the end": lambda: gamma ** np.maximum(taken - 1 - t, 0), "to the horizon": lambda: gamma ** (H - t), "half": lambda: gamma ** (t / 2),
         "normalised": lambda: gamma**t / np.sum(gamma**t), "harmonic": lambda: 1 / (1.0 + t),
-        "first alone": lambda: np.where(t == 0, 1.0, gamma),
+        "first step": lambda: 1.0 * (t == 0), "last step": lambda: gamma**t * (t == taken - 1), "first alone": lambda: np.where(t == 0, 1.0, gamma),
     }  # fmt: skip
     return np.asarray(others[name]() if name in others else gamma**t, float)

@@ -24,9 +24,13 @@ NORMALISED = {
         for words, epsilon in (("1e-5", 1e-5), ("1e-6", 1e-6)) for n in (0, 1)
     },
     **{f"normalised (ddof {n}), 1e-8 inside the root": (f"normalised {n}, inside", "task", 1e-8) for n in (0, 1)},
+    **{f"gamma^t times them normalised (ddof {n}){words}": (f"weighted {n}", over, 1e-8) for n in (0, 1) for words, over in (("", "task"), (" with the padding", "padding"))},
     "divided by the variance": ("normalised 0, variance", "task", 1e-8),
     **{f"only centred{words}": ("centred", over, 0.0) for words, over in STATISTICS.items() if over != "means"},
-    **{f"the return normalised (ddof {n}), the baseline subtracted after": (f"return {n}", "task", 1e-8) for n in (0, 1)},
+    **{
+        f"the return normalised (ddof {n}){words}, the baseline subtracted after": (f"return {n}", over, 1e-8)
+        for words, over in STATISTICS.items() if over != "means" for n in (0, 1) if n == 0 or over in ("task", "each step")
+    },
     **{
         f"only divided by their deviation (ddof {n}){words}{more}": (f"scaled {n}", over, epsilon)
         for n in (0, 1) for words, over in STATISTICS.items() if over in ("task", "all tasks", "padding")
@@ -64,7 +68,8 @@ WEIGHING: Choices = {
     },
     "over tasks": {"each its own": "each", "divided by N": "mean"},
     "rewards": {
-        "as they are": "own", "of the next step": "next", "of the step before": "before", "in the other order of time": "reversed",
+        "as they are": "own", "of the next step": "next", "of the step before": "before", "of the step before, the last one's first": "around",
+        "of the next step, the first one's last": "around, next", "in the other order of time": "reversed",
         "clipped at ± 1": ("clipped", 1.0), "clipped to 0 … 1": ("clipped above 0", 1.0), "their signs": "signs", "positive part": "positive",
         "absolute values": "absolute", "only centred": "centred", "normalised (ddof 0)": "normalised 0", "normalised (ddof 1)": "normalised 1",
         "only divided by their deviation (ddof 0)": "scaled 0", "only divided by their deviation (ddof 1)": "scaled 1", "the first alone": "first",
@@ -84,7 +89,7 @@ WEIGHING: Choices = {
         "the reward, discounted once more": "discounted reward", "to go, and the baseline of the last step for the rest": "bootstrapped",
         "to go, and gamma^(H-t) times the baseline of step H": "bootstrapped at H", "to go, the last reward replaced by its baseline": "bootstrapped instead",
         "to go, times gamma": "once more", "to go with gamma^2": "squared", "to go through the ends of trajectories": "through ends",
-        "to go through the ends of trajectories, over the steps taken": "through ends, steps", "mean of the rewards to go": "mean to go",
+        "to go through the ends of trajectories, over the steps taken": "through ends, steps", "mean of the rewards to go": "mean to go", "to go, divided by H - t": "over steps left",
         "to go, times 1 - gamma": "normalised to go",
     },
     "baseline": {
@@ -98,6 +103,7 @@ WEIGHING: Choices = {
         "leave-one-out of the trajectory's steps": "leave one out of the trajectory", "mean return of the batch in each state": "mean of each state",
         "the batch's returns fitted by a line in time": "fitted line", "the batch's returns fitted by a parabola in time": "fitted square",
         "that of the next step": "of the next step", "gamma times that of the next step": "next times gamma", "that of the step before": "of the step before",
+        "that of the step before, the last one's first": "around", "that of the next step, the first one's last": "around, next",
         "that of the first step": "of the first step", "that of the last step": "of the last step", "that of step H": "of step H", "its mean over time": "mean over time",
         "its mean over the trajectories": "mean over trajectories", "its mean over the task": "mean of the given", "the next trajectory's": "next trajectory's",
         "the first trajectory's": "first trajectory's", "the first task's": "first task's", "discounted once more": "discounted once more",
