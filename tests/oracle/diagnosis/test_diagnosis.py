@@ -236,7 +236,7 @@ def test_where_nothing_is_known_the_flag_is_named_that_only_failing_vectors_have
         return g if inputs["horizon"] is not None else g + 1e-3 * np.cos(7 * g)
 
     text = diagnosis(only_without_horizon, "maml-lq")
-    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 14 others"), text
+    assert text.endswith("; it is wrong exactly where the flag is 'stationary', and right in the 15 others"), text
 
     def geometry(**inputs):
         point = SUITES["policy-gradient"].problem(inputs).task.at(inputs["theta"])

@@ -104,10 +104,12 @@ def implicit(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength, sl
     for i in range(len(c if X is None else y)):
         if X is None:
             H, b, n = A[i], A[i] @ c[i], 1
-            query = lambda phi: (phi - query_c[i]) @ query_A[i] @ (phi - query_c[i]) / 2
         else:
             n = y.shape[1]
             H, b = X[i].T @ X[i], X[i].T @ y[i]
+        if query_X is None:
+            query = lambda phi: (phi - query_c[i]) @ query_A[i] @ (phi - query_c[i]) / 2
+        else:
             query = lambda phi: ((query_X[i] @ phi - query_y[i]) ** 2).mean() / 2
         K = H + n * strength * np.eye(len(theta))
         rows.append(slopes(lambda t: query(np.linalg.solve(K, b + n * strength * t)), theta))

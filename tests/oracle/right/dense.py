@@ -83,9 +83,12 @@ def implicit(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength):
     """(I + H/λ)⁻¹ as a matrix, all tasks at once."""
     if A is None:
         A, b = np.einsum("njd,nje->nde", X, X) / y.shape[1], np.einsum("njd,nj->nd", X, y) / y.shape[1]
+    else:
+        b = np.einsum("nde,ne->nd", A, c)
+    if query_A is None:
         query_A, b_q = (np.einsum("njd,nj...->nd...", query_X, z) / query_y.shape[1] for z in (query_X, query_y))
     else:
-        b, b_q = np.einsum("nde,ne->nd", A, c), np.einsum("nde,ne->nd", query_A, query_c)
+        b_q = np.einsum("nde,ne->nd", query_A, query_c)
     inverse = np.linalg.inv(np.eye(len(theta)) + A / strength)
     phi = np.einsum("nde,ne->nd", inverse, theta + b / strength)
     return np.einsum("nde,nd->ne", inverse, np.einsum("nde,ne->nd", query_A, phi) - b_q)

@@ -40,6 +40,13 @@ def policy_gradient(theta, P, R, rho, gamma, horizon, features, v):
     return out
 
 
+def query_slope(phi, A, c, X, y):
+    """Of a quadratic, or of a regression."""
+    if A is not None:
+        return np.einsum("nij,nj->ni", A, phi - c)
+    return np.einsum("nqi,nq->ni", X, np.einsum("nqi,ni->nq", X, phi) - y) / y.shape[1]
+
+
 def implicit(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength):
     """Regression by n × n systems (Woodbury), one rank after another (Sherman-Morrison); quadratics by eigenvectors."""
     if A is not None:
@@ -48,15 +55,16 @@ def implicit(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength):
         turned = lambda x: np.einsum("nij,ni->nj", vectors, x)
         back = lambda x: np.einsum("nij,nj->ni", vectors, x)
         phi = c + back(shrink * turned(theta - c))
-        return back(shrink * turned(np.einsum("nij,nj->ni", query_A, phi - query_c)))
-    rows = []
-    for x, t, qx, qt in zip(X, y, query_X, query_y, strict=True):
+        return back(shrink * turned(query_slope(phi, query_A, query_c, query_X, query_y)))
+    rows, minima = [], []
+    for x, t in zip(X, y, strict=True):
         n, inverse = len(t), np.eye(len(theta)) / strength
         phi = theta + x.T @ np.linalg.solve(x @ x.T + n * strength * np.eye(n), t - x @ theta)
         for row in x / math.sqrt(n):
             inverse = inverse - np.outer(inverse @ row, row @ inverse) / (1 + row @ inverse @ row)
-        rows.append(strength * inverse @ (qx.T @ (qx @ phi - qt)) / len(qt))
-    return np.array(rows)
+        rows.append(strength * inverse)
+        minima.append(phi)
+    return np.einsum("nij,nj->ni", rows, query_slope(np.array(minima), query_A, query_c, query_X, query_y))
 
 
 def maml_quadratic(theta, A, c, query_A, query_c, alpha, steps):

@@ -76,10 +76,9 @@ def implicit(theta, A, c, X, y, query_A, query_c, query_X, query_y, strength):
     """The proximal problem solved on the tape."""
     if A is None:
         A, b = np.swapaxes(X, 1, 2) @ X / y.shape[1], np.swapaxes(X, 1, 2) @ y[..., None] / y.shape[1]
-        query = lambda phi: squares(phi, query_X, query_y)
     else:
         b = A @ c[..., None]
-        query = lambda phi: quadratics(phi, query_A, query_c)
+    query = lambda phi: squares(phi, query_X, query_y) if query_A is None else quadratics(phi, query_A, query_c)
     theta = T(np.tile(theta, (len(A), 1)))
     N, d = theta.value.shape
     phi = solve(of(A + strength * np.eye(d)), b + strength * reshape(theta, N, d, 1))

@@ -23,7 +23,8 @@ SUITE = suite_of(
     title="implicit MAML",
     sizes="N tasks, d parameters, n data points (query: q)",
     losses="phi_i = argmin_phi L_support(phi) + lambda/2 * |phi - theta|^2. L = 1/2 * (theta - c)^T A (theta - c) where A "
-    "and c are arrays, L = 1/(2n) * sum_j (x_j . theta - y_j)^2 where X and y are. To a residual of 1e-10 in all: 5e-11 for each of the two systems.",
+    "and c are arrays, L = 1/(2n) * sum_j (x_j . theta - y_j)^2 where X and y are; support and query may differ in this. "
+    "To a residual of 1e-10 in all: 5e-11 for each of the two systems.",
     inputs={
         "theta": Input("(d,)", "the initialisation"),
         **both(LOSSES),

@@ -17,6 +17,8 @@ from refmeta.oracle.suites.maml.lq_directions import early_noise, one_noise
 from refmeta.oracle.suites.maml.process_changes import DISCOUNTS, HORIZONS, WEIGHTS_OF_TIME, fields_changed
 from refmeta.oracle.suites.maml.system_changes import (
     any_system,
+    charged_free,
+    charged_late,
     column_major,
     coordinates,
     endless,
@@ -53,11 +55,11 @@ COSTS = {
     "charged": sided({
         "x_t and a_t": None,
         "x_H, too": reweighted(states=lambda H, gamma: np.ones(H + 1)),
-        "x_(t+1) and a_t": reweighted(states=lambda H, gamma: np.append(0.0, np.ones(H) / gamma)),
+        "x_(t+1) and a_t": Change(charged_late, stage=1),
         "not x_0": reweighted(states=lambda H, gamma: np.append(np.append(0.0, np.ones(H))[:-1], 0.0)),
         "of the states x_H only": reweighted(states=lambda H, gamma: np.eye(H + 1)[H]),
         "not the last action": reweighted(actions=lambda H: np.append(np.ones(H - 1), 0.0)),
-        "the mean action, without R sigma^2": reweighted(charged=0.0),
+        "the mean action, without R sigma^2": Change(charged_free, stage=1),
     }),
     "noise": sided({
         "as it is": None,

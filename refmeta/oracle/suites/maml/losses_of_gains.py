@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.changed import directed
 from refmeta.oracle.suites.maml.losses import SUPPORT, Change, Side
-from refmeta.oracle.suites.maml.lq_directions import Pieces, pieces
+from refmeta.oracle.suites.maml.lq_directions import Pieces, correlated, delayed, pieces
 from refmeta.oracle.suites.maml.penalties import Added, times
 from refmeta.oracle.suites.maml.programs import Lifted, Loop, Tasks, inner
 from refmeta.oracle.suites.maml.schedules import OF_PARAMETERS
@@ -38,6 +38,19 @@ def _unweighted(x: Pieces) -> Array:
     return x.moments / x.weights[:, None, None] if x.lq.horizon is not None else x.moments
 
 
+def _instead_at(change: Callable[[Pieces, Array], Pieces]) -> Change:
+    """The formula of the gradient with other pieces."""
+
+    def of(task: Any, side: Side) -> Any:
+        def direction(theta: Array, constant: Array) -> Array:
+            x = change(pieces(side.own.lq, theta), theta)
+            return x.flat(_gain(x), x.by_log())
+
+        return directed(task, direction)
+
+    return Change(of, SUPPORT, stage=2)
+
+
 INNER_GRADIENTS: dict[str, Change | None] = {
     "as it is": None,
     "the gain's with the cost of its own action only": _instead(lambda x: x.flat(_gain(x, x.own + 0 * x.moments[..., :1, :]), x.by_log())),
@@ -52,6 +65,8 @@ INNER_GRADIENTS: dict[str, Change | None] = {
     "the first values at all times": _instead(lambda x: (lambda y: y.flat(_gain(y), y.by_log()))(x._replace(values=x.values[..., :1, :, :] + 0 * x.values))),
     "the gain's without gamma in front of later costs": _instead(lambda x: x.flat(_gain(x, x.own + x.later / x.lq.gamma), x.by_log())),
     "the gain's with A for A + BK": _instead(lambda x: x.flat(_gain(x, x.own + x.lq.gamma * _turned(x.lq.B)[..., None, :, :] @ x.values @ x.lq.A[..., None, :, :]), x.by_log())),
+    "moments as of one noise for all actions": _instead_at(correlated),
+    "moments with the noise in the start, too": _instead_at(delayed),
     "log sigma's without its factor 2": _instead(lambda x: x.flat(_gain(x), x.by_log() / 2)),
     "log sigma's by sigma": _instead(lambda x: x.flat(_gain(x), x.by_log() / np.sqrt(x.variance))),
     "log sigma's by sigma^2": _instead(lambda x: x.flat(_gain(x), x.by_log() / (2 * x.variance))),

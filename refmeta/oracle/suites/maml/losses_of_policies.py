@@ -102,6 +102,10 @@ FORMULAS: dict[str, Any] = {
         "less the mean of V over the states": _formula(advantage=lambda p, Q, d, mdp: Q - np.mean(value(p, Q), axis=-2, keepdims=True), centred=False),
         "visits not discounted": _formula(visits=_undiscounted),
         "visits with P for its transpose": _formula(visits=_transposed),
+        "visits with P for its transpose, where there is no horizon": _formula(visits=lambda mdp, pi, f: f.visits if mdp.horizon else _transposed(mdp, pi, f)),
+        "visits a distribution, where there is no horizon": _formula(
+            visits=lambda mdp, pi, f: f.visits if mdp.horizon else f.visits / np.sum(f.visits, axis=(-1, -2), keepdims=True)
+        ),
         "visits a distribution": _formula(visits=lambda mdp, pi, f: f.visits / np.sum(f.visits, axis=(-1, -2), keepdims=True)),
         "visits a distribution, held constant": _formula(visits=lambda mdp, pi, f: f.visits / np.sum(f.visits, axis=(-1, -2), keepdims=True), held=FLOW),
         "visits a distribution at every time": _formula(visits=lambda mdp, pi, f: f.visits / np.sum(f.visits, axis=-1, keepdims=True)),

@@ -8,7 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Pieces", "changed_cost", "early_noise", "one_noise", "pieces"]
+__all__ = ["Pieces", "changed_cost", "correlated", "delayed", "early_noise", "free_noise", "one_noise", "pieces"]
 
 
 class Pieces(NamedTuple):
@@ -107,6 +107,26 @@ def _cost(x: Pieces) -> Array:
     C = lq.Q + _turned(K) @ lq.R @ K
     noise = np.einsum("...jj,...j->...", lq.R, x.variance)
     return np.asarray(np.einsum("...ij,...tij->...", C, x.moments) + np.sum(x.weights) * noise)
+
+
+def correlated(x: Pieces, theta: Array) -> Pieces:
+    """The pieces where one noise drives all actions."""
+    sigma = np.sqrt(x.variance)
+    cross = sigma[..., :, None] * sigma[..., None, :] * (1 - np.eye(x.lq.actions))
+    return pieces(_system(x.lq, x.lq.noise + x.lq.B @ cross @ _turned(x.lq.B), x.lq.start), theta)
+
+
+def delayed(x: Pieces, theta: Array) -> Pieces:
+    """The pieces where the noises are in the start, too; with a horizon, the process's only."""
+    policy = (x.lq.B * x.variance[..., None, :]) @ _turned(x.lq.B) * (x.lq.horizon is None)
+    return pieces(_system(x.lq, x.lq.noise, x.lq.start + x.lq.noise + policy), theta)
+
+
+def free_noise(lq: Any, theta: Array) -> tuple[Array, Array]:
+    """J and its gradient without Rσ²."""
+    x = pieces(lq, theta)
+    noise = np.sum(x.weights) * np.einsum("...jj,...j->...", lq.R, x.variance)
+    return _cost(x) - noise, x.flat(np.sum((x.own + x.later) @ x.moments, axis=-3), x.by_log(own=0.0))
 
 
 def changed_cost(lq: Any, theta: Array, changes: dict[str, Any]) -> tuple[Array, Array]:

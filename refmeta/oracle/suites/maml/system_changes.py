@@ -9,9 +9,9 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.suites.maml.changed import Made, MadePoint, held, holomorphic, mapped, weighted
 from refmeta.oracle.suites.maml.costs_by_hand import Weights, cost
 from refmeta.oracle.suites.maml.losses import Change, Side
-from refmeta.oracle.suites.maml.lq_directions import changed_cost
+from refmeta.oracle.suites.maml.lq_directions import changed_cost, free_noise
 
-__all__ = ["any_system", "column_major", "coordinates", "reweighted", "endless", "entropic", "floor", "held_deviation", "last", "softplus", "system", "without_last"]
+__all__ = ["any_system", "charged_free", "charged_late", "column_major", "coordinates", "reweighted", "endless", "entropic", "floor", "held_deviation", "last", "softplus", "system", "without_last"]
 
 
 def system(change: Callable[[Any], dict[str, Any]]) -> Change:
@@ -22,6 +22,21 @@ def system(change: Callable[[Any], dict[str, Any]]) -> Change:
 def any_system(change: Callable[[Any], dict[str, Any]]) -> Change:
     """Other fields of the system, whose last coordinate need not stay 1."""
     return Change(lambda task, side: holomorphic(lambda theta: changed_cost(side.own.lq, theta, change(side.own.lq))), stage=1)
+
+
+def charged_free(task: Any, side: Side) -> Any:
+    """The cost without Rσ²."""
+    return holomorphic(lambda theta: free_noise(side.own.lq, theta))
+
+
+def charged_late(task: Any, side: Side) -> Any:
+    """The costs of the states x_{t+1} at t: those of x_t over γ, but for the start."""
+    lq = task.lq
+    if lq.horizon is not None:
+        return holomorphic(lambda theta: cost(lq, theta, Weights(states=lambda H, gamma: np.append(0.0, np.ones(H) / gamma))))
+    later = replace_fields(task, lq=replace_fields(lq, Q=lq.Q / lq.gamma))
+    start = np.einsum("...ij,...ji->...", lq.Q, lq.start) / lq.gamma
+    return weighted((1.0, later), (-1.0, holomorphic(lambda theta: (start + 0 * theta[..., 0], 0 * theta))))
 
 
 def reweighted(**changes: Any) -> Change:

@@ -87,7 +87,7 @@ JUDGED: dict[str, Callable[..., Array] | None] = {
     "query less support": lambda loss, path: loss("query", path[-1]) - loss("support", path[-1]),
     "the change of the query's loss": lambda loss, path: loss("query", path[-1]) - loss("query", path[0]),
 }
-SAME = ("branch", "below", "(max(ln|x|/10, -1), sign x)", "2.2e-16", "sign x ln|x|", "threshold")
+SAME = ("branch", "below", "(max(ln|x|/10, -1), sign x)", "2.2e-16", "sign x ln|x|", "threshold", "negative x")
 OF_LOSSES = {name: value for name, value in PREPROCESSINGS.items() if value is None or not any(words in name for words in SAME)}
 CHOICES: Choices = {
     "gates": GATES,

@@ -4,13 +4,14 @@ An alternative is what `variants` computes instead of what is right; None is wha
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.suites.model.contexts import Rewards, blend, rising, sequence
 
-__all__ = ["NEXT_STATES", "OF_REWARDS"]
+__all__ = ["FAMILIES_OF_LIKELIHOODS", "FOLLOWED", "NEXT_STATES", "OF_REWARDS", "SLOPES_OF_NEXT"]
 
 
 def _log_gamma(x: Array) -> Array:
@@ -25,6 +26,32 @@ def _known(c: Array, n: Array) -> Array:
     return np.sum(np.where(n > 0, n * np.log(c / np.sum(c, axis=-1, keepdims=True)), 0), axis=-1)
 
 
+def _stirling(c: Array, n: Array) -> Array:
+    """ln Γ(x) ≈ (x − ½) ln x − x."""
+    gamma: Callable[[Array], Array] = lambda x: (x - 0.5) * np.log(x) - x
+    total = np.sum(c, -1)
+    return np.sum(gamma(c + n) - gamma(c), -1) - gamma(total + np.sum(n, -1)) + gamma(total)
+
+
+def _digamma(x: Array) -> Array:
+    """ψ of the real part."""
+    from scipy.special import digamma
+
+    return np.asarray(digamma(x))
+
+
+def _slope(c: Array, n: Array, slope: Callable[..., Array]) -> Array:
+    """The right value with another slope in c."""
+    base = np.real(c)
+    return sequence(base, n) + 1j * np.sum(np.imag(c) * slope(base, n, _digamma), axis=-1)
+
+
+def _by_digamma(c: Array, n: Array, psi: Callable[[Array], Array]) -> Array:
+    """The right value, its slope with another ψ."""
+    total: Callable[[Array], Array] = lambda x: np.sum(x, axis=-1, keepdims=True)
+    return _slope(c, n, lambda c, n, _: psi(c + n) - psi(c) + psi(total(c)) - psi(total(c + n)))
+
+
 NEXT_STATES: dict[str, Callable[[Array, Array], Array] | None] = {
     "in their order": None,
     "of the counts, with n!/prod n_s'!": lambda c, n: sequence(c, n) + _log_gamma(np.sum(n, -1) + 1) - np.sum(_log_gamma(n + 1), -1),
@@ -37,7 +64,45 @@ NEXT_STATES: dict[str, Callable[[Array, Array], Array] | None] = {
     "negative": lambda c, n: -sequence(c, n),
     "with c + n for c": lambda c, n: sequence(c + n, n),
     "with c - 1 for c": lambda c, n: sequence(c - 1, n),
+    "with 1 for c": lambda c, n: sequence(0 * c + 1, n),
+    "with c + 1 for c": lambda c, n: sequence(c + 1, n),
+    "with c^2 for c": lambda c, n: sequence(c**2, n),
+    "with 1/c for c": lambda c, n: sequence(1 / c, n),
+    "with c of mean 1": lambda c, n: sequence(c / np.sum(c, axis=-1, keepdims=True), n),
+    "n! in place of the sums": lambda c, n: np.sum(rising(c, n), axis=-1) - _log_gamma(np.sum(n, -1) + 1),
+    "sums of concentrations S times": lambda c, n: np.sum(rising(c, n), axis=-1) - c.shape[-1] * rising(np.sum(c, -1), np.sum(n, -1)),
+    "over n!, of the counts without the sums": lambda c, n: np.sum(rising(c, n) - _log_gamma(n + 1), axis=-1),
+    "most likely, sum n ln n/n.": lambda c, n: np.sum(n * np.log(np.where(n > 0, n, 1)), -1) - np.sum(n, -1) * np.log(np.maximum(np.sum(n, -1), 1)) + 0 * np.sum(c, -1),
+    "of the posterior's mean, over the number of next states": lambda c, n: np.sum(n * np.log((c + n) / np.sum(c + n, axis=-1, keepdims=True)), axis=-1) / n.shape[-1],
+    "of the posterior's mode, each alone": lambda c, n: np.sum(np.where(n > 0, n * np.log(np.maximum(c + n - 1, 1e-300) / np.sum(np.maximum(c + n - 1, 1e-300), axis=-1, keepdims=True)), 0), axis=-1),
+    "and ln of the prior's density at the posterior mean": lambda c, n: np.sum((c - 1) * np.log((c + n) / np.sum(c + n, -1, keepdims=True)) - _log_gamma(c), -1)
+    + _log_gamma(np.sum(c, -1)) + np.sum(n * np.log((c + n) / np.sum(c + n, -1, keepdims=True)), -1),
+    "each next state counted once": lambda c, n: sequence(c, 1.0 * (n > 0)),
+    "counts without the last": lambda c, n: sequence(c, np.maximum(n - 1, 0)),
+    "counts doubled": lambda c, n: sequence(c, 2 * n),
+    "states pooled": lambda c, n: sequence(c, np.sum(n, axis=-3, keepdims=True) + 0 * n) / n.shape[-3],
+    "tasks pooled": lambda c, n: sequence(c, np.sum(n, axis=0, keepdims=True) + 0 * n),
+    "after the tasks before": lambda c, n: sequence(c + np.cumsum(n, axis=-4) - n, n),
+    "beta functions' sign reversed in the sums": lambda c, n: np.sum(rising(c, n), axis=-1) + rising(np.sum(c, axis=-1), np.sum(n, axis=-1)),
+    "mean over next states": lambda c, n: sequence(c, n) / n.shape[-1],
+    "half": lambda c, n: sequence(c, n) / 2,
+    "doubled": lambda c, n: 2 * sequence(c, n),
+    "Stirling's formula": lambda c, n: _stirling(c, n),
     "of the mean concentration": lambda c, n: sequence(0 * c + np.mean(c, axis=-1, keepdims=True), n),
+}
+
+
+SLOPES_OF_NEXT: dict[str, Callable[[Array, Array], Array] | None] = {
+    "digamma": None,
+    "digamma ln x - 1/(2x)": lambda c, n: _by_digamma(c, n, lambda x: np.log(x) - 1 / (2 * x)),
+    "digamma ln x": lambda c, n: _by_digamma(c, n, np.log),
+    "digamma ln(x - 1/2)": lambda c, n: _by_digamma(c, n, lambda x: np.log(x - 0.5)),
+    "digamma ln x - 1/(2x) - 1/(12x^2)": lambda c, n: _by_digamma(c, n, lambda x: np.log(x) - 1 / (2 * x) - 1 / (12 * x**2)),
+    "digamma of c + n alone": lambda c, n: _slope(c, n, lambda c, n, psi: psi(c + n)),
+    "digamma of c and c + n alone, without the sums": lambda c, n: _slope(c, n, lambda c, n, psi: psi(c + n) - psi(c)),
+    "the sums alone": lambda c, n: _slope(c, n, lambda c, n, psi: psi(np.sum(c, -1, keepdims=True)) - psi(np.sum(c + n, -1, keepdims=True))),
+    "slope (c + n)/c - 1": lambda c, n: _slope(c, n, lambda c, n, psi: n / c),
+    "slope n/c - n./c.": lambda c, n: _slope(c, n, lambda c, n, psi: n / c - np.sum(n, -1, keepdims=True) / np.sum(c, -1, keepdims=True)),
 }
 
 
@@ -77,5 +142,58 @@ OF_REWARDS: dict[str, Callable[..., Array] | None] = {
     "variance taken for a deviation": lambda r, m, v, e: _joint(r, m, v**2, e),
     "both taken for deviations": lambda r, m, v, e: _joint(r, m, v**2, e**2),
     "prior mean 0": lambda r, m, v, e: _joint(r, 0 * m, v, e),
+    "without the determinant: squares and 2 pi only": lambda r, m, v, e: -(r.n * np.log(2 * np.pi) + r.squares / e + r.n * (r.mean - m) ** 2 / (e + r.n * v)) / 2,
+    "without the noise's logarithm": lambda r, m, v, e: _joint(r, m, v, e) + r.n * np.log(e) / 2,
+    "without ln D/noise": lambda r, m, v, e: _joint(r, m, v, e) + np.log((e + r.n * v) / e) / 2,
+    "determinant + for -": lambda r, m, v, e: _joint(r, m, v, e, log=-1.0),
+    "ln D for ln D/noise": lambda r, m, v, e: _joint(r, m, v, e) - np.log(e) / 2 + 0 * r.n,
+    "ln D for ln D/noise where met": lambda r, m, v, e: _joint(r, m, v, e) - np.log(e) / 2 * (r.n > 0),
+    "2 pi once for all rewards": lambda r, m, v, e: _joint(r, m, v, e) + (r.n - (r.n > 0)) * np.log(2 * np.pi) / 2,
+    "squares of deviations over n": lambda r, m, v, e: _joint(r._replace(squares=r.squares / np.maximum(r.n, 1)), m, v, e),
+    "squares over n - 1": lambda r, m, v, e: _joint(r._replace(squares=r.squares / np.maximum(r.n - 1, 1)), m, v, e),
+    "square of the mean not times n": lambda r, m, v, e: _joint(r, m, v, e) - (1 - r.n) * (r.mean - m) ** 2 / (e + r.n * v) / 2 * (r.n > 0),
+    "D = noise + variance in the square": lambda r, m, v, e: _joint(r, m, v, e, off=0.0) - r.n * (r.mean - m) ** 2 / (e + v) / 2,
+    "D = noise in the square": lambda r, m, v, e: _joint(r, m, v, e, off=0.0) - r.n * (r.mean - m) ** 2 / e / 2,
+    "squares about the prior's mean": lambda r, m, v, e: _joint(r._replace(squares=r.squares + r.n * (r.mean - m) ** 2), m, v, e),
+    "deviation in place of the variance, 1/sigma": lambda r, m, v, e: _joint(r, m, np.sqrt(v), np.sqrt(e)),
+    "noise + variance for the noise": lambda r, m, v, e: _joint(r, m, v, e + v),
+    "the last reward counted for all": lambda r, m, v, e: _joint(r._replace(mean=r.last, squares=0 * r.squares), m, v, e),
+    "each pair's rewards once": lambda r, m, v, e: _joint(r._replace(n=np.minimum(r.n, 1)), m, v, e),
+    "mean over states and actions": lambda r, m, v, e: _joint(r, m, v, e) / r.n[0].size,
+    "over n": lambda r, m, v, e: _joint(r, m, v, e) / np.maximum(r.n, 1),
+    "tasks pooled": lambda r, m, v, e: _joint(_tasks_pooled(r), m, v, e),
     "D = noise + variance": lambda r, m, v, e: _joint(r, m, v / np.maximum(r.n, 1), e),
+}
+
+FOLLOWED: dict[str, Callable[..., Array] | None] = {
+    "in all terms": None,
+    "not in the determinant": lambda r, m, v, e: _joint(r, m, v, e) + np.log((e + r.n * v) / np.real(e + r.n * v)) / 2,
+    "not in the square": lambda r, m, v, e: _joint(r, m, v, e) + r.n * (r.mean - m) ** 2 * (1 / (e + r.n * v) - 1 / np.real(e + r.n * v)) / 2,
+}
+
+
+def _tasks_pooled(r: Rewards) -> Rewards:
+    """The rewards of all tasks for each."""
+    n = np.sum(r.n, axis=0, keepdims=True)
+    mean = np.sum(r.n * r.mean, axis=0, keepdims=True) / np.maximum(n, 1)
+    squares = np.sum(r.squares + r.n * (r.mean - mean) ** 2, axis=0, keepdims=True)
+    return r._replace(n=n + 0 * r.n, mean=mean + 0 * r.mean, squares=squares + 0 * r.squares)
+
+
+FAMILIES_OF_LIKELIHOODS: dict[str, tuple[str, Callable[[float], Any]]] = {
+    "with c + {} for c": ("likelihood of next states", lambda a: lambda c, n: sequence(c + a, n)),
+    "with {} c for c": ("likelihood of next states", lambda a: lambda c, n: sequence(a * c, n)),
+    "with {} for c": ("likelihood of next states", lambda a: lambda c, n: sequence(0 * c + a, n)),
+    "next states times {}": ("likelihood of next states", lambda a: lambda c, n: a * sequence(c, n)),
+    "digamma of x + {}": ("likelihood of next states", lambda a: lambda c, n: _by_digamma(c, n, lambda x: _digamma(x + a))),
+    "rewards times {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: a * _joint(r, m, v, e)),
+    "logarithms times {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v, e, log=a)),
+    "squares times {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v, e, spread=a, off=a)),
+    "noise of {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v, a + 0 * e)),
+    "noise + {} in the density": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v, e + a)),
+    "variance + {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v + a, e)),
+    "variance times {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, a * v, e)),
+    "mean + {}": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m + a, v, e)),
+    "{} for 2 pi": ("likelihood of rewards", lambda a: lambda r, m, v, e: _joint(r, m, v, e, circle=a)),
+    "log marginal + {}": ("log marginal", lambda a: lambda x, n, r: x + a),
 }

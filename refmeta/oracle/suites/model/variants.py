@@ -19,11 +19,12 @@ H = 1e-30
 CONTEXT = ("context mask", "context of a task")
 TRANSITIONS, REWARDS = "transitions of the model", "rewards of the model"
 OF_NEXT, OF_REWARDS, OVER = "likelihood of next states", "likelihood of rewards", "log marginal"
+BY, FOLLOWED = "slope of concentration by", "variance followed"
 SLOPES = {"concentration_grad": "slopes of concentration in", "reward_variance_grad": "slope of the variance in"}
 LIKELIHOOD = ("log_marginal", "concentration_grad", "reward_mean_grad", "reward_variance_grad")
 PARTS = {
-    "transition": (TRANSITIONS,), "reward": (REWARDS,), "log_marginal": (OF_NEXT, OF_REWARDS, OVER), "concentration_grad": (OF_NEXT, OVER),
-    "reward_mean_grad": (OF_REWARDS, OVER), "reward_variance_grad": (OF_REWARDS, OVER),
+    "transition": (TRANSITIONS,), "reward": (REWARDS,), "log_marginal": (OF_NEXT, OF_REWARDS, OVER), "concentration_grad": (OF_NEXT, OVER, BY),
+    "reward_mean_grad": (OF_REWARDS, OVER), "reward_variance_grad": (OF_REWARDS, OVER, FOLLOWED),
 }  # fmt: skip
 
 
@@ -41,7 +42,8 @@ class OnModel:
 def variant(part: str, problem: ModelProblem, point: Point) -> Array | None:
     """A part where a point departs from what is right; None if it is not concerned."""
     if part in ("objective", "gradient"):
-        return _adapted(part, problem, point)
+        with np.errstate(all="ignore"):
+            return _adapted(part, problem, point)
     allowed = (*CONTEXT, *PARTS[part], SLOPES.get(part, ""))
     if any(name not in allowed for name in point):
         return None
@@ -53,7 +55,7 @@ def variant(part: str, problem: ModelProblem, point: Point) -> Array | None:
 def _adapted(part: str, problem: ModelProblem, point: Point) -> Array | None:
     """MAML's objective or gradient, from the model to the true tasks."""
     mine = (*CONTEXT, TRANSITIONS, REWARDS)
-    if any(name in (OF_NEXT, OF_REWARDS, OVER, *SLOPES.values()) for name in point):
+    if any(name in (OF_NEXT, OF_REWARDS, OVER, BY, FOLLOWED, *SLOPES.values()) for name in point):
         return None
     learned = adaptation(problem, tuple(point.get(name) for name in mine))
     return None if learned is None else maml.variant(part, learned, {name: value for name, value in point.items() if name not in mine})
@@ -110,7 +112,7 @@ def _leaves(problem: ModelProblem, **changed: Array) -> tuple[Array, Array, Arra
 def _log_marginal(problem: ModelProblem, point: Point, c: Array, mean: Array, variance: Array, noise: Array) -> Array:
     """That of the next states and that of the rewards, (P, N)."""
     counts, rewards = seen(problem, tuple(point.get(name) for name in CONTEXT))
-    states = point.get(OF_NEXT, sequence)(c[:, None], counts.n)
-    found = point.get(OF_REWARDS, joint)(rewards, mean[:, None], variance[:, None], noise)
+    states = point.get(BY, point.get(OF_NEXT, sequence))(c[:, None], counts.n)
+    found = point.get(FOLLOWED, point.get(OF_REWARDS, joint))(rewards, mean[:, None], variance[:, None], noise)
     value: Array = np.sum(states, axis=(-2, -1)) + np.sum(found, axis=(-2, -1))
     return point[OVER](value, np.sum(rewards.n, axis=(-2, -1)), rewards) if OVER in point else value

@@ -34,7 +34,7 @@ CHOICES: Choices = {
         "its own": "own", "DiCE's": "dice", "T-MAML's second term alone": "second alone", "T-MAML's second term with the other sign": "second added",
         "T-MAML's with the present ratio in its past": "present included", "b (1 − ☐ up to t)": "up to t", "b (1 − ☐ before t)": "before",
         "without its 1": "without 1", "b (1 − ☐ of the whole trajectory)": "all", "b (1 − ☐ from t on)": "later",
-        "half": "half", "twice": "twice", "b (1 − 1/ratio)": "inverse", "T-MAML's with the other sign": "tmaml reversed",
+        "held": "held", "half": "half", "twice": "twice", "b (1 − 1/ratio)": "inverse", "T-MAML's with the other sign": "tmaml reversed",
     },
     "sums": {"its own": "own"} | SUMS | {
         f"{words}; in the control variate, too": f"{value}, everywhere" for words, value in SUMS.items() if value in EVERYWHERE
@@ -61,7 +61,7 @@ CHOICES: Choices = {
     "denominators": {
         "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "upside down": "upside down", "the even policy": "even",
     },
-    "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled"},
+    "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled", "theta_sampled, the denominators at theta": "exchanged"},
     "log pi": {
         "as it is": "own", "mean over the coordinates": "mean", "squares as a mean over the coordinates": "mean of squares",
         "log sigma as a mean over the coordinates": "log sigma once", "log sigma of the first coordinate alone": "log sigma of the first", "log sigma read as log variance": "log variance", "sigma by softplus": "softplus",

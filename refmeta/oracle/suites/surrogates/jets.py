@@ -72,17 +72,18 @@ def mask_of(problem: Batches, point: Point) -> Array:
 
 def jets(problem: Batches, point: Point) -> Jets:
     """x and its derivatives, remembered for the choices that they depend on."""
-    start = "theta_sampled" if point.get(PLACE) == "theta_sampled" else "theta"
+    start = "theta_sampled" if PLACE in point else "theta"
+    of = "theta" if point.get(PLACE) == "exchanged" else "theta_sampled"
     reading = point.get(ORDER, ""), point.get(LOG_PI, "own"), point.get(READ, "own")
-    j = _jets(problem, point.get(MASK, ""), point.get(EPISODES, ("",)), start, reading, point.get(DENOMINATORS, "held"))
+    j = _jets(problem, point.get(MASK, ""), point.get(EPISODES, ("",)), (start, of), reading, point.get(DENOMINATORS, "held"))
     return _changed(j, mask_of(problem, point), point[RATIO]) if RATIO in point else j
 
 
 @lru_cache(maxsize=4096)
-def _jets(problem: Batches, mask: Any, episodes: Any, start: str, reading: tuple[Any, ...], denominators: str) -> Jets:
+def _jets(problem: Batches, mask: Any, episodes: Any, places: tuple[str, str], reading: tuple[Any, ...], denominators: str) -> Jets:
     """x_t = ln π − ln π_sampled, or what stands instead of it."""
     m = mask_of(problem, {MASK: mask, EPISODES: episodes})[..., None]
-    logs, slopes = _log_prob(problem, start, reading)
+    logs, slopes = _log_prob(problem, places[0], reading)
     one = -1.0 if denominators == "upside down" else 1.0
     x, J = logs.real, slopes.real
     if denominators == "follow":
@@ -90,7 +91,7 @@ def _jets(problem: Batches, mask: Any, episodes: Any, start: str, reading: tuple
     elif denominators == "even":
         x = x + np.log(problem.policy.actions)
     elif denominators != "left out":
-        x = x - _log_prob(problem, "theta_sampled", reading)[0].real
+        x = x - _log_prob(problem, places[1], reading)[0].real
     return Jets(np.where(m[..., 0], one * x, 0.0), one * J * m, one * (J @ problem.v) * m[..., 0], one * slopes.imag / H * m)
 
 

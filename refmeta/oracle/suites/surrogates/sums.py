@@ -10,7 +10,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
 from refmeta.sampling.surrogates import clipped_exponential, exponential, linear
 
-__all__ = ["CONTROLS", "FADING", "HELD", "Link", "Term", "around", "held_sums", "links", "own_sums", "ratios", "sums"]
+__all__ = ["CONTROLS", "FADING", "HELD", "Link", "Term", "around", "constant", "held_sums", "links", "own_sums", "ratios", "sums"]
 
 Link = Callable[[Array, Array], tuple[Array, Array, Array]]
 Term = tuple[Array, Array, Link]  # weights (N, M, H), sums of x as a matrix over the M·H steps, and a function of them
@@ -19,7 +19,7 @@ CONTROLS: dict[str, tuple[tuple[float, str], ...]] = {
     "second alone": ((-1, "none"), (1, "before t"), (1, "alone"), (-1, "each to t")),
     "second added": ((2, "none"), (-2, "alone"), (-1, "before t"), (1, "each to t")),
     "present included": ((1, "each to t"), (-1, "each and t")), "up to t": ((1, "none"), (-1, "each to t")), "before": ((1, "none"), (-1, "before t")),
-    "without 1": ((-1, "alone"),), "all": ((1, "none"), (-1, "all steps")), "later": ((1, "none"), (-1, "from t on")),
+    "without 1": ((-1, "alone"),), "held": ((1, "none"), (-1, "alone")), "all": ((1, "none"), (-1, "all steps")), "later": ((1, "none"), (-1, "from t on")),
     "half": ((0.5, "none"), (-0.5, "alone")), "twice": ((2, "none"), (-2, "alone")), "inverse": ((1, "none"), (-1, "minus")),
     "tmaml reversed": ((-1, "before t"), (1, "each to t")),
 }  # fmt: skip
@@ -34,6 +34,11 @@ FADING = {
     "not reset": ("fading over ends", "fading over ends before"), "weighted": ("weighted", "weighted before"),
     "past alone subtracted": ("each to t", "fading before t"), "average": ("average", "average before"), "faded twice": ("fading", "faded twice"),
 }  # fmt: skip
+
+
+def constant(w: Array, y: Array) -> tuple[Array, Array, Array]:
+    """w eʸ, held."""
+    return w * np.exp(y), 0 * w * y, 0 * w * y
 
 
 def own_sums(name: str) -> str:

@@ -18,6 +18,7 @@ from refmeta.oracle.suites.surrogates.sums import (
     HELD,
     Term,
     around,
+    constant,
     held_sums,
     links,
     own_sums,
@@ -100,7 +101,7 @@ def terms(name: str, problem: Batches, point: Point) -> list[Term]:
     if name not in DICE or point.get("baseline's place") == "inside":
         return [(w, box, main)]
     of = {"each to t": box, "before t": box - ratios("alone", *shape)} if kind.endswith(EVERYWHERE) else {}
-    others = CONTROLS[point.get("control", name)]
+    others, control = CONTROLS[point.get("control", name)], constant if point.get("control") == "held" else control
     return [(w, box, main), *((c * b, of.get(kind, ratios(kind, *shape)), control) for c, kind in others)]
 
 

@@ -24,6 +24,7 @@ NORMALISED = {
         for words, epsilon in (("1e-5", 1e-5), ("1e-6", 1e-6)) for n in (0, 1)
     },
     **{f"normalised (ddof {n}), 1e-8 inside the root": (f"normalised {n}, inside", "task", 1e-8) for n in (0, 1)},
+    **{f"gamma^t times them normalised (ddof {n}){words}": (f"weighted {n}", over, 1e-8) for n in (0, 1) for words, over in (("", "task"), (" with the padding", "padding"))},
     "divided by the variance": ("normalised 0, variance", "task", 1e-8),
     **{f"only centred{words}": ("centred", over, 0.0) for words, over in STATISTICS.items() if over != "means"},
     **{

@@ -45,7 +45,9 @@ def _advantages(boxed: bool, problem: Batches, departures: tuple[tuple[str, Any]
     shift = b if not boxed or point.get("baseline's place") == "inside" else 0.0
     kind, *how = point.get("advantages", ("as they are",))
     A = before * R if kind.startswith("return") else before * R - shift
-    A = A if kind == "as they are" else normalised(A, mask, kind.removeprefix("return ").removeprefix("return, "), *how)
+    if kind.startswith("weighted"):
+        A, after = after * A, np.ones(1)
+    A = A if kind == "as they are" else normalised(A, mask, kind.removeprefix("return "), *how)
     A = A - shift if kind.startswith("return") else A
     with np.errstate(all="ignore"):
         each = after * _over_time(point.get("over time", "sum"), mask) * _over_others(point, mask) * counted
