@@ -123,7 +123,7 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
 
 def _later(part: str, on: Evidence) -> Explanation:
     """What explains a part after one that is not explained, if it is quickly seen."""
-    singles = Mechanism("choice", partial(single_matches, until=time.perf_counter() + SINGLES))
+    singles = Mechanism("choice", partial(single_matches, until=time.process_time() + SINGLES))
     found = first_standing([*quickest(on.passing), singles], on)
     if found.matches:
         value = None if found.name in UNCERTAIN else found.matches[0].value
