@@ -139,11 +139,11 @@ def refuting(passing: Sequence[Outcome], settings: JudgeSettings, candidate: Can
 
 
 def generic_first(failing: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes, generic and cheap ones first: several entries, no flag, valid, small inputs."""
+    """The outcomes, generic and cheap ones first: several entries, valid, not extreme, no flag, small inputs."""
 
-    def rank(o: Outcome) -> tuple[bool, bool, bool, int]:
+    def rank(o: Outcome) -> tuple[bool, bool, bool, bool, int]:
         few = sum(got.size for got in (o.got or {}).values()) < MANY
-        return few, o.case.result != "valid", bool(o.case.flags), sum(_sizes(o))
+        return few, o.case.result != "valid", EXTREME in o.case.flags, bool(o.case.flags), sum(_sizes(o))
 
     return sorted(failing, key=rank)
 

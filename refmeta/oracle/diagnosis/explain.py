@@ -126,26 +126,34 @@ def _later(part: str, on: Evidence) -> Explanation:
     singles = Mechanism("choice", partial(single_matches, until=time.process_time() + SINGLES))
     found = first_standing([*quickest(on.passing), singles], on)
     if found.matches:
-        value = None if found.name in UNCERTAIN else found.matches[0].value
-        return Explanation(part, found.name, [f"{part}: {line}" for line in with_tie(found.matches)], value, found.matches[0].slug)
+        return _said(part, found.name, found.matches)
     return Explanation(part, "", [f"{part}: {UNKNOWN}{flag_sentence(on.failing, on.passing)}"])
+
+
+def _said(part: str, name: str, matches: Sequence[Match], *, claimed: bool = True) -> Explanation:
+    """The sentences on some matches, and what the first of them claims."""
+    value = matches[0].value if claimed and name not in UNCERTAIN else None
+    return Explanation(part, name, [_before(part) + line for line in with_tie(matches)], value, matches[0].slug)
+
+
+def _before(part: str) -> str:
+    """The part in front of a sentence, if there are several."""
+    return f"{part}: " if part else ""
 
 
 def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outcome] = ()) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
-    before, start = f"{part}: " if part else "", time.process_time()
+    before, start = _before(part), time.process_time()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
+    ended = f"; the search ended after {PARTIAL * seconds:g} s of computing" * (time.process_time() - start > PARTIAL * seconds)
     if found.name:
-        found = found._replace(matches=_consistent(found.matches, beside, on.settings))
-        best = found.matches[0]
-        lines = [before + line for line in with_tie(found.matches)]
-        return Explanation(part, found.name, lines, None if found.name in UNCERTAIN else best.value, best.slug)
+        return _said(part, found.name, _consistent(found.matches, beside, on.settings))
     if one_branch := conditional_matches(found.refuted, on):
-        return Explanation(part, "in one branch", [before + line for line in with_tie(one_branch)], one_branch[0].value, one_branch[0].slug)
+        return _said(part, "in one branch", one_branch)
     if found.refuted:
         return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
     if is_large(on.failing) and (some := partial_explanation(on, start + seconds)):
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
-        return Explanation(part, "fit", [before + line for line in with_tie(fitted)])
-    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing)])
+        return _said(part, "fit", fitted, claimed=False)
+    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing) + ended])

@@ -11,13 +11,14 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.choices import is_exact
+from refmeta.oracle.diagnosis.secant import Residual, root
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, generic_first, match_of, matching, pairs
 
 __all__ = ["family_matches"]
 
 GRID = (1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.5, 3.0, 10.0, 50.0, -0.01, -0.1, -0.5, -2.0)
-STARTS, STEPS, VECTORS, DIGITS, LARGEST = 2, 14, 3, 9, 1e6
+STARTS, VECTORS, DIGITS = 2, 3, 9
 FALLS = {2: 0.7, 3: 0.4, 5: 0.05, 7: 1e-3}  # by which share of the first the residual must have fallen after so many steps
 Make = Callable[[float], Any]
 
@@ -54,31 +55,13 @@ def _numbers(
             if max(size.values()) - min(size.values()) <= np.max(pair.limit) or not np.isfinite(min(size.values())):
                 continue
             for start in sorted(size, key=lambda c: size[c])[attempt : attempt + 1]:
-                c = _root(residual, start)
-                if c is not None and abs(c) < LARGEST and not np.any(_is_far(residual(c), pair)):
+                c = root(residual, start, FALLS)
+                if c is not None and alike(pair, pair.got - residual(c).reshape(pair.got.shape)):
                     yield from dict.fromkeys((float(f"{c:.{DIGITS}g}"), c))
         return
 
 
-def _root(residual: Callable[[float], Array], start: float) -> float | None:
-    """The secant method on the residual along its own change; None if the residual does not fall as fast as it should."""
-    old, r_old = start, residual(start)
-    new, first = start * (1 + 1e-4), float(np.max(np.abs(r_old), initial=0.0))
-    for k in range(STEPS):
-        r_new = residual(new)
-        change = r_new - r_old
-        if not np.isfinite(change).all() or not np.any(change) or new == old:
-            break
-        if np.max(np.abs(r_new)) > FALLS.get(k, np.inf) * first:
-            return None
-        step = float(r_new @ change / (change @ change)) * (new - old)
-        old, r_old, new = new, r_new, new - step
-        if abs(step) <= 1e-14 * abs(new) + 1e-300 or abs(new) > LARGEST:
-            break
-    return new if np.isfinite(new) and np.isfinite(r_old).all() else None
-
-
-def _residual(choice: str, make: Make, pair: Pair, settings: JudgeSettings) -> Callable[[float], Array]:
+def _residual(choice: str, make: Make, pair: Pair, settings: JudgeSettings) -> Residual:
     """What a number leaves of one result."""
 
     def residual(number: float) -> Array:
@@ -88,8 +71,3 @@ def _residual(choice: str, make: Make, pair: Pair, settings: JudgeSettings) -> C
         return np.ravel(pair.got - value)
 
     return residual
-
-
-def _is_far(residual: Array, pair: Pair) -> bool:
-    """Is what remains more than ten tolerances?"""
-    return not alike(pair, pair.got - residual.reshape(pair.got.shape))

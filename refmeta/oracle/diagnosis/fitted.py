@@ -14,6 +14,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.factors import scaled
 from refmeta.oracle.diagnosis.inputs import answer_with, group_text, input_groups
 from refmeta.oracle.diagnosis.numbers import LETTERS, Formula, constant, formulas, numbers_of
+from refmeta.oracle.diagnosis.secant import Residual, root
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import (
     NEAR,
@@ -33,9 +34,8 @@ from refmeta.oracle.suite import Case
 __all__ = ["fitted_matches"]
 
 Names = tuple[str, ...]
-Residual = Callable[[float], Array]
 LIKELY = (0.5, 2.0, -1.0, 0.0, 0.25, 4.0, 1.5, 0.75, -0.5, 10.0, 0.1)
-STARTS, STEPS, VECTORS, FEWEST = 3, 12, 4, 3
+STARTS, VECTORS, FEWEST = 3, 4, 3
 WEAKEST = 1e-5
 HOW: dict[str, Callable[[Array, Array | float], Array]] = {
     "times": lambda x, c: x * c, "instead": lambda x, c: 0 * x + c, "plus": lambda x, c: x + c
@@ -102,7 +102,7 @@ def _fit(pair: Pair, names: Names, settings: JudgeSettings, free: bool, known: S
         return np.ravel(pair.got - _multiple(pair.got, value, free) * value)
 
     for start in _starts(pair.case, residual, known):
-        if (number := _root(residual, start)) is not None:
+        if (number := root(residual, start)) is not None:
             value = result(number)
             if value is not None and alike(pair, _multiple(pair.got, value, free) * value):
                 return _Inner(pair.case, number, _doubt(residual, number, pair))
@@ -121,22 +121,6 @@ def _starts(case: Case, residual: Residual, known: Sequence[float]) -> list[floa
     likely = [*LIKELY, *(float(y) for x in numbers_of(case).values() if x.ndim == 0 for y in (x, 1 / x) if abs(y) < 100)]
     size = {number: float(np.max(np.abs(residual(number)))) for number in dict.fromkeys(likely)}
     return [*dict.fromkeys(known), *sorted(size, key=lambda n: size[n])[:STARTS]]
-
-
-def _root(residual: Residual, start: float) -> float | None:
-    """The secant method on the residual along its own change; None if it leads nowhere."""
-    old, r_old = start, residual(start)
-    new = start * (1 + 1e-4) + 1e-4 * (start == 0)
-    for _ in range(STEPS):
-        r_new = residual(new)
-        change = r_new - r_old
-        if not np.isfinite(change).all() or not np.any(change) or new == old:
-            return old if np.isfinite(r_old).all() and not np.any(change) else None
-        step = float(r_new @ change / (change @ change)) * (new - old)
-        old, r_old, new = new, r_new, new - step
-        if abs(step) <= 1e-14 * abs(new) + 1e-300 or abs(new) > 1e6:
-            break
-    return new if abs(new) <= 1e6 else None
 
 
 def _doubt(residual: Residual, number: float, pair: Pair) -> float:
@@ -186,4 +170,4 @@ def _formulas(fits: Sequence[_Inner], numbers: Sequence[float]) -> list[Formula]
         return [constant(0.0)]
     if any(fit.doubt > WEAKEST or n == 0 for fit, n in zip(fits, numbers, strict=True)):
         return []
-    return [f for f in formulas([fit.case for fit in fits], numbers, [fit.doubt + 1e-11 for fit in fits]) if f.text not in ("1",)]
+    return [f for f in formulas([fit.case for fit in fits], numbers, [fit.doubt + 1e-11 for fit in fits]) if f.text != "1"]

@@ -4,30 +4,24 @@ Derivation: derivations/using-the-oracle.md
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.diagnosis.kinds import Fact, facts
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
 from refmeta.oracle.diagnosis.standing import Evidence, Found, first_standing, with_tie
 from refmeta.oracle.judge import Outcome
-from refmeta.oracle.match import Candidate, inputs_of, task_count
+from refmeta.oracle.match import Candidate
 from refmeta.oracle.suite import Case
 
-__all__ = ["Fact", "Partial", "facts", "partial_explanation"]
+__all__ = ["Partial", "partial_explanation"]
 
 FEWEST, SHARE = 2, 3
-
-
-class Fact(NamedTuple):
-    """A statement on a case, in words and as a function."""
-
-    name: str
-    holds: Callable[[Case], bool]
 
 
 class Partial(NamedTuple):
@@ -38,9 +32,9 @@ class Partial(NamedTuple):
     slug: str
 
 
-def partial_explanation(on: Evidence, until: float = np.inf, more: Sequence[Fact] = ()) -> Partial | None:
+def partial_explanation(on: Evidence, until: float = np.inf) -> Partial | None:
     """What explains the largest group of at least two failing vectors and a third of them; what is quick is tried first."""
-    groups = list(_groups(on.failing, [*more, *facts(on.failing)]))
+    groups = list(_groups(on.failing, _facts(on.failing)))
     for effort in range(3):
         for fact, group, rest in groups:
             if time.process_time() > until:
@@ -83,25 +77,9 @@ def _groups(failing: Sequence[Outcome], every: Sequence[Fact]) -> Iterator[tuple
         yield fact, [o for o, h in zip(failing, held, strict=True) if h], [o for o, h in zip(failing, held, strict=True) if not h]
 
 
-def facts(failing: Sequence[Outcome]) -> list[Fact]:
-    """Simple facts on inputs and flags: what is None, a number, an array, 0, 1; each with its opposite."""
-    inputs = failing[0].case.about.inputs
-    found = [Fact("N = 1", lambda case: task_count(case) == 1), Fact("N > 1", lambda case: task_count(case) > 1)]
-    for name, kind, test in ((n, *k) for n in inputs for k in KINDS):
-        found.append(Fact(f"{name} is {kind}", lambda case, n=name, t=test: bool(t(inputs_of(case).get(n)))))  # type: ignore[misc]
-    for flag in sorted({flag for o in failing for flag in o.case.flags}):
-        found += [Fact(f"the flag is {flag!r}", lambda case, f=flag: f in case.flags),  # type: ignore[misc]
-                  Fact(f"the flag is not {flag!r}", lambda case, f=flag: f not in case.flags)]  # type: ignore[misc]  # fmt: skip
-    return found
-
-
-KINDS: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-    ("None", lambda x: x is None),
-    ("not None", lambda x: x is not None),
-    ("a number", lambda x: isinstance(x, float)),
-    ("an array", lambda x: isinstance(x, np.ndarray)),
-    ("0", lambda x: x is not None and np.ndim(x) == 0 and x == 0),
-    ("not 0", lambda x: x is not None and bool(np.any(x))),
-    ("at most 1", lambda x: isinstance(x, int) and x <= 1),
-    ("more than 1", lambda x: isinstance(x, int) and x > 1),
-)
+def _facts(failing: Sequence[Outcome]) -> list[Fact]:
+    """Simple facts, and the flags of the vectors, which they have or have not."""
+    flags = sorted({flag for o in failing for flag in o.case.flags})
+    has = [Fact(f"the flag is {flag!r}", lambda case, f=flag: f in case.flags) for flag in flags]  # type: ignore[misc]
+    has_not = [Fact(f"the flag is not {flag!r}", lambda case, f=flag: f not in case.flags) for flag in flags]  # type: ignore[misc]
+    return [*facts(failing[0].case.about), *has, *has_not]

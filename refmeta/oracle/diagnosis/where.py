@@ -8,8 +8,9 @@ import numpy as np
 
 from refmeta.oracle.asking import LOOSER, Ask, moved, varied
 from refmeta.oracle.choices import Predicate
+from refmeta.oracle.diagnosis.entries import in_entries, in_rows
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
-from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
+from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import inputs_of, is_right
 from refmeta.oracle.suite import EXTREME, Case
 
@@ -52,14 +53,17 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
         line = f"wrong exactly where {only.name}: such a case goes a way of its own"
         cases = Where((line,), lambda case: not only.holds(case))
     else:
-        cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
+        found = _sufficient(part, right, wrong, settings, ask)
+        if ask is not None and not found and ask(wrong[0].case).verdict == "skip":
+            ask, found = None, _candidates(right, wrong)  # nothing is asked any more
+        cases = _in_cases(found, right, wrong, asked=ask is not None)
     if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
         lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, settings)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
     first = [f"first in {part}; {others}"] if names > 1 else []
-    more = (*_in_rows(part, wrong, settings, ask), *_in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
+    more = (*in_rows(part, wrong, settings, ask), *in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
     return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
 
 
@@ -93,14 +97,11 @@ def _of_failures(outcomes: Sequence[Outcome]) -> Where:
 def _only_where(
     part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 ) -> Predicate | None:
-    """The predicate that holds in every wrong case and in no right one, if two right cases become wrong where it is made to hold."""
-    r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
-    for p in predicates_of(w[0].about, [*r, *w]) if ask is not None and r else ():
-        if all(p.holds(case) for case in w) and not any(p.holds(case) for case in r):
-            answers = _moved_answers(p, part, r, settings, ask)
-            if answers and not any(answers):
-                return p
-    return None
+    """The predicate that holds in every wrong case and in no right one, if right cases become wrong where it is made to hold."""
+    if ask is None or not right:
+        return None
+    separating = _candidates(wrong, right)
+    return next((p for p in separating if _is_confirmed(p, part, [o.case for o in right], settings, ask, right=False)), None)
 
 
 def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
@@ -118,7 +119,7 @@ def _sufficient(
     part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 ) -> list[Predicate]:
     """The predicates that are confirmed by asking, without those that another one contains; unasked, those that separate."""
-    if ask is None:
+    if ask is None or not right:
         return _candidates(right, wrong)
     cases = _of_every_kind([o.case for o in wrong])
     others = [other for i, case in enumerate(cases[:2]) if (other := varied(case, i, (part,))) is not None]
@@ -145,27 +146,26 @@ def _is_trivial(p: Predicate) -> bool:
     return p.name in TRIVIAL or p.name.endswith("is 0 everywhere")
 
 
-def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
-    """Is the target right on six cases where it was wrong, or on two if more cannot be, moved so that the predicate holds?"""
-    answers = _moved_answers(p, part, cases, settings, ask)
-    return all(answers) and len(answers) >= min(2, len(cases))
+def _is_confirmed(
+    p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask, *, right: bool = True
+) -> bool:
+    """Is the target right, or wrong, on six of the cases, or on two if more cannot be, moved so that the predicate holds?
 
-
-def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
-    """Is the target right on six of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
-    answers: list[bool] = []
-    if ask is None:
-        return answers
+    Where the right answer is 0, none is asked.  A question that is not answered confirms nothing.
+    """
+    confirmed = 0
     for case in cases[:MOVED]:
         inputs = p.move(case.arguments())
         other = None if inputs is None else moved(case, inputs, (part,))
         if other is None or not p.holds(other) or not np.any(other.expected[part].value):
             continue
         o = ask(other)
-        answers.append(part in (o.got or {}) and is_right(o, part, settings))
-        if len(answers) == ASKED or not answers[-1]:
+        if part not in (o.got or {}) or is_right(o, part, settings) != right:
+            return False
+        confirmed += 1
+        if confirmed == ASKED:
             break
-    return answers
+    return confirmed >= max(1, min(2, len(cases)))
 
 
 def _in_cases(found: Sequence[Predicate], right: Sequence[Outcome], wrong: Sequence[Outcome], *, asked: bool) -> Where:
@@ -173,9 +173,9 @@ def _in_cases(found: Sequence[Predicate], right: Sequence[Outcome], wrong: Seque
     names = " or ".join(p.name for p in found[:3])
     reading = found[0].reading if found else ""
     if not found:
-        return Where((_without(right, wrong),))
+        return Where((_without(right, wrong, asked=asked),))
     if not asked:
-        return Where((f"it may be right exactly where one of these holds (not asked): {names}",), None, ())
+        return Where((f"it may be right exactly where one of these holds (not asked): {names}",))
     rest = [o for o in right if not any(p.holds(o.case) for p in found[:3])]
     kept, exactly = tuple(found[:3]), lambda case: any(p.holds(case) for p in found[:3])
     if not rest:
@@ -190,10 +190,10 @@ def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
     return which + (f", where {' and '.join(common[:2])} (not asked)" if common else "")
 
 
-def _without(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
+def _without(right: Sequence[Outcome], wrong: Sequence[Outcome], *, asked: bool) -> str:
     """The sentence where no predicate is confirmed."""
     if not right:
-        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases, whatever one input is"
+        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases" + ", whatever one input is" * asked
     return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
 
 
@@ -205,71 +205,3 @@ def _in_size(
     for p in thresholds(r, w):
         if ask is not None and _is_confirmed(p, part, w, settings, ask):
             yield f"every right case has {p.name}, and no wrong one: {p.reading}"
-
-
-def _rows(part: str, o: Outcome, settings: JudgeSettings) -> list[bool]:
-    """Which rows of a result are right; none where there is one row or no axis of tasks."""
-    limit = limit_of(o.case, part, settings)
-    if not o.case.about.parts[part].by_task or np.ndim(limit) != 1 or len(limit) < 2:
-        return []
-    errors = in_limits((o.got or {})[part], right_result(o.case, part, settings), limit)
-    return [bool(np.max(row, initial=0.0) <= 1) for row in errors]
-
-
-PATTERNS: dict[str, Callable[[list[bool]], bool]] = {
-    "only the first task's row is right: something is not reset between tasks, or is used up by the first": (
-        lambda rows: rows[0] and not any(rows[1:])
-    ),
-    "only the last task's row is right: what the last task leaves is used for all": lambda rows: rows[-1] and not any(rows[:-1]),
-    "all rows but the first task's are right": lambda rows: not rows[0] and all(rows[1:]),
-    "all rows but the last task's are right": lambda rows: not rows[-1] and all(rows[:-1]),
-}  # fmt: skip
-
-
-def _in_rows(part: str, wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None) -> Iterator[str]:
-    """A pattern of right rows that all cases of several tasks have, also where their order is reversed."""
-    several = [(o, rows) for o in wrong if (rows := _rows(part, o, settings))]
-    for text, has in PATTERNS.items():
-        if several and all(has(rows) for _, rows in several) and _is_positional(part, [o for o, _ in several], has, settings, ask):
-            yield text
-            return
-
-
-def _is_positional(
-    part: str, wrong: Sequence[Outcome], has: Callable[[list[bool]], bool], settings: JudgeSettings, ask: Ask | None
-) -> bool:
-    """Does the pattern stay where the order of the tasks is reversed?"""
-    if ask is None:
-        return len(wrong) > 1
-    for o in wrong[:2]:
-        inputs, shapes = o.case.arguments(), o.case.about.inputs
-        turned = {name: x[::-1].copy() if np.ndim(x) and shapes[name].shape.startswith("(N") else x for name, x in inputs.items()}
-        other = moved(o.case, turned, (part,))
-        answer = None if other is None else ask(other)
-        if answer is None or part not in (answer.got or {}) or not has(_rows(part, answer, settings) or [True, True]):
-            return False
-    return True
-
-
-def _in_entries(part: str, wrong: Sequence[Outcome], settings: JudgeSettings) -> Iterator[str]:
-    """An index of an axis at which alone every case is wrong, or alone right: the first or the last of several."""
-    masks = [
-        in_limits((o.got or {})[part], right_result(o.case, part, settings), limit_of(o.case, part, settings)) <= 1 for o in wrong
-    ]
-    for axis in range(1, max((m.ndim for m in masks), default=0)):
-        along = [np.all(np.moveaxis(m, axis, 0).reshape(m.shape[axis], -1), axis=1) for m in masks if m.ndim > axis]
-        if len(along) < 2 or any(len(a) < 2 for a in along):
-            continue
-        name = wrong[0].case.about.parts[part].shape.split(" or ")[0].strip("()").split(",")[axis].strip()
-        for words, has in ENTRIES.items():
-            if all(has(list(a)) for a in along):
-                yield f"{words} index of the axis {name} of {part}"
-                return
-
-
-ENTRIES: dict[str, Callable[[list[bool]], bool]] = {
-    "wrong only at the last": lambda a: not a[-1] and all(a[:-1]),
-    "wrong only at the first": lambda a: not a[0] and all(a[1:]),
-    "right only at the last": lambda a: a[-1] and not any(a[:-1]),
-    "right only at the first": lambda a: a[0] and not any(a[1:]),
-}
