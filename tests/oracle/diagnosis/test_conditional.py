@@ -43,3 +43,17 @@ def test_what_is_wrong_in_one_branch_is_named_with_the_branch(where, words):
 
 def test_what_depends_on_the_numbers_is_no_branch():
     assert explained(answer(lambda x: x["theta"][0] > 0, "visits and Q held")).name != "in one branch"
+
+
+def test_no_branch_is_named_in_which_another_vector_is_right_and_nothing_is_said_of_it():
+    """Twice the right gradient where K = 2 alone: a fit to the orders up to two says nothing of K = 3, where the target is right."""
+    regression = [case for case in cases("maml-regression") if case.result == "valid" and "extreme" not in case.flags]
+    assert {case.input["steps"] for case in regression} > {2, 3}
+
+    def target(**x):
+        p = regression[0].about.problem(x)
+        return regression[0].about.answer("gradient", p) * (2 if p.steps == 2 else 1)
+
+    outcomes = run(as_target(target), regression, JudgeSettings())
+    (found,) = explain(outcomes, JudgeSettings(), questions(as_target(target), JudgeSettings()))
+    assert found.name == "refuted" and "only where" not in found.lines[0] and found.lines[0].endswith("steps is 2")
