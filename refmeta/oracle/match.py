@@ -45,13 +45,13 @@ class Pair(NamedTuple):
 
 
 def candidate_of(result: Candidate, settings: JudgeSettings) -> Candidate:
-    """A result with one row per task, as the target would return it; None where it cannot be computed."""
+    """A result with one row per task, as the target would return it; None where it cannot be computed, or is not real."""
 
     def value(case: Case, name: str) -> Array | None:
         with np.errstate(all="ignore"):
             try:
                 raw = result(case, name)
-                return None if raw is None else as_returned(np.asarray(raw), case, settings, name)
+                return None if raw is None or np.iscomplexobj(raw) else as_returned(np.asarray(raw), case, settings, name)
             except ERRORS:
                 return None
 

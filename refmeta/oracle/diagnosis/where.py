@@ -119,7 +119,7 @@ def _sufficient(
     part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 ) -> list[Predicate]:
     """The predicates that are confirmed by asking, without those that another one contains; unasked, those that separate."""
-    if ask is None or not right:
+    if ask is None:
         return _candidates(right, wrong)
     cases = _of_every_kind([o.case for o in wrong])
     others = [other for i, case in enumerate(cases[:2]) if (other := varied(case, i, (part,))) is not None]

@@ -10,7 +10,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
 
-__all__ = ["FAMILIES_OF_POLICIES", "POLICIES"]
+__all__ = ["FAMILIES_OF_POLICIES", "POLICIES", "at_least", "at_most", "more"]
 
 Changed = Callable[[Array], tuple[Array, Array]]
 """π of the softmax to another π that need not add to 1, and d ln of it by d ln of the softmax."""

@@ -10,7 +10,7 @@ from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.oracle.suites.surrogates.rewards import following
 from refmeta.policies.linear_gaussian import LinearGaussian
 
-__all__ = ["BASELINES", "baseline"]
+__all__ = ["BASELINES", "Read", "baseline"]
 
 
 class Read(NamedTuple):

@@ -9,7 +9,7 @@ from refmeta.arrays import Array
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
 
-__all__ = ["GAUSSIANS", "TABLES", "densities"]
+__all__ = ["GAUSSIANS", "TABLES", "Gauss", "densities"]
 
 Table = tuple[Array, Array]  # (S A,) and its slopes in the logits, (S A, S A)
 

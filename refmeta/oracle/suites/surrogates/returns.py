@@ -9,10 +9,10 @@ from refmeta.arrays import Array
 from refmeta.oracle.suites.surrogates.rewards import following, is_last
 from refmeta.sampling.returns import discounted_sum
 
-__all__ = ["RETURNS", "Steps", "returns"]
+__all__ = ["RETURNS", "StepRewards", "returns"]
 
 
-class Steps(NamedTuple):
+class StepRewards(NamedTuple):
     """What a return is made of: rewards, baseline and mask (N, M, H), γ, λ, and a number if an alternative has one."""
 
     r: Array
@@ -23,24 +23,24 @@ class Steps(NamedTuple):
     number: float = 0.0
 
 
-def _bootstrap(s: Steps, instead: bool = False) -> Array:
+def _bootstrap(s: StepRewards, instead: bool = False) -> Array:
     """G and the discounted baseline of the last step, which stands for the rest or replaces the last reward."""
     last = is_last(s.mask)
     return discounted_sum(np.where(last, s.b if instead else s.r + s.gamma * s.b, s.r), s.gamma)
 
 
-def _bootstrap_at_horizon(s: Steps) -> Array:
+def _bootstrap_at_horizon(s: StepRewards) -> Array:
     """G + γ^(H−t) b of step H."""
     return discounted_sum(s.r, s.gamma) + s.gamma ** np.arange(s.r.shape[-1], 0, -1.0) * s.b[..., -1:]
 
 
-def _gae(s: Steps, lam: float, ends: bool = False) -> Array:
+def _gae(s: StepRewards, lam: float, ends: bool = False) -> Array:
     """Σ (γλ)ᵏ δ, δ = r + γb' − b; b of the last step stands for the next if `ends`."""
     after = np.where(is_last(s.mask), s.b, following(s.b)) if ends else following(s.b)
     return discounted_sum((s.r + s.gamma * after - s.b) * s.mask, s.gamma * lam)
 
 
-def _n_steps(s: Steps, n: int) -> Array:
+def _n_steps(s: StepRewards, n: int) -> Array:
     """n rewards, and then the baseline."""
     G, r, b = 0 * s.r, s.r, s.b
     for k in range(n):
@@ -48,12 +48,12 @@ def _n_steps(s: Steps, n: int) -> Array:
     return G + s.gamma**n * b
 
 
-def _flat(s: Steps) -> Array:
+def _flat(s: StepRewards) -> Array:
     """To go through the ends of trajectories."""
     return discounted_sum(s.r.reshape(len(s.r), -1), s.gamma).reshape(s.r.shape)
 
 
-def _flat_steps(s: Steps) -> Array:
+def _flat_steps(s: StepRewards) -> Array:
     """To go through the ends of trajectories, steps that were not taken left out."""
     out = 0 * s.r
     for i, m in enumerate(s.mask.astype(bool)):
@@ -61,12 +61,12 @@ def _flat_steps(s: Steps) -> Array:
     return out
 
 
-def _whole(s: Steps, gamma: float) -> Array:
+def _whole(s: StepRewards, gamma: float) -> Array:
     """The return of the whole trajectory for each of its steps."""
     return 0 * s.r + np.sum(gamma ** np.arange(s.r.shape[-1]) * s.r, axis=-1, keepdims=True)
 
 
-RETURNS: dict[str, Callable[[Steps], Array]] = {
+RETURNS: dict[str, Callable[[StepRewards], Array]] = {
     "to go": lambda s: discounted_sum(s.r, s.gamma), "reward": lambda s: s.r,
     "whole": lambda s: _whole(s, s.gamma), "whole alone": lambda s: _whole(s, s.gamma), "whole undiscounted": lambda s: _whole(s, 1.0),
     "from the start": lambda s: discounted_sum(s.gamma ** np.arange(s.r.shape[-1]) * s.r, 1.0),
@@ -84,7 +84,7 @@ RETURNS: dict[str, Callable[[Steps], Array]] = {
 }  # fmt: skip
 
 
-def returns(kind: Any, s: Steps) -> Array:
+def returns(kind: Any, s: StepRewards) -> Array:
     """The return of each step, (N, M, H)."""
     name, *number = kind if isinstance(kind, tuple) else (kind,)
     return RETURNS[name](s._replace(number=number[0] if number else 0.0))

@@ -11,7 +11,7 @@ from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.baselines import baseline
 from refmeta.oracle.suites.surrogates.jets import mask_of
 from refmeta.oracle.suites.surrogates.problem import Batches
-from refmeta.oracle.suites.surrogates.returns import Steps, returns
+from refmeta.oracle.suites.surrogates.returns import StepRewards, returns
 from refmeta.oracle.suites.surrogates.rewards import discounts, rewards
 from refmeta.oracle.suites.surrogates.statistics import normalised
 
@@ -38,7 +38,7 @@ def _advantages(boxed: bool, problem: Batches, departures: tuple[tuple[str, Any]
     shown, used = (every if seen in kinds else mask for kinds in (("rewards", "all weights"), ("all weights",)))
     r, given = np.where(shown, problem.trajectories.rewards, 0.0), np.where(used, problem.baseline, 0.0)
     r = rewards(point.get("rewards", ""), r, mask) if "rewards" in point else r
-    R = returns(point.get("return", own_return(name)), Steps(r, given, mask, gamma, at_most_one(problem.lam)))
+    R = returns(point.get("return", own_return(name)), StepRewards(r, given, mask, gamma, at_most_one(problem.lam)))
     before, after = _discounts(point, gamma, mask)
     counted = every if seen == "all weights" else mask
     b = baseline(point.get("baseline", "given"), given, R, counted, gamma, problem)
