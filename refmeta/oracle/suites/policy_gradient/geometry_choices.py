@@ -27,8 +27,6 @@ FISHERS: dict[str, Callable[..., tuple[Array, bool]] | None] = {
     "slopes of pi, not of log pi": lambda d, pi, x, y, A: (d * pi * pi * pi * y, True),
     "scores of the mean over actions, outer product": lambda d, pi, x, y, A: (d * np.mean(y, axis=-1, keepdims=True) / pi.shape[-1], True),
     "weighted by A": lambda d, pi, x, y, A: (d * pi * A() * y, True),
-    "centred twice by 1/A": lambda d, pi, x, y, A: (d * pi * (x - np.mean(x, axis=-1, keepdims=True)), True),
-    "not centred in v": lambda d, pi, x, y, A: (d * pi * x, True),
     "the mean over states of v": lambda d, pi, x, y, A: (d * pi * (y - np.mean(y, axis=-2, keepdims=True)), True),
     "sqrt pi": lambda d, pi, x, y, A: (d * np.sqrt(pi) * y, True),
     "absolute visits squared, d^2": lambda d, pi, x, y, A: (d**2 * pi * y, True),
