@@ -5,10 +5,14 @@ Derivation: derivations/using-the-oracle.md
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
-from refmeta.oracle.judge import JudgeSettings, Outcome, right_result
+from refmeta.oracle.judge import JudgeSettings, Outcome, as_returned, right_result
 from refmeta.oracle.known import Wrong
 from refmeta.oracle.match import Candidate, Match, candidate_of, in_all, match_of, matching
+from refmeta.oracle.suite import Case
 
 __all__ = ["quantity_matches", "row_matches"]
 
@@ -34,7 +38,7 @@ def _right_after_all(failing: Sequence[Outcome], settings: JudgeSettings) -> lis
         return []
     said = f"--convention {settings.convention}" if settings.convention else f"--expect {settings.expect}"
     asked = settings.quantity if failing[0].case.about.quantities else ""
-    value: Candidate = lambda case, name: right_result(case, asked or name, usual)
+    value: Candidate = lambda case, name: _right(case, asked or name, usual)
     more = f": drop {said}, if that is what it is to compute"
     return matching([match_of("the right result itself", value, failing, more)], failing, settings)
 
@@ -55,3 +59,10 @@ def quantity_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> lis
         more = f": say --quantity {name}, if that is what it is to compute"
         candidates.append(match_of(f"the right {name}", value, failing, more))
     return matching(candidates, failing, settings)
+
+
+def _right(case: Case, name: str, settings: JudgeSettings) -> Array:
+    """The right result; of a part that is not expected of a case beside the vectors, the library's."""
+    if name in case.expected:
+        return right_result(case, name, settings)
+    return as_returned(np.asarray(case.about.answer(name, case.problem), float), case, settings, name)

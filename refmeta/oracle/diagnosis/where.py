@@ -54,7 +54,7 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
     else:
         cases = _in_cases(_sufficient(part, right, wrong, settings, ask), right, wrong, asked=ask is not None)
     if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
-        lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
+        lines = (_names_of(cases.sufficient, "right where"), "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, settings)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
@@ -93,14 +93,25 @@ def _of_failures(outcomes: Sequence[Outcome]) -> Where:
 def _only_where(
     part: str, right: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 ) -> Predicate | None:
-    """The predicate that holds in every wrong case and in no right one, if two right cases become wrong where it is made to hold."""
+    """The predicate that holds in every wrong case and in no right one, if a right case becomes wrong where it is made to hold.
+
+    Right cases with other numbers must be right, too: else it is not the predicate that makes them wrong.
+    """
     r, w = ([o.case for o in outcomes] for outcomes in (right, wrong))
     for p in predicates_of(w[0].about, [*r, *w]) if ask is not None and r else ():
         if all(p.holds(case) for case in w) and not any(p.holds(case) for case in r):
             answers = _moved_answers(p, part, r, settings, ask)
-            if answers and not any(answers):
+            if answers and not any(answers) and _is_right_elsewhere(p, part, r, settings, ask):
                 return p
     return None
+
+
+def _is_right_elsewhere(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> bool:
+    """Is the target right as well in two right cases with other numbers, in which the predicate does not hold?"""
+    every = (varied(case, i, (part,)) for i, case in enumerate(_of_every_kind(cases)[:MOVED]))
+    others = itertools.islice((other for other in every if other is not None and not p.holds(other)), 2)
+    answers = [ask(other) for other in others if ask is not None]
+    return all(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
 
 
 def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
@@ -152,7 +163,10 @@ def _is_confirmed(p: Predicate, part: str, cases: Sequence[Case], settings: Judg
 
 
 def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> list[bool]:
-    """Is the target right on six of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked."""
+    """Is the target right on six of the cases, moved so that the predicate holds?  Where the right answer is 0, none is asked.
+
+    Nothing is said if one of them has no result: it was not asked, or it fails for another reason.
+    """
     answers: list[bool] = []
     if ask is None:
         return answers
@@ -162,7 +176,9 @@ def _moved_answers(p: Predicate, part: str, cases: Sequence[Case], settings: Jud
         if other is None or not p.holds(other) or not np.any(other.expected[part].value):
             continue
         o = ask(other)
-        answers.append(part in (o.got or {}) and is_right(o, part, settings))
+        if part not in (o.got or {}):
+            return []
+        answers.append(is_right(o, part, settings))
         if len(answers) == ASKED or not answers[-1]:
             break
     return answers
@@ -179,8 +195,13 @@ def _in_cases(found: Sequence[Predicate], right: Sequence[Outcome], wrong: Seque
     rest = [o for o in right if not any(p.holds(o.case) for p in found[:3])]
     kept, exactly = tuple(found[:3]), lambda case: any(p.holds(case) for p in found[:3])
     if not rest:
-        return Where((f"right exactly where {names}: {reading}",), exactly, kept)
+        return Where((f"{_names_of(kept, 'right exactly where')}: {reading}",), exactly, kept)
     return Where((f"right where {names}: {reading}; {_rest(rest, wrong)}",), None, kept)
+
+
+def _names_of(found: Sequence[Predicate], before: str) -> str:
+    """Where the first three hold, without what would follow from it."""
+    return f"{before} {' or '.join(p.name for p in found[:3])}"
 
 
 def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
@@ -193,7 +214,7 @@ def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
 def _without(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
     """The sentence where no predicate is confirmed."""
     if not right:
-        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases, whatever one input is"
+        return f"wrong in all {len(wrong)} cases, whatever one input is" if len(wrong) > 1 else "wrong in the one case"
     return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
 
 
