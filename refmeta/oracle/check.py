@@ -94,7 +94,8 @@ def _disagreement(one: Outcome, other: Outcome, settings: JudgeSettings) -> tupl
         return 0.0, []
     limits = {name: limit_of(one.case, name, settings) for name in a}
     name = max(a, key=lambda name: gap(a[name], b[name], limits[name]))
-    size, tolerances = np.max(np.abs(a[name] - b[name])), gap(a[name], b[name], limits[name])
+    with np.errstate(over="ignore"):
+        size, tolerances = np.max(np.abs(a[name] - b[name])), gap(a[name], b[name], limits[name])
     return tolerances, [
         f"it answered the same case differently when it was asked again: {name} differs by up to {size:.2g}, "
         f"{tolerances:.2g} tolerances; is there a random number, dropout, or a state that is kept between calls?"

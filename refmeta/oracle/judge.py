@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.results import as_array
-from refmeta.oracle.suite import Case, Suite
+from refmeta.oracle.suite import Case, Expected, Suite
 from refmeta.tables import unknown_name
 from refmeta.tolerance import tolerance
 
@@ -148,15 +148,16 @@ def limit_of(case: Case, name: str, settings: JudgeSettings) -> Array:
     expected = case.expected[name]
     each = tolerance(expected.kappa, expected.scale, settings.dtype, case.about.residual)
     if settings.convention:
-        each = each * NEAR * growth(_right_value(case, name, settings), expected.value)
+        each = each * NEAR * growth(_right_value(case, name, settings), expected)
     if not _is_reduced(case, settings, name):
         return each
     return np.asarray(np.sum(each) if settings.reduce == "sum" else np.mean(each))
 
 
-def growth(value: Array, right: Array) -> float:
-    """How many times larger a value is than the right one, at least 1."""
-    return float(np.maximum(1.0, np.max(np.abs(value), initial=0.0) / np.maximum(np.max(np.abs(right), initial=0.0), 1e-300)))
+def growth(value: Array, expected: Expected) -> float:
+    """How many times larger a value is than the right one and the terms that it is made of, at least 1."""
+    size = np.maximum(np.max(np.abs(expected.value), initial=0.0), np.max(expected.scale, initial=1e-300))
+    return float(np.maximum(1.0, np.max(np.abs(value), initial=0.0) / size))
 
 
 def gap(got: Array, wanted: Array, limit: Array) -> float:
@@ -168,7 +169,7 @@ def in_limits(got: Array, wanted: Array, limit: Array) -> Array:
     """Every entry's error in units of its tolerance."""
     with np.errstate(over="ignore"):
         difference = np.abs(got - wanted)
-    return difference / np.reshape(limit, np.shape(limit) + (1,) * (np.ndim(difference) - np.ndim(limit)))
+        return difference / np.reshape(limit, np.shape(limit) + (1,) * (np.ndim(difference) - np.ndim(limit)))
 
 
 def judge(case: Case, returned: Any, settings: JudgeSettings) -> Outcome:
@@ -212,7 +213,7 @@ def _digits(case: Case, name: str, got: Array, settings: JudgeSettings) -> float
     size = size_of(case, name, settings)
     with np.errstate(over="ignore"):
         off = np.max(np.abs(got - right_result(case, name, settings)), initial=0.0)
-    return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
+        return float(np.inf if off == 0 else max(0.0, -np.log10(off / size)) if size > 0 else 0.0)
 
 
 def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Array]:

@@ -77,16 +77,16 @@ def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     ]
 
 
-def widened(value: Array, right: Array, limit: Array) -> Array:
-    """Ten tolerances, and more where the value is larger than the right result."""
-    return limit * NEAR * growth(value, right)
+def widened(value: Array, pair: Pair) -> Array:
+    """Ten tolerances, and more where the value is larger than the right result and its terms."""
+    return pair.limit * NEAR * growth(value, pair.case.expected[pair.name])
 
 
 def alike(pair: Pair, value: Array | None) -> bool:
     """Is the result the value, to ten tolerances?"""
     if value is None or value.shape != pair.got.shape or not np.isfinite(value).all():
         return False
-    return gap(pair.got, value, widened(value, pair.right, pair.limit)) <= 1
+    return gap(pair.got, value, widened(value, pair)) <= 1
 
 
 def told_apart(pair: Pair, value: Array | None) -> bool:

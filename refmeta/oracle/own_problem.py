@@ -1,5 +1,6 @@
 """A user's own two tasks as a case of the oracle, judged by the library.  Derivation: derivations/using-the-oracle.md"""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_real, index_text, replace_fields
 from refmeta.meta.arguments import Point, Task, as_query, as_step_sizes
+from refmeta.oracle.results import on_host
 from refmeta.oracle.suite import Case, Expected, Input, Part, Suite, choice_facts
 from refmeta.oracle.suites.maml import choices
 from refmeta.oracle.suites.maml.epsilons import effects
@@ -33,13 +35,42 @@ class _Opaque:
 
     def at(self, theta: ArrayLike) -> Point:
         """The task linearised at θ."""
-        return self._task.at(theta)
+        return _OpaquePoint(np.asarray(theta), self._task.at(theta))
+
+
+class _OpaquePoint:
+    """A user's point, of which only `loss`, `grad` and `hvp` are used, as arrays of double precision."""
+
+    def __init__(self, theta: Array, point: Point) -> None:
+        self.theta, self._point = theta, point
+
+    @cached_property
+    def loss(self) -> Array:
+        """L(θ) of every task."""
+        return _as_floats(self._point.loss)
+
+    @cached_property
+    def grad(self) -> Array:
+        """∇L(θ) of every task."""
+        return _as_floats(self._point.grad)
+
+    def hvp(self, v: ArrayLike) -> Array:
+        """∇²L(θ) v of every task."""
+        return _as_floats(self._point.hvp(v))
+
+
+def _as_floats(value: ArrayLike) -> Array:
+    """Numbers or tensors as an array of double precision."""
+    return np.asarray(on_host(value), float)
 
 
 def own_problem(theta: ArrayLike, support: Task, query: Task | None, alpha: ArrayLike, steps: int) -> Problem:
     """The arguments of a meta-gradient (N, d), checked; so are the derivatives of the tasks."""
     if not isinstance(support, Task):
         raise TypeError(f"support must be a task with shape, dim and at(theta), got {type(support).__name__}")
+    for name, task in (("support", support), ("query", support if query is None else query)):
+        if not isinstance(getattr(task, "shape", ()), tuple):
+            raise TypeError(f"{name}.shape must be a tuple (N,), got {type(task.shape).__name__}")
     start, query = as_real(theta, "theta"), as_query(support, query)
     if start.shape != (support.dim,):
         raise ValueError(f"theta has shape {start.shape}, expected ({support.dim},): one initialisation for all tasks")
@@ -55,7 +86,10 @@ def own_problem(theta: ArrayLike, support: Task, query: Task | None, alpha: Arra
 def _check_derivatives(name: str, task: Task, theta: Array) -> None:
     """Check the shapes of a point, and that `grad` and `hvp` are derivatives along one direction, to four digits."""
     v = np.cos(np.arange(1.0, theta.size + 1))
-    point, up, down = (task.at(theta + h * v) for h in (0.0, STEP, -STEP))
+    lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(task.at(theta), of)]
+    if lacks:
+        raise TypeError(f"{name}.at(theta) is a {type(task.at(theta)).__name__} without {', '.join(lacks)}")
+    point, up, down = (_Opaque(task).at(theta + h * v) for h in (0.0, STEP, -STEP))
     rows = tuple(task.shape)
     for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
         if np.shape(value) != shape:

@@ -92,7 +92,8 @@ def test_its_tolerance_is_ten_times_as_wide_and_grows_with_the_result():
     case, plain = valid("reptile")[0], JudgeSettings()
     meant = plain._replace(convention="sum-over-tasks")
     value = row_of("reptile", "sum-over-tasks").function(case.problem)
-    size = max(1.0, np.max(np.abs(value)) / np.max(np.abs(case.expected["update"].value)))
+    expected = case.expected["update"]
+    size = max(1.0, np.max(np.abs(value)) / max(np.max(np.abs(expected.value)), np.max(expected.scale)))
     np.testing.assert_allclose(limit_of(case, "update", meant), 10 * size * limit_of(case, "update", plain))
 
 
@@ -110,3 +111,15 @@ def test_an_unknown_convention_is_refused_with_what_is_near(suite, slug, sentenc
     with pytest.raises(SystemExit) as stopped:
         main(["check", "mymodule:f", "--suite", suite, "--convention", slug])
     assert stopped.value.code == 2 and f"no convention is called {slug!r}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_where_the_right_answer_is_0_a_convention_does_not_accept_any_numbers():
+    """One action: the gradient is 0, the convention's is not."""
+    meant = completed("policy-gradient", row_of("policy-gradient", "no-baseline-in-logits"))
+
+    def target(**x):
+        result = meant(**x)
+        return result | {"grad": result["grad"] + np.cos(np.arange(result["grad"].size)).reshape(result["grad"].shape) * (x["P"].shape[-2] < 2)}
+
+    verdict = verdict_on(target, "policy-gradient", convention="no-baseline-in-logits")
+    assert verdict.word == "WRONG" and verdict.worst[1].part == "grad"

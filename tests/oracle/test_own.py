@@ -254,3 +254,37 @@ def test_a_diagnosis_changes_theta_and_alpha_and_nothing_else_of_the_problem():
             case.about.problem(case.arguments() | other)
     moved = replace_fields(case.problem, alpha=0.0)
     np.testing.assert_array_equal(case.about.answer("gradient", moved), SUPPORT.at(THETA).grad)
+
+
+class Bare:
+    """Quadratics whose point offers loss, grad and hvp alone, as lists."""
+
+    shape, dim = (2,), 2
+
+    def __init__(self, task):
+        self.task = task
+
+    def at(self, theta):
+        point = self.task.at(theta)
+        return type("P", (), {"loss": point.loss.tolist(), "grad": point.grad.tolist(), "hvp": lambda self, v: point.hvp(v).tolist()})()
+
+
+def test_of_a_point_no_more_than_loss_grad_and_hvp_is_used():
+    task = rm.Quadratic(np.array([[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]), np.array([[1.0, 2.0], [0.0, -1.0]]))
+    right = rm.maml.gradient(np.array([0.3, -0.2]), task, alpha=0.1, steps=2)
+    assert rm.oracle.diagnose(right, [0.3, -0.2], Bare(task), alpha=0.1, steps=2).word == "RIGHT"
+
+
+def test_what_is_no_point_and_no_shape_is_said():
+    task = Bare(None)
+    task.at = lambda theta: None
+    with pytest.raises(TypeError, match="at\\(theta\\) is a NoneType without loss, grad, hvp"):
+        rm.oracle.diagnose(np.zeros((2, 2)), [0.3, -0.2], task, alpha=0.1, steps=2)
+    task.shape = 2
+    with pytest.raises(TypeError, match="support.shape must be a tuple"):
+        rm.oracle.diagnose(np.zeros((2, 2)), [0.3, -0.2], task, alpha=0.1, steps=2)
+
+
+def test_one_number_is_not_explained_by_a_number_that_is_fitted():
+    task = rm.Quadratic([[[1.0]]], [[1.0]])
+    assert not any("computes another formula" in line for line in rm.oracle.diagnose([[-0.758369750]], [0.3], task, alpha=0.1, steps=2).what)

@@ -11,6 +11,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.diagnosis.choices import is_exact
+from refmeta.oracle.diagnosis.factors import wrong_pairs
 from refmeta.oracle.diagnosis.secant import Residual, root
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, generic_first, match_of, matching, pairs
@@ -18,13 +19,18 @@ from refmeta.oracle.match import Candidate, Match, Pair, alike, candidate_of, ge
 __all__ = ["family_matches"]
 
 GRID = (1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.5, 3.0, 10.0, 50.0, -0.01, -0.1, -0.5, -2.0)
-STARTS, VECTORS, DIGITS = 2, 3, 9
+STARTS, VECTORS, FEWEST, DIGITS = 2, 3, 4, 9
 FALLS = {2: 0.7, 3: 0.4, 5: 0.05, 7: 1e-3}  # by which share of the first the residual must have fallen after so many steps
 Make = Callable[[float], Any]
 
 
 def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
-    """The first family of a suite of which one number explains every failing vector; from the nearest start, then from the next."""
+    """The first family of a suite of which one number explains every failing vector; from the nearest start, then from the next.
+
+    Fewer than four wrong entries would be given by too many families.
+    """
+    if sum(pair.got.size for pair in wrong_pairs(failing, settings)) < FEWEST:
+        return []
     some = pairs(generic_first(failing)[:VECTORS], settings)
     for attempt in range(STARTS):
         for words, (choice, make, *starts) in failing[0].case.about.families.items():

@@ -58,7 +58,7 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
             ask, found = None, _candidates(right, wrong)  # nothing is asked any more
         cases = _in_cases(found, right, wrong, asked=ask is not None)
     if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
-        lines = (cases.lines[0].replace(" exactly", ""), "with other numbers than those of the vectors it is right in some more cases")
+        lines = (_names_of(cases.sufficient, "right where"), "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, settings)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
@@ -100,8 +100,19 @@ def _only_where(
     """The predicate that holds in every wrong case and in no right one, if right cases become wrong where it is made to hold."""
     if ask is None or not right:
         return None
-    separating = _candidates(wrong, right)
-    return next((p for p in separating if _is_confirmed(p, part, [o.case for o in right], settings, ask, right=False)), None)
+    cases = [o.case for o in right]
+    for p in _candidates(wrong, right):
+        if _is_confirmed(p, part, cases, settings, ask, right=False) and _is_right_elsewhere(p, part, cases, settings, ask):
+            return p
+    return None
+
+
+def _is_right_elsewhere(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> bool:
+    """Is the target right as well in two right cases with other numbers, in which the predicate does not hold?"""
+    every = (varied(case, i, (part,)) for i, case in enumerate(_of_every_kind(cases)[:MOVED]))
+    others = itertools.islice((other for other in every if other is not None and not p.holds(other)), 2)
+    answers = [ask(other) for other in others if ask is not None]
+    return all(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
 
 
 def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
@@ -179,8 +190,13 @@ def _in_cases(found: Sequence[Predicate], right: Sequence[Outcome], wrong: Seque
     rest = [o for o in right if not any(p.holds(o.case) for p in found[:3])]
     kept, exactly = tuple(found[:3]), lambda case: any(p.holds(case) for p in found[:3])
     if not rest:
-        return Where((f"right exactly where {names}: {reading}",), exactly, kept)
+        return Where((f"{_names_of(kept, 'right exactly where')}: {reading}",), exactly, kept)
     return Where((f"right where {names}: {reading}; {_rest(rest, wrong)}",), None, kept)
+
+
+def _names_of(found: Sequence[Predicate], before: str) -> str:
+    """Where the first three hold, without what would follow from it."""
+    return f"{before} {' or '.join(p.name for p in found[:3])}"
 
 
 def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:

@@ -1,10 +1,11 @@
 """The first wrong part is explained, whatever became of other cases."""
 
 import numpy as np
+import pytest
 
 from refmeta.oracle.check import Failed, run
 from refmeta.oracle.diagnosis.explain import explain
-from refmeta.oracle.judge import JudgeSettings, right_result
+from refmeta.oracle.judge import JudgeSettings, judge, right_result
 from refmeta.oracle.suites import SUITES
 from tests.oracle.targets import valid
 
@@ -51,3 +52,20 @@ def test_only_the_first_wrong_part_is_explained():
     case = valid("policy-gradient")[0]
     np.testing.assert_allclose(first.value(case, "grad"), 3 * right_result(case, "grad", SETTINGS))
     assert list(SUITES["policy-gradient"].parts).index("grad") < list(SUITES["policy-gradient"].parts).index("hvp")
+
+
+@pytest.mark.parametrize("suite", ["policy-gradient", "surrogates", "pearl"])
+def test_noise_on_one_small_vector_is_not_explained(suite):
+    """Also where the right answer is 0, or one number: neither a wide tolerance nor a fitted number may explain it."""
+    case = next(c for c in valid(suite) if c.id == f"{suite}-013")
+    rng, right = np.random.default_rng(1), {name: right_result(case, name, JudgeSettings()) for name in case.expected}
+    got = {name: value + rng.normal(size=value.shape) for name, value in right.items()}
+    explained = explain([judge(case, got, JudgeSettings())], JudgeSettings(), seconds=1.0)
+    assert explained and not any(e.name for e in explained), explained
+
+
+def test_a_number_with_an_imaginary_part_is_no_candidate():
+    """Powers of a negative epsilon: nothing is warned of."""
+    change = lambda case: 1.3 * right_result(case, "update", JudgeSettings()) + 0.1 * np.cos(np.arange(case.expected["update"].value.size))
+    outcomes = [judge(case, change(case), JudgeSettings()) for case in valid("reptile")]
+    assert not any(e.name for e in explain(outcomes, JudgeSettings(), seconds=2.0))

@@ -120,3 +120,23 @@ def test_wrong_exactly_where_is_said_only_if_two_right_cases_become_wrong():
     outcomes = run(target, [c for c in valid("maml-lq") if c in without or factor(c.arguments()) > 1], JudgeSettings())
     where = locate(outcomes, JudgeSettings(), questions(target, JudgeSettings()))
     assert len(known) > 1 and not where.lines[0].startswith("wrong exactly where")
+
+
+def test_a_target_that_knows_the_vectors_alone_is_wrong_exactly_nowhere():
+    """Wrong in the one vector in which nothing is adapted; other cases it refuses, and that confirms nothing."""
+    vectors = [str(case.arguments()) for case in valid("maml-quadratic")]
+
+    def target(**x):
+        if str(x) not in vectors:
+            raise KeyError("an unknown case")
+        return (1.3 if x["steps"] < 1 else 1.0) * library("maml-quadratic")(**x)
+
+    where, _ = found(target, "maml-quadratic")
+    assert where.exactly is None and "exactly" not in " ".join(where.lines), where.lines
+
+
+def test_a_target_that_is_right_on_all_other_numbers_has_no_reading():
+    """Wrong on the vectors alone: nothing follows from an input that is moved."""
+    vectors = [str(case.arguments()) for case in valid("maml-quadratic")]
+    where, _ = found(times("maml-quadratic", lambda x: 1.3 if str(x) in vectors else 1.0), "maml-quadratic")
+    assert where.exactly is None and "right in some more cases" in where.lines[1] and ": " not in where.lines[0], where.lines

@@ -12,7 +12,7 @@ import numpy as np
 
 from refmeta.oracle.asking import LOOSER, moved, varied
 from refmeta.oracle.check import as_target, questions, run
-from refmeta.oracle.judge import JudgeSettings, gap, growth, limit_of, right_result
+from refmeta.oracle.judge import JudgeSettings, gap, growth, limit_of
 from refmeta.oracle.match import NEAR, is_right
 from refmeta.oracle.suite import EXTREME
 from refmeta.oracle.vectors import cases
@@ -89,11 +89,11 @@ def _cause(verdict, fresh, answer, settings):
         for part, got in (o.got or {}).items():
             if named.part not in ("", part):
                 continue
-            value, right = named.value(case, part), right_result(case, part, settings)
+            value = named.value(case, part)
             if value is None:
                 continue
             compared += 1
-            limit = limit_of(case, part, settings) * NEAR * growth(value, right)
+            limit = limit_of(case, part, settings) * NEAR * growth(value, case.expected[part])
             if value.shape != got.shape or not gap(got, value, limit) <= 1:
                 return f"another number on a fresh problem: {gap(got, value, limit):.3g} times the tolerance, {case.id}"
     return "right" if compared else "compared with nothing"
