@@ -11,87 +11,20 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta.lstm import preprocessing
+from refmeta.oracle.suites.meta_lstm.preprocessing_choices import (
+    at_least,
+    both,
+    everywhere,
+    linear,
+    log,
+    log_and_sign,
+    plain_log,
+    sign,
+    size,
+)
 
-__all__ = ["FAMILIES_OF_SIGNALS", "GRADIENTS", "LOSSES", "OUTER", "PREPROCESSINGS"]
-
+__all__ = ["FAMILIES_OF_SIGNALS", "GRADIENTS", "LOSSES", "OUTER"]
 Pair = tuple[Array, Array]
-
-
-def _size(x: Array) -> Array:
-    """|x|, with its slope."""
-    return np.where(np.real(x) < 0, -x, x)
-
-
-def _sign(x: Array) -> Array:
-    """±1."""
-    return np.where(np.real(x) < 0, -1.0, 1.0)
-
-
-def _both(large: Callable[[Array], Pair], small: Callable[[Array], Pair], p: float = 10.0) -> Callable[[Array], Array]:
-    """One pair where |x| ≥ e^−p, another elsewhere."""
-
-    def value(x: Array) -> Array:
-        where = np.real(_size(x)) >= np.exp(-p)
-        pairs = zip(large(np.where(where, x, 1)), small(x), strict=True)
-        return np.stack(np.broadcast_arrays(*(np.where(where, a, b) for a, b in pairs)), axis=-1)
-
-    return value
-
-
-def _log(p: float) -> Callable[[Array], Pair]:
-    """(ln|x|/p, ±1)."""
-    return lambda x: (np.log(_size(x)) / p, _sign(x))
-
-
-def _linear(p: float) -> Callable[[Array], Pair]:
-    """(−1, eᵖ x)."""
-    return lambda x: (-1.0 + 0 * x, np.exp(p) * x)
-
-
-def _everywhere(pair: Callable[[Array], Pair]) -> Callable[[Array], Array]:
-    """One pair for every x."""
-    return lambda x: np.stack(np.broadcast_arrays(*pair(x)), axis=-1)
-
-
-def _at_least(x: Array, low: float) -> Array:
-    """Not below, with its slope."""
-    return np.where(np.real(x) < low, low, x)
-
-
-def _at_most(x: Array, high: float) -> Array:
-    """Not above, with its slope."""
-    return np.where(np.real(x) > high, high, x)
-
-
-def _plain_log(e: float) -> Callable[[Array], Pair]:
-    """(ln(|x| + ε)/10, ±1)."""
-    return lambda x: (np.log(_size(x) + e) / 10, _sign(x))
-
-
-def _log_and_sign(e: float) -> Callable[[Array], Pair]:
-    """(max(ln(|x| + ε)/10, −1), ±1)."""
-    return lambda x: (_at_least(np.log(_size(x) + e) / 10, -1.0), _sign(x))
-
-
-def _log_and_clip(e: float) -> Callable[[Array], Pair]:
-    """(max(ln(|x| + ε)/10, −1), e¹⁰ x within −1 and 1), the release of "Learning to learn by gradient descent"."""
-    return lambda x: (_at_least(np.log(_size(x) + e) / 10, -1.0), _at_most(_at_least(np.exp(10) * x, -1.0), 1.0))
-
-
-def _split(large: Callable[[Array], Pair], small: Callable[[Array], Pair], at: float) -> Callable[[Array], Array]:
-    """One pair where |x| is at least so much, another elsewhere."""
-    return lambda x: _both(large, small, -float(np.log(at)))(x)
-
-
-def _positive(large: Callable[[Array], Pair], small: Callable[[Array], Pair]) -> Callable[[Array], Array]:
-    """One pair where x itself is large, another elsewhere."""
-
-    def value(x: Array) -> Array:
-        where = np.real(x) >= np.exp(-10)
-        pairs = zip(large(np.where(where, x, 1)), small(x), strict=True)
-        return np.stack(np.broadcast_arrays(*(np.where(where, a, b) for a, b in pairs)), axis=-1)
-
-    return value
 
 
 def _with(change: Callable[[Array], Array]) -> Callable[..., Array]:
@@ -111,7 +44,7 @@ def _clipped(g: Array, most: float) -> Array:
 
 def _entries(g: Array, most: float) -> Array:
     """g, its entries shortened."""
-    return np.where(np.abs(np.real(g)) > most, most * _sign(g), g)
+    return np.where(np.abs(np.real(g)) > most, most * sign(g), g)
 
 
 def _normalised(g: Array) -> Array:
@@ -135,57 +68,6 @@ def _of_norm(most: float) -> Callable[[Array], Array]:
     return value
 
 
-EPSILONS = (1e-8, 1e-10, 1e-6, 2.220446049250313e-16, 1.1920929e-07)
-PREPROCESSINGS: dict[str, Callable[[Array], Array] | None] = {
-    "(ln|x|/10, sign x), or (-1, e^10 x) below e^-10": None,
-    "without the sign": _both(lambda x: (np.log(_size(x)) / 10, 0 * x), _linear(10)),
-    "the sign alone": _both(lambda x: (0 * x, _sign(x)), lambda x: (0 * x, np.exp(10) * x)),
-    "the first entry alone": lambda x: preprocessing(x) * np.array([1, 0]),
-    "the second entry alone": lambda x: preprocessing(x) * np.array([0, 1]),
-    "entries exchanged": lambda x: preprocessing(x)[..., ::-1],
-    "(x, 0)": _everywhere(lambda x: (x, 0 * x)),
-    "(x, x)": _everywhere(lambda x: (x, x)),
-    "(0, x)": _everywhere(lambda x: (0 * x, x)),
-    "(x, sign x)": _everywhere(lambda x: (x, _sign(x))),
-    "(|x|, sign x)": _everywhere(lambda x: (_size(x), _sign(x))),
-    "(0, 0)": _everywhere(lambda x: (0 * x, 0 * x)),
-    "p = 7": _both(_log(7), _linear(7), 7),
-    "p = 5": _both(_log(5), _linear(5), 5),
-    "p = 1": _both(_log(1), _linear(1), 1),
-    "ln not divided by p": _both(_log(1), _linear(10)),
-    "log10": _both(lambda x: (np.log10(_size(x)) / 10, _sign(x)), _linear(10)),
-    "log2": _both(lambda x: (np.log2(_size(x)) / 10, _sign(x)), _linear(10)),
-    "-ln|x|/10": _both(lambda x: (-np.log(_size(x)) / 10, _sign(x)), _linear(10)),
-    "sign reversed": _both(lambda x: (np.log(_size(x)) / 10, -_sign(x)), _linear(10)),
-    "ln(1 + |x|)/10": _everywhere(lambda x: (np.log1p(_size(x)) / 10, _sign(x))),
-    "ln(|x| + 1e-8)/10": _everywhere(lambda x: (np.log(_size(x) + 1e-8) / 10, _sign(x))),
-    "the first branch everywhere": _everywhere(_log(10)),
-    "the second branch everywhere": _everywhere(_linear(10)),
-    "branches exchanged": _both(lambda x: _linear(10)(x), _log(10)),
-    "(0, e^10 x) below e^-10": _both(_log(10), lambda x: (0 * x, np.exp(10) * x)),
-    "(1, e^10 x) below e^-10": _both(_log(10), lambda x: (0 * x + 1, np.exp(10) * x)),
-    "(-1, e^-10 x) below e^-10": _both(_log(10), lambda x: (0 * x - 1, np.exp(-10) * x)),
-    "(-1, sign x) below e^-10": _both(_log(10), lambda x: (0 * x - 1, _sign(x))),
-    "(-1, 0) below e^-10": _both(_log(10), lambda x: (0 * x - 1, 0 * x)),
-    "(-1, x) below e^-10": _both(_log(10), lambda x: (0 * x - 1, x)),
-    "(max(ln|x|/10, -1), sign x)": _everywhere(lambda x: (_at_least(np.log(_size(np.where(x == 0, 1e-300, x))) / 10, -1.0), _sign(x))),
-    **{f"(max(ln(|x| + {e:.2g})/10, -1), sign x)": _everywhere(_log_and_sign(e)) for e in EPSILONS},
-    **{f"(max(ln(|x| + {e:.2g})/10, -1), e^10 x within -1 and 1)": _everywhere(_log_and_clip(e)) for e in EPSILONS if e > 1e-15},
-    **{f"(ln(|x| + {e:.2g})/10, sign x)": _everywhere(_plain_log(e)) for e in EPSILONS if e != 1e-8},
-    "(ln|x|/10, x)": _both(lambda x: (np.log(_size(x)) / 10, x), _linear(10)),
-    "(ln x^2/10, sign x)": _both(lambda x: (2 * np.log(_size(x)) / 10, _sign(x)), _linear(10)),
-    "(ln|x|/10 + 1, sign x)": _both(lambda x: (np.log(_size(x)) / 10 + 1, _sign(x)), _linear(10)),
-    "(sign x ln|x|/10, sign x)": _both(lambda x: (_sign(x) * np.log(_size(x)) / 10, _sign(x)), _linear(10)),
-    "(1, sign x)": _everywhere(lambda x: (0 * x + 1, _sign(x))),
-    "threshold 1/10 for e^-10": _split(_log(10), _linear(10), 0.1),
-    "threshold e^-1 for e^-10": _split(_log(10), _linear(10), np.exp(-1.0)),
-    "e^10 for e^-10 in the threshold": _split(_log(10), _linear(10), np.exp(10.0)),
-    "x > e^-10 for |x| (negative x are small)": _positive(_log(10), _linear(10)),
-    "(tanh x, sign x)": _everywhere(lambda x: (np.tanh(x), _sign(x))),
-    "(asinh x, sign x)": _everywhere(lambda x: (np.arcsinh(x), _sign(x))),
-    "slopes of ln|x| not followed": lambda x: np.stack(np.broadcast_arrays(np.real(preprocessing(x)[..., 0]), preprocessing(x)[..., 1]), -1),
-    "its slopes not followed": lambda x: np.real(preprocessing(x)),
-}
 GRADIENTS: dict[str, Callable[..., Array] | None] = {
     "of the support's loss": None,
     "divided by n": lambda s, theta, ridge, more: s.slope / more["n"],
@@ -210,7 +92,7 @@ GRADIENTS: dict[str, Callable[..., Array] | None] = {
     "over its largest entry": lambda s, theta, ridge, more: s.slope / np.max(np.abs(np.real(s.slope)), axis=-1, keepdims=True),
     "over its root mean square": lambda s, theta, ridge, more: s.slope / _norm(s.slope) * np.sqrt(s.slope.shape[-1]),
     "normalised over the parameters": lambda s, theta, ridge, more: _normalised(s.slope),
-    "its sign": lambda s, theta, ridge, more: _sign(s.slope),
+    "its sign": lambda s, theta, ridge, more: sign(s.slope),
     "its tanh": lambda s, theta, ridge, more: np.tanh(s.slope),
     "its square": lambda s, theta, ridge, more: s.slope**2,
     "entries in reverse": lambda s, theta, ridge, more: s.slope[..., ::-1],
@@ -275,21 +157,21 @@ OUTER: dict[str, Callable[[Array], Array] | None] = {
     "negative": lambda g: -g,
 }
 FAMILIES_OF_SIGNALS: dict[str, tuple[str, Callable[[float], Any]]] = {
-    "p = {}": ("preprocessing", lambda c: _both(_log(c), _linear(c), c)),
-    "p = {} for the gradient": ("preprocessing of the gradient", lambda c: _both(_log(c), _linear(c), c)),
-    "p = {} for the loss": ("preprocessing of the loss", lambda c: _both(_log(c), _linear(c), c)),
-    "ln|x|/{}, else as it is": ("preprocessing", lambda c: _both(_log(c), _linear(10))),
-    "(ln(|x| + {})/10, sign x)": ("preprocessing", lambda c: _everywhere(_plain_log(c))),
-    "(max(ln(|x| + {})/10, -1), sign x)": ("preprocessing", lambda c: _everywhere(_log_and_sign(c))),
-    "({0} x, {0} x)": ("preprocessing", lambda c: _everywhere(lambda x: (c * x, c * x))),
-    "({} x, 0)": ("preprocessing", lambda c: _everywhere(lambda x: (c * x, 0 * x))),
+    "p = {}": ("preprocessing", lambda c: both(log(c), linear(c), c)),
+    "p = {} for the gradient": ("preprocessing of the gradient", lambda c: both(log(c), linear(c), c)),
+    "p = {} for the loss": ("preprocessing of the loss", lambda c: both(log(c), linear(c), c)),
+    "ln|x|/{}, else as it is": ("preprocessing", lambda c: both(log(c), linear(10))),
+    "(ln(|x| + {})/10, sign x)": ("preprocessing", lambda c: everywhere(plain_log(c))),
+    "(max(ln(|x| + {})/10, -1), sign x)": ("preprocessing", lambda c: everywhere(log_and_sign(c))),
+    "({0} x, {0} x)": ("preprocessing", lambda c: everywhere(lambda x: (c * x, c * x))),
+    "({} x, 0)": ("preprocessing", lambda c: everywhere(lambda x: (c * x, 0 * x))),
     "of {} x": ("preprocessing", lambda c: lambda x: preprocessing(c * x)),
-    "ln|x|/10 at least -{}": ("preprocessing", lambda c: _both(lambda x: (_at_least(np.log(_size(x)) / 10, -abs(c)), _sign(x)), _linear(10))),
+    "ln|x|/10 at least -{}": ("preprocessing", lambda c: both(lambda x: (at_least(np.log(size(x)) / 10, -abs(c)), sign(x)), linear(10))),
     "entries clipped at {}": ("gradient", lambda c: _with(partial(_entries, most=abs(c)))),
     "clipped to norm {}": ("gradient", lambda c: _with(partial(_clipped, most=abs(c)))),
     "{} times": ("gradient", lambda c: _with(lambda s: c * s)),
     "with {} theta": ("gradient", lambda c: lambda s, theta, ridge, more: s.slope + c * theta),
-    "with {} sign theta": ("gradient", lambda c: lambda s, theta, ridge, more: s.slope + c * _sign(theta)),
+    "with {} sign theta": ("gradient", lambda c: lambda s, theta, ridge, more: s.slope + c * sign(theta)),
     "{} of that of the step before": ("gradient", lambda c: lambda s, theta, ridge, more: s.slope if more["first"] else (1 - c) * s.slope + c * more["before"].slope),
     "and {} times that of the step before": ("gradient", lambda c: lambda s, theta, ridge, more: s.slope if more["first"] else s.slope + c * more["before"].slope),
     "+ {}": ("gradient", lambda c: _with(lambda s: s + c)),

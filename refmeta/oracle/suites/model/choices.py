@@ -15,15 +15,11 @@ from refmeta.oracle.suites.maml.choices import CHOICES as ADAPTATIONS
 from refmeta.oracle.suites.maml.families import FAMILIES as OF_ADAPTATION
 from refmeta.oracle.suites.maml.losses_of_returns import FAMILIES_OF_RETURNS as OF_RETURNS
 from refmeta.oracle.suites.maml.losses_of_returns import TABULAR
-from refmeta.oracle.suites.model.likelihood_choices import (
-    FAMILIES_OF_LIKELIHOODS,
-    FOLLOWED,
-    NEXT_STATES,
-    OF_REWARDS,
-    SLOPES_OF_NEXT,
-)
-from refmeta.oracle.suites.model.posterior_choices import FAMILIES_OF_POSTERIORS, REWARDS, TRANSITIONS
+from refmeta.oracle.suites.model.likelihood_choices import FAMILIES_OF_LIKELIHOODS, NEXT_STATES, SLOPES_OF_NEXT
+from refmeta.oracle.suites.model.posterior_choices import FAMILIES_OF_POSTERIORS, TRANSITIONS
 from refmeta.oracle.suites.model.problem import ModelProblem
+from refmeta.oracle.suites.model.reward_choices import REWARDS
+from refmeta.oracle.suites.model.reward_likelihood_choices import FOLLOWED, OF_REWARDS
 from refmeta.oracle.suites.model.variants import adaptation, variant
 
 __all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]

@@ -15,18 +15,14 @@ from refmeta.oracle.suites.pearl.loss_choices import (
     ACTOR_LOSSES,
     BATCHES,
     CRITIC_LOSSES,
-    CRITICS,
-    ENDS,
     ENTROPIES,
     FAMILIES_OF_LOSSES,
-    REWARDS,
-    TARGETS,
     TEMPERATURE_LOSSES,
-    VALUES,
 )
 from refmeta.oracle.suites.pearl.pieces import absolute, most
 from refmeta.oracle.suites.pearl.problem import TrainingStep
 from refmeta.oracle.suites.pearl.sample_choices import FAMILIES_OF_SAMPLES, SAMPLES
+from refmeta.oracle.suites.pearl.target_choices import CRITICS, ENDS, FAMILIES_OF_TARGETS, REWARDS, TARGETS, VALUES
 from refmeta.oracle.suites.pearl.variants import variant
 from refmeta.oracle.suites.pearl.weight_choices import FAMILIES_OF_POLICIES, WEIGHTS
 
@@ -82,7 +78,7 @@ CHOICES: Choices = {
 
 
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
-    **FAMILIES_OF_CONTEXT, **FAMILIES_OF_BELIEFS, **FAMILIES_OF_SAMPLES, **FAMILIES_OF_LOSSES, **FAMILIES_OF_POLICIES,
+    **FAMILIES_OF_CONTEXT, **FAMILIES_OF_BELIEFS, **FAMILIES_OF_SAMPLES, **FAMILIES_OF_LOSSES, **FAMILIES_OF_TARGETS, **FAMILIES_OF_POLICIES,
     "the number {}": ("temperature", lambda c: lambda x: 0 * x + c), "{} tau": ("temperature", lambda c: lambda x: c * np.exp(x)),
     "tau + {}": ("temperature", lambda c: lambda x: np.exp(x) + c), "gamma is {}": ("discount", lambda c: lambda g: c), "{} gamma": ("discount", lambda c: lambda g: c * g),
     "the number {} nats": ("target entropy", lambda c: lambda h, A: c), "{} ln A": ("target entropy", lambda c: lambda h, A: c * np.log(A)),

@@ -8,23 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.pearl.pieces import absolute, between, least, most
+from refmeta.oracle.suites.pearl.pieces import absolute, best, between, least, log_sum, most
 
-__all__ = [
-    "ACTOR_LOSSES", "BATCHES", "CRITICS", "CRITIC_LOSSES", "ENDS", "ENTROPIES", "FAMILIES_OF_LOSSES", "REWARDS", "TARGETS",
-    "TEMPERATURE_LOSSES", "VALUES",
-]  # fmt: skip
-
-
-def _best(x: Array) -> Array:
-    """The largest entry of the last axis, with its slope."""
-    return np.take_along_axis(x, np.argmax(np.real(x), axis=-1)[..., None], axis=-1)[..., 0]
-
-
-def _log_sum(x: Array) -> Array:
-    """ln Σ eˣ over the actions."""
-    top = np.max(np.real(x), axis=-1, keepdims=True)
-    return np.log(np.sum(np.exp(x - top), axis=-1)) + top[..., 0]
+__all__ = ["ACTOR_LOSSES", "BATCHES", "CRITIC_LOSSES", "ENTROPIES", "FAMILIES_OF_LOSSES", "TEMPERATURE_LOSSES"]
 
 
 def _but_last(x: Array, mask: Array) -> Array:
@@ -33,34 +19,6 @@ def _but_last(x: Array, mask: Array) -> Array:
     return np.sum(np.where(kept > 0, x, 0), axis=-1) / np.sum(kept, axis=-1)
 
 
-VALUES: dict[str, Callable[..., Array] | None] = {
-    "sum_a pi (Q - tau log pi)": None,
-    "without entropy": lambda pi, logs, Q, tau: np.sum(pi * Q, axis=-1),
-    "entropy without tau": lambda pi, logs, Q, tau: np.sum(pi * (Q - logs), axis=-1),
-    "entropy subtracted": lambda pi, logs, Q, tau: np.sum(pi * (Q + tau * logs), axis=-1),
-    "tau^2 for tau": lambda pi, logs, Q, tau: np.sum(pi * (Q - tau**2 * logs), axis=-1),
-    "entropy over tau": lambda pi, logs, Q, tau: np.sum(pi * (Q - logs / tau), axis=-1),
-    "log tau for tau": lambda pi, logs, Q, tau: np.sum(pi * (Q - np.log(tau) * logs), axis=-1),
-    "half the entropy": lambda pi, logs, Q, tau: np.sum(pi * (Q - tau * logs / 2), axis=-1),
-    "entropy alone": lambda pi, logs, Q, tau: np.sum(-pi * tau * logs + 0 * Q, axis=-1),
-    "max_a Q": lambda pi, logs, Q, tau: _best(Q + 0 * pi),
-    "max_a (Q - tau log pi)": lambda pi, logs, Q, tau: _best(Q - tau * logs),
-    "max_a Q, and the entropy": lambda pi, logs, Q, tau: _best(Q + 0 * pi) - np.sum(pi * tau * logs, axis=-1),
-    "tau log sum exp(Q/tau)": lambda pi, logs, Q, tau: np.sum(tau, axis=-1) * _log_sum(Q / tau),
-    "sum over actions, without pi": lambda pi, logs, Q, tau: np.sum(Q - tau * logs, axis=-1),
-    "mean over actions, without pi": lambda pi, logs, Q, tau: np.mean(Q - tau * logs, axis=-1),
-    "divided by A once more": lambda pi, logs, Q, tau: np.mean(pi * (Q - tau * logs), axis=-1),
-    "of the likeliest action": lambda pi, logs, Q, tau: np.sum((pi == np.max(np.real(pi), -1, keepdims=True)) * (Q - tau * logs), axis=-1),
-    "of the first action": lambda pi, logs, Q, tau: (Q - tau * logs)[..., 0],
-    "of the last action": lambda pi, logs, Q, tau: (Q - tau * logs)[..., -1],
-    "entropy of a uniform policy": lambda pi, logs, Q, tau: np.sum(pi * (Q + tau * np.log(pi.shape[-1])), axis=-1),
-    "1 - sum pi^2 for the entropy": lambda pi, logs, Q, tau: np.sum(pi * (Q + tau * (1 - pi)), axis=-1),
-    "mean over actions of -log pi for the entropy": lambda pi, logs, Q, tau: np.sum(pi * Q - tau * logs / pi.shape[-1], axis=-1),
-    "min_a Q": lambda pi, logs, Q, tau: -_best(-Q + 0 * pi),
-    "log sum exp Q": lambda pi, logs, Q, tau: _log_sum(Q + 0 * pi),
-    "Q without its mean over actions": lambda pi, logs, Q, tau: np.sum(pi * (Q - tau * logs), axis=-1) - np.mean(Q, axis=-1),
-    "0": lambda pi, logs, Q, tau: np.sum(0 * pi * Q, axis=-1),
-}
 ACTOR_LOSSES: dict[str, Callable[..., Array] | None] = {
     "sum_a pi (tau log pi - Q)": None,
     "without entropy": lambda pi, logs, Q, target, tau: np.sum(pi * (-Q), axis=-1),
@@ -82,11 +40,11 @@ ACTOR_LOSSES: dict[str, Callable[..., Array] | None] = {
     "pi held": lambda pi, logs, Q, target, tau: np.sum(np.real(pi) * (tau * logs - Q), axis=-1),
     "advantage for Q": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q + np.real(np.sum(pi * Q, -1, keepdims=True))), axis=-1),
     "Q less its mean over actions": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q + np.mean(Q, axis=-1, keepdims=True)), axis=-1),
-    "Q less its largest": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q), axis=-1) + _best(Q + 0 * pi),
+    "Q less its largest": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q), axis=-1) + best(Q + 0 * pi),
     "Q less that of the target critic": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q + target), axis=-1),
     "-ln pi of the best action": lambda pi, logs, Q, target, tau: -np.sum((np.real(Q) == np.max(np.real(Q), -1, keepdims=True)) * logs, axis=-1) + 0 * tau[..., 0],
-    "KL(pi || softmax(Q/tau))": lambda pi, logs, Q, target, tau: np.sum(pi * (logs - Q / tau), axis=-1) + _log_sum(Q / tau),
-    "tau KL(pi || softmax(Q/tau))": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q), axis=-1) + tau[..., 0] * _log_sum(Q / tau),
+    "KL(pi || softmax(Q/tau))": lambda pi, logs, Q, target, tau: np.sum(pi * (logs - Q / tau), axis=-1) + log_sum(Q / tau),
+    "tau KL(pi || softmax(Q/tau))": lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - Q), axis=-1) + tau[..., 0] * log_sum(Q / tau),
     "KL(softmax(Q/tau) || pi)": lambda pi, logs, Q, target, tau: -np.sum(_boltzmann(Q / tau) * (logs - np.log(_boltzmann(Q / tau))), axis=-1),
     "cross-entropy with softmax(Q/tau)": lambda pi, logs, Q, target, tau: -np.sum(_boltzmann(Q / tau) * logs, axis=-1),
     "mean over actions of log pi for the entropy": lambda pi, logs, Q, target, tau: np.sum(tau * logs / pi.shape[-1] - pi * Q, axis=-1),
@@ -139,7 +97,7 @@ ENTROPIES: dict[str, Callable[..., Array] | None] = {
     "1 - sum_a pi^2": lambda pi, logs, action: 1 - np.sum(pi**2, axis=-1),
     "over ln A": lambda pi, logs, action: -np.sum(pi * logs, axis=-1) / np.log(pi.shape[-1]),
     "ln A": lambda pi, logs, action: 0 * pi[..., 0] + np.log(pi.shape[-1]),
-    "-ln of the likeliest": lambda pi, logs, action: -_best(logs),
+    "-ln of the likeliest": lambda pi, logs, action: -best(logs),
 }
 
 
@@ -160,34 +118,6 @@ CRITIC_LOSSES: dict[str, Callable[[Array], Array] | None] = {
     "log cosh": lambda e: np.log(np.cosh(e)), "sqrt(1 + (Q - y)^2) - 1": lambda e: np.sqrt(1 + e**2) - 1, "where Q < y": lambda e: e**2 / 2 * (np.real(e) < 0),
     "where Q > y": lambda e: e**2 / 2 * (np.real(e) > 0), "sign of Q - y": lambda e: np.real(np.sign(np.real(e))) * e,
 }  # fmt: skip
-CRITICS: dict[str, Callable[[Array, Array], Array] | None] = {
-    "the target's": None, "the critic itself": lambda own, other: other, "the smaller of both": least,
-    "the larger of both": most, "the sum of both": lambda own, other: own + other,
-    "the mean of both": lambda own, other: (own + other) / 2, "0.005 of the critic mixed in": lambda own, other: 0.995 * own + 0.005 * other,
-    "the critic, held": lambda own, other: np.real(other), "the difference of both": lambda own, other: own - other,
-}  # fmt: skip
-TARGETS: dict[str, Callable[[Array, Array], Array] | None] = {
-    "y": None,
-    "y within -1 and 1": lambda y, mask: between(y, -1, 1), "y within -10 and 10": lambda y, mask: between(y, -10, 10), "at least 0": lambda y, mask: most(y, 0.0),
-    "at most 0": lambda y, mask: least(y, 0.0), "mean over the batch": lambda y, mask: 0 * y + _mean(y, mask), "less its mean over the batch": lambda y, mask: y - _mean(y, mask),
-    "normalised over the batch": lambda y, mask: _normalised(y, mask), "that of the transition before": lambda y, mask: np.roll(y, 1, -1),
-    "that of the transition after": lambda y, mask: np.roll(y, -1, -1), "that of the next task": lambda y, mask: np.roll(y, -1, -2), "0": lambda y, mask: 0 * y,
-    "that of the first task": lambda y, mask: 0 * y + y[:, :1], "tanh": lambda y, mask: np.tanh(y),
-}  # fmt: skip
-
-
-def _mean(x: Array, mask: Array) -> Array:
-    """The mean over the transitions of a task, its axis kept."""
-    return np.sum(np.where(mask > 0, x, 0), axis=-1, keepdims=True) / np.sum(mask, axis=-1, keepdims=True)
-
-
-def _normalised(x: Array, mask: Array, more: float = 1e-8, less: int = 0) -> Array:
-    """Less the mean over the transitions of a task, over the deviation."""
-    off = x - _mean(x, mask)
-    size = np.sum(np.where(mask > 0, off**2, 0), axis=-1, keepdims=True) / (np.sum(mask, axis=-1, keepdims=True) - less)
-    return off / (np.sqrt(size) + more)
-
-
 BATCHES: dict[str, Callable[[Array, Array], Array] | None] = {
     "mean over its transitions": None,
     "sum": lambda x, mask: np.sum(np.where(mask > 0, x, 0), axis=-1),
@@ -210,39 +140,6 @@ BATCHES: dict[str, Callable[[Array, Array], Array] | None] = {
     "mean over all tasks": lambda x, mask: np.sum(np.where(mask > 0, x, 0), axis=(-2, -1))[:, None] / np.sum(mask) + 0 * x[..., 0],
     "largest": lambda x, mask: np.take_along_axis(x, np.argmax(np.where(mask > 0, np.real(x), -np.inf), -1)[..., None], -1)[..., 0],
 }
-ENDS: dict[str, Callable[[Array, Array, Array], Array] | None] = {
-    "no value after an end": None,
-    "ignored": lambda r, value, end: r + value,
-    "inverted": lambda r, value, end: r + end * value,
-    "no reward at an end either": lambda r, value, end: (1 - end) * (r + value),
-    "of the step before": lambda r, value, end: r + (1 - np.roll(end, 1, -1)) * value,
-    "-1 for a value after an end": lambda r, value, end: r + (1 - end) * value - end,
-    "without rewards": lambda r, value, end: 0 * r + (1 - end) * value,
-    "of the step after": lambda r, value, end: r + (1 - np.roll(end, -1, -1)) * value,
-    "0 from the first end on": lambda r, value, end: r + (np.cumsum(end, -1) == 0) * value,
-    "value at an end only halved": lambda r, value, end: r + (1 - end / 2) * value,
-    "value subtracted at an end": lambda r, value, end: r + (1 - 2 * end) * value,
-    "those of the first task": lambda r, value, end: r + (1 - end[:1]) * value,
-    "reward doubled at an end": lambda r, value, end: r + end * r + (1 - end) * value,
-    "rewards at ends only": lambda r, value, end: end * r + (1 - end) * value,
-}
-def _normal(more: float, less: int) -> Callable[[Array, Array, Array], Array]:
-    """Rewards normalised over the transitions of their task."""
-    return lambda r, tau, mask: _normalised(r, mask, more, less)
-
-
-REWARDS: dict[str, Callable[[Array, Array, Array], Array] | None] = {
-    "r": None, "5 r": lambda r, tau, mask: 5 * r, "10 r": lambda r, tau, mask: 10 * r, "100 r": lambda r, tau, mask: 100 * r, "r/10": lambda r, tau, mask: r / 10,
-    "r/tau": lambda r, tau, mask: r / tau, "tau r": lambda r, tau, mask: tau * r, "sign r": lambda r, tau, mask: np.sign(r), "tanh r": lambda r, tau, mask: np.tanh(r),
-    "clipped at 1": lambda r, tau, mask: np.clip(r, -1, 1), "at least 0": lambda r, tau, mask: np.maximum(r, 0), "that of the step before": lambda r, tau, mask: np.roll(r, 1, -1),
-    "that of the step after": lambda r, tau, mask: np.roll(r, -1, -1), "-r": lambda r, tau, mask: -r, "1 - r": lambda r, tau, mask: 1 - r,
-    "the next task's": lambda r, tau, mask: np.roll(r, -1, 0), "the first task's": lambda r, tau, mask: 0 * r + r[:1],
-    "normalised over all entries": lambda r, tau, mask: (r - np.mean(r)) / np.std(r), "their mean": lambda r, tau, mask: 0 * r + _mean(r, mask),
-    "normalised over all tasks": lambda r, tau, mask: (r - np.mean(r[mask > 0])) / (np.std(r[mask > 0]) + 1e-8),
-    "less their mean": lambda r, tau, mask: r - _mean(r, mask), "over their deviation": lambda r, tau, mask: _normalised(r, mask) + _mean(r, mask) / (np.sqrt(_mean((r - _mean(r, mask)) ** 2, mask)) + 1e-8),
-    "over their largest size": lambda r, tau, mask: r / np.max(np.where(mask > 0, np.abs(r), 0), -1, keepdims=True),
-    **{f"normalised, {more:g} added to the deviation{f' over n - {less}' * less}": _normal(more, less) for more in (0, 1e-8, 1e-6, 1e-5) for less in (0, 1)},
-}  # fmt: skip
 
 
 def _expectile(e: Array, share: float) -> Array:
@@ -251,25 +148,10 @@ def _expectile(e: Array, share: float) -> Array:
 
 
 FAMILIES_OF_LOSSES = {
-    "{} r in the target": ("reward", lambda c: lambda r, tau, mask: c * r),
-    "r + {} in the target": ("reward", lambda c: lambda r, tau, mask: r + c),
-    "r in the target clipped at {}": ("reward", lambda c: lambda r, tau, mask: np.clip(r, -abs(c), abs(c))),
-    "r at most {}": ("reward", lambda c: lambda r, tau, mask: np.minimum(r, c)),
-    "r/{} + 1, tanh of it": ("reward", lambda c: lambda r, tau, mask: np.tanh(r / c)),
     "Huber, delta {}": ("critic's loss", lambda c: lambda e: _huber(e, abs(c))),
     "smooth L1, beta {}": ("critic's loss", lambda c: lambda e: _smooth(e, abs(c))),
     "error clipped at {}, then squared": ("critic's loss", lambda c: lambda e: between(e, -abs(c), abs(c)) ** 2 / 2),
     "expectile {}": ("critic's loss", lambda c: lambda e: _expectile(e, c)),
-    "{} of the critic mixed in": ("critic in the target", lambda c: lambda own, other: (1 - c) * own + c * other),
-    "{} times that of the target's": ("critic in the target", lambda c: lambda own, other: c * own),
-    "y within -{0} and {0}": ("target value", lambda c: lambda y, mask: between(y, -abs(c), abs(c))),
-    "y at most {}": ("target value", lambda c: lambda y, mask: least(y, c)),
-    "y at least {}": ("target value", lambda c: lambda y, mask: most(y, c)),
-    "y + {}": ("target value", lambda c: lambda y, mask: y + c),
-    "{} for a value after an end": ("ends", lambda c: lambda r, value, end: r + (1 - end) * value + c * end),
-    "a value after an end times {}": ("ends", lambda c: lambda r, value, end: r + (1 - end + c * end) * value),
-    "entropy in V times {}": ("value of s'", lambda c: lambda pi, logs, Q, tau: np.sum(pi * (Q - c * tau * logs), axis=-1)),
-    "entropy in V with {} for tau": ("value of s'", lambda c: lambda pi, logs, Q, tau: np.sum(pi * (Q - c * logs) + 0 * tau, axis=-1)),
     "entropy times {}": ("actor's loss", lambda c: lambda pi, logs, Q, target, tau: np.sum(pi * (c * tau * logs - Q), axis=-1)),
     "{} for tau": ("actor's loss", lambda c: lambda pi, logs, Q, target, tau: np.sum(pi * (c * logs - Q) + 0 * tau, axis=-1)),
     "{} of the target critic mixed in": ("actor's loss", lambda c: lambda pi, logs, Q, target, tau: np.sum(pi * (tau * logs - (1 - c) * Q - c * target), axis=-1)),

@@ -4,7 +4,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["absolute", "between", "least", "most", "softplus"]
+__all__ = ["absolute", "best", "between", "least", "log_sum", "most", "softplus"]
 
 
 def softplus(x: Array) -> Array:
@@ -30,3 +30,14 @@ def most(x: Array, y: Array | float) -> Array:
 def between(x: Array, low: Array | float, high: Array | float) -> Array:
     """x, not below `low` and not above `high`."""
     return least(most(x, low), high)
+
+
+def best(x: Array) -> Array:
+    """The largest entry of the last axis, with its slope."""
+    return np.take_along_axis(x, np.argmax(np.real(x), axis=-1)[..., None], axis=-1)[..., 0]
+
+
+def log_sum(x: Array) -> Array:
+    """ln Σ eˣ over the actions."""
+    top = np.max(np.real(x), axis=-1, keepdims=True)
+    return np.log(np.sum(np.exp(x - top), axis=-1)) + top[..., 0]

@@ -11,56 +11,27 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Predicate
 from refmeta.oracle.suites.policy_gradient.geometry_choices import (
-    DAMPINGS,
     DIRECTIONS,
     DIVERGENCES,
     FAMILIES_OF_GEOMETRY,
     FISHERS,
-    SOLUTIONS,
-    damped,
 )
 from refmeta.oracle.suites.policy_gradient.gradient_choices import ADVANTAGES, FAMILIES_OF_GRADIENTS, HESSIANS, RETURNS
 from refmeta.oracle.suites.policy_gradient.policy_choices import FAMILIES_OF_POLICIES, POLICIES
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
+from refmeta.oracle.suites.policy_gradient.process_choices import ENDS, at_most, where_none
+from refmeta.oracle.suites.policy_gradient.solution_choices import DAMPINGS, SOLUTIONS, damped
 from refmeta.oracle.suites.policy_gradient.variants import variant
 from refmeta.oracle.suites.policy_gradient.visit_choices import VISITS
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.tasks import fisher
 
 __all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
-
-
-
-def _at_most(n: int) -> Callable[[int | None], int]:
-    """A horizon of at most n."""
-    return lambda H: min(H or n, n)
-
-
-def _where_none(n: float) -> Callable[[int | None], float]:
-    """A horizon of n where there is none."""
-    return lambda H: n if H is None else H
-
-
-def _dead(which: int, *, paid: bool = False) -> Callable[[Array, Array], tuple[Array, Array]]:
-    """A state that is an end: nothing comes after it, and if not `paid`, it has no reward; an only state is none."""
-
-    def value(P: Array, r: Array) -> tuple[Array, Array]:
-        alive = 1.0 * (np.arange(P.shape[-1]) != which % P.shape[-1]) if P.shape[-1] > 1 else np.ones(1)
-        return P * alive[:, None, None], r if paid else r * alive[:, None]
-
-    return value
-
-
-ENDS = {
-    "none": None, "the last state: no reward, no value": _dead(-1), "the last state: no value after it": _dead(-1, paid=True), "the first state: no reward, no value": _dead(0),
-    "the first state: no value after it": _dead(0, paid=True), "arriving in the last state": lambda P, r: (P * (np.arange(P.shape[-1]) < max(P.shape[-1] - 1, 1)), r),
-    "arriving in the first state": lambda P, r: (P * ((np.arange(P.shape[-1]) > 0) | (P.shape[-1] == 1)), r),
-}  # fmt: skip
 CHOICES: Choices = {
     "horizon": {
         "as given": None, "one step less": lambda H: None if H is None else max(H - 1, 0), "one step more": lambda H: None if H is None else H + 1,
-        "none": lambda H: None, **{f"at most {n} steps": _at_most(n) for n in (1, 2, 3, 4, 5, 10, 20, 50, 100)},
-        **{f"{n} steps where there is none": _where_none(n) for n in (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 64, 100, 128, 200)},
+        "none": lambda H: None, **{f"at most {n} steps": at_most(n) for n in (1, 2, 3, 4, 5, 10, 20, 50, 100)},
+        **{f"{n} steps where there is none": where_none(n) for n in (1, 2, 5, 10, 15, 20, 25, 30, 40, 50, 64, 100, 128, 200)},
         "half": lambda H: None if H is None else max(H // 2, 1), "twice": lambda H: None if H is None else 2 * H, "two steps less": lambda H: None if H is None else max(H - 2, 0),
         "two steps more": lambda H: None if H is None else H + 2,
     },
@@ -132,11 +103,9 @@ CHOICES: Choices = {
     },
     "visits of": {"the old policy": None, "the new policy": lambda old, new: new, "the policy half way": lambda old, new: (old + new) / 2},
 }  # fmt: skip
-
-
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     **FAMILIES_OF_POLICIES, **FAMILIES_OF_GRADIENTS, **FAMILIES_OF_GEOMETRY,
-    "{} steps where there is none": ("horizon", lambda c: _where_none(max(c, 0.0))), "gamma is {}": ("discount", lambda c: lambda g: c),
+    "{} steps where there is none": ("horizon", lambda c: where_none(max(c, 0.0))), "gamma is {}": ("discount", lambda c: lambda g: c),
     "{} gamma": ("discount", lambda c: lambda g: c * g), "gamma^{}": ("discount", lambda c: lambda g: g**c),
     "{} of the uniform mixed in": ("start", lambda c: lambda rho: (1 - c) * rho + c / rho.shape[-1]),
     "{} of staying mixed in": ("P", lambda c: lambda P: (1 - c) * P + c * np.eye(P.shape[-1])[:, None]),
