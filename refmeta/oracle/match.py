@@ -108,7 +108,7 @@ def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Cand
             continue
         if not alike(pair, value):
             return False
-        apart |= told_apart(pair, value)
+        apart |= told_apart(pair, value) and told_apart(pair, pair.got)
     return apart
 
 

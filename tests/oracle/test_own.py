@@ -141,7 +141,7 @@ def test_an_array_is_named_too_and_nothing_is_said_of_where(factor, words):
 
 def test_noise_is_explained_by_nothing():
     found = diagnosed(mine(THETA) * (1 + 1e-3 * NOISE))
-    assert found.word == "WRONG" and found.what == ("no mistake that is known here explains every failing vector",)
+    assert found.word == "WRONG" and found.what[0].startswith("no mistake that is known here explains every failing vector")
 
 
 def test_noise_of_every_call_is_called_so():
