@@ -145,7 +145,6 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
     before, start = _before(part), time.process_time()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
-    ended = f"; the search ended after {PARTIAL * seconds:g} s of computing" * (time.process_time() - start > PARTIAL * seconds)
     if found.name:
         return _said(part, found.name, _consistent(found.matches, beside, on.settings))
     if one_branch := conditional_matches(found.refuted, on):
@@ -156,4 +155,4 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
         return _said(part, "fit", fitted, claimed=False)
-    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing) + ended])
+    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing)])
