@@ -112,9 +112,10 @@ def permutation_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> 
         if is_like_right(pair):
             continue
         size = pair.got.shape[-1] if pair.got.ndim else 0
-        if size < FEWEST or (order := orders.get(size, _order(pair))) is None:
+        if size < FEWEST:
             return []
-        orders.setdefault(size, order)
+        if size not in orders and (order := _order(pair)) is not None:
+            orders[size] = order
 
     def value(case: Case, name: str) -> Array | None:
         right = right_result(case, name, settings)
