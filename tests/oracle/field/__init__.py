@@ -1,0 +1,1 @@
+"""Implementations of other people, right and wrong, written without a look at how mistakes are diagnosed."""
