@@ -1,0 +1,1 @@
+"""Wrong implementations that nobody reads before the work is done."""
