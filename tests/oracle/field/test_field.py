@@ -5,7 +5,7 @@ import pytest
 from tests.oracle.field.__main__ import mistakes
 from tests.oracle.field.harness import judged
 
-EVERY = {mistake.name: mistake for listed in mistakes().values() for mistake in listed}
+EVERY = {m.name: m for name, listed in mistakes().items() if "held_out" not in name for m in listed}
 TWELVE = (
     "gradients-not-zeroed", "hessian-diagonal", "jacobian-not-transposed", "two-conjugate-gradients", "adam-outside",
     "variance-is-softplus", "critic-loss-huber", "forget-bias-of-tensorflow", "counts-without-repeats",
@@ -19,7 +19,7 @@ def test_a_mistake_of_others_is_named_truly(name):
     assert (said.word, said.cause) == ("WRONG", "right") and said.where in ("", "right"), said
 
 
-def test_the_field_is_large_and_its_names_are_unique():
+def test_the_field_is_large_and_has_every_suite():
     listed = [mistake for some in mistakes().values() for mistake in some]
-    assert len(listed) >= 150 and len({(m.suite, m.name) for m in listed}) == len(listed)
+    assert len(listed) >= 450
     assert len({mistake.suite for mistake in listed}) == 14
