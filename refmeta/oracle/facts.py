@@ -53,12 +53,12 @@ def ids(group: Sequence[Outcome]) -> str:
 
 
 def worst_line(finding: Finding) -> list[str]:
-    """Part, index, yours, certified and tolerances of the worst entry."""
+    """Part, index, yours, what is expected (certified, or of a convention), and tolerances of the worst entry."""
     if (pair := finding.worst) is None:
         return []
     case, entry = pair
     return [
-        f"worst entry: {case.id}, {entry.part}{list(entry.at) or ''}: yours {entry.yours!r}, certified "
+        f"worst entry: {case.id}, {entry.part}{list(entry.at) or ''}: yours {entry.yours!r}, expected "
         f"{entry.certified!r}, off by {entry.tolerances:.3g} tolerances"
     ]
 

@@ -94,6 +94,11 @@ def told_apart(pair: Pair, value: Array | None) -> bool:
     return value is not None and not (value.shape == pair.right.shape and gap(value, pair.right, pair.limit) <= NEAR)
 
 
+def _is_seen(pair: Pair, value: Array | None) -> bool:
+    """Is a value larger than ten tolerances, or zero like the result?  A smaller one is like every small result."""
+    return value is not None and (gap(value, 0 * value, pair.limit) > NEAR or not (np.any(value) or np.any(pair.got)))
+
+
 def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Candidate) -> bool:
     """Does every wrong result of every failing vector equal the candidate, to ten tolerances?
 
@@ -108,7 +113,7 @@ def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Cand
             continue
         if not alike(pair, value):
             return False
-        apart |= told_apart(pair, value) and told_apart(pair, pair.got)
+        apart |= told_apart(pair, value) and told_apart(pair, pair.got) and _is_seen(pair, value)
     return apart
 
 

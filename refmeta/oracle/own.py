@@ -124,7 +124,7 @@ def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:
 
     What would follow from it is left out: tasks cannot be moved, as the inputs of a suite can.
     """
-    facts = [re.split(": |, whatever", line)[0] for line in verdict.where.lines] if asked else []
+    facts = [re.split(": |; no single input", line)[0] for line in verdict.where.lines] if asked else []
     failed = dict.fromkeys(f"no result at another theta: it {o.message}" for o in verdict.outcomes if o.got is None)
     return (*facts, *failed)
 

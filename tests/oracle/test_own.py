@@ -288,3 +288,12 @@ def test_what_is_no_point_and_no_shape_is_said():
 def test_one_number_is_not_explained_by_a_number_that_is_fitted():
     task = rm.Quadratic([[[1.0]]], [[1.0]])
     assert not any("computes another formula" in line for line in rm.oracle.diagnose([[-0.758369750]], [0.3], task, alpha=0.1, steps=2).what)
+
+
+def test_a_result_that_is_smaller_than_the_tolerance_is_no_known_formula():
+    """With step sizes of a million the terms are of size 1e18, and every result of size 1 is within the tolerance of first order."""
+    A, c = np.array([[[2.0, 1.0], [1.0, 3.0]], [[1.0, 0.5], [0.5, 2.0]]]), np.array([[1.0, 2.0], [3.0, -1.0]])
+    support, query, theta = rm.Quadratic(A, c), rm.Quadratic(A[::-1], c - 1), np.array([0.5, -0.25])
+    got = lambda t: np.array([[1.0, -2.0], [0.5, 3.0]]) * (1 + t @ t)
+    found = rm.oracle.diagnose(got, theta, support, query, alpha=1e6, steps=3)
+    assert found.word == "WRONG" and not any("EXACT" in line or "computes" in line for line in found.what), found.what

@@ -406,7 +406,7 @@ def test_the_worst_entry_is_one_that_is_wrong():
 
     assert worst(lambda near: near[:1]) == []
     (line,) = worst(lambda near: near + 1)
-    assert "reptile-003" in line and "update[" in line and ", certified " in line
+    assert "reptile-003" in line and "update[" in line and ", expected " in line
 
 
 def test_crashes_alone_are_called_so_and_numbers_agree_with_their_nouns():

@@ -155,4 +155,9 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:
         return _said(part, "fit", fitted, claimed=False)
-    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing)])
+    return Explanation(part, "", [before + UNKNOWN + flag_sentence(on.failing, on.passing) + _ended(start, seconds)])
+
+
+def _ended(start: float, seconds: float) -> str:
+    """Did the search end before everything was tried?"""
+    return f"; the search ended after {seconds:g} s" if time.process_time() - start >= PARTIAL * seconds else ""

@@ -17,22 +17,47 @@ from refmeta.oracle.suite import Case
 
 __all__ = ["layout_matches", "order_matches", "permutation_matches"]
 
+Order = Callable[[int], Sequence[int]]
 FEWEST, FAR = 3, 1e3
+ORDERS: dict[str, Order] = {
+    "the last one first": lambda n: range(n)[::-1],
+    "each that of the next": lambda n: np.roll(range(n), -1).tolist(),
+    "each that of the one before": lambda n: np.roll(range(n), 1).tolist(),
+}
 BACKWARDS, INVERSE = "the last entry first", "(the inverse)"
 
 
 def order_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """The rows of the tasks in another order."""
-    for _, _, got, right, limit in pairs(failing, settings):
-        if (
-            np.ndim(limit) != 1
-            or not 1 < len(limit) <= 6
-            or len(got) != len(limit)
-            or not any(gap(got, right[list(p)], limit[list(p)]) <= 1 for p in itertools.permutations(range(len(right))))
-        ):
-            return []
-    backwards: Candidate = lambda case, name: right_result(case, name, settings)[::-1]
-    return [match_of("the right rows in another order of the tasks", backwards, failing)]
+    """The right rows, the tasks in another order: one that has a name, or one permutation for each number of tasks."""
+    wrong = [pair for pair in pairs(failing, settings) if not is_like_right(pair)]
+    if not all(np.ndim(pair.limit) == 1 and len(pair.got) == len(pair.limit) > 1 for pair in wrong):
+        return []
+    found = {len(pair.got): _row_order(pair) for pair in reversed(wrong)}
+    longest = ", ".join(str(row + 1) for row in max(found.values(), key=len, default=()))
+    orders: dict[str, Order] = {**ORDERS, f"those of task {longest}": lambda n: found.get(n, ())}
+    named = (
+        match_of(f"the right rows, the tasks in another order: {words}", _in_order(order, settings), failing)
+        for words, order in orders.items()
+    )
+    return next(([m] for m in named if matching([m], failing, settings)), [])
+
+
+def _in_order(order: Order, settings: JudgeSettings) -> Candidate:
+    """The right rows in an order; None where a number of tasks has none."""
+
+    def value(case: Case, name: str) -> Array | None:
+        right = right_result(case, name, settings)
+        rows = list(order(len(right)))
+        return right[rows] if rows else None
+
+    return value
+
+
+def _row_order(pair: Pair) -> Sequence[int]:
+    """Of each row that was got the index of the right row that it is; empty if there is none, or if one is taken twice."""
+    equal = [[gap(row[None], right[None], limit[None]) <= 1 for right, limit in zip(pair.right, pair.limit, strict=True)] for row in pair.got]
+    order = [int(np.argmax(each)) for each in equal]
+    return order if np.all(np.any(equal, axis=1)) and len(set(order)) == len(order) else ()
 
 
 def layout_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:

@@ -17,13 +17,11 @@ __all__ = ["flag_sentence", "refutation"]
 def refutation(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome], settings: JudgeSettings) -> str:
     """What every failing vector equals and some passing ones do not."""
     against = refuting(passing, settings, m.value)
-    special = " and ".join(_special(failing, against)) or "they have no flag or number in common that those have not"
+    special = " and ".join(_special(failing, against)) or "no flag and no number"
     ours = f"the {len(failing)} failing vectors" if len(failing) > 1 else "the one failing vector"
     theirs = f"{len(against)} others" if len(against) > 1 else "one other"
-    return (
-        f"equals {m.what} in {ours}, but is right in {theirs}, where that is wrong: look at what is special in the failing: "
-        f"{special}"
-    )
+    what = m.what.removeprefix("computes ")
+    return f"equals {what} in {ours}, but is right in {theirs}, where that is wrong; what only the failing have: {special}"
 
 
 def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:

@@ -50,7 +50,7 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
     right = [o for o in has if is_right(o, part, settings)]
     wrong = [o for o in has if not is_right(o, part, settings)]
     if (only := _only_where(part, right, wrong, settings, ask)) is not None:
-        line = f"wrong exactly where {only.name}: such a case goes a way of its own"
+        line = f"wrong exactly where {only.name}: look at the branch that such cases take"
         cases = Where((line,), lambda case: not only.holds(case))
     else:
         found = _sufficient(part, right, wrong, settings, ask)
@@ -60,7 +60,7 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
     if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
         lines = (_names_of(cases.sufficient, "right where"), "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
-    names, parts = _right_parts(valid, settings)
+    names, parts = _right_parts(valid, wrong, settings, ask)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
     first = [f"first in {part}; {others}"] if names > 1 else []
     more = (*in_rows(part, wrong, settings, ask), *in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
@@ -70,17 +70,25 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 def _is_wrong_elsewhere(
     part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
 ) -> bool:
-    """Is the target wrong as well in wrong cases with other numbers?"""
+    """Is the target wrong as well in wrong cases with other numbers?  A question without an answer says nothing."""
     cases = _of_every_kind([o.case for o in wrong])[:MOVED]
     others = [other for i, case in enumerate(cases) if (other := varied(case, i, (part,))) is not None and not exactly(other)]
-    answers = [ask(other) for other in others]
-    return not any(part in (o.got or {}) and is_right(o, part, settings, 1 / LOOSER) for o in answers)
+    answers = [o for o in map(ask, others) if part in (o.got or {})]
+    return bool(answers) and not any(is_right(o, part, settings, 1 / LOOSER) for o in answers)
 
 
-def _right_parts(outcomes: Sequence[Outcome], settings: JudgeSettings) -> tuple[int, tuple[str, ...]]:
-    """How many parts were judged, and those that are right in every case."""
+def _right_parts(
+    outcomes: Sequence[Outcome], wrong: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
+) -> tuple[int, tuple[str, ...]]:
+    """How many parts were judged, and those that are right in every case, and in wrong cases with other numbers."""
     names = [name for name in outcomes[0].case.about.parts if any(name in (o.got or {}) for o in outcomes)]
-    return len(names), tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
+    right = tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
+    if ask is None or not right:
+        return len(names), right
+    cases = _of_every_kind([o.case for o in wrong])[:MOVED]
+    others = [other for i, case in enumerate(cases) if (other := varied(case, i, right)) is not None]
+    answers = [o for o in map(ask, others) if o.got]
+    return len(names), tuple(name for name in right if all(is_right(o, name, settings) for o in answers if name in (o.got or {})))
 
 
 def _of_failures(outcomes: Sequence[Outcome]) -> Where:
@@ -107,12 +115,12 @@ def _only_where(
     return None
 
 
-def _is_right_elsewhere(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask | None) -> bool:
+def _is_right_elsewhere(p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask) -> bool:
     """Is the target right as well in two right cases with other numbers, in which the predicate does not hold?"""
     every = (varied(case, i, (part,)) for i, case in enumerate(_of_every_kind(cases)[:MOVED]))
     others = itertools.islice((other for other in every if other is not None and not p.holds(other)), 2)
-    answers = [ask(other) for other in others if ask is not None]
-    return all(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
+    answers = [ask(other) for other in others]
+    return bool(answers) and all(part in (o.got or {}) and is_right(o, part, settings) for o in answers)
 
 
 def _candidates(right: Sequence[Outcome], wrong: Sequence[Outcome]) -> list[Predicate]:
@@ -209,7 +217,7 @@ def _rest(rest: Sequence[Outcome], wrong: Sequence[Outcome]) -> str:
 def _without(right: Sequence[Outcome], wrong: Sequence[Outcome], *, asked: bool) -> str:
     """The sentence where no predicate is confirmed."""
     if not right:
-        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases" + ", whatever one input is" * asked
+        return f"wrong in {'all ' if len(wrong) > 1 else ''}{len(wrong)} cases" + "; no single input, when it is moved, makes it right" * asked
     return f"right in {len(right)} of {len(right) + len(wrong)} cases; no single input tells them apart"
 
 

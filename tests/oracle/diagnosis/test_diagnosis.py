@@ -64,7 +64,7 @@ def test_where_hessians_are_constant_a_formula_that_takes_them_elsewhere_is_righ
     ("mistake", "sentence"),
     [
         (lambda x: -x, "times −1: the sign, in"),
-        (lambda x: x[::-1], "the right rows in another order of the tasks"),
+        (lambda x: x[::-1], "the right rows, the tasks in another order: the last one first"),
         (lambda x: x / len(x), "times 1/N, N the number of tasks"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_hessian_term_scaled_by_nine_tenths_is_found():
         (lambda g, x: g / len(g), "the right result times 1/N"),
         (lambda g, x: g * (1 - x["gamma"]), "the right result times 1 − γ"),
         (lambda g, x: 0.3 * g, "the right result times 0.3"),
-        (lambda g, x: g[::-1], "the right rows in another order of the tasks"),
+        (lambda g, x: g[::-1], "the right rows, the tasks in another order: the last one first"),
         (lambda g, x: g.astype(np.float32), "right to single precision only"),
     ],
 )
@@ -145,7 +145,7 @@ def test_no_diagnosis_is_given_that_does_not_hold_on_every_failing_vector():
         first = rm.maml.first_order_gradient(p.theta, *p.split, **p.hyper)
         return first if p.steps % 2 else first + np.cos(np.arange(first.size)).reshape(first.shape)
 
-    assert diagnosis(mixed) == NOTHING
+    assert diagnosis(mixed).startswith(NOTHING)
 
 
 def test_a_tie_is_reported_as_one():
@@ -169,9 +169,9 @@ def test_pure_noise_is_never_explained():
     ):
         case = next(c for c in cases(suite) if c.id == name)
         outcome = judge(case, got, JudgeSettings())
-        assert diagnose([outcome], JudgeSettings()) == [NOTHING]
+        assert diagnose([outcome], JudgeSettings())[0].startswith(NOTHING)
     noise = lambda **x: np.sin(1 + np.arange(exact(x).size)).reshape(exact(x).shape)
-    assert diagnosis(noise) == NOTHING
+    assert diagnosis(noise).startswith(NOTHING)
 
 
 def test_a_pattern_that_a_passing_vector_refutes_is_not_named():
@@ -300,7 +300,7 @@ def test_factors_multiples_and_orders_are_refuted_too():
     assert text.startswith("computes another formula, in the one failing vector: length: its size"), text
     for change, what in (
         (lambda g: 3 * g, "the right result times 3"),
-        (lambda g: g[::-1], "the right rows in another order"),
+        (lambda g: g[::-1], "the right rows, the tasks in another order: the last one first"),
     ):
         text = diagnosis(lambda **x: change(exact(x)) if len(x["P"]) == 2 else exact(x), vectors=slice(12))  # noqa: B023
         assert text.startswith(f"equals {what}") and "the number of tasks is 2" in text, text

@@ -14,6 +14,23 @@ def test_a_result_backwards_and_parameters_read_backwards_are_told_apart():
     assert "theta read in another layout: the last entry first" in layout_matches(failing, settings)[0].what
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda right, x: right[::-1], "the last one first"),
+        (lambda right, x: np.roll(right, -1, axis=0), "each that of the next"),
+        (lambda right, x: np.roll(right, 1, axis=0), "each that of the one before"),
+        (lambda right, x: right[[1, 0, *range(2, len(right))]] if len(right) > 1 else right, "those of task 2, 1, 3, 4"),
+    ],
+)
+def test_rows_in_another_order_are_said_as_they_are(change, words):
+    """What is claimed is the order itself, on other cases, too."""
+    failing, settings = failures("maml-regression", change)
+    (match,) = order_matches(failing, settings)
+    assert match.what == f"the right rows, the tasks in another order: {words}"
+    assert all(np.allclose(match.value(o.case, "gradient"), o.got["gradient"], rtol=1e-8) for o in failing)
+
+
 def test_an_order_without_a_name_is_printed():
     failing, settings = failures("maml-tabular", lambda right, x: np.roll(right, 1, axis=1))
     (match,) = permutation_matches(failing, settings)

@@ -32,8 +32,8 @@ def times(suite, factor):
         ("maml-regression", lambda x: 1.5 if x["steps"] > 1 else 1.0, "right exactly where K <= 1: from the second inner step on"),
         ("maml-classification", lambda x: 1 + x["ridge"], "right exactly where ridge = 0: what ridge multiplies differs"),
         ("maml-regression", lambda x: 1 + np.ndim(x["alpha"]), "right exactly where alpha is a number: an array of alpha is read"),
-        ("maml-lq", lambda x: 1.0 if x["horizon"] is None else 2.0, "wrong exactly where horizon is not None: such a case goes"),
-        ("maml-quadratic", lambda x: 1.0 if len(x["A"]) > 1 else 2.0, "wrong exactly where N = 1: such a case goes a way of its own"),
+        ("maml-lq", lambda x: 1.0 if x["horizon"] is None else 2.0, "wrong exactly where horizon is not None: look at the branch"),
+        ("maml-quadratic", lambda x: 1.0 if len(x["A"]) > 1 else 2.0, "wrong exactly where N = 1: look at the branch that such cases take"),
         ("maml-quadratic", lambda x: len(x["A"]), "right exactly where N = 1: something passes between tasks"),
     ],
 )
@@ -140,3 +140,28 @@ def test_a_target_that_is_right_on_all_other_numbers_has_no_reading():
     vectors = [str(case.arguments()) for case in valid("maml-quadratic")]
     where, _ = found(times("maml-quadratic", lambda x: 1.3 if str(x) in vectors else 1.0), "maml-quadratic")
     assert where.exactly is None and "right in some more cases" in where.lines[1] and ": " not in where.lines[0], where.lines
+
+
+def test_a_question_without_an_answer_confirms_no_exactly():
+    """K <= 1 moves wrong cases to right ones; with other numbers the target fails, so that wrong elsewhere is not shown."""
+    thetas = [case.arguments()["theta"] for case in valid("maml-regression")]
+
+    def target(**x):
+        if not any(np.array_equal(x["theta"], theta) for theta in thetas):
+            raise KeyError("an unknown theta")
+        return (1.5 if x["steps"] > 1 else 1.0) * library("maml-regression")(**x)
+
+    where, _ = found(target, "maml-regression")
+    assert where.exactly is None and "exactly" not in " ".join(where.lines), where.lines
+
+
+def test_a_part_that_is_wrong_with_other_numbers_is_not_called_right_in_every_case():
+    """A limit that only one part of the vectors reaches: with other numbers another part reaches it, too."""
+    limit = max(float(np.max(np.abs(case.expected["mean"].value))) for case in valid("pearl"))
+
+    def target(**x):
+        right = library("pearl")(**x)
+        return right | {"mean": np.clip(right["mean"], -limit, limit), "variance": 2 * right["variance"]}
+
+    where, _ = found(target, "pearl")
+    assert "mean" not in where.right_parts and "critic_loss" in where.right_parts, where

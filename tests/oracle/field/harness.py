@@ -28,6 +28,7 @@ class Judged(NamedTuple):
 
     cause : "" where none is named, else "right", or why it is misleading.  where : likewise.
     words : does the text hold one of the words that a useful answer must contain?
+    seconds : of the processor, without those of the target.
     """
 
     mistake: object
@@ -43,11 +44,11 @@ def judged(mistake, fresh=FRESH):
     """Check a mistake as `check` does, and hold what is named against fresh problems."""
     settings, target = JudgeSettings(**mistake.settings), as_target(mistake.target)
     timed = Timed(target)
-    start = time.perf_counter()
+    start = time.process_time()
     ask = questions(timed, settings)
     outcomes = run(timed, cases(mistake.suite), settings, repeat=None)
     verdict = finding(mistake.suite, outcomes, settings, ask)
-    seconds = time.perf_counter() - start - timed.seconds
+    seconds = time.process_time() - start - timed.seconds
     lines = (*verdict.where.lines, *verdict.explanation, *verdict.next)
     words = any(word.lower() in " ".join(lines).lower() for word in mistake.words)
     fresh = _fresh(verdict, fresh)
@@ -58,17 +59,17 @@ def judged(mistake, fresh=FRESH):
 
 
 class Timed:
-    """A target that adds up the seconds of its own."""
+    """A target that adds up the processor seconds of its own."""
 
     def __init__(self, target):
         self.target, self.seconds = target, 0.0
 
     def __call__(self, case, settings):
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             return self.target(case, settings)
         finally:
-            self.seconds += time.perf_counter() - start
+            self.seconds += time.process_time() - start
 
 
 def _fresh(verdict, number):
@@ -139,5 +140,5 @@ def summary(results):
         f"{len(wrong)} WRONG",
         f"cause named and right {len(named)} ({len(named) / n:.0%}), where said and right {len(placed)} ({len(placed) / n:.0%}), "
         f"cause or where {len(either)} ({len(either) / n:.0%}), misleading {len(misleading)}, silent {len(wrong) - len(either)}",
-        f"seconds of a check, the target's own time aside: median {seconds[n // 2]:.2f}, worst {seconds[-1]:.2f}",
+        f"processor seconds of a check, the target's own aside: median {seconds[n // 2]:.2f}, worst {seconds[-1]:.2f}",
     ]
