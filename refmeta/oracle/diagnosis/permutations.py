@@ -3,7 +3,6 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
