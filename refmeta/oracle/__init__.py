@@ -8,11 +8,12 @@ import numpy as np
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.own import Diagnosis, diagnose
+from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases
 
-__all__ = ["SUITES", "Case", "Diagnosis", "UsageError", "VectorError", "assert_matches", "cases", "check", "diagnose"]
+__all__ = ["SUITES", "Case", "Diagnosis", "Problem", "UsageError", "VectorError", "assert_matches", "cases", "check", "diagnose"]
 
 SUITES = tuple(_SUITES)
 

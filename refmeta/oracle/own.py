@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_real
 from refmeta.meta.arguments import Task
-from refmeta.oracle.asking import Ask, varied
+from refmeta.oracle.asking import varied
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge
-from refmeta.oracle.own_problem import case_of, own_problem
+from refmeta.oracle.own_problem import Problem, case_of
 from refmeta.oracle.results import on_host
 from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding, finding
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "diagnose", "diagnosis_of", "judged"]
 
 SEEDS = (1, 2)
 OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
@@ -80,43 +80,54 @@ def diagnose(
     TypeError, ValueError
         For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
     """
-    case, settings = case_of(own_problem(theta, support, query, alpha, steps)), JudgeSettings()
+    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got")
+
+
+def diagnosis_of(problem: Problem, name: str = "gradient") -> Diagnosis:
+    """The diagnosis of a problem of one's own; `name` is what the errors call its gradient."""
+    verdict, case = judged(problem, name)
+    return _diagnosis(verdict, case, asked=callable(problem.gradient))
+
+
+def judged(problem: Problem, name: str = "gradient") -> tuple[Finding, Case]:
+    """The verdict on a problem of one's own, and the problem as a case."""
+    case, settings, got = case_of(problem), JudgeSettings(), problem.gradient
     if not callable(got):
-        return _diagnosis([judge(case, _as_rows(got, case), settings)], settings, None)
-    target = as_target(lambda theta, alpha, steps: got(theta))
+        return finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings), case
+    target = as_target(problem.function)
     outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
     if outcomes[0].got is None:
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
-        raise ValueError(f"got(theta) {_for_python(outcomes[0].message)}{shape}")
-    _check_varies(outcomes)
-    return _diagnosis(outcomes, settings, questions(target, settings))
+        raise ValueError(f"{name}(theta) {_for_python(outcomes[0].message)}{shape}")
+    _check_varies(outcomes, name)
+    return finding(case.suite, outcomes, settings, questions(target, settings)), case
 
 
-def _as_rows(got: ArrayLike, case: Case) -> Array:
+def _as_rows(got: ArrayLike, case: Case, name: str) -> Array:
     """An array (N, d) of finite real numbers."""
-    array, wanted = as_real(on_host(got), "got"), case.expected["gradient"].value.shape
+    array, wanted = as_real(on_host(got), name), case.expected["gradient"].value.shape
     if array.shape != wanted:
         hint = "; it is the transposed shape" if array.shape == wanted[::-1] else ""
-        raise ValueError(f"got has shape {array.shape}, expected (N, d) = {wanted}: one row per task, never reduced{hint}")
+        raise ValueError(f"{name} has shape {array.shape}, expected (N, d) = {wanted}: one row per task, never reduced{hint}")
     return array
 
 
-def _check_varies(outcomes: list[Outcome]) -> None:
+def _check_varies(outcomes: list[Outcome], name: str) -> None:
     """ValueError if a wrong result other than 0 is the same at every theta."""
     results = [o.got["gradient"] for o in outcomes if o.got]
     same = len(results) > 1 and all(np.array_equal(results[0], each) for each in results)
     if same and np.any(results[0]) and any(o.verdict == "mismatch" for o in outcomes):
-        raise ValueError("got(theta) is the same at every theta: it must compute at the theta that it is called with; or give the array")
+        raise ValueError(f"{name}(theta) is the same at every theta: it must compute at the theta that it is called with; or give the array")
 
 
-def _diagnosis(outcomes: list[Outcome], settings: JudgeSettings, ask: Ask | None) -> Diagnosis:
-    """The diagnosis of what came back."""
-    case, verdict = outcomes[0].case, finding(outcomes[0].case.suite, outcomes, settings, ask)
+def _diagnosis(verdict: Finding, case: Case, *, asked: bool) -> Diagnosis:
+    """A verdict as sentences and evidence."""
+    outcomes = verdict.outcomes
     worst = next((o.worst for o in outcomes if o.verdict == "mismatch" and o.worst), outcomes[0].worst)
     assert worst is not None
     right, what = case.expected["gradient"].value, tuple(map(_for_python, verdict.explanation))
     warnings = tuple(dict.fromkeys(w for o in outcomes for w in o.warnings))
-    return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=ask is not None), what, right, worst, warnings)
+    return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=asked), what, right, worst, warnings)
 
 
 def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:

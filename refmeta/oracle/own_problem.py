@@ -1,137 +1,166 @@
-"""A user's own two tasks as a case of the oracle, judged by the library.  Derivation: derivations/using-the-oracle.md"""
+"""A user's own meta-gradient on losses of their own, as a case of the oracle.  Derivation: derivations/using-the-oracle.md"""
 
-from functools import cached_property
+import inspect
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_count, as_real, index_text, replace_fields
-from refmeta.meta.arguments import Point, Task, as_query, as_step_sizes
-from refmeta.oracle.results import on_host
-from refmeta.oracle.suite import Case, Expected, Input, Part, Suite, choice_facts
-from refmeta.oracle.suites.maml import choices
-from refmeta.oracle.suites.maml.epsilons import effects
-from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
-from refmeta.oracle.suites.maml.problem import Problem, answer, terms
-from refmeta.oracle.suites.maml.wrong import LETTERS, ROWS
-from refmeta.tolerance import condition_number, max_per_task
+from refmeta.arrays import Array, as_count, as_positive, as_real, replace_fields
+from refmeta.meta.arguments import as_query, as_step_sizes
+from refmeta.oracle.own_tasks import Opaque, as_task, check_derivatives
+from refmeta.oracle.suite import Case, Expected, Suite
+from refmeta.oracle.suites.own import ALGORITHMS, Algorithm
+from refmeta.tables import suggestion
+from refmeta.tolerance import condition_number, max_per_task, tolerance
 
-__all__ = ["case_of", "own_problem"]
+__all__ = ["Problem", "case_of"]
 
-STEP, FAR = 1e-5, 1e-4
-INPUTS = {
-    "theta": Input("(d,)", "parameters"),
-    "alpha": Input("number or (d,) or (K, 1) or (K, d)", "step sizes"),
-    "steps": Input("integer", "number of inner steps", "integer"),
-}
+SEEDS = range(4)
 
 
-class _Opaque:
-    """A task of whose inside nothing is seen: a diagnosis changes theta and alpha, never the data of a user's task."""
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A meta-gradient of your own on losses of your own: `python -m refmeta check MODULE:PROBLEM` judges it.
 
-    def __init__(self, task: Task) -> None:
-        self.shape, self.dim, self._task = tuple(task.shape), task.dim, task
+    Eq: maml-gradient, implicit-maml, reptile-gradient
 
-    def at(self, theta: ArrayLike) -> Point:
-        """The task linearised at θ."""
-        return _OpaquePoint(np.asarray(theta), self._task.at(theta))
+    Parameters
+    ----------
+    theta : (d,) array
+        The initialisation, flat.
+    support, query : lists of N losses, lists of N tasks, or tasks with `shape` (N,), `dim` d and `at(theta)`
+        A loss is a function of theta (d,) that returns a number; a task may be `refmeta.BlackBox(loss, d, grad=, hvp=)`.
+        `query=None` is the support itself.
+    alpha, steps :
+        As in `refmeta.adapt`; None for "implicit".
+    gradient : function of theta that returns (N, d), or such an array
+        One row per task, never reduced.  A function is asked at other theta, too; one that has the parameters `alpha` or
+        `steps` gets them, and is asked with others.
+    algorithm : "maml", "implicit" or "reptile"
+        dF_i/dθ of MAML or of implicit MAML, or (θ − φ_i)/α.
+    strength : float
+        λ of "implicit".
+    """
 
+    theta: ArrayLike
+    support: Any
+    query: Any
+    alpha: Any
+    steps: int | None
+    gradient: Any
+    algorithm: str = "maml"
+    _: KW_ONLY
+    strength: float | None = None
 
-class _OpaquePoint:
-    """A user's point, of which only `loss`, `grad` and `hvp` are used, as arrays of double precision."""
+    def diagnose(self) -> Any:
+        """The `Diagnosis` of your gradient: verdict, sentences and evidence; `print` it."""
+        from refmeta.oracle.own import diagnosis_of
 
-    def __init__(self, theta: Array, point: Point) -> None:
-        self.theta, self._point = theta, point
+        return diagnosis_of(self)
 
-    @cached_property
-    def loss(self) -> Array:
-        """L(θ) of every task."""
-        return _as_floats(self._point.loss)
+    def check(self, *, allow_rounding: bool = False) -> None:
+        """AssertionError with the diagnosis, unless your gradient is right."""
+        found = self.diagnose()
+        if found.word not in ("RIGHT", *["ROUNDING"] * allow_rounding):
+            raise AssertionError(str(found))
 
-    @cached_property
-    def grad(self) -> Array:
-        """∇L(θ) of every task."""
-        return _as_floats(self._point.grad)
+    @property
+    def of(self) -> Algorithm:
+        """What is known of the algorithm."""
+        if self.algorithm not in ALGORITHMS:
+            near = suggestion(str(self.algorithm), list(ALGORITHMS))
+            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}{near}")
+        return ALGORITHMS[self.algorithm]
 
-    def hvp(self, v: ArrayLike) -> Array:
-        """∇²L(θ) v of every task."""
-        return _as_floats(self._point.hvp(v))
+    @property
+    def given(self) -> dict[str, Any]:
+        """The inputs of the algorithm beside θ and the losses."""
+        every = {"alpha": self.alpha, "steps": self.steps, "strength": self.strength}
+        given = {name: each for name, each in every.items() if each is not None}
+        if set(given) != (wanted := set(self.of.inputs) - {"theta"}):
+            got = ", ".join(sorted(given)) or "none of them"
+            raise ValueError(f"the algorithm {self.algorithm!r} takes {' and '.join(sorted(wanted))}, got {got}; leave others None")
+        return given
 
+    def function(self, **inputs: Any) -> Any:
+        """Your gradient at θ, with those of the other inputs that it takes."""
+        return self.gradient(inputs["theta"], **{name: x for name, x in inputs.items() if name in self.asked})
 
-def _as_floats(value: ArrayLike) -> Array:
-    """Numbers or tensors as an array of double precision."""
-    return np.asarray(on_host(value), float)
-
-
-def own_problem(theta: ArrayLike, support: Task, query: Task | None, alpha: ArrayLike, steps: int) -> Problem:
-    """The arguments of a meta-gradient (N, d), checked; so are the derivatives of the tasks."""
-    if not isinstance(support, Task):
-        raise TypeError(f"support must be a task with shape, dim and at(theta), got {type(support).__name__}")
-    for name, task in (("support", support), ("query", support if query is None else query)):
-        if not isinstance(getattr(task, "shape", ()), tuple):
-            raise TypeError(f"{name}.shape must be a tuple (N,), got {type(task.shape).__name__}")
-    start, query = as_real(theta, "theta"), as_query(support, query)
-    if start.shape != (support.dim,):
-        raise ValueError(f"theta has shape {start.shape}, expected ({support.dim},): one initialisation for all tasks")
-    if len(support.shape) != 1 or tuple(query.shape) != tuple(support.shape):
-        raise ValueError(f"support and query have the batch axes {tuple(support.shape)} and {tuple(query.shape)}, expected (N,) of both")
-    steps, sizes = as_count(steps, "steps"), as_real(alpha, "alpha")
-    as_step_sizes(sizes, steps, support.dim)
-    for name, task in (("support", support), ("query", query)):
-        _check_derivatives(name, task, start)
-    return Problem(start, _Opaque(support), _Opaque(query), sizes if sizes.ndim else float(sizes), steps)
-
-
-def _check_derivatives(name: str, task: Task, theta: Array) -> None:
-    """Check the shapes of a point, and that `grad` and `hvp` are derivatives along one direction, to four digits."""
-    v = np.cos(np.arange(1.0, theta.size + 1))
-    lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(task.at(theta), of)]
-    if lacks:
-        raise TypeError(f"{name}.at(theta) is a {type(task.at(theta)).__name__} without {', '.join(lacks)}")
-    point, up, down = (_Opaque(task).at(theta + h * v) for h in (0.0, STEP, -STEP))
-    rows = tuple(task.shape)
-    for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
-        if np.shape(value) != shape:
-            raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")
-    _check_slope(f"{name}.at(theta).grad", "the loss", np.asarray(point.grad) @ v, (np.asarray(up.loss) - np.asarray(down.loss)) / (2 * STEP))
-    _check_slope(f"{name}.at(theta).hvp(v)", "grad", np.asarray(point.hvp(v)), (np.asarray(up.grad) - np.asarray(down.grad)) / (2 * STEP))
-
-
-def _check_slope(name: str, of: str, slope: Array, numeric: Array) -> None:
-    """ValueError unless a slope is that of a central difference, to four digits."""
-    bad = ~(np.abs(slope - numeric) <= FAR * np.maximum(1.0, np.max(np.abs(numeric))))
-    if np.any(bad):
-        at = tuple(np.argwhere(bad)[0])
-        raise ValueError(
-            f"{name} is not the derivative of {of} along v = cos(1, 2, ...): {slope[at]:.6g} at index {index_text(at)}, but "
-            f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
-        )
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The inputs beside θ that your gradient takes as keywords."""
+        try:
+            names = inspect.signature(self.gradient).parameters
+        except (TypeError, ValueError):
+            return ()
+        return tuple(name for name in self.of.inputs if name != "theta" and name in names)
 
 
 def case_of(problem: Problem) -> Case:
-    """The problem as a case of a suite of its own, with the library's answer and its condition in theta."""
+    """The problem as a case of a suite of its own, with the library's answer and what its tolerance is made of; arguments checked."""
+    theta, support, query = _losses(problem)
+    given = _checked(problem, support.dim)
+    fixed = [name for name in given if name not in problem.asked]
 
-    def at(x: dict[str, Any]) -> Problem:
-        """The problem at another theta; a function of theta cannot be asked for other step sizes."""
-        if x["steps"] != problem.steps or not np.array_equal(x["alpha"], problem.alpha):
-            raise ValueError("the step sizes are those that were given")
-        return replace_fields(problem, theta=x["theta"])
+    def at(x: dict[str, Any]) -> Any:
+        """The same losses at another θ, and with other inputs that the gradient takes."""
+        if not all(np.array_equal(x[name], given[name]) for name in fixed):
+            raise ValueError("the function takes no other " + ", ".join(fixed))
+        return problem.of.problem(x["theta"], *losses, **{name: x[name] for name in given})
 
-    suite = Suite(
-        name="own", chapter="maml", title="a meta-gradient on losses of one's own", sizes="N tasks, d parameters, K steps",
-        losses="those that are given", inputs=INPUTS, array="gradient", parts={"gradient": Part("(N, d)", "dF_i/dtheta")}, problem=at,
-        answer=answer, definition=lambda part, x, steps: [], vectors="", rows=ROWS, effects=effects, terms=terms, letters=LETTERS,
-        patterns={"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(choices),
-    )  # fmt: skip
-    inputs = {"theta": problem.theta.tolist(), "alpha": np.asarray(problem.alpha).tolist(), "steps": problem.steps}
-    return Case("own", suite, "a problem of one's own", (), "valid", inputs, {"gradient": _expected(problem)}, {})
+    losses = Opaque(support), Opaque(query)
+    suite = problem.of.suite(at)
+    inputs = {"theta": theta.tolist(), **{name: np.asarray(x).tolist() for name, x in given.items()}}
+    expected = _expected(suite, at({"theta": theta, **given}))
+    return Case("own", suite, "a problem of one's own", (), "valid", inputs, {"gradient": expected}, {})
 
 
-def _expected(problem: Problem) -> Expected:
-    """The library's answer, and what its tolerance is made of."""
-    right = answer("gradient", problem)
-    scale = np.maximum(max_per_task(right), terms("gradient", problem, right))
+def _losses(problem: Problem) -> tuple[Array, Any, Any]:
+    """θ, the support and the query, checked; so are their derivatives."""
+    theta = as_real(problem.theta, "theta")
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
+    support = as_task(problem.support, "support", theta.size)
+    query = as_query(support, None if problem.query is None else as_task(problem.query, "query", theta.size))
+    if theta.shape != (support.dim,):
+        raise ValueError(f"theta has shape {theta.shape}, expected ({support.dim},): one initialisation for all tasks")
+    if len(support.shape) != 1 or tuple(query.shape) != tuple(support.shape):
+        raise ValueError(f"support and query have the batch axes {tuple(support.shape)} and {tuple(query.shape)}, expected (N,) of both")
+    for name, task in {"support": support, "query": query}.items():
+        check_derivatives(name, task, theta)
+    return theta, support, query
+
+
+def _checked(problem: Problem, dim: int) -> dict[str, Any]:
+    """The inputs beside θ and the losses."""
+    given = problem.given
+    if "strength" in given:
+        return {"strength": as_positive(given["strength"], "strength")}
+    steps, sizes = as_count(given["steps"], "steps"), as_real(given["alpha"], "alpha")
+    as_step_sizes(sizes, steps, dim)
+    if problem.algorithm == "reptile" and (sizes.ndim or sizes == 0):
+        raise ValueError("alpha must be one number other than 0: the gradient of reptile is (theta - phi) / alpha")
+    return {"alpha": sizes if sizes.ndim else float(sizes), "steps": steps}
+
+
+def _expected(suite: Suite, problem: Any) -> Expected:
+    """The library's answer, and what its tolerance is made of: its condition in θ, and the error of numeric derivatives.
+
+    The tolerance is 30 eps max(1, κ) scale.  The error counts as a larger κ.
+    """
+    answer: Callable[[Any], Array] = lambda p: np.asarray(suite.answer("gradient", p))
+    right = answer(problem)
+    scale = np.maximum(max_per_task(right), suite.terms("gradient", problem, right))
     scale = np.where(scale > 0, scale, 1.0)
-    kappa = condition_number(lambda theta: answer("gradient", replace_fields(problem, theta=theta)), problem.theta, scale, right)
-    return Expected(right, kappa, scale, 0)
+    kappa = condition_number(lambda theta: answer(replace_fields(problem, theta=theta)), problem.theta, scale, right)
+    error = 2 * max_per_task(np.max([np.abs(answer(_noisy(problem, seed)) - right) for seed in SEEDS], axis=0))
+    return Expected(right, np.maximum(kappa, error / tolerance(np.ones_like(scale), scale, "float64", suite.residual)), scale, 0)
+
+
+def _noisy(problem: Any, seed: int) -> Any:
+    """The problem with its numeric derivatives off by their errors."""
+    query = problem.query if problem.query is problem.support else problem.query.noisy(seed + len(SEEDS))
+    return replace_fields(problem, support=problem.support.noisy(seed), query=query)

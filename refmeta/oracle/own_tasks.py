@@ -1,0 +1,188 @@
+"""A user's own losses as one task of which nothing but `loss`, `grad` and `hvp` is seen.  Derivation: derivations/using-the-oracle.md"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, index_text
+from refmeta.differences import Difference
+from refmeta.meta.arguments import Point, Task
+from refmeta.oracle.results import on_host
+from refmeta.tasks.black_box import BlackBox
+
+__all__ = ["Opaque", "as_task", "check_derivatives"]
+
+STEP, FAR = 1e-5, 1e-4
+KEPT, NUMBERS = 256, 10**7  # points that are kept, and numbers in them
+
+
+def as_task(value: Any, name: str, dim: int) -> Task:
+    """A task with the batch axes (N,): of N losses, of N tasks, or as it is.
+
+    A loss is a function of θ (d,) that returns a number.
+    """
+    if isinstance(value, Task):
+        if not isinstance(getattr(value, "shape", ()), tuple):
+            raise TypeError(f"{name}.shape must be a tuple (N,), got {type(value.shape).__name__}")
+        return _Several([value]) if value.shape == () else value
+    each = [value] if callable(value) else value
+    if not isinstance(each, Sequence) or not each or not all(callable(one) or isinstance(one, Task) for one in each):
+        raise TypeError(f"{name} must be a task with shape, dim and at(theta), or a list of losses or of tasks, got {type(value).__name__}")
+    tasks = [one if isinstance(one, Task) else BlackBox(one, dim) for one in each]
+    for i, task in enumerate(tasks):
+        if tuple(task.shape) != () or task.dim != dim:
+            raise ValueError(f"{name}[{i}] has the batch axes {tuple(task.shape)} and {task.dim} parameters, expected () and {dim}")
+    return _Several(tasks)
+
+
+class _Several:
+    """N tasks as one, with the batch axes (N,)."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks, self.shape, self.dim = tuple(tasks), (len(tasks),), tasks[0].dim
+
+    def at(self, theta: ArrayLike) -> "_SeveralPoints":
+        """Every task linearised at its row of θ (..., N, d), or at θ (d,)."""
+        theta = np.asarray(theta)
+        rows = np.broadcast_to(theta, (*np.broadcast_shapes(theta.shape[:-1], self.shape), self.dim))
+        points = {i: self.tasks[i[-1]].at(np.array(rows[i])) for i in np.ndindex(rows.shape[:-1])}
+        return _SeveralPoints(theta, rows.shape[:-1], points)
+
+
+class _SeveralPoints:
+    """The points of N tasks, by their index in the batch (..., N)."""
+
+    def __init__(self, theta: Array, batch: tuple[int, ...], points: dict[tuple[int, ...], Point]) -> None:
+        self.theta, self._batch, self._points = theta, batch, points
+
+    @cached_property
+    def loss(self) -> Array:
+        """L(θ) (..., N)."""
+        return np.reshape([_as_floats(point.loss) for point in self._points.values()], self._batch)
+
+    @cached_property
+    def grad(self) -> Array:
+        """∇L(θ) (..., N, d)."""
+        return np.reshape([_as_floats(point.grad) for point in self._points.values()], (*self._batch, -1))
+
+    @cached_property
+    def error(self) -> Array:
+        """A bound on the error of `grad` (..., N, d); 0 of a point that states none."""
+        return np.reshape([point.grad * 0 + getattr(point, "error", 0.0) for point in self._points.values()], (*self._batch, -1))
+
+    def hvp(self, v: ArrayLike) -> Array:
+        """∇²L(θ) v (..., N, d)."""
+        return self.difference(v).derivative
+
+    def difference(self, v: ArrayLike) -> Difference:
+        """∇²L(θ) v (..., N, d), and a bound on its error."""
+        v = np.asarray(v)
+        batch = np.broadcast_shapes(v.shape[:-1], self._batch)
+        rows, tail = np.broadcast_to(v, (*batch, v.shape[-1])), len(self._batch)
+        each = [product_of(self._points[_own(i, self._batch, tail)], np.array(rows[i])) for i in np.ndindex(batch)]
+        return Difference(*(np.reshape(of, (*batch, -1)) for of in zip(*each, strict=True)))
+
+
+def _own(index: tuple[int, ...], batch: tuple[int, ...], tail: int) -> tuple[int, ...]:
+    """The index of the point that an index of a larger batch means."""
+    return tuple(0 if size == 1 else i for i, size in zip(index[len(index) - tail :], batch, strict=True))
+
+
+def product_of(point: Point, v: Array) -> Difference:
+    """∇²L(θ) v, and a bound on its error: 0 of a point that states none."""
+    if hasattr(point, "difference"):
+        return point.difference(v)
+    product = _as_floats(point.hvp(v))
+    return Difference(product, np.zeros(product.shape))
+
+
+def _as_floats(value: ArrayLike) -> Array:
+    """Numbers or tensors as an array of double precision."""
+    return np.asarray(on_host(value), float)
+
+
+class Opaque:
+    """A task of whose inside nothing is seen: a diagnosis changes θ and the step sizes, never the data of a user's task.
+
+    Points are kept: most formulas that a diagnosis tries begin at the same points.
+    `noise` is a generator of signs: what is numeric is then off by its error, up or down.
+    """
+
+    def __init__(self, task: Task, noise: np.random.Generator | None = None) -> None:
+        self.shape, self.dim, self._task, self._noise = tuple(task.shape), task.dim, task, noise
+        self._points: dict[tuple[Any, ...], Point] = {}
+
+    def at(self, theta: ArrayLike) -> "OpaquePoint":
+        """The task linearised at θ; ValueError if θ is complex, which a user's loss need not take."""
+        theta = np.asarray(theta)
+        if np.iscomplexobj(theta):
+            raise ValueError("theta must be real: the losses of a problem are differentiated along real directions")
+        key = (theta.shape, np.asarray(theta, float).tobytes())
+        if key not in self._points:
+            while self._points and len(self._points) >= min(KEPT, NUMBERS // max(theta.size, 1)):
+                del self._points[next(iter(self._points))]
+            self._points[key] = self._task.at(theta)
+        return OpaquePoint(theta, self._points[key], self._noise)
+
+    def noisy(self, seed: int) -> "Opaque":
+        """The same task, its numeric derivatives off by their errors."""
+        return Opaque(self._task, np.random.default_rng(seed))
+
+
+class OpaquePoint:
+    """A user's point, of which only `loss`, `grad` and `hvp` are used, as arrays of double precision."""
+
+    def __init__(self, theta: Array, point: Point, noise: np.random.Generator | None) -> None:
+        self.theta, self._point, self._noise = theta, point, noise
+
+    @cached_property
+    def loss(self) -> Array:
+        """L(θ) of every task."""
+        return _as_floats(self._point.loss)
+
+    @cached_property
+    def grad(self) -> Array:
+        """∇L(θ) of every task."""
+        grad = _as_floats(self._point.grad)
+        return grad if self._noise is None else grad + self._signs(grad) * getattr(self._point, "error", 0.0)
+
+    def hvp(self, v: ArrayLike) -> Array:
+        """∇²L(θ) v of every task."""
+        if self._noise is None:
+            return _as_floats(self._point.hvp(v))
+        product, error = product_of(self._point, np.asarray(v))
+        return product + self._signs(product) * error
+
+    def _signs(self, like: Array) -> Array:
+        """Random signs of this shape."""
+        assert self._noise is not None
+        return self._noise.choice([-1.0, 1.0], size=np.shape(like))
+
+
+def check_derivatives(name: str, task: Task, theta: Array) -> None:
+    """Check the shapes of a point, and that `grad` and `hvp` are derivatives along one direction, to four digits."""
+    v = np.cos(np.arange(1.0, theta.size + 1))
+    lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(task.at(theta), of)]
+    if lacks:
+        raise TypeError(f"{name}.at(theta) is a {type(task.at(theta)).__name__} without {', '.join(lacks)}")
+    point, up, down = (Opaque(task).at(theta + h * v) for h in (0.0, STEP, -STEP))
+    rows = tuple(task.shape)
+    for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
+        if np.shape(value) != shape:
+            raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")
+    _check_slope(f"{name}.at(theta).grad", "the loss", np.asarray(point.grad) @ v, (np.asarray(up.loss) - np.asarray(down.loss)) / (2 * STEP))
+    _check_slope(f"{name}.at(theta).hvp(v)", "grad", np.asarray(point.hvp(v)), (np.asarray(up.grad) - np.asarray(down.grad)) / (2 * STEP))
+
+
+def _check_slope(name: str, of: str, slope: Array, numeric: Array) -> None:
+    """ValueError unless a slope is that of a central difference, to four digits."""
+    bad = ~(np.abs(slope - numeric) <= FAR * np.maximum(1.0, np.max(np.abs(numeric))))
+    if np.any(bad):
+        at = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} is not the derivative of {of} along v = cos(1, 2, ...): {slope[at]:.6g} at index {index_text(at)}, but "
+            f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
+        )
