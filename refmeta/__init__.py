@@ -27,6 +27,7 @@ from refmeta.sampling.rollout import rollout
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.sampling.trust_region import SampledKL, TrustRegionStep, trpo_step
 from refmeta.tasks import fisher
+from refmeta.tasks.black_box import BlackBox
 from refmeta.tasks.classification import SoftmaxRegression
 from refmeta.tasks.distributions import GoalGridworlds, Navigation, RadialSinusoids, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.exact_return import PolicyReturn
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.8.0"
 
 __all__ = [
-    "Adam", "Adaptation", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",
+    "Adam", "Adaptation", "BlackBox", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",
     "IndependentMetaLSTM", "Iteration", "LinearGaussian", "LinearQuadratic", "LinearRegression", "LinearSoftmax",
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
     "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum",

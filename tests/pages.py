@@ -16,7 +16,7 @@ from refmeta.oracle.suites import SUITES
 CHAPTERS = Path(__file__).parents[1] / "derivations"
 GENERATED = re.compile(r"(?<=<!-- generated: `make pages` -->\n).*?(?=<!-- end -->\n)", re.S)
 GROUPS = {
-    "Tasks": "Quadratic LinearRegression SoftmaxRegression FiniteMDP PolicyReturn LinearQuadratic PolicyCost Task Point",
+    "Tasks": "Quadratic LinearRegression SoftmaxRegression BlackBox FiniteMDP PolicyReturn LinearQuadratic PolicyCost Task Point",
     "Policies": "TabularSoftmax LinearSoftmax LinearGaussian",
     "Values and geometry": "optimal_values Optimum soft_values SoftOptimum PolicyKL fisher",
     "Adaptation and MAML": "adapt Adaptation maml",

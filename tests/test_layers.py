@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = (
-    "_start arrays conjugate_gradients judges softmax tables tolerance",
+    "_start arrays conjugate_gradients differences judges numeric_loss returned softmax tables tolerance user_loss",
     "policies",
     "tasks",
     "sampling",

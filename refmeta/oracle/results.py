@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.returned import on_host
 
 __all__ = ["as_array", "on_host", "text_of"]
 
@@ -40,16 +41,6 @@ def as_array(value: Any, name: str = "") -> Array:
         raise TypeError(f"returned dtype {array.dtype}{of}, expected real numbers")
     with np.errstate(over="ignore"):
         return array.astype(np.float64)
-
-
-def on_host(value: Any) -> Any:
-    """Tensors at any depth of lists and tuples, without their graph and in main memory."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(on_host, value)) if type(value) in (list, tuple) else tuple(map(on_host, value))
-    if hasattr(value, "detach") and not isinstance(value, np.ndarray):
-        value = value.detach()
-        return value.cpu() if hasattr(value, "cpu") else value
-    return value
 
 
 def _misreading(value: Any) -> tuple[str, str]:

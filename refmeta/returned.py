@@ -1,0 +1,49 @@
+"""What a user's own function returned, as arrays of double precision.  Derivation: derivations/judges.md"""
+
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array, index_text
+
+__all__ = ["in_single_precision", "on_host", "returned_array"]
+
+
+def on_host(value: Any) -> Any:
+    """Tensors at any depth of lists and tuples, without their graph and in main memory."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(on_host, value)) if type(value) in (list, tuple) else tuple(map(on_host, value))
+    if hasattr(value, "detach") and not isinstance(value, np.ndarray):
+        value = value.detach()
+        return value.cpu() if hasattr(value, "cpu") else value
+    return value
+
+
+def returned_array(value: Any, name: str, shape: tuple[int, ...]) -> Array:
+    """A result of the user's function `name` as finite real numbers of this shape."""
+    if value is None:
+        raise TypeError(f"{name} returned None: is a return statement missing?")
+    try:
+        array = np.asarray(on_host(value))
+    except Exception as error:
+        raise TypeError(f"{name} returned {type(value).__name__}, which is no array of numbers: {error}") from error
+    if array.dtype.kind not in "iuf" or array.dtype == np.longdouble:
+        raise TypeError(f"{name} returned dtype {array.dtype}, expected real numbers of float64 or less")
+    if array.shape != shape:
+        raise ValueError(f"{name} returned shape {array.shape}, expected {_shape_text(shape)}")
+    if not np.isfinite(array).all():
+        where = index_text(tuple(np.argwhere(~np.isfinite(array))[0]))
+        raise FloatingPointError(f"{name} returned {array[np.unravel_index(np.argmax(~np.isfinite(array)), shape)]}" + (f" at index {where}" if where else ""))
+    return array.astype(np.float64)
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    """The shape, or what a shape without axes means."""
+    return str(shape) if shape else "(): one number"
+
+
+def in_single_precision(values: Array) -> bool:
+    """Was this computed in float32?  Every number is one of single precision, and several are no short fractions."""
+    long = values[(values != 0) & (values * 2**12 != np.round(values * 2**12))]
+    with np.errstate(over="ignore"):
+        return long.size >= 3 and bool(np.all(values.astype(np.float32) == values))

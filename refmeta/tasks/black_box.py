@@ -1,0 +1,182 @@
+"""A task made of a user's own functions of θ: what is missing is a difference.  Derivation: derivations/judges.md"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_direction,
+    as_parameters,
+    as_read_only,
+    batch_shape,
+    entry,
+    lazy_property,
+    reduce_record,
+)  # fmt: skip
+from refmeta.differences import Difference
+from refmeta.user_loss import UserLoss
+
+__all__ = ["BlackBox", "BlackBoxPoint"]
+
+
+@dataclass(frozen=True)
+class _OfTask:
+    """The user's function of θ and the index of the task, for one task."""
+
+    function: Callable[..., Any]
+    index: tuple[int, ...]
+
+    def __call__(self, *arguments: Array) -> Any:
+        return self.function(*arguments, *self.index)
+
+
+def _per_task(functions: Any, name: str, shape: tuple[int, ...]) -> Array:
+    """An array of functions of θ of this shape, one per task."""
+    if isinstance(functions, np.ndarray):
+        functions = functions.ravel().tolist() if functions.ndim else functions.item()
+    table = np.empty(shape, dtype=object)
+    if callable(functions):
+        for index in np.ndindex(shape):
+            table[index] = _OfTask(functions, index) if shape else functions
+        return table
+    if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+        raise TypeError(f"{name} must be a function, or a sequence of functions, one per task; got {type(functions).__name__}")
+    if len(functions) != table.size or not shape:
+        raise ValueError(f"{name} has {len(functions)} functions, expected {table.size} as shape {shape}")
+    table.ravel()[:] = functions
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class BlackBox:
+    """L(θ) = loss(θ), a function of your own; what is not given is a central difference with Richardson's extrapolation.
+
+    Parameters
+    ----------
+    loss : function of theta (d,) that returns one number
+        For N tasks a sequence of N such functions, or with `shape=(N,)` one function `loss(theta, i)` of theta and the
+        number of the task.  The same holds for `grad` and `hvp`.
+    dim : int
+        d, the number of parameters.
+    grad : function of theta that returns (d,), optional
+        Without it a gradient costs 8d evaluations of the loss or more, and d is at most 1000.
+    hvp : function of theta and v that returns (d,), optional
+        ∇²L(θ) v.  Without it, it costs 8 gradients or more; without `grad`, 16d evaluations of the loss or more.
+    shape : tuple of int
+        The batch axes, () for one task; of a sequence of functions it need not be given.
+
+    Your functions get a fresh array of float64 and may return a tensor; they are called task by task.
+
+    Raises
+    ------
+    TypeError
+        If one is no function; at a point, if theta is complex, or what a function returns is not real numbers.
+    ValueError
+        If the number of functions is not that of the tasks, or a result has the wrong shape.
+    FloatingPointError
+        If a function returns a number that is not finite.
+    """
+
+    loss: Any
+    dim: int
+    _: KW_ONLY
+    grad: Any = None
+    hvp: Any = None
+    shape: tuple[int, ...] = ()
+
+    __reduce__ = reduce_record
+
+    def __post_init__(self) -> None:
+        several = isinstance(self.loss, Sequence) and self.shape == ()
+        shape = (len(self.loss),) if several else tuple(as_count(n, "shape") for n in np.atleast_1d(self.shape))
+        object.__setattr__(self, "dim", as_count(self.dim, "dim", least=1))
+        object.__setattr__(self, "shape", shape)
+        for name in ("loss", "grad", "hvp"):
+            given = getattr(self, name)
+            if given is not None or name == "loss":
+                object.__setattr__(self, name, _per_task(given, name, shape))
+
+    def at(self, theta: ArrayLike) -> "BlackBoxPoint":
+        """The point theta (..., d)."""
+        theta = as_parameters(theta, dim=self.dim, why=" = dim")
+        if np.iscomplexobj(theta):
+            raise TypeError("theta must be real: a BlackBox cannot be differentiated by a complex step; use point.grad")
+        batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return BlackBoxPoint(theta, self)
+
+    def __getitem__(self, index: int | slice) -> "BlackBox":
+        """Task `index` of the first batch axis, or a slice of the tasks."""
+        loss, grad, hvp = (f if f is None else np.asarray(entry(f, index, self.shape, 0)) for f in (self.loss, self.grad, self.hvp))
+        return BlackBox(loss, self.dim, grad=grad, hvp=hvp, shape=np.shape(loss))
+
+
+@dataclass(frozen=True, eq=False)
+class BlackBoxPoint:
+    """A black box at θ."""
+
+    theta: Array
+    task: BlackBox
+
+    __reduce__ = reduce_record
+
+    @lazy_property
+    def loss(self) -> Array:
+        """L(θ), (...)."""
+        return np.reshape([one.loss(x) for one, x in self._rows()], self._batch)
+
+    @property
+    def grad(self) -> Array:
+        """∇L(θ), (..., d): yours, or a difference of the loss.
+
+        Eq: richardson-difference
+        """
+        return self._gradient.derivative
+
+    @property
+    def error(self) -> Array:
+        """A bound on the error of `grad`, (..., d): 0 for a gradient of your own, inf where the loss is not smooth."""
+        return self._gradient.error
+
+    def hvp(self, v: ArrayLike) -> Array:
+        """∇²L(θ) v, (..., d): yours, or a difference of the gradient, or of the loss."""
+        return self.difference(v).derivative
+
+    def difference(self, v: ArrayLike) -> Difference:
+        """∇²L(θ) v, and a bound on its error, (..., d) each: 0 for a product of your own.
+
+        Eq: richardson-mixed-difference
+        """
+        v = as_direction(v, self.task.dim, self._batch)
+        if np.iscomplexobj(v):
+            raise TypeError("v must be real: a BlackBox cannot be differentiated by a complex step")
+        shape = np.broadcast_shapes(self._batch, v.shape[:-1])
+        return _stacked([one.hvp(x, along) for one, x, along in self._rows(shape, v)], (*shape, self.task.dim))
+
+    @property
+    def _batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+
+    @functools.cached_property
+    def _gradient(self) -> Difference:
+        """∇L(θ) and its error."""
+        return _stacked([one.grad(x) for one, x in self._rows()], (*self._batch, self.task.dim))
+
+    def _rows(self, shape: tuple[int, ...] | None = None, *others: Array) -> Iterator[Any]:
+        """The user's functions of a task, its θ, and its rows of other arrays, task by task."""
+        shape = self._batch if shape is None else shape
+        tables = [np.broadcast_to(f, shape) for f in (self.task.loss, self.task.grad, self.task.hvp)]
+        rows = [np.broadcast_to(a, (*shape, self.task.dim)) for a in (self.theta, *others)]
+        for i in np.ndindex(shape):
+            yield UserLoss(tables[0][i], tables[1][i], tables[2][i]), *(row[i] for row in rows)
+
+
+def _stacked(parts: list[Difference], shape: tuple[int, ...]) -> Difference:
+    """One difference per task as one, read-only."""
+    return Difference(*(as_read_only(np.reshape([part[k] for part in parts], shape)) for k in range(2)))

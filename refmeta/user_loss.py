@@ -1,0 +1,66 @@
+"""One loss of a user's own: its value, gradient and Hessian product, and the errors of what is numeric.
+
+Derivation: derivations/judges.md
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array, check_finite
+from refmeta.differences import Difference
+from refmeta.numeric_loss import gradient_along, loss_gradient, loss_hvp
+from refmeta.returned import returned_array
+
+__all__ = ["MOST", "UserLoss"]
+
+MOST = 1000  # the largest d whose derivatives are computed from the loss alone
+
+
+class UserLoss(NamedTuple):
+    """The functions of θ (d,) that a user has given; `grad` and `hvp` are None where there are none."""
+
+    loss_function: Callable[..., Any]
+    grad_function: Callable[..., Any] | None = None
+    hvp_function: Callable[..., Any] | None = None
+
+    def loss(self, x: Array) -> float:
+        """L(x)."""
+        return float(returned_array(self.loss_function(x.copy()), "loss(theta)", ()))
+
+    def slope(self, x: Array) -> Array:
+        """∇L(x) by the user's `grad`."""
+        assert self.grad_function is not None
+        return returned_array(self.grad_function(x.copy()), "grad(theta)", x.shape)
+
+    def grad(self, x: Array) -> Difference:
+        """∇L(x): the user's, with the error 0, or a difference of the loss."""
+        if self.grad_function is not None:
+            return Difference(self.slope(x), np.zeros(x.size))
+        _check_affordable(x.size, "gradient", 8)
+        return _defined(loss_gradient(self.loss, x), "loss(theta)")
+
+    def hvp(self, x: Array, v: Array) -> Difference:
+        """∇²L(x) v: the user's, with the error 0, or a difference of `grad`, or of the loss."""
+        if self.hvp_function is not None:
+            return Difference(returned_array(self.hvp_function(x.copy(), v.copy()), "hvp(theta, v)", x.shape), np.zeros(x.size))
+        if self.grad_function is not None:
+            return _defined(gradient_along(self.slope, x, v, self.slope(x)), "grad(theta)")
+        _check_affordable(x.size, "Hessian product", 16)
+        return _defined(loss_hvp(self.loss, x, v), "loss(theta)")
+
+
+def _check_affordable(dim: int, what: str, times: int) -> None:
+    """ValueError where the loss alone would be evaluated too often."""
+    if dim > MOST:
+        raise ValueError(
+            f"the {what} of a loss alone costs some {times * dim} evaluations of the loss for dim = {dim}; "
+            f"give grad= (without it dim is at most {MOST})"
+        )
+
+
+def _defined(numeric: Difference, name: str) -> Difference:
+    """The difference; FloatingPointError where the function is not finite at the steps."""
+    check_finite(numeric.derivative, f"{name} is finite at theta, but not around it: no difference can be taken")
+    return numeric
