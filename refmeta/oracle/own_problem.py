@@ -92,6 +92,8 @@ class Problem:
     @property
     def asked(self) -> tuple[str, ...]:
         """The inputs beside θ that your gradient takes as keywords."""
+        if not callable(self.gradient):
+            return ()
         try:
             names = inspect.signature(self.gradient).parameters
         except (TypeError, ValueError):

@@ -6,7 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
-from refmeta.oracle.own_problem import case_of, own_problem
+from refmeta.oracle.own_problem import Problem, case_of
 
 HIDDEN, TASKS, STEPS, ALPHA = 2, 3, 4, 0.3
 H = 1e-30  # of a complex step; products of two steps vanish
@@ -213,8 +213,8 @@ class Broken(Network):
 @pytest.mark.parametrize(
     ("error", "sentence", "arguments"),
     [
-        (TypeError, r"support must be a task with shape, dim and at\(theta\), got int", {"support": 3}),
-        (TypeError, r"query must be a task with at\(theta\), got int", {"query": 3}),
+        (TypeError, r"support must be a task with shape, dim and at\(theta\), or a list of losses or of tasks, got int", {"support": 3}),
+        (TypeError, r"query must be a task with shape, dim and at\(theta\), or a list of losses or of tasks, got int", {"query": 3}),
         (ValueError, r"theta has shape \(1, 8\), expected \(8,\): one initialisation", {"theta": THETA[None]}),
         (ValueError, r"theta has shape \(5,\), expected \(8,\)", {"theta": THETA[:5]}),
         (TypeError, "theta must be real, got dtype complex128", {"theta": THETA + 1j}),
@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(error, sentence, arguments):
 
 def test_a_diagnosis_changes_theta_and_alpha_and_nothing_else_of_the_problem():
     """Other step sizes are refused where the target would be asked; the data of a user's task are out of reach."""
-    case = case_of(own_problem(THETA, SUPPORT, None, ALPHA, STEPS))
+    case = case_of(Problem(THETA, SUPPORT, None, ALPHA, STEPS, None))
     assert case.problem.query is not SUPPORT and not vars(case.problem.query).keys() & {"x", "y"}
     assert np.array_equal(case.about.problem(case.arguments() | {"theta": 2 * THETA}).theta, 2 * THETA)
     for other in ({"alpha": 0.5}, {"steps": 1}):
