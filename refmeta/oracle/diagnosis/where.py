@@ -16,7 +16,7 @@ from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = ["Where", "first_wrong_part", "locate"]
 
-ASKED, MOVED = 6, 8
+ASKED, MOVED, ELSEWHERE, NEAREST = 6, 8, 40, 3
 TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
 
 
@@ -71,10 +71,19 @@ def _is_wrong_elsewhere(
     part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
 ) -> bool:
     """Is the target wrong as well in wrong cases with other numbers?  A question without an answer says nothing."""
-    cases = _of_every_kind([o.case for o in wrong])[:MOVED]
-    others = [other for i, case in enumerate(cases) if (other := varied(case, i, (part,))) is not None and not exactly(other)]
-    answers = [o for o in map(ask, others) if part in (o.got or {})]
+    answers = [o for o in _elsewhere(wrong, ask, (part,), lambda case: not exactly(case)) if part in (o.got or {})]
     return bool(answers) and not any(is_right(o, part, settings, 1 / LOOSER) for o in answers)
+
+
+def _elsewhere(
+    outcomes: Sequence[Outcome], ask: Ask, parts: Sequence[str], chosen: Callable[[Case], bool] = lambda case: True
+) -> list[Outcome]:
+    """The answers to cases with other numbers: of every kind, and of those with the smallest errors, in turn."""
+    nearest = [o.case for o in sorted(outcomes, key=lambda o: o.error)[:NEAREST]]
+    in_turn = (itertools.cycle(each) for each in (_of_every_kind([o.case for o in outcomes]), nearest))
+    cases = itertools.islice(itertools.chain.from_iterable(zip(*in_turn, strict=True)), ELSEWHERE)
+    others = (varied(case, seed, parts) for seed, case in enumerate(cases))
+    return [ask(other) for other in others if other is not None and chosen(other)]
 
 
 def _right_parts(
@@ -85,9 +94,7 @@ def _right_parts(
     right = tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
     if ask is None or not right:
         return len(names), right
-    cases = _of_every_kind([o.case for o in wrong])[:MOVED]
-    others = [other for i, case in enumerate(cases) if (other := varied(case, i, right)) is not None]
-    answers = [o for o in map(ask, others) if o.got]
+    answers = [o for o in _elsewhere(wrong, ask, right) if o.got]
     return len(names), tuple(name for name in right if all(is_right(o, name, settings) for o in answers if name in (o.got or {})))
 
 
