@@ -6,7 +6,15 @@ A point of their product is a dict of departures from what is right.  Derivation
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Choices", "Point", "Predicate", "no_layouts", "no_numbers", "no_terms_added", "no_variant", "singles", "words"]
+import numpy as np
+
+from refmeta.arrays import Array
+
+__all__ = [
+    "Choices", "Point", "Predicate", "no_layouts", "no_numbers", "no_terms_added", "no_variant", "singles", "unit_vectors", "words",
+]  # fmt: skip
+
+AXES = 300
 
 Choices = Mapping[str, Mapping[str, Any]]
 Point = Mapping[str, Any]
@@ -26,6 +34,13 @@ class Predicate(NamedTuple):
     reading: str
     holds: Callable[[Any], bool]
     move: Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+def unit_vectors(d: int) -> Array:
+    """The axes of θ, for a formula that needs every direction; ValueError of more than three hundred, which would take too long."""
+    if d > AXES:
+        raise ValueError(f"a formula along every axis is for {AXES} parameters at most, got {d}")
+    return np.eye(d)
 
 
 def singles(choices: Choices) -> list[tuple[str, str]]:

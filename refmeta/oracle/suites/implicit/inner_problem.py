@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, dot, matvec
+from refmeta.oracle.choices import unit_vectors
 
 __all__ = ["Descent", "PHI", "Stop", "hessian", "largest", "minimum", "square"]
 
@@ -65,7 +66,7 @@ PHI: dict[str, Any] = {"stationary": None, "theta": Descent(0, RATES["0.1"])} | 
 def hessian(task: Any, phi: Array) -> Array:
     """∇²L of every task at φ (N, d), (N, d, d)."""
     point = task.at(phi)
-    return np.stack([point.hvp(np.broadcast_to(axis, phi.shape)) for axis in np.eye(phi.shape[-1])], axis=-1)
+    return np.stack([point.hvp(np.broadcast_to(axis, phi.shape)) for axis in unit_vectors(phi.shape[-1])], axis=-1)
 
 
 def square(x: Array) -> Array:

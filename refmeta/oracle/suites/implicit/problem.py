@@ -7,6 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array, matvec
 from refmeta.meta import implicit
+from refmeta.oracle.choices import unit_vectors
 from refmeta.oracle.common import linear_regression, quadratic
 from refmeta.tolerance import max_per_task
 
@@ -56,7 +57,7 @@ def terms(part: str, problem: Proximity, value: Array) -> Array:
 
 def hessian(task: Any, phi: Array) -> Array:
     """∇²L of every task, (N, d, d)."""
-    return np.stack([task.at(phi).hvp(e) for e in np.eye(task.dim)], axis=-1)
+    return np.stack([task.at(phi).hvp(e) for e in unit_vectors(task.dim)], axis=-1)
 
 
 def minimiser(problem: Any, strength: float) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.choices import unit_vectors
 
 __all__ = ["Made", "MadePoint", "bent", "cached", "directed", "held", "holomorphic", "mapped", "one_for_all", "penalty", "rolled", "weighted"]
 
@@ -145,7 +146,7 @@ def directed(task: Any, direction: Callable[[Array, Array], Array]) -> Made:
     def at(theta: Array) -> MadePoint:
         forward = lambda v: np.imag(direction(theta + 1j * STEP * v, theta)) / STEP
         point, d = task.at(theta), theta.shape[-1]
-        slopes = cached(lambda: np.imag(direction(theta + 1j * STEP * np.eye(d)[:, None], theta)) / STEP)
+        slopes = cached(lambda: np.imag(direction(theta + 1j * STEP * unit_vectors(d)[:, None], theta)) / STEP)
         back = lambda v: np.einsum("jnd,nd->nj", slopes(), v)
         return MadePoint(theta, lambda: point.loss, lambda: direction(theta, theta), back, forward)
 

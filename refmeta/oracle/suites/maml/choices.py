@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, matvec
-from refmeta.oracle.choices import Choices
+from refmeta.oracle.choices import Choices, unit_vectors
 from refmeta.oracle.suites.maml.additions import additions, layouts, numbers
 from refmeta.oracle.suites.maml.families import FAMILIES
 from refmeta.oracle.suites.maml.loops import LOOPS
@@ -109,7 +109,7 @@ SCALED: dict[str, Callable[[Array], Array] | None] = {
 
 def _diagonal(bend: Bend, theta: Array) -> Bend:
     """v → diag(H) ⊙ v."""
-    axes = [np.broadcast_to(axis, theta.shape) for axis in np.eye(theta.shape[-1])]
+    axes = [np.broadcast_to(axis, theta.shape) for axis in unit_vectors(theta.shape[-1])]
     diagonal = np.stack([bend(axis)[..., j] for j, axis in enumerate(axes)], axis=-1)
     return lambda v: diagonal * v
 
@@ -118,7 +118,7 @@ def _matrix(change: Callable[[Array], Array]) -> Callable[[Bend, Array], Bend]:
     """v → M v, M a function of the Hessian (N, d, d)."""
 
     def bent(bend: Bend, theta: Array) -> Bend:
-        M = change(np.stack([bend(np.broadcast_to(axis, theta.shape)) for axis in np.eye(theta.shape[-1])], axis=-1))
+        M = change(np.stack([bend(np.broadcast_to(axis, theta.shape)) for axis in unit_vectors(theta.shape[-1])], axis=-1))
         return lambda v: matvec(M, v)
 
     return bent

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.choices import unit_vectors
 from refmeta.oracle.suites.maml.programs import Loop, Tasks, inner, stepwise
 
 __all__ = ["FAMILIES_OF_QUADRATICS", "LOOPS_OF_QUADRATICS"]
@@ -15,7 +16,7 @@ def _hessian(tasks: Tasks, theta: Array) -> Array:
     """∇²L of every task, (N, d, d)."""
     base = (theta[0] if theta.ndim > 2 else theta).real
     hvp = tasks.support.task.at(base).hvp
-    return np.stack([hvp(axis + 0 * base) for axis in np.eye(base.shape[-1])], axis=-1)
+    return np.stack([hvp(axis + 0 * base) for axis in unit_vectors(base.shape[-1])], axis=-1)
 
 
 def _solved(matrix: Callable[[Array, Array], Array]) -> Loop:

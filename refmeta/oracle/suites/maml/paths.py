@@ -10,6 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.meta.arguments import Point
+from refmeta.oracle.choices import unit_vectors
 from refmeta.oracle.suites.maml.steps import Memory, Optimiser, Step, descent
 
 __all__ = ["Bend", "Factor", "InnerPath", "adjoints", "alpha_directions", "alpha_rows", "carried", "first_powers", "follow", "pullback"]
@@ -115,7 +116,7 @@ def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -
         before = dict.fromkeys(("phi", "g", "alpha", *KEPT), 0 * sources[-1])
         for (given, result), slope in slopes.items():
             if result in later:
-                before[given] = before[given] + np.einsum("jnd,nd->nj", slope, later[result])
+                before[given] = before[given] + _pulled(slope, later[result])
         rows.insert(0, before["alpha"])
         later = {"phi": sources[k] + before["phi"] + bends[k](before["g"])} | {name: before[name] for name in KEPT}
         if path.optimiser is not None and path.optimiser.detached:
@@ -124,19 +125,42 @@ def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -
     return later["phi"] + later.get("start", 0.0), np.stack(rows, axis=1) if rows else np.zeros((N, 0, d))
 
 
+class _Moved(NamedTuple):
+    """A step with its inputs by name, and the shape (N, d) of its results."""
+
+    step: Step
+    memory: Memory
+    inputs: dict[str, Array]
+
+    def along(self, units: Array) -> dict[tuple[str, str], Array]:
+        """The derivatives of every output along directions (J, d), each of one input alone, (J, N, d), by complex steps."""
+        J, d = units.shape
+        unit = 1j * STEP * np.eye(len(self.inputs))[:, :, None, None, None] * units[:, None]
+        x = {name: value + unit[:, i].reshape(-1, 1, d) for i, (name, value) in enumerate(self.inputs.items())}
+        kept = self.memory._replace(**{name: x[name] for name in KEPT if name in x})
+        moved, after = self.step(kept, x["phi"], x["g"], x["alpha"])
+        slopes: dict[tuple[str, str], Array] = {}
+        for name, value in {"phi": moved, **{name: getattr(after, name) for name in KEPT}}.items():
+            if np.iscomplexobj(value):
+                by_input = (np.imag(value) / STEP).reshape(len(self.inputs), J, -1, d)
+                slopes |= {(given, name): by_input[i] for i, given in enumerate(self.inputs)}
+        return slopes
+
+
 def _step_slopes(step: Step, memory: Memory, phi: Array, g: Array, alpha: Array) -> dict[tuple[str, str], Array]:
-    """The derivative of every output of a step by every entry j of every input, (d, N, d), by complex steps."""
+    """The derivative of every output of a step by every input: entry by entry (1, N, d) if others do not matter, else (d, N, d)."""
     kept = {name: getattr(memory, name) for name in KEPT if np.ndim(getattr(memory, name))}
-    inputs, d = {"phi": phi, "g": g, "alpha": alpha, **kept}, phi.shape[-1]
-    unit = 1j * STEP * np.eye(len(inputs) * d).reshape(len(inputs) * d, len(inputs), 1, d)
-    x = {name: value + unit[:, i] for i, (name, value) in enumerate(inputs.items())}
-    moved, after = step(memory._replace(**{name: x[name] for name in kept}), x["phi"], x["g"], x["alpha"])
-    slopes: dict[tuple[str, str], Array] = {}
-    for name, value in {"phi": moved, **{name: getattr(after, name) for name in KEPT}}.items():
-        if np.iscomplexobj(value):
-            by_input = (np.imag(value) / STEP).reshape(len(inputs), d, *phi.shape)
-            slopes |= {(given, name): by_input[i] for i, given in enumerate(inputs)}
-    return slopes
+    moved, d = _Moved(step, memory, {"phi": phi, "g": g, "alpha": alpha, **kept}), phi.shape[-1]
+    ones, weights = moved.along(np.ones((1, d))), np.cos(np.arange(1.0, d + 1))
+    others = moved.along(weights[None])
+    if all(np.allclose(others[key], ones[key] * weights, rtol=1e-9, atol=1e-12 * np.max(np.abs(ones[key]))) for key in ones):
+        return ones
+    return moved.along(unit_vectors(d))
+
+
+def _pulled(slope: Array, later: Array) -> Array:
+    """Σ_j of the derivative of entry j, times the adjoint (N, d), by entry."""
+    return slope[0] * later if len(slope) == 1 else np.einsum("jnd,nd->nj", slope, later)
 
 
 def alpha_rows(alpha: Any, steps: int) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.choices import unit_vectors
 
 __all__ = ["Lifted", "Loop", "Slopes", "Step", "Tasks", "ended", "inner", "run_loop", "started", "stepwise"]
 
@@ -64,7 +65,7 @@ def run_loop(loop: Loop, support: Any, query: Any, start: Array, rows: Array) ->
     thetas = loop(tasks, start, list(np.broadcast_to(rows, (K, d))))
 
     def slopes(sources: Sequence[Array]) -> tuple[Array, Array]:
-        unit = 1j * STEP * np.eye(d * (K + 1)).reshape(d * (K + 1), K + 1, 1, d)
+        unit = 1j * STEP * unit_vectors(d * (K + 1)).reshape(d * (K + 1), K + 1, 1, d)
         path = loop(tasks, start + unit[:, 0], [row + unit[:, k + 1] for k, row in enumerate(np.broadcast_to(rows, (K, d)))])
         by_all = sum(np.einsum("jnd,nd->nj", np.imag(x) / STEP + 0 * unit[:, 0].real, s) for x, s in zip(path, sources, strict=True))
         both = np.asarray(by_all).reshape(len(start), K + 1, d)
