@@ -10,9 +10,11 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
+from refmeta.commands.problem import problem_in, report_on
 from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
+from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
@@ -34,7 +36,7 @@ STATUS = (
 def add(commands: Any) -> None:
     """Add the command to the parser's."""
     check = commands.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
-    check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords")
+    check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords; without --suite a refmeta.oracle.Problem")
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
     check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
     check.add_argument("--case", action="append", metavar="ID", help="only this case; may be repeated")
@@ -87,6 +89,8 @@ def _times(text: str) -> int:
 
 def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
+    if (problem := _problem_of(options)) is not None:
+        return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
     suites = _check_usage(options)
     try:
         vectors = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
@@ -101,7 +105,21 @@ def _check(options: Any) -> int:
         options.convention,
     )  # fmt: skip
     name, verdicts = _judged(options, suites, vectors, settings)
-    report = Report(name, settings, tuple(verdicts), options.allow_rounding)
+    return _printed(options, Report(name, settings, tuple(verdicts), options.allow_rounding))
+
+
+def _problem_of(options: Any) -> Problem | None:
+    """The problem of one's own that is named in place of a function; None where a suite is named, or it is none."""
+    if not options.target or options.exec or options.suite or options.vectors:
+        return None
+    _check_module(options.target)
+    for path in options.output:
+        _check_writable(path)
+    return problem_in(options.target)
+
+
+def _printed(options: Any, report: Report) -> int:
+    """Print the report, write its files, and give the exit status."""
     try:
         print(FORMATS[options.format](report), flush=True)
     finally:

@@ -11,7 +11,7 @@ from refmeta.arrays import Array, as_real
 from refmeta.meta.arguments import Task
 from refmeta.oracle.asking import varied
 from refmeta.oracle.check import as_target, questions, run
-from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge
+from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge, limit_of, size_of
 from refmeta.oracle.own_problem import Problem, case_of
 from refmeta.oracle.results import on_host
 from refmeta.oracle.suite import Case
@@ -19,7 +19,7 @@ from refmeta.oracle.verdict import Finding, finding
 
 __all__ = ["Diagnosis", "diagnose", "diagnosis_of", "judged"]
 
-SEEDS = (1, 2)
+SEEDS, SECONDS = (1, 2), 30.0  # of a diagnosis, that of the losses included
 OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
 
 
@@ -32,6 +32,7 @@ class Diagnosis(NamedTuple):
     right : the exact meta-gradient (N, d) at the theta given.
     worst : the worst entry at the first theta that is wrong: index, yours, the right one (`certified`), tolerances between.
     warnings : an answer that changes when it is asked again, or a theta that is changed in place.
+    next : what to do next, if it is wrong.
     """
 
     word: str
@@ -41,12 +42,13 @@ class Diagnosis(NamedTuple):
     right: Array
     worst: Entry
     warnings: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The sentences, one a line."""
         part, at, yours, right, off = self.worst
         entry = f"worst entry: {part}{list(at)}: yours {yours!r}, right {right!r}, off by {off:.3g} tolerances"
-        said = {"Where": self.where, "Diagnosis": self.what, "Warning": self.warnings}
+        said = {"Where": self.where, "Diagnosis": self.what, "Warning": self.warnings, "Next": self.next}
         return "\n".join([f"{self.word}: {self.sentence}", entry, *(f"{head}: {line}" for head, lines in said.items() for line in lines)])
 
 
@@ -92,15 +94,26 @@ def diagnosis_of(problem: Problem, name: str = "gradient") -> Diagnosis:
 def judged(problem: Problem, name: str = "gradient") -> tuple[Finding, Case]:
     """The verdict on a problem of one's own, and the problem as a case."""
     case, settings, got = case_of(problem), JudgeSettings(), problem.gradient
-    if not callable(got):
-        return finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings), case
+    if callable(got):
+        verdict = _asked(problem, case, settings, name)
+    else:
+        verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=SECONDS)
+    shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
+    slugs = [e.slug for e in verdict.causes if e.slug]
+    steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.of.first}")
+    wrong = verdict.word == "WRONG"
+    return verdict._replace(sentence=f"{verdict.sentence}; your losses show {shown:.1f} digits", next=steps if wrong else ()), case
+
+
+def _asked(problem: Problem, case: Case, settings: JudgeSettings, name: str) -> Finding:
+    """The verdict on a function, which is asked at other θ, too."""
     target = as_target(problem.function)
     outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
     if outcomes[0].got is None:
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
         raise ValueError(f"{name}(theta) {_for_python(outcomes[0].message)}{shape}")
     _check_varies(outcomes, name)
-    return finding(case.suite, outcomes, settings, questions(target, settings)), case
+    return finding(case.suite, outcomes, settings, questions(target, settings), SECONDS)
 
 
 def _as_rows(got: ArrayLike, case: Case, name: str) -> Array:
@@ -127,7 +140,7 @@ def _diagnosis(verdict: Finding, case: Case, *, asked: bool) -> Diagnosis:
     assert worst is not None
     right, what = case.expected["gradient"].value, tuple(map(_for_python, verdict.explanation))
     warnings = tuple(dict.fromkeys(w for o in outcomes for w in o.warnings))
-    return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=asked), what, right, worst, warnings)
+    return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=asked), what, right, worst, warnings, verdict.next)
 
 
 def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:

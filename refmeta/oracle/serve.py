@@ -16,15 +16,15 @@ from refmeta.oracle.protocol import json_value
 from refmeta.oracle.suites import SUITES
 from refmeta.tables import suggestion
 
-__all__ = ["Misnamed", "answer", "import_target", "main"]
+__all__ = ["Misnamed", "answer", "import_member", "import_target", "main"]
 
 
 class Misnamed(ValueError):
     """The module or function does not exist, or the target is not written as MODULE:FUNCTION."""
 
 
-def import_target(target: str) -> Callable[..., Any]:
-    """The function of module:function; `Misnamed` if it does not exist, ValueError if its module fails."""
+def import_member(target: str) -> Any:
+    """The member of module:name; `Misnamed` if it does not exist, ValueError if its module fails."""
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise Misnamed(f"the target is {target!r}, expected MODULE:FUNCTION")
@@ -37,6 +37,12 @@ def import_target(target: str) -> Callable[..., Any]:
         why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + error_text(error)
         kind = Misnamed if absent or isinstance(error, Misnamed) else ValueError
         raise kind(f"cannot import {target}: {why}") from error
+    return member
+
+
+def import_target(target: str) -> Callable[..., Any]:
+    """The function of module:function; `Misnamed` if it does not exist, ValueError if its module fails."""
+    member = import_member(target)
     if not callable(member):
         raise Misnamed(f"{target} is no function but {type(member).__name__}")
     return member

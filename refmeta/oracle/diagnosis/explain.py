@@ -21,7 +21,7 @@ from refmeta.oracle.diagnosis.witnesses import Witnesses
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, Match, alike, generic_first, is_like_right, is_right, pairs
 
-__all__ = ["UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
+__all__ = ["SECONDS", "UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"

@@ -26,15 +26,20 @@ STEPS = THETA | {
 }  # fmt: skip
 
 
+ADAPTED = "refmeta.adapt(theta, support, alpha=alpha, steps=steps).adapted, your phi"
+
+
 class Algorithm(NamedTuple):
     """A meta-gradient: its inputs beside the losses, its formula, and what a suite knows of it on any losses.
 
+    first : what to compare first, as a call of the library.
     problem : of the theta, the support, the query and the other inputs.
     answer, terms : of the problem, as of a suite.
     """
 
     inputs: Mapping[str, Input]
     formula: str
+    first: str
     problem: Callable[..., Any]
     answer: Callable[[str, Any], Array]
     terms: Callable[[str, Any, Array], Any]
@@ -94,7 +99,7 @@ def _of_gradient(rows: Any) -> Any:
 OF_MAML = maml.SUITES[0]
 ALGORITHMS: dict[str, Algorithm] = {
     "maml": Algorithm(
-        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", maml_problem.Problem, maml_problem.answer, maml_problem.terms,
+        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", ADAPTED, maml_problem.Problem, maml_problem.answer, maml_problem.terms,
         {
             "chapter": "maml", "rows": OF_MAML.rows, "effects": maml.epsilons.effects, "letters": OF_MAML.letters,
             "patterns": {"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(maml_choices),
@@ -102,7 +107,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "implicit": Algorithm(
         THETA | {"strength": Input("number", "lambda, the weight of the proximal term")},
-        "dF_i/dtheta, F_i = L_query(phi_i), phi_i = argmin L_support + strength/2 |phi - theta|^2", _proximity,
+        "dF_i/dtheta, F_i = L_query(phi_i), phi_i = argmin L_support + strength/2 |phi - theta|^2",
+        "refmeta.implicit.adapt(theta, support, strength=strength).adapted, your phi", _proximity,
         implicit.problem.answer, implicit.problem.terms,
         {
             "chapter": implicit.SUITE.chapter, "rows": implicit.SUITE.rows, "effects": implicit.epsilons.effects,
@@ -111,7 +117,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         },
     ),
     "reptile": Algorithm(
-        STEPS, "(theta - phi_i)/alpha", maml_problem.Problem, _displacement, _reptile_terms,
+        STEPS, "(theta - phi_i)/alpha", ADAPTED, maml_problem.Problem, _displacement, _reptile_terms,
         {
             "chapter": "reptile", "rows": _of_gradient(OF_MAML.rows), "effects": _no_effects, "choices": {
                 name: maml_choices.CHOICES[name] for name in ("steps", "alpha", "alpha of the parameters", "inner optimiser", "inner loop",

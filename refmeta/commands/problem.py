@@ -1,0 +1,51 @@
+"""`python -m refmeta check MODULE:PROBLEM`: a meta-gradient of one's own on losses of one's own.
+
+Derivation: derivations/using-the-oracle.md
+"""
+
+import contextlib
+import inspect
+import sys
+from typing import Any
+
+from refmeta.oracle.judge import JudgeSettings
+from refmeta.oracle.own import judged
+from refmeta.oracle.own_problem import Problem
+from refmeta.oracle.report import Report
+from refmeta.oracle.serve import Misnamed, import_member
+from refmeta.oracle.vectors import UsageError
+
+__all__ = ["problem_in", "report_on"]
+
+
+def problem_in(target: str) -> Problem | None:
+    """The problem of that name, or the one that a function of no argument makes; None of anything else."""
+    sys.path.insert(0, "")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found: Any = import_member(target)
+            return found if isinstance(found, Problem) else _made(found)
+    except Misnamed as error:
+        raise UsageError(str(error)) from None
+    finally:
+        sys.path.remove("")
+
+
+def _made(function: Any) -> Problem | None:
+    """What a function of no argument makes, if that is a problem."""
+    try:
+        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    except (TypeError, ValueError):
+        return None
+    made = None if needed else function()
+    return made if isinstance(made, Problem) else None
+
+
+def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
+    """The report on a problem; what its functions print goes to the standard error."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            verdict, _ = judged(problem)
+    except (TypeError, ValueError, FloatingPointError) as error:
+        raise UsageError(f"{name}: {error}") from None
+    return Report(name, JudgeSettings(), (verdict,), allow_rounding)
