@@ -1,0 +1,174 @@
+"""A problem of one's own: lists of losses, three algorithms, what is numeric, and what is refused."""
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.judges import complex_step
+from refmeta.oracle import Problem
+from refmeta.oracle.own_problem import case_of
+
+TASKS, HIDDEN = 3, 3
+RNG = np.random.default_rng(5)
+INPUTS, OUTPUTS = RNG.normal(size=(2, TASKS, 6)), RNG.normal(size=(2, TASKS, 6))
+THETA = RNG.normal(size=3 * HIDDEN) * 0.7
+ALPHA, STEPS, STRENGTH = 0.3, 3, 2.0
+
+
+def loss(theta, split, task):
+    """½ mean (w · tanh(a x + b) − y)² of one task; holomorphic in θ = (a, b, w)."""
+    a, b, w = np.split(theta, 3, axis=-1)
+    hidden = np.tanh(INPUTS[split, task][:, None] * a + b)
+    return np.mean((hidden @ w - OUTPUTS[split, task]) ** 2) / 2
+
+
+def slope(theta, split, task):
+    """∇ of the loss by complex steps."""
+    return complex_step(lambda t: loss(t, split, task), theta)
+
+
+def losses(split):
+    return [lambda theta, task=task: loss(theta, split, task) for task in range(TASKS)]
+
+
+def tasks(split):
+    return [
+        rm.BlackBox(lambda t, i=i: loss(t, split, i), THETA.size, grad=lambda t, i=i: slope(t, split, i)) for i in range(TASKS)
+    ]
+
+
+def hessian(theta, split, task):
+    """∇² of the loss, by central differences of its complex steps."""
+    h = 1e-5
+    return np.stack([(slope(theta + h * e, split, task) - slope(theta - h * e, split, task)) / (2 * h) for e in np.eye(theta.size)])
+
+
+def mine(theta, alpha=ALPHA, steps=STEPS, kept=lambda k: True, query=1):
+    """MAML by hand: the path, then the product of Hessian factors."""
+    rows = []
+    for i in range(TASKS):
+        path = [theta]
+        for _ in range(steps):
+            path.append(path[-1] - alpha * slope(path[-1], 0, i))
+        g = slope(path[-1], query, i)
+        for k in reversed(range(steps)):
+            g = g - alpha * hessian(path[k], 0, i) @ g if kept(k) else g
+        rows.append(g)
+    return np.array(rows)
+
+
+def problem(gradient, of=tasks, **changes):
+    return Problem(**{"theta": THETA, "support": of(0), "query": of(1), "alpha": ALPHA, "steps": STEPS, "gradient": gradient} | changes)
+
+
+@pytest.mark.parametrize("of", [losses, tasks])
+def test_a_right_gradient_is_right_to_the_digits_that_the_losses_show(of):
+    found = problem(mine, of).diagnose()
+    assert found.word == "RIGHT" and "; your losses show " in found.sentence, found
+    shown = float(found.sentence.split()[-2])
+    assert (5 if of is losses else 9) < shown < 13.5
+    problem(mine, of).check()
+
+
+def test_the_tolerance_holds_the_error_of_numeric_derivatives():
+    """The library's answer on losses alone is within the tolerance of its answer on exact derivatives, and the tolerance is no wider than needed by 10⁴."""
+    exact, numeric = (case_of(problem(None, of)).expected["gradient"] for of in (tasks, losses))
+    error = np.max(np.abs(exact.value - numeric.value), axis=1)
+    limit = 30 * np.finfo(float).eps * numeric.kappa * numeric.scale
+    assert np.all(error < limit) and np.all(limit < 1e5 * error + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "words"),
+    [
+        (lambda theta: mine(theta, kept=lambda k: False), "known-wrong formula first-order"),
+        (lambda theta: mine(theta, kept=lambda k: k == STEPS - 1), "known-wrong formula last-step-only"),
+        (lambda theta: mine(theta, steps=STEPS - 1), "known-wrong formula one-step-too-few"),
+        (lambda theta: mine(theta, query=0), "known-wrong formula query-is-support"),
+        (lambda theta: mine(theta) / 2, "the right result times"),
+        (lambda theta: mine(theta) / TASKS, "times 1/N"),
+    ],
+)
+def test_mistakes_on_numeric_derivatives_are_named(gradient, words):
+    """By the tolerance of the losses alone, too."""
+    for of in (tasks, losses):
+        found = problem(gradient, of).diagnose()
+        assert found.word == "WRONG" and words in " ".join(found.what), found
+        with pytest.raises(AssertionError, match="^WRONG: 3 of 3 cases"):
+            problem(gradient, of).check()
+
+
+def test_a_gradient_that_takes_its_steps_is_asked_with_others():
+    """Wrong from the second step on: with one step, or none, it is right."""
+    gradient = lambda theta, steps, alpha: mine(theta, alpha, steps) * (1.5 if steps > 1 else 1.0)
+    found = problem(gradient).diagnose()
+    assert "right exactly where K <= 1" in found.where, found
+    assert problem(lambda theta: gradient(theta, STEPS, ALPHA)).diagnose().where == ("wrong in all 3 cases",)
+
+
+def minimisers(theta, weight=STRENGTH):
+    """φ_i = argmin L + (λ/2)‖φ − θ‖², by Newton's method."""
+    phis = []
+    for i in range(TASKS):
+        phi = theta
+        for _ in range(30):
+            M = hessian(phi, 0, i) + weight * np.eye(theta.size)
+            phi = phi - np.linalg.solve(M, slope(phi, 0, i) + weight * (phi - theta))
+        phis.append(phi)
+    return phis
+
+
+def implicit(theta, solve=np.linalg.solve):
+    return np.array([
+        solve(np.eye(theta.size) + hessian(phi, 0, i) / STRENGTH, slope(phi, 1, i)) for i, phi in enumerate(minimisers(theta))
+    ])
+
+
+def test_implicit_maml_is_judged_and_diagnosed():
+    of_implicit = {"alpha": None, "steps": None, "strength": STRENGTH, "algorithm": "implicit"}
+    assert problem(implicit, **of_implicit).diagnose().word == "RIGHT"
+    found = problem(lambda theta: implicit(theta, lambda M, g: g), **of_implicit).diagnose()
+    assert "known-wrong formula implicit-first-order" in " ".join(found.what), found
+    assert "refmeta.implicit.adapt" in found.next[-1]
+
+
+def displacement(theta, steps=STEPS, sign=1.0):
+    phis = [theta] * TASKS
+    for _ in range(steps):
+        phis = [phi - ALPHA * slope(phi, 0, i) for i, phi in enumerate(phis)]
+    return sign * (theta - np.array(phis)) / ALPHA
+
+
+def test_reptile_is_judged_and_diagnosed():
+    of_reptile = {"algorithm": "reptile", "query": None}
+    assert problem(displacement, **of_reptile).diagnose().word == "RIGHT"
+    found = problem(lambda theta: displacement(theta, sign=-1.0), **of_reptile).diagnose()
+    assert "the right result times −1" in " ".join(found.what), found
+    found = problem(lambda theta: displacement(theta, steps=STEPS + 1), **of_reptile).diagnose()
+    assert "steps: K + 1" in " ".join(found.what), found
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "changes"),
+    [
+        (ValueError, "algorithm must be one of maml, implicit, reptile, got 'mamll'", {"algorithm": "mamll"}),
+        (ValueError, "the algorithm 'implicit' takes strength, got alpha, steps; leave others None", {"algorithm": "implicit"}),
+        (ValueError, "the algorithm 'maml' takes alpha and steps, got steps", {"alpha": None}),
+        (ValueError, "alpha must be one number other than 0", {"algorithm": "reptile", "alpha": 0.0}),
+        (ValueError, r"support\[1\] has the batch axes \(\) and 2 parameters, expected \(\) and 9", {"support": [rm.BlackBox(sum, 9), rm.BlackBox(sum, 2)]}),
+        (TypeError, "support must be a task .* or a list of losses or of tasks, got list", {"support": []}),
+        (ValueError, r"the batch axes \(3,\) and \(2,\), expected \(N,\) of both", {"query": losses(1)[:2]}),
+        (ValueError, r"gradient\(theta\) returned shape \(9,\) for gradient, expected \(3, 9\): one row per task, never reduced", {"gradient": lambda t: mine(t).sum(0)}),
+        (ValueError, r"gradient has shape \(9,\), expected \(N, d\) = \(3, 9\)", {"gradient": THETA}),
+    ],
+    ids=lambda value: None if isinstance(value, dict | type) else value[:40],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_in_a_sentence(error, sentence, changes):
+    with pytest.raises(error, match=sentence):
+        problem(**{"gradient": mine} | changes).diagnose()
+
+
+def test_an_array_is_judged_and_nothing_is_asked():
+    assert problem(mine(THETA)).diagnose().word == "RIGHT"
+    found = problem(mine(THETA, kept=lambda k: False)).diagnose()
+    assert "first-order" in " ".join(found.what) and found.where == ()
