@@ -3,7 +3,7 @@
 import numpy as np
 
 from refmeta.oracle.check import as_target, run
-from refmeta.oracle.diagnosis.explain import SECONDS, explain, first_of
+from refmeta.oracle.diagnosis import SECONDS, explain, first_of
 from refmeta.oracle.diagnosis.inputs import change_floats, is_at
 from refmeta.oracle.judge import JudgeSettings, judge
 from refmeta.oracle.suites import SUITES
