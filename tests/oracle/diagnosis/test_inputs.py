@@ -55,7 +55,9 @@ def test_floats_are_changed_and_integers_and_the_problem_itself_are_not():
     np.testing.assert_array_equal(other.support.X, 2 * before)
     np.testing.assert_array_equal(case.problem.support.X, before)
     np.testing.assert_array_equal(other.query.X, case.problem.query.X)
-    assert other.steps == case.problem.steps and type(other.steps) is int
+    every = change_floats(case.problem, lambda path: True, lambda x: 2 * x)
+    np.testing.assert_array_equal(every.theta, 2 * case.problem.theta)
+    assert every.steps == case.problem.steps and type(every.steps) is int
 
 
 def test_a_slope_is_the_derivative_in_epsilon():
