@@ -23,6 +23,15 @@ def test_a_row_is_returned_as_the_target_returns_its_result():
     np.testing.assert_allclose(value(reduce="mean", ascent=True), -rows.mean(0), rtol=1e-14)
 
 
+def test_a_row_that_is_reduced_itself_is_turned_by_ascent_alone():
+    """A wrong sum over the tasks: it is what the target returns, and is not summed again."""
+    row = next(row for row in SUITES["maml-regression"].rows if row.quantity in ("sum", "mean"))
+    settings, total = JudgeSettings(reduce=row.quantity), row.function(CASE.problem)
+    assert np.any(total) and np.ndim(total) == 1
+    np.testing.assert_array_equal(value_of(row, settings)(CASE, "gradient"), total)
+    np.testing.assert_array_equal(value_of(row, settings._replace(ascent=True))(CASE, "gradient"), -np.asarray(total))
+
+
 def test_a_row_of_one_part_has_no_value_of_another():
     row = next(row for row in SUITES["policy-gradient"].rows if row.quantity not in (EVERY, ""))
     case, other = valid("policy-gradient")[0], next(p for p in SUITES["policy-gradient"].parts if p != row.quantity)
