@@ -49,3 +49,11 @@ def test_few_numbers_are_no_evidence_for_several_departures():
     failing, settings = failures("reptile", lambda right, x: right + 1, vectors=1)
     assert sum(o.got["update"].size for o in failing) < 6
     assert not pair_matches(failing, settings, soon()) and not product_matches(failing, settings, soon(0.5))
+
+
+def test_two_departures_are_not_named_by_five_numbers():
+    """Three for each of them are wanted, also where the departures are there."""
+    change = departing("maml-quadratic", ("Hessian factors", "all but the first"), ("alpha", "alpha^2"))
+    failing, settings = failures("maml-quadratic", change)
+    few = [o for o in failing if 1 < o.got["gradient"].size < 6][:1]
+    assert few and pair_matches(failing, settings, soon()) and not pair_matches(few, settings, soon())
