@@ -11,6 +11,7 @@ from refmeta.arrays import Array, as_real
 from refmeta.meta.arguments import Task
 from refmeta.oracle.asking import Ask, varied
 from refmeta.oracle.check import as_target, questions, run
+from refmeta.oracle.diagnosis import SECONDS
 from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge
 from refmeta.oracle.own_problem import case_of, own_problem
 from refmeta.oracle.results import on_host
@@ -51,8 +52,9 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(
-    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int
-) -> Diagnosis:
+    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int,
+    seconds: float = SECONDS,
+) -> Diagnosis:  # fmt: skip
     """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
 
     Eq: maml-gradient
@@ -70,6 +72,8 @@ def diagnose(
         `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
     alpha, steps :
         As in `refmeta.adapt`.
+    seconds : float
+        Processor time that the search for what it computes instead may take; with less, fewer mistakes are named.
 
     Returns
     -------
@@ -82,14 +86,14 @@ def diagnose(
     """
     case, settings = case_of(own_problem(theta, support, query, alpha, steps)), JudgeSettings()
     if not callable(got):
-        return _diagnosis([judge(case, _as_rows(got, case), settings)], settings, None)
+        return _diagnosis([judge(case, _as_rows(got, case), settings)], settings, None, seconds)
     target = as_target(lambda theta, alpha, steps: got(theta))
     outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
     if outcomes[0].got is None:
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
         raise ValueError(f"got(theta) {_for_python(outcomes[0].message)}{shape}")
     _check_varies(outcomes)
-    return _diagnosis(outcomes, settings, questions(target, settings))
+    return _diagnosis(outcomes, settings, questions(target, settings), seconds)
 
 
 def _as_rows(got: ArrayLike, case: Case) -> Array:
@@ -109,9 +113,9 @@ def _check_varies(outcomes: list[Outcome]) -> None:
         raise ValueError("got(theta) is the same at every theta: it must compute at the theta that it is called with; or give the array")
 
 
-def _diagnosis(outcomes: list[Outcome], settings: JudgeSettings, ask: Ask | None) -> Diagnosis:
+def _diagnosis(outcomes: list[Outcome], settings: JudgeSettings, ask: Ask | None, seconds: float) -> Diagnosis:
     """The diagnosis of what came back."""
-    case, verdict = outcomes[0].case, finding(outcomes[0].case.suite, outcomes, settings, ask)
+    case, verdict = outcomes[0].case, finding(outcomes[0].case.suite, outcomes, settings, ask, seconds=seconds)
     worst = next((o.worst for o in outcomes if o.verdict == "mismatch" and o.worst), outcomes[0].worst)
     assert worst is not None
     right, what = case.expected["gradient"].value, tuple(map(_for_python, verdict.explanation))

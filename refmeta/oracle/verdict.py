@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.asking import Ask
-from refmeta.oracle.diagnosis import UNCERTAIN, Explanation, explain, first_of
+from refmeta.oracle.diagnosis import SECONDS, UNCERTAIN, Explanation, explain, first_of
 from refmeta.oracle.diagnosis.rows import distances
 from refmeta.oracle.diagnosis.where import Where, first_wrong_part, locate
 from refmeta.oracle.judge import (
@@ -79,8 +79,10 @@ def findings(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | No
     return [finding(suite, [o for o in outcomes if o.case.suite == suite], settings, ask) for suite in suites]
 
 
-def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None) -> Finding:
-    """The verdict on the outcomes of one suite."""
+def finding(
+    suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None, *, seconds: float = SECONDS
+) -> Finding:
+    """The verdict on the outcomes of one suite; the search for what explains them may take so many seconds."""
     judged = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in judged if is_bad(o)]
 
@@ -91,7 +93,7 @@ def finding(suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, as
         return verdict("NOT RUN", *_not_run(outcomes))
     purpose = f", by the convention {settings.convention}" if settings.convention else ""
     count = f"{_count_of(len(bad) or len(judged), len(judged))}{_end_words(bad)}{_left_out(outcomes)}{purpose}"
-    explanations = explain(outcomes, settings, ask)
+    explanations = explain(outcomes, settings, ask, seconds)
     lost = _lost_digits(bad, explanations, settings) if bad else None
     if (tie := _first_order_tie(judged, settings)) and all(o.verdict == "mismatch" and o.error <= INDISTINCT for o in bad):
         return verdict("CANNOT TELL", *tie)
