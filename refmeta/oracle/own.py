@@ -53,8 +53,9 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(
-    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int
-) -> Diagnosis:
+    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int,
+    seconds: float = SECONDS,
+) -> Diagnosis:  # fmt: skip
     """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
 
     Eq: maml-gradient
@@ -72,6 +73,8 @@ def diagnose(
         `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
     alpha, steps :
         As in `refmeta.adapt`.
+    seconds : float
+        Processor time that the search for what it computes instead may take; with less, fewer mistakes are named.
 
     Returns
     -------
@@ -82,22 +85,22 @@ def diagnose(
     TypeError, ValueError
         For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
     """
-    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got")
+    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got", seconds=seconds)
 
 
-def diagnosis_of(problem: Problem, name: str = "gradient") -> Diagnosis:
+def diagnosis_of(problem: Problem, name: str = "gradient", *, seconds: float = SECONDS) -> Diagnosis:
     """The diagnosis of a problem of one's own; `name` is what the errors call its gradient."""
-    verdict, case = judged(problem, name)
+    verdict, case = judged(problem, name, seconds=seconds)
     return _diagnosis(verdict, case, asked=callable(problem.gradient))
 
 
-def judged(problem: Problem, name: str = "gradient") -> tuple[Finding, Case]:
+def judged(problem: Problem, name: str = "gradient", *, seconds: float = SECONDS) -> tuple[Finding, Case]:
     """The verdict on a problem of one's own, and the problem as a case."""
     case, settings, got = case_of(problem), JudgeSettings(), problem.gradient
     if callable(got):
-        verdict = _asked(problem, case, settings, name)
+        verdict = _asked(problem, case, settings, name, seconds)
     else:
-        verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=SECONDS)
+        verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=seconds)
     shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
     slugs = [e.slug for e in verdict.causes if e.slug]
     steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.of.first}")
@@ -105,7 +108,7 @@ def judged(problem: Problem, name: str = "gradient") -> tuple[Finding, Case]:
     return verdict._replace(sentence=f"{verdict.sentence}; your losses show {shown:.1f} digits", next=steps if wrong else ()), case
 
 
-def _asked(problem: Problem, case: Case, settings: JudgeSettings, name: str) -> Finding:
+def _asked(problem: Problem, case: Case, settings: JudgeSettings, name: str, seconds: float) -> Finding:
     """The verdict on a function, which is asked at other θ, too."""
     target = as_target(problem.function)
     outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
@@ -113,7 +116,7 @@ def _asked(problem: Problem, case: Case, settings: JudgeSettings, name: str) -> 
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
         raise ValueError(f"{name}(theta) {_for_python(outcomes[0].message)}{shape}")
     _check_varies(outcomes, name)
-    return finding(case.suite, outcomes, settings, questions(target, settings), SECONDS)
+    return finding(case.suite, outcomes, settings, questions(target, settings), seconds=seconds)
 
 
 def _as_rows(got: ArrayLike, case: Case, name: str) -> Array:

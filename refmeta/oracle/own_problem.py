@@ -55,11 +55,11 @@ class Problem:
     _: KW_ONLY
     strength: float | None = None
 
-    def diagnose(self) -> Any:
-        """The `Diagnosis` of your gradient: verdict, sentences and evidence; `print` it."""
+    def diagnose(self, *, seconds: float = 30.0) -> Any:
+        """The `Diagnosis` of your gradient: verdict, sentences and evidence; a search takes so many seconds of the processor."""
         from refmeta.oracle.own import diagnosis_of
 
-        return diagnosis_of(self)
+        return diagnosis_of(self, seconds=seconds)
 
     def check(self, *, allow_rounding: bool = False) -> None:
         """AssertionError with the diagnosis, unless your gradient is right."""

@@ -80,9 +80,9 @@ def findings(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | No
 
 
 def finding(
-    suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None, seconds: float = SECONDS
+    suite: str, outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None = None, *, seconds: float = SECONDS
 ) -> Finding:
-    """The verdict on the outcomes of one suite; what a mistake is may be searched for so many seconds of the processor."""
+    """The verdict on the outcomes of one suite; the search for what explains them may take so many seconds."""
     judged = [o for o in outcomes if o.verdict not in NEUTRAL]
     bad = [o for o in judged if is_bad(o)]
 

@@ -6,6 +6,7 @@ import pytest
 import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.oracle.check import as_target, questions, run
+from refmeta.oracle.diagnosis import SECONDS
 from refmeta.oracle.judge import JudgeSettings, limit_of
 from refmeta.oracle.known import EVERY
 from refmeta.oracle.report import Report, markdown, text
@@ -20,10 +21,10 @@ def row_of(suite, slug):
     return next(row for row in SUITES[suite].rows if row.slug == slug)
 
 
-def verdict_on(function, suite, chosen=None, **settings):
+def verdict_on(function, suite, chosen=None, seconds=SECONDS, **settings):
     """The verdict of `check`, which may ask the target more."""
     target, of = as_target(function), JudgeSettings(**settings)
-    return finding(suite, run(target, chosen or valid(suite), of), of, questions(target, of))
+    return finding(suite, run(target, chosen or valid(suite), of), of, questions(target, of), seconds=seconds)
 
 
 def completed(suite, row):
@@ -73,7 +74,7 @@ def test_without_the_option_the_diagnosis_names_it():
 def test_cases_that_are_asked_beside_the_vectors_go_by_the_convention_too():
     """2L instead of L is meant, and from the second step on something else is wrong: that is found and confirmed by asking."""
     meant = known_wrong("maml-regression", row_of("maml-regression", "loss-scale-double"))
-    verdict = verdict_on(lambda **x: meant(**x) * (1 if x["steps"] <= 1 else 3), "maml-regression", convention="loss-scale-double")
+    verdict = verdict_on(lambda **x: meant(**x) * (1 if x["steps"] <= 1 else 3), "maml-regression", seconds=0.5, convention="loss-scale-double")
     assert verdict.where.lines[0].startswith("right exactly where K <= 1"), verdict.where
     verdict = verdict_on(lambda **x: 3 * meant(**x), "maml-regression", convention="loss-scale-double")
     assert verdict.explanation[0].startswith("the right result times 3"), verdict.explanation
@@ -121,5 +122,5 @@ def test_where_the_right_answer_is_0_a_convention_does_not_accept_any_numbers():
         result = meant(**x)
         return result | {"grad": result["grad"] + np.cos(np.arange(result["grad"].size)).reshape(result["grad"].shape) * (x["P"].shape[-2] < 2)}
 
-    verdict = verdict_on(target, "policy-gradient", convention="no-baseline-in-logits")
+    verdict = verdict_on(target, "policy-gradient", seconds=0.5, convention="no-baseline-in-logits")
     assert verdict.word == "WRONG" and verdict.worst[1].part == "grad"

@@ -140,6 +140,7 @@ def test_an_array_is_named_too_and_nothing_is_said_of_where(factor, words):
 
 
 def test_noise_is_explained_by_nothing():
+    """In the whole time of the search, which other tests of noise cut short."""
     found = diagnosed(mine(THETA) * (1 + 1e-3 * NOISE))
     assert found.word == "WRONG" and found.what[0].startswith("no mistake that is known here explains every failing vector")
 
@@ -287,7 +288,7 @@ def test_what_is_no_point_and_no_shape_is_said():
 
 def test_one_number_is_not_explained_by_a_number_that_is_fitted():
     task = rm.Quadratic([[[1.0]]], [[1.0]])
-    assert not any("computes another formula" in line for line in rm.oracle.diagnose([[-0.758369750]], [0.3], task, alpha=0.1, steps=2).what)
+    assert not any("computes another formula" in line for line in rm.oracle.diagnose([[-0.758369750]], [0.3], task, alpha=0.1, steps=2, seconds=1.0).what)
 
 
 def test_a_result_that_is_smaller_than_the_tolerance_is_no_known_formula():

@@ -8,6 +8,7 @@ from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import cases
 from refmeta.oracle.check import Answer, Failed, as_target, run
+from refmeta.oracle.diagnosis import SECONDS
 from refmeta.oracle.diagnosis.rows import candidate_rows, departure_of, distances
 from refmeta.oracle.diagnosis.traces import effect_of
 from refmeta.oracle.facts import details, kinds
@@ -35,7 +36,7 @@ def places_of_epsilon(suite):
     return list(dict.fromkeys(place for case in valid(suite, 3) for part in parts_of(suite) for place in SUITES[suite].effects(case, part)))
 
 
-def judged(change, suite, chosen=None, **settings):
+def judged(change, suite, chosen=None, seconds=SECONDS, **settings):
     """The verdict on the certified results, each changed by change(case, part, right)."""
     settings = JudgeSettings(**settings)
 
@@ -43,7 +44,7 @@ def judged(change, suite, chosen=None, **settings):
         got = {p: change(case, p, right_result(case, p, settings)) for p in parts_of(suite)}
         return next(iter(got.values())) if SUITES[suite].array else got
 
-    return finding(suite, run(target, chosen or valid(suite), settings), settings)
+    return finding(suite, run(target, chosen or valid(suite), settings), settings, seconds=seconds)
 
 
 def verdict_on(function, suite, chosen=None, **settings):
@@ -401,7 +402,7 @@ def test_the_worst_entry_is_one_that_is_wrong():
             near = case.expected["update"].value + 0.9 * limit_of(case, "update", settings)
             return change(near) if case.id == "reptile-003" else near
 
-        verdict = finding("reptile", run(target, valid("reptile", 4), JudgeSettings()), JudgeSettings())
+        verdict = finding("reptile", run(target, valid("reptile", 4), JudgeSettings()), JudgeSettings(), seconds=0.5)
         return [line for line in details(verdict) if line.startswith("worst entry")]
 
     assert worst(lambda near: near[:1]) == []
@@ -423,7 +424,7 @@ def test_crashes_alone_are_called_so_and_numbers_agree_with_their_nouns():
 
 
 def test_the_last_line_is_a_command():
-    verdict = judged(lambda c, p, right: right + 1e-3 * np.cos(9 * right), "maml-regression", valid("maml-regression", 6))
+    verdict = judged(lambda c, p, right: right + 1e-3 * np.cos(9 * right), "maml-regression", valid("maml-regression", 6), seconds=0.5)
     assert details(verdict)[-1].startswith("Next: `python -m refmeta show maml-regression-0") and verdict.word == "WRONG"
 
 

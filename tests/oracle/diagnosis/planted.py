@@ -2,9 +2,40 @@
 
 import numpy as np
 
+from refmeta.oracle.check import as_target, run
+from refmeta.oracle.diagnosis import SECONDS, explain, first_of
+from refmeta.oracle.diagnosis.inputs import change_floats, is_at
 from refmeta.oracle.judge import JudgeSettings, judge
 from refmeta.oracle.suites import SUITES
-from tests.oracle.targets import valid
+from refmeta.oracle.vectors import cases
+from tests.oracle.targets import library, valid
+
+
+def diagnosis(function, suite="maml-tabular", vectors=slice(None), seconds=SECONDS, **settings):
+    """The diagnosis of a function on the vectors of a suite, as one text."""
+    options = JudgeSettings(**settings)
+    outcomes = run(as_target(function), cases(suite)[vectors], options)
+    assert any(o.verdict == "mismatch" for o in outcomes)
+    return "\n".join(first_of(explain(outcomes, options, seconds=seconds)))
+
+
+def exact(inputs, suite="maml-tabular"):
+    """The right gradient."""
+    return library(suite)(**inputs)
+
+
+def changed(suite, **changes):
+    """The library's answer for other inputs, none of them checked."""
+    names = {n: (n,) for n in changes}
+
+    def function(**inputs):
+        problem = SUITES[suite].problem(inputs)
+        for name, change in changes.items():
+            at = lambda path, name=name: is_at(path, names[name][0], SUITES[suite])
+            problem = change_floats(problem, at, change)
+        return SUITES[suite].answer(SUITES[suite].array, problem)
+
+    return function
 
 
 def failures(suite, change, part="", vectors=None, **settings):

@@ -4,10 +4,12 @@ import pytest
 
 from refmeta.oracle.choices import singles
 from refmeta.oracle.diagnosis.choices import factor_or_choice, single_factor_matches, single_matches
+from refmeta.oracle.match import NEAR
 from refmeta.oracle.suites import SUITES
 from tests.oracle.diagnosis.planted import UNKNOWN, failures
 
-WITH_CHOICES = [name for name, suite in SUITES.items() if suite.choices]
+FIRST = 3  # vectors
+WITH_CHOICES = [name for name, suite in SUITES.items() if suite.choices and name != "maml-linear-features"]  # it has those of maml-tabular
 
 
 def departing(suite, *departures, part=""):
@@ -24,11 +26,12 @@ def departing(suite, *departures, part=""):
 
 @pytest.mark.parametrize("suite", WITH_CHOICES)
 def test_a_departure_is_named(suite):
+    """Some dozen of each suite, on its first vectors, where they are off by more than what counts as alike."""
     about = SUITES[suite]
     part = "" if about.array else list(about.parts)[-1]
-    for each in singles(about.choices)[::19]:
-        failing, settings = failures(suite, departing(suite, each, part=part), part)
-        if failing and all(o.got for o in failing) and sum(o.got[part or about.array].size for o in failing) > 4:
+    for each in singles(about.choices)[::38]:
+        failing, settings = failures(suite, departing(suite, each, part=part), part, FIRST)
+        if any(o.error > NEAR for o in failing) and all(o.got for o in failing) and sum(o.got[part or about.array].size for o in failing) > 4:
             said = [m.line for m in (*single_matches(failing, settings), *factor_or_choice(failing, settings))]
             assert any(f"{each[0]}: {each[1]}" in line for line in said), (each, said)
 

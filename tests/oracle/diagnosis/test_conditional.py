@@ -10,6 +10,7 @@ from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.suites.policy_gradient import SUITE
 from refmeta.oracle.vectors import cases
 
+SECONDS = 3.0  # enough to come to the choice, which is then refuted
 CASES = [case for case in cases("policy-gradient") if case.result == "valid" and "extreme" not in case.flags]
 
 
@@ -17,7 +18,7 @@ def explained(target):
     """The first explanation of a target of policy gradients, which may be asked more."""
     settings, called = JudgeSettings(), as_target(target)
     ask: Ask = questions(called, settings)
-    found = explain(run(called, CASES, settings, repeat=None), settings, ask)
+    found = explain(run(called, CASES, settings, repeat=None), settings, ask, seconds=SECONDS)
     return next((e for e in found if e.value is not None), found[0])
 
 
@@ -55,5 +56,5 @@ def test_no_branch_is_named_in_which_another_vector_is_right_and_nothing_is_said
         return regression[0].about.answer("gradient", p) * (2 if p.steps == 2 else 1)
 
     outcomes = run(as_target(target), regression, JudgeSettings())
-    (found,) = explain(outcomes, JudgeSettings(), questions(as_target(target), JudgeSettings()))
+    (found,) = explain(outcomes, JudgeSettings(), questions(as_target(target), JudgeSettings()), seconds=1.0)
     assert found.name == "refuted" and "only where" not in found.lines[0] and found.lines[0].endswith("steps is 2")

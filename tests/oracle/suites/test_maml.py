@@ -168,8 +168,8 @@ def departs(suite, point):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_departure_is_seen_by_a_vector_or_it_is_said_why_not(name):
     suite = SUITES[name]
-    same = [(choice, words) for choice, words in singles(suite.choices) if not departs(suite, {choice: suite.choices[choice][words]})]
-    assert not set(same) - set(NOT_SEEN)
+    wanted = [each for each in singles(suite.choices) if each not in NOT_SEEN]
+    assert not [(choice, words) for choice, words in wanted if not departs(suite, {choice: suite.choices[choice][words]})]
 
 
 LINEARISED = {  # these change a derivative only, or hold something constant in it
