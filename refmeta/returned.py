@@ -44,6 +44,7 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 
 def in_single_precision(values: Array) -> bool:
     """Was this computed in float32?  Every number is one of single precision, and several are no short fractions."""
-    long = values[(values != 0) & (values * 2**12 != np.round(values * 2**12))]
+    digits = np.frexp(values)[0] * 2**12
+    long = values[digits != np.round(digits)]
     with np.errstate(over="ignore"):
         return long.size >= 3 and bool(np.all(values.astype(np.float32) == values))
