@@ -12,13 +12,13 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.returned import in_single_precision
 
-__all__ = ["Difference", "RATIO2", "Rounding", "mixed_difference", "noise_of", "slope_difference"]
+__all__ = ["Difference", "RATIO2", "Rounding", "least_noise", "mixed_difference", "noise_of", "slope_difference"]
 
 RATIO2 = 12.0  # the square of the ratio of two neighbouring steps; its root is irrational
 LEVELS = 4  # steps of one table
 ROUNDING, FLOOR = 10.0, 32.0  # units of rounding that the error allows for, and that hide an order of convergence
 ENOUGH, LOOSE = 1e-11, 1e-8  # relative errors: no other step is tried; steps are tried both ways
-FINEST, COARSEST = 16, -16  # how many levels the steps may become finer or coarser than at first
+FINEST, COARSEST = 12, -16  # how many levels the steps may become finer or coarser than at first
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -220,7 +220,11 @@ def noise_of(line: Line, centres: Array, spacing: float) -> Rounding:
 
 
 def least_noise(line: Line, step: float) -> Rounding:
-    """The least noise at four spacings, the finest at which F changes at all; a coarse spacing mistakes F for noise."""
-    found = [noise_of(line, np.zeros(1), step * 100.0**-k) for k in (1, 2, 3, 4)]
-    noise = np.min([np.where(each.noise > 0, each.noise, np.inf) for each in found], axis=0)
-    return found[0]._replace(noise=np.where(np.isfinite(noise), noise, 0.0))
+    """The least noise at six spacings at which F changes, or what is like it at others.
+
+    A coarse spacing mistakes F itself for noise, and every spacing a kink at 0, but the less the finer it is.
+    """
+    found = [noise_of(line, np.zeros(1), step * 100.0**-k) for k in range(1, 7)]
+    noise = np.stack([np.where(each.noise > 0, each.noise, np.inf) for each in found])
+    alike = np.where(noise <= FLOOR * np.min(noise, axis=0), noise, 0.0)
+    return found[0]._replace(noise=np.max(np.where(np.isfinite(alike), alike, 0.0), axis=0))

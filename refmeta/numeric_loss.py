@@ -6,7 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.differences import EPS, EXACT, RATIO2, SINGLE, Difference, Rounding, mixed_difference, noise_of, slope_difference
+from refmeta.differences import (
+    EPS,
+    EXACT,
+    FLOOR,
+    RATIO2,
+    SINGLE,
+    Difference,
+    Rounding,
+    least_noise,
+    mixed_difference,
+    noise_of,
+    slope_difference,
+)  # fmt: skip
 from refmeta.returned import in_single_precision
 
 __all__ = ["Scale", "gradient_along", "loss_along", "loss_gradient", "loss_hvp", "loss_scale"]
@@ -65,7 +77,9 @@ def loss_scale(loss: Loss, x: Array, v: Array | None = None) -> Scale:
     step = _moving_step(line, _first_step(x, v))
     rounding = EXACT._replace(eps=noise_of(line, np.zeros(1), step / 100).eps)
     step = loss_along(loss, x, v, Scale(step, rounding))[1]
-    return Scale(step, noise_of(line, step * np.array([-1.0, 0.0, 1.0]), step / 100))
+    rounding = noise_of(line, step * np.array([-1.0, 0.0, 1.0]), step / 100)
+    usual = np.all(rounding.noise <= FLOOR * rounding.eps * rounding.top)
+    return Scale(step, rounding if usual else least_noise(line, step))
 
 
 def _moving_step(line: Callable[[float], Array], step: float) -> float:
