@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.returned import in_single_precision
 
 __all__ = ["Comparison", "departures"]
 
@@ -20,7 +19,8 @@ CLOSE, SMALLER = 1e-6, 1e-3  # what a departure may leave, relative to the large
 class Comparison(NamedTuple):
     """A claimed and a numeric derivative with its error, by entries of θ or along directions, (k,) each.
 
-    `theta` is θ, or its products with the directions; `shape` that of θ where the numbers are entries, else None.
+    `theta` is θ, or its products with the directions; `shape` that of θ where the numbers are entries, else None;
+    `entries` how many entries of θ each number is made of; `single`: is yours in single precision?
     """
 
     yours: Array
@@ -28,6 +28,8 @@ class Comparison(NamedTuple):
     error: Array
     theta: Array
     shape: tuple[int, ...] | None
+    entries: int
+    single: bool
 
     @property
     def size(self) -> float:
@@ -43,7 +45,7 @@ class Comparison(NamedTuple):
 def departures(of: Comparison) -> tuple[str, ...]:
     """What yours computes instead, one sentence per departure that explains every number; or the entries to look at."""
     said = tuple(_found(of))
-    return said or (("it is in single precision: convert theta and the data to float64",) if in_single_precision(of.yours) else ())
+    return said or (("it is in single precision: convert theta and the data to float64",) if of.single else ())
 
 
 def _found(of: Comparison) -> Iterator[str]:
@@ -57,18 +59,18 @@ def _found(of: Comparison) -> Iterator[str]:
     if abs(term) > 0 and len(yours) > 1 and np.any(np.abs(yours - numeric) > of.error) and of.meets(yours - term * of.theta):
         yield f"it is the right one {'plus' if term > 0 else 'minus'} {_number(abs(term))} times theta: a weight decay stands in one of the two only"
     if of.shape is not None:
-        yield from _of_entries(of, of.shape)
+        yield from _of_entries(of)
 
 
-def _of_entries(of: Comparison, shape: tuple[int, ...]) -> Iterator[str]:
+def _of_entries(of: Comparison) -> Iterator[str]:
     """Orders of the entries, and entries that are 0."""
     missing = (of.yours == 0) & (np.abs(of.numeric) > 4 * of.error)
     if np.any(missing) and of.meets(np.where(missing, of.numeric, of.yours)):
         yield f"{_many(int(np.sum(missing)))} 0 where the loss has a slope, the others are right: are these parameters detached, or not used?"
-    sizes = shape if len(shape) > 1 else ()
-    for a in range(2, len(of.yours)) if not sizes else sizes[:1]:
-        if len(of.yours) % a == 0 and len(of.yours) > a and not np.array_equal(of.yours, turned := of.yours.reshape(-1, a).T.ravel()) and of.meets(turned):
-            yield f"its entries are in another order: a table ({len(of.yours) // a}, {a}) for ({a}, {len(of.yours) // a}); transpose it, or flatten it with the other order ('C' or 'F')"
+    for a in (a for a in range(2, len(of.yours)) if len(of.yours) % a == 0):
+        if of.meets(of.yours.reshape(-1, a).T.ravel()):
+            table = f"({len(of.yours) // a}, {a}) for ({a}, {len(of.yours) // a})"
+            yield f"its entries are in another order: a table {table}; transpose it, or flatten it with the other order ('C' or 'F')"
             return
     if of.meets(np.sort(of.yours)[np.argsort(np.argsort(of.numeric))]) and len(set(of.yours)) > 1:
         yield "its entries are those of the right one in another order: are the parameters flattened in the same order in both?"

@@ -76,7 +76,7 @@ def _table(q: Array, even: Array | None, unit: Array) -> _Table:
     smooth = _falling(np.abs(np.diff(q, axis=0)), 1.5, FLOOR * unit[1:])
     early, late = smooth[0], smooth[1]
     if even is not None:
-        rising = _falling(np.abs(even), 0.5, FLOOR * unit)
+        rising = _falling(np.abs(even), 0.75, FLOOR * unit)
         early, late = early & rising[0] & rising[1], late & rising[1] & rising[2]
     errors = np.where(np.stack([early, late, early & late]), gaps + rounding, np.inf)
     errors = np.where(np.isfinite(errors), errors, np.inf)

@@ -123,13 +123,13 @@ def _judged(loss: Callable[[Array], float], f: Callable[[Array], Any], yours: Ar
     single = loss_scale(loss, flat).rounding.eps == SINGLE
     if x.size <= ENTRIES:
         numeric = _sharpened(f, x, loss_gradient(loss, flat))
-        return verdict_of(Comparison(yours, *numeric, flat, x.shape), "gradient", "function", single=single)
+        return verdict_of(Comparison(yours, *numeric, flat, x.shape, 1, in_single_precision(yours)), "gradient", "function", single=single)
     rows = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(DIRECTIONS, x.size))
-    numeric = along_rows(loss, flat, rows)
-    return verdict_of(Comparison(rows @ yours, *numeric, rows @ flat, None), "gradient", "function", single=single or in_single_precision(yours))
+    numeric = _along_rows(loss, flat, rows)
+    return verdict_of(Comparison(rows @ yours, *numeric, rows @ flat, None, x.size, in_single_precision(yours)), "gradient", "function", single=single)
 
 
-def along_rows(loss: Callable[[Array], float], x: Array, rows: Array) -> Difference:
+def _along_rows(loss: Callable[[Array], float], x: Array, rows: Array) -> Difference:
     """The slopes of the loss along the rows, (k,)."""
     parts, scale = [], None
     for row in rows:
@@ -170,8 +170,8 @@ def verdict_of(of: Comparison, what: str, of_what: str, *, single: bool = False)
     if within or not np.all(np.isfinite(of.error)):
         return _vague(of, worst, of_what)
     found, digits = departures(of), _digits(off)
-    rough = in_single_precision(of.yours) and off <= SINGLE_OFF or off <= ROUGH and bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), 1e-3 * of.size))
-    if rough:
+    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size))
+    if (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH):
         return GradientVerdict("ROUNDING", digits, f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown", worst, (*found, *notes))
     return GradientVerdict("WRONG", digits, f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry", worst, (*found, *notes))
 

@@ -32,9 +32,9 @@ def returned_array(value: Any, name: str, shape: tuple[int, ...], verb: str = "r
     if array.shape != shape:
         hint = "; it is the transposed shape" if array.shape == shape[::-1] else ""
         raise ValueError(f"{name} {verb} shape {array.shape}, expected {_shape_text(shape)}{hint}")
-    for where in np.argwhere(~np.isfinite(array))[:1]:
-        at = index_text(tuple(where))
-        raise FloatingPointError(f"{name} {verb} {array[tuple(where)]}" + (f" at index {at}" if at else ""))
+    if not np.isfinite(array).all():
+        where = tuple(np.argwhere(~np.isfinite(array))[0])
+        raise FloatingPointError(f"{name} {verb} {array[where]}" + (f" at index {index_text(where)}" if where else ""))
     return array.astype(np.float64)
 
 

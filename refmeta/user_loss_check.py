@@ -10,6 +10,7 @@ from refmeta.departures import Comparison
 from refmeta.differences import Difference
 from refmeta.gradient_check import GradientVerdict, check, verdict_of
 from refmeta.numeric_loss import gradient_along, loss_hvp
+from refmeta.returned import in_single_precision
 from refmeta.user_loss import MOST, UserLoss
 
 __all__ = ["UserLossVerdict", "check_user_loss"]
@@ -48,7 +49,7 @@ def _product(one: UserLoss, x: Array) -> GradientVerdict:
     yours, mirrored = (one.hvp(x, u).derivative for u in (v, w))
     left, right = float(w @ yours), float(v @ mirrored)
     numeric = _numeric(one, x, v)
-    verdict = verdict_of(Comparison(yours, *numeric, v, x.shape), "Hessian product", "gradient" if one.grad_function else "loss")
+    verdict = verdict_of(Comparison(yours, *numeric, v, x.shape, 1, in_single_precision(yours)), "Hessian product", "gradient" if one.grad_function else "loss")
     size = float(np.abs(w) @ np.abs(yours) + np.abs(v) @ np.abs(mirrored)) or 1.0
     if verdict.word == "RIGHT" and abs(left - right) > 1e-6 * size + float(np.sum(numeric.error)):
         sentence = f"your Hessian product is not symmetric: <w, Hv> is {left:.10g}, <v, Hw> is {right:.10g}"
