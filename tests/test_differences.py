@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refmeta.differences import noise_of, slope_difference
+from refmeta.differences import _table, noise_of, slope_difference
 from refmeta.evidence.differences import random_smooth
 from refmeta.judges import complex_step
 from refmeta.numeric_loss import gradient_along, loss_gradient, loss_hvp
@@ -105,6 +105,8 @@ def test_one_extrapolation_of_a_fifth_power_by_hand():
     first = [b + (b - a) / 11 for a, b in zip(q, q[1:], strict=False)]
     assert first == [5 - squares[0] * squares[1], 5 - squares[1] * squares[2]]
     assert first[1] + (first[1] - first[0]) / 143 == 5
+    floats = np.array([[5 + 10 * 12.0**-k + 144.0**-k] for k in range(4)])
+    assert abs(_table(floats, None, np.full((4, 1), 1e-16)).derivative[0] - 5) < 1e-13
     found, _ = slope_difference(lambda t: np.array([(1 + t) ** 5]), np.ones(1), step=0.1, moved=1.0)
     assert 0 < abs(found.derivative[0] - 5) <= found.error[0] < 1e-10
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.problems import KINDS, random_tasks
+from refmeta.user_loss_check import SEED
 from tests.strategies import seeds
 
 GIVEN = ("loss", "grad", "hvp")
@@ -110,7 +111,7 @@ class Tensor:
         return Tensor(self.value, 1)
 
     def cpu(self):
-        return Tensor(self.value, 2)
+        return Tensor(self.value, 2 * self.ready)
 
     def __array__(self, dtype=None, copy=None):
         if self.ready < 2:
@@ -191,6 +192,16 @@ def test_a_wrong_product_is_refused(wrong):
         box = rm.BlackBox(lambda t: 0.5 * float(t @ H @ t), 2, grad=grad, hvp=lambda t, v: wrong(H, v))
         with pytest.raises(ValueError, match="hvp is no derivative: WRONG: your Hessian product is not that of your"):
             box.check([0.3, -0.2])
+
+
+def test_a_product_that_is_right_along_one_direction_only_is_not_symmetric():
+    """The mistake is orthogonal to the direction in which a difference is taken."""
+    v, w = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(2, 4))
+    H, u = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.5, w - v * (v @ w) / 4
+    assert abs(u @ v) < 1e-14 and abs(u @ w) > 0.1 and abs(v[0]) == 1
+    box = rm.BlackBox(lambda t: 0.5 * float(t @ H @ t), 4, grad=lambda t: H @ t, hvp=lambda t, z: H @ z + 1e-3 * (u @ z) * np.eye(4)[0])
+    with pytest.raises(ValueError, match="hvp is no derivative: WRONG: your Hessian product is not symmetric"):
+        box.check([0.3, -0.2, 0.5, 0.1])
 
 
 def test_a_loss_that_is_random_or_not_smooth_is_told_by_check():
