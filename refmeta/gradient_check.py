@@ -92,7 +92,8 @@ def check(f: Callable[[Array], Any], gradient: Callable[[Array], Any] | ArrayLik
     yours = _claimed(gradient, x)
     first, second = loss(x.ravel()), loss(x.ravel())
     if first != second:
-        return _cannot_tell(f"f is random: at the same theta it returned {first!r} and then {second!r}", "draw the samples once, or fix the seed inside f")
+        sentence = f"f is random: at the same theta it returned {first!r} and then {second!r}"
+        return _cannot_tell(sentence, "draw the samples once, or fix the seed inside f")
     return _judged(loss, f, yours.ravel(), x)
 
 
@@ -162,27 +163,36 @@ def verdict_of(of: Comparison, what: str, of_what: str, *, single: bool = False)
     index = (at,) if of.shape is None else tuple(int(i) for i in np.unravel_index(at, of.shape))
     worst = WorstEntry(index, float(of.yours[at]), float(of.numeric[at]), float(of.error[at]))
     off, shown = float(np.max(gap)) / of.size, float(np.max(of.error)) / of.size
-    notes = (f"your {of_what} is in single precision: no more digits can be shown; compute it in float64",) if single and of.shape is not None else ()
+    said = f"your {of_what} is in single precision: no more digits can be shown; compute it in float64"
+    notes = [said] if single and of.shape is not None else []
     within = bool(np.all(gap <= MARGIN * of.error))
     if within and shown <= VAGUE:
         digits = _digits(max(off, shown))
-        return GradientVerdict("RIGHT", digits, f"your {what} belongs to your {of_what}, to {digits:.1f} digits, as many as can be shown", worst, notes)
+        sentence = f"your {what} belongs to your {of_what}, to {digits:.1f} digits, as many as can be shown"
+        return GradientVerdict("RIGHT", digits, sentence, worst, tuple(notes))
     if within or not np.all(np.isfinite(of.error)):
-        return _vague(of, worst, of_what)
-    found, digits = departures(of), _digits(off)
+        return _vague(of, of_what)
+    digits, advice = _digits(off), (*departures(of), *notes)
     near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size))
     if (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH):
-        return GradientVerdict("ROUNDING", digits, f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown", worst, (*found, *notes))
-    return GradientVerdict("WRONG", digits, f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry", worst, (*found, *notes))
+        sentence = f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown"
+        return GradientVerdict("ROUNDING", digits, sentence, worst, advice)
+    sentence = f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry"
+    return GradientVerdict("WRONG", digits, sentence, worst, advice)
 
 
-def _vague(of: Comparison, worst: WorstEntry, name: str) -> GradientVerdict:
+def _vague(of: Comparison, name: str) -> GradientVerdict:
     """The function is not smooth, or too noisy."""
     rough = int(np.sum(~np.isfinite(of.error)))
-    if rough:
-        where = f"in {rough} of {len(of.error)} entries" if of.shape is not None else f"along {rough} of {len(of.error)} directions"
-        return _cannot_tell(f"your {name} does not look smooth at theta {where}: no difference converges", "move theta a little: a kink such as that of ReLU or abs may lie at it", f"is your {name} noisy, or does an iteration inside stop at a tolerance?")
-    return _cannot_tell(f"your {name} is too noisy: its slope is known to {100 * float(np.max(of.error)) / of.size:.2g} % only", "compute it in float64; subtract large constants from it")
+    if not rough:
+        sentence = f"your {name} is too noisy: its slope is known to {100 * float(np.max(of.error)) / of.size:.2g} % only"
+        return _cannot_tell(sentence, "compute it in float64; subtract large constants from it")
+    numbers = "entries" if of.shape is not None else "directions"
+    return _cannot_tell(
+        f"your {name} does not look smooth at theta in {rough} of {len(of.error)} {numbers}: no difference converges",
+        "move theta a little: a kink such as that of ReLU or abs may lie at it",
+        f"is your {name} noisy, or does an iteration inside stop at a tolerance?",
+    )
 
 
 def _digits(relative: float) -> float:

@@ -168,7 +168,10 @@ class BlackBoxPoint:
 
     @property
     def error(self) -> Array:
-        """A bound on the error of `grad`, (..., d): 0 for a gradient of your own, inf where the loss is not smooth."""
+        """A bound on the error of `grad`, (..., d); inf where the loss is not smooth.
+
+        A gradient of your own has the error 0, or that of single precision where all its numbers are such.
+        """
         return self._gradient.error
 
     def hvp(self, v: ArrayLike) -> Array:
@@ -176,7 +179,7 @@ class BlackBoxPoint:
         return self.difference(v).derivative
 
     def difference(self, v: ArrayLike) -> Difference:
-        """∇²L(θ) v, and a bound on its error, (..., d) each: 0 for a product of your own.
+        """∇²L(θ) v, and a bound on its error, (..., d) each; for a product of your own as in `error`.
 
         Eq: richardson-mixed-difference
         """

@@ -101,6 +101,19 @@ def test_many_parameters_need_a_gradient_and_no_matrix():
         rm.BlackBox(lambda t: float(c @ np.cosh(t)), d).at(theta).hvp(v)
 
 
+def test_a_gradient_in_single_precision_has_its_error():
+    w = np.random.default_rng(6).normal(size=(4, 5))
+    exact = lambda t: w.T @ np.cos(w @ t)  # noqa: E731
+    product = lambda t, v: -w.T @ (np.sin(w @ t) * (w @ v))  # noqa: E731
+    theta, v = np.random.default_rng(7).normal(size=(2, 5))
+    box = rm.BlackBox(lambda t: float(np.sum(np.sin(w @ t))), 5, grad=lambda t: exact(t).astype(np.float32))
+    point = box.at(theta)
+    assert np.all(np.abs(point.grad - exact(theta)) <= point.error) and 1e-8 < np.max(point.error) < 1e-4
+    found = point.difference(v)
+    assert np.all(np.abs(found.derivative - product(theta, v)) <= found.error) and 1e-6 < np.max(found.error) < 1e-1
+    assert box.check(theta).grad.word == "ROUNDING" and "single precision" in box.check(theta).grad.advice[0]
+
+
 class Tensor:
     """Looks like a tensor with a graph on another device: NumPy cannot read it before `detach` and `cpu`."""
 
