@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.returned import in_single_precision
 
-__all__ = ["Difference", "RATIO2", "Rounding", "mixed_difference", "noise_of", "slope_difference"]
+__all__ = ["Difference", "RATIO2", "Rounding", "least_noise", "mixed_difference", "noise_of", "slope_difference"]
 
 RATIO2 = 12.0  # the square of the ratio of two neighbouring steps; its root is irrational
 LEVELS = 4  # steps of one table
 ROUNDING, FLOOR = 10.0, 32.0  # units of rounding that the error allows for, and that hide an order of convergence
-ENOUGH = 1e-11  # the relative error at which no other step is tried
-FINEST, COARSEST = 16, -12  # how many levels the steps may become finer or coarser than at first
+ENOUGH, LOOSE = 1e-11, 1e-8  # relative errors: no other step is tried; steps are tried both ways
+FINEST, COARSEST = 12, -16  # how many levels the steps may become finer or coarser than at first
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -36,15 +37,15 @@ class Rounding(NamedTuple):
     """The rounding of a function: relative `eps`; and the `noise` that was measured where its values reach `top`."""
 
     eps: float
-    noise: float
-    top: float
+    noise: Array
+    top: Array
 
     def at(self, size: Array) -> Array:
         """The rounding of values that reach this size."""
-        return np.maximum(self.eps * size, self.noise * np.maximum(1.0, size / max(self.top, TINY)))
+        return np.maximum(self.eps * size, self.noise * np.maximum(1.0, size / np.maximum(self.top, TINY)))
 
 
-EXACT = Rounding(EPS, 0.0, 1.0)
+EXACT = Rounding(EPS, np.zeros(1), np.ones(1))
 
 
 class _Table(NamedTuple):
@@ -66,21 +67,22 @@ def _table(q: Array, even: Array | None, unit: Array) -> _Table:
     values = np.stack([first[1], first[2], second[1]])
     rounding = ROUNDING * unit[[2, 3, 3]]
     early_gap, late_gap = np.abs(np.diff(first, axis=0))
+    early_step, late_step = np.abs(np.diff(q, axis=0))[1:]
     gaps = np.stack([
-        np.maximum(early_gap, late_gap - rounding[1]),
-        np.maximum(late_gap, early_gap / RATIO2**2),
-        np.maximum(np.abs(second[1] - second[0]), late_gap / RATIO2**2),
+        np.max([early_gap, late_gap - rounding[1] / 3, early_step / RATIO2**2], axis=0),
+        np.max([late_gap, early_gap / RATIO2, late_step / RATIO2**2], axis=0),
+        np.max([np.abs(second[1] - second[0]), late_gap / RATIO2], axis=0),
     ])  # fmt: skip
     smooth = _falling(np.abs(np.diff(q, axis=0)), 1.5, FLOOR * unit[1:])
     early, late = smooth[0], smooth[1]
     if even is not None:
-        rising = _falling(np.abs(even), 0.5, FLOOR * unit)
+        rising = _falling(np.abs(even), 0.75, FLOOR * unit)
         early, late = early & rising[0] & rising[1], late & rising[1] & rising[2]
     errors = np.where(np.stack([early, late, early & late]), gaps + rounding, np.inf)
     errors = np.where(np.isfinite(errors), errors, np.inf)
     best = np.argmin(errors, axis=0)[None]
     pick: Callable[[Array], Array] = lambda rows: np.take_along_axis(rows, best, axis=0)[0]
-    size = np.max(np.abs(q if even is None else [*q, *even]), axis=0)
+    size = np.abs(pick(values)) if even is None else np.maximum(np.abs(pick(values)), np.abs(even[-1]))
     return _Table(pick(values), pick(errors), pick(rounding), size)
 
 
@@ -93,25 +95,51 @@ def _search(table: Callable[[int], _Table]) -> tuple[Difference, int]:
     """The best result per entry over tables at finer and coarser steps, and the level of the best table.
 
     `table(k)` has the steps h·12^(−k/2) and the three finer ones.  Without an error at k = 0 the nearest finer table
-    that has one is taken, then the nearest coarser one; from there the steps change while the error falls by half.
+    that has one is taken; from there the steps change while the error falls by half.
     """
     best, found = 0, table(0)
-    for k in (*range(2, FINEST + 1, 2), *range(-2, COARSEST - 1, -2)):
+    for k in range(2, FINEST + 1, 2):
         if np.all(np.isfinite(found.error)):
             break
         other = table(k)
         if np.all(np.isfinite(other.error)) or not np.all(np.isfinite(found.derivative)):
             best, found = k, other
-    derivative, error, worst = found.derivative, found.error, float(np.max(found.error))
-    way = -1 if 2 * np.max(found.rounding) > worst else 1
-    while np.isfinite(worst) and not (worst <= ENOUGH * np.max(found.size) or np.max(found.size) == 0):
-        found = table(best + way)
-        better = found.error < error
-        derivative, error = np.where(better, found.derivative, derivative), np.where(better, found.error, error)
-        if not np.max(found.error) <= worst / 2 or not COARSEST < best < FINEST:
+    way = -1 if 2 * np.max(found.rounding) > np.max(found.error) else 1
+    result, level = _walk(table, found, best, way)
+    if level == best and not _enough(result, LOOSE):
+        result, level = _walk(table, result, best, -way)
+    return Difference(result.derivative, result.error), level
+
+
+def _walk(table: Callable[[int], _Table], found: _Table, level: int, way: int) -> tuple[_Table, int]:
+    """The best result per entry while the error falls by half, to finer steps (way = 1) or coarser ones (way = −1)."""
+    result = found
+    while np.all(np.isfinite(found.error)) and not _enough(found, ENOUGH) and COARSEST < level < FINEST:
+        other = _compared(table(level + way), found, way)
+        result = _better(_compared(result, other, -way), other)
+        if not np.max(other.error) <= np.max(found.error) / 2:
             break
-        best, worst = best + way, float(np.max(found.error))
-    return Difference(derivative, error), best
+        level, found = level + way, other
+    return result, level
+
+
+def _enough(found: _Table, relative: float) -> bool:
+    """Is the error small, or the function the same at all points?"""
+    size = np.max(found.size)
+    return bool(size == 0 or np.max(found.error) <= relative * size)
+
+
+def _compared(table: _Table, other: _Table, way: int) -> _Table:
+    """A table at coarser steps (way = −1) with an error that covers what a table at finer steps says."""
+    if way == 1:
+        return table
+    gap = 2 * np.abs(table.derivative - other.derivative)
+    return table._replace(error=np.fmax(table.error, gap))
+
+
+def _better(one: _Table, other: _Table) -> _Table:
+    """Of each entry the result with the smaller error."""
+    return _Table(*(np.where(other.error < one.error, *pair) for pair in zip(other, one, strict=True)))
 
 
 def slope_difference(
@@ -136,6 +164,11 @@ def slope_difference(
             return _table(q, even, unit)
 
     found, level = _search(table)
+    if not np.all(np.isfinite(found.error)) and not np.any(rounding.noise):
+        rounding = least_noise(line, step)
+        noisy, level = _search(table)
+        better = noisy.error < found.error
+        found = Difference(*(np.where(better, *pair) for pair in zip(noisy, found, strict=True)))
     return found, step * RATIO2 ** (-level / 2)
 
 
@@ -172,14 +205,26 @@ def _remembered(evaluate: Callable[[float], Array]) -> Callable[[float], Array]:
 
 
 def noise_of(line: Line, centres: Array, spacing: float) -> Rounding:
-    """The rounding of a number F(t) around some t, from the sixth differences of nine values at each.
+    """The rounding of F(t) around some t, from the sixth differences of nine values at each.
 
-    Eq: noise-of-sixth-differences
+    Eq: sixth-difference-noise
 
     Independent errors of size σ make sixth differences of size σ√924; a smooth F makes none if the spacing is small.
     """
-    values = np.stack([[line(t + j * spacing) for j in range(-4, 5)] for t in centres])[..., 0]
-    single = np.ptp(values) > 0 and bool(np.all(values.astype(np.float32) == values))
-    noise = np.max(np.sqrt(np.mean(np.diff(values, 6, axis=1) ** 2, axis=1) / 924))
-    top = float(np.max(np.abs(values)))
-    return Rounding(SINGLE if single else EPS, float(noise) if np.isfinite(noise) else 0.0, top)
+    values = np.stack([[line(t + j * spacing) for j in range(-4, 5)] for t in centres])
+    with np.errstate(all="ignore"):
+        single = in_single_precision(values)
+        noise = np.max(np.sqrt(np.mean(np.diff(values, 6, axis=1) ** 2, axis=1) / 924), axis=0)
+        top = np.max(np.abs(values), axis=(0, 1))
+    return Rounding(SINGLE if single else EPS, np.where(np.isfinite(noise), noise, 0.0), np.where(np.isfinite(top), top, 1.0))
+
+
+def least_noise(line: Line, step: float) -> Rounding:
+    """The least noise at six spacings at which F changes, or what is like it at others.
+
+    A coarse spacing mistakes F itself for noise, and every spacing a kink at 0, but the less the finer it is.
+    """
+    found = [noise_of(line, np.zeros(1), step * 100.0**-k) for k in range(1, 7)]
+    noise = np.stack([np.where(each.noise > 0, each.noise, np.inf) for each in found])
+    alike = np.where(noise <= FLOOR * np.min(noise, axis=0), noise, 0.0)
+    return found[0]._replace(noise=np.max(np.where(np.isfinite(alike), alike, 0.0), axis=0))

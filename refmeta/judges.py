@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_parameters, as_positive, as_real, check_finite
+from refmeta.differences import Difference
+from refmeta.gradient_check import GradientVerdict, check
 
-__all__ = ["Difference", "TaylorRates", "adjoint_gap", "central_difference", "complex_step", "taylor_rates"]
+__all__ = [
+    "Difference", "GradientVerdict", "TaylorRates", "adjoint_gap", "central_difference", "check", "complex_step",
+    "taylor_rates",
+]  # fmt: skip
 
 Function = Callable[[Array], Any]
 EPS = float(np.finfo(np.float64).eps)
 RATIO, ROUNDING = 3**0.5, 32.0
-
-
-class Difference(NamedTuple):
-    """A central difference and a bound on its error: truncation plus rounding."""
-
-    derivative: Array
-    error: Array
 
 
 class TaylorRates(NamedTuple):

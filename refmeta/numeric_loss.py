@@ -6,7 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.differences import EPS, RATIO2, SINGLE, Difference, Rounding, mixed_difference, noise_of, slope_difference
+from refmeta.differences import (
+    EPS,
+    EXACT,
+    FLOOR,
+    RATIO2,
+    SINGLE,
+    Difference,
+    Rounding,
+    least_noise,
+    mixed_difference,
+    noise_of,
+    slope_difference,
+)  # fmt: skip
 from refmeta.returned import in_single_precision
 
 __all__ = ["Scale", "gradient_along", "loss_along", "loss_gradient", "loss_hvp", "loss_scale"]
@@ -63,16 +75,18 @@ def loss_scale(loss: Loss, x: Array, v: Array | None = None) -> Scale:
     v = np.random.default_rng(SEED).choice([-1.0, 1.0], size=x.size) if v is None else v
     line = _line(loss, x, v)
     step = _moving_step(line, _first_step(x, v))
-    rounding = noise_of(line, np.zeros(1), step / 100)._replace(noise=0.0)
+    rounding = EXACT._replace(eps=noise_of(line, np.zeros(1), step / 100).eps)
     step = loss_along(loss, x, v, Scale(step, rounding))[1]
-    return Scale(step, noise_of(line, step * np.array([-1.0, 0.0, 1.0]), step / 100))
+    rounding = noise_of(line, step * np.array([-1.0, 0.0, 1.0]), step / 100)
+    usual = np.all(rounding.noise <= FLOOR * rounding.eps * rounding.top)
+    return Scale(step, rounding if usual else least_noise(line, step))
 
 
 def _moving_step(line: Callable[[float], Array], step: float) -> float:
     """The step, or the first multiple by 12ⁿ at which the loss is not the same as at 0."""
     start = line(0.0)
     for larger in step * RATIO2 ** np.arange(6.0):
-        if line(larger) != start or line(-larger) != start:
+        if np.any(line(larger) != start) or np.any(line(-larger) != start):
             return float(larger)
     return step
 
@@ -115,5 +129,5 @@ def gradient_along(grad: Field, x: Array, v: Array, start: Array) -> Difference:
     if not np.any(v):
         return Difference(np.zeros(x.size), np.zeros(x.size))
     line: Callable[[float], Array] = lambda t: _probe(grad, x + t * v, np.full(x.size, np.nan))
-    rounding = Rounding(SINGLE if in_single_precision(start) else EPS, 0.0, 1.0)
+    rounding = EXACT._replace(eps=SINGLE if in_single_precision(start) else EPS)
     return slope_difference(line, start, step=_first_step(x, v), rounding=rounding, moved=_moved(x, v))[0]

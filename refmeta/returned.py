@@ -19,21 +19,22 @@ def on_host(value: Any) -> Any:
     return value
 
 
-def returned_array(value: Any, name: str, shape: tuple[int, ...]) -> Array:
-    """A result of the user's function `name` as finite real numbers of this shape."""
+def returned_array(value: Any, name: str, shape: tuple[int, ...], verb: str = "returned") -> Array:
+    """A result of the user's function `name` as finite real numbers of this shape; `verb="has"` for a given array."""
     if value is None:
-        raise TypeError(f"{name} returned None: is a return statement missing?")
+        raise TypeError(f"{name} {verb} None: is a return statement missing?")
     try:
         array = np.asarray(on_host(value))
     except Exception as error:
-        raise TypeError(f"{name} returned {type(value).__name__}, which is no array of numbers: {error}") from error
+        raise TypeError(f"{name} {verb} {type(value).__name__}, which is no array of numbers: {error}") from error
     if array.dtype.kind not in "iuf" or array.dtype == np.longdouble:
-        raise TypeError(f"{name} returned dtype {array.dtype}, expected real numbers of float64 or less")
+        raise TypeError(f"{name} {verb} dtype {array.dtype}, expected real numbers of float64 or less")
     if array.shape != shape:
-        raise ValueError(f"{name} returned shape {array.shape}, expected {_shape_text(shape)}")
+        hint = "; it is the transposed shape" if array.shape == shape[::-1] else ""
+        raise ValueError(f"{name} {verb} shape {array.shape}, expected {_shape_text(shape)}{hint}")
     if not np.isfinite(array).all():
-        where = index_text(tuple(np.argwhere(~np.isfinite(array))[0]))
-        raise FloatingPointError(f"{name} returned {array[np.unravel_index(np.argmax(~np.isfinite(array)), shape)]}" + (f" at index {where}" if where else ""))
+        where = tuple(np.argwhere(~np.isfinite(array))[0])
+        raise FloatingPointError(f"{name} {verb} {array[where]}" + (f" at index {index_text(where)}" if where else ""))
     return array.astype(np.float64)
 
 
@@ -44,6 +45,7 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 
 def in_single_precision(values: Array) -> bool:
     """Was this computed in float32?  Every number is one of single precision, and several are no short fractions."""
-    long = values[(values != 0) & (values * 2**12 != np.round(values * 2**12))]
+    digits = np.frexp(values)[0] * 2**12
+    long = values[digits != np.round(digits)]
     with np.errstate(over="ignore"):
         return long.size >= 3 and bool(np.all(values.astype(np.float32) == values))

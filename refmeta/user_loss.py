@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, check_finite
-from refmeta.differences import Difference
+from refmeta.differences import ROUNDING, SINGLE, Difference
 from refmeta.numeric_loss import gradient_along, loss_gradient, loss_hvp
-from refmeta.returned import returned_array
+from refmeta.returned import in_single_precision, returned_array
 
 __all__ = ["MOST", "UserLoss"]
 
@@ -35,20 +35,26 @@ class UserLoss(NamedTuple):
         return returned_array(self.grad_function(x.copy()), "grad(theta)", x.shape)
 
     def grad(self, x: Array) -> Difference:
-        """∇L(x): the user's, with the error 0, or a difference of the loss."""
+        """∇L(x): the user's, or a difference of the loss.  The error of a user's is 0, or some units of single precision."""
         if self.grad_function is not None:
-            return Difference(self.slope(x), np.zeros(x.size))
+            return _taken(self.slope(x))
         _check_affordable(x.size, "gradient", 8)
         return _defined(loss_gradient(self.loss, x), "loss(theta)")
 
     def hvp(self, x: Array, v: Array) -> Difference:
-        """∇²L(x) v: the user's, with the error 0, or a difference of `grad`, or of the loss."""
+        """∇²L(x) v: the user's, or a difference of `grad`, or of the loss; errors as of `grad`."""
         if self.hvp_function is not None:
-            return Difference(returned_array(self.hvp_function(x.copy(), v.copy()), "hvp(theta, v)", x.shape), np.zeros(x.size))
+            return _taken(returned_array(self.hvp_function(x.copy(), v.copy()), "hvp(theta, v)", x.shape))
         if self.grad_function is not None:
             return _defined(gradient_along(self.slope, x, v, self.slope(x)), "grad(theta)")
         _check_affordable(x.size, "Hessian product", 16)
         return _defined(loss_hvp(self.loss, x, v), "loss(theta)")
+
+
+def _taken(derivative: Array) -> Difference:
+    """A user's derivative as it is; in single precision with ten roundings of its largest entry as the error."""
+    unit = ROUNDING * SINGLE * float(np.max(np.abs(derivative))) if in_single_precision(derivative) else 0.0
+    return Difference(derivative, np.full(derivative.shape, unit))
 
 
 def _check_affordable(dim: int, what: str, times: int) -> None:

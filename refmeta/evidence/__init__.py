@@ -2,6 +2,7 @@
 
 from refmeta.evidence import (
     control,
+    differences,
     geometry,
     gradients,
     maml,
@@ -19,7 +20,7 @@ from refmeta.evidence.checks import Check
 __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
-    *shared.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
+    *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS, *pearl.CHECKS,
     *model_based.CHECKS,
 )  # fmt: skip

@@ -16,11 +16,14 @@ from refmeta.arrays import (
     as_read_only,
     batch_shape,
     entry,
+    index_text,
     lazy_property,
     reduce_record,
 )  # fmt: skip
 from refmeta.differences import Difference
+from refmeta.gradient_check import GradientVerdict
 from refmeta.user_loss import UserLoss
+from refmeta.user_loss_check import UserLossVerdict, check_user_loss
 
 __all__ = ["BlackBox", "BlackBoxPoint"]
 
@@ -34,6 +37,11 @@ class _OfTask:
 
     def __call__(self, *arguments: Array) -> Any:
         return self.function(*arguments, *self.index)
+
+
+def _least(verdicts: Sequence[GradientVerdict | None]) -> GradientVerdict | None:
+    """The verdict with the fewest digits; one that cannot tell has none."""
+    return min((v for v in verdicts if v is not None), key=lambda v: -1.0 if np.isnan(v.digits) else v.digits, default=None)
 
 
 def _per_task(functions: Any, name: str, shape: tuple[int, ...]) -> Array:
@@ -110,10 +118,30 @@ class BlackBox:
         batch_shape(theta=theta.shape[:-1], task=self.shape)
         return BlackBoxPoint(theta, self)
 
+    def check(self, theta: ArrayLike) -> UserLossVerdict:
+        """Judge `grad` against the loss and `hvp` against `grad` at theta (..., d); of several tasks the least digits.
+
+        Returns
+        -------
+        UserLossVerdict
+            `grad` and `hvp`, a verdict each, as of `refmeta.judges.check`; None of what was not given.
+
+        Raises
+        ------
+        ValueError
+            If one is no derivative, with the worst entry and what to try; if a function changes its argument.
+        """
+        found = [(i, check_user_loss(one, x)) for i, (one, x) in self.at(theta)._tasks()]
+        for i, verdict in found:
+            for name, part in zip(verdict._fields, verdict, strict=True):
+                if part is not None and part.word == "WRONG":
+                    raise ValueError(f"{name}{f' of task {index_text(i)}' if i else ''} is no derivative: {part}")
+        return UserLossVerdict(*(_least(parts) for parts in zip(*(verdict for _, verdict in found), strict=True)))
+
     def __getitem__(self, index: int | slice) -> "BlackBox":
         """Task `index` of the first batch axis, or a slice of the tasks."""
         loss, grad, hvp = (f if f is None else np.asarray(entry(f, index, self.shape, 0)) for f in (self.loss, self.grad, self.hvp))
-        return BlackBox(loss, self.dim, grad=grad, hvp=hvp, shape=np.shape(loss))
+        return BlackBox(loss, self.dim, grad=grad, hvp=hvp, shape=np.shape(loss))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +156,7 @@ class BlackBoxPoint:
     @lazy_property
     def loss(self) -> Array:
         """L(θ), (...)."""
-        return np.reshape([one.loss(x) for one, x in self._rows()], self._batch)
+        return np.reshape([one.loss(x) for _, (one, x) in self._tasks()], self._batch)
 
     @property
     def grad(self) -> Array:
@@ -140,7 +168,10 @@ class BlackBoxPoint:
 
     @property
     def error(self) -> Array:
-        """A bound on the error of `grad`, (..., d): 0 for a gradient of your own, inf where the loss is not smooth."""
+        """A bound on the error of `grad`, (..., d); inf where the loss is not smooth.
+
+        A gradient of your own has the error 0, or that of single precision where all its numbers are such.
+        """
         return self._gradient.error
 
     def hvp(self, v: ArrayLike) -> Array:
@@ -148,7 +179,7 @@ class BlackBoxPoint:
         return self.difference(v).derivative
 
     def difference(self, v: ArrayLike) -> Difference:
-        """∇²L(θ) v, and a bound on its error, (..., d) each: 0 for a product of your own.
+        """∇²L(θ) v, and a bound on its error, (..., d) each; for a product of your own as in `error`.
 
         Eq: richardson-mixed-difference
         """
@@ -156,7 +187,7 @@ class BlackBoxPoint:
         if np.iscomplexobj(v):
             raise TypeError("v must be real: a BlackBox cannot be differentiated by a complex step")
         shape = np.broadcast_shapes(self._batch, v.shape[:-1])
-        return _stacked([one.hvp(x, along) for one, x, along in self._rows(shape, v)], (*shape, self.task.dim))
+        return _stacked([one.hvp(x, along) for _, (one, x, along) in self._tasks(shape, v)], (*shape, self.task.dim))
 
     @property
     def _batch(self) -> tuple[int, ...]:
@@ -166,15 +197,16 @@ class BlackBoxPoint:
     @functools.cached_property
     def _gradient(self) -> Difference:
         """∇L(θ) and its error."""
-        return _stacked([one.grad(x) for one, x in self._rows()], (*self._batch, self.task.dim))
+        return _stacked([one.grad(x) for _, (one, x) in self._tasks()], (*self._batch, self.task.dim))
 
-    def _rows(self, shape: tuple[int, ...] | None = None, *others: Array) -> Iterator[Any]:
-        """The user's functions of a task, its θ, and its rows of other arrays, task by task."""
+    def _tasks(self, shape: tuple[int, ...] | None = None, *others: Array) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
+        """Task by task its index, and the user's functions, θ, and its rows of other arrays."""
         shape = self._batch if shape is None else shape
-        tables = [np.broadcast_to(f, shape) for f in (self.task.loss, self.task.grad, self.task.hvp)]
+        functions: list[Any] = [np.broadcast_to(np.array(f), shape) for f in (self.task.loss, self.task.grad, self.task.hvp)]
         rows = [np.broadcast_to(a, (*shape, self.task.dim)) for a in (self.theta, *others)]
         for i in np.ndindex(shape):
-            yield UserLoss(tables[0][i], tables[1][i], tables[2][i]), *(row[i] for row in rows)
+            loss, grad, hvp = (table[i] for table in functions)
+            yield i, (UserLoss(loss, grad, hvp), *(row[i] for row in rows))
 
 
 def _stacked(parts: list[Difference], shape: tuple[int, ...]) -> Difference:

@@ -1,0 +1,200 @@
+"""Does a gradient belong to a function?  A verdict with digits, the worst entry, and what to try.  Derivation: derivations/judges.md"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refmeta.arrays import Array, as_real, index_text
+from refmeta.departures import Comparison, departures
+from refmeta.differences import EPS, SINGLE, Difference
+from refmeta.numeric_loss import loss_along, loss_gradient, loss_scale
+from refmeta.returned import in_single_precision, returned_array
+
+__all__ = ["GradientVerdict", "WorstEntry", "check", "verdict_of"]
+
+ENTRIES, DIRECTIONS = 500, 8  # up to this size every entry is judged, above it as many random directions
+SEED = 20210507
+MARGIN = 3.0  # errors by which it may be off
+ROUGH, SINGLE_OFF, VAGUE = 1e-6, 1e-3, 1e-2  # relative: rounding; rounding in float32; too vague to tell
+
+
+class WorstEntry(NamedTuple):
+    """Where it is off the most: the index in theta, or the number of the direction; what is yours, numeric, its error."""
+
+    at: tuple[int, ...]
+    yours: float
+    numeric: float
+    error: float
+
+
+class GradientVerdict(NamedTuple):
+    """What `check` found; `str` of it is plain sentences.
+
+    word : RIGHT, ROUNDING (right to fewer digits than can be shown), WRONG or CANNOT TELL.
+    digits : to how many digits it is right, relative to the largest entry; where it is RIGHT, as many as can be shown.
+    sentence : the verdict in words.
+    worst : the worst entry.
+    advice : what to try.
+    """
+
+    word: str
+    digits: float
+    sentence: str
+    worst: WorstEntry | None
+    advice: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The sentences, one a line."""
+        lines = [f"{self.word}: {self.sentence}"]
+        if self.worst is not None:
+            at, yours, numeric, error = self.worst
+            lines.append(f"worst at {index_text(at) or 'theta'}: yours {yours:.10g}, numeric {numeric:.10g} ± {error:.2g}")
+        return "\n".join([*lines, *(f"try: {line}" for line in self.advice)])
+
+
+def check(f: Callable[[Array], Any], gradient: Callable[[Array], Any] | ArrayLike, theta: ArrayLike) -> GradientVerdict:
+    """Judge a gradient of a real function f against values of f alone.
+
+    Eq: richardson-difference
+
+    Up to 500 parameters every entry is judged, above that eight random directions.  Where f accepts complex numbers a
+    complex step sharpens the numeric derivative, if it agrees with the difference.
+
+    Parameters
+    ----------
+    f : function of an array of the shape of theta that returns one number
+        It may return a tensor.
+    gradient : function like f that returns an array of the shape of theta, or such an array
+    theta : array
+        The point, real.
+
+    Returns
+    -------
+    GradientVerdict
+
+    Raises
+    ------
+    TypeError, ValueError
+        If f or `gradient` returns no real numbers or a wrong shape, or changes theta in place.
+    FloatingPointError
+        If a result at theta is not finite.
+    """
+    if not callable(f):
+        raise TypeError(f"f must be a function of an array, got {type(f).__name__}")
+    x = as_real(theta, "theta")
+    if x.size == 0:
+        raise ValueError(f"theta has shape {x.shape}, expected at least one number")
+    loss: Callable[[Array], float] = lambda flat: float(returned_array(f(flat.reshape(x.shape).copy()), "f(theta)", ()))
+    _check_unchanged(f, x, "f")
+    yours = _claimed(gradient, x)
+    first, second = loss(x.ravel()), loss(x.ravel())
+    if first != second:
+        sentence = f"f is random: at the same theta it returned {first!r} and then {second!r}"
+        return _cannot_tell(sentence, "draw the samples once, or fix the seed inside f")
+    return _judged(loss, f, yours.ravel(), x)
+
+
+def _check_unchanged(function: Callable[[Array], Any], x: Array, name: str) -> None:
+    """ValueError if the function writes to its argument."""
+    given = x.copy()
+    function(given)
+    if not np.array_equal(given, x):
+        raise ValueError(f"{name} changes theta in place: copy it inside {name}, as with theta = theta.copy()")
+
+
+def _claimed(gradient: Any, x: Array) -> Array:
+    """The gradient that is judged, in the shape of theta."""
+    if callable(gradient):
+        _check_unchanged(gradient, x, "gradient")
+        return returned_array(gradient(x.copy()), "gradient(theta)", x.shape)
+    return returned_array(gradient, "gradient", x.shape, verb="has")
+
+
+def _cannot_tell(sentence: str, *advice: str) -> GradientVerdict:
+    """Nothing can be said, and why."""
+    return GradientVerdict("CANNOT TELL", float("nan"), sentence, None, advice)
+
+
+def _judged(loss: Callable[[Array], float], f: Callable[[Array], Any], yours: Array, x: Array) -> GradientVerdict:
+    """The verdict by entries or by directions."""
+    flat = x.ravel()
+    single = loss_scale(loss, flat).rounding.eps == SINGLE
+    if x.size <= ENTRIES:
+        numeric = _sharpened(f, x, loss_gradient(loss, flat))
+        return verdict_of(Comparison(yours, *numeric, flat, x.shape, 1, in_single_precision(yours)), "gradient", "function", single=single)
+    rows = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(DIRECTIONS, x.size))
+    numeric = _along_rows(loss, flat, rows)
+    return verdict_of(Comparison(rows @ yours, *numeric, rows @ flat, None, x.size, in_single_precision(yours)), "gradient", "function", single=single)
+
+
+def _along_rows(loss: Callable[[Array], float], x: Array, rows: Array) -> Difference:
+    """The slopes of the loss along the rows, (k,)."""
+    parts, scale = [], None
+    for row in rows:
+        part, step = loss_along(loss, x, row, scale or loss_scale(loss, x, row))
+        parts.append(part)
+    return Difference(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def _sharpened(f: Callable[[Array], Any], x: Array, numeric: Difference) -> Difference:
+    """The complex step where f takes complex numbers and agrees with the difference; else the difference."""
+    parts = []
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error")
+            for axis in np.eye(x.size).reshape(-1, *x.shape):
+                value = np.asarray(f(x + 1e-100j * axis))
+                parts.append(float(value.imag) * 1e100 if value.dtype.kind == "c" else np.nan)
+    except Exception:
+        return numeric
+    exact, size = np.array(parts), np.max(np.abs(parts), initial=0.0)
+    if not np.all(np.isfinite(numeric.error) & (np.abs(exact - numeric.derivative) <= numeric.error)):
+        return numeric
+    return Difference(exact, np.minimum(numeric.error, 1e4 * EPS * size))
+
+
+def verdict_of(of: Comparison, what: str, of_what: str, *, single: bool = False) -> GradientVerdict:
+    """The verdict on `what`, a claimed derivative of `of_what`."""
+    gap = np.abs(of.yours - of.numeric)
+    at = int(np.argmax(np.where(np.isinf(of.error), 0.0, gap / np.maximum(of.error, np.finfo(float).tiny))))
+    index = (at,) if of.shape is None else tuple(int(i) for i in np.unravel_index(at, of.shape))
+    worst = WorstEntry(index, float(of.yours[at]), float(of.numeric[at]), float(of.error[at]))
+    off, shown = float(np.max(gap)) / of.size, float(np.max(of.error)) / of.size
+    said = f"your {of_what} is in single precision: no more digits can be shown; compute it in float64"
+    notes = [said] if single and of.shape is not None else []
+    within = bool(np.all(gap <= MARGIN * of.error))
+    if within and shown <= VAGUE:
+        digits = _digits(max(off, shown))
+        sentence = f"your {what} belongs to your {of_what}, to {digits:.1f} digits, as many as can be shown"
+        return GradientVerdict("RIGHT", digits, sentence, worst, tuple(notes))
+    if within or not np.all(np.isfinite(of.error)):
+        return _vague(of, of_what)
+    digits, advice = _digits(off), (*departures(of), *notes)
+    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size))
+    if (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH):
+        sentence = f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown"
+        return GradientVerdict("ROUNDING", digits, sentence, worst, advice)
+    sentence = f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry"
+    return GradientVerdict("WRONG", digits, sentence, worst, advice)
+
+
+def _vague(of: Comparison, name: str) -> GradientVerdict:
+    """The function is not smooth, or too noisy."""
+    rough = int(np.sum(~np.isfinite(of.error)))
+    if not rough:
+        sentence = f"your {name} is too noisy: its slope is known to {100 * float(np.max(of.error)) / of.size:.2g} % only"
+        return _cannot_tell(sentence, "compute it in float64; subtract large constants from it")
+    numbers = "entries" if of.shape is not None else "directions"
+    return _cannot_tell(
+        f"your {name} does not look smooth at theta in {rough} of {len(of.error)} {numbers}: no difference converges",
+        "move theta a little: a kink such as that of ReLU or abs may lie at it",
+        f"is your {name} noisy, or does an iteration inside stop at a tolerance?",
+    )
+
+
+def _digits(relative: float) -> float:
+    """−log₁₀ of a relative error, at most 16."""
+    return float(-np.log10(np.clip(relative, 1e-16, 1.0)))
