@@ -9,22 +9,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from refmeta.commands.arguments import whole_number
-from refmeta.commands.bias_blocks import BiasRow, Block, as_json, block_table, blocks
+from refmeta.commands.bias_blocks import BiasRow, Block, blocks
 from refmeta.commands.bias_estimators import ESTIMATORS, Estimator
+from refmeta.commands.bias_gradients import gradient_blocks, gradient_table
+from refmeta.commands.bias_json import as_json
+from refmeta.commands.bias_likeness import always
 from refmeta.commands.bias_processes import PROCESSES, read_process
+from refmeta.commands.bias_tables import block_table
+from refmeta.commands.bias_yours import HELP, Yours, read_yours
+from refmeta.oracle.results import CallError
 from refmeta.oracle.vectors import UsageError
 from refmeta.sampling.enumeration import number_of_paths
 from refmeta.tables import Column, count_text, paragraphs, table
+from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
     "BiasRow", "Block", "ESTIMATORS", "Estimator", "PROCESSES", "add", "as_json", "bias", "block_table", "blocks",
     "read_process",
 ]  # fmt: skip
 
+TITLE = "Estimators\n"
+
 
 def add(commands: Any) -> None:
     """Add the command to the parser's."""
-    command = commands.add_parser("bias", help="exact bias and deviation of sampled meta-gradients on a tiny process")
+    command = commands.add_parser(
+        "bias", help="exact bias and deviation of sampled meta-gradients on a tiny process", epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="an estimator of your own: see below")
+    command.add_argument("--vectorised", action="store_true", help="it takes n batches at once")
     command.add_argument(
         "--mdp", default="two-state", metavar="NAME|FILE.json",
         help=f"{', '.join(PROCESSES)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta",
@@ -35,7 +49,11 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")
-    command.set_defaults(run=lambda o: bias(o.mdp, steps=o.steps, episodes=o.episodes, alphas=o.alpha, form=o.format))
+    command.set_defaults(
+        run=lambda o: bias(
+            o.mdp, steps=o.steps, episodes=o.episodes, alphas=o.alpha, form=o.format, target=o.target, vectorised=o.vectorised
+        )
+    )
 
 
 def _number(text: str) -> float:
@@ -49,38 +67,56 @@ def _number(text: str) -> float:
     return number
 
 
-def _finite(name: str, settings: Iterator[Block]) -> Iterator[Block]:
-    """The blocks; UsageError where rewards or step sizes are so large that a number is not finite."""
+def _finite(name: str, settings: Iterator[Any]) -> Iterator[Any]:
+    """The blocks; UsageError where numbers are not finite, or a user's function fails."""
     try:
         yield from settings
+    except CallError as error:
+        raise UsageError(f"your function {error}") from None
     except (FloatingPointError, ValueError) as error:
         raise UsageError(f"{name}: the rewards or a step size are too large: {error}") from None
 
 
 def bias(
-    name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text"
-) -> int:
+    name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text",
+    target: str | None = None, vectorised: bool = False,
+) -> int:  # fmt: skip
     """Print the table, or the JSON; 0."""
     task, theta = read_process(name)
-    settings = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas))
+    if vectorised and not target:
+        raise UsageError("--vectorised is of a function of your own: give MODULE:FUNCTION")
+    yours = read_yours(target, vectorised=vectorised) if target else None
+    gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
+    settings = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours))
     if form == "json":
-        print(as_json(name, task, list(settings)))
+        print(as_json(name, task, list(settings), list(_finite(name, gradients))))
         return 0
-    mdp = task.mdp
-    print(
-        paragraphs(
-            f"Exact bias of sampled meta-gradients on {name}: {count_text(mdp.states, 'state')}, "
-            f"{count_text(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
-            f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss −J.\n\n"
-            "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
-            "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"
-            "|bias|: of the mean estimate; in %: of the length of the gradient ∇I or ∇II; cosine: of the angle "
-            "between them.\n"
-            "deviation: √tr Cov of one estimate, in the units of the gradient.\n"
-            "The gradient after the adaptation is exact: what is shown comes from the inner batch.\n"
-        )
-    )
-    print(table("Estimators\n", (Column("estimator"), Column("what it is", text=True)), [e[:2] for e in ESTIMATORS]))
+    print(_head(name, task, yours))
+    number, likenesses = number_of_paths(task.mdp), []
+    for gradient_block in _finite(name, gradients):
+        print("\n" + gradient_table(gradient_block, number), flush=True)
     for block in settings:
-        print("\n" + block_table(block, number_of_paths(mdp)), flush=True)
+        print("\n" + block_table(block, number), flush=True)
+        likenesses += [block.likenesses] * bool(block.likenesses)
+    if likenesses:
+        names = "; ".join(always(likenesses)) or "no estimator that is known here"
+        print("\n" + paragraphs(f"At every setting above, yours is: {names}."))
     return 0
+
+
+def _head(name: str, task: PolicyReturn, yours: Yours | None) -> str:
+    """What the tables show, and what each estimator is."""
+    mdp = task.mdp
+    text = paragraphs(
+        f"Exact bias of sampled meta-gradients on {name}: {count_text(mdp.states, 'state')}, "
+        f"{count_text(mdp.actions, 'action')}, horizon {mdp.horizon}, γ = {mdp.gamma:g}; "
+        f"{number_of_paths(mdp)} trajectories, every tuple of them enumerated. Gradients are of the loss L = −J.\n\n"
+        "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
+        "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"
+        "|bias|: of the mean estimate; in %: of the length of the gradient ∇I or ∇II; cosine: of the angle "
+        "between them.\n"
+        "deviation: √tr Cov of one estimate, in the units of the gradient.\n"
+        "The gradient after the adaptation is exact: what is shown comes from the inner batch.\n"
+    )
+    rows = [e[:2] for e in ESTIMATORS] + ([yours[:2]] if yours else [])
+    return f"{text}\n{table(TITLE, (Column('estimator'), Column('what it is', text=True)), rows)}"

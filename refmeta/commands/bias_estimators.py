@@ -18,7 +18,7 @@ from refmeta.sampling.surrogates import Surrogate, dice, likelihood_ratio, loade
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["ESTIMATORS", "Estimator"]
+__all__ = ["ESTIMATORS", "Estimator", "e_maml"]
 
 
 class Estimator(NamedTuple):
@@ -30,7 +30,7 @@ class Estimator(NamedTuple):
     estimate: Estimate
 
 
-def _e_maml(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
+def e_maml(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
     """The gradient with the score term of every step."""
     return sampled.emaml_gradient(theta, surrogates, task, alpha=alpha)
 
@@ -57,7 +57,7 @@ def _with_exact_baseline(kind: Callable[..., Surrogate]) -> Callable[[PolicyRetu
 
 _naive = _without_baseline(reinforce)
 ESTIMATORS = (
-    Estimator("e-maml", "naive curvature and the score term", _naive, _e_maml),
+    Estimator("e-maml", "naive curvature and the score term", _naive, e_maml),
     Estimator("score-term-dropped", "naive curvature alone", _naive, without_score),
     Estimator("score-term-alpha", "the score term times α", _naive, lambda t, x, s, a: scaled_score(a)(t, x, s, a)),
     Estimator("score-term-mean", "the score term times 1/M", _naive, _mean_score),
@@ -67,5 +67,5 @@ ESTIMATORS = (
     Estimator("naive, exact V", "naive curvature, advantages", _with_exact_baseline(reinforce), without_score),
     Estimator("loaded-dice, exact V", "Loaded DiCE's, advantages", _with_exact_baseline(loaded_dice), without_score),
     Estimator("tmaml, exact V", "DiCE's with T-MAML's baseline", _with_exact_baseline(tmaml), without_score),
-    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised_surrogate, _e_maml),
+    Estimator("advantages-normalised", "e-maml, (Â − μ)/σ inside", normalised_surrogate, e_maml),
 )  # fmt: skip

@@ -15,20 +15,20 @@ from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = ["Calls", "as_estimates", "asked", "called", "shown"]
 
-SHOWN = 24
+LARGEST, SHOWN = 1e100, 24
 
 
 def as_estimates(value: Any, shape: tuple[int, ...], words: str) -> Array:
-    """What was returned as real numbers of this shape; `CallError` with `words` if it is something else, or not finite."""
+    """What was returned as real numbers of this shape; `CallError` with `words` if it is something else, or too large."""
     try:
         array = as_array(value)
     except TypeError as error:
         raise CallError(f"{words}: {error}") from error
     if array.shape != shape:
         raise CallError(f"{words}: returned shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all():
-        index = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise CallError(f"{words}: returned {array[index]} at index {list(index)}")
+    if not (fits := np.abs(array) <= LARGEST).all():
+        index = tuple(map(int, np.argwhere(~fits)[0]))
+        raise CallError(f"{words}: returned {array[index]} at index {list(index)}; numbers up to {LARGEST:g} can be averaged")
     return array
 
 
