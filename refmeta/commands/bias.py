@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
 from refmeta.commands.bias_blocks import BiasRow, Block, blocks
 from refmeta.commands.bias_estimators import ESTIMATORS, Estimator
@@ -16,7 +17,7 @@ from refmeta.commands.bias_json import as_json
 from refmeta.commands.bias_likeness import always
 from refmeta.commands.bias_processes import PROCESSES, read_process
 from refmeta.commands.bias_tables import block_table
-from refmeta.commands.bias_yours import HELP, Yours, read_yours
+from refmeta.commands.bias_yours import HELP, Yours, read_yours, this_folder_on_path
 from refmeta.oracle.results import CallError
 from refmeta.oracle.vectors import UsageError
 from refmeta.sampling.enumeration import number_of_paths
@@ -67,12 +68,12 @@ def _number(text: str) -> float:
     return number
 
 
-def _finite(name: str, settings: Iterator[Any]) -> Iterator[Any]:
+def _finite(name: str, yours: Yours | None, settings: Iterator[Any]) -> Iterator[Any]:
     """The blocks; UsageError where numbers are not finite, or a user's function fails."""
     try:
         yield from settings
     except CallError as error:
-        raise UsageError(f"your function {error}") from None
+        raise UsageError(f"{yours.what if yours else name}: {error}") from None
     except (FloatingPointError, ValueError) as error:
         raise UsageError(f"{name}: the rewards or a step size are too large: {error}") from None
 
@@ -85,15 +86,24 @@ def bias(
     task, theta = read_process(name)
     if vectorised and not target:
         raise UsageError("--vectorised is of a function of your own: give MODULE:FUNCTION")
-    yours = read_yours(target, vectorised=vectorised) if target else None
+    with this_folder_on_path():
+        yours = read_yours(target, vectorised=vectorised) if target else None
+        return _printed(name, task, theta, yours, form, steps=steps, episodes=episodes, alphas=alphas)
+
+
+def _printed(
+    name: str, task: PolicyReturn, theta: Array, yours: Yours | None, form: str, *, steps: Sequence[int],
+    episodes: Sequence[int], alphas: Sequence[float],
+) -> int:  # fmt: skip
+    """Print the table, or the JSON, of a process; 0."""
     gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
-    settings = _finite(name, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours))
+    settings = _finite(name, yours, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours))
     if form == "json":
-        print(as_json(name, task, list(settings), list(_finite(name, gradients))))
+        print(as_json(name, task, list(settings), list(_finite(name, yours, gradients))))
         return 0
     print(_head(name, task, yours))
     number, likenesses = number_of_paths(task.mdp), []
-    for gradient_block in _finite(name, gradients):
+    for gradient_block in _finite(name, yours, gradients):
         print("\n" + gradient_table(gradient_block, number), flush=True)
     for block in settings:
         print("\n" + block_table(block, number), flush=True)

@@ -241,4 +241,5 @@ def _select_cases(vectors: list[Case], options: Any) -> list[Case]:
     for wanted in options.case or ():
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
+    vectors = [case for case in vectors if not (options.by_batch and case.result == "invalid")]
     return [case for case in vectors if not options.case or case.id in options.case]

@@ -13,7 +13,8 @@ R = np.array([[0.0, 1.0], [2.0, -1.0]])
 
 
 def softmax(theta, state_count, action_count):
-    e = np.exp(theta.reshape(state_count, action_count))
+    logits = theta.reshape(state_count, action_count)
+    e = np.exp(logits - logits.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)
 
 
@@ -42,15 +43,15 @@ def log_policy_slopes(pi, s, a):
     return score.ravel(), bend
 
 
-def inner(pi, states, actions, rewards, gamma, curvature, baseline, credit):
-    """ĝ, its curvature, and the sum of all scores, of one batch (M, H)."""
+def inner(pi, states, actions, rewards, mask, gamma, curvature, baseline, credit):
+    """ĝ, its curvature, and the sum of all scores, of one batch (M, H); after the end of a trajectory there is no step."""
     d, (M, H) = pi.size, rewards.shape
     g, h, scores, G = np.zeros(d), np.zeros((d, d)), np.zeros(d), to_go(rewards, gamma)
     b = exact_values(pi, gamma, H)[np.arange(H), states] if baseline else np.zeros((M, H))
     w = {"normalised": lambda: (G - G.mean()) / (G.std() + 1e-8), "to go": lambda: G - b}[credit]() * gamma ** np.arange(H)
     for m in range(M):
         past, past_bend = np.zeros(d), np.zeros((d, d))
-        for t in range(H):
+        for t in np.flatnonzero(mask[m]):
             score, bend = log_policy_slopes(pi, states[m, t], actions[m, t])
             now, now_bend = past + score, past_bend + bend
             g, scores = g + w[m, t] * score, scores + score
@@ -67,13 +68,13 @@ def inner(pi, states, actions, rewards, gamma, curvature, baseline, credit):
 
 
 def meta_gradient(
-    theta, states, actions, rewards, gamma, alpha, query, state_count, action_count,
+    theta, states, actions, rewards, mask, gamma, alpha, query, state_count, action_count,
     curvature="naive", score=lambda alpha, M: 0.0, baseline=False, credit="to go",
 ):  # fmt: skip
     phi, J, terms = np.array(theta), np.eye(len(theta)), np.zeros(len(theta))
-    for s, a, r in zip(states, actions, rewards, strict=True):
+    for s, a, r, of_steps in zip(states, actions, rewards, mask, strict=True):
         pi = softmax(phi, state_count, action_count)
-        g, h, scores = inner(pi, s, a, r, gamma, curvature, baseline, credit)
+        g, h, scores = inner(pi, s, a, r, of_steps, gamma, curvature, baseline, credit)
         terms = terms + J.T @ scores
         phi, J = phi + alpha * g, (np.eye(len(phi)) + alpha * h) @ J
     loss, gradient = query(phi)
@@ -96,15 +97,19 @@ nine_tenths = partial(meta_gradient, score=lambda alpha, M: 0.9)
 
 
 def twice(**inputs):
-    return 2 * e_maml(**{k: v for k, v in inputs.items() if k not in ("mask", "v")})
+    return 2 * e_maml(**{k: v for k, v in inputs.items() if k != "v"})
 
 
 def turned(**inputs):
     return -0.5 * twice(**inputs)
 
 
-def single_precision(theta, states, actions, rewards, gamma, alpha, query, state_count, action_count):
-    return e_maml(theta, states, actions, rewards, gamma, alpha, query, state_count, action_count).astype(np.float32)
+def single_precision(**inputs):
+    return (twice(**inputs) / 2).astype(np.float32)
+
+
+def ignores_the_mask(**inputs):
+    return twice(**{**inputs, "mask": np.ones(inputs["mask"].shape)}) / 2
 
 
 def vectorised_first_order(theta, states, actions, rewards, gamma, alpha, query):
@@ -145,9 +150,9 @@ def policy_gradient(theta, states, actions, rewards, gamma, state_count, action_
 undiscounted = partial(policy_gradient, whole=False)
 
 
-def hessian_products(theta, states, actions, rewards, gamma, v, state_count, action_count):
+def hessian_products(theta, states, actions, rewards, mask, gamma, v, state_count, action_count):
     pi = softmax(theta, state_count, action_count)
-    of = lambda kind: -inner(pi, states, actions, rewards, gamma, kind, False, "to go")[1] @ v
+    of = lambda kind: -inner(pi, states, actions, rewards, mask, gamma, kind, False, "to go")[1] @ v
     return {"naive_hessian": of("naive"), "lvc_hessian": of("lvc"), "dice_hessian": of("dice")}
 
 

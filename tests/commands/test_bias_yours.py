@@ -151,7 +151,7 @@ def test_zero_is_no_multiple_of_anything(capsys):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("wrong_shape", [], r"your function on batch 1 of 64 \(states \[\[\[0, 0\], \[0, 0\]\]\], .*returned shape \(3,\), expected \(4,\)"),
+        ("wrong_shape", [], r"error: tests.commands.plain_estimators:wrong_shape: on batch 1 of 64 \(states \[\[\[0, 0\], \[0, 0\]\]\], .*returned shape \(3,\), expected \(4,\)"),
         ("gives_nan", [], r"on batch \d+ of 64 .*: returned nan at index \[0\]"),
         ("is_huge", [], r"on batch 1 of 64 .*: returned -?\d.*e\+\d+ at index \[0\]; numbers up to 1e\+100"),
         ("gives_nothing", [], "returned None: is a return statement missing"),

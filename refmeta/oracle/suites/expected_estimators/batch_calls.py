@@ -28,7 +28,8 @@ def as_estimates(value: Any, shape: tuple[int, ...], words: str) -> Array:
         raise CallError(f"{words}: returned shape {array.shape}, expected {shape}")
     if not (fits := np.abs(array) <= LARGEST).all():
         index = tuple(map(int, np.argwhere(~fits)[0]))
-        raise CallError(f"{words}: returned {array[index]} at index {list(index)}; numbers up to {LARGEST:g} can be averaged")
+        hint = f"; numbers up to {LARGEST:g} can be averaged" if np.isfinite(array[index]) else ""
+        raise CallError(f"{words}: returned {array[index]} at index {list(index)}{hint}")
     return array
 
 
