@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import main
+from refmeta.commands.bias_estimators import ESTIMATORS
 from refmeta.commands.bias_likeness import SINGLE, Likeness, always, likeness_text
 from refmeta.commands.bias_processes import read_process
 from refmeta.commands.bias_recipes import RECIPES
+from refmeta.commands.bias_tables import cells
+from refmeta.commands.bias_yours import your_moments
+from refmeta.meta import sampled
+from refmeta.oracle.suites.expected_estimators.by_batch import as_batch_function
 from tests.commands import plain_estimators
 from tests.commands.conftest import refused
 
@@ -93,8 +98,6 @@ def test_a_multiple_is_called_so(capsys):
 
 def test_an_estimate_with_the_mean_of_another_is_not_called_that(capsys, monkeypatch):
     """The gradient of the sampled formulation itself on every batch: E-MAML's mean, and no deviation."""
-    from refmeta.meta import sampled
-
     task, theta = read_process("two-state")
     truth = sampled.formulation_sampled(theta, task, alpha=0.75, episodes=2).gradient
     monkeypatch.setattr(plain_estimators, "e_maml", lambda theta, query: truth)
@@ -141,6 +144,31 @@ def test_the_tables_fit_80_columns(name, capsys, monkeypatch):
     assert main(["bias", PLAIN + name, "--alpha", "0.125", "5", "--episodes", "2", "--steps", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and sum(line.startswith("yours  ") for line in lines) >= 3
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 0.5, 0.9994, 0.9996, 1.0, 99.9, 100.0, 12345.0, 1e13, np.nan])
+@pytest.mark.parametrize("cosine", [0.5, -0.123456, -1e-9, -1.0, 1.0])
+def test_no_cell_is_wider_than_a_table_of_80_columns_allows(size, cosine):
+    """21 for the name, 9 for the deviation, 7 gaps of two: 18 are left for each of the two formulations."""
+    widths = [len(cell) for cell in cells(sampled.Bias(size, size, cosine, 1.0))]
+    assert np.all(np.array(widths) <= [7, 4, 7])
+    share = cells(sampled.Bias(size, size, cosine, 1.0))[1]
+    assert float(share) == pytest.approx(100 * size, rel=0.3, abs=0.05, nan_ok=True)
+
+
+@pytest.mark.eq("estimator-bias")
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_distance_in_the_mean_is_that_of_two_exact_means(steps):
+    """Each mean under its own probabilities: with two steps, two estimators draw their second batches at other parameters."""
+    task, theta = read_process("two-state")
+    size = {"alpha": 0.75, "episodes": 1, "steps": steps}
+    moments, likenesses = your_moments(as_batch_function(plain_estimators.advantages_normalised), task, theta, **size)
+    by_name = {x.name: x for x in likenesses}
+    for e in ESTIMATORS[:10]:
+        make = lambda x, batch, e=e: e.make(task, x, batch)
+        mean = sampled.moments(lambda x, s, e=e: e.estimate(task, x, s, 0.75), make, theta, task, **size).mean
+        expected = np.linalg.norm(moments.mean - mean) / np.linalg.norm(mean)
+        assert by_name[e.name].mean == pytest.approx(expected, rel=1e-10) and expected > 1e-3
 
 
 def test_zero_is_no_multiple_of_anything(capsys):

@@ -178,6 +178,9 @@ def test_the_query_is_the_exact_loss_and_its_gradient_and_remembers_where_it_was
         query.adapted()
     with pytest.raises(ValueError, match=r"phi has shape \(3,\), expected \(4,\)"):
         query(THETA[:3])
+    alone = Query(TASK, (4,))
+    alone(THETA + 1e-30j)
+    assert alone.adapted().dtype == float
     many = Query(TASK, (2, 4))
     assert many(np.stack([THETA, -THETA]))[0].shape == (2,)
 
