@@ -25,6 +25,11 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```py\n(?=# (\w+\.py)\n)(.*?)^```$", README, re.M | re.S))  # shown by README, name and text
+FILES |= {
+    match[1]: match[2]
+    for path in sorted((ROOT / "derivations").glob("*.md"))
+    for match in re.finditer(r"^```python\n(?=# (\w+\.py)\n)(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+}  # and by the chapters
 TARGETS = """import refmeta as rm
 
 def problem(x, query=""):

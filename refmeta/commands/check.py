@@ -57,6 +57,8 @@ def add(commands: Any) -> None:
     check.add_argument(
         "--skip-flag", action="append", default=[], metavar="FLAG", help="what the target does not support"
     )
+    check.add_argument("--by-batch", action="store_true", help="the target is an estimator of one batch: see `bias --help`")
+    check.add_argument("--vectorised", action="store_true", help="with --by-batch: it takes n batches at once")
     check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
     check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
     check.add_argument("--repeat", type=_times, metavar="N", help="ask every case N times (once, the first twice)")
@@ -149,6 +151,8 @@ def _check_usage(options: Any) -> tuple[str, ...]:
         raise UsageError(f"give the suite that {options.target} implements: --suite with one of {', '.join(SUITES)}")
     if options.expect == "first-order" and options.quantity != "gradient":
         raise UsageError("--expect first-order goes with --quantity gradient")
+    if options.by_batch and (options.exec or options.validation) or options.vectorised and not options.by_batch:
+        raise UsageError("--by-batch goes with MODULE:FUNCTION and without --validation, --vectorised with --by-batch")
     suites = as_suites(options.suite)
     for name in options.suite or ():
         _check_fits(options, SUITES[name])
@@ -167,6 +171,9 @@ def _check_fits(options: Any, suite: Suite) -> None:
         raise UsageError("--quantity and --reduce are for the MAML suites: the others return what their table says")
     if not suite.quantities and options.expect == "first-order":
         raise UsageError("--expect first-order is for the MAML suites and implicit: the others have no first order")
+    if options.by_batch and suite.by_batch is None:
+        able = ", ".join(name for name, each in SUITES.items() if each.by_batch)
+        raise UsageError(f"the suite {suite.name} takes no estimator of one batch: --by-batch is for {able}")
     if options.convention:
         try:
             check_settings(JudgeSettings(options.quantity if suite.quantities else "gradient", convention=options.convention), suite)
@@ -188,6 +195,7 @@ def _check_module(target: str) -> None:
 def _judged(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Finding]]:
     """The target's name and the verdict on every suite; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
+    command = command + ["--by-batch"] * options.by_batch + ["--vectorised"] * options.vectorised if options.by_batch else command
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
@@ -251,4 +259,5 @@ def _select_cases(vectors: list[Case], options: Any) -> list[Case]:
     for wanted in options.case or ():
         if wanted not in ids:
             raise UsageError(f"no case is called {wanted!r}{_near(wanted, ids)}")
+    vectors = [case for case in vectors if not (options.by_batch and case.result == "invalid")]
     return [case for case in vectors if not options.case or case.id in options.case]

@@ -10,18 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.oracle.results import as_array, text_of
+from refmeta.oracle.results import CallError, as_array, error_text, failure_text
 from refmeta.oracle.suites import SUITES
 
 __all__ = ["CallError", "changed_arrays", "error_text", "result_of", "failure_text", "parameter_sentence"]
-
-
-class CallError(Exception):
-    """The function gave no result; `refusal` if it raised an exception itself, as it must for an invalid input."""
-
-    def __init__(self, message: str, *, refusal: bool = False) -> None:
-        super().__init__(message)
-        self.refusal = refusal
 
 
 def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
@@ -32,7 +24,7 @@ def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any
     before = copy.deepcopy(inputs)
     try:
         value = function(**inputs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CallError):
         raise
     except BaseException as error:
         sentence = parameter_sentence(function, inputs) if isinstance(error, TypeError) else ""
@@ -45,19 +37,6 @@ def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any
         return as_array(value), warnings
     except TypeError as error:
         raise CallError(str(error)) from error
-
-
-def failure_text(error: BaseException) -> str:
-    """What the target did, from its exception."""
-    return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {error_text(error)}"
-
-
-def error_text(error: BaseException) -> str:
-    """An exception with its message."""
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({text_of(error.code, repr)})"
-    message = text_of(error, str).strip()
-    return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"
 
 
 def changed_arrays(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.returned import on_host
 
-__all__ = ["as_array", "on_host", "text_of"]
+__all__ = ["CallError", "as_array", "error_text", "failure_text", "on_host", "text_of"]
 
 
 def text_of(value: Any, form: Callable[[Any], str]) -> str:
@@ -18,6 +18,14 @@ def text_of(value: Any, form: Callable[[Any], str]) -> str:
         return form(value)
     except BaseException as error:
         return f"(its {form.__name__}() raised {type(error).__name__})"
+
+
+class CallError(Exception):
+    """The function gave no result; `refusal` if it raised an exception itself, as it must for an invalid input."""
+
+    def __init__(self, message: str, *, refusal: bool = False) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 def as_array(value: Any, name: str = "") -> Array:
@@ -84,3 +92,16 @@ def _objects(array: Array) -> str:
     types = sorted({type(entry).__name__ for entry in entries})
     what = f"rows of different lengths {tuple(lengths)}" if len(lengths) > 1 else f"entries of type {', '.join(types)}"
     return f"with {what}; return one array of float64"
+
+
+def failure_text(error: BaseException) -> str:
+    """What the target did, from its exception."""
+    return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {error_text(error)}"
+
+
+def error_text(error: BaseException) -> str:
+    """An exception with its message."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({text_of(error.code, repr)})"
+    message = text_of(error, str).strip()
+    return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"

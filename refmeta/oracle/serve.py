@@ -1,4 +1,4 @@
-"""`python -m refmeta.oracle.serve MODULE:FUNCTION`: a Python function behind the line protocol.
+"""`python -m refmeta.oracle.serve MODULE:FUNCTION [--by-batch [--vectorised]]`: a Python function behind the line protocol.
 
 The function runs in a process of its own, so that it may hang, crash or print without harm to the judge.
 """
@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from refmeta.oracle.calls import CallError, error_text, failure_text, result_of
@@ -57,10 +57,13 @@ def _member(owner: Any, name: str) -> Any:
         raise Misnamed(f"{error_text(error)}{suggestion(name, members)}") from error
 
 
-def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """The reply to one case."""
+def answer(function: Callable[..., Any], question: dict[str, Any], dtype: str, options: Sequence[str] = ()) -> dict[str, Any]:
+    """The reply to one case; with --by-batch the function is an estimator of one batch, of which the suite takes the mean."""
     try:
-        inputs = SUITES[question["suite"]].arguments(question["inputs"], dtype)
+        suite = SUITES[question["suite"]]
+        inputs = suite.arguments(question["inputs"], dtype)
+        if "--by-batch" in options and suite.by_batch is not None:
+            function = suite.by_batch(function, vectorised="--vectorised" in options)
         value, warnings = result_of(function, inputs)
         return {"type": "result", "id": question["id"], "result": json_value(value), "warnings": list(warnings)}
     except CallError as error:
@@ -88,7 +91,7 @@ def main() -> None:
         question = json.loads(line)
         if question["type"] == "bye":
             return
-        print(json.dumps(answer(function, question, hello["dtype"])), file=out)
+        print(json.dumps(answer(function, question, hello["dtype"], sys.argv[2:])), file=out)
 
 
 if __name__ == "__main__":

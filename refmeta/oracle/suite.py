@@ -81,6 +81,8 @@ class Suite:
     layouts(problem) : other orders of the parameters, by name: the right index of each entry.
     predicates : where a target may be right, besides what is said of every suite.
     unseen : what the vectors cannot see, a few words each.
+    by_batch(function, vectorised=) : a function of the inputs, from an estimator that is called batch by batch, if the suite
+        takes one.
     vectors : the file, below `refmeta/oracle/suites`.
     """
 
@@ -113,6 +115,7 @@ class Suite:
     layouts: Callable[[Any], Mapping[str, Any]] = no_layouts
     predicates: tuple[Predicate, ...] = ()
     unseen: tuple[str, ...] = ()
+    by_batch: Callable[..., Callable[..., Any]] | None = None
 
     def __repr__(self) -> str:
         """The name; all else stands in the folder of the suite."""

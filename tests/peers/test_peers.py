@@ -3,6 +3,7 @@
 `make test-peers` installs JAX and PyTorch and runs this; `make test` does not.
 """
 
+import inspect
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import jax_maml
 import pytest
 import torch
 import torch_maml
+import torch_sampled
 
 import refmeta as rm
 
@@ -156,6 +158,37 @@ def test_surrogates_and_sampled_objectives_by_automatic_differentiation_are_righ
 def test_sampled_mistakes_are_named(function, suite, slug):
     status, report = check(f"jax_sampled:{function}", *few(suite))
     assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("reinforce_maml", "score-term-dropped"), ("e_maml", "e-maml"), ("first_order", "first-order")],
+)
+def test_reinforce_maml_in_pytorch_has_a_row_in_the_table_of_bias_and_its_name(function, name):
+    """K = 1 and 2: the batches of the second step are drawn where PyTorch's own parameters went."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "refmeta", "bias", f"torch_sampled:{function}", *"--alpha 0.75 --episodes 1 2 --steps 1".split()],
+        cwd=ROOT / "tests" / "peers", env={**os.environ, **QUICK, "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"},
+        capture_output=True, encoding="utf-8", timeout=900,
+    )  # fmt: skip
+    assert ran.returncode == 0 and ran.stdout.endswith(f"At every setting above, yours is: {name}.\n"), ran.stdout + ran.stderr
+    figures = {line.split("  ")[0]: line.split()[-7:] for line in ran.stdout.splitlines() if line.startswith((name + " ", "yours "))}
+    assert figures["yours"] == figures[name]
+
+
+def test_reinforce_maml_in_pytorch_is_judged_batch_by_batch():
+    """A right one, one without the score term, and one whose discounts are of float32."""
+    status, report = check("torch_sampled:e_maml", *few("expected-estimators", (1, 3, 4, 6, 15, 20)), "--by-batch")
+    assert status == 0 and digits(report) >= 14, report
+    status, report = check("torch_sampled:reinforce_maml", *few("expected-estimators", (1, 3, 4)), "--by-batch")
+    assert status == 1 and "EXACT match with known-wrong formula score-term-dropped (" in report, report
+    status, report = check("torch_sampled:single_precision", *few("expected-estimators", (1, 20)), "--by-batch")
+    assert status == 1 and "ROUNDING" in report and "float32 on the way" in report, report
+
+
+def test_the_chapter_shows_the_estimator_that_runs_here():
+    shown = (ROOT / "derivations" / "sampled-meta-gradients.md").read_text(encoding="utf-8")
+    assert f"```text\nimport torch\n\n\n{inspect.getsource(torch_sampled.reinforce_maml)}```" in shown
 
 
 def test_meta_lstm_by_automatic_differentiation_is_right_and_its_mistakes_are_named():

@@ -3,6 +3,7 @@
 from refmeta.oracle.common import DIRECTION, LOGITS, PAID_BY_NEXT, PROCESS
 from refmeta.oracle.suite import Input, Part, suite_of
 from refmeta.oracle.suites.expected_estimators import choices, definition, epsilons, problem, wrong
+from refmeta.oracle.suites.expected_estimators.batch_target import by_batch
 
 __all__ = ["SUITE"]
 
@@ -10,6 +11,7 @@ SUITE = suite_of(
     definition, problem, wrong, epsilons,
     name="expected-estimators",
     choices=choices,
+    by_batch=by_batch,
     chapter="sampled-meta-gradients",
     title="exact expectations over every trajectory: the two objectives of sampled MAML, and estimators of the Hessian",
     sizes="N tasks, S states, A actions, d = S*A parameters",
