@@ -204,10 +204,11 @@ LOSSES = {
 RETURNS = """
         const returns = (P, R, rho, gamma, horizon, features) =>
           losses["maml-tabular"]({ P, R, rho }, { gamma, horizon, features });"""
+# Where gamma is nearly 1, rounding is multiplied by some thousand.
 AGREE = """
         for (const data of [support, query]) {
           const [own, dual] = [loss(theta, ...data), lossOf(data)(theta)];
-          if (!(Math.abs(own - dual) <= 1e-13 * (1 + Math.abs(dual)))) throw new Error(`the loss is ${own}, not ${dual}`);
+          if (!(Math.abs(own - dual) <= 1e-11 * (1 + Math.abs(dual)))) throw new Error(`the loss is ${own}, not ${dual}`);
         }"""
 NODE = {
     "maml": """
