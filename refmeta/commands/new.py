@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
@@ -76,7 +76,7 @@ def _check_offered(suite: str, kind: str) -> None:
     kinds = [_kind(other, structured) for structured in (False, True) for other in LANGUAGES]
     others = [f"--lang {other.replace('-', ' --')}" for other in kinds if suite in offered(other)]
     suites = ", ".join(offered(kind)) or "no suite"
-    raise UsageError(f"there is no adapter of {suite} for {option}; {suites} have one, and {suite} has {', '.join(others)}")
+    raise UsageError(f"there is no adapter of {suite} for {option}, which is there for {suites}; {suite} has {', '.join(others)}")
 
 
 def _check_name(path: str, ending: str) -> None:
@@ -99,7 +99,9 @@ def adapter(suite: str, kind: str, name: str) -> str:
     included: list[str] = []
     pieces = [text for piece in _index()[suite] for text in _with_included(piece, kind, included)]
     blank = "\n\n" if language == "node" else "\n\n\n"
+    title = textwrap.wrap(f"{suite}: {about.title}.", COLUMNS)
     words = _words(about) | {
+        "title": ("\n// " if language == "node" else "\n").join(title),
         "about": "\n".join(_comment(_about(about, language), mark)), "command": "\n".join(_comment([command], mark)),
         "pieces": blank.join(piece.strip() for piece in pieces),
     }  # fmt: skip
@@ -123,7 +125,7 @@ def _words(about: Suite) -> dict[str, str]:
     shared = [name for name in about.inputs if name not in {"theta", "alpha", "steps", *support, *query}]
     rows = {f"{key}[i]": ", ".join(f"{name}[i]" for name in names) for key, names in (("support", support), ("query", query))}
     return rows | {
-        "title": f"{about.name}: {about.title}.", "suite": about.name, "function": _function(about),
+        "suite": about.name, "function": _function(about),
         "names": ", ".join(about.inputs), "arguments": _broken(", ".join(about.inputs)), "support": ", ".join(support), "query": ", ".join(query),
         "constants": "".join(f", {name}" for name in shared), "first": next(iter(support), ""),
         "unfilled": "this adapter is not filled in: put your own code where this line stands",

@@ -1,5 +1,5 @@
 def every_path(P, R, rho, gamma, horizon):
-    """All trajectories of H steps: weights (T,) without the policy, states, actions and gamma^t G_t, (T, H) each."""
+    """All trajectories: weights (T,) without the policy, states, actions and gamma^t G_t, (T, H) each."""
     S, A = P.shape[:2]
     paths = np.stack([i.ravel() for i in np.indices((S,) + (A, S) * horizon)], axis=1)
     s, a, after = paths[:, 0:-1:2], paths[:, 1::2], paths[:, 2::2]
@@ -9,11 +9,11 @@ def every_path(P, R, rho, gamma, horizon):
 
 
 def expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v):
-    """One task: a dict of formulation_exact, formulation_sampled, naive_hessian, lvc_hessian and dice_hessian, each (d,).
+    """One task: a dict of vectors (d,), named as the parts of the answer; it may hold some of them only.
 
-    It may hold some of them only.  loss(phi) is L = -J, exact.  log_policy(phi), (T, H), is log pi(a_t|s_t) of every step
-    of every trajectory; a trajectory has the probability weight * exp(log_policy(phi).sum(axis=1)).  to_go, (T, H), is
-    gamma^t G_t, G_t the discounted rewards from step t on.
+    loss(phi) is L = -J, exact.  log_policy(phi), (T, H), is log pi(a_t|s_t) of every step of every trajectory.  A
+    trajectory has the probability weight * exp(log_policy(phi).sum(axis=1)).  to_go, (T, H), is gamma^t G_t, G_t the
+    discounted rewards from step t on.
     """
     # ==== YOUR CODE: your expectations instead of the next line ====
     raise NotImplementedError("<<unfilled>>")

@@ -17,7 +17,8 @@ def belief(prior, noise_variance, context):
         n = np.sum(counts[s, a])
         R, spread = seen(mean[s, a], variance, n, sums[s, a], noise_variance)
         total = total + np.log((c[s, a, after] + counts[s, a, after]) / (np.sum(c[s, a]) + n))
-        total = total - (np.log(2 * np.pi * (spread + noise_variance)) + (r - R) ** 2 / (spread + noise_variance)) / 2
+        spread = spread + noise_variance
+        total = total - (np.log(2 * np.pi * spread) + (r - R) ** 2 / spread) / 2
         here = np.eye(S * A)[s * A + a].reshape(S, A)
         counts, sums = counts + here[:, :, None] * np.eye(S)[after], sums + here * r
     P = (c + counts) / np.sum(c + counts, axis=-1, keepdims=True)
@@ -25,11 +26,12 @@ def belief(prior, noise_variance, context):
 
 
 def derivatives(theta, support, query, alphas, log_marginal, prior):
-    """One task: a dict of objective, gradient, concentration_grad, reward_mean_grad, reward_variance_grad, or some of them.
+    """One task: a dict of objective, gradient, concentration_grad, reward_mean_grad and reward_variance_grad.
 
-    objective is loss(phi, *query), that of the true task, and gradient its gradient in theta, (d,).  phi is theta after
-    one step phi - a * dloss(phi, *support)/dphi for each row a, (d,), of alphas, on the learned model.  The others are the gradients of log_marginal(prior) in the three entries of prior, which are log concentration, the mean
-    of the rewards, and the logarithm of their variance.
+    It may hold some of them only.  objective is loss(phi, *query), that of the true task, and gradient its
+    gradient in theta, (d,).  phi is theta after one step phi - a * dloss(phi, *support)/dphi for each row a,
+    (d,), of alphas, on the learned model.  The others are the gradients of log_marginal(prior) in the three
+    entries of prior, which are log concentration, the mean of the rewards, and the logarithm of their variance.
     """
     # ==== YOUR CODE: your derivatives instead of the next line ====
     raise NotImplementedError("<<unfilled>>")

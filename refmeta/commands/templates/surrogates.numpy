@@ -37,7 +37,7 @@ def loss(name, x, rewards, mask, baseline, gamma, lam):
 
 
 def derivatives(theta, loss, v):
-    """A dict of grad and hvp, or of one of them: the gradient of loss(phi) at theta, (d,), and the Hessian there times v, (d,)."""
+    """A dict of grad and hvp, or of one of them, (d,) each: of loss(phi) at theta, hvp the Hessian times v."""
     # ==== YOUR CODE: your derivatives instead of the next line ====
     raise NotImplementedError("<<unfilled>>")
     # ==== THE END OF YOUR CODE ====
