@@ -12,6 +12,7 @@ class Dual {
 }
 
 const level = (a) => (a instanceof Dual ? a.level : 0);
+const plain = (a) => (level(a) ? plain(a.x) : a);
 const at = (a, l) => (level(a) === l ? a : { x: a, dx: 0 });
 
 function binary(a, b, value, slope) {
@@ -35,7 +36,8 @@ const sum = (xs) => xs.reduce(add, 0);
 const dot = (a, b) => sum(a.map((x, i) => mul(x, b[i])));
 
 function softmax(logits) {
-  const e = logits.map(exp), total = inverse(sum(e));
+  const most = Math.max(...logits.map(plain)); // a constant that cancels
+  const e = logits.map((x) => exp(sub(x, most))), total = inverse(sum(e));
   return e.map((x) => mul(x, total));
 }
 
