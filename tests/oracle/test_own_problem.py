@@ -23,8 +23,13 @@ def loss(theta, split, task):
 
 
 def slope(theta, split, task):
-    """∇ of the loss by complex steps."""
-    return complex_step(lambda t: loss(t, split, task), theta)
+    """∇ of the loss, by hand; holomorphic in θ."""
+    a, b, w = np.split(theta, 3)
+    x = INPUTS[split, task][:, None]
+    hidden = np.tanh(x * a + b)
+    error = (hidden @ w - OUTPUTS[split, task])[:, None] / len(x)
+    back = error * w * (1 - hidden**2)
+    return np.concatenate([np.sum(back * x, axis=0), np.sum(back, axis=0), np.sum(error * hidden, axis=0)])
 
 
 def losses(split):
@@ -38,9 +43,8 @@ def tasks(split):
 
 
 def hessian(theta, split, task):
-    """∇² of the loss, by central differences of its complex steps."""
-    h = 1e-5
-    return np.stack([(slope(theta + h * e, split, task) - slope(theta - h * e, split, task)) / (2 * h) for e in np.eye(theta.size)])
+    """∇² of the loss, by complex steps of its gradient."""
+    return complex_step(lambda t: slope(t, split, task), theta)
 
 
 def mine(theta, alpha=ALPHA, steps=STEPS, kept=lambda k: True, query=1):
@@ -102,7 +106,7 @@ def test_a_gradient_that_takes_its_steps_is_asked_with_others():
     """Wrong from the second step on: with one step, or none, it is right."""
     gradient = lambda theta, steps, alpha: mine(theta, alpha, steps) * (1.5 if steps > 1 else 1.0)
     found = problem(gradient).diagnose()
-    assert "right exactly where K <= 1" in found.where, found
+    assert found.where[0].startswith("right exactly where K <= 1"), found
     assert problem(lambda theta: gradient(theta, STEPS, ALPHA)).diagnose().where == ("wrong in all 3 cases",)
 
 
