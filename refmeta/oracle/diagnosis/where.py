@@ -11,12 +11,12 @@ from refmeta.oracle.choices import Predicate
 from refmeta.oracle.diagnosis.entries import in_entries, in_rows
 from refmeta.oracle.diagnosis.predicates import predicates_of, thresholds
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import inputs_of, is_right
+from refmeta.oracle.match import inputs_of, is_right, task_count
 from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = ["Where", "first_wrong_part", "locate"]
 
-ASKED, MOVED, ELSEWHERE, NEAREST = 6, 8, 40, 3
+ASKED, MOVED, ELSEWHERE, NEAREST, MANY = 10, 14, 40, 3, 3
 TRIVIAL = ("nothing is adapted", "K = 0", "alpha = 0", "epsilon = 0")
 
 
@@ -159,10 +159,13 @@ def _sufficient(
 
 
 def _of_every_kind(cases: Sequence[Case]) -> list[Case]:
-    """The cases, small ones first, one of each kind in turn: which inputs are None, numbers or arrays, and whether it is extreme."""
+    """The cases, small ones first, one of each kind in turn.
+
+    A kind is one, two or more tasks, which inputs are None, numbers or arrays, and whether it is extreme.
+    """
     kinds: dict[tuple[object, ...], list[Case]] = {}
     for case in sorted(cases, key=lambda case: sum(np.size(x) for x in inputs_of(case).values())):
-        kind = (EXTREME in case.flags, *(None if x is None else np.ndim(x) for x in inputs_of(case).values()))
+        kind = (EXTREME in case.flags, min(task_count(case), MANY), *(None if x is None else np.ndim(x) for x in inputs_of(case).values()))
         kinds.setdefault(kind, []).append(case)
     return [case for some in itertools.zip_longest(*kinds.values()) for case in some if case is not None]
 
@@ -175,7 +178,7 @@ def _is_trivial(p: Predicate) -> bool:
 def _is_confirmed(
     p: Predicate, part: str, cases: Sequence[Case], settings: JudgeSettings, ask: Ask, *, right: bool = True
 ) -> bool:
-    """Is the target right, or wrong, on six of the cases, or on two if more cannot be, moved so that the predicate holds?
+    """Is the target right, or wrong, on ten of the cases, or on two if more cannot be, moved so that the predicate holds?
 
     Where the right answer is 0, none is asked.  A question that is not answered confirms nothing.
     """
