@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.maml.problem import Problem
+from refmeta.oracle.suites.maml.problem import MetaProblem
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Trajectories
@@ -23,7 +23,7 @@ from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "ALPHAS", "KINDS", "POLICIES", "Problem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_linear_quadratic",
+    "ALPHAS", "KINDS", "POLICIES", "MetaProblem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_linear_quadratic",
     "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic", "random_softmax_regression", "random_trajectories",
 ]  # fmt: skip
 
@@ -127,14 +127,14 @@ def random_tasks(rng: Generator, kind: str, tasks: int = 2, size: int = 3, width
 
 def random_problem(
     rng: Generator, kind: str, *, tasks: int = 2, size: int = 3, width: int = 3, steps: int = 2, alpha: str = "scalar"
-) -> Problem:
+) -> MetaProblem:
     """A generic problem; α has one of its four shapes, and the largest α‖∇²L(θ)‖ of the tasks lies in [0.2, 0.8]."""
     support = random_tasks(rng, kind, tasks, size, width)
     query = _random_query(rng, kind, support, tasks, size, width)
     theta = rng.normal(size=support.dim) * (0.3 if kind == "linear-quadratic" else 1)
     shape = {"scalar": (), "parameter": (support.dim,), "step": (steps, 1), "step-parameter": (steps, support.dim)}
     alphas = rng.uniform(0.2, 0.8, size=shape[alpha]) / max(largest_curvature(support, theta), 0.1)
-    return Problem(theta, support, query, float(alphas) if alpha == "scalar" else alphas, steps)
+    return MetaProblem(theta, support, query, float(alphas) if alpha == "scalar" else alphas, steps)
 
 
 def _random_query(rng: Generator, kind: str, support: Any, tasks: int, size: int, width: int) -> Any:

@@ -6,7 +6,7 @@ end at a relative residual above 30 · eps, as in implicit MAML, the residual is
 Derivation: derivations/judges.md
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -45,10 +45,12 @@ def max_per_task(difference: Array) -> Array:
     return np.max(difference.reshape(len(difference), -1), axis=1, initial=0.0)
 
 
-def condition_number(function: Callable[[Any], Array], problem: Any, scale: Array, start: Array | None = None) -> Array:
+def condition_number(
+    function: Callable[[Any], Array], problem: Any, scale: Array, start: Array | None = None, patterns: Sequence[str] = PATTERNS
+) -> Array:
     """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale); `start` is F(x)."""
     start = function(problem) if start is None else start
-    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in PATTERNS]
+    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in patterns]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     exponents = np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1
     unit = np.array([float(f"1e{e:.0f}") for e in exponents])  # NumPy's powers differ in the last bit between processors

@@ -12,6 +12,7 @@ from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.own import judged
 from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.report import Report
+from refmeta.oracle.results import error_text
 from refmeta.oracle.serve import Misnamed, import_member
 from refmeta.oracle.vectors import UsageError
 
@@ -24,20 +25,23 @@ def problem_in(target: str) -> Problem | None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found: Any = import_member(target)
-            return found if isinstance(found, Problem) else _made(found)
+            return found if isinstance(found, Problem) else _made(found, target)
     except Misnamed as error:
         raise UsageError(str(error)) from None
     finally:
         sys.path.remove("")
 
 
-def _made(function: Any) -> Problem | None:
-    """What a function of no argument makes, if that is a problem."""
+def _made(function: Any, name: str) -> Problem | None:
+    """What a function of no argument makes, if that is a problem; UsageError if it fails."""
     try:
         needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     except (TypeError, ValueError):
         return None
-    made = None if needed else function()
+    try:
+        made = None if needed else function()
+    except Exception as error:
+        raise UsageError(f"{name}() raised {error_text(error)}") from error
     return made if isinstance(made, Problem) else None
 
 

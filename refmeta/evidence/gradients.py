@@ -9,14 +9,14 @@ from refmeta.arrays import Array
 from refmeta.evidence.checks import Check, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clip_by_norm
-from refmeta.problems import Problem, random_quadratic
+from refmeta.problems import MetaProblem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 
 __all__ = ["CHECKS", "random_long_rows"]
 
 
 ImplicitCase = tuple[Quadratic, Quadratic, Array, float]
-Split = tuple[Problem, float]
+Split = tuple[MetaProblem, float]
 
 
 def _random_implicit(rng: Generator) -> ImplicitCase:
@@ -36,10 +36,10 @@ def _implicit_error(case: ImplicitCase) -> float:
 def _random_split(rng: Generator) -> Split:
     """A problem of quadratics with one step, and a distance for differences."""
     support, query = random_quadratic(rng), random_quadratic(rng)
-    return Problem(rng.normal(size=3), support, query, float(rng.uniform(0.1, 0.4)), 1), 0.5
+    return MetaProblem(rng.normal(size=3), support, query, float(rng.uniform(0.1, 0.4)), 1), 0.5
 
 
-def _matrix_gradient(case: Problem) -> Array:
+def _matrix_gradient(case: MetaProblem) -> Array:
     """Jᵀ A_q(φ − c_q), φ − c = J(θ − c), J the product of the I − diag(α) A."""
     eye = np.eye(case.theta.size)
     J = np.broadcast_to(eye, case.support.A.shape)

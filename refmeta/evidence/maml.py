@@ -11,7 +11,7 @@ from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
-from refmeta.problems import ALPHAS, KINDS, Problem, random_problem, random_quadratic
+from refmeta.problems import ALPHAS, KINDS, MetaProblem, random_problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 from refmeta.tolerance import max_per_task
@@ -21,19 +21,19 @@ __all__ = ["CHECKS", "closed_form_offset", "random_case", "random_designs", "ran
 BETA = 0.25
 
 
-def random_case(rng: Generator, alpha: str = "") -> Problem:
+def random_case(rng: Generator, alpha: str = "") -> MetaProblem:
     """A problem of any kind, α in any shape, one to three steps."""
     kind, shape = KINDS[rng.integers(len(KINDS))], alpha or ALPHAS[rng.integers(len(ALPHAS))]
     return random_problem(rng, kind, tasks=2, steps=int(rng.integers(1, 4)), alpha=shape)
 
 
-def random_quadratics(rng: Generator) -> Problem:
+def random_quadratics(rng: Generator) -> MetaProblem:
     """Quadratics, each its own query, with one step size and one to four steps."""
     task = random_quadratic(rng)
-    return Problem(rng.normal(size=3), task, task, float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5)))
+    return MetaProblem(rng.normal(size=3), task, task, float(rng.uniform(0.1, 0.4)), int(rng.integers(1, 5)))
 
 
-def _scale(case: Problem) -> Array:
+def _scale(case: MetaProblem) -> Array:
     """‖g_q‖∞, task by task."""
     return max_per_task(maml.first_order_gradient(case.theta, *case.split, **case.hyper))
 
@@ -45,13 +45,13 @@ def closed_form_offset(task: Quadratic, theta: Array, alpha: float, steps: int) 
     return np.einsum("nij,nj->ni", vectors, (1 - alpha * values) ** steps * x)
 
 
-def _adaptation_error(case: Problem) -> float:
+def _adaptation_error(case: MetaProblem) -> float:
     """φ on quadratics with one step size."""
     expected = case.support.c + closed_form_offset(case.support, case.theta, case.alpha, case.steps)
     return off(lambda c: adapt(c.theta, c.support, **c.hyper).adapted, case, expected)
 
 
-def _objective_error(case: Problem) -> float:
+def _objective_error(case: MetaProblem) -> float:
     """½(φ − c)ᵀA(φ − c) of the query, on quadratics with one step size."""
     rows = closed_form_offset(case.support, case.theta, case.alpha, case.steps) + (case.support.c - case.query.c)
     terms = [(np.outer(x, x) * A).ravel() for x, A in zip(rows, case.query.A, strict=True)]
@@ -59,32 +59,32 @@ def _objective_error(case: Problem) -> float:
     return off(lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, [math.fsum(x) / 2 for x in terms], scale)
 
 
-def _gradient_error(case: Problem) -> float:
+def _gradient_error(case: MetaProblem) -> float:
     """The gradient against the complex step of the objective."""
     expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper), case.theta)
     return off(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
 
 
-def _first_order_error(case: Problem) -> float:
+def _first_order_error(case: MetaProblem) -> float:
     """The first-order gradient against the complex step of each query's loss at its own φ."""
     phi = adapt(case.theta, case.support, **case.hyper).adapted
     expected = [complex_step(lambda t: case.query.at(t).loss, row)[n] for n, row in enumerate(phi)]
     return off(lambda c: maml.first_order_gradient(c.theta, *c.split, **c.hyper), case, expected)
 
 
-def _step_size_error(case: Problem) -> float:
+def _step_size_error(case: MetaProblem) -> float:
     """The gradient by α against the complex step of the objective."""
     expected = complex_step(lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha)
     return off(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
 
 
-def _random_weights(rng: Generator) -> tuple[Problem, Array]:
+def _random_weights(rng: Generator) -> tuple[MetaProblem, Array]:
     """A problem and a weight for each of θ⁽⁰⁾ … θ⁽ᴷ⁾."""
     case = random_case(rng)
     return case, rng.normal(size=case.steps + 1)
 
 
-def _multi_step_error(pair: tuple[Problem, Array]) -> float:
+def _multi_step_error(pair: tuple[MetaProblem, Array]) -> float:
     """The gradient of the weighted sum against its complex step."""
     case, w = pair
     expected = complex_step(lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper), case.theta)
@@ -92,19 +92,19 @@ def _multi_step_error(pair: tuple[Problem, Array]) -> float:
     return off(lambda c: maml.multi_step_gradient(c.theta, *c.split, weights=w, **c.hyper), case, expected, scale)
 
 
-def _sum(case: Problem, theta: Array, alpha: Any) -> Any:
+def _sum(case: MetaProblem, theta: Array, alpha: Any) -> Any:
     """Σ F_i."""
     return np.sum(maml.objective(theta, *case.split, alpha=alpha, steps=case.steps))
 
 
-def _update_error(case: Problem) -> float:
+def _update_error(case: MetaProblem) -> float:
     """θ − β Σ ∇F_i against the complex step of the sum."""
     expected = case.theta - BETA * complex_step(lambda t: _sum(case, t, case.alpha), case.theta)
     update = lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA)[None]
     return off(update, case, expected[None], np.sum(_scale(case)))
 
 
-def _meta_sgd_error(case: Problem) -> float:
+def _meta_sgd_error(case: MetaProblem) -> float:
     """α − β Σ ∂F_i/∂α against the complex step of the sum."""
     expected = case.alpha - BETA * complex_step(lambda a: _sum(case, case.theta, a), case.alpha)
     update = lambda c: np.asarray(maml.meta_sgd_update(c.theta, *c.split, beta=BETA, **c.hyper).alpha)[None]

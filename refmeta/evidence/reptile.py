@@ -14,7 +14,7 @@ from refmeta.evidence.maml import closed_form_offset, random_case, random_quadra
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
 from refmeta.meta.optimisers import adam, adam_epsilon_hat
-from refmeta.problems import Problem, random_quadratic, random_softmax_regression
+from refmeta.problems import MetaProblem, random_quadratic, random_softmax_regression
 from refmeta.tasks.quadratic import Quadratic
 
 __all__ = ["CHECKS", "order_means", "random_adam", "random_expansion", "random_update"]
@@ -32,7 +32,7 @@ def _update_error(case: tuple[Array, Array, float]) -> float:
     return off(lambda z: reptile.update(z[0], z[1], epsilon=epsilon)[None], (theta, phi), [expected])
 
 
-def _serial_error(case: Problem) -> float:
+def _serial_error(case: MetaProblem) -> float:
     """The serial update against the closed form on quadratics, one task after another."""
     expected, task = case.theta, case.support
     for i in range(len(task.c)):
@@ -41,7 +41,7 @@ def _serial_error(case: Problem) -> float:
     return off(lambda c: reptile.update_serial(c.theta, c.support, epsilon=0.3, **c.hyper)[None], case, expected[None])
 
 
-def _gradient_error(case: Problem) -> float:
+def _gradient_error(case: MetaProblem) -> float:
     """(θ − φ)/α against the sum of the inner gradients."""
     expected = sum(np.array(point.grad) for point in adapt(case.theta, case.support, **case.hyper).path[:-1])
     direction = lambda c: reptile.gradient(c.theta, adapt(c.theta, c.support, **c.hyper).adapted, alpha=c.alpha)

@@ -7,8 +7,8 @@ import numpy as np
 
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
-from refmeta.oracle.own import Diagnosis, diagnose
-from refmeta.oracle.own_problem import Problem
+from refmeta.oracle.own import Diagnosis
+from refmeta.oracle.own_problem import Problem, diagnose
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases

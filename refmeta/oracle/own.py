@@ -1,25 +1,22 @@
-"""The diagnosis of a meta-gradient on losses of one's own: any two tasks with `at(theta)`.  Derivation: derivations/using-the-oracle.md"""
+"""The verdict on a meta-gradient on losses of one's own, in sentences.  Derivation: derivations/using-the-oracle.md"""
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_real
-from refmeta.meta.arguments import Task
-from refmeta.oracle.asking import varied
 from refmeta.oracle.check import as_target, questions, run
 from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge, limit_of, size_of
-from refmeta.oracle.own_problem import Problem, case_of
+from refmeta.oracle.own_case import case_of, cases_of
 from refmeta.oracle.results import on_host
 from refmeta.oracle.suite import Case
 from refmeta.oracle.verdict import Finding, finding
 
-__all__ = ["Diagnosis", "diagnose", "diagnosis_of", "judged"]
+__all__ = ["SECONDS", "Diagnosis", "diagnosis_of", "judged"]
 
-SEEDS, SECONDS = (1, 2), 30.0  # of a diagnosis, that of the losses included
+SECONDS = 30.0  # of a diagnosis, that of the losses included
 OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
 
 
@@ -52,53 +49,19 @@ class Diagnosis(NamedTuple):
         return "\n".join([f"{self.word}: {self.sentence}", entry, *(f"{head}: {line}" for head, lines in said.items() for line in lines)])
 
 
-def diagnose(
-    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int,
-    seconds: float = SECONDS,
-) -> Diagnosis:  # fmt: skip
-    """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
-
-    Eq: maml-gradient
-
-    A function is asked at other theta, too, and what is named holds there as well.  An array is one answer, and fewer
-    mistakes can be told apart by it.
-
-    Parameters
-    ----------
-    got : (N, d) array, or function of theta (d,) that returns one
-        One row per task, never reduced.
-    theta : (d,) array
-        Initialisation.
-    support, query : tasks with `shape` (N,), `dim` d and `at(theta)`
-        `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
-    alpha, steps :
-        As in `refmeta.adapt`.
-    seconds : float
-        Processor time that the search for what it computes instead may take; with less, fewer mistakes are named.
-
-    Returns
-    -------
-    Diagnosis
-
-    Raises
-    ------
-    TypeError, ValueError
-        For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
-    """
-    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got", seconds=seconds)
-
-
-def diagnosis_of(problem: Problem, name: str = "gradient", *, seconds: float = SECONDS) -> Diagnosis:
+def diagnosis_of(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) -> Diagnosis:
     """The diagnosis of a problem of one's own; `name` is what the errors call its gradient."""
     verdict, case = judged(problem, name, seconds=seconds)
     return _diagnosis(verdict, case, asked=callable(problem.gradient))
 
 
-def judged(problem: Problem, name: str = "gradient", *, seconds: float = SECONDS) -> tuple[Finding, Case]:
+def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) -> tuple[Finding, Case]:
     """The verdict on a problem of one's own, and the problem as a case."""
-    case, settings, got = case_of(problem), JudgeSettings(), problem.gradient
+    settings, got = JudgeSettings(), problem.gradient
+    cases = cases_of(problem) if callable(got) else [case_of(problem)]
+    case = cases[0]
     if callable(got):
-        verdict = _asked(problem, case, settings, name, seconds)
+        verdict = _asked(problem, cases, settings, name, seconds)
     else:
         verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=seconds)
     shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
@@ -108,15 +71,15 @@ def judged(problem: Problem, name: str = "gradient", *, seconds: float = SECONDS
     return verdict._replace(sentence=f"{verdict.sentence}; your losses show {shown:.1f} digits", next=steps if wrong else ()), case
 
 
-def _asked(problem: Problem, case: Case, settings: JudgeSettings, name: str, seconds: float) -> Finding:
+def _asked(problem: Any, cases: list[Case], settings: JudgeSettings, name: str, seconds: float) -> Finding:
     """The verdict on a function, which is asked at other θ, too."""
     target = as_target(problem.function)
-    outcomes = run(target, [case, *filter(None, (varied(case, seed) for seed in SEEDS))], settings, repeat=None)
+    outcomes = run(target, cases, settings, repeat=None)
     if outcomes[0].got is None:
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
         raise ValueError(f"{name}(theta) {_for_python(outcomes[0].message)}{shape}")
     _check_varies(outcomes, name)
-    return finding(case.suite, outcomes, settings, questions(target, settings), seconds=seconds)
+    return finding(cases[0].suite, outcomes, settings, questions(target, settings), seconds=seconds)
 
 
 def _as_rows(got: ArrayLike, case: Case, name: str) -> Array:

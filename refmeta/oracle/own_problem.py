@@ -1,24 +1,19 @@
-"""A user's own meta-gradient on losses of their own, as a case of the oracle.  Derivation: derivations/using-the-oracle.md"""
+"""A user's own meta-gradient on losses of their own: MAML's, implicit MAML's or Reptile's.  Derivation: derivations/using-the-oracle.md"""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_count, as_positive, as_real, replace_fields
-from refmeta.meta.arguments import as_query, as_step_sizes
-from refmeta.oracle.own_tasks import Opaque, as_task, check_derivatives
-from refmeta.oracle.suite import Case, Expected, Suite
+from refmeta.arrays import Array
+from refmeta.meta.arguments import Task
+from refmeta.oracle.own import SECONDS, Diagnosis, diagnosis_of
 from refmeta.oracle.suites.own import ALGORITHMS, Algorithm
 from refmeta.tables import suggestion
-from refmeta.tolerance import condition_number, max_per_task, tolerance
 
-__all__ = ["Problem", "case_of"]
-
-SEEDS = range(4)
+__all__ = ["Problem", "diagnose"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +50,8 @@ class Problem:
     _: KW_ONLY
     strength: float | None = None
 
-    def diagnose(self, *, seconds: float = 30.0) -> Any:
+    def diagnose(self, *, seconds: float = SECONDS) -> Diagnosis:
         """The `Diagnosis` of your gradient: verdict, sentences and evidence; a search takes so many seconds of the processor."""
-        from refmeta.oracle.own import diagnosis_of
-
         return diagnosis_of(self, seconds=seconds)
 
     def check(self, *, allow_rounding: bool = False) -> None:
@@ -101,68 +94,37 @@ class Problem:
         return tuple(name for name in self.of.inputs if name != "theta" and name in names)
 
 
-def case_of(problem: Problem) -> Case:
-    """The problem as a case of a suite of its own, with the library's answer and what its tolerance is made of; arguments checked."""
-    theta, support, query = _losses(problem)
-    given = _checked(problem, support.dim)
-    fixed = [name for name in given if name not in problem.asked]
+def diagnose(
+    got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int,
+    seconds: float = SECONDS,
+) -> Diagnosis:  # fmt: skip
+    """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
 
-    def at(x: dict[str, Any]) -> Any:
-        """The same losses at another θ, and with other inputs that the gradient takes."""
-        if not all(np.array_equal(x[name], given[name]) for name in fixed):
-            raise ValueError("the function takes no other " + ", ".join(fixed))
-        return problem.of.problem(x["theta"], *losses, **{name: x[name] for name in given})
+    Eq: maml-gradient
 
-    losses = Opaque(support), Opaque(query)
-    suite = problem.of.suite(at)
-    inputs = {"theta": theta.tolist(), **{name: np.asarray(x).tolist() for name, x in given.items()}}
-    expected = _expected(suite, at({"theta": theta, **given}))
-    return Case("own", suite, "a problem of one's own", (), "valid", inputs, {"gradient": expected}, {})
+    A function is asked at other theta, too, and what is named holds there as well.  An array is one answer, and fewer
+    mistakes can be told apart by it.
 
+    Parameters
+    ----------
+    got : (N, d) array, or function of theta (d,) that returns one
+        One row per task, never reduced.
+    theta : (d,) array
+        Initialisation.
+    support, query : tasks with `shape` (N,), `dim` d and `at(theta)`
+        `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
+    alpha, steps :
+        As in `refmeta.adapt`.
+    seconds : float
+        Processor time that the search for what it computes instead may take; with less, fewer mistakes are named.
 
-def _losses(problem: Problem) -> tuple[Array, Any, Any]:
-    """θ, the support and the query, checked; so are their derivatives."""
-    theta = as_real(problem.theta, "theta")
-    if theta.ndim != 1:
-        raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
-    support = as_task(problem.support, "support", theta.size)
-    query = as_query(support, None if problem.query is None else as_task(problem.query, "query", theta.size))
-    if theta.shape != (support.dim,):
-        raise ValueError(f"theta has shape {theta.shape}, expected ({support.dim},): one initialisation for all tasks")
-    if len(support.shape) != 1 or tuple(query.shape) != tuple(support.shape):
-        raise ValueError(f"support and query have the batch axes {tuple(support.shape)} and {tuple(query.shape)}, expected (N,) of both")
-    for name, task in {"support": support, "query": query}.items():
-        check_derivatives(name, task, theta)
-    return theta, support, query
+    Returns
+    -------
+    Diagnosis
 
-
-def _checked(problem: Problem, dim: int) -> dict[str, Any]:
-    """The inputs beside θ and the losses."""
-    given = problem.given
-    if "strength" in given:
-        return {"strength": as_positive(given["strength"], "strength")}
-    steps, sizes = as_count(given["steps"], "steps"), as_real(given["alpha"], "alpha")
-    as_step_sizes(sizes, steps, dim)
-    if problem.algorithm == "reptile" and (sizes.ndim or sizes == 0):
-        raise ValueError("alpha must be one number other than 0: the gradient of reptile is (theta - phi) / alpha")
-    return {"alpha": sizes if sizes.ndim else float(sizes), "steps": steps}
-
-
-def _expected(suite: Suite, problem: Any) -> Expected:
-    """The library's answer, and what its tolerance is made of: its condition in θ, and the error of numeric derivatives.
-
-    The tolerance is 30 eps max(1, κ) scale.  The error counts as a larger κ.
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
     """
-    answer: Callable[[Any], Array] = lambda p: np.asarray(suite.answer("gradient", p))
-    right = answer(problem)
-    scale = np.maximum(max_per_task(right), suite.terms("gradient", problem, right))
-    scale = np.where(scale > 0, scale, 1.0)
-    kappa = condition_number(lambda theta: answer(replace_fields(problem, theta=theta)), problem.theta, scale, right)
-    error = 2 * max_per_task(np.max([np.abs(answer(_noisy(problem, seed)) - right) for seed in SEEDS], axis=0))
-    return Expected(right, np.maximum(kappa, error / tolerance(np.ones_like(scale), scale, "float64", suite.residual)), scale, 0)
-
-
-def _noisy(problem: Any, seed: int) -> Any:
-    """The problem with its numeric derivatives off by their errors."""
-    query = problem.query if problem.query is problem.support else problem.query.noisy(seed + len(SEEDS))
-    return replace_fields(problem, support=problem.support.noisy(seed), query=query)
+    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got", seconds=seconds)

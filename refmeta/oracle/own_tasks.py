@@ -13,7 +13,7 @@ from refmeta.meta.arguments import Point, Task
 from refmeta.oracle.results import on_host
 from refmeta.tasks.black_box import BlackBox
 
-__all__ = ["Opaque", "as_task", "check_derivatives"]
+__all__ = ["Opaque", "OpaquePoint", "as_task", "check_derivatives", "product_of"]
 
 STEP, FAR = 1e-5, 1e-4
 KEPT, NUMBERS = 256, 10**7  # points that are kept, and numbers in them

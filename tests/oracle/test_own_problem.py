@@ -1,16 +1,18 @@
 """A problem of one's own: lists of losses, three algorithms, what is numeric, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import refmeta as rm
 from refmeta.judges import complex_step
 from refmeta.oracle import Problem
-from refmeta.oracle.own_problem import case_of
+from refmeta.oracle.own_case import case_of
 
-TASKS, HIDDEN = 3, 3
+TASKS, HIDDEN = 3, 2
 RNG = np.random.default_rng(5)
-INPUTS, OUTPUTS = RNG.normal(size=(2, TASKS, 6)), RNG.normal(size=(2, TASKS, 6))
+INPUTS, OUTPUTS = RNG.normal(size=(2, TASKS, 5)), RNG.normal(size=(2, TASKS, 5))
 THETA = RNG.normal(size=3 * HIDDEN) * 0.7
 ALPHA, STEPS, STRENGTH = 0.3, 3, 2.0
 
@@ -36,10 +38,15 @@ def losses(split):
     return [lambda theta, task=task: loss(theta, split, task) for task in range(TASKS)]
 
 
+def sloped(split):
+    """Black boxes with a gradient; their Hessian products are numeric."""
+    return [rm.BlackBox(losses(split)[i], THETA.size, grad=lambda t, i=i: slope(t, split, i)) for i in range(TASKS)]
+
+
 def tasks(split):
-    return [
-        rm.BlackBox(lambda t, i=i: loss(t, split, i), THETA.size, grad=lambda t, i=i: slope(t, split, i)) for i in range(TASKS)
-    ]
+    """Black boxes with all derivatives."""
+    product = lambda t, v, i: complex_step(lambda t: slope(t, split, i), t, v)
+    return [replace(one, hvp=lambda t, v, i=i: product(t, v, i)) for i, one in enumerate(sloped(split))]
 
 
 def hessian(theta, split, task):
@@ -65,13 +72,17 @@ def problem(gradient, of=tasks, **changes):
     return Problem(**{"theta": THETA, "support": of(0), "query": of(1), "alpha": ALPHA, "steps": STEPS, "gradient": gradient} | changes)
 
 
-@pytest.mark.parametrize("of", [losses, tasks])
+@pytest.mark.parametrize("of", [losses, sloped, tasks])
 def test_a_right_gradient_is_right_to_the_digits_that_the_losses_show(of):
-    found = problem(mine, of).diagnose()
+    steps = 1 if of is losses else STEPS
+    found = problem(lambda theta: mine(theta, steps=steps), of, steps=steps).diagnose()
     assert found.word == "RIGHT" and "; your losses show " in found.sentence, found
     shown = float(found.sentence.split()[-2])
-    assert (5 if of is losses else 9) < shown < 13.5
-    problem(mine, of).check()
+    assert {losses: 5, sloped: 9, tasks: 11}[of] < shown < 15
+
+
+def test_a_problem_that_is_right_passes_its_check():
+    problem(mine).check()
 
 
 def test_the_tolerance_holds_the_error_of_numeric_derivatives():
@@ -89,17 +100,20 @@ def test_the_tolerance_holds_the_error_of_numeric_derivatives():
         (lambda theta: mine(theta, kept=lambda k: k == STEPS - 1), "known-wrong formula last-step-only"),
         (lambda theta: mine(theta, steps=STEPS - 1), "known-wrong formula one-step-too-few"),
         (lambda theta: mine(theta, query=0), "known-wrong formula query-is-support"),
-        (lambda theta: mine(theta) / 2, "the right result times"),
-        (lambda theta: mine(theta) / TASKS, "times 1/N"),
+        (lambda theta: mine(theta) / 2, "the right result times ½"),
+        (lambda theta: mine(theta) / TASKS, "the right result times 1/N"),
     ],
 )
-def test_mistakes_on_numeric_derivatives_are_named(gradient, words):
-    """By the tolerance of the losses alone, too."""
-    for of in (tasks, losses):
-        found = problem(gradient, of).diagnose()
-        assert found.word == "WRONG" and words in " ".join(found.what), found
-        with pytest.raises(AssertionError, match="^WRONG: 3 of 3 cases"):
-            problem(gradient, of).check()
+def test_mistakes_are_named(gradient, words):
+    found = problem(gradient).diagnose()
+    assert found.word == "WRONG" and words in " ".join(found.what), found
+    with pytest.raises(AssertionError, match="^WRONG: 3 of 3 cases"):
+        problem(gradient).check()
+
+
+def test_a_mistake_is_named_by_the_losses_alone():
+    found = problem(lambda theta: mine(theta, steps=1) / 2, losses, steps=1).diagnose(seconds=5.0)
+    assert found.word == "WRONG" and "the right result times ½" in " ".join(found.what), found
 
 
 def test_a_gradient_that_takes_its_steps_is_asked_with_others():
@@ -159,11 +173,11 @@ def test_reptile_is_judged_and_diagnosed():
         (ValueError, "the algorithm 'implicit' takes strength, got alpha, steps; leave others None", {"algorithm": "implicit"}),
         (ValueError, "the algorithm 'maml' takes alpha and steps, got steps", {"alpha": None}),
         (ValueError, "alpha must be one number other than 0", {"algorithm": "reptile", "alpha": 0.0}),
-        (ValueError, r"support\[1\] has the batch axes \(\) and 2 parameters, expected \(\) and 9", {"support": [rm.BlackBox(sum, 9), rm.BlackBox(sum, 2)]}),
+        (ValueError, r"support\[1\] has the batch axes \(\) and 2 parameters, expected \(\) and 6", {"support": [rm.BlackBox(sum, 6), rm.BlackBox(sum, 2)]}),
         (TypeError, "support must be a task .* or a list of losses or of tasks, got list", {"support": []}),
         (ValueError, r"the batch axes \(3,\) and \(2,\), expected \(N,\) of both", {"query": losses(1)[:2]}),
-        (ValueError, r"gradient\(theta\) returned shape \(9,\) for gradient, expected \(3, 9\): one row per task, never reduced", {"gradient": lambda t: mine(t).sum(0)}),
-        (ValueError, r"gradient has shape \(9,\), expected \(N, d\) = \(3, 9\)", {"gradient": THETA}),
+        (ValueError, r"gradient\(theta\) returned shape \(6,\) for gradient, expected \(3, 6\): one row per task, never reduced", {"gradient": lambda t: mine(t).sum(0)}),
+        (ValueError, r"gradient has shape \(6,\), expected \(N, d\) = \(3, 6\)", {"gradient": THETA}),
     ],
     ids=lambda value: None if isinstance(value, dict | type) else value[:40],
 )  # fmt: skip

@@ -99,7 +99,7 @@ def _of_gradient(rows: Any) -> Any:
 OF_MAML = maml.SUITES[0]
 ALGORITHMS: dict[str, Algorithm] = {
     "maml": Algorithm(
-        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", ADAPTED, maml_problem.Problem, maml_problem.answer, maml_problem.terms,
+        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", ADAPTED, maml_problem.MetaProblem, maml_problem.answer, maml_problem.terms,
         {
             "chapter": "maml", "rows": OF_MAML.rows, "effects": maml.epsilons.effects, "letters": OF_MAML.letters,
             "patterns": {"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(maml_choices),
@@ -117,7 +117,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         },
     ),
     "reptile": Algorithm(
-        STEPS, "(theta - phi_i)/alpha", ADAPTED, maml_problem.Problem, _displacement, _reptile_terms,
+        STEPS, "(theta - phi_i)/alpha", ADAPTED, maml_problem.MetaProblem, _displacement, _reptile_terms,
         {
             "chapter": "reptile", "rows": _of_gradient(OF_MAML.rows), "effects": _no_effects, "choices": {
                 name: maml_choices.CHOICES[name] for name in ("steps", "alpha", "alpha of the parameters", "inner optimiser", "inner loop",

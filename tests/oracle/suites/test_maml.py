@@ -15,7 +15,7 @@ from refmeta.oracle.choices import singles
 from refmeta.oracle.judge import JudgeSettings, gap, limit_of
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml import choices, wrong, wrong_costs
-from refmeta.oracle.suites.maml.problem import Problem
+from refmeta.oracle.suites.maml.problem import MetaProblem
 from refmeta.oracle.vectors import cases
 from refmeta.problems import KINDS, random_problem
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
@@ -258,7 +258,7 @@ def test_a_known_wrong_formula_is_a_point_of_the_product(slug):
 def test_inner_optimisers_by_hand():
     """L = theta^2/2, theta = 2, alpha = 1/2, K = 2, query = support: the paths in one dimension."""
     task = rm.Quadratic([[[1.0]]], [[0.0]])
-    problem = Problem(np.array([2.0]), task, task, 0.5, 2)
+    problem = MetaProblem(np.array([2.0]), task, task, 0.5, 2)
     by_hand = {
         "gradient descent": 0.5,  # 2, 1, 1/2
         "every step from theta": 1.5,  # 2, 1, 2 - 1/2
@@ -282,7 +282,7 @@ def test_inner_optimisers_by_hand():
 def test_what_is_carried_between_tasks_by_hand():
     """L_i = (theta - c_i)^2/2, c = (0, 4), alpha = 1/2, K = 1, theta = 2: the second task starts at 1; with momentum 1 it begins with g_1."""
     task = rm.Quadratic(np.ones((2, 1, 1)), [[0.0], [4.0]])
-    problem = Problem(np.array([2.0]), task, task, 0.5, 1)
+    problem = MetaProblem(np.array([2.0]), task, task, 0.5, 1)
     suite = SUITES["maml-quadratic"]
     parameters = at(suite, "adapted", problem, ("carried between tasks", "the parameters"))
     np.testing.assert_allclose(parameters, [[1.0], [2.5]])
@@ -301,7 +301,7 @@ def test_choices_run_on_a_task_that_has_points_only():
             hvp = lambda v: -np.sin(theta) * v
             return SimpleNamespace(theta=theta, loss=np.sum(np.sin(theta), axis=-1), grad=np.cos(theta), hvp=hvp)
 
-    problem = Problem(np.array([0.1, 0.2, 0.3]), Own(), Own(), 0.5, 2)
+    problem = MetaProblem(np.array([0.1, 0.2, 0.3]), Own(), Own(), 0.5, 2)
     np.testing.assert_allclose(
         choices.variant("gradient", problem, {}), maml.gradient(problem.theta, *problem.split, **problem.hyper), rtol=1e-12
     )

@@ -12,7 +12,7 @@ from refmeta.oracle.choices import singles
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml import SUITES as MAML
-from refmeta.oracle.suites.maml.problem import Problem
+from refmeta.oracle.suites.maml.problem import MetaProblem
 from refmeta.oracle.suites.model import SUITE
 from refmeta.oracle.suites.model.definition import define
 from refmeta.oracle.suites.model.problem import ModelProblem, answer, parts_from_model
@@ -210,7 +210,7 @@ def test_the_adaptation_is_that_of_maml_on_the_model():
     model = case.support
     suite = next(s for s in MAML if s.name == "maml-tabular")
     for choice, words in [("steps", "K + 1"), ("alpha in the factors", "alpha^2"), ("horizon", "100 where there is none"), ("inner optimiser", list(suite.choices["inner optimiser"])[1])]:
-        other = Problem(case.theta, model, case.truth, case.alpha, case.steps)
+        other = MetaProblem(case.theta, model, case.truth, case.alpha, case.steps)
         for part in ("objective", "gradient"):
             value = SUITE.variant(part, case, {choice: SUITE.choices[choice][words]})
             expected = suite.variant(part, other, {choice: suite.choices[choice][words]})

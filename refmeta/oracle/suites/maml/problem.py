@@ -12,7 +12,7 @@ from refmeta.meta.arguments import Point, as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.tolerance import max_per_task
 
-__all__ = ["Problem", "answer", "inner_path", "problem", "adjoint_product", "terms"]
+__all__ = ["MetaProblem", "answer", "inner_path", "problem", "adjoint_product", "terms"]
 
 ANSWERS: dict[str, Callable[..., Array]] = {
     "adapted": lambda theta, support, query, **hyper: adapt(theta, support, **hyper).adapted,
@@ -24,7 +24,7 @@ ANSWERS: dict[str, Callable[..., Array]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class MetaProblem:
     """Where to start (d,), N support and N query tasks, and how to adapt."""
 
     theta: Array
@@ -44,17 +44,17 @@ class Problem:
         return {"alpha": self.alpha, "steps": self.steps}
 
 
-def problem(x: dict[str, Any], *, task: Callable[[dict[str, Any], str], Any]) -> Problem:
+def problem(x: dict[str, Any], *, task: Callable[[dict[str, Any], str], Any]) -> MetaProblem:
     """The inputs of a suite, `task(x, prefix)` its support and its query."""
-    return Problem(x["theta"], task(x, ""), task(x, "query_"), x["alpha"], x["steps"])
+    return MetaProblem(x["theta"], task(x, ""), task(x, "query_"), x["alpha"], x["steps"])
 
 
-def answer(part: str, problem: Problem) -> Array:
+def answer(part: str, problem: MetaProblem) -> Array:
     """The library's answer."""
     return ANSWERS[part](problem.theta, *problem.split, **problem.hyper)
 
 
-def terms(part: str, problem: Problem, value: Array) -> Array:
+def terms(part: str, problem: MetaProblem, value: Array) -> Array:
     """The largest |θ| of φ, |L_query(θ)| of the objective, ‖g_q‖∞ of a gradient."""
     if part == "adapted":
         return np.full(problem.support.shape, np.max(np.abs(problem.theta)))

@@ -1,0 +1,84 @@
+"""`check MODULE:PROBLEM`: a problem, or a function that makes one; the report in every format; what is refused."""
+
+import json
+import sys
+
+import pytest
+
+from refmeta.__main__ import main
+
+SOURCE = '''
+import numpy as np
+import refmeta as rm
+
+A, c, theta = np.diag([1.0, 2.0]), np.array([0.5, -1.0]), np.array([1.0, 3.0])
+loss = lambda t: 0.5 * (t - c) @ A @ (t - c)
+one = rm.BlackBox(loss, 2, grad=lambda t: A @ (t - c), hvp=lambda t, v: A @ v)
+step = np.eye(2) - 0.1 * A
+
+
+def gradient(t):
+    print("a line of the user")
+    return (step @ A @ (step @ (t - c)))[None]
+
+
+right = rm.oracle.Problem(theta, [one], None, 0.1, 1, gradient)
+
+
+def wrong():
+    return rm.oracle.Problem(theta, [one], None, 0.1, 1, lambda t: (A @ (step @ (t - c)))[None])
+
+
+def fails():
+    raise ZeroDivisionError("a maker that fails")
+
+
+misfit = rm.oracle.Problem(theta[:1], [one], None, 0.1, 1, gradient)
+number = 3
+'''
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "problem_of_mine.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("problem_of_mine", None)
+
+
+def check(capsys, name, *options):
+    try:
+        status = main(["check", f"problem_of_mine:{name}", *options])
+    except SystemExit as stopped:
+        status = stopped.code
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_a_right_problem_is_right_and_what_it_prints_stays_out_of_the_report(module, capsys):
+    status, out, err = check(capsys, "right", "--format", "json")
+    report = json.loads(out)
+    assert status == 0 and report["suites"][0]["verdict"] == "RIGHT" and "a line of the user" in err
+
+
+def test_a_wrong_problem_that_a_function_makes_is_named_with_a_next_step(module, capsys):
+    status, out, _ = check(capsys, "wrong", "--output", "report.xml")
+    assert status == 1 and "known-wrong formula first-order" in out and "Next: compare yours with refmeta.adapt(" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "failures" in (module / "report.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("misfit", "support[0] has the batch axes () and 2 parameters, expected () and 1"),
+        ("fails", "problem_of_mine:fails() raised ZeroDivisionError: a maker that fails"),
+        ("absent", "cannot import problem_of_mine:absent"),
+        ("gradient", "give the suite that problem_of_mine:gradient implements"),
+        ("number", "give the suite that problem_of_mine:number implements"),
+    ],
+)
+def test_what_is_no_problem_is_said(module, capsys, name, sentence):
+    status, _, err = check(capsys, name)
+    assert status == 2 and sentence in " ".join(err.split()), err
