@@ -1,0 +1,63 @@
+"""N losses or tasks of one's own as one task: the same numbers as the library's batched task, and errors that are added."""
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.oracle.own_tasks import KEPT, Opaque, as_task, check_derivatives, product_of
+
+RNG = np.random.default_rng(3)
+M, C = RNG.normal(size=(3, 4, 4)), RNG.normal(size=(3, 4))
+A = M @ M.swapaxes(-1, -2)
+BATCH = rm.Quadratic(A, C)
+EACH = [rm.Quadratic(A[i], C[i]) for i in range(3)]
+THETA = RNG.normal(size=4)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (1, 4), (2, 1, 4), (2, 3, 4)])
+def test_several_tasks_are_the_batched_task_at_any_batch_of_theta(shape):
+    theta = RNG.normal(size=shape)
+    ours, theirs = as_task(EACH, "support", 4).at(theta), BATCH.at(theta)
+    np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-13)
+    np.testing.assert_allclose(ours.grad, theirs.grad, rtol=1e-12, atol=1e-13)
+    for v in (RNG.normal(size=4), RNG.normal(size=(3, 4)), RNG.normal(size=(5, *theirs.grad.shape))):
+        np.testing.assert_allclose(ours.hvp(v), theirs.hvp(v), rtol=1e-12, atol=1e-13)
+    assert not np.any(ours.error) and not np.any(ours.difference(theta).error)
+
+
+def test_losses_are_differentiated_and_a_batched_task_stays_as_it_is():
+    losses = [lambda t, i=i: 0.5 * (t - C[i]) @ A[i] @ (t - C[i]) for i in range(3)]
+    point = as_task(losses, "support", 4).at(THETA)
+    assert np.all(np.abs(point.grad - BATCH.at(THETA).grad) <= point.error) and np.all(point.error > 0)
+    product, error = point.difference(THETA)
+    assert np.all(np.abs(product - BATCH.at(THETA).hvp(THETA)) <= error)
+    assert as_task(BATCH, "support", 4) is BATCH and as_task(EACH[0], "support", 4).shape == (1,)
+    assert as_task(losses[0], "support", 4).shape == (1,)
+
+
+def test_noise_moves_what_is_numeric_by_its_error_and_nothing_else():
+    losses = [lambda t, i=i: np.sum(np.cos(t + C[i])) for i in range(3)]
+    for task, numeric in ((as_task(losses, "support", 4), True), (BATCH, False)):
+        plain, noisy = Opaque(task).at(THETA), Opaque(task).noisy(0).at(THETA)
+        error = task.at(THETA).error if numeric else 0.0
+        np.testing.assert_allclose(np.abs(noisy.grad - plain.grad), error * np.ones((3, 4)), rtol=1e-4, atol=1e-300)
+        product, bound = product_of(task.at(THETA), THETA)
+        np.testing.assert_allclose(np.abs(noisy.hvp(THETA) - product), bound * np.ones((3, 4)), rtol=1e-4, atol=1e-300)
+
+
+def test_points_are_kept_but_not_without_end():
+    calls = []
+    task = as_task([lambda t: calls.append(1) or t @ t], "support", 4)
+    opaque = Opaque(task)
+    assert opaque.at(THETA).loss == opaque.at(THETA.copy()).loss and len(calls) == 1
+    for k in range(2 * KEPT):
+        opaque.at(THETA + k)
+    assert len(opaque._points) <= KEPT
+    with pytest.raises(ValueError, match="theta must be real"):
+        opaque.at(THETA + 1j)
+
+
+def test_a_gradient_that_is_no_derivative_is_refused():
+    wrong = rm.BlackBox(lambda t: t @ t, 4, grad=lambda t: 2.001 * t, hvp=lambda t, v: 2 * v)
+    with pytest.raises(ValueError, match=r"support.at\(theta\).grad is not the derivative of the loss"):
+        check_derivatives("support", as_task([wrong], "support", 4), THETA)
