@@ -37,6 +37,8 @@ class _Screen(NamedTuple):
 
 def pair_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
     """Two departures, if need be times a factor."""
+    if _entries(failing, settings) < 2 * ENTRIES:
+        return []
     ordered = _unexplained_first(generic_first(failing), settings)
     if (screen := _screen(ordered, settings, until)) is None:
         return []
@@ -50,10 +52,17 @@ def pair_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: flo
 
 def product_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
     """Three departures and more, and pairs that are left, while time remains."""
+    if _entries(failing, settings) < 2 * ENTRIES:
+        return []
     ordered = _unexplained_first(generic_first(failing), settings)
     if (screen := _screen(ordered, settings, until)) is None or len(screen.departures) < 3:
         return []
     return _search(_beams(screen), screen, ordered, until)
+
+
+def _entries(outcomes: Sequence[Outcome], settings: JudgeSettings) -> int:
+    """The number of wrong entries."""
+    return sum(pair.got.size for pair in wrong_pairs(outcomes, settings))
 
 
 def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings) -> list[Outcome]:
@@ -116,7 +125,7 @@ def _search(points: Iterable[Departures], screen: _Screen, ordered: Sequence[Out
     A point needs a few wrong entries for each of its departures.
     """
     first, settings = screen.first[0], screen.settings
-    entries = sum(pair.got.size for pair in wrong_pairs(ordered, settings))
+    entries = _entries(ordered, settings)
     found, multiples, tried = list[Match](), list[Match](), 0
     for departures in points:
         if time.process_time() > until or found and (len(departures) > found[0].cost or tried > TRIED):
