@@ -16,24 +16,28 @@ __all__ = ["conditional_matches"]
 FEWEST = 2
 
 
-def conditional_matches(refuted: Sequence[Match], on: Evidence) -> list[Match]:
-    """The refuted matches, each where a fact holds that tells all failing vectors from those that refute it; at least two of both.
-
-    The fact holds in no passing vector of which a match says nothing.
-    """
-    found = list[Match]()
-    for m in refuted:
-        against = refuting(on.passing, on.settings, m.value)
-        if min(len(on.failing), len(against)) < FEWEST:
-            continue
-        others = [*against, *(o for o in on.passing if any(m.value(o.case, name) is None for name in o.got or {}))]
-        for fact in facts(on.failing[0].case.about):
-            if all(fact.holds(o.case) for o in on.failing) and not any(fact.holds(o.case) for o in others):
-                value = _where(fact, m.value, on.settings)
-                one = m._replace(what=f"{m.what} where {fact.name}", line=f"{m.line}; only where {fact.name}", value=value)
-                found += [one] if holds(value, on.witnesses, on.settings) else []
-                break
+def conditional_matches(refuted: Sequence[Sequence[Match]], on: Evidence) -> list[Match]:
+    """The simplest matches of the first mechanism that has one where a fact holds; `refuted` are the matches by mechanism."""
+    every = ([one for m in matches if (one := _in_branch(m, on)) is not None] for matches in refuted)
+    found = next(filter(None, every), [])
     return [m for m in found if m.cost == min(each.cost for each in found)]
+
+
+def _in_branch(m: Match, on: Evidence) -> Match | None:
+    """A match where a fact holds that tells all failing vectors from those that refute it, at least two of both.
+
+    The fact holds in no passing vector of which the match says nothing.
+    """
+    against = refuting(on.passing, on.settings, m.value)
+    if min(len(on.failing), len(against)) < FEWEST:
+        return None
+    others = [*against, *(o for o in on.passing if any(m.value(o.case, name) is None for name in o.got or {}))]
+    for fact in facts(on.failing[0].case.about):
+        if all(fact.holds(o.case) for o in on.failing) and not any(fact.holds(o.case) for o in others):
+            value = _where(fact, m.value, on.settings)
+            one = m._replace(what=f"{m.what} where {fact.name}", line=f"{m.line}; only where {fact.name}", value=value)
+            return one if holds(value, on.witnesses, on.settings) else None
+    return None
 
 
 def _where(fact: Fact, value: Candidate, settings: JudgeSettings) -> Candidate:

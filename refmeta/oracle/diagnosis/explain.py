@@ -150,7 +150,7 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
     if one_branch := conditional_matches(found.refuted, on):
         return _said(part, "in one branch", one_branch)
     if found.refuted:
-        return Explanation(part, "refuted", [before + refutation(found.refuted[0], on.failing, on.passing, on.settings)])
+        return Explanation(part, "refuted", [before + refutation(found.refuted[0][0], on.failing, on.passing, on.settings)])
     if is_large(on.failing) and (some := partial_explanation(on, start + seconds)):
         return Explanation(part, "partial", [before + line for line in some.lines], some.value, some.slug)
     if fitted := first_standing(fits(on.failing), on).matches:

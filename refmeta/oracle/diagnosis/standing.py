@@ -24,22 +24,22 @@ class Evidence(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The mechanism that explains, "" if none does, its matches, and those that a passing vector refutes."""
+    """The mechanism that explains, "" if none does, its matches, and those that a passing vector refutes, by mechanism."""
 
     name: str
     matches: list[Match]
-    refuted: list[Match]
+    refuted: list[list[Match]]
 
 
 def first_standing(mechanisms: Iterable[Mechanism], on: Evidence) -> Found:
     """The first mechanism of which a match stands, with the simplest of its matches."""
-    refuted: list[Match] = []
+    refuted: list[list[Match]] = []
     for name, find, refutable in mechanisms:
         candidates = find(on.failing, on.settings)
         agreed = [m for m in candidates if not refutable or not refuting(on.passing, on.settings, m.value)]
         if stands := [m for m in agreed if holds(m.value, on.witnesses, on.settings)]:
             return Found(name, [m for m in stands if m.cost <= min(m.cost for m in stands)], refuted)
-        refuted += [] if agreed else candidates
+        refuted += [candidates] if candidates and not agreed else []
     return Found("", [], refuted)
 
 

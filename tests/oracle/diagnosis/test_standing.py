@@ -23,7 +23,7 @@ def test_a_match_that_a_passing_vector_refutes_does_not_stand_and_is_kept_apart(
     find = Mechanism("twice", lambda failing, settings: [TWICE])
     assert first_standing([find], evidence(lambda case: True)).matches == [TWICE]
     refuted = first_standing([find], evidence(lambda case: len(case.input["A"]) > 1))
-    assert (refuted.name, refuted.matches, refuted.refuted) == ("", [], [TWICE])
+    assert (refuted.name, refuted.matches, refuted.refuted) == ("", [], [[TWICE]])
     assert first_standing([find._replace(refutable=False)], evidence(lambda case: len(case.input["A"]) > 1)).name == "twice"
 
 
