@@ -1,6 +1,7 @@
 """A problem of one's own in another process: a program that describes it and evaluates its losses.  Derivation: derivations/protocol.md"""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ __all__ = ["Losses", "Value", "judged_program", "problem_of"]
 
 KEPT, NUMBERS = 4096, 10**7  # answers that are kept, and numbers in them
 LONGEST, SHOWN = 16 * LINE, 300  # bytes of a description; of a request that a sentence shows
+SECONDS = 30.0  # that the search for what a program computes may wait for its losses
 NO_VALUE = ("error", "skip")
 REMEDY = "send the program this request by hand, after the line hello: derivations/protocol.md says what must come back"
 
@@ -38,10 +40,12 @@ class Losses:
 
     requests : how many have been sent, those for the meta-gradient included.
     broken : why no loss is asked any more: the program crashed, was late, or did not keep to the protocol.
+    waited, most : the seconds that losses have taken, and how many they may take.
     """
 
     def __init__(self, target: Process) -> None:
         self.target, self.requests, self.broken = target, 0, ""
+        self.waited, self.most = 0.0, float("inf")
         self._values: dict[tuple[Any, ...], Value] = {}
 
     def send(self, question: dict[str, Any], wanted: str, longest: int) -> tuple[dict[str, Any], str]:
@@ -60,9 +64,9 @@ class Losses:
         FloatingPointError if the program has no finite number there.  ValueError if it does not answer so at all: then
         it is asked for nothing more.
         """
-        if self.broken:
-            raise ValueError(self.broken)
-        asked = ""
+        if self.broken or self.waited > self.most:
+            raise ValueError(self.broken or "the time for losses is over")
+        asked, start = "", time.monotonic()
         try:
             answer, asked = self.send(question, wanted, longest)
             if answer["type"] in NO_VALUE:
@@ -73,6 +77,8 @@ class Losses:
         except (Failed, TypeError, ValueError) as error:
             self.broken = f"{error}{asked}"
             raise ValueError(self.broken) from None
+        finally:
+            self.waited += time.monotonic() - start
 
     def value(self, theta: Array, task: int, split: str, v: Array | None = None) -> Value:
         """The loss of a task on a split at θ with its gradient, or its Hessian product along v."""
@@ -133,16 +139,21 @@ def problem_of(losses: Losses) -> Problem:
     count, algorithm = as_count(answer["tasks"], "tasks", least=1, most=max(1, NUMBERS // theta.size)), str(answer.get("algorithm", "maml"))
     given = {name: _floats(answer, name) for name in ("alpha", "steps", "strength") if answer.get(name) is not None}
     tasks: Callable[[str], list[BlackBox]] = lambda split: [losses.task(theta, i, split, hvp=answer.get("hvp") is True) for i in range(count)]
+    gradient = _gradient_of(losses, count)
     return Problem(
         theta, tasks("support"), None if algorithm == "reptile" else tasks("query"), given.get("alpha"), given.get("steps"),
-        _gradient_of(losses, count), algorithm, strength=given.get("strength"),
+        (lambda x: gradient(x, **given)) if answer.get("fixed") is True else gradient, algorithm, strength=given.get("strength"),
     )  # fmt: skip
 
 
 def _gradient_of(losses: Losses, count: int) -> Callable[..., Any]:
-    """The program's meta-gradient; it fails as the program does."""
+    """The program's meta-gradient; it fails as the program does.
+
+    When it is asked, the losses that a verdict needs are known: for others, which a search asks for, there is a limit.
+    """
 
     def gradient(theta: Array, **inputs: Any) -> Any:
+        losses.most = min(losses.most, losses.waited + SECONDS)
         question = {"type": "case", "suite": NAME, "quantity": "gradient", "inputs": json_value({"theta": theta, **inputs})}
         return answer_in(losses.send(question, "result", LINE + NUMBER * count * theta.size)[0]).value
 

@@ -10,7 +10,7 @@
 Only of a program that is judged on its own losses, before its cases and between them:
 → {"type": "describe", "id": "…"}
 ← {"type": "problem", "id": "…", "algorithm": "maml", "theta": […], "alpha": 0.1, "steps": 2, "tasks": 3}
-  Optional: "hvp": true.
+  Optional: "hvp": true; "fixed": true.
 → {"type": "evaluate", "id": "…", "theta": […], "task": 0, "split": "support"}
 ← {"type": "value", "id": "…", "loss": 0.5, "grad": […]}
   Optional: "v": […] in the question of a program that said "hvp", with "hvp": […] in the answer; "grad".

@@ -47,23 +47,17 @@ function evaluate(theta, task, split, v = theta.map(() => 0)) {
   return { loss, grad, hvp };
 }
 
-// The step size of step k and parameter j: alpha is a number, (d), (K, 1) or (K, d).
-function rate(alpha, k, j) {
-  const row = Array.isArray(alpha?.[0]) ? alpha[k] : alpha;
-  return Array.isArray(row) ? row[row.length === 1 ? 0 : j] : row;
-}
-
 function metaGradient(theta, task, alpha, steps) {
   const path = [theta], last = mistake === "few" ? steps - 1 : steps;
   for (let k = 0; k < last; k++) {
     const { grad } = evaluate(path[k], task, "support");
-    path.push(path[k].map((t, j) => t - rate(alpha, k, j) * grad[j]));
+    path.push(path[k].map((t, j) => t - alpha * grad[j]));
   }
   let g = evaluate(path.at(-1), task, mistake === "split" ? "support" : "query").grad;
   const first = mistake === "first-order" ? last : mistake === "last-step" ? last - 1 : 0;
   for (let k = last - 1; k >= first && k >= 0; k--) {
-    const { hvp } = evaluate(path[k], task, "support", g.map((x, j) => rate(alpha, k, j) * x));
-    g = g.map((x, j) => x - hvp[j]);
+    const { hvp } = evaluate(path[k], task, "support", g);
+    g = g.map((x, j) => x - alpha * hvp[j]);
   }
   return g;
 }
