@@ -166,7 +166,7 @@ def judged_program(target: Process) -> Finding:
     try:
         verdict, _ = judged(problem_of(losses))
     except (TypeError, ValueError, ArithmeticError) as error:
-        return _not_run(str(error))
+        return _not_run(losses.broken or str(error))
     if losses.broken and verdict.word != "WRONG":
         return _not_run(losses.broken)
     warning = (f"what it computes was looked for without further losses: it {losses.broken}",) if losses.broken else ()
