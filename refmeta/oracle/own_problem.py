@@ -118,7 +118,7 @@ def case_of(problem: Problem) -> Case:
     suite = problem.of.suite(at)
     inputs = {"theta": theta.tolist(), **{name: np.asarray(x).tolist() for name, x in given.items()}}
     expected = _expected(suite, at({"theta": theta, **given}))
-    return Case(suite.name, suite, "a problem of one's own", (), "valid", inputs, {"gradient": expected}, {})
+    return Case("own", suite, "a problem of one's own", (), "valid", inputs, {"gradient": expected}, {})
 
 
 def _losses(problem: Problem) -> tuple[Array, Any, Any]:
