@@ -13,7 +13,7 @@ from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.process import LINE
 from refmeta.oracle.protocol import NUMBER, Process, answer_in, json_value
 from refmeta.oracle.suite import Case, floats
-from refmeta.oracle.suites.own import ALGORITHMS, NAME
+from refmeta.oracle.suites.own import ALGORITHMS, NAME, SUPPORT_ALONE
 from refmeta.oracle.verdict import Finding
 from refmeta.returned import returned_array
 from refmeta.tasks.black_box import BlackBox
@@ -141,7 +141,7 @@ def problem_of(losses: Losses) -> Problem:
     tasks: Callable[[str], list[BlackBox]] = lambda split: [losses.task(theta, i, split, hvp=answer.get("hvp") is True) for i in range(count)]
     gradient = _gradient_of(losses, count)
     return Problem(
-        theta, tasks("support"), None if algorithm == "reptile" else tasks("query"), given.get("alpha"), given.get("steps"),
+        theta, tasks("support"), None if algorithm in SUPPORT_ALONE else tasks("query"), given.get("alpha"), given.get("steps"),
         (lambda x: gradient(x, **given)) if answer.get("fixed") is True else gradient, algorithm, strength=given.get("strength"),
     )  # fmt: skip
 

@@ -18,9 +18,9 @@ from refmeta.oracle.suites.maml import choices as maml_choices
 from refmeta.oracle.suites.maml import problem as maml_problem
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 
-__all__ = ["ALGORITHMS", "NAME", "Algorithm"]
+__all__ = ["ALGORITHMS", "NAME", "SUPPORT_ALONE", "Algorithm"]
 
-NAME = "own"
+NAME, SUPPORT_ALONE = "own", ("reptile",)  # the suite; the algorithms that no query takes part in
 THETA = {"theta": Input("(d,)", "parameters")}
 STEPS = THETA | {
     "alpha": Input("number or (d,) or (K, 1) or (K, d)", "step sizes"), "steps": Input("integer", "number of inner steps", "integer")
