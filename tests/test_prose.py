@@ -42,7 +42,7 @@ def my_meta_gradient(theta, alpha, steps, **x):
     return rm.maml.gradient(theta, problem(x), problem(x, "query_"), alpha=alpha, steps=steps)
 """
 LONG = ("demo", "verify", "experiment")  # `verify` is run where its problems are limited by --problems
-ELSEWHERE = ("jax_", "torch_", "node ")  # targets that need what is not installed here: tests/peers runs them
+ELSEWHERE = ("jax_", "torch_", "node ", "./")  # targets that need what is not installed here: tests/peers runs them
 
 
 def shown_in(path):

@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
-from refmeta.commands.problem import problem_in, report_on
+from refmeta.commands.problem import problem_in, report_on, report_on_program
 from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
@@ -19,6 +19,7 @@ from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
+from refmeta.oracle.suites.own import NAME as OWN
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
 from refmeta.oracle.verdict import Finding, findings
 from refmeta.tables import suggestion as _near
@@ -38,7 +39,7 @@ def add(commands: Any) -> None:
     check = commands.add_parser("check", help="judge your implementation on certified vectors", epilog=STATUS)
     check.add_argument("target", nargs="?", metavar="MODULE:FUNCTION", help="a Python function, called with keywords; without --suite a refmeta.oracle.Problem")
     check.add_argument("--exec", metavar="COMMAND", help="a program that speaks JSON lines, instead of a function")
-    check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated")
+    check.add_argument("--suite", action="append", metavar="SUITE", help=f"one of {', '.join(SUITES)}; may be repeated; {OWN}: a problem that COMMAND describes")
     check.add_argument("--case", action="append", metavar="ID", help="only this case; may be repeated")
     check.add_argument(
         "--quantity", choices=QUANTITIES, default="gradient", metavar="QUANTITY",
@@ -93,6 +94,9 @@ def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
     if (problem := _problem_of(options)) is not None:
         return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
+    if OWN in (options.suite or ()):
+        _check_own(options)
+        return _printed(options, report_on_program(options.exec, timeout=options.timeout, allow_rounding=options.allow_rounding))
     suites = _check_usage(options)
     try:
         vectors = list(read_file(options.vectors)) if options.vectors else [c for suite in suites for c in cases(suite)]
@@ -118,6 +122,16 @@ def _problem_of(options: Any) -> Problem | None:
     for path in options.output:
         _check_writable(path)
     return problem_in(options.target)
+
+
+def _check_own(options: Any) -> None:
+    """Check that a problem of one's own is judged alone, and that a program describes it."""
+    if options.target or not options.exec:
+        raise UsageError(f"--suite {OWN} goes with --exec COMMAND; in Python name a refmeta.oracle.Problem, as MODULE:PROBLEM, without --suite")
+    if len(options.suite) > 1 or options.vectors or options.case:
+        raise UsageError(f"--suite {OWN} is judged alone, without another --suite, --case or --vectors")
+    for path in options.output:
+        _check_writable(path)
 
 
 def _printed(options: Any, report: Report) -> int:

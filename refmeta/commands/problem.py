@@ -1,4 +1,4 @@
-"""`python -m refmeta check MODULE:PROBLEM`: a meta-gradient of one's own on losses of one's own.
+"""`python -m refmeta check MODULE:PROBLEM`, or `--exec COMMAND --suite own`: a meta-gradient of one's own on losses of one's own.
 
 Derivation: derivations/using-the-oracle.md
 """
@@ -11,12 +11,15 @@ from typing import Any
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.own import judged
 from refmeta.oracle.own_problem import Problem
+from refmeta.oracle.own_process import judged_program
+from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.results import error_text
 from refmeta.oracle.serve import Misnamed, import_member
+from refmeta.oracle.suites.own import NAME
 from refmeta.oracle.vectors import UsageError
 
-__all__ = ["problem_in", "report_on"]
+__all__ = ["problem_in", "report_on", "report_on_program"]
 
 
 def problem_in(target: str) -> Problem | None:
@@ -53,3 +56,16 @@ def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
     except (TypeError, ValueError, FloatingPointError) as error:
         raise UsageError(f"{name}: {error}") from None
     return Report(name, JudgeSettings(), (verdict,), allow_rounding)
+
+
+def report_on_program(command: str, *, timeout: float, allow_rounding: bool) -> Report:
+    """The report on a program that describes its problem; it is ended whatever happens."""
+    try:
+        target = Process(command, (NAME,), timeout=timeout)
+        try:
+            verdict = judged_program(target)
+        finally:
+            target.stop()
+    except TargetMissing as error:
+        raise UsageError(str(error)) from None
+    return Report(target.name, JudgeSettings(), (verdict,), allow_rounding)

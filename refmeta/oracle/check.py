@@ -133,6 +133,8 @@ def as_target(function: Callable[..., Any]) -> Target:
         try:
             return Answer(*result_of(function, case.arguments(settings.dtype)))
         except CallError as error:
+            if isinstance(error.__cause__, Failed):  # the function asks another process, and fails as it does
+                raise error.__cause__ from None
             raise Failed("error", str(error), refusal=error.refusal) from error
 
     return target

@@ -33,7 +33,7 @@ class Problem:
         As in `refmeta.adapt`; None for "implicit".
     gradient : function of theta that returns (N, d), or such an array
         One row per task, never reduced.  A function is asked at other theta, too; one that has the parameters `alpha` or
-        `steps` gets them, and is asked with others.
+        `steps`, or `**inputs`, gets them, and is asked with others.
     algorithm : "maml", "implicit" or "reptile"
         dF_i/dθ of MAML or of implicit MAML, or (θ − φ_i)/α.
     strength : float
@@ -88,10 +88,11 @@ class Problem:
         if not callable(self.gradient):
             return ()
         try:
-            names = inspect.signature(self.gradient).parameters
+            parameters = inspect.signature(self.gradient).parameters
         except (TypeError, ValueError):
             return ()
-        return tuple(name for name in self.of.inputs if name != "theta" and name in names)
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return tuple(name for name in self.of.inputs if name != "theta" and (takes_all or name in parameters))
 
 
 def diagnose(

@@ -1,4 +1,4 @@
-"""A target in another process: one JSON object per line, in any language.  Derivation: derivations/using-the-oracle.md
+"""A target in another process: one JSON object per line, in any language.  Derivation: derivations/protocol.md
 
 → {"refmeta": 1, "type": "hello", "suites": […], "dtype": "float64"}
 ← {"type": "ready", "name": "…", "suites": […]}
@@ -6,6 +6,14 @@
 ← {"type": "result", "id": "…", "result": […]}, or "error" with a "message", or "skip" with a "reason"
   Optional: "warnings": […] in a result; "refusal": false in an error that does not refuse the inputs.
 → {"type": "bye"}
+
+Only of a program that is judged on its own losses, before its cases and between them:
+→ {"type": "describe", "id": "…"}
+← {"type": "problem", "id": "…", "algorithm": "maml", "theta": […], "alpha": 0.1, "steps": 2, "tasks": 3}
+  Optional: "hvp": true; "fixed": true.
+→ {"type": "evaluate", "id": "…", "theta": […], "task": 0, "split": "support"}
+← {"type": "value", "id": "…", "loss": 0.5, "grad": […]}
+  Optional: "v": […] in the question of a program that said "hvp", with "hvp": […] in the answer; "grad".
 """
 
 import json
@@ -21,9 +29,9 @@ from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import GRACE, LINE, Peer, excerpt
 from refmeta.oracle.suite import Case, floats
 
-__all__ = ["Process", "TargetMissing", "answer_in", "as_command", "as_message", "json_value"]
+__all__ = ["NUMBER", "Process", "TargetMissing", "answer_in", "as_command", "as_message", "json_value"]
 
-NUMBER, SAFE = 64, 15
+NUMBER, SAFE = 64, 15  # bytes of a line for each number of a result; digits of a whole number
 
 
 def json_value(value: Any) -> Any:
@@ -69,21 +77,25 @@ class Process:
 
     def __call__(self, case: Case, settings: JudgeSettings) -> Answer:
         """What the target returns for a case; `Failed` if it does not."""
-        if self._hopeless is not None:
-            raise self._hopeless
-        self.start(settings)
-        if case.suite not in self.does:
-            does = ", ".join(map(excerpt, sorted(self.does))) or "none"
-            raise Failed("skip", f"the target does not do {case.suite}; the suites that it announced: {does}")
         inputs = json_value(case.arguments(settings.dtype))
         question = {"type": "case", "id": case.id, "suite": case.suite, "quantity": settings.quantity, "inputs": inputs}
         entries = sum(expected.value.size for expected in case.expected.values())
-        answer = self._ask(question, self.timeout, longest=LINE + NUMBER * entries)
-        if answer.get("id") != case.id or answer.get("type") not in ("result", "error", "skip"):
+        return answer_in(self.ask(question, case.suite, ("result", "error", "skip"), settings, longest=LINE + NUMBER * entries))
+
+    def ask(self, question: dict[str, Any], suite: str, types: tuple[str, ...], settings: JudgeSettings, *, longest: int) -> dict[str, Any]:
+        """The answer to a question on a suite that the target does: of one of these types, with the id of the question."""
+        if self._hopeless is not None:
+            raise self._hopeless
+        self.start(settings)
+        if suite not in self.does:
+            does = ", ".join(map(excerpt, sorted(self.does))) or "none"
+            raise Failed("skip", f"the target does not do {suite}; the suites that it announced: {does}")
+        answer = self._ask(question, self.timeout, longest)
+        if answer.get("id") != question["id"] or answer.get("type") not in types:
             self.stop(seconds=0)
-            wanted = f"expected a result, error or skip for the id {case.id}, once"
+            wanted = f"expected a {', '.join(types[:-1])} or {types[-1]} for the id {question['id']}, once"
             raise Failed("error", f"answered {excerpt(json.dumps(answer))}, {wanted}")
-        return answer_in(answer)
+        return answer
 
     def start(self, settings: JudgeSettings) -> None:
         """Start the process if it does not run, and learn its name and suites."""

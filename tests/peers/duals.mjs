@@ -1,5 +1,5 @@
 // MAML by dual numbers within dual numbers, one level for each gradient, behind the line protocol of `check --exec`.
-// Chapter: derivations/using-the-oracle.md
+// Chapter: derivations/protocol.md
 
 import { createInterface } from "node:readline";
 

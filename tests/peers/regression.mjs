@@ -1,6 +1,6 @@
 // MAML on linear regression, from scratch, behind the line protocol of `python -m refmeta check --exec`.
 // `node regression.mjs` is right; `node regression.mjs first-order` leaves the Hessians out.
-// Chapter: derivations/using-the-oracle.md
+// Chapter: derivations/protocol.md
 
 import { createInterface } from "node:readline";
 

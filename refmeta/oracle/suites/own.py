@@ -18,8 +18,9 @@ from refmeta.oracle.suites.maml import choices as maml_choices
 from refmeta.oracle.suites.maml import problem as maml_problem
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 
-__all__ = ["ALGORITHMS", "Algorithm"]
+__all__ = ["ALGORITHMS", "NAME", "SUPPORT_ALONE", "Algorithm"]
 
+NAME, SUPPORT_ALONE = "own", ("reptile",)  # the suite; the algorithms that no query takes part in
 THETA = {"theta": Input("(d,)", "parameters")}
 STEPS = THETA | {
     "alpha": Input("number or (d,) or (K, 1) or (K, d)", "step sizes"), "steps": Input("integer", "number of inner steps", "integer")
@@ -48,7 +49,7 @@ class Algorithm(NamedTuple):
     def suite(self, problem: Callable[[dict[str, Any]], Any]) -> Suite:
         """The suite of one problem: `problem` of other inputs is the same losses with them."""
         return Suite(
-            name="own", title="a meta-gradient on losses of one's own", sizes="N tasks, d parameters, K steps", losses="those that are given",
+            name=NAME, title="a meta-gradient on losses of one's own", sizes="N tasks, d parameters, K steps", losses="those that are given",
             inputs=self.inputs, array="gradient", parts={"gradient": Part("(N, d)", self.formula)}, problem=problem, answer=self.answer,
             terms=self.terms, definition=lambda part, x, steps: [], vectors="", **self.facts,
         )  # fmt: skip
