@@ -24,20 +24,25 @@ def problem_in(target: str) -> Problem | None:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found: Any = import_member(target)
-            return found if isinstance(found, Problem) else _made(found)
+            return found if isinstance(found, Problem) else _made(found, target)
     except Misnamed as error:
         raise UsageError(str(error)) from None
     finally:
         sys.path.remove("")
 
 
-def _made(function: Any) -> Problem | None:
+def _made(function: Any, target: str) -> Problem | None:
     """What a function of no argument makes, if that is a problem."""
     try:
-        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     except (TypeError, ValueError):
         return None
-    made = None if needed else function()
+    if needed:
+        return None
+    try:
+        made = function()
+    except Exception as error:
+        raise UsageError(f"{target}() raised {type(error).__name__}: {error}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
 
 
