@@ -5,8 +5,8 @@
 
 import functools
 import inspect
-import itertools
 import re
+import textwrap
 from pathlib import Path
 from typing import get_origin
 
@@ -48,19 +48,10 @@ def table(heads, rows):
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, ["---"] * len(heads), *rows))
 
 
-def entries(table_of):
-    """The names and shapes of a suite's inputs or answers; neighbours of one shape share it."""
-    runs = itertools.groupby(table_of.items(), key=lambda item: item[1].shape)
-    return "; ".join(f"{', '.join(f'`{name}`' for name, _ in run)} {escaped(shape)}" for shape, run in runs)
-
-
 def suites():
-    """One row per suite: what it judges and its sizes, inputs and answers."""
-    rows = [
-        (f"`{name}`: {escaped(of.title)}; {escaped(of.sizes)}", entries(of.inputs), entries(of.parts))
-        for name, of in SUITES.items()
-    ]
-    return table(("suite", "inputs", "answers"), rows)
+    """One entry per suite: its name and what it judges."""
+    entries = (f"`{name}`: {escaped(of.title)}" for name, of in SUITES.items())
+    return "".join(textwrap.fill(entry, 80, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False) + "\n" for entry in entries)
 
 
 def names():

@@ -29,7 +29,7 @@ def problems(text):
                 re.findall(r"\\right(?![a-z])", body)
             ):
                 yield "an environment or delimiter that is not closed"
-        elif language not in ("python", "text", "console"):
+        elif language not in ("python", "text", "console", "yaml"):
             yield f"a fence of language {language!r}"
     rest = prose(text)
     if "$$" in rest or r"\[" in rest or r"\(" in rest:

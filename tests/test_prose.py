@@ -10,14 +10,17 @@ import contextlib
 import functools
 import io
 import re
+import runpy
 import shlex
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import refmeta as rm
 from refmeta.__main__ import main
+from refmeta.oracle.expected_failures import read_expected_failures
 from tests.test_layers import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +119,14 @@ def pip_command(words, display, folder):
     assert not display and extras <= set(config["options.extras_require"]), f"{words}: no such extra"
 
 
+def script(words, display, folder):
+    """A file that a chapter shows."""
+    assert len(words) == 1 and words[0] in FILES, f"{words}: no chapter shows such a file"
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as out:
+        runpy.run_path(words[0], run_name="__main__")
+    assert (mismatch := difference(display, out.getvalue().splitlines())) is None, mismatch
+
+
 def of_the_shell(words, display, folder):
     """Needs a network or a shell of its own: nothing is shown of it."""
     assert not display
@@ -128,6 +139,7 @@ RULES = {
     ("pip", "install"): pip_command,
     ("python", "-m", "pip", "install"): pip_command,
     **dict.fromkeys((("git", "clone"), ("cd",), ("python", "-m", "venv"), ("source",), (".",)), of_the_shell),
+    ("python",): script,
 }
 
 
@@ -221,6 +233,41 @@ def test_a_command_that_nobody_knows_is_refused(command, folder):
     with pytest.raises((AssertionError, SystemExit)), contextlib.redirect_stderr(io.StringIO()):
         rule, rest = rule_of(tuple(shlex.split(command)))
         rule(rest, [], folder)
+
+
+WORKFLOW = re.search(r"^```yaml\n(.*?)^```$", (ROOT / "derivations" / "using-the-oracle.md").read_text("utf-8"), re.M | re.S)[1]
+
+
+def shell_of(workflow):
+    """The commands of a workflow's `run` steps, each with the `if` of its step; a folded block is one line."""
+    for step in re.split(r"^ {6}- ", workflow, flags=re.M)[1:]:
+        condition = re.search(r"^if: (.*)$", step, re.M)
+        if run := re.search(r"^ *run: (>-\n(?: {10}.*\n)+|.*\n)", step, re.M):
+            yield " ".join(run[1].removeprefix(">-").split()), condition and condition[1]
+
+
+def test_the_workflow_of_the_manual_installs_checks_and_shows_its_report(folder):
+    lines = WORKFLOW.splitlines()
+    assert lines[0].startswith("# .github/workflows/") and not any("\t" in line or line != line.rstrip() for line in lines)
+    assert all((len(line) - len(line.lstrip())) % 2 == 0 for line in lines)
+    assert [line for line in lines if line and line[0] not in " #"] == ["name: refmeta", "on: [push, pull_request]", "env:", "jobs:"]
+    install, check, summary = shell_of(WORKFLOW)
+    assert install == ('pip install "refmeta @ git+$REFMETA"', None) and "  REFMETA: " in WORKFLOW
+    assert summary == ('cat report.md >> "$GITHUB_STEP_SUMMARY"', "always()") and "path: report.xml" in WORKFLOW
+    words = tuple(shlex.split(check[0]))
+    assert words[:4] == ("python", "-m", "refmeta", "check") and check[1] is None
+    assert {"report.md", "report.xml"} <= {words[i + 1] for i, word in enumerate(words) if word == "--output"}
+    status, out = printed(folder, (*words[3:], "--no-such-flag"))
+    assert status == 2 and out.rstrip().endswith("unrecognized arguments: --no-such-flag"), "all else is parsed"
+
+
+def test_the_expected_failures_of_the_manual_are_what_their_comment_says(folder):
+    """The file, as the workflow names it, on a gradient that has no step sizes per step."""
+    text = (ROOT / "derivations" / "using-the-oracle.md").read_text("utf-8")
+    (listed,) = (body for language, body in FENCE.findall(text) if language == "text" and body.startswith("# step sizes per step"))
+    (folder / "expected-failures.txt").write_text(listed, "utf-8")
+    ids = read_expected_failures(folder / "expected-failures.txt", ())
+    assert list(ids) == [c.id for c in rm.oracle.cases("maml-regression") if np.ndim(c.input["alpha"]) == 2]
 
 
 def prose_numbers(text):

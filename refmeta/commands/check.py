@@ -5,13 +5,14 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites
 from refmeta.commands.problem import problem_in, report_on, report_on_program
 from refmeta.oracle.check import printable, questions, run
+from refmeta.oracle.expected_failures import check_flags, excused, mended, read_expected_failures
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
 from refmeta.oracle.own_problem import Problem
@@ -63,6 +64,7 @@ def add(commands: Any) -> None:
     check.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for one case (10)")
     check.add_argument("--vectors", metavar="FILE", help="a vector file of your own")
     check.add_argument("--repeat", type=_times, metavar="N", help="ask every case N times (once, the first twice)")
+    check.add_argument("--expected-failures", metavar="FILE", help="cases that may fail, one id per line; one that passes is status 1")
     check.add_argument("--allow-rounding", action="store_true", help="exit status 0 where only digits are lost")
     check.add_argument("--format", choices=FORMATS, default="text", help="of what is printed (text)")
     endings = ", ".join(ENDINGS)
@@ -105,13 +107,15 @@ def _check(options: Any) -> int:
         return 4
     for name in dict.fromkeys(c.suite for c in vectors) if options.vectors else ():
         _check_fits(options, SUITES[name])
+    listed = read_expected_failures(options.expected_failures, vectors) if options.expected_failures else ()
     vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation,
         options.convention,
     )  # fmt: skip
-    name, verdicts = _judged(options, suites, vectors, settings)
-    return _printed(options, Report(name, settings, tuple(verdicts), options.allow_rounding))
+    name, verdicts = _judged(options, suites, vectors, settings, listed)
+    passing = mended((o for f in verdicts for o in f.outcomes), listed, options.expected_failures)
+    return _printed(options, Report(name, settings, tuple(verdicts), options.allow_rounding, passing))
 
 
 def _problem_of(options: Any) -> Problem | None:
@@ -121,7 +125,9 @@ def _problem_of(options: Any) -> Problem | None:
     _check_module(options.target)
     for path in options.output:
         _check_writable(path)
-    return problem_in(options.target)
+    if (problem := problem_in(options.target)) is not None and options.expected_failures:
+        raise UsageError("--expected-failures lists cases of the suites: a Problem is one case without a name")
+    return problem
 
 
 def _check_own(options: Any) -> None:
@@ -206,15 +212,17 @@ def _check_module(target: str) -> None:
         raise UsageError(f"MODULE is a module's name, as in import, not a path: {name}:{function}")
 
 
-def _judged(options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings) -> tuple[str, list[Finding]]:
-    """The target's name and the verdict on every suite; the process is ended whatever happens."""
+def _judged(
+    options: Any, suites: tuple[str, ...], vectors: list[Case], settings: JudgeSettings, listed: Sequence[str]
+) -> tuple[str, list[Finding]]:
+    """The target's name and the verdict on every suite, without the failures that are listed; the process is ended whatever happens."""
     command = options.exec or [sys.executable, "-m", "refmeta.oracle.serve", options.target]
     command = command + ["--by-batch"] * options.by_batch + ["--vectorised"] * options.vectorised if options.by_batch else command
     try:
         target = Process(command, suites, timeout=options.timeout)
         try:
             with _progress(len(vectors)) as progress:
-                outcomes = run(target, vectors, settings, repeat=options.repeat, progress=progress)
+                outcomes = excused(run(target, vectors, settings, repeat=options.repeat, progress=progress), listed)
             return target.name, findings(outcomes, settings, questions(target, settings))
         finally:
             target.stop()
@@ -263,12 +271,7 @@ def _check_writable(path: str) -> None:
 
 def _select_cases(vectors: list[Case], options: Any) -> list[Case]:
     """The cases that --case names, with flags and names that exist."""
-    flags = {flag for case in vectors for flag in case.flags}
-    for flag in options.skip_flag:
-        if flag not in flags:
-            raise UsageError(
-                f"no case has the flag {flag!r}{_near(flag, flags)}; the flags are {', '.join(sorted(flags))}"
-            )
+    check_flags(options.skip_flag, vectors)
     ids = {case.id for case in vectors}
     for wanted in options.case or ():
         if wanted not in ids:

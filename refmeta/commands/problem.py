@@ -14,7 +14,6 @@ from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.own_process import judged_program
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
-from refmeta.oracle.results import error_text
 from refmeta.oracle.serve import Misnamed, import_member
 from refmeta.oracle.suites.own import NAME
 from refmeta.oracle.vectors import UsageError
@@ -35,16 +34,18 @@ def problem_in(target: str) -> Problem | None:
         sys.path.remove("")
 
 
-def _made(function: Any, name: str) -> Problem | None:
-    """What a function of no argument makes, if that is a problem; UsageError if it fails."""
+def _made(function: Any, target: str) -> Problem | None:
+    """What a function of no argument makes, if that is a problem."""
     try:
-        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     except (TypeError, ValueError):
         return None
+    if needed:
+        return None
     try:
-        made = None if needed else function()
+        made = function()
     except Exception as error:
-        raise UsageError(f"{name}() raised {error_text(error)}") from error
+        raise UsageError(f"{target}() raised {type(error).__name__}: {error}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
 
 

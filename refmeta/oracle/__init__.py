@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.check import as_target, questions, run
+from refmeta.oracle.diagnosis import SECONDS
+from refmeta.oracle.expected_failures import pytest_cases
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.own import Diagnosis
 from refmeta.oracle.own_problem import Problem, diagnose
@@ -13,7 +15,9 @@ from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
 from refmeta.oracle.vectors import UsageError, VectorError, cases
 
-__all__ = ["SUITES", "Case", "Diagnosis", "Problem", "UsageError", "VectorError", "assert_matches", "cases", "check", "diagnose"]
+__all__ = [
+    "SUITES", "Case", "Diagnosis", "Problem", "UsageError", "VectorError", "assert_matches", "cases", "check", "diagnose", "pytest_cases",
+]  # fmt: skip
 
 SUITES = tuple(_SUITES)
 
@@ -24,12 +28,14 @@ def check(
     *,
     repeat: int | None = None,
     allow_rounding: bool = False,
+    seconds: float = SECONDS,
     **settings: Any,
 ) -> list[Outcome]:
     """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 
     `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation,
-    convention.
+    convention.  The search for what it computes instead may take `seconds` of processor time; with less, fewer mistakes
+    are named.
     """
     from refmeta.oracle.facts import brief
     from refmeta.oracle.verdict import finding, status_of
@@ -38,7 +44,7 @@ def check(
     judge_settings = check_settings(JudgeSettings(**settings), _SUITES[suite])
     target = as_target(function)
     outcomes = run(target, vectors, judge_settings, repeat=repeat)
-    verdict = finding(suite, outcomes, judge_settings, questions(target, judge_settings))
+    verdict = finding(suite, outcomes, judge_settings, questions(target, judge_settings), seconds=seconds)
     if status_of([verdict], allow_rounding=allow_rounding):
         raise AssertionError("\n".join([f"{verdict.word}: {verdict.sentence}", *brief(verdict)]))
     return outcomes

@@ -16,14 +16,15 @@ __all__ = [
 ]  # fmt: skip
 
 SHOWN = 8
-ALWAYS = ("timeout", "crash", "unanswered")
+ALWAYS = ("timeout", "crash", "unanswered", "expected")
+WORDS = {"timeout": "time-out", "unanswered": "time-out", "expected": "expected failure"}
 
 
 def kinds(finding: Finding) -> list[str]:
-    """One line for each kind of failure: how many cases, what, and which; a time-out, a crash and rounding name all."""
+    """One line for each kind of failure: how many cases, what, and which; of time-outs, crashes, rounding and expected failures all."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for o in finding.outcomes:
-        if is_bad(o) or o.verdict == "unanswered":
+        if is_bad(o) or o.verdict in ("unanswered", "expected"):
             groups.setdefault((o.verdict, _without_numbers(o)), []).append(o)
     all_named = finding.word == "ROUNDING"
     return [_kind(verdict, group, all_named or verdict in ALWAYS) for (verdict, _), group in groups.items()]
@@ -43,8 +44,7 @@ def _kind(verdict: str, group: Sequence[Outcome], all_named: bool) -> str:
     excused = ": the input is ill-conditioned, so this is not counted as wrong" if verdict == "unanswered" else ""
     first = group if all_named else group[:SHOWN]
     more = f" and {len(group) - len(first)} more" if len(group) > len(first) else ""
-    word = "time-out" if verdict in ("timeout", "unanswered") else verdict
-    return f"{count_text(len(group), 'case')}: {word}: {message}{excused}: {ids(first)}{more}"
+    return f"{count_text(len(group), 'case')}: {WORDS.get(verdict, verdict)}: {message}{excused}: {ids(first)}{more}"
 
 
 def ids(group: Sequence[Outcome]) -> str:

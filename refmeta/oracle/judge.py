@@ -54,7 +54,8 @@ class Outcome(NamedTuple):
 
     `verdict` is pass, refused (an invalid or ill-conditioned input) or bounded (an ill-conditioned one); mismatch,
     accepted (an invalid input), error, crash or timeout; or skip, unasked (an invalid input, without `validation`) or
-    unanswered (a time-out on an ill-conditioned input).  `error` is in tolerances; `got` by name of the result; `worst`
+    unanswered (a time-out on an ill-conditioned input).  A failure that a
+    file of expected failures lists is `expected`.  `error` is in tolerances; `got` by name of the result; `worst`
     the entry with the largest error; `differs` by how many tolerances two answers to the case differ.
     """
 

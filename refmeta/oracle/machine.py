@@ -19,7 +19,7 @@ def as_json(report: Report) -> str:
     document: dict[str, Any] = {
         "target": report.name, "settings": report.settings._asdict(), "versions": versions(), "status": report.status,
         "verdict": summary(report.findings), "diagnosis": {f.suite: f.explanation for f in report.findings},
-        "suites": [_suite(f) for f in report.findings], "cases": [_case(o) for o in report.outcomes],
+        "suites": [_suite(f) for f in report.findings], "mended": list(report.mended.values()), "cases": [_case(o) for o in report.outcomes],
     }  # fmt: skip
     return json.dumps(json_value(document), indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -55,13 +55,13 @@ def _case(o: Outcome) -> dict[str, Any]:
 
 
 def junit(report: Report) -> str:
-    """One test case for each vector; a failure where it is wrong, or right to fewer digits than are allowed."""
+    """One test case for each vector; a failure where it is wrong, right to fewer digits than are allowed, or expected to fail and right."""
     root = ElementTree.Element("testsuites", name=f"refmeta check of {report.name}")
     for f in report.findings:
         excused = report.allow_rounding and f.word == "ROUNDING"
         bad = [o for o in f.outcomes if is_bad(o) and not excused]
         node = ElementTree.SubElement(
-            root, "testsuite", name=f.suite, tests=str(len(f.outcomes)), failures=str(len(bad)),
+            root, "testsuite", name=f.suite, tests=str(len(f.outcomes)), failures=str(len(bad) + sum(o.case.id in report.mended for o in f.outcomes)),
             skipped=str(sum(o.verdict in NEUTRAL for o in f.outcomes)),
         )  # fmt: skip
         for o in f.outcomes:
@@ -70,6 +70,8 @@ def junit(report: Report) -> str:
                 ElementTree.SubElement(entry, "skipped", message=o.message)
             elif o in bad:
                 ElementTree.SubElement(entry, "failure", message=f"{o.verdict}: {o.message}")
+            elif o.case.id in report.mended:
+                ElementTree.SubElement(entry, "failure", message=report.mended[o.case.id])
         output = ElementTree.SubElement(node, "system-out")
         output.text = "\n".join([f"{f.word}: {f.sentence}", *details(f)])
     return ElementTree.tostring(root, encoding="unicode")

@@ -2,7 +2,8 @@
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,16 @@ HEADS = ("suite", "cases", "right", "wrong", "failed", "skipped", "worst error",
 
 
 class Report(NamedTuple):
-    """What a report is written from: the target's name, the settings, and the verdict on every suite."""
+    """What a report is written from: the target's name, the settings, and the verdict on every suite.
+
+    mended : a sentence for each case that is right and stands in a file of expected failures, by its id.
+    """
 
     name: str
     settings: JudgeSettings
     findings: tuple[Finding, ...]
     allow_rounding: bool = False
+    mended: Mapping[str, str] = MappingProxyType({})
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -33,8 +38,8 @@ class Report(NamedTuple):
 
     @property
     def status(self) -> int:
-        """The exit status."""
-        return status_of(self.findings, allow_rounding=self.allow_rounding)
+        """The exit status; 1 instead of 0 where an expected failure passes."""
+        return status_of(self.findings, allow_rounding=self.allow_rounding) or int(bool(self.mended))
 
 
 def status(outcomes: Sequence[Outcome], settings: JudgeSettings | None = None) -> int:
@@ -94,8 +99,14 @@ def text(report: Report) -> str:
     unseen = indistinct([o.case for o in report.outcomes], s)
     lines += ["", f"Not distinguishable in float32: {', '.join(unseen)}"] * bool(unseen)
     lines += [each for line in unjudged_line([o for f in asked_suites for o in f.outcomes]) for each in ("", line)]
+    lines += [each for line in report.mended.values() for each in ("", _sentence(line))]
     lines += ["", summary(report.findings)] * (len(asked_suites) > 1)
     return "\n".join(paragraphs(line, later="  ") for line in lines)
+
+
+def _sentence(line: str) -> str:
+    """The line with a capital and a full stop."""
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _settings_text(report: Report) -> str:
@@ -116,6 +127,7 @@ def markdown(report: Report) -> str:
         lines += ["", f"## {f.suite}: {f.word}", "", f"{_escape(f.sentence)}.", ""]
         lines += [f"- {_escape(line)}" for line in details(f)]
     lines += [f"\n{_escape(line)}." for line in unjudged_line([o for f in asked_suites for o in f.outcomes])]
+    lines += [f"\n**{_escape(_sentence(line))}**" for line in report.mended.values()]
     lines += ["", ", ".join(f"{k} {v}" for k, v in versions().items())]
     return "\n".join(lines)
 

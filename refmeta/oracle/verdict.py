@@ -23,10 +23,11 @@ from refmeta.oracle.judge import (
 )
 from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case
+from refmeta.tables import count_text
 
 __all__ = ["Finding", "NEUTRAL", "asked_findings", "finding", "findings", "overall", "status_of", "summary"]
 
-NEUTRAL = ("skip", "unasked", "unanswered")
+NEUTRAL = ("skip", "unasked", "unanswered", "expected")
 WIDEST = {"float64": 1e6, "float32": 1e3}
 NEAREST, INDISTINCT, LAST = 1e-2, 100.0, 2.0
 LOSS = (
@@ -150,9 +151,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> str:
-    """How many cases were skipped."""
-    skipped = sum(o.verdict == "skip" for o in outcomes)
-    return f" ({skipped} skipped)" if skipped else ""
+    """How many cases were skipped, and how many fail as expected."""
+    skipped, expected = (sum(o.verdict == verdict for o in outcomes) for verdict in ("skip", "expected"))
+    said = [f"{skipped} skipped"] * bool(skipped) + [count_text(expected, "expected failure")] * bool(expected)
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
@@ -163,8 +165,9 @@ def _not_run(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
             "unasked": "only inputs that must be refused were chosen: judge them with --validation, beside other cases",
             "skip": f"every case was skipped: {_skip_reason(outcomes)}",
             "unanswered": "the ill-conditioned case alone was chosen: choose other cases beside it",
+            "expected": "every case that was asked is an expected failure: look into the file that lists them",
         }
-        why = next((remedy[o.verdict] for o in outcomes), "no case was selected")
+        why = remedy["expected"] if any(o.verdict == "expected" for o in outcomes) else next((remedy[o.verdict] for o in outcomes), "no case was selected")
         return "no case was judged", [why]
     return f"the target gave no result that can be read in {_count_of(len(judged), len(judged))}", [_remedy(judged[0])]
 

@@ -80,6 +80,9 @@ def unwanted(X, y):
 def imports(**inputs):
     import no_such_library
 
+def makes():
+    raise KeyError("no data")
+
 not_a_function = 3
 """
 
@@ -251,6 +254,7 @@ def test_a_crash_and_a_time_out_do_not_stop_the_others_and_neither_is_hidden(fol
         ([], "give one target: MODULE:FUNCTION, or --exec COMMAND"),
         (["mine:right"], "give the suite that mine:right implements"),
         (["mine:right", "--exec", "x"], "give one target"),
+        (["mine:makes"], "mine:makes() raised KeyError: 'no data'; it must make a refmeta.oracle.Problem"),
         (["mine", "--suite", "reptile"], "the target is 'mine', expected MODULE:FUNCTION"),
         (["nowhere:f", "--suite", "reptile"], "cannot import nowhere:f: ModuleNotFoundError"),
         (["mine:absent", "--suite", "reptile"], "cannot import mine:absent: AttributeError"),

@@ -255,12 +255,14 @@ def test_another_language():
     assert status == 5 and "NOT RUN" in report, report
 
 
-@pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
-def test_the_chapter_shows_what_is_tested_here(peer):
-    """The fence that imports the library stands, character for character, in the file."""
+def test_the_network_of_the_manual_and_its_mistake(tmp_path):
+    """Right as the page shows it, first order without create_graph."""
     fences = re.findall(r"^```text\n(.*?)^```$", CHAPTER.read_text(encoding="utf-8"), re.M | re.S)
-    (shown,) = (fence for fence in fences if fence.startswith(f"import {peer.removesuffix('_maml')}\n"))
-    assert shown in (ROOT / "tests" / "peers" / f"{peer}.py").read_text(encoding="utf-8")
+    (shown,) = (fence for fence in fences if fence.startswith("# torch_problem.py\n"))
+    for text, expected, said in ((shown, 0, "RIGHT: 3 of 3 cases, to 1"), (shown.replace("create_graph=True", "create_graph=False"), 1, MISTAKES["first_order"])):
+        (tmp_path / "torch_problem.py").write_text(text, encoding="utf-8")
+        status, report = check("torch_problem:problem", cwd=tmp_path)
+        assert status == expected and said in report, report
 
 
 def test_the_adapter_of_the_front_page_and_its_mistake(tmp_path):
