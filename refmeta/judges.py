@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_parameters, as_positive, as_real, check_finite
-from refmeta.differences import Difference
-from refmeta.gradient_check import GradientVerdict, check
+from refmeta.numerics.differences import Difference
+from refmeta.numerics.gradient_check import GradientVerdict, check
 
 __all__ = [
     "Difference", "GradientVerdict", "TaylorRates", "adjoint_gap", "central_difference", "check", "complex_step",

@@ -1,3 +1,3 @@
-"""The command line, one file for each command."""
+"""The command line, one file or folder for each command."""
 
 __all__: list[str] = []

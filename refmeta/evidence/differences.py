@@ -6,9 +6,9 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.differences import noise_of
 from refmeta.evidence.checks import Check
-from refmeta.numeric_loss import loss_gradient, loss_hvp
+from refmeta.numerics.differences import noise_of
+from refmeta.numerics.losses import loss_gradient, loss_hvp
 
 __all__ = ["CHECKS", "random_smooth"]
 

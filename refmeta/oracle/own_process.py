@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from refmeta.arrays import Array, as_count, as_real
+from refmeta.numerics.returned import returned_array
 from refmeta.oracle.check import Failed, printable
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.own import judged
@@ -15,7 +16,6 @@ from refmeta.oracle.protocol import NUMBER, Process, answer_in, json_value
 from refmeta.oracle.suite import Case, floats
 from refmeta.oracle.suites.own import ALGORITHMS, NAME, SUPPORT_ALONE
 from refmeta.oracle.verdict import Finding
-from refmeta.returned import returned_array
 from refmeta.tasks.black_box import BlackBox
 
 __all__ = ["Losses", "Value", "judged_program", "problem_of"]

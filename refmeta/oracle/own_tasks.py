@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, index_text
-from refmeta.differences import Difference
 from refmeta.meta.arguments import Point, Task
+from refmeta.numerics.differences import Difference
 from refmeta.oracle.results import on_host
 from refmeta.tasks.black_box import BlackBox
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.returned import on_host
+from refmeta.numerics.returned import on_host
 
 __all__ = ["CallError", "as_array", "error_text", "failure_text", "on_host", "text_of"]
 

@@ -20,10 +20,10 @@ from refmeta.arrays import (
     lazy_property,
     reduce_record,
 )  # fmt: skip
-from refmeta.differences import Difference
-from refmeta.gradient_check import GradientVerdict
-from refmeta.user_loss import UserLoss
-from refmeta.user_loss_check import UserLossVerdict, check_user_loss
+from refmeta.numerics.differences import Difference
+from refmeta.numerics.gradient_check import GradientVerdict
+from refmeta.numerics.user_loss import UserLoss
+from refmeta.numerics.user_loss_check import UserLossVerdict, check_user_loss
 
 __all__ = ["BlackBox", "BlackBoxPoint"]
 

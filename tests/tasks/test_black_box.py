@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.numerics.user_loss_check import SEED
 from refmeta.problems import KINDS, random_tasks
-from refmeta.user_loss_check import SEED
 from tests.strategies import seeds
 
 GIVEN = ("loss", "grad", "hvp")

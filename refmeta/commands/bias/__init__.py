@@ -10,14 +10,14 @@ from typing import Any
 
 from refmeta.arrays import Array
 from refmeta.commands.arguments import whole_number
-from refmeta.commands.bias_blocks import BiasRow, Block, blocks
-from refmeta.commands.bias_estimators import ESTIMATORS, Estimator
-from refmeta.commands.bias_gradients import gradient_blocks, gradient_table
-from refmeta.commands.bias_json import as_json
-from refmeta.commands.bias_likeness import always
-from refmeta.commands.bias_processes import PROCESSES, read_process
-from refmeta.commands.bias_tables import block_table
-from refmeta.commands.bias_yours import HELP, Yours, read_yours, this_folder_on_path
+from refmeta.commands.bias.blocks import BiasRow, Block, blocks
+from refmeta.commands.bias.documents import as_json
+from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
+from refmeta.commands.bias.gradients import gradient_blocks, gradient_table
+from refmeta.commands.bias.likeness import always
+from refmeta.commands.bias.processes import PROCESSES, read_process
+from refmeta.commands.bias.tables import block_table
+from refmeta.commands.bias.yours import HELP, Yours, read_yours, this_folder_on_path
 from refmeta.oracle.results import CallError
 from refmeta.oracle.vectors import UsageError
 from refmeta.sampling.enumeration import number_of_paths

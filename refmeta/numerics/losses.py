@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.differences import (
+from refmeta.numerics.differences import (
     EPS,
     EXACT,
     FLOOR,
@@ -19,7 +19,7 @@ from refmeta.differences import (
     noise_of,
     slope_difference,
 )  # fmt: skip
-from refmeta.returned import in_single_precision
+from refmeta.numerics.returned import in_single_precision
 
 __all__ = ["Scale", "gradient_along", "loss_along", "loss_gradient", "loss_hvp", "loss_scale"]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import refmeta
-from refmeta.commands.bias_blocks import BiasRow, Block
-from refmeta.commands.bias_gradients import GradientBlock
-from refmeta.commands.bias_likeness import Likeness
+from refmeta.commands.bias.blocks import BiasRow, Block
+from refmeta.commands.bias.gradients import GradientBlock
+from refmeta.commands.bias.likeness import Likeness
 from refmeta.sampling.enumeration import number_of_paths
 from refmeta.tasks.exact_return import PolicyReturn
 

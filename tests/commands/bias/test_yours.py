@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from refmeta.__main__ import main
-from refmeta.commands.bias_estimators import ESTIMATORS
-from refmeta.commands.bias_likeness import SINGLE, Likeness, always, likeness_text
-from refmeta.commands.bias_processes import read_process
-from refmeta.commands.bias_recipes import RECIPES
-from refmeta.commands.bias_tables import cells
-from refmeta.commands.bias_yours import your_moments
+from refmeta.commands.bias.estimators import ESTIMATORS
+from refmeta.commands.bias.likeness import SINGLE, Likeness, always, likeness_text
+from refmeta.commands.bias.processes import read_process
+from refmeta.commands.bias.recipes import RECIPES
+from refmeta.commands.bias.tables import cells
+from refmeta.commands.bias.yours import your_moments
 from refmeta.meta import sampled
 from refmeta.oracle.suites.expected_estimators.by_batch import as_batch_function
 from tests.commands import plain_estimators

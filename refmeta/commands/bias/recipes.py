@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.commands.bias_estimators import ESTIMATORS, Estimator, e_maml
+from refmeta.commands.bias.estimators import ESTIMATORS, Estimator, e_maml
 from refmeta.meta import maml
 from refmeta.oracle.suites.expected_estimators.problem import (
     Surrogates,

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, check_finite
-from refmeta.differences import ROUNDING, SINGLE, Difference
-from refmeta.numeric_loss import gradient_along, loss_gradient, loss_hvp
-from refmeta.returned import in_single_precision, returned_array
+from refmeta.numerics.differences import ROUNDING, SINGLE, Difference
+from refmeta.numerics.losses import gradient_along, loss_gradient, loss_hvp
+from refmeta.numerics.returned import in_single_precision, returned_array
 
 __all__ = ["MOST", "UserLoss"]
 

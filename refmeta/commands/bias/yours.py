@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from refmeta.arrays import Array
-from refmeta.commands.bias_likeness import Likeness, compared, meta_recipe
-from refmeta.commands.bias_recipes import recipes_at
+from refmeta.commands.bias.likeness import Likeness, compared, meta_recipe
+from refmeta.commands.bias.recipes import recipes_at
 from refmeta.oracle.results import CallError
 from refmeta.oracle.serve import import_target
 from refmeta.oracle.suites.expected_estimators.by_batch import BatchFunction, as_batch_function

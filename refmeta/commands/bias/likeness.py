@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.commands.bias_estimators import Estimator
-from refmeta.commands.bias_recipes import GradientEstimate
+from refmeta.commands.bias.estimators import Estimator
+from refmeta.commands.bias.recipes import GradientEstimate
 from refmeta.oracle.suites.expected_estimators.every_batch import Tuples
 from refmeta.sampling.enumeration import Expectation, likelihoods, weighted_moments
 from refmeta.sampling.trajectories import Trajectories

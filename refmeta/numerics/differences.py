@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.returned import in_single_precision
+from refmeta.numerics.returned import in_single_precision
 
 __all__ = ["Difference", "RATIO2", "Rounding", "least_noise", "mixed_difference", "noise_of", "slope_difference"]
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.departures import Comparison
-from refmeta.differences import Difference
-from refmeta.gradient_check import GradientVerdict, check, verdict_of
-from refmeta.numeric_loss import gradient_along, loss_hvp
-from refmeta.returned import in_single_precision
-from refmeta.user_loss import MOST, UserLoss
+from refmeta.numerics.departures import Comparison
+from refmeta.numerics.differences import Difference
+from refmeta.numerics.gradient_check import GradientVerdict, check, verdict_of
+from refmeta.numerics.losses import gradient_along, loss_hvp
+from refmeta.numerics.returned import in_single_precision
+from refmeta.numerics.user_loss import MOST, UserLoss
 
 __all__ = ["UserLossVerdict", "check_user_loss"]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.commands.bias_estimators import ESTIMATORS, Estimator
-from refmeta.commands.bias_likeness import Likeness
-from refmeta.commands.bias_yours import Yours, your_moments
+from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
+from refmeta.commands.bias.likeness import Likeness
+from refmeta.commands.bias.yours import Yours, your_moments
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import excess_text, number_of_paths
 from refmeta.tasks.exact_return import PolicyReturn

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from refmeta.commands.bias_blocks import Block
-from refmeta.commands.bias_likeness import likeness_text
+from refmeta.commands.bias.blocks import Block
+from refmeta.commands.bias.likeness import likeness_text
 from refmeta.meta import sampled
 from refmeta.sampling.enumeration import MOST, excess_text
 from refmeta.tables import Column, paragraphs, table

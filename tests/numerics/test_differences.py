@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refmeta.differences import _table, noise_of, slope_difference
 from refmeta.evidence.differences import random_smooth
 from refmeta.judges import complex_step
-from refmeta.numeric_loss import gradient_along, loss_gradient, loss_hvp
+from refmeta.numerics.differences import _table, noise_of, slope_difference
+from refmeta.numerics.losses import gradient_along, loss_gradient, loss_hvp
 from tests.strategies import assert_right, seeds
 
 EPS = np.finfo(float).eps

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.commands.bias_likeness import Likeness, compared, gradient_recipe, likeness_text
-from refmeta.commands.bias_recipes import GRADIENTS
-from refmeta.commands.bias_tables import cells
-from refmeta.commands.bias_yours import Yours
+from refmeta.commands.bias.likeness import Likeness, compared, gradient_recipe, likeness_text
+from refmeta.commands.bias.recipes import GRADIENTS
+from refmeta.commands.bias.tables import cells
+from refmeta.commands.bias.yours import Yours
 from refmeta.meta import sampled
 from refmeta.oracle.suites.expected_estimators.every_batch import every_gradient
 from refmeta.sampling.enumeration import Expectation, excess_text, expectation, number_of_paths

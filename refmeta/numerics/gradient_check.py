@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_real, index_text
-from refmeta.departures import Comparison, departures
-from refmeta.differences import EPS, SINGLE, Difference
-from refmeta.numeric_loss import loss_along, loss_gradient, loss_scale
-from refmeta.returned import in_single_precision, returned_array
+from refmeta.numerics.departures import Comparison, departures
+from refmeta.numerics.differences import EPS, SINGLE, Difference
+from refmeta.numerics.losses import loss_along, loss_gradient, loss_scale
+from refmeta.numerics.returned import in_single_precision, returned_array
 
 __all__ = ["GradientVerdict", "WorstEntry", "check", "verdict_of"]
 
