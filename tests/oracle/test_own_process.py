@@ -275,7 +275,9 @@ def test_a_crash_during_the_search_leaves_the_verdict_and_is_a_warning(tmp_path)
 
 
 def test_a_program_that_breaks_where_only_other_theta_are_asked_is_not_right(tmp_path):
-    far = small("if abs(t[0]) > 0.55: sys.exit(3)")
+    """At the theta of the problem all is right, and the second case is never made."""
+    far = small("if any(abs(x) > 1.05 * abs(y) for x, y in zip(t, THETA)): sys.exit(3)", old='"tasks": 1}', new='"tasks": 1, "hvp": True}')
+    far = changed(far, '"grad": t}', '"grad": t} | ({"hvp": m["v"]} if "v" in m else {})')
     assert "the process ended with status 3" in why(judged(tmp_path, far))
 
 
@@ -357,7 +359,7 @@ def test_the_program_in_c_plus_plus_of_the_page_is_right_and_its_mistake_is_name
         verdict, _ = own_process.judged(problem_of(losses))
     finally:
         target.stop()
-    assert verdict.word == "RIGHT" and shown(verdict) > 12 and verdict.outcomes[0].digits > 12 and 150 < losses.requests < 250
-    assert "some two hundred times if it is right" in PAGE and f"{own_process.SECONDS:g} seconds at most" in PAGE
+    assert verdict.word == "RIGHT" and shown(verdict) > 12 and verdict.outcomes[0].digits > 12 and 150 < losses.requests < 400
+    assert "a few hundred times if it is right" in PAGE and f"{own_process.SECONDS:g} seconds at most" in PAGE
     status, out, _ = command("--exec", str(tmp_path / "wrong"), "--suite", "own")
     assert status == 1 and "EXACT match with known-wrong formula first-order (g_q) in 3 of 3 failing vectors" in out
