@@ -164,12 +164,20 @@ def slope_difference(
             return _table(q, even, unit)
 
     found, level = _search(table)
-    if not np.all(np.isfinite(found.error)) and not np.any(rounding.noise):
-        rounding = least_noise(line, step)
+    for measured in () if np.any(rounding.noise) else (False, True):
+        if np.all(np.isfinite(found.error)):
+            break
+        rounding = least_noise(line, step) if measured else _common(rounding, start)
         noisy, level = _search(table)
         better = noisy.error < found.error
         found = Difference(*(np.where(better, *pair) for pair in zip(noisy, found, strict=True)))
     return found, step * RATIO2 ** (-level / 2)
+
+
+def _common(rounding: Rounding, start: Array) -> Rounding:
+    """The rounding of the largest entry, for every entry: one that is a sum of larger terms which cancel has that of the terms."""
+    top = np.max(np.abs(start), initial=0.0, keepdims=True)
+    return rounding._replace(noise=rounding.eps * top, top=np.where(top > 0, top, 1.0))
 
 
 def mixed_difference(

@@ -112,11 +112,17 @@ def _diagnosis(verdict: Finding, case: Case, *, asked: bool) -> Diagnosis:
 def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:
     """Where it is right, and where there is no result; of one array nothing can be said.
 
-    What would follow from it is left out: tasks cannot be moved, as the inputs of a suite can.
+    What would follow from it is left out, but for rows: tasks cannot be moved, as the inputs of a suite can.
     """
-    facts = [re.split(": |; no single input", line)[0] for line in verdict.where.lines] if asked else []
+    facts = [_fact(line) for line in verdict.where.lines] if asked else []
     failed = dict.fromkeys(f"no result at another theta: it {o.message}" for o in verdict.outcomes if o.got is None)
     return (*facts, *failed)
+
+
+def _fact(line: str) -> str:
+    """A sentence on where it is right; what may follow from it is kept where it is of rows, and said with what else it may be."""
+    fact = re.split(": |; no single input", line)[0]
+    return f"{line}; or that task is of another kind" if "row" in fact.split() or "rows" in fact.split() else fact
 
 
 def _for_python(line: str) -> str:

@@ -173,16 +173,48 @@ def check_derivatives(name: str, task: Task, theta: Array) -> None:
     for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
         if np.shape(value) != shape:
             raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")
-    _check_slope(f"{name}.at(theta).grad", "the loss", np.asarray(point.grad) @ v, (np.asarray(up.loss) - np.asarray(down.loss)) / (2 * STEP))
-    _check_slope(f"{name}.at(theta).hvp(v)", "grad", np.asarray(point.hvp(v)), (np.asarray(up.grad) - np.asarray(down.grad)) / (2 * STEP))
+    slopes = {
+        "grad": ("the loss", np.asarray(point.grad) @ v, (np.asarray(up.loss) - np.asarray(down.loss)) / (2 * STEP)),
+        "hvp(v)": ("grad", np.asarray(point.hvp(v)), (np.asarray(up.grad) - np.asarray(down.grad)) / (2 * STEP)),
+    }
+    for what, (of, slope, numeric) in slopes.items():
+        bad = ~(np.abs(slope - numeric) <= FAR * np.maximum(1.0, np.max(np.abs(numeric))))
+        for i in dict.fromkeys(int(index[0]) for index in np.argwhere(bad)):
+            box = _black_box(task, i)
+            if box is None:
+                raise ValueError(_no_slope(f"{name}.at(theta).{what}", of, slope, numeric, bad))
+            _check_black_box(f"{name}[{i}]", box, theta)
 
 
-def _check_slope(name: str, of: str, slope: Array, numeric: Array) -> None:
-    """ValueError unless a slope is that of a central difference, to four digits."""
-    bad = ~(np.abs(slope - numeric) <= FAR * np.maximum(1.0, np.max(np.abs(numeric))))
-    if np.any(bad):
-        at = tuple(np.argwhere(bad)[0])
+def _no_slope(name: str, of: str, slope: Array, numeric: Array, bad: Array) -> str:
+    """The sentence on a derivative that is none."""
+    at = tuple(np.argwhere(bad)[0])
+    return (
+        f"{name} is not the derivative of {of} along v = cos(1, 2, ...): {slope[at]:.6g} at index {index_text(at)}, but "
+        f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
+    )
+
+
+def _black_box(task: Task, i: int) -> BlackBox | None:
+    """Task i, if it is made of functions of the user."""
+    if isinstance(task, BlackBox):
+        return task[i]
+    one = task.tasks[i] if isinstance(task, _Several) else None
+    return one if isinstance(one, BlackBox) else None
+
+
+def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
+    """ValueError with what the user's functions are: random, not smooth, no derivative; one in single precision is right."""
+    point, again = box.at(theta), box.at(theta)
+    if box.grad is not None and (apart := float(np.max(np.abs(point.grad - again.grad)))) > FAR * np.max(np.abs(point.grad)):
         raise ValueError(
-            f"{name} is not the derivative of {of} along v = cos(1, 2, ...): {slope[at]:.6g} at index {index_text(at)}, but "
-            f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
+            f"{name}: grad is random: at the same theta it returned gradients that differ by {apart:.2g}; draw the samples once, "
+            "switch dropout off with eval(), and keep no state between calls"
         )
+    try:
+        verdicts = box.check(theta)._asdict()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    for part, verdict in verdicts.items():
+        if verdict is not None and verdict.word == "CANNOT TELL":
+            raise ValueError(f"{name}: {part} cannot be judged: {verdict}")

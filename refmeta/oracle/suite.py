@@ -211,7 +211,10 @@ def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
         return None
     if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flatten(value)[0]):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
-    return np.array(floats(value), dtype=dtype) if isinstance(value, list) else float(floats(value))
+    if not isinstance(value, list):
+        return float(floats(value))
+    array = np.array(value)
+    return np.array(array if array.dtype.kind in "if" else floats(value), dtype=dtype)
 
 
 def floats(value: Any) -> Any:

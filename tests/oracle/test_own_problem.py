@@ -190,3 +190,99 @@ def test_an_array_is_judged_and_nothing_is_asked():
     assert problem(mine(THETA)).diagnose().word == "RIGHT"
     found = problem(mine(THETA, kept=lambda k: False)).diagnose()
     assert "first-order" in " ".join(found.what) and found.where == ()
+
+
+class Drawn:
+    """A loss with dropout in training: another mask at every call."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(3)
+
+    def __call__(self, theta, function=loss, task=0):
+        return function(theta * (self.rng.random(theta.size) < 0.8) / 0.8, 0, task)
+
+
+DRAWN = Drawn()
+
+
+class Counted:
+    """A loss that keeps something between calls."""
+
+    calls = 0
+
+    def __call__(self, theta):
+        self.calls += 1
+        return loss(theta, 0, 0) * (1 + 0.01 * self.calls)
+
+
+class Tensor:
+    """A number of a graph: not an array until it is detached."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+    def detach(self):
+        return self.value
+
+
+def written(theta):
+    """A loss that scales its argument in place."""
+    theta *= 0.999
+    return loss(theta, 0, 0)
+
+
+def bent(theta):
+    """A loss with a kink at THETA, as a network of ReLU may have it."""
+    return loss(theta, 0, 0) + np.sum(np.maximum(theta - THETA, 0.0))
+
+
+def own(theta):
+    """∇ of the first task's loss on the support."""
+    return slope(theta, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "grad", "sentence"),
+    [
+        (Drawn(), own, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random: at the same theta it returned .*\ntry: draw the samples once"),
+        (Drawn(), None, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random"),
+        (lambda t: loss(t, 0, 0), lambda t: DRAWN(t, slope), r"^support\[0\]: grad is random: .* switch dropout off with eval\(\)"),
+        (Counted(), own, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random"),
+        (written, own, r"^support\[0\]: f changes theta in place: copy it inside f"),
+        (bent, own, r"does not look smooth at theta in 9 of 9 entries: .*\ntry: move theta a little: a kink such as that of ReLU"),
+        (lambda t: loss(t, 0, 0), lambda t: np.roll(own(t), HIDDEN), "try: its entries are those of the right one in another order: are the parameters flattened"),
+        (lambda t: loss(t, 0, 0), lambda t: own(t)[[0, 3, 6, 1, 4, 7, 2, 5, 8]], "try: its entries are in another order: a table .* transpose it"),
+        (lambda t: loss(t, 0, 0), lambda t: sum(slope(t, 0, i) for i in range(TASKS)), r"^support\[0\]: grad is no derivative: WRONG: your gradient is not that of your function"),
+    ],
+    ids=["random", "random without grad", "random gradient", "side effect", "in place", "kink", "layers swapped", "transposed", "reduced over tasks"],
+)  # fmt: skip
+def test_functions_that_are_no_loss_or_no_gradient_are_said_in_a_sentence(function, grad, sentence):
+    first = rm.BlackBox(function, THETA.size, grad=grad)
+    with pytest.raises(ValueError, match=sentence):
+        problem(mine, support=[first, *tasks(0)[1:]]).diagnose()
+
+
+def test_losses_in_single_precision_are_judged_as_such():
+    """Fewer digits are shown, and a mistake is still one."""
+    single = lambda f, split, i: lambda t: np.float32(f(np.float32(t), split, i))
+    boxes = lambda split: [rm.BlackBox(single(loss, split, i), THETA.size, grad=single(slope, split, i)) for i in range(TASKS)]
+    found = problem(mine, boxes).diagnose()
+    assert found.word == "RIGHT" and 2 < float(found.sentence.split()[-2]) < 7, found
+    assert problem(lambda theta: mine(theta, kept=lambda k: False), boxes).diagnose().word == "WRONG"
+
+
+def test_tensors_with_a_graph_are_taken_as_they_are():
+    tensors = lambda split: [
+        rm.BlackBox(lambda t, i=i: Tensor(loss(t, split, i)), THETA.size, grad=lambda t, i=i: Tensor(slope(t, split, i))) for i in range(TASKS)
+    ]
+    assert problem(lambda theta: Tensor(mine(theta)), tensors).diagnose().word == "RIGHT"
+
+
+def test_only_the_first_row_is_right_where_something_passes_between_tasks():
+    """Nothing of one's own can be put in another order: what else it may be is said."""
+    found = problem(lambda theta: mine(theta) * np.array([[1.0], [1.1], [1.3]])).diagnose(seconds=3)
+    assert any(line.startswith("only the first task's row is right: something is not reset between tasks") for line in found.where), found
+    assert found.where[-1].endswith("or that task is of another kind")

@@ -44,8 +44,8 @@ def in_rows(part: str, wrong: Sequence[Outcome], settings: JudgeSettings, ask: A
 def _is_positional(
     part: str, wrong: Sequence[Outcome], has: Callable[[list[bool]], bool], settings: JudgeSettings, ask: Ask | None
 ) -> bool:
-    """Does the pattern stay where the order of the tasks is reversed?"""
-    if ask is None:
+    """Does the pattern stay where the order of the tasks is reversed?  Where no input has an axis of tasks, the cases alone tell."""
+    if ask is None or not any(entry.shape.startswith("(N") for entry in wrong[0].case.about.inputs.values()):
         return len(wrong) > 1
     for o in wrong[:2]:
         inputs, shapes = o.case.arguments(), o.case.about.inputs

@@ -39,7 +39,7 @@ def pair_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: flo
     """Two departures, if need be times a factor."""
     if _entries(failing, settings) < 2 * ENTRIES:
         return []
-    ordered = _unexplained_first(generic_first(failing), settings)
+    ordered = _unexplained_first(generic_first(failing), settings, until)
     if (screen := _screen(ordered, settings, until)) is None:
         return []
     i, j = np.triu_indices(len(screen.departures), 1)
@@ -54,7 +54,7 @@ def product_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: 
     """Three departures and more, and pairs that are left, while time remains."""
     if _entries(failing, settings) < 2 * ENTRIES:
         return []
-    ordered = _unexplained_first(generic_first(failing), settings)
+    ordered = _unexplained_first(generic_first(failing), settings, until)
     if (screen := _screen(ordered, settings, until)) is None or len(screen.departures) < 3:
         return []
     return _search(_beams(screen), screen, ordered, until)
@@ -65,11 +65,15 @@ def _entries(outcomes: Sequence[Outcome], settings: JudgeSettings) -> int:
     return sum(pair.got.size for pair in wrong_pairs(outcomes, settings))
 
 
-def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings) -> list[Outcome]:
-    """The failing vectors, last those that one departure explains which also explains the first: of them a second is not seen."""
+def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings, until: float) -> list[Outcome]:
+    """The failing vectors, last those that one departure explains which also explains the first: of them a second is not seen.
+
+    Departures that are not tried in time explain nothing.
+    """
     first = pairs(ordered[:1], settings)[0]
-    alone = [value_at((each,), settings) for each in singles(first.case.about.choices)]
-    explaining = [value for value in alone if alike(first, value(first.case, first.name))]
+    alone = (value_at((each,), settings) for each in singles(first.case.about.choices))
+    in_time = itertools.takewhile(lambda value: time.process_time() < until, alone)
+    explaining = [value for value in in_time if alike(first, value(first.case, first.name))]
     return sorted(ordered, key=lambda o: any(alike(p, v(p.case, p.name)) for v in explaining for p in pairs([o], settings)))
 
 
