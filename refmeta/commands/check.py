@@ -15,12 +15,12 @@ from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.expected_failures import check_flags, excused, mended, read_expected_failures
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
 from refmeta.oracle.machine import ENDINGS, FORMATS
-from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.suite import Case, Suite
 from refmeta.oracle.suites import SUITES
-from refmeta.oracle.suites.own import NAME as OWN
+from refmeta.oracle.suites.own.algorithms import NAME as OWN
+from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.vectors import UsageError, VectorError, cases, read_file
 from refmeta.oracle.verdict import Finding, findings
 from refmeta.tables import suggestion as _near

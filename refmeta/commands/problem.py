@@ -10,12 +10,12 @@ from typing import Any
 
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.own import judged
-from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.own_process import judged_program
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.serve import Misnamed, import_member
-from refmeta.oracle.suites.own import NAME
+from refmeta.oracle.suites.own.algorithms import NAME
+from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.vectors import UsageError
 
 __all__ = ["problem_in", "report_on", "report_on_program"]

@@ -10,9 +10,9 @@ from refmeta.oracle.diagnosis import SECONDS
 from refmeta.oracle.expected_failures import pytest_cases
 from refmeta.oracle.judge import RIGHT, JudgeSettings, Outcome, check_settings, judge
 from refmeta.oracle.own import Diagnosis
-from refmeta.oracle.own_problem import Problem, diagnose
 from refmeta.oracle.suite import Case
 from refmeta.oracle.suites import SUITES as _SUITES
+from refmeta.oracle.suites.own.problem import Problem, diagnose
 from refmeta.oracle.vectors import UsageError, VectorError, cases
 
 __all__ = [

@@ -19,7 +19,7 @@ def pytest_cases(
 ) -> list[Any]:
     """The valid vectors of a suite, each as a `pytest.param` whose id is the vector's.
 
-    For `@pytest.mark.parametrize("case", rm.oracle.pytest_cases("maml-regression"))`; the test calls
+    For `@pytest.mark.parametrize("case", rm.oracle.pytest_cases("SUITE"))`; the test calls
     `rm.oracle.assert_matches(case, f(**case.arguments()))`.
 
     Parameters

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, as_count, as_positive, as_real, replace_fields
-from refmeta.meta.arguments import as_query, as_step_sizes
+from refmeta.arrays import Array, as_real, replace_fields
+from refmeta.meta.arguments import as_query
 from refmeta.oracle.asking import varied
 from refmeta.oracle.own_tasks import Opaque, as_task, check_derivatives
 from refmeta.oracle.suite import Case, Expected, Suite
@@ -20,7 +20,7 @@ SEEDS, OTHERS, PATTERNS = range(2), (1, 2), ("+", "+-", "++-", "+++-")
 def case_of(problem: Any) -> Case:
     """The problem as a case of a suite of its own, with the library's answer and what its tolerance is made of; arguments checked."""
     theta, support, query = _losses(problem)
-    given = _checked(problem, support.dim)
+    given = problem.of.checked(problem.given, support.dim)
     fixed = [name for name in given if name not in problem.asked]
 
     def at(x: dict[str, Any]) -> Any:
@@ -57,18 +57,6 @@ def _losses(problem: Any) -> tuple[Array, Any, Any]:
     for name, task in {"support": support, "query": query}.items():
         check_derivatives(name, task, theta)
     return theta, support, query
-
-
-def _checked(problem: Any, dim: int) -> dict[str, Any]:
-    """The inputs beside θ and the losses."""
-    given = problem.given
-    if "strength" in given:
-        return {"strength": as_positive(given["strength"], "strength")}
-    steps, sizes = as_count(given["steps"], "steps"), as_real(given["alpha"], "alpha")
-    as_step_sizes(sizes, steps, dim)
-    if problem.algorithm == "reptile" and (sizes.ndim or sizes == 0):
-        raise ValueError("alpha must be one number other than 0: the gradient of reptile is (theta - phi) / alpha")
-    return {"alpha": sizes if sizes.ndim else float(sizes), "steps": steps}
 
 
 def _expected(suite: Suite, problem: Any) -> Expected:

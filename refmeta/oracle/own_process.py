@@ -5,16 +5,18 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from refmeta.arrays import Array, as_count, as_real
 from refmeta.numerics.returned import returned_array
 from refmeta.oracle.check import Failed, printable
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.own import judged
-from refmeta.oracle.own_problem import Problem
 from refmeta.oracle.process import LINE
 from refmeta.oracle.protocol import NUMBER, Process, answer_in, json_value
 from refmeta.oracle.suite import Case, floats
-from refmeta.oracle.suites.own import ALGORITHMS, NAME, SUPPORT_ALONE
+from refmeta.oracle.suites.own.algorithms import ALGORITHMS, DEFAULT, NAME, SUPPORT_ALONE
+from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.verdict import Finding
 from refmeta.tasks.black_box import BlackBox
 
@@ -82,6 +84,8 @@ class Losses:
 
     def value(self, theta: Array, task: int, split: str, v: Array | None = None) -> Value:
         """The loss of a task on a split at θ with its gradient, or its Hessian product along v."""
+        if np.iscomplexobj(theta):
+            raise TypeError("theta must be real: a program takes no complex numbers")
         key = (task, split, theta.tobytes(), None if v is None else v.tobytes())
         if key not in self._values:
             question = {"type": "evaluate", "theta": theta.tolist(), "task": task, "split": split} | ({} if v is None else {"v": v.tolist()})
@@ -136,7 +140,7 @@ def problem_of(losses: Losses) -> Problem:
     theta = as_real(_floats(answer, "theta"), "theta")
     if theta.ndim != 1 or not theta.size:
         raise ValueError(f"answered a problem whose theta has shape {theta.shape}, expected (d,): a list of numbers")
-    count, algorithm = as_count(answer["tasks"], "tasks", least=1, most=max(1, NUMBERS // theta.size)), str(answer.get("algorithm", "maml"))
+    count, algorithm = as_count(answer["tasks"], "tasks", least=1, most=max(1, NUMBERS // theta.size)), str(answer.get("algorithm", DEFAULT))
     given = {name: _floats(answer, name) for name in ("alpha", "steps", "strength") if answer.get(name) is not None}
     tasks: Callable[[str], list[BlackBox]] = lambda split: [losses.task(theta, i, split, hvp=answer.get("hvp") is True) for i in range(count)]
     gradient = _gradient_of(losses, count)
@@ -176,5 +180,5 @@ def judged_program(target: Process) -> Finding:
 
 def _not_run(why: str) -> Finding:
     """No verdict, and why."""
-    case = Case(NAME, ALGORITHMS["maml"].suite(lambda inputs: None), "a problem of one's own", (), "valid", {}, {}, {})
+    case = Case(NAME, ALGORITHMS[DEFAULT].suite(lambda inputs: None), "a problem of one's own", (), "valid", {}, {}, {})
     return Finding(NAME, "NOT RUN", "the program gave no problem that can be judged", (Outcome(case, "error", why),), (REMEDY,))

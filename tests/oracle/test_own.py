@@ -7,7 +7,7 @@ import refmeta as rm
 from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle.own_case import case_of
-from refmeta.oracle.own_problem import Problem
+from refmeta.oracle.suites.own.problem import Problem
 
 HIDDEN, TASKS, STEPS, ALPHA = 2, 3, 4, 0.3
 H = 1e-30  # of a complex step; products of two steps vanish

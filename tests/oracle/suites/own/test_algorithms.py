@@ -5,7 +5,7 @@ import pytest
 
 import refmeta as rm
 from refmeta.oracle.choices import singles
-from refmeta.oracle.suites.own import ALGORITHMS
+from refmeta.oracle.suites.own.algorithms import ALGORITHMS
 
 RNG = np.random.default_rng(8)
 M, C = RNG.normal(size=(2, 2, 3, 3)), RNG.normal(size=(2, 2, 3))

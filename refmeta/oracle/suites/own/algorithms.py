@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, as_count, as_positive, as_real
+from refmeta.meta.arguments import as_step_sizes
 from refmeta.meta.inner import adapt
 from refmeta.meta.reptile import gradient as reptile_gradient
 from refmeta.oracle.choices import Point
@@ -18,9 +19,9 @@ from refmeta.oracle.suites.maml import choices as maml_choices
 from refmeta.oracle.suites.maml import problem as maml_problem
 from refmeta.oracle.suites.maml.patterns import detached_steps, odd_terms
 
-__all__ = ["ALGORITHMS", "NAME", "SUPPORT_ALONE", "Algorithm"]
+__all__ = ["ALGORITHMS", "DEFAULT", "NAME", "SUPPORT_ALONE", "Algorithm"]
 
-NAME, SUPPORT_ALONE = "own", ("reptile",)  # the suite; the algorithms that no query takes part in
+NAME, DEFAULT, SUPPORT_ALONE = "own", "maml", ("reptile",)  # the suite; the usual algorithm; those that no query takes part in
 THETA = {"theta": Input("(d,)", "parameters")}
 STEPS = THETA | {
     "alpha": Input("number or (d,) or (K, 1) or (K, d)", "step sizes"), "steps": Input("integer", "number of inner steps", "integer")
@@ -34,6 +35,7 @@ class Algorithm(NamedTuple):
     """A meta-gradient: its inputs beside the losses, its formula, and what a suite knows of it on any losses.
 
     first : what to compare first, as a call of the library.
+    checked : the inputs beside the losses and theta, of so many parameters, checked.
     problem : of the theta, the support, the query and the other inputs.
     answer, terms : of the problem, as of a suite.
     """
@@ -41,6 +43,7 @@ class Algorithm(NamedTuple):
     inputs: Mapping[str, Input]
     formula: str
     first: str
+    checked: Callable[[dict[str, Any], int], dict[str, Any]]
     problem: Callable[..., Any]
     answer: Callable[[str, Any], Array]
     terms: Callable[[str, Any, Array], Any]
@@ -53,6 +56,26 @@ class Algorithm(NamedTuple):
             inputs=self.inputs, array="gradient", parts={"gradient": Part("(N, d)", self.formula)}, problem=problem, answer=self.answer,
             terms=self.terms, definition=lambda part, x, steps: [], vectors="", **self.facts,
         )  # fmt: skip
+
+
+def _step_sizes(given: dict[str, Any], dim: int) -> dict[str, Any]:
+    """alpha and steps, which fit each other."""
+    steps, sizes = as_count(given["steps"], "steps"), as_real(given["alpha"], "alpha")
+    as_step_sizes(sizes, steps, dim)
+    return {"alpha": sizes if sizes.ndim else float(sizes), "steps": steps}
+
+
+def _one_step_size(given: dict[str, Any], dim: int) -> dict[str, Any]:
+    """alpha, one number other than 0, and steps."""
+    checked = _step_sizes(given, dim)
+    if np.ndim(checked["alpha"]) or checked["alpha"] == 0:
+        raise ValueError("alpha must be one number other than 0: the gradient of reptile is (theta - phi) / alpha")
+    return checked
+
+
+def _strength(given: dict[str, Any], dim: int) -> dict[str, Any]:
+    """A positive strength."""
+    return {"strength": as_positive(given["strength"], "strength")}
 
 
 def _proximity(theta: Array, support: Any, query: Any, strength: float) -> Any:
@@ -100,7 +123,7 @@ def _of_gradient(rows: Any) -> Any:
 OF_MAML = maml.SUITES[0]
 ALGORITHMS: dict[str, Algorithm] = {
     "maml": Algorithm(
-        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", ADAPTED, maml_problem.MetaProblem, maml_problem.answer, maml_problem.terms,
+        STEPS, "dF_i/dtheta, F_i = L_query(phi_i)", ADAPTED, _step_sizes, maml_problem.MetaProblem, maml_problem.answer, maml_problem.terms,
         {
             "chapter": "maml", "rows": OF_MAML.rows, "effects": maml.epsilons.effects, "letters": OF_MAML.letters,
             "patterns": {"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(maml_choices),
@@ -109,7 +132,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "implicit": Algorithm(
         THETA | {"strength": Input("number", "lambda, the weight of the proximal term")},
         "dF_i/dtheta, F_i = L_query(phi_i), phi_i = argmin L_support + strength/2 |phi - theta|^2",
-        "refmeta.implicit.adapt(theta, support, strength=strength).adapted, your phi", _proximity,
+        "refmeta.implicit.adapt(theta, support, strength=strength).adapted, your phi", _strength, _proximity,
         implicit.problem.answer, implicit.problem.terms,
         {
             "chapter": implicit.SUITE.chapter, "rows": implicit.SUITE.rows, "effects": implicit.epsilons.effects,
@@ -118,7 +141,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         },
     ),
     "reptile": Algorithm(
-        STEPS, "(theta - phi_i)/alpha", ADAPTED, maml_problem.MetaProblem, _displacement, _reptile_terms,
+        STEPS, "(theta - phi_i)/alpha", ADAPTED, _one_step_size, maml_problem.MetaProblem, _displacement, _reptile_terms,
         {
             "chapter": "reptile", "rows": _of_gradient(OF_MAML.rows), "effects": _no_effects, "choices": {
                 name: maml_choices.CHOICES[name] for name in ("steps", "alpha", "alpha of the parameters", "inner optimiser", "inner loop",

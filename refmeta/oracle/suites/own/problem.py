@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array
 from refmeta.meta.arguments import Task
 from refmeta.oracle.own import SECONDS, Diagnosis, diagnosis_of
-from refmeta.oracle.suites.own import ALGORITHMS, Algorithm
+from refmeta.oracle.suites.own.algorithms import ALGORITHMS, Algorithm
 from refmeta.tables import suggestion
 
 __all__ = ["Problem", "diagnose"]
