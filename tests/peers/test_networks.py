@@ -53,7 +53,7 @@ def test_a_right_one_is_right_to_the_digits_that_the_losses_show(peer, steps):
 @pytest.mark.parametrize("mistake", NAMED)
 @pytest.mark.parametrize("peer", PEERS, ids=name_of)
 def test_a_mistake_is_named(peer, mistake):
-    found = diagnosed(peer.problem(5, mistake))
+    found = diagnosed(peer.problem(5, mistake, hvp=True))
     assert found.word == "WRONG" and NAMED[mistake] in " ".join(found.what), found
 
 
@@ -61,7 +61,7 @@ def test_a_mistake_is_named(peer, mistake):
 @pytest.mark.parametrize("peer", PEERS, ids=name_of)
 def test_a_mistake_with_one_step_is_named(peer, mistake):
     """With one step the last one is the only one: no mistake."""
-    found = diagnosed(peer.problem(1, mistake))
+    found = diagnosed(peer.problem(1, mistake, hvp=True))
     assert found.word == "WRONG" and NAMED[mistake] in " ".join(found.what), found
 
 
@@ -69,7 +69,7 @@ def test_a_mistake_with_one_step_is_named(peer, mistake):
 @pytest.mark.parametrize("peer", PEERS, ids=name_of)
 def test_a_statistic_that_passes_between_tasks_is_located(peer, steps):
     """Which statistic it is nobody can know: the first task alone is right."""
-    found = diagnosed(peer.problem(steps, "statistic_shared"))
+    found = diagnosed(peer.problem(steps, "statistic_shared", hvp=True))
     assert found.word == "WRONG" and any(line.startswith(ONLY_FIRST) for line in found.where), found
 
 

@@ -55,8 +55,8 @@ def of_torchopt(theta, steps, task, exact=True):
         optimiser.step(error_of(network, 0, task))
     if not exact:
         torchopt.stop_gradient(network)
-        start = torchopt.extract_state_dict(network, by="reference").params[0].values()
-    return flat(torch.autograd.grad(error_of(network, 1, task), list(start)))
+        start = [p for layer in torchopt.extract_state_dict(network, by="reference").params for p in layer.values()]
+    return flat(torch.autograd.grad(error_of(network, 1, task), start))
 
 
 def of_learn2learn(theta, steps, task, exact=True):
