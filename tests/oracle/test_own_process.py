@@ -219,7 +219,7 @@ def value(**changes):
         (small("del a['loss']"), 'answered a value without "loss"'),
         (small("a = {'id': m['id'], 'type': 'error', 'message': 'no\\x1b data'}"), "answered error: no  data; the request was"),
         (small("a['grad'] = t if t == THETA else None"), 'answered a value without "grad", which it gave elsewhere'),
-        (small("a['grad'] = [1.5 * x for x in t]"), "support.at(theta).grad is not the derivative of the loss"),
+        (small("a['grad'] = [1.5 * x for x in t]"), "support[0]: grad is no derivative: WRONG"),
         (small("", "sys.exit(3)"), "gradient(theta) the process ended with status 3"),
         (small("", "a['result'] = a['result'][0]"), "gradient(theta) returned shape (2,) for gradient, expected (1, 2); the axis of the tasks is gone"),
         (small(old='"suites": ["own"]', new='"suites": ["pearl"]'), "the target does not do own; the suites that it announced: pearl"),
