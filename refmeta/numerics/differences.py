@@ -117,6 +117,7 @@ def _walk(table: Callable[[int], _Table], found: _Table, level: int, way: int) -
     while np.all(np.isfinite(found.error)) and not _enough(found, ENOUGH) and COARSEST < level < FINEST:
         other = _compared(table(level + way), found, way)
         result = _better(_compared(result, other, -way), other)
+        other = _filled(other, result)
         if not np.max(other.error) <= np.max(found.error) / 2:
             break
         level, found = level + way, other
@@ -135,6 +136,11 @@ def _compared(table: _Table, other: _Table, way: int) -> _Table:
         return table
     gap = 2 * np.abs(table.derivative - other.derivative)
     return table._replace(error=np.fmax(table.error, gap))
+
+
+def _filled(one: _Table, other: _Table) -> _Table:
+    """One table, and the other where the one has no error."""
+    return _Table(*(np.where(np.isfinite(one.error), *pair) for pair in zip(one, other, strict=True)))
 
 
 def _better(one: _Table, other: _Table) -> _Table:
