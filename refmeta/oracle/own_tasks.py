@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, index_text
+from refmeta.arrays import Array
 from refmeta.meta.arguments import Point, Task
 from refmeta.numerics.differences import Difference
 from refmeta.oracle.results import on_host
@@ -15,7 +15,7 @@ from refmeta.tasks.black_box import BlackBox
 
 __all__ = ["Opaque", "OpaquePoint", "as_task", "check_derivatives", "product_of"]
 
-STEP, FAR = 1e-5, 1e-4
+STEP, FAR, DIRECTIONS, FEWEST, NOISE, EPS = 1e-5, 1e-4, 8, 6.0, 1e3, float(np.finfo(float).eps)
 KEPT, NUMBERS = 256, 10**7  # points that are kept, and numbers in them
 
 
@@ -163,36 +163,42 @@ class OpaquePoint:
 
 
 def check_derivatives(name: str, task: Task, theta: Array) -> None:
-    """Check the shapes of a point, and that `grad` and `hvp` are derivatives along one direction, to four digits."""
-    v = np.cos(np.arange(1.0, theta.size + 1))
-    lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(task.at(theta), of)]
+    """Check the shapes of a point, and that `grad` and `hvp` are derivatives, task by task; functions of the user by `BlackBox.check`."""
+    first, v = task.at(theta), np.ones(theta.size)
+    lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(first, of)]
     if lacks:
-        raise TypeError(f"{name}.at(theta) is a {type(task.at(theta)).__name__} without {', '.join(lacks)}")
-    point, up, down = (Opaque(task).at(theta + h * v) for h in (0.0, STEP, -STEP))
-    rows = tuple(task.shape)
+        raise TypeError(f"{name}.at(theta) is a {type(first).__name__} without {', '.join(lacks)}")
+    point, rows = OpaquePoint(theta, first, None), tuple(task.shape)
     for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
         if np.shape(value) != shape:
             raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")
-    slopes = {
-        "grad": ("the loss", np.asarray(point.grad) @ v, (np.asarray(up.loss) - np.asarray(down.loss)) / (2 * STEP)),
-        "hvp(v)": ("grad", np.asarray(point.hvp(v)), (np.asarray(up.grad) - np.asarray(down.grad)) / (2 * STEP)),
-    }
-    for what, (of, slope, numeric) in slopes.items():
-        bad = ~(np.abs(slope - numeric) <= FAR * np.maximum(1.0, np.max(np.abs(numeric))))
-        for i in dict.fromkeys(int(index[0]) for index in np.argwhere(bad)):
-            box = _black_box(task, i)
-            if box is None:
-                raise ValueError(_no_slope(f"{name}.at(theta).{what}", of, slope, numeric, bad))
+    boxes = [_black_box(task, i) for i in range(rows[0])]
+    for i, box in enumerate(boxes):
+        if box is not None:
             _check_black_box(f"{name}[{i}]", box, theta)
+    if opaque := [i for i, box in enumerate(boxes) if box is None]:
+        _check_slopes(name, Opaque(task), point, theta, opaque)
 
 
-def _no_slope(name: str, of: str, slope: Array, numeric: Array, bad: Array) -> str:
-    """The sentence on a derivative that is none."""
-    at = tuple(np.argwhere(bad)[0])
-    return (
-        f"{name} is not the derivative of {of} along v = cos(1, 2, ...): {slope[at]:.6g} at index {index_text(at)}, but "
-        f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
-    )
+def _check_slopes(name: str, task: "Opaque", point: "OpaquePoint", theta: Array, tasks: list[int]) -> None:
+    """ValueError unless grad·v and hvp(v) are central differences along random signs v, to four digits of each task's largest."""
+    slopes: dict[str, list[tuple[Array, Array]]] = {"grad": [], "hvp(v)": []}
+    for v in np.random.default_rng(0).choice([-1.0, 1.0], size=(DIRECTIONS, theta.size)):
+        up, down = (task.at(theta + h * v) for h in (STEP, -STEP))
+        slopes["grad"].append((point.grad @ v, (up.loss - down.loss) / (2 * STEP)))
+        slopes["hvp(v)"].append((point.hvp(v), (up.grad - down.grad) / (2 * STEP)))
+    rounding = {"grad": np.abs(point.loss), "hvp(v)": np.max(np.abs(point.grad), axis=-1, initial=0.0)}
+    for what, pairs in slopes.items():
+        slope, numeric = (np.stack(each, axis=1)[tasks] for each in zip(*pairs, strict=True))
+        size = np.max(np.abs(numeric).reshape(len(tasks), -1), axis=1) * FAR + rounding[what][tasks] * 64 * EPS / STEP
+        bad = ~(np.abs(slope - numeric) <= size.reshape(-1, *(1,) * (slope.ndim - 1)))
+        if np.any(bad):
+            at = tuple(np.argwhere(bad)[0])
+            of = "the loss" if what == "grad" else "grad"
+            raise ValueError(
+                f"{name}.at(theta).{what} is not the derivative of {of} along a vector of signs: {slope[at]:.6g} for task {tasks[at[0]]}, but "
+                f"{numeric[at]:.6g} by a central difference; is it wrong, or in single precision?"
+            )
 
 
 def _black_box(task: Task, i: int) -> BlackBox | None:
@@ -204,9 +210,10 @@ def _black_box(task: Task, i: int) -> BlackBox | None:
 
 
 def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
-    """ValueError with what the user's functions are: random, not smooth, no derivative; one in single precision is right."""
+    """ValueError with what the user's functions are: random, not smooth, no derivative, or one of few digits in double precision."""
     point, again = box.at(theta), box.at(theta)
-    if box.grad is not None and (apart := float(np.max(np.abs(point.grad - again.grad)))) > FAR * np.max(np.abs(point.grad)):
+    apart, size = (float(np.max(np.abs(x))) for x in (point.grad - again.grad, point.grad))
+    if box.grad is not None and apart > max(NOISE * EPS * size, float(np.max(point.error))):
         raise ValueError(
             f"{name}: grad is random: at the same theta it returned gradients that differ by {apart:.2g}; draw the samples once, "
             "switch dropout off with eval(), and keep no state between calls"
@@ -218,3 +225,5 @@ def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
     for part, verdict in verdicts.items():
         if verdict is not None and verdict.word == "CANNOT TELL":
             raise ValueError(f"{name}: {part} cannot be judged: {verdict}")
+        if verdict is not None and verdict.word == "ROUNDING" and verdict.digits < FEWEST and not np.any(point.error):
+            raise ValueError(f"{name}: {part} has too few digits to judge a meta-gradient by: {verdict}")

@@ -1,5 +1,7 @@
 """N losses or tasks of one's own as one task: the same numbers as the library's batched task, and errors that are added."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,46 @@ def test_points_are_kept_but_not_without_end():
         opaque.at(THETA + 1j)
 
 
-def test_a_gradient_that_is_no_derivative_is_refused():
-    wrong = rm.BlackBox(lambda t: t @ t, 4, grad=lambda t: 2.001 * t, hvp=lambda t, v: 2 * v)
-    with pytest.raises(ValueError, match=r"^support\[0\]: grad is no derivative: WRONG"):
-        check_derivatives("support", as_task([wrong], "support", 4), THETA)
+MISTAKES = {
+    "a small loss": (1e-6, lambda g: 5 * g), "a direction that a cosine does not see": (1.0, lambda g: g + np.array([1.0, -1.0, 0.5, 0.0])),
+    "a factor near 1": (1.0, lambda g: 1.00003 * g), "one entry": (1.0, lambda g: g + [0.02, 0, 0, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_gradient_that_is_no_derivative_is_refused(mistake):
+    """In one task of three, the others of them large."""
+    scale, change = MISTAKES[mistake]
+    right = [rm.BlackBox(lambda t: 1e6 * np.sum(np.sin(t)), 4, grad=lambda t: 1e6 * np.cos(t))] * 2
+    wrong = rm.BlackBox(lambda t: scale * np.sum(np.sin(t)), 4, grad=lambda t: change(scale * np.cos(t)))
+    with pytest.raises(ValueError, match=r"^support\[2\]: grad"):
+        check_derivatives("support", as_task([*right, wrong], "support", 4), THETA)
+    check_derivatives("support", as_task(right, "support", 4), THETA)
+
+
+class Wrong:
+    """The batched task with one row of its derivatives off."""
+
+    shape, dim = BATCH.shape, 4
+
+    def __init__(self, part):
+        self.part = part
+
+    def at(self, theta):
+        point, factor = BATCH.at(theta), np.array([1.0, 1.0, 1.001])[:, None]
+        grad, hvp = ((factor if self.part == of else 1) for of in ("grad", "hvp"))
+        return SimpleNamespace(theta=theta, loss=point.loss, grad=grad * point.grad, hvp=lambda v: hvp * point.hvp(v))
+
+
+@pytest.mark.parametrize(("part", "of"), [("grad", "the loss"), ("hvp", "grad")])
+def test_derivatives_of_a_task_that_is_not_seen_into_are_checked_task_by_task(part, of):
+    with pytest.raises(ValueError, match=rf"^query.at\(theta\).{part}.* is not the derivative of {of} .* for task 2"):
+        check_derivatives("query", Wrong(part), THETA)
+    check_derivatives("query", BATCH, THETA)
+
+
+def test_a_random_gradient_is_said_to_be_random():
+    rng = np.random.default_rng(0)
+    box = rm.BlackBox(lambda t: np.sum(np.sin(t)), 4, grad=lambda t: np.cos(t) * (1 + 1e-7 * rng.normal()))
+    with pytest.raises(ValueError, match=r"support\[0\]: grad is random"):
+        check_derivatives("support", as_task([box], "support", 4), THETA)
