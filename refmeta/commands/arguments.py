@@ -1,13 +1,16 @@
 """What several commands read of the command line."""
 
 import argparse
-from collections.abc import Callable, Iterable
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import unknown_name
 
-__all__ = ["as_suites", "whole_number"]
+__all__ = ["as_suites", "this_folder_on_path", "whole_number"]
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -27,3 +30,15 @@ def as_suites(names: Iterable[str] | None) -> tuple[str, ...]:
         if name not in SUITES:
             raise UsageError(unknown_name("suite", name, SUITES, f"the suites are {', '.join(SUITES)}"))
     return tuple(names or SUITES)
+
+
+@contextlib.contextmanager
+def this_folder_on_path() -> Iterator[None]:
+    """The current folder is the first in which modules are looked for, as with `python -m`, whatever started the command."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)

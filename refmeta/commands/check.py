@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from refmeta.commands.arguments import as_suites
+from refmeta.commands.arguments import as_suites, this_folder_on_path
 from refmeta.commands.problem import problem_in, report_on, report_on_program
 from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.expected_failures import check_flags, excused, mended, read_expected_failures
@@ -94,8 +94,9 @@ def _times(text: str) -> int:
 
 def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
-    if (problem := _problem_of(options)) is not None:
-        return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
+    with this_folder_on_path():
+        if (problem := _problem_of(options)) is not None:
+            return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
     if OWN in (options.suite or ()):
         _check_own(options)
         return _printed(options, report_on_program(options.exec, timeout=options.timeout, allow_rounding=options.allow_rounding))
@@ -107,7 +108,7 @@ def _check(options: Any) -> int:
         return 4
     for name in dict.fromkeys(c.suite for c in vectors) if options.vectors else ():
         _check_fits(options, SUITES[name])
-    listed = read_expected_failures(options.expected_failures, vectors) if options.expected_failures else ()
+    listed = read_expected_failures(options.expected_failures, vectors) if options.expected_failures is not None else ()
     vectors = _select_cases([c for c in vectors if c.suite in suites], options)
     settings = JudgeSettings(
         options.quantity, options.reduce, options.ascent, options.expect, options.dtype, tuple(options.skip_flag), options.validation,
@@ -125,7 +126,7 @@ def _problem_of(options: Any) -> Problem | None:
     _check_module(options.target)
     for path in options.output:
         _check_writable(path)
-    if (problem := problem_in(options.target)) is not None and options.expected_failures:
+    if (problem := problem_in(options.target)) is not None and options.expected_failures is not None:
         raise UsageError("--expected-failures lists cases of the suites: a Problem is one case without a name")
     return problem
 

@@ -13,7 +13,8 @@ from refmeta.oracle.own import judged
 from refmeta.oracle.own_process import judged_program
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
-from refmeta.oracle.serve import Misnamed, import_member
+from refmeta.oracle.results import failure_text
+from refmeta.oracle.serve import import_member
 from refmeta.oracle.suites.own.algorithms import NAME
 from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.vectors import UsageError
@@ -22,30 +23,23 @@ __all__ = ["problem_in", "report_on", "report_on_program"]
 
 
 def problem_in(target: str) -> Problem | None:
-    """The problem of that name, or the one that a function of no argument makes; None of anything else."""
-    sys.path.insert(0, "")
+    """The problem of that name, or the one that a function without parameters makes; None of anything else."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             found: Any = import_member(target)
             return found if isinstance(found, Problem) else _made(found, target)
-    except Misnamed as error:
+    except ValueError as error:  # of the module, if it is not misnamed
         raise UsageError(str(error)) from None
-    finally:
-        sys.path.remove("")
 
 
 def _made(function: Any, target: str) -> Problem | None:
-    """What a function of no argument makes, if that is a problem."""
-    try:
-        needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-    except (TypeError, ValueError):
-        return None
-    if needed:
+    """What a function without parameters makes, if that is a problem; nothing else is called."""
+    if not inspect.isfunction(function) or inspect.signature(function).parameters:
         return None
     try:
         made = function()
-    except Exception as error:
-        raise UsageError(f"{target}() raised {type(error).__name__}: {error}; it must make a refmeta.oracle.Problem") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{target}() {failure_text(error)}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
 
 
@@ -56,6 +50,8 @@ def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
             verdict, _ = judged(problem)
     except (TypeError, ValueError, FloatingPointError) as error:
         raise UsageError(f"{name}: {error}") from None
+    except (ArithmeticError, SystemExit) as error:
+        raise UsageError(f"{name}: one of its functions {failure_text(error)}") from None
     return Report(name, JudgeSettings(), (verdict,), allow_rounding)
 
 

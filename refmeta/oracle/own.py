@@ -8,15 +8,15 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_real
 from refmeta.oracle.check import as_target, questions, run
-from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, judge, limit_of, size_of
+from refmeta.oracle.judge import Entry, JudgeSettings, Outcome, gap, judge, limit_of, size_of
 from refmeta.oracle.own_case import case_of, cases_of
 from refmeta.oracle.results import on_host
 from refmeta.oracle.suite import Case
-from refmeta.oracle.verdict import Finding, finding
+from refmeta.oracle.verdict import INDISTINCT, Finding, finding
 
 __all__ = ["SECONDS", "Diagnosis", "diagnosis_of", "judged"]
 
-SECONDS = 30.0  # of a diagnosis, that of the losses included
+SECONDS = 30.0  # of the search for what explains a mistake; the losses' own time counts
 OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
 
 
@@ -68,7 +68,16 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
     slugs = [e.slug for e in verdict.causes if e.slug]
     steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.of.first}")
     wrong = verdict.word == "WRONG"
-    return verdict._replace(sentence=f"{verdict.sentence}; your losses show {shown:.1f} digits", next=steps if wrong else ()), case
+    shows = f"your losses show {shown:.1f} digits{'' if wrong else _unseen(problem, cases, settings)}"
+    return verdict._replace(sentence=f"{verdict.sentence}; {shows}", next=steps if wrong else ()), case
+
+
+def _unseen(problem: Any, cases: list[Case], settings: JudgeSettings) -> str:
+    """A sentence if the first order gives the same numbers in all cases, as where nothing is adapted."""
+    if problem.of.near is None:
+        return ""
+    apart = [gap(problem.of.near(c.problem), c.expected["gradient"].value, limit_of(c, "gradient", settings)) for c in cases]
+    return "; the first order gives the same numbers here, so that the Hessian terms are not seen" if max(apart) < INDISTINCT else ""
 
 
 def _asked(problem: Any, cases: list[Case], settings: JudgeSettings, name: str, seconds: float) -> Finding:

@@ -7,20 +7,23 @@ import numpy as np
 
 from refmeta.arrays import Array, as_real, replace_fields
 from refmeta.meta.arguments import as_query
+from refmeta.numerics.returned import on_host
 from refmeta.oracle.asking import varied
-from refmeta.oracle.own_tasks import Opaque, as_task, check_derivatives
+from refmeta.oracle.own_tasks import Opaque, as_task, black_box, check_derivatives
 from refmeta.oracle.suite import Case, Expected, Suite
 from refmeta.tolerance import condition_number, max_per_task, tolerance
 
 __all__ = ["case_of", "cases_of"]
 
 SEEDS, OTHERS, PATTERNS = range(2), (1, 2), ("+", "+-", "++-", "+++-")
+EACH, SOLVED, MOST = 24, 50, 3 * 10**7  # evaluations of a loss for each parameter and step; steps of a solver; the most of all
 
 
 def case_of(problem: Any) -> Case:
     """The problem as a case of a suite of its own, with the library's answer and what its tolerance is made of; arguments checked."""
     theta, support, query = _losses(problem)
     given = problem.of.checked(problem.given, support.dim)
+    _check_cost(theta.size, support, given.get("steps", SOLVED))
     fixed = [name for name in given if name not in problem.asked]
 
     def at(x: dict[str, Any]) -> Any:
@@ -45,7 +48,7 @@ def cases_of(problem: Any) -> list[Case]:
 
 def _losses(problem: Any) -> tuple[Array, Any, Any]:
     """θ, the support and the query, checked; so are their derivatives."""
-    theta = as_real(problem.theta, "theta")
+    theta = as_real(on_host(problem.theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
     support = as_task(problem.support, "support", theta.size)
@@ -57,6 +60,18 @@ def _losses(problem: Any) -> tuple[Array, Any, Any]:
     for name, task in {"support": support, "query": query}.items():
         check_derivatives(name, task, theta)
     return theta, support, query
+
+
+def _check_cost(dim: int, support: Any, steps: int) -> None:
+    """ValueError where losses alone would be asked more often than anybody waits for."""
+    N = int(support.shape[0])
+    alone = sum(box is not None and box.grad is None for box in (black_box(support, i) for i in range(N)))
+    cost = alone * max(steps, 1) * EACH * dim * (1 + len(PATTERNS) + len(SEEDS)) * (1 + len(OTHERS))
+    if cost > MOST:
+        raise ValueError(
+            f"a verdict from losses alone would cost some {cost:.0e} evaluations of them, for {alone} tasks, {dim} parameters and {steps} "
+            f"steps; give their gradients: refmeta.BlackBox(loss, {dim}, grad=...)"
+        )
 
 
 def _expected(suite: Suite, problem: Any) -> Expected:

@@ -181,4 +181,4 @@ def judged_program(target: Process) -> Finding:
 def _not_run(why: str) -> Finding:
     """No verdict, and why."""
     case = Case(NAME, ALGORITHMS[DEFAULT].suite(lambda inputs: None), "a problem of one's own", (), "valid", {}, {}, {})
-    return Finding(NAME, "NOT RUN", "the program gave no problem that can be judged", (Outcome(case, "error", why),), (REMEDY,))
+    return Finding(NAME, "NOT RUN", "the program gave no problem, or no result, that can be judged", (Outcome(case, "error", why),), (REMEDY,))

@@ -13,9 +13,10 @@ from refmeta.numerics.differences import Difference
 from refmeta.oracle.results import on_host
 from refmeta.tasks.black_box import BlackBox
 
-__all__ = ["Opaque", "OpaquePoint", "as_task", "check_derivatives", "product_of"]
+__all__ = ["Opaque", "OpaquePoint", "as_task", "black_box", "check_derivatives", "product_of"]
 
 STEP, FAR, DIRECTIONS, FEWEST, NOISE, EPS = 1e-5, 1e-4, 8, 6.0, 1e3, float(np.finfo(float).eps)
+TIMES, REST = 4, "draw the samples once, switch dropout off with eval(), and keep no state between calls"
 KEPT, NUMBERS = 256, 10**7  # points that are kept, and numbers in them
 
 
@@ -29,13 +30,23 @@ def as_task(value: Any, name: str, dim: int) -> Task:
             raise TypeError(f"{name}.shape must be a tuple (N,), got {type(value.shape).__name__}")
         return _Several([value]) if value.shape == () else value
     each = [value] if callable(value) else value
-    if not isinstance(each, Sequence) or not each or not all(callable(one) or isinstance(one, Task) for one in each):
-        raise TypeError(f"{name} must be a task with shape, dim and at(theta), or a list of losses or of tasks, got {type(value).__name__}")
+    if isinstance(each, Sequence) and not isinstance(each, str) and not each:
+        raise ValueError(f"{name} is empty: give one loss or task for each of N tasks")
+    if not isinstance(each, Sequence) or not all(callable(one) or isinstance(one, Task) for one in each):
+        raise TypeError(f"{name} must be a task with shape, dim and at(theta), or a list of losses or of tasks, got {_kind(each)}")
     tasks = [one if isinstance(one, Task) else BlackBox(one, dim) for one in each]
     for i, task in enumerate(tasks):
         if tuple(task.shape) != () or task.dim != dim:
             raise ValueError(f"{name}[{i}] has the batch axes {tuple(task.shape)} and {task.dim} parameters, expected () and {dim}")
     return _Several(tasks)
+
+
+def _kind(value: Any) -> str:
+    """The type of a value; of a list that of the first entry that is neither a function nor a task."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return type(value).__name__
+    i, bad = next((i, one) for i, one in enumerate(value) if not (callable(one) or isinstance(one, Task)))
+    return f"{type(bad).__name__} at [{i}]"
 
 
 class _Several:
@@ -172,7 +183,7 @@ def check_derivatives(name: str, task: Task, theta: Array) -> None:
     for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
         if np.shape(value) != shape:
             raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")
-    boxes = [_black_box(task, i) for i in range(rows[0])]
+    boxes = [black_box(task, i) for i in range(rows[0])]
     for i, box in enumerate(boxes):
         if box is not None:
             _check_black_box(f"{name}[{i}]", box, theta)
@@ -201,7 +212,7 @@ def _check_slopes(name: str, task: "Opaque", point: "OpaquePoint", theta: Array,
             )
 
 
-def _black_box(task: Task, i: int) -> BlackBox | None:
+def black_box(task: Task, i: int) -> BlackBox | None:
     """Task i, if it is made of functions of the user."""
     if isinstance(task, BlackBox):
         return task[i]
@@ -211,19 +222,20 @@ def _black_box(task: Task, i: int) -> BlackBox | None:
 
 def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
     """ValueError with what the user's functions are: random, not smooth, no derivative, or one of few digits in double precision."""
-    point, again = box.at(theta), box.at(theta)
-    apart, size = (float(np.max(np.abs(x))) for x in (point.grad - again.grad, point.grad))
-    if box.grad is not None and apart > max(NOISE * EPS * size, float(np.max(point.error))):
-        raise ValueError(
-            f"{name}: grad is random: at the same theta it returned gradients that differ by {apart:.2g}; draw the samples once, "
-            "switch dropout off with eval(), and keep no state between calls"
-        )
+    point, losses = box.at(theta), [float(box.at(theta).loss) for _ in range(TIMES)]
+    if max(losses) - min(losses) > NOISE * EPS * max(map(abs, losses)):
+        raise ValueError(f"{name}: the loss is random: at the same theta it returned {min(losses)!r} and {max(losses)!r}; {REST}")
+    if box.grad is not None:
+        apart, size = (float(np.max(np.abs(x))) for x in (point.grad - box.at(theta).grad, point.grad))
+        if apart > max(NOISE * EPS * size, float(np.max(point.error))):
+            raise ValueError(f"{name}: grad is random: at the same theta it returned gradients that differ by {apart:.2g}; {REST}")
     try:
         verdicts = box.check(theta)._asdict()
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     for part, verdict in verdicts.items():
         if verdict is not None and verdict.word == "CANNOT TELL":
-            raise ValueError(f"{name}: {part} cannot be judged: {verdict}")
+            what = "the loss" if part == "grad" and box.grad is None else part
+            raise ValueError(f"{name}: {what} cannot be judged: {verdict}")
         if verdict is not None and verdict.word == "ROUNDING" and verdict.digits < FEWEST and not np.any(point.error):
             raise ValueError(f"{name}: {part} has too few digits to judge a meta-gradient by: {verdict}")

@@ -25,7 +25,7 @@ from refmeta.oracle.match import pairs
 from refmeta.oracle.suite import Case
 from refmeta.tables import count_text
 
-__all__ = ["Finding", "NEUTRAL", "asked_findings", "finding", "findings", "overall", "status_of", "summary"]
+__all__ = ["INDISTINCT", "Finding", "NEUTRAL", "asked_findings", "finding", "findings", "overall", "status_of", "summary"]
 
 NEUTRAL = ("skip", "unasked", "unanswered", "expected")
 WIDEST = {"float64": 1e6, "float32": 1e3}

@@ -33,6 +33,18 @@ def fails():
     raise ZeroDivisionError("a maker that fails")
 
 
+def leaves():
+    raise SystemExit(0)
+
+
+def loss_leaves():
+    return rm.oracle.Problem(theta, [lambda t: leaves()], None, 0.1, 1, gradient)
+
+
+def loss_divides():
+    return rm.oracle.Problem(theta, [lambda t: 1 / 0], None, 0.1, 1, gradient)
+
+
 misfit = rm.oracle.Problem(theta[:1], [one], None, 0.1, 1, gradient)
 number = 3
 '''
@@ -74,6 +86,9 @@ def test_a_wrong_problem_that_a_function_makes_is_named_with_a_next_step(module,
     [
         ("misfit", "support[0] has the batch axes () and 2 parameters, expected () and 1"),
         ("fails", "problem_of_mine:fails() raised ZeroDivisionError: a maker that fails"),
+        ("leaves", "problem_of_mine:leaves() called sys.exit(0); it must make a refmeta.oracle.Problem"),
+        ("loss_leaves", "problem_of_mine:loss_leaves: "),
+        ("loss_divides", "ZeroDivisionError"),
         ("absent", "cannot import problem_of_mine:absent"),
         ("gradient", "give the suite that problem_of_mine:gradient implements"),
         ("number", "give the suite that problem_of_mine:number implements"),
@@ -82,3 +97,9 @@ def test_a_wrong_problem_that_a_function_makes_is_named_with_a_next_step(module,
 def test_what_is_no_problem_is_said(module, capsys, name, sentence):
     status, _, err = check(capsys, name)
     assert status == 2 and sentence in " ".join(err.split()), err
+
+
+def test_a_module_that_fails_is_said_and_is_no_fault_of_refmeta(module, capsys):
+    (module / "problem_of_mine.py").write_text("import no_such_package_at_all")
+    status, _, err = check(capsys, "right")
+    assert status == 2 and "cannot import problem_of_mine:right: ModuleNotFoundError: No module named 'no_such_package_at_all'" in " ".join(err.split())

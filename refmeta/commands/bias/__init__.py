@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from refmeta.arrays import Array
-from refmeta.commands.arguments import whole_number
+from refmeta.commands.arguments import this_folder_on_path, whole_number
 from refmeta.commands.bias.blocks import BiasRow, Block, blocks
 from refmeta.commands.bias.documents import as_json
 from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
@@ -17,7 +17,7 @@ from refmeta.commands.bias.gradients import gradient_blocks, gradient_table
 from refmeta.commands.bias.likeness import always
 from refmeta.commands.bias.processes import PROCESSES, read_process
 from refmeta.commands.bias.tables import block_table
-from refmeta.commands.bias.yours import HELP, Yours, read_yours, this_folder_on_path
+from refmeta.commands.bias.yours import HELP, Yours, read_yours
 from refmeta.oracle.results import CallError
 from refmeta.oracle.vectors import UsageError
 from refmeta.sampling.enumeration import number_of_paths

@@ -66,8 +66,9 @@ class _Sums:
     """What is summed over the tuples for one recipe."""
 
     def __init__(self, x: Array, y: Array) -> None:
-        """The factor from one tuple."""
-        self.factor = float(x @ y / (y @ y)) if y @ y > 0 else 1.0
+        """The factor from the tuple in which the recipe is largest; 1 of a recipe that is 0 in all."""
+        i = int(np.argmax(np.sum(y**2, axis=-1)))
+        self.factor = float(x[i] @ y[i] / (y[i] @ y[i])) if np.any(y[i]) else 1.0
         self.mean, self.apart, self.size, self.gap = np.zeros(x.shape), 0.0, 0.0, 0.0
 
     def add(self, chunk: Tuples, y: Array, p: Array) -> None:
@@ -90,8 +91,9 @@ def compared(chunks: Iterable[Tuples], recipes: Mapping[str, Recipe]) -> tuple[E
             is_single[0] = is_single[0] and bool(np.all(chunk.rows.astype(np.float32) == chunk.rows))
             for name, recipe in recipes.items():
                 y, p = recipe(chunk)
-                i = int(np.argmax(chunk.p))
-                sums.setdefault(name, _Sums(chunk.rows[i], y[i])).add(chunk, y, p)
+                if name not in sums:
+                    sums[name] = _Sums(chunk.rows, y)
+                sums[name].add(chunk, y, p)
                 means[name] = means[name] + p @ y
             yield chunk.p, chunk.rows
 

@@ -1,9 +1,5 @@
 """A user's own estimator in `python -m refmeta bias`.  Derivation: derivations/sampled-meta-gradients.md"""
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from refmeta.arrays import Array
@@ -17,7 +13,7 @@ from refmeta.oracle.vectors import UsageError
 from refmeta.sampling.enumeration import Expectation
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["HELP", "Yours", "read_yours", "this_folder_on_path", "your_moments"]
+__all__ = ["HELP", "Yours", "read_yours", "your_moments"]
 
 HELP = """\
 A function of your own is called with the keywords that it asks for, out of:
@@ -48,18 +44,6 @@ class Yours(NamedTuple):
     name: str
     what: str
     function: BatchFunction
-
-
-@contextlib.contextmanager
-def this_folder_on_path() -> Iterator[None]:
-    """The current folder is the first in which modules are looked for, as with `python -m`, whatever started the command."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
 
 
 def read_yours(target: str, *, vectorised: bool) -> Yours:

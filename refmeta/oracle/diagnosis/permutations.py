@@ -17,7 +17,7 @@ from refmeta.oracle.suite import Case
 __all__ = ["layout_matches", "order_matches", "permutation_matches"]
 
 Order = Callable[[int], Sequence[int]]
-FEWEST, FAR = 3, 1e3
+FEWEST, FAR, SHOWN = 3, 1e3, 12
 ORDERS: dict[str, Order] = {
     "the last one first": lambda n: range(n)[::-1],
     "each that of the next": lambda n: np.roll(range(n), -1).tolist(),
@@ -146,7 +146,8 @@ def permutation_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> 
         return right[..., orders[right.shape[-1]]] if right.ndim and right.shape[-1] in orders else None
 
     some = max(orders.values(), key=len, default=np.zeros(0))
-    what = f"the entries of the right result in another order (entry {', '.join(map(str, some))} of a row)"
+    shown = ", ".join(str(entry + 1) for entry in some[:SHOWN]) + f", … of {len(some)}" * (len(some) > SHOWN)
+    what = f"the entries of the right result in another order (entry {shown} of a row)"
     return matching([match_of(what, value, failing)], failing, settings)
 
 

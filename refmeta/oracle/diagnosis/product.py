@@ -21,7 +21,7 @@ from refmeta.oracle.match import NEAR, Match, Pair, alike, generic_first, pairs
 __all__ = ["pair_matches", "product_matches"]
 
 FIRST, MOST, BEAM, TRIED, WITHOUT = 3, 6, 12, 150, 3.0
-TINY, ENTRIES = 1e-6, 3
+TINY, ENTRIES, SOME = 1e-6, 3, 64
 
 
 class _Screen(NamedTuple):
@@ -57,7 +57,7 @@ def product_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: 
     ordered = _unexplained_first(generic_first(failing), settings, until)
     if (screen := _screen(ordered, settings, until)) is None or len(screen.departures) < 3:
         return []
-    return _search(_beams(screen), screen, ordered, until)
+    return _search(_beams(screen, until), screen, ordered, until)
 
 
 def _entries(outcomes: Sequence[Outcome], settings: JudgeSettings) -> int:
@@ -103,8 +103,9 @@ def _at(departures: Departures, first: Sequence[Pair], settings: JudgeSettings) 
 
 
 def _flat(first: Sequence[Pair], values: Sequence[Array]) -> Array:
-    """The entries of all results, each result in units of its largest entry."""
-    return np.concatenate([np.ravel(v) / max(np.max(np.abs(p.got), initial=0.0), 1e-300) for p, v in zip(first, values, strict=True)])
+    """Some entries of all results, each result in units of its largest entry; the order of the points is made from them."""
+    sizes = [max(np.max(np.abs(p.got), initial=0.0), 1e-300) for p in first]
+    return np.concatenate([np.ravel(v)[:: 1 + np.size(v) // SOME] / size for size, v in zip(sizes, values, strict=True)])
 
 
 def _predicted(screen: _Screen, one: Array, other: Array) -> Array:
@@ -153,17 +154,19 @@ def _is_parallel(pair: Pair, value: Array | None) -> bool:
     return bool(np.max(np.abs(got - (got @ x) / (x @ x) * x)) <= NEAR * np.max(pair.limit))
 
 
-def _beams(screen: _Screen) -> Iterator[Departures]:
+def _beams(screen: _Screen, until: float) -> Iterator[Departures]:
     """Sets of three and more: the nearest pairs, extended by what brings them nearest, again and again with wider beams."""
     seen: set[frozenset[tuple[str, str]]] = set()
     for width in (BEAM * 2**n for n in range(20)):
         some: list[Departures] = [(each,) for each in screen.departures]
         for _ in range(2, MOST + 1):
-            near = _extended(some, screen, width)
+            near = _extended(some, screen, width, until)
             for each in near:
                 if frozenset(each) not in seen:
                     seen.add(frozenset(each))
                     yield each
+            if time.process_time() > until:
+                return
             some = sorted(near, key=lambda each: _actual(each, screen))[:width]
             if not some:
                 break
@@ -171,11 +174,11 @@ def _beams(screen: _Screen) -> Iterator[Departures]:
             return
 
 
-def _extended(some: Sequence[Departures], screen: _Screen, width: int) -> list[Departures]:
+def _extended(some: Sequence[Departures], screen: _Screen, width: int, until: float) -> list[Departures]:
     """The sets with one departure more of another choice that are expected to come nearest, ten to each of the beam."""
     scored: dict[frozenset[tuple[str, str]], tuple[float, Departures]] = {}
     for each in some:
-        value = _at(each, screen.first, screen.settings)
+        value = None if time.process_time() > until else _at(each, screen.first, screen.settings)
         if value is None:
             continue
         names = {name for name, _ in each}

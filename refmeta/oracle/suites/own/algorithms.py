@@ -35,6 +35,7 @@ class Algorithm(NamedTuple):
     """A meta-gradient: its inputs beside the losses, its formula, and what a suite knows of it on any losses.
 
     first : what to compare first, as a call of the library.
+    near : what a right answer is to be told from, of the problem; None if there is nothing.
     checked : the inputs beside the losses and theta, of so many parameters, checked.
     problem : of the theta, the support, the query and the other inputs.
     answer, terms : of the problem, as of a suite.
@@ -48,6 +49,7 @@ class Algorithm(NamedTuple):
     answer: Callable[[str, Any], Array]
     terms: Callable[[str, Any, Array], Any]
     facts: Mapping[str, Any]
+    near: Callable[[Any], Array] | None = None
 
     def suite(self, problem: Callable[[dict[str, Any]], Any]) -> Suite:
         """The suite of one problem: `problem` of other inputs is the same losses with them."""
@@ -128,6 +130,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "chapter": "maml", "rows": OF_MAML.rows, "effects": maml.epsilons.effects, "letters": OF_MAML.letters,
             "patterns": {"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(maml_choices),
         },
+        lambda problem: maml_problem.answer("first_order", problem),
     ),
     "implicit": Algorithm(
         THETA | {"strength": Input("number", "lambda, the weight of the proximal term")},
@@ -139,6 +142,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "residual": implicit.SUITE.residual, "choices": implicit.SUITE.choices, "variant": implicit.SUITE.variant,
             "families": implicit.SUITE.families, "additions": implicit.SUITE.additions,
         },
+        lambda problem: implicit.problem.answer("first_order", problem),
     ),
     "reptile": Algorithm(
         STEPS, "(theta - phi_i)/alpha", ADAPTED, _one_step_size, maml_problem.MetaProblem, _displacement, _reptile_terms,

@@ -174,7 +174,8 @@ def test_reptile_is_judged_and_diagnosed():
         (ValueError, "the algorithm 'maml' takes alpha and steps, got steps", {"alpha": None}),
         (ValueError, "alpha must be one number other than 0", {"algorithm": "reptile", "alpha": 0.0}),
         (ValueError, r"support\[1\] has the batch axes \(\) and 2 parameters, expected \(\) and 6", {"support": [rm.BlackBox(sum, 6), rm.BlackBox(sum, 2)]}),
-        (TypeError, "support must be a task .* or a list of losses or of tasks, got list", {"support": []}),
+        (ValueError, "support is empty: give one loss or task", {"support": []}),
+        (TypeError, r"support must be a task .* or a list of losses or of tasks, got NoneType at \[1\]", {"support": [sum, None]}),
         (ValueError, r"the batch axes \(3,\) and \(2,\), expected \(N,\) of both", {"query": losses(1)[:2]}),
         (ValueError, r"gradient\(theta\) returned shape \(6,\) for gradient, expected \(3, 6\): one row per task, never reduced", {"gradient": lambda t: mine(t).sum(0)}),
         (ValueError, r"gradient has shape \(6,\), expected \(N, d\) = \(3, 6\)", {"gradient": THETA}),
@@ -247,10 +248,10 @@ def own(theta):
 @pytest.mark.parametrize(
     ("function", "grad", "sentence"),
     [
-        (Drawn(), own, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random: at the same theta it returned .*\ntry: draw the samples once"),
-        (Drawn(), None, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random"),
+        (Drawn(), own, r"^support\[0\]: the loss is random: at the same theta it returned .* and .*; draw the samples once"),
+        (Drawn(), None, r"^support\[0\]: the loss is random"),
         (lambda t: loss(t, 0, 0), lambda t: DRAWN(t, slope), r"^support\[0\]: grad is random: .* switch dropout off with eval\(\)"),
-        (Counted(), own, r"^support\[0\]: grad cannot be judged: CANNOT TELL: f is random"),
+        (Counted(), own, r"^support\[0\]: the loss is random"),
         (written, own, r"^support\[0\]: f changes theta in place: copy it inside f"),
         (bent, own, r"does not look smooth at theta in \d of \d entries: .*\ntry: move theta a little: a kink such as that of ReLU"),
         (lambda t: loss(t, 0, 0), lambda t: np.roll(own(t), HIDDEN), "try: its entries are those of the right one in another order: are the parameters flattened"),
@@ -286,3 +287,17 @@ def test_only_the_first_row_is_right_where_something_passes_between_tasks():
     found = problem(lambda theta: mine(theta) * np.array([[1.0], [1.1], [1.3]])).diagnose(seconds=3)
     assert any(line.startswith("only the first task's row is right: something is not reset between tasks") for line in found.where), found
     assert found.where[-1].endswith("or that task is of another kind")
+
+
+def test_what_would_cost_too_much_from_losses_alone_is_refused_with_its_cost():
+    alone = [lambda t: np.sum(np.sin(t))] * 5
+    with pytest.raises(ValueError, match=r"some 5e\+07 evaluations of them, for 5 tasks, 400 parameters and 50 steps; give their gradients"):
+        Problem(np.ones(400) / 3, alone, None, 0.01, 50, lambda theta: theta).diagnose()
+
+
+@pytest.mark.parametrize("given", [{"alpha": 0.0}, {"steps": 0}])
+def test_where_nothing_is_adapted_it_is_said_that_hessians_are_not_seen(given):
+    first_order = lambda theta: np.array([slope(theta, 1, i) for i in range(TASKS)])
+    found = problem(first_order, **given).diagnose()
+    assert found.word == "RIGHT" and found.sentence.endswith("so that the Hessian terms are not seen")
+    assert "not seen" not in problem(mine).diagnose().sentence
