@@ -13,7 +13,7 @@ from refmeta.oracle.own import judged
 from refmeta.oracle.own_process import judged_program
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
-from refmeta.oracle.results import failure_text
+from refmeta.oracle.results import error_text
 from refmeta.oracle.serve import import_member
 from refmeta.oracle.suites.own.algorithms import NAME
 from refmeta.oracle.suites.own.problem import Problem
@@ -39,8 +39,13 @@ def _made(function: Any, target: str) -> Problem | None:
     try:
         made = function()
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{target}() {failure_text(error)}; it must make a refmeta.oracle.Problem") from error
+        raise UsageError(f"{target}() {_ended(error)}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
+
+
+def _ended(error: BaseException) -> str:
+    """How a function of the user ended."""
+    return "raised " * (not isinstance(error, SystemExit)) + error_text(error)
 
 
 def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
@@ -51,7 +56,7 @@ def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
     except (TypeError, ValueError, FloatingPointError) as error:
         raise UsageError(f"{name}: {error}") from None
     except (ArithmeticError, SystemExit) as error:
-        raise UsageError(f"{name}: one of its functions {failure_text(error)}") from None
+        raise UsageError(f"{name}: one of its functions {_ended(error)}") from None
     return Report(name, JudgeSettings(), (verdict,), allow_rounding)
 
 
