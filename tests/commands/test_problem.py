@@ -33,6 +33,13 @@ def fails():
     raise ZeroDivisionError("a maker that fails")
 
 
+def broken(t):
+    raise RuntimeError("no such layer")
+
+
+fails_inside = rm.oracle.Problem(theta, [rm.BlackBox(broken, 2)], None, 0.1, 1, gradient)
+fails_in_grad = rm.oracle.Problem(theta, [rm.BlackBox(loss, 2, grad=broken)], None, 0.1, 1, gradient)
+divides = rm.oracle.Problem(theta, [rm.BlackBox(lambda t: 1 / 0, 2)], None, 0.1, 1, gradient)
 misfit = rm.oracle.Problem(theta[:1], [one], None, 0.1, 1, gradient)
 number = 3
 '''
@@ -74,6 +81,9 @@ def test_a_wrong_problem_that_a_function_makes_is_named_with_a_next_step(module,
     [
         ("misfit", "support[0] has the batch axes () and 2 parameters, expected () and 1"),
         ("fails", "problem_of_mine:fails() raised ZeroDivisionError: a maker that fails"),
+        ("fails_inside", "loss(theta) raised RuntimeError: no such layer"),
+        ("fails_in_grad", "grad(theta) raised RuntimeError: no such layer"),
+        ("divides", "loss(theta) raised ZeroDivisionError: division by zero"),
         ("absent", "cannot import problem_of_mine:absent"),
         ("gradient", "give the suite that problem_of_mine:gradient implements"),
         ("number", "give the suite that problem_of_mine:number implements"),
