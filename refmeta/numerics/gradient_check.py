@@ -13,7 +13,7 @@ from refmeta.numerics.differences import EPS, SINGLE, Difference
 from refmeta.numerics.losses import loss_along, loss_gradient, loss_scale
 from refmeta.numerics.returned import in_single_precision, returned_array
 
-__all__ = ["GradientVerdict", "WorstEntry", "check", "verdict_of"]
+__all__ = ["GradientVerdict", "WorstEntry", "check", "check_unchanged", "randomness", "verdict_of"]
 
 ENTRIES, DIRECTIONS = 500, 8  # up to this size every entry is judged, above it as many random directions
 SEED = 20210507
@@ -88,29 +88,36 @@ def check(f: Callable[[Array], Any], gradient: Callable[[Array], Any] | ArrayLik
     if x.size == 0:
         raise ValueError(f"theta has shape {x.shape}, expected at least one number")
     loss: Callable[[Array], float] = lambda flat: float(returned_array(f(flat.reshape(x.shape).copy()), "f(theta)", ()))
-    _check_unchanged(f, x, "f")
-    yours = _claimed(gradient, x)
-    first, second = loss(x.ravel()), loss(x.ravel())
-    if first != second:
-        sentence = f"f is random: at the same theta it returned {first!r} and then {second!r}"
-        return _cannot_tell(sentence, "draw the samples once, or fix the seed inside f")
-    return _judged(loss, f, yours.ravel(), x)
+    check_unchanged(f, "f", theta=x)
+    yours, single = _claimed(gradient, x)
+    return randomness(loss, x.ravel()) or _judged(loss, f, yours.ravel(), x, single)
 
 
-def _check_unchanged(function: Callable[[Array], Any], x: Array, name: str) -> None:
-    """ValueError if the function writes to its argument."""
-    given = x.copy()
-    function(given)
-    if not np.array_equal(given, x):
-        raise ValueError(f"{name} changes theta in place: copy it inside {name}, as with theta = theta.copy()")
+def randomness(loss: Callable[[Array], float], x: Array) -> GradientVerdict | None:
+    """CANNOT TELL of a function that returns two numbers at one θ; else None."""
+    first, second = loss(x), loss(x)
+    if first == second:
+        return None
+    sentence = f"f is random: at the same theta it returned {first!r} and then {second!r}"
+    return _cannot_tell(sentence, "draw the samples once, or fix the seed inside f")
 
 
-def _claimed(gradient: Any, x: Array) -> Array:
-    """The gradient that is judged, in the shape of theta."""
-    if callable(gradient):
-        _check_unchanged(gradient, x, "gradient")
-        return returned_array(gradient(x.copy()), "gradient(theta)", x.shape)
-    return returned_array(gradient, "gradient", x.shape, verb="has")
+def check_unchanged(function: Callable[..., Any], name: str, **arguments: Array) -> None:
+    """ValueError if the function writes to one of its arguments."""
+    copies = {each: array.copy() for each, array in arguments.items()}
+    function(*copies.values())
+    for each, array in arguments.items():
+        if not np.array_equal(copies[each], array):
+            raise ValueError(f"{name} changes {each} in place: copy it inside {name}, as with {each} = {each}.copy()")
+
+
+def _claimed(gradient: Any, x: Array) -> tuple[Array, bool]:
+    """The gradient that is judged, in the shape of theta, and: is it in single precision?"""
+    if not callable(gradient):
+        return returned_array(gradient, "gradient", x.shape, verb="has"), in_single_precision(gradient)
+    check_unchanged(gradient, "gradient", theta=x)
+    result = gradient(x.copy())
+    return returned_array(result, "gradient(theta)", x.shape), in_single_precision(result)
 
 
 def _cannot_tell(sentence: str, *advice: str) -> GradientVerdict:
@@ -118,16 +125,16 @@ def _cannot_tell(sentence: str, *advice: str) -> GradientVerdict:
     return GradientVerdict("CANNOT TELL", float("nan"), sentence, None, advice)
 
 
-def _judged(loss: Callable[[Array], float], f: Callable[[Array], Any], yours: Array, x: Array) -> GradientVerdict:
+def _judged(loss: Callable[[Array], float], f: Callable[[Array], Any], yours: Array, x: Array, single_yours: bool) -> GradientVerdict:
     """The verdict by entries or by directions."""
     flat = x.ravel()
     single = loss_scale(loss, flat).rounding.eps == SINGLE
     if x.size <= ENTRIES:
         numeric = _sharpened(f, x, loss_gradient(loss, flat))
-        return verdict_of(Comparison(yours, *numeric, flat, x.shape, 1, in_single_precision(yours)), "gradient", "function", single=single)
+        return verdict_of(Comparison(yours, *numeric, flat, x.shape, 1, single_yours), "gradient", "function", single=single)
     rows = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(DIRECTIONS, x.size))
     numeric = _along_rows(loss, flat, rows)
-    return verdict_of(Comparison(rows @ yours, *numeric, rows @ flat, None, x.size, in_single_precision(yours)), "gradient", "function", single=single)
+    return verdict_of(Comparison(rows @ yours, *numeric, rows @ flat, None, x.size, single_yours), "gradient", "function", single=single)
 
 
 def _along_rows(loss: Callable[[Array], float], x: Array, rows: Array) -> Difference:

@@ -36,11 +36,14 @@ class Scale(NamedTuple):
 
 
 def _probe(function: Callable[[Array], Any], x: Array, missing: Any) -> Any:
-    """function(x), or `missing` where the function is not defined at x, which is beside θ."""
+    """function(x), or `missing` where the function is not defined at x, which is beside θ.
+
+    At θ it has answered, so whatever it raises here says where its domain ends.
+    """
     try:
         with np.errstate(all="ignore"):
             return function(x)
-    except (ArithmeticError, ValueError):
+    except Exception:
         return missing
 
 
@@ -124,10 +127,10 @@ def _joined(parts: list[Difference]) -> Difference:
     return Difference(*(np.concatenate([part[k] for part in parts]) for k in range(2)))
 
 
-def gradient_along(grad: Field, x: Array, v: Array, start: Array) -> Difference:
-    """∇²L(x) v, (d,), by differences of the gradient along v; start = ∇L(x)."""
+def gradient_along(grad: Field, x: Array, v: Array, start: Array, *, single: bool = False) -> Difference:
+    """∇²L(x) v, (d,), by differences of the gradient along v; start = ∇L(x); `single`: is it known to be in float32?"""
     if not np.any(v):
         return Difference(np.zeros(x.size), np.zeros(x.size))
     line: Callable[[float], Array] = lambda t: _probe(grad, x + t * v, np.full(x.size, np.nan))
-    rounding = EXACT._replace(eps=SINGLE if in_single_precision(start) else EPS)
+    rounding = EXACT._replace(eps=SINGLE if single or in_single_precision(start) else EPS)
     return slope_difference(line, start, step=_first_step(x, v), rounding=rounding, moved=_moved(x, v))[0]

@@ -1,12 +1,48 @@
 """What a user's own function returned, as arrays of double precision.  Derivation: derivations/judges.md"""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array, index_text
 
-__all__ = ["in_single_precision", "on_host", "returned_array"]
+__all__ = ["error_text", "in_single_precision", "on_host", "returned_array", "text_of", "user_function"]
+
+
+def text_of(value: Any, form: Callable[[Any], str]) -> str:
+    """A value as text; where the value's own code fails, which exception it raised."""
+    try:
+        return form(value)
+    except BaseException as error:
+        return f"(its {form.__name__}() raised {type(error).__name__})"
+
+
+def error_text(error: BaseException) -> str:
+    """An exception with its message."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({text_of(error.code, repr)})"
+    message = text_of(error, str).strip()
+    return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"
+
+
+def user_function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The user's function, whose exceptions say that they are its own.
+
+    An overflow or a division by zero becomes a FloatingPointError, every other exception a ValueError.
+    """
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except FloatingPointError:
+            raise
+        except ArithmeticError as error:
+            raise FloatingPointError(f"{name} raised {error_text(error)}") from error
+        except Exception as error:
+            raise ValueError(f"{name} raised {error_text(error)}") from error
+
+    return call
 
 
 def on_host(value: Any) -> Any:
@@ -43,8 +79,14 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return str(shape) if shape else "(): one number"
 
 
-def in_single_precision(values: Array) -> bool:
-    """Was this computed in float32?  Every number is one of single precision, and several are no short fractions."""
+def in_single_precision(result: Any) -> bool:
+    """Was this computed in float32?
+
+    It is, if that is its dtype, or if every number is one of single precision and several are no short fractions.
+    """
+    values = np.asarray(on_host(result))
+    if values.dtype.kind == "f" and values.dtype.itemsize <= 4:
+        return True
     digits = np.frexp(values)[0] * 2**12
     long = values[digits != np.round(digits)]
     with np.errstate(over="ignore"):

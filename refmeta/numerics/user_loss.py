@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.arrays import Array, check_finite
 from refmeta.numerics.differences import ROUNDING, SINGLE, Difference
 from refmeta.numerics.losses import gradient_along, loss_gradient, loss_hvp
-from refmeta.numerics.returned import in_single_precision, returned_array
+from refmeta.numerics.returned import in_single_precision, returned_array, user_function
 
 __all__ = ["MOST", "UserLoss"]
 
@@ -27,33 +27,64 @@ class UserLoss(NamedTuple):
 
     def loss(self, x: Array) -> float:
         """L(x)."""
-        return float(returned_array(self.loss_function(x.copy()), "loss(theta)", ()))
+        return float(returned_array(self.named_loss(x.copy()), "loss(theta)", ()))
+
+    @property
+    def named_loss(self) -> Callable[..., Any]:
+        """The user's `loss`; an exception of its own says so."""
+        return user_function(self.loss_function, "loss(theta)")
+
+    @property
+    def named_grad(self) -> Callable[..., Any]:
+        """The user's `grad`; an exception of its own says so."""
+        assert self.grad_function is not None
+        return user_function(self.grad_function, "grad(theta)")
+
+    @property
+    def named_hvp(self) -> Callable[..., Any]:
+        """The user's `hvp`; an exception of its own says so."""
+        assert self.hvp_function is not None
+        return user_function(self.hvp_function, "hvp(theta, v)")
 
     def slope(self, x: Array) -> Array:
         """∇L(x) by the user's `grad`."""
-        assert self.grad_function is not None
-        return returned_array(self.grad_function(x.copy()), "grad(theta)", x.shape)
+        return self._slope(x)[0]
+
+    def _slope(self, x: Array) -> tuple[Array, bool]:
+        """∇L(x) by the user's `grad`, and: is it in single precision?"""
+        result = self.named_grad(x.copy())
+        return returned_array(result, "grad(theta)", x.shape), in_single_precision(result)
+
+    def product(self, x: Array, v: Array) -> tuple[Array, bool]:
+        """∇²L(x) v by the user's `hvp`, and: is it in single precision?"""
+        result = self.named_hvp(x.copy(), v.copy())
+        return returned_array(result, "hvp(theta, v)", x.shape), in_single_precision(result)
+
+    def slope_along(self, x: Array, v: Array) -> Difference:
+        """∇²L(x) v by a difference of the user's `grad`."""
+        start, single = self._slope(x)
+        return gradient_along(self.slope, x, v, start, single=single)
 
     def grad(self, x: Array) -> Difference:
         """∇L(x): the user's, or a difference of the loss.  The error of a user's is 0, or some units of single precision."""
         if self.grad_function is not None:
-            return _taken(self.slope(x))
+            return _taken(*self._slope(x))
         _check_affordable(x.size, "gradient", 8)
         return _defined(loss_gradient(self.loss, x), "loss(theta)")
 
     def hvp(self, x: Array, v: Array) -> Difference:
         """∇²L(x) v: the user's, or a difference of `grad`, or of the loss; errors as of `grad`."""
         if self.hvp_function is not None:
-            return _taken(returned_array(self.hvp_function(x.copy(), v.copy()), "hvp(theta, v)", x.shape))
+            return _taken(*self.product(x, v))
         if self.grad_function is not None:
-            return _defined(gradient_along(self.slope, x, v, self.slope(x)), "grad(theta)")
+            return _defined(self.slope_along(x, v), "grad(theta)")
         _check_affordable(x.size, "Hessian product", 16)
         return _defined(loss_hvp(self.loss, x, v), "loss(theta)")
 
 
-def _taken(derivative: Array) -> Difference:
+def _taken(derivative: Array, single: bool) -> Difference:
     """A user's derivative as it is; in single precision with ten roundings of its largest entry as the error."""
-    unit = ROUNDING * SINGLE * float(np.max(np.abs(derivative))) if in_single_precision(derivative) else 0.0
+    unit = ROUNDING * SINGLE * float(np.max(np.abs(derivative))) if single else 0.0
     return Difference(derivative, np.full(derivative.shape, unit))
 
 

@@ -1,16 +1,14 @@
 """Do the gradient and the Hessian product that a user gives belong to the loss?  Derivation: derivations/judges.md"""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.numerics.departures import Comparison
 from refmeta.numerics.differences import Difference
-from refmeta.numerics.gradient_check import GradientVerdict, check, verdict_of
-from refmeta.numerics.losses import gradient_along, loss_hvp
-from refmeta.numerics.returned import in_single_precision
+from refmeta.numerics.gradient_check import GradientVerdict, check, check_unchanged, randomness, verdict_of
+from refmeta.numerics.losses import loss_hvp
 from refmeta.numerics.user_loss import MOST, UserLoss
 
 __all__ = ["UserLossVerdict", "check_user_loss"]
@@ -33,23 +31,31 @@ class UserLossVerdict(NamedTuple):
 
 def check_user_loss(one: UserLoss, x: Array) -> UserLossVerdict:
     """`grad` against the loss, and `hvp` against `grad`, or against the loss where there is no `grad`."""
-    grad = check(one.loss_function, one.grad_function, x) if one.grad_function is not None else _smooth(one, x)
-    hvp = _product(one, x) if one.hvp_function is not None else None
-    return UserLossVerdict(grad if one.grad_function is not None or grad.word != "RIGHT" else None, hvp)
+    grad = check(one.named_loss, one.named_grad, x) if one.grad_function is not None else _roughness(one, x)
+    return UserLossVerdict(grad, _product(one, x) if one.hvp_function is not None else None)
 
 
-def _smooth(one: UserLoss, x: Array) -> GradientVerdict:
-    """Of a loss alone: is it the same at the same θ, and smooth?"""
-    return check(one.loss_function, one.grad(x).derivative, x)
+def _roughness(one: UserLoss, x: Array) -> GradientVerdict | None:
+    """CANNOT TELL of a loss alone that is random, not smooth or too noisy; else None.
+
+    There is no gradient of the user's here, so the numeric one is compared with itself: only its errors can speak.
+    """
+    check_unchanged(one.named_loss, "f", theta=x)
+    if random := randomness(one.loss, x):
+        return random
+    numeric = one.grad(x)
+    verdict = verdict_of(Comparison(numeric.derivative, *numeric, x, x.shape, 1, False), "gradient", "loss")
+    return None if verdict.word == "RIGHT" else verdict
 
 
 def _product(one: UserLoss, x: Array) -> GradientVerdict:
     """The product along random signs against a difference, and its symmetry in two directions."""
     v, w = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(2, x.size))
-    yours, mirrored = (one.hvp(x, u).derivative for u in (v, w))
+    check_unchanged(one.named_hvp, "hvp", theta=x, v=v)
+    (yours, single), (mirrored, _) = (one.product(x, u) for u in (v, w))
     left, right = float(w @ yours), float(v @ mirrored)
     numeric = _numeric(one, x, v)
-    verdict = verdict_of(Comparison(yours, *numeric, v, x.shape, 1, in_single_precision(yours)), "Hessian product", "gradient" if one.grad_function else "loss")
+    verdict = verdict_of(Comparison(yours, *numeric, v, x.shape, 1, single), "Hessian product", "gradient" if one.grad_function else "loss")
     size = float(np.abs(w) @ np.abs(yours) + np.abs(v) @ np.abs(mirrored)) or 1.0
     if verdict.word == "RIGHT" and abs(left - right) > 1e-6 * size + float(np.sum(numeric.error)):
         sentence = f"your Hessian product is not symmetric: <w, Hv> is {left:.10g}, <v, Hw> is {right:.10g}"
@@ -60,8 +66,7 @@ def _product(one: UserLoss, x: Array) -> GradientVerdict:
 def _numeric(one: UserLoss, x: Array, v: Array) -> Difference:
     """∇²L(x) v by differences."""
     if one.grad_function is not None:
-        slope: Callable[[Array], Any] = one.slope
-        return gradient_along(slope, x, v, one.slope(x))
+        return one.slope_along(x, v)
     if x.size > MOST:
         raise ValueError(f"hvp cannot be judged by a loss alone for dim = {x.size}; give grad=")
     return loss_hvp(one.loss, x, v)

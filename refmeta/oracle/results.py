@@ -1,23 +1,14 @@
 """Read what a target returned as arrays.  Derivation: derivations/using-the-oracle.md"""
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.numerics.returned import on_host
+from refmeta.numerics.returned import error_text, on_host, text_of
 
 __all__ = ["CallError", "as_array", "error_text", "failure_text", "on_host", "text_of"]
-
-
-def text_of(value: Any, form: Callable[[Any], str]) -> str:
-    """A value as text; where the value's own code fails, which exception it raised."""
-    try:
-        return form(value)
-    except BaseException as error:
-        return f"(its {form.__name__}() raised {type(error).__name__})"
 
 
 class CallError(Exception):
@@ -97,11 +88,3 @@ def _objects(array: Array) -> str:
 def failure_text(error: BaseException) -> str:
     """What the target did, from its exception."""
     return f"{'the target' if isinstance(error, SystemExit) else 'raised'} {error_text(error)}"
-
-
-def error_text(error: BaseException) -> str:
-    """An exception with its message."""
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({text_of(error.code, repr)})"
-    message = text_of(error, str).strip()
-    return f"{type(error).__name__}: {message}" if message else f"{type(error).__name__} without a message"

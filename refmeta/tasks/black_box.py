@@ -86,9 +86,10 @@ class BlackBox:
     TypeError
         If one is no function; at a point, if theta is complex, or what a function returns is not real numbers.
     ValueError
-        If the number of functions is not that of the tasks, or a result has the wrong shape.
+        If the number of functions is not that of the tasks, a result has the wrong shape, or a function raises an
+        exception of its own.
     FloatingPointError
-        If a function returns a number that is not finite.
+        If a function returns a number that is not finite, or raises an ArithmeticError.
     """
 
     loss: Any
@@ -102,6 +103,8 @@ class BlackBox:
 
     def __post_init__(self) -> None:
         several = isinstance(self.loss, Sequence) and self.shape == ()
+        if several and not len(self.loss):
+            raise ValueError(f"loss is an empty {type(self.loss).__name__}: give one function per task")
         shape = (len(self.loss),) if several else tuple(as_count(n, "shape") for n in np.atleast_1d(self.shape))
         object.__setattr__(self, "dim", as_count(self.dim, "dim", least=1))
         object.__setattr__(self, "shape", shape)

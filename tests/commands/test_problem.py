@@ -41,10 +41,13 @@ def loss_leaves():
     return rm.oracle.Problem(theta, [lambda t: leaves()], None, 0.1, 1, gradient)
 
 
-def loss_divides():
-    return rm.oracle.Problem(theta, [lambda t: 1 / 0], None, 0.1, 1, gradient)
+def broken(t):
+    raise RuntimeError("no such layer")
 
 
+fails_inside = rm.oracle.Problem(theta, [rm.BlackBox(broken, 2)], None, 0.1, 1, gradient)
+fails_in_grad = rm.oracle.Problem(theta, [rm.BlackBox(loss, 2, grad=broken)], None, 0.1, 1, gradient)
+divides = rm.oracle.Problem(theta, [rm.BlackBox(lambda t: 1 / 0, 2)], None, 0.1, 1, gradient)
 misfit = rm.oracle.Problem(theta[:1], [one], None, 0.1, 1, gradient)
 number = 3
 '''
@@ -87,8 +90,10 @@ def test_a_wrong_problem_that_a_function_makes_is_named_with_a_next_step(module,
         ("misfit", "support[0] has the batch axes () and 2 parameters, expected () and 1"),
         ("fails", "problem_of_mine:fails() raised ZeroDivisionError: a maker that fails"),
         ("leaves", "problem_of_mine:leaves() called sys.exit(0); it must make a refmeta.oracle.Problem"),
-        ("loss_leaves", "problem_of_mine:loss_leaves: "),
-        ("loss_divides", "ZeroDivisionError"),
+        ("loss_leaves", "called sys.exit(0)"),
+        ("fails_inside", "loss(theta) raised RuntimeError: no such layer"),
+        ("fails_in_grad", "grad(theta) raised RuntimeError: no such layer"),
+        ("divides", "loss(theta) raised ZeroDivisionError: division by zero"),
         ("absent", "cannot import problem_of_mine:absent"),
         ("gradient", "give the suite that problem_of_mine:gradient implements"),
         ("number", "give the suite that problem_of_mine:number implements"),

@@ -1,6 +1,7 @@
 """A black box is the task that its functions are of: derivatives, batches, meta-gradients, and what is refused."""
 
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_a_gradient_in_single_precision_has_its_error():
     assert box.check(theta).grad.word == "ROUNDING" and "single precision" in box.check(theta).grad.advice[0]
 
 
+def test_two_numbers_in_single_precision_have_its_error_by_their_dtype():
+    """Two numbers are too few to tell by their digits."""
+    theta, v, w = np.array([0.3, -0.2]), np.array([1.0, 2.0]), np.array([1.1, 0.7])
+    exact, product = lambda t: np.sinh(t) * w, lambda t, v: np.cosh(t) * w * v  # noqa: E731
+    loss = lambda t: float(w @ np.cosh(t))  # noqa: E731
+    box = rm.BlackBox(loss, 2, grad=lambda t: exact(t).astype(np.float32))
+    found = box.at(theta).difference(v)
+    assert np.all(np.abs(box.at(theta).grad - exact(theta)) <= box.at(theta).error) and np.min(box.at(theta).error) > 1e-8
+    assert np.all(np.abs(found.derivative - product(theta, v)) <= found.error) and np.min(found.error) > 1e-8
+    assert box.check(theta).grad.advice == ("it is in single precision: convert theta and the data to float64",)
+    both = rm.BlackBox(loss, 2, grad=exact, hvp=lambda t, v: product(t, v).astype(np.float32))
+    assert np.min(both.at(theta).difference(v).error) > 1e-8
+    assert both.check(theta).hvp.advice == ("it is in single precision: convert theta and the data to float64",)
+
+
 class Tensor:
     """Looks like a tensor with a graph on another device: NumPy cannot read it before `detach` and `cpu`."""
 
@@ -156,6 +172,7 @@ REFUSED = [
     (TypeError, "grad must be a function", lambda: rm.BlackBox(SUM, 2, grad=np.ones(2).tolist())),
     (ValueError, r"grad has 1 functions, expected 2 as shape \(2,\)", lambda: rm.BlackBox([SUM, SUM], 2, grad=[SUM])),
     (ValueError, "dim must be at least 1", lambda: rm.BlackBox(SUM, 0)),
+    (ValueError, "loss is an empty list: give one function per task", lambda: rm.BlackBox([], 3)),
     (TypeError, "one task has no batch axis", lambda: rm.BlackBox(SUM, 2)[0]),
 ]
 
@@ -164,6 +181,61 @@ REFUSED = [
 def test_what_is_refused(kind, match, call):
     with pytest.raises(kind, match=match):
         call()
+
+
+def failing(error):
+    """A function that raises."""
+
+    def function(*arguments):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "sentence"),
+    [
+        (ValueError, RuntimeError("no device"), "raised RuntimeError: no device"),
+        (ValueError, KeyError(), "raised KeyError without a message"),
+        (ValueError, TypeError("a word"), "raised TypeError: a word"),
+        (FloatingPointError, OverflowError("math range error"), "raised OverflowError: math range error"),
+        (FloatingPointError, FloatingPointError("no number"), "no number"),
+    ],
+)
+def test_an_exception_of_the_user_s_function_is_told_as_its_own(kind, error, sentence):
+    told = lambda name: rf"^{re.escape(name) + ' ' if sentence.startswith('raised') else ''}{sentence}$"  # noqa: E731
+    bad, theta = failing(error), [1.0, 2.0]
+    for name, call in {
+        "loss(theta)": lambda: rm.BlackBox(bad, 2).at(theta).loss,
+        "grad(theta)": lambda: rm.BlackBox(SUM, 2, grad=bad).at(theta).grad,
+        "hvp(theta, v)": lambda: rm.BlackBox(SUM, 2, hvp=bad).at(theta).hvp(theta),
+    }.items():
+        with pytest.raises(kind, match=told(name)) as raised:
+            call()
+        assert error in (raised.value, raised.value.__cause__)
+    for name, box in {
+        "loss(theta)": rm.BlackBox(bad, 2),
+        "grad(theta)": rm.BlackBox(SUM, 2, grad=bad),
+        "hvp(theta, v)": rm.BlackBox(SUM, 2, hvp=bad),
+    }.items():
+        with pytest.raises(kind, match=told(name)):
+            box.check(theta)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, np.linalg.LinAlgError, KeyError, OverflowError])
+def test_a_function_may_raise_anything_beside_theta(error):
+    """log x₀ + x₁² next to the end of its domain: the steps become finer."""
+
+    def loss(t):
+        if t[0] <= 0:
+            raise error("outside of the domain")
+        return float(np.log(t[0]) + t[1] ** 2)
+
+    theta, expected = np.array([1e-3, 2.0]), np.array([1e3, 4.0])
+    box = rm.BlackBox(loss, 2)
+    assert np.all(np.abs(box.at(theta).grad - expected) <= box.at(theta).error)
+    assert rm.judges.check(loss, expected, theta).word == "RIGHT"
+    assert rm.BlackBox(loss, 2, grad=lambda t: np.array([1 / t[0], 2 * t[1]])).check(theta).grad.word == "RIGHT"
 
 
 def test_nothing_of_the_user_is_modified_and_a_function_may_write_to_its_argument():
@@ -217,10 +289,31 @@ def test_a_product_that_is_right_along_one_direction_only_is_not_symmetric():
         box.check([0.3, -0.2, 0.5, 0.1])
 
 
+@pytest.mark.parametrize("at", ["theta", "v"])
+def test_a_product_that_writes_to_its_arguments_is_refused_by_check(at):
+    def product(theta, v):
+        result = 2 * v
+        (theta if at == "theta" else v)[:] = 0
+        return result
+
+    box = rm.BlackBox(SUM, 2, grad=lambda t: 2 * t, hvp=product)
+    with pytest.raises(ValueError, match=f"^hvp changes {at} in place: copy it inside hvp, as with {at} = {at}.copy"):
+        box.check([1.0, 2.0])
+
+
+def test_a_loss_alone_is_told_nothing_of_a_gradient():
+    """A large constant hides digits of the slope: it is judged by its own error, and no gradient was given."""
+    for constant in (0.0, 1e10):
+        assert rm.BlackBox(lambda x, c=constant: c + np.sum(np.sin(x)), 3).check([0.3, -0.2, 0.5]) == (None, None)
+    vague = rm.BlackBox(lambda x: 1e14 + np.sum(np.sin(x)), 3).check([0.3, -0.2, 0.5])
+    assert vague.grad.word == "CANNOT TELL" and "your loss" in str(vague) and "your gradient" not in str(vague)
+
+
 def test_a_loss_that_is_random_or_not_smooth_is_told_by_check():
     rng = np.random.default_rng(0)
     noisy = rm.BlackBox(lambda t: float(t @ t) + rng.normal(), 2, grad=lambda t: 2 * t)
     assert "f is random" in str(noisy.check([1.0, 2.0]))
+    assert "f is random" in str(rm.BlackBox(noisy.loss.item(), 2).check([1.0, 2.0]))
     for grad in (None, lambda t: np.sign(t)):
         kinked = rm.BlackBox(lambda t: float(np.sum(np.abs(t))), 2, grad=grad)
         assert "does not look smooth at theta in 1 of 2 entries" in str(kinked.check([1.0, 0.0]))
