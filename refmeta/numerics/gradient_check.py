@@ -18,7 +18,7 @@ __all__ = ["GradientVerdict", "WorstEntry", "check", "check_unchanged", "randomn
 ENTRIES, DIRECTIONS = 500, 8  # up to this size every entry is judged, above it as many random directions
 SEED = 20210507
 MARGIN = 3.0  # errors by which it may be off
-ROUGH, SINGLE_OFF, VAGUE = 1e-6, 1e-3, 1e-2  # relative: rounding; rounding in float32; too vague to tell
+ROUGH, SINGLE_OFF, VAGUE, LONE = 1e-6, 1e-3, 1e-2, 1e-2  # relative: rounding; in float32; too vague to tell; errors of others
 
 
 class WorstEntry(NamedTuple):
@@ -180,12 +180,17 @@ def verdict_of(of: Comparison, what: str, of_what: str, *, single: bool = False)
     if within or not np.all(np.isfinite(of.error)):
         return _vague(of, of_what)
     digits, advice = _digits(off), (*departures(of), *notes)
-    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size))
+    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size)) and not _is_lone(gap, at, of)
     if (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH):
         sentence = f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown"
         return GradientVerdict("ROUNDING", digits, sentence, worst, advice)
     sentence = f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry"
     return GradientVerdict("WRONG", digits, sentence, worst, advice)
+
+
+def _is_lone(gap: Array, at: int, of: Comparison) -> bool:
+    """Is the worst entry off by much of itself, and most others by far less?  Rounding would be as large in most."""
+    return bool(np.mean(gap > LONE * gap[at]) <= 0.5 and gap[at] > SINGLE_OFF * abs(of.numeric[at]))
 
 
 def _vague(of: Comparison, name: str) -> GradientVerdict:

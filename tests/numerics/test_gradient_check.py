@@ -173,3 +173,12 @@ def test_it_judges_a_meta_gradient():
     loss = lambda t: float(rm.maml.objective(t, task, alpha=0.25, steps=2)[0])  # noqa: E731
     assert check(loss, lambda t: rm.maml.gradient(t, task, alpha=0.25, steps=2)[0], [4.0, 8.0]).word == "RIGHT"
     assert check(loss, lambda t: rm.maml.first_order_gradient(t, task, alpha=0.25, steps=2)[0], [4.0, 8.0]).word == "WRONG"
+
+
+def test_a_small_entry_that_is_wrong_by_half_is_not_rounding():
+    """Beside an entry that is ten thousand million times as large; a gradient by differences is rounded in most entries."""
+    f = lambda t: 1e10 * t[0] ** 2 + t[1] ** 2
+    assert check(f, lambda t: np.array([2e10 * t[0], 3 * t[1]]), np.ones(2)).word == "WRONG"
+    smooth, x = (lambda t: np.sum(np.sin(t) * np.arange(1, 7)) + t[0] ** 3), np.array([0.3, 1.0, np.pi / 2, -0.5, 2.0, 0.1])
+    numeric = lambda t: np.array([(smooth(t + e) - smooth(t - e)) / 2e-5 for e in 1e-5 * np.eye(6)])
+    assert check(smooth, numeric, x).word == "ROUNDING"
