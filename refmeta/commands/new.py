@@ -88,6 +88,8 @@ def _check_name(path: str, ending: str) -> None:
     stem = name.removesuffix(f".{ending}")
     if stem == name or not stem or "." in stem or ":" in stem:
         raise UsageError(f"--output must name a file that ends in .{ending}, without another dot or a colon, got {path!r}")
+    if shlex.quote(name) != name:
+        raise UsageError(f"--output must name a file without spaces and signs of the shell, got {name!r}")
     if ending == "py" and (not stem.isidentifier() or keyword.iskeyword(stem)):
         raise UsageError(f"--output must name a module of Python: letters, digits and _, no word of the language, got {name!r}")
     if ending == "py" and stem in PACKAGES | sys.stdlib_module_names:
@@ -98,7 +100,7 @@ def adapter(suite: str, kind: str, name: str) -> str:
     """The text of an adapter of a suite, in a file of this name; `kind` is a language, perhaps with `-module`."""
     about, (language, *_) = SUITES[suite], kind.split("-")
     module, mark = name.rpartition(".")[0], "//" if language == "node" else "#"
-    target = f"--exec {shlex.quote(f'node {shlex.quote(name)}')}" if language == "node" else f"{module}:{_function(about)}"
+    target = f'--exec "node {name}"' if language == "node" else f"{module}:{_function(about)}"
     patience = " --timeout 60" * (language == "jax")  # XLA compiles first
     command = f"To judge this file, {name}, type in its folder:\n  python -m refmeta check {target} --suite {suite}{patience}"
     included: list[str] = []

@@ -320,7 +320,7 @@ def test_the_command_prints_and_writes_the_verdict(tmp_path):
     assert status == 0 and "refmeta check of small: " in out and "RIGHT: 3 of 3 cases" in out
     assert json.loads(file.read_text("utf-8"))["suites"][0]["verdict"] == "RIGHT"
     status, out, _ = command(*typed(tmp_path, small(value(grad=[0.5]))), "--output", str(file), "--output", str(tmp_path / "report.xml"))
-    assert status == 5 and "NOT RUN: the program gave no problem that can be judged." in out
+    assert status == 5 and "NOT RUN: the program gave no problem, or no result, that can be judged." in out
     assert "the program this request by hand" in out and json.loads(file.read_text("utf-8"))["verdict"].startswith("NOT RUN")
     status, *_ = command(*typed(tmp_path, small("", "if steps == 2 and t != THETA: sys.exit(3)")))
     assert status == 3
@@ -359,7 +359,7 @@ def test_the_program_in_c_plus_plus_of_the_page_is_right_and_its_mistake_is_name
         verdict, _ = own_process.judged(problem_of(losses))
     finally:
         target.stop()
-    assert verdict.word == "RIGHT" and shown(verdict) > 12 and verdict.outcomes[0].digits > 12 and 150 < losses.requests < 400
+    assert verdict.word == "RIGHT" and shown(verdict) > 12 and verdict.outcomes[0].digits > 12 and 150 < losses.requests < 1500
     assert "a few hundred times if it is right" in PAGE and f"{own_process.SECONDS:g} seconds at most" in PAGE
     status, out, _ = command("--exec", str(tmp_path / "wrong"), "--suite", "own")
     assert status == 1 and "EXACT match with known-wrong formula first-order (g_q) in 3 of 3 failing vectors" in out

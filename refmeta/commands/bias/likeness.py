@@ -69,7 +69,7 @@ class _Sums:
         """The factor from the tuple in which the recipe is largest; 1 of a recipe that is 0 in all."""
         i = int(np.argmax(np.sum(y**2, axis=-1)))
         self.factor = float(x[i] @ y[i] / (y[i] @ y[i])) if np.any(y[i]) else 1.0
-        self.mean, self.apart, self.size, self.gap = np.zeros(x.shape), 0.0, 0.0, 0.0
+        self.mean, self.apart, self.size, self.gap = np.zeros(x.shape[1:]), 0.0, 0.0, 0.0
 
     def add(self, chunk: Tuples, y: Array, p: Array) -> None:
         """The tuples of a chunk."""
