@@ -53,7 +53,7 @@ def _found(of: Comparison) -> Iterator[str]:
     yours, numeric = of.yours, of.numeric
     square = float(numeric @ numeric)
     factor = float(yours @ numeric) / square if square > 0 else 0.0
-    if factor and abs(factor - 1) > CLOSE and of.meets(yours / factor):
+    if factor and abs(factor - 1) > CLOSE and of.size > np.max(of.error) and of.meets(yours / factor):
         yield f"it is {_number(factor)} times the right one: {_factor_hint(factor)}"
     term = float((yours - numeric) @ of.theta) / (float(of.theta @ of.theta) or 1.0)
     if abs(term) > 0 and len(yours) > 1 and np.any(np.abs(yours - numeric) > of.error) and of.meets(yours - term * of.theta):

@@ -17,6 +17,8 @@ __all__ = ["GradientVerdict", "WorstEntry", "check", "check_unchanged", "randomn
 
 ENTRIES, DIRECTIONS = 500, 8  # up to this size every entry is judged, above it as many random directions
 SEED = 20210507
+LEAST, KEPT = 1e-90, 0.02  # the least slope that a complex step sharpens; the part of a difference's error that stays
+DROPPED = "Casting complex values to real discards the imaginary part"  # the warning of NumPy, and of PyTorch
 MARGIN = 3.0  # errors by which it may be off
 ROUGH, SINGLE_OFF, VAGUE, LONE = 1e-6, 1e-3, 1e-2, 1e-2  # relative: rounding; in float32; too vague to tell; errors of others
 
@@ -60,7 +62,8 @@ def check(f: Callable[[Array], Any], gradient: Callable[[Array], Any] | ArrayLik
 
     Eq: richardson-difference
 
-    Up to 500 parameters every entry is judged, above that eight random directions.  Where f accepts complex numbers a
+    Up to 500 parameters every entry is judged, above that eight random directions.  Where no difference converges, as at
+    a kink, an entry is not judged; a mistake in the others is WRONG all the same.  Where f accepts complex numbers a
     complex step sharpens the numeric derivative, if it agrees with the difference.
 
     Parameters
@@ -147,45 +150,78 @@ def _along_rows(loss: Callable[[Array], float], x: Array, rows: Array) -> Differ
 
 
 def _sharpened(f: Callable[[Array], Any], x: Array, numeric: Difference) -> Difference:
-    """The complex step where f takes complex numbers and agrees with the difference; else the difference."""
-    parts = []
+    """The complex step where f takes complex numbers and agrees with the difference; else the difference.
+
+    Below 1e-90 the step may underflow, or its truncation be all that it returns.  A slope may also be what is left of terms that
+    cancel, as at a minimum; their rounding is in the error of the difference, of which a part is kept.
+    """
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("error")
-            for axis in np.eye(x.size).reshape(-1, *x.shape):
-                value = np.asarray(f(x + 1e-100j * axis))
-                parts.append(float(value.imag) * 1e100 if value.dtype.kind == "c" else np.nan)
+        exact = _complex_steps(f, x)
     except Exception:
         return numeric
-    exact, size = np.array(parts), np.max(np.abs(parts), initial=0.0)
-    if not np.all(np.isfinite(numeric.error) & (np.abs(exact - numeric.derivative) <= numeric.error)):
+    size = float(np.max(np.abs(exact)))
+    agrees = np.isfinite(numeric.error) & (np.abs(exact - numeric.derivative) <= numeric.error)
+    if not (size >= LEAST and np.all(agrees)):
         return numeric
-    return Difference(exact, np.minimum(numeric.error, 1e4 * EPS * size))
+    return Difference(exact, np.minimum(numeric.error, 1e4 * EPS * size + KEPT * numeric.error))
+
+
+def _complex_steps(f: Callable[[Array], Any], x: Array) -> Array:
+    """Im f(x + ihe)/h of every axis e, (d,); NaN where f returns a real number.
+
+    The one warning that is silenced says that f drops an imaginary part, which shows in the numbers.  Filters of warnings
+    belong to the whole process: any other one would reach what runs in other threads.
+    """
+    parts = []
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.filterwarnings("ignore", message=DROPPED)
+        for axis in np.eye(x.size).reshape(-1, *x.shape):
+            value = np.asarray(f(x + 1e-100j * axis))
+            parts.append(float(value.imag) * 1e100 if value.dtype.kind == "c" else np.nan)
+    return np.array(parts)
 
 
 def verdict_of(of: Comparison, what: str, of_what: str, *, single: bool = False) -> GradientVerdict:
     """The verdict on `what`, a claimed derivative of `of_what`."""
-    gap = np.abs(of.yours - of.numeric)
-    at = int(np.argmax(np.where(np.isinf(of.error), 0.0, gap / np.maximum(of.error, np.finfo(float).tiny))))
+    rough, clear = ~np.isfinite(of.error), _clear(of)
+    gap, error = np.abs(clear.yours - clear.numeric), clear.error
+    at = int(np.argmax(gap / np.maximum(error, np.finfo(float).tiny)))
     index = (at,) if of.shape is None else tuple(int(i) for i in np.unravel_index(at, of.shape))
     worst = WorstEntry(index, float(of.yours[at]), float(of.numeric[at]), float(of.error[at]))
-    off, shown = float(np.max(gap)) / of.size, float(np.max(of.error)) / of.size
+    off, shown = float(np.max(gap)) / clear.size, float(np.max(error)) / clear.size
     said = f"your {of_what} is in single precision: no more digits can be shown; compute it in float64"
     notes = [said] if single and of.shape is not None else []
-    within = bool(np.all(gap <= MARGIN * of.error))
-    if within and shown <= VAGUE:
+    within = bool(np.all(gap <= MARGIN * error))
+    if within and shown <= VAGUE and not np.any(rough):
         digits = _digits(max(off, shown))
         sentence = f"your {what} belongs to your {of_what}, to {digits:.1f} digits, as many as can be shown"
         return GradientVerdict("RIGHT", digits, sentence, worst, tuple(notes))
-    if within or not np.all(np.isfinite(of.error)):
+    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * clear.size)) and not _is_lone(gap, at, clear)
+    rounded = (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH)
+    if within or (rounded and np.any(rough)):
         return _vague(of, of_what)
-    digits, advice = _digits(off), (*departures(of), *notes)
-    near = bool(gap[at] <= SINGLE_OFF * max(abs(of.numeric[at]), SINGLE_OFF * of.size)) and not _is_lone(gap, at, of)
-    if (of.single and off <= SINGLE_OFF) or (near and off * of.entries**0.5 <= ROUGH):
+    digits, advice = _digits(off), (*departures(clear), *notes)
+    if rounded:
         sentence = f"your {what} is right to {digits:.1f} digits, and {_digits(shown):.1f} can be shown"
         return GradientVerdict("ROUNDING", digits, sentence, worst, advice)
     sentence = f"your {what} is not that of your {of_what}: off by {off:.2g} times its largest entry"
-    return GradientVerdict("WRONG", digits, sentence, worst, advice)
+    if shown >= 1:
+        sentence = f"your {what} is not that of your {of_what}: off by {np.max(gap):.2g} where the slope is 0 within {np.max(error):.2g}"
+    return GradientVerdict("WRONG", digits, sentence, worst, (*advice, *_rough_sentence(of, of_what)))
+
+
+def _clear(of: Comparison) -> Comparison:
+    """The comparison with 0 for every number whose error is unknown: it takes no part in the verdict on the others."""
+    known: Callable[[Array], Array] = lambda numbers: np.where(np.isfinite(of.error), numbers, 0.0)
+    return of._replace(yours=known(of.yours), numeric=known(of.numeric), error=known(of.error), theta=known(of.theta))
+
+
+def _rough_sentence(of: Comparison, name: str) -> tuple[str, ...]:
+    """In how many entries the function does not look smooth, if in any."""
+    rough = int(np.sum(~np.isfinite(of.error)))
+    numbers = "entries" if of.shape is not None else "directions"
+    said = f"your {name} does not look smooth at theta in {rough} of {len(of.error)} {numbers}: no difference converges"
+    return (said,) if rough else ()
 
 
 def _is_lone(gap: Array, at: int, of: Comparison) -> bool:
@@ -194,17 +230,22 @@ def _is_lone(gap: Array, at: int, of: Comparison) -> bool:
 
 
 def _vague(of: Comparison, name: str) -> GradientVerdict:
-    """The function is not smooth, or too noisy."""
-    rough = int(np.sum(~np.isfinite(of.error)))
-    if not rough:
-        sentence = f"your {name} is too noisy: its slope is known to {100 * float(np.max(of.error)) / of.size:.2g} % only"
-        return _cannot_tell(sentence, "compute it in float64; subtract large constants from it")
-    numbers = "entries" if of.shape is not None else "directions"
-    return _cannot_tell(
-        f"your {name} does not look smooth at theta in {rough} of {len(of.error)} {numbers}: no difference converges",
-        "move theta a little: a kink such as that of ReLU or abs may lie at it",
-        f"is your {name} noisy, or does an iteration inside stop at a tolerance?",
-    )
+    """The function is not smooth, or flat, or too noisy."""
+    for sentence in _rough_sentence(of, name):
+        return _cannot_tell(
+            sentence,
+            "move theta a little: a kink such as that of ReLU or abs may lie at it",
+            f"is your {name} noisy, or does an iteration inside stop at a tolerance?",
+        )
+    error = float(np.max(of.error))
+    if error >= of.size:
+        return _cannot_tell(
+            f"the slope of your {name} at theta is 0 within {error:.2g}: there are no digits to compare",
+            "move theta to where there is a slope",
+            f"if there should be one, your {name} is too noisy: compute it in float64; subtract large constants from it",
+        )
+    sentence = f"your {name} is too noisy: its slope is known to {100 * error / of.size:.2g} % only"
+    return _cannot_tell(sentence, "compute it in float64; subtract large constants from it")
 
 
 def _digits(relative: float) -> float:

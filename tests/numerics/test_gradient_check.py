@@ -1,5 +1,8 @@
 """judges.check: a right gradient is RIGHT to the digits that can be shown; each ordinary mistake is WRONG and named."""
 
+import threading
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,6 +124,8 @@ def test_single_precision_is_rounding_in_the_gradient_and_limits_the_digits_in_t
         found = check(function, lambda x, right=right: right(x).astype(np.float32), theta)
         assert found.word == "ROUNDING" and 6 < found.digits < 9
         assert found.advice == ("it is in single precision: convert theta and the data to float64",)
+    two = check(lambda x: np.sum(np.sin(x)), np.cos(THETA[:2]).astype(np.float32), THETA[:2])
+    assert (two.word, two.advice) == ("ROUNDING", ("it is in single precision: convert theta and the data to float64",))
     found = check(lambda x: np.float32(f(x)), gradient, THETA)
     assert found.word == "RIGHT" and 2 < found.digits < 7
     assert "your function is in single precision" in found.advice[0]
@@ -134,6 +139,83 @@ def test_what_cannot_be_told():
     found = check(lambda x: float(np.sum(np.maximum(x, 0))), lambda x: (x > 0) * 1.0, np.array([1.0, 0.0, -2.0]))
     assert found.word == "CANNOT TELL" and "does not look smooth at theta in 1 of 3 entries" in str(found)
     assert "ReLU" in found.advice[0]
+
+
+FLAT = {
+    "cubic": (lambda x: np.sum(x**3), lambda x: 3 * x**2),
+    "quartic": (lambda x: np.sum(x**4), lambda x: 4 * x**3),
+    "cubic sine": (lambda x: np.sum(np.sin(x**3)), lambda x: 3 * x**2 * np.cos(x**3)),
+    "cubic tangent": (lambda x: np.sum(np.tan(x) ** 3), lambda x: 3 * np.tan(x) ** 2 / np.cos(x) ** 2),
+    "ninth power": (lambda x: np.sum(x**9), lambda x: 9 * x**8),
+    "cosine": (lambda x: np.sum(np.cos(x)), lambda x: -np.sin(x)),
+    "constant": (lambda x: 7.0 + 0 * np.sum(x), lambda x: 0 * x),
+}
+
+
+@pytest.mark.parametrize("case", FLAT.values(), ids=FLAT)
+def test_a_gradient_of_zero_at_a_flat_point_is_never_wrong_and_another_one_is(case):
+    """The truncation of a complex step, 10⁻²⁰⁰ of a third derivative, is all that it returns there."""
+    function, right = case
+    found = check(function, right, np.zeros(3))
+    assert found.word == "RIGHT" or (found.word == "CANNOT TELL" and "the slope of your function at theta is 0 within" in found.sentence)
+    wrong = check(function, lambda x: right(x) + [0.0, 1e-3, 0.0], np.zeros(3))
+    assert wrong.word == "WRONG" and wrong.worst.at == (1,) and wrong.advice == ()
+
+
+def test_a_complex_step_that_may_underflow_sharpens_nothing():
+    """10⁶ hides six digits from a difference, and none from a complex step."""
+    found = [check(lambda x, s=s: s * (1e6 + np.sum(np.sin(x))), s * np.cos(THETA), THETA) for s in (1e-80, 1e-95)]
+    assert [each.word for each in found] == ["RIGHT", "RIGHT"] and found[0].digits > found[1].digits + 1
+
+
+@given(rng=seeds)
+def test_a_gradient_whose_terms_cancel_near_a_minimum_is_not_wrong(rng):
+    """Of least squares: two right gradients differ by the rounding of the terms, which is more than 10⁻¹² of what is left."""
+    a, b = rng.normal(size=(12, 5)), rng.normal(size=12)
+    x = np.linalg.lstsq(a, b, rcond=None)[0] + rng.choice([0, 1e-15, 1e-12, 1e-9, 1e-6]) * rng.normal(size=5)
+    function, right = lambda z: 0.5 * np.sum((a @ z - b) ** 2), lambda z: a.T @ (a @ z - b)
+    assert check(function, right, x).word in ("RIGHT", "CANNOT TELL")
+    assert check(function, lambda z: right(z) + 0.01 * z, x).word == "WRONG"
+
+
+def test_a_kink_hides_no_mistake_elsewhere():
+    x = np.array([0.0, 0.7, -0.4])
+    function = lambda x: abs(x[0]) + x[1] ** 2 + x[2] ** 2
+    said = "your function does not look smooth at theta in 1 of 3 entries: no difference converges"
+    found = check(function, lambda x: np.array([0, 5 * x[1], 7.0]), x)
+    assert found.word == "WRONG" and found.worst.at == (2,) and found.advice == (said,)
+    doubled = check(function, lambda x: np.array([3.0, 4 * x[1], 4 * x[2]]), x)
+    assert doubled.word == "WRONG" and doubled.advice[0].startswith("it is 2 times the right one") and doubled.advice[-1] == said
+    moved = x + [1.0, 0.0, 0.0]
+    decayed = check(lambda x: function(x - [1.0, 0.0, 0.0]), lambda x: np.array([3.0, 2 * x[1], 2 * x[2]]) + 0.01 * x, moved)
+    assert decayed.word == "WRONG" and any("plus 1/100 times theta" in line for line in decayed.advice) and decayed.advice[-1] == said
+    for precision in (np.float64, np.float32):
+        right = check(function, lambda x, to=precision: np.array([3.0, 2 * x[1], 2 * x[2]]).astype(to), x)
+        assert (right.word, right.sentence) == ("CANNOT TELL", said)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_dropped_imaginary_part_is_not_told_and_warnings_of_others_are_left_alone(dropped):
+    """A thread that warns while f is asked for complex numbers is not stopped by it."""
+    caught = []
+
+    def other():
+        try:
+            warnings.warn("of another thread", UserWarning, stacklevel=1)
+        except UserWarning as error:
+            caught.append(error)
+
+    def function(x):
+        if np.iscomplexobj(x):
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        return f(x.astype(np.float64) if dropped else x)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert check(function, gradient, THETA).word == "RIGHT"
+    assert caught == [] and {str(each.message) for each in told} == {"of another thread"}
 
 
 @pytest.mark.parametrize(
