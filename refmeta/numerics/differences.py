@@ -230,7 +230,18 @@ def noise_of(line: Line, centres: Array, spacing: float) -> Rounding:
         single = in_single_precision(values)
         noise = np.max(np.sqrt(np.mean(np.diff(values, 6, axis=1) ** 2, axis=1) / 924), axis=0)
         top = np.max(np.abs(values), axis=(0, 1))
-    return Rounding(SINGLE if single else EPS, np.where(np.isfinite(noise), noise, 0.0), np.where(np.isfinite(top), top, 1.0))
+    return Rounding(max(SINGLE if single else EPS, _decimal_rounding(values)), np.where(np.isfinite(noise), noise, 0.0), np.where(np.isfinite(top), top, 1.0))
+
+
+def _decimal_rounding(values: Array) -> float:
+    """The relative rounding of numbers that were printed with four to nine digits; 0 of others."""
+    x = values[np.isfinite(values) & (values != 0)]
+    last = 10.0 ** np.floor(np.log10(np.abs(x)))
+    for digits in range(3, 10):
+        unit = last * 10.0 ** (1 - digits)
+        if x.size and np.all(np.abs(np.round(x / unit) * unit - x) <= 4 * EPS * np.abs(x)):
+            return 0.5 * 10.0 ** (1 - digits) if digits > 3 else 0.0
+    return 0.0
 
 
 def least_noise(line: Line, step: float) -> Rounding:

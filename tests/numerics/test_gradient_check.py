@@ -264,3 +264,14 @@ def test_a_small_entry_that_is_wrong_by_half_is_not_rounding():
     smooth, x = (lambda t: np.sum(np.sin(t) * np.arange(1, 7)) + t[0] ** 3), np.array([0.3, 1.0, np.pi / 2, -0.5, 2.0, 0.1])
     numeric = lambda t: np.array([(smooth(t + e) - smooth(t - e)) / 2e-5 for e in 1e-5 * np.eye(6)])
     assert check(smooth, numeric, x).word == "ROUNDING"
+
+
+@pytest.mark.parametrize(("form", "words"), [("%.6g", {"RIGHT"}), ("%.8g", {"RIGHT"}), ("%.4g", {"CANNOT TELL"})])
+def test_a_loss_that_was_printed_with_few_digits_is_rounded_to_them(form, words):
+    """As by `cout` of C++: between two steps it does not change at all, which is no slope of 0."""
+    rng = np.random.default_rng(4)
+    gradient = lambda t: np.array([2 * t[0] + 0.75 * np.sin(t[1]), 0.75 * np.cos(t[1]) * t[0]])
+    printed = lambda t: float(form % (t[0] ** 2 + 0.75 * np.sin(t[1]) * t[0]))
+    points = rng.normal(size=(12, 2))
+    assert {check(printed, gradient, x).word for x in points} == words
+    assert "RIGHT" not in {check(printed, lambda t: 1.5 * gradient(t), x).word for x in points}
