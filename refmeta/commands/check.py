@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from refmeta.commands.arguments import as_suites, this_folder_on_path
-from refmeta.commands.problem import problem_in, report_on, report_on_program
+from refmeta.commands.problem import Unjudged, problem_in, report_on, report_on_program
 from refmeta.oracle.check import printable, questions, run
 from refmeta.oracle.expected_failures import check_flags, excused, mended, read_expected_failures
 from refmeta.oracle.judge import REDUCTIONS, JudgeSettings, Outcome, check_settings
@@ -94,9 +94,13 @@ def _times(text: str) -> int:
 
 def _check(options: Any) -> int:
     """Ask the target, write the reports and give the exit status."""
-    with this_folder_on_path():
-        if (problem := _problem_of(options)) is not None:
-            return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
+    try:
+        with this_folder_on_path():
+            if (problem := _problem_of(options)) is not None:
+                return _printed(options, report_on(options.target, problem, allow_rounding=options.allow_rounding))
+    except Unjudged as error:
+        print(f"python -m refmeta check: error: {error}", file=sys.stderr)
+        return 2
     if OWN in (options.suite or ()):
         _check_own(options)
         return _printed(options, report_on_program(options.exec, timeout=options.timeout, allow_rounding=options.allow_rounding))

@@ -14,12 +14,16 @@ from refmeta.oracle.own_process import judged_program
 from refmeta.oracle.protocol import Process, TargetMissing
 from refmeta.oracle.report import Report
 from refmeta.oracle.results import error_text
-from refmeta.oracle.serve import import_member
+from refmeta.oracle.serve import Misnamed, import_member
 from refmeta.oracle.suites.own.algorithms import NAME
 from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.vectors import UsageError
 
-__all__ = ["problem_in", "report_on", "report_on_program"]
+__all__ = ["Unjudged", "problem_in", "report_on", "report_on_program"]
+
+
+class Unjudged(Exception):
+    """A problem that cannot be judged, for a reason that lies in the user's code and not in what was typed."""
 
 
 def problem_in(target: str) -> Problem | None:
@@ -28,8 +32,10 @@ def problem_in(target: str) -> Problem | None:
         with contextlib.redirect_stdout(sys.stderr):
             found: Any = import_member(target)
             return found if isinstance(found, Problem) else _made(found, target)
-    except ValueError as error:  # of the module, if it is not misnamed
+    except Misnamed as error:
         raise UsageError(str(error)) from None
+    except ValueError as error:
+        raise Unjudged(str(error)) from None
 
 
 def _made(function: Any, target: str) -> Problem | None:
@@ -39,7 +45,7 @@ def _made(function: Any, target: str) -> Problem | None:
     try:
         made = function()
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{target}() {_ended(error)}; it must make a refmeta.oracle.Problem") from error
+        raise Unjudged(f"{target}() {_ended(error)}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
 
 
@@ -54,9 +60,9 @@ def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
         with contextlib.redirect_stdout(sys.stderr):
             verdict, _ = judged(problem)
     except (TypeError, ValueError, FloatingPointError) as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise Unjudged(f"{name}: {error}") from None
     except (ArithmeticError, SystemExit) as error:
-        raise UsageError(f"{name}: one of its functions {_ended(error)}") from None
+        raise Unjudged(f"{name}: one of its functions {_ended(error)}") from None
     return Report(name, JudgeSettings(), (verdict,), allow_rounding)
 
 
