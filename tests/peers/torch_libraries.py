@@ -1,7 +1,7 @@
 """MAML on the network of `torch_network.py`, its inner loop held by higher, by TorchOpt, or written as learn2learn does it.
 
-learn2learn 0.2.1 has no wheel for the Pythons that PyTorch 2.13 needs, and its source does not compile there: its formula is
-transcribed from `learn2learn/algorithms/maml.py`, and runs without it.  Chapter: derivations/using-the-oracle.md
+learn2learn does not install beside the PyTorch that is used here: the update of its MAML, p - lr g with or without the graph of
+g, is written out.  Chapter: derivations/using-the-oracle.md
 """
 
 import copy
