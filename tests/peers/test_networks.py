@@ -18,6 +18,7 @@ NAMED = {
     "loss_scaled": "the right result times ½, in 3 of 3 failing vectors",
 }
 ONLY_FIRST = "only the first task's row is right: something is not reset between tasks"
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # of PyTorch itself
 
 
 @pytest.fixture(autouse=True)
