@@ -17,6 +17,8 @@ from refmeta.oracle.verdict import INDISTINCT, Finding, finding
 __all__ = ["SECONDS", "Diagnosis", "diagnosis_of", "judged"]
 
 SECONDS = 30.0  # of the search for what explains a mistake; the losses' own time counts
+LEAST = 1.0  # digits that the losses must show
+VAGUE = "the errors of the numeric derivatives are as large as the gradient: give grad= and hvp=, compute in float64, subtract large constants"
 OPTIONS = re.compile(r" \([^()]*--[a-z][^()]*\)|; [^;()]*--[a-z][^;()]*")  # advice for the command line
 
 
@@ -67,8 +69,10 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
     shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
     slugs = [e.slug for e in verdict.causes if e.slug]
     steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.of.first}")
+    if shown < LEAST and verdict.word in ("RIGHT", "ROUNDING"):
+        verdict = verdict._replace(word="CANNOT TELL", explanation=(VAGUE,))
     wrong = verdict.word == "WRONG"
-    shows = f"your losses show {shown:.1f} digits{'' if wrong else _unseen(problem, cases, settings)}"
+    shows = f"your losses show {max(shown, 0.0):.1f} digits{'' if wrong else _unseen(problem, cases, settings)}"
     return verdict._replace(sentence=f"{verdict.sentence}; {shows}", next=steps if wrong else ()), case
 
 

@@ -221,7 +221,10 @@ def black_box(task: Task, i: int) -> BlackBox | None:
 
 
 def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
-    """ValueError with what the user's functions are: random, not smooth, no derivative, or one of few digits in double precision."""
+    """ValueError with what the user's functions are: random, not smooth, no derivative, or one of few digits in double precision.
+
+    A derivative that is given is taken where nothing speaks against it: where the loss is flat, or too noisy along the directions.
+    """
     point, losses = box.at(theta), [float(box.at(theta).loss) for _ in range(TIMES)]
     if max(losses) - min(losses) > NOISE * EPS * max(map(abs, losses)):
         raise ValueError(f"{name}: the loss is random: at the same theta it returned {min(losses)!r} and {max(losses)!r}; {REST}")
@@ -234,7 +237,8 @@ def _check_black_box(name: str, box: BlackBox, theta: Array) -> None:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     for part, verdict in verdicts.items():
-        if verdict is not None and verdict.word == "CANNOT TELL":
+        refused = ("smooth", "random", *["noisy"] * (box.grad is None))
+        if verdict is not None and verdict.word == "CANNOT TELL" and any(word in verdict.sentence for word in refused):
             what = "the loss" if part == "grad" and box.grad is None else part
             raise ValueError(f"{name}: {what} cannot be judged: {verdict}")
         if verdict is not None and verdict.word == "ROUNDING" and verdict.digits < FEWEST and not np.any(point.error):

@@ -102,3 +102,10 @@ def test_a_random_gradient_is_said_to_be_random():
     box = rm.BlackBox(lambda t: np.sum(np.sin(t)), 4, grad=lambda t: np.cos(t) * (1 + 1e-7 * rng.normal()))
     with pytest.raises(ValueError, match=r"support\[0\]: grad is random"):
         check_derivatives("support", as_task([box], "support", 4), THETA)
+
+
+def test_a_gradient_that_nothing_speaks_against_is_taken():
+    """Where the loss is flat, and where its noise hides the slope."""
+    flat = rm.BlackBox(lambda t: np.sum((t - THETA) ** 2), 4, grad=lambda t: 2 * (t - THETA))
+    noisy = lambda t: 1e13 + np.sum(np.sin(t))
+    check_derivatives("support", as_task([flat, rm.BlackBox(noisy, 4, grad=np.cos)], "support", 4), THETA)

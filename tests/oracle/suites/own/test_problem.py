@@ -301,3 +301,11 @@ def test_where_nothing_is_adapted_it_is_said_that_hessians_are_not_seen(given):
     found = problem(first_order, **given).diagnose()
     assert found.word == "RIGHT" and found.sentence.endswith("so that the Hessian terms are not seen")
     assert "not seen" not in problem(mine).diagnose().sentence
+
+
+def test_losses_that_show_no_digit_prove_nothing():
+    """From values near 1e15 there is no slope: a right gradient is not called right, and a wrong one is not, either."""
+    large = lambda split: [lambda t, i=i: 1e15 + loss(t, split, i) for i in range(TASKS)]
+    for gradient in (lambda theta: mine(theta, steps=1), lambda theta: mine(theta, steps=1) / 2):
+        found = problem(gradient, large, steps=1).diagnose()
+        assert found.word == "CANNOT TELL" and "your losses show 0.0 digits" in found.sentence and "give grad=" in found.what[0]
