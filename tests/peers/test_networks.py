@@ -78,7 +78,7 @@ def test_a_statistic_that_passes_between_tasks_is_located(peer, steps):
 def test_a_network_in_single_precision_is_judged_as_such(peer):
     """Fewer digits are shown; a mistake is still one."""
     right = diagnosed(peer.problem(5, dtype=SINGLE[peer]))
-    assert right.word == "RIGHT" and 0.5 < shown(right) < 7, right
+    assert right.word == "RIGHT" and 1 <= shown(right) < 7, right
     wrong = diagnosed(peer.problem(5, "detached", dtype=SINGLE[peer]))
     assert wrong.word == "WRONG" and NAMED["detached"] in " ".join(wrong.what), wrong
 
