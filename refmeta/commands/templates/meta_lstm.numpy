@@ -8,8 +8,10 @@ def slope(theta, X, labels, classes, ridge):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x))."""
-    return 1 / (1 + np.exp(-x))
+    """1 / (1 + exp(-x)), without an overflow."""
+    size = np.where(x.real < 0, -1.0, 1.0) * x
+    of_size = 1 / (1 + np.exp(-size))
+    return np.where(x.real < 0, np.exp(-size) * of_size, of_size)
 
 
 def preprocess(x):
