@@ -29,7 +29,7 @@ class Diagnosis(NamedTuple):
     sentence : in how many cases; a case, or vector, is one theta.
     where, what : sentences on where it is right, and on what it computes instead.
     right : the exact meta-gradient (N, d) at the theta given.
-    worst : the worst entry at the first theta that is wrong: index, yours, the right one (`certified`), tolerances between.
+    worst : the worst entry at the first theta that is wrong: index, your value, the right value (field `certified`), their distance in tolerances.
     warnings : an answer that changes when it is asked again, or a theta that is changed in place.
     next : what to do next, if it is wrong.
     """
@@ -68,7 +68,7 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
         verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=seconds)
     shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
     slugs = [e.slug for e in verdict.causes if e.slug]
-    steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.of.first}")
+    steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.rules.compare_first}")
     if shown < LEAST and verdict.word in ("RIGHT", "ROUNDING"):
         verdict = verdict._replace(word="CANNOT TELL", explanation=(VAGUE,))
     wrong = verdict.word == "WRONG"
@@ -77,10 +77,10 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
 
 
 def _unseen(problem: Any, cases: list[Case], settings: JudgeSettings) -> str:
-    """A sentence if the first order gives the same numbers in all cases, as where nothing is adapted."""
-    if problem.of.near is None:
+    """A sentence if the first order gives the same numbers in all cases, as with no inner step."""
+    if problem.rules.first_order is None:
         return ""
-    apart = [gap(problem.of.near(c.problem), c.expected["gradient"].value, limit_of(c, "gradient", settings)) for c in cases]
+    apart = [gap(problem.rules.first_order(c.problem), c.expected["gradient"].value, limit_of(c, "gradient", settings)) for c in cases]
     return "; the first order gives the same numbers here, so that the Hessian terms are not seen" if max(apart) < INDISTINCT else ""
 
 
@@ -133,7 +133,7 @@ def _where(verdict: Finding, *, asked: bool) -> tuple[str, ...]:
 
 
 def _fact(line: str) -> str:
-    """A sentence on where it is right; what may follow from it is kept where it is of rows, and said with what else it may be."""
+    """A sentence on where it is right.  For rows the reading is kept, and the other possible cause is added."""
     fact = re.split(": |; no single input", line)[0]
     return f"{line}; or that task is of another kind" if "row" in fact.split() or "rows" in fact.split() else fact
 

@@ -22,18 +22,18 @@ EACH, SOLVED, MOST = 24, 50, 3 * 10**7  # evaluations of a loss for each paramet
 def case_of(problem: Any) -> Case:
     """The problem as a case of a suite of its own, with the library's answer and what its tolerance is made of; arguments checked."""
     theta, support, query = _losses(problem)
-    given = problem.of.checked(problem.given, support.dim)
+    given = problem.rules.check_inputs(problem.inputs, support.dim)
     _check_cost(theta.size, support, given.get("steps", SOLVED))
-    fixed = [name for name in given if name not in problem.asked]
+    fixed = [name for name in given if name not in problem.keywords]
 
     def at(x: dict[str, Any]) -> Any:
         """The same losses at another θ, and with other inputs that the gradient takes."""
         if not all(np.array_equal(x[name], given[name]) for name in fixed):
             raise ValueError("the function takes no other " + ", ".join(fixed))
-        return problem.of.problem(x["theta"], *losses, **{name: x[name] for name in given})
+        return problem.rules.problem(x["theta"], *losses, **{name: x[name] for name in given})
 
     losses = Opaque(support), Opaque(query)
-    suite = problem.of.suite(at)
+    suite = problem.rules.suite(at)
     inputs = {"theta": theta.tolist(), **{name: np.asarray(x).tolist() for name, x in given.items()}}
     expected = _expected(suite, at({"theta": theta, **given}))
     return Case("own-1", suite, "a problem of one's own", (), "valid", inputs, {"gradient": expected}, {})

@@ -1,4 +1,4 @@
-"""A mistake in one branch: what explains every failing vector, but is refuted by passing ones that another branch computes.
+"""A mistake in one branch: what explains every failing vector, but passing ones, which another branch computes, contradict it.
 
 Derivation: derivations/using-the-oracle.md
 """

@@ -66,7 +66,7 @@ def _entries(outcomes: Sequence[Outcome], settings: JudgeSettings) -> int:
 
 
 def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings, until: float) -> list[Outcome]:
-    """The failing vectors, last those that one departure explains which also explains the first: of them a second is not seen.
+    """The failing vectors, last those that one departure explains which also explains the first: there a second mistake cannot show.
 
     Departures that are not tried in time explain nothing.
     """

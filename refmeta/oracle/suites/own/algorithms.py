@@ -34,22 +34,22 @@ ADAPTED = "refmeta.adapt(theta, support, alpha=alpha, steps=steps).adapted, your
 class Algorithm(NamedTuple):
     """A meta-gradient: its inputs beside the losses, its formula, and what a suite knows of it on any losses.
 
-    first : what to compare first, as a call of the library.
-    near : what a right answer is to be told from, of the problem; None if there is nothing.
-    checked : the inputs beside the losses and theta, of so many parameters, checked.
+    compare_first : what to compare first, as a call of the library.
+    first_order : of the problem, what a right answer is to be told from; None if there is nothing.
+    check_inputs : the inputs beside the losses and theta, checked for a number of parameters.
     problem : of the theta, the support, the query and the other inputs.
     answer, terms : of the problem, as of a suite.
     """
 
     inputs: Mapping[str, Input]
     formula: str
-    first: str
-    checked: Callable[[dict[str, Any], int], dict[str, Any]]
+    compare_first: str
+    check_inputs: Callable[[dict[str, Any], int], dict[str, Any]]
     problem: Callable[..., Any]
     answer: Callable[[str, Any], Array]
     terms: Callable[[str, Any, Array], Any]
     facts: Mapping[str, Any]
-    near: Callable[[Any], Array] | None = None
+    first_order: Callable[[Any], Array] | None = None
 
     def suite(self, problem: Callable[[dict[str, Any]], Any]) -> Suite:
         """The suite of one problem: `problem` of other inputs is the same losses with them."""

@@ -61,7 +61,7 @@ class Problem:
             raise AssertionError(str(found))
 
     @property
-    def of(self) -> Algorithm:
+    def rules(self) -> Algorithm:
         """What is known of the algorithm."""
         if self.algorithm not in ALGORITHMS:
             near = suggestion(str(self.algorithm), list(ALGORITHMS))
@@ -69,21 +69,21 @@ class Problem:
         return ALGORITHMS[self.algorithm]
 
     @property
-    def given(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, Any]:
         """The inputs of the algorithm beside θ and the losses."""
         every = {"alpha": self.alpha, "steps": self.steps, "strength": self.strength}
         given = {name: each for name, each in every.items() if each is not None}
-        if set(given) != (wanted := set(self.of.inputs) - {"theta"}):
+        if set(given) != (wanted := set(self.rules.inputs) - {"theta"}):
             got = ", ".join(sorted(given)) or "none of them"
             raise ValueError(f"the algorithm {self.algorithm!r} takes {' and '.join(sorted(wanted))}, got {got}; leave others None")
         return given
 
     def function(self, **inputs: Any) -> Any:
         """Your gradient at θ, with those of the other inputs that it takes."""
-        return self.gradient(inputs["theta"], **{name: x for name, x in inputs.items() if name in self.asked})
+        return self.gradient(inputs["theta"], **{name: x for name, x in inputs.items() if name in self.keywords})
 
     @property
-    def asked(self) -> tuple[str, ...]:
+    def keywords(self) -> tuple[str, ...]:
         """The inputs beside θ that your gradient takes as keywords."""
         if not callable(self.gradient):
             return ()
@@ -92,7 +92,7 @@ class Problem:
         except (TypeError, ValueError):
             return ()
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        return tuple(name for name in self.of.inputs if name != "theta" and (takes_all or name in parameters))
+        return tuple(name for name in self.rules.inputs if name != "theta" and (takes_all or name in parameters))
 
 
 def diagnose(
