@@ -1,0 +1,193 @@
+"""`python -m refmeta experiment sensitivity`: what depends on α, K, the number of tasks, γ and λ, with exact slopes.
+
+Derivation: derivations/best-possible.md
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from refmeta.arrays import Array
+from refmeta.commands.experiments.record import Curves, Experiment, NumberTable, Part, difference_text
+from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
+from refmeta.commands.experiments.step_tables import geometric
+from refmeta.meta import implicit, maml, sensitivity
+from refmeta.meta.loop import sum_over_tasks
+from refmeta.meta.maml import MAML
+from refmeta.tasks.distributions import GoalGridworlds, RadialSinusoids, Split
+from refmeta.tasks.planning import optimal_values
+
+__all__ = ["SENSITIVITY", "Regression", "discount", "inner_steps", "maml_start", "proximal_slope", "proximity", "regression_of", "step_size", "training_tasks"]
+
+ALPHA, TITLE = 0.3, "Sinusoids with radial features, 10 shots"
+UNIT = "mean query loss on held-out tasks: half the mean squared error"
+
+
+class Regression(NamedTuple):
+    """Training tasks, held-out tasks, the start of joint training, and what the best parameters of each task cost."""
+
+    training: Split
+    held_out: Split
+    joint: Array
+    optimum: float
+
+    def start(self, alpha: float, steps: int = 1) -> Array:
+        """MAML's start: the exact minimum of the training objective, which is a quadratic here."""
+        return maml_start(self.training, alpha, steps)
+
+    def value(self, theta: Array, alpha: float, steps: int = 1) -> float:
+        """The mean query loss of the held-out tasks after adaptation."""
+        return mean_loss(theta, self.held_out, alpha=alpha, steps=steps)
+
+
+def maml_start(training: Split, alpha: float, steps: int) -> Array:
+    """argmin Σᵢ Fᵢ(θ); with no step it is joint training."""
+    slope = lambda t: sum_over_tasks(maml.gradient(t, *training, alpha=alpha, steps=steps))
+    return sensitivity.minimiser(np.zeros(training.support.dim), slope)
+
+
+def regression_of(rng: Generator, tasks: int = 200) -> Regression:
+    """`tasks` training tasks and five times as many held-out ones."""
+    family = RadialSinusoids(query_shots=50)
+    training, held_out = family.sample(tasks, rng), family.sample(5 * tasks, rng)
+    joint, query = maml_start(training, 0.0, 0), held_out.query
+    best = [np.linalg.lstsq(X, y, rcond=None)[0] for X, y in zip(query.X, query.y, strict=True)]
+    return Regression(training, held_out, joint, float(np.mean(query.at(np.stack(best)).loss)))
+
+
+def step_size(rng: Generator, tasks: int = 200) -> Part:
+    """α: the loss after one step, and its slope, with the start kept and with the start trained for this α."""
+    data, rows = regression_of(rng, tasks), {}
+    alphas = [a for a in geometric(ALPHA, 1 / 8, 4, 9)]
+    for alpha in alphas:
+        kept = float(np.mean(maml.step_size_gradient(data.joint, *data.held_out, alpha=alpha)))
+        start = data.start(alpha)
+        moved = sensitivity.step_size_sensitivity(start, *data.training, alpha=alpha, held_out=data.held_out).judged
+        difference = (data.value(data.start(alpha + 1e-4), alpha + 1e-4) - data.value(data.start(alpha - 1e-4), alpha - 1e-4)) / 2e-4
+        rows[f"{alpha:.4g}"] = [data.value(data.joint, alpha), kept, data.value(start, alpha), float(np.mean(moved)), difference]
+    heads = ("joint", "slope", "MAML", "slope", "difference")
+    table = NumberTable(f"{TITLE}, one step: the step size", f"{UNIT}; slope: its derivative by alpha", "alpha", heads, rows)
+    lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("joint start", 0), ("MAML's start for this alpha", 2))} for j in (0, 1))
+    curves = Curves(f"{TITLE}: after one step", "step size alpha", "mean query loss", alphas, lines, {"optimum": data.optimum}, "x", slopes)
+    return Part((table,), (curves,), _step_size_texts(data, rows))
+
+
+def _step_size_texts(data: Regression, rows: dict[str, list[float]]) -> tuple[str, ...]:
+    """Which α is best for each start, and how far the exact slope is from a difference."""
+    best = {name: min(rows, key=lambda a: rows[a][i]) for name, i in (("joint training", 0), ("MAML", 2))}
+    gap = max(abs(row[3] - row[4]) for row in rows.values())
+    return (
+        f"The best alpha in the table is {best['joint training']} for joint training ({rows[best['joint training']][0]:.3f}) "
+        f"and {best['MAML']} for MAML ({rows[best['MAML']][2]:.3f}). The best parameters of each task cost {data.optimum:.3f}.",
+        "The slope of 'MAML' includes that its start is trained again for another alpha: it is exact, by the implicit "
+        f"function theorem, without training again. 'difference' trains twice more; the two differ by {gap:.1e} at most.",
+    )
+
+
+def inner_steps(rng: Generator, tasks: int = 200) -> Part:
+    """K: starts that were trained for K steps, after K steps."""
+    data, rows, counts = regression_of(rng, tasks), {}, (0, 1, 2, 3, 5, 10)
+    alphas = geometric(ALPHA, 1 / 8, 4, 15)
+    for K in counts:
+        own = best_alpha(data.joint, data.training, alphas, steps=K)
+        starts = (np.zeros(data.joint.size), data.joint, data.start(ALPHA, K))
+        rows[str(K)] = [*(data.value(theta, ALPHA, K) for theta in starts), own, data.value(data.joint, own, K)]
+    heads = ("zeros", "joint", "MAML for this K", "alpha", "joint with it")
+    formats = (".3f", ".3f", ".3f", ".4g", ".3f")
+    table = NumberTable(f"{TITLE}, alpha = {ALPHA:g}: the number of steps", f"{UNIT}; alpha: best for joint on training tasks", "K", heads, rows, formats)
+    lines = {name: [row[i] for row in rows.values()] for name, i in (("zeros", 0), ("joint", 1), ("MAML for this K", 2), ("joint, own alpha", 4))}
+    curves = Curves(f"{TITLE}, alpha = {ALPHA:g}", "inner steps K", "mean query loss", [float(K) for K in counts], lines, {"optimum": data.optimum})
+    most = max((K for K in counts if K), key=lambda K: rows[str(K)][1] - rows[str(K)][2])
+    row = rows[str(most)]
+    return Part((table,), (curves,), (
+        f"Of all K from 1 on, K = {most} is the best for MAML against joint training: at the common alpha its loss is "
+        f"{difference_text(row[2], row[1])}; against joint training with its own alpha it is {difference_text(row[2], row[4])}. "
+        f"The best parameters of each task cost {data.optimum:.3f}.",
+    ))  # fmt: skip
+
+
+def training_tasks(rng: Generator, draws: int = 8) -> Part:
+    """The number of training tasks: mean and deviation over several draws of them, judged on the same held-out tasks."""
+    data, rows, counts = regression_of(rng, 100), {}, (2, 4, 8, 16, 32, 64)
+    for n in counts:
+        samples = [RadialSinusoids(query_shots=50).sample(n, rng) for _ in range(draws)]
+        losses = np.array([[data.value(maml_start(each, ALPHA, K), ALPHA) for K in (0, 1)] for each in samples])
+        rows[str(n)] = [x for K in (0, 1) for x in (float(np.mean(losses[:, K])), float(np.std(losses[:, K], ddof=1)))]
+    heads = ("joint", "deviation", "MAML", "deviation")
+    table = NumberTable(f"{TITLE}, one step, alpha = {ALPHA:g}: the number of training tasks", f"{UNIT}; mean and deviation of {draws} draws", "tasks", heads, rows)
+    lines = {name: [row[i] for row in rows.values()] for name, i in (("joint", 0), ("MAML", 2))}
+    zeros = data.value(np.zeros(data.joint.size), ALPHA)
+    levels = {"zeros, no training": zeros, "optimum": data.optimum}
+    curves = Curves(f"{TITLE}: after one step", "training tasks", "mean query loss", [float(n) for n in counts], lines, levels, "x")
+    few, many = rows[str(counts[0])], rows[str(counts[-1])]
+    return Part((table,), (curves,), (
+        f"With {counts[0]} training tasks MAML's start costs {few[2]:.3f} and joint training's {few[0]:.3f}; with {counts[-1]} "
+        f"they cost {many[2]:.3f} and {many[0]:.3f}. Zeros, which need no training task, cost {zeros:.3f}; the best "
+        f"parameters of each task cost {data.optimum:.3f}.",
+    ))  # fmt: skip
+
+
+def proximity(rng: Generator, tasks: int = 200) -> Part:
+    """λ of implicit MAML: the loss at argmin L + (λ/2)|φ − θ|², and its exact slope dF/dλ = ∇F·(θ − φ)/λ."""
+    data, rows = regression_of(rng, tasks), {}
+    strengths = [2.0**k for k in range(-12, 5, 2)]
+    for strength in strengths:
+        pairs = [proximal_slope(theta, data.held_out, strength) for theta in (np.zeros(data.joint.size), data.joint)]
+        up, down = (proximal_slope(data.joint, data.held_out, strength * (1 + h))[0] for h in (1e-4, -1e-4))
+        rows[f"{strength:g}"] = [*pairs[0], *pairs[1], (up - down) / (2e-4 * strength)]
+    heads = ("zeros", "slope", "joint", "slope", "difference")
+    table = NumberTable(f"{TITLE}: the strength of implicit MAML", f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
+    lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("zeros", 0), ("joint start", 2))} for j in (0, 1))
+    curves = Curves(f"{TITLE}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", strengths, lines, {"optimum": data.optimum}, "x", slopes)
+    best = {name: min(rows, key=lambda s: rows[s][i]) for name, i in (("zeros", 0), ("joint training", 2))}
+    gap = max(abs(row[3] - row[4]) for row in rows.values())
+    return Part((table,), (curves,), (
+        f"The best lambda in the table is {best['zeros']} from zeros ({rows[best['zeros']][0]:.3f}) and {best['joint training']} from joint "
+        f"training ({rows[best['joint training']][2]:.3f}): a small lambda trusts the 10 points, a large one the start.",
+        f"The exact slope of 'joint' and the difference are {gap:.1e} apart at most.",
+    ))  # fmt: skip
+
+
+def proximal_slope(theta: Array, tasks: Split, strength: float) -> list[float]:
+    """The mean of F(θ; λ), and of ∂F/∂λ = ∇F·(θ − φ)/λ: (H + λI) dφ = (θ − φ) dλ, and ∇F = λ(H + λI)⁻¹∇L_query(φ)."""
+    phi = implicit.adapt(theta, tasks.support, strength=strength).adapted
+    slope = np.sum(implicit.gradient(theta, *tasks, strength=strength) * (theta - phi), axis=-1) / strength
+    return [float(np.mean(implicit.objective(theta, *tasks, strength=strength))), float(np.mean(slope))]
+
+
+def discount(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: float = 20.0) -> Part:
+    """γ: the step follows the gradient of a return with another discount; the result is judged by that of the family."""
+    family, zeros = GoalGridworlds(), np.zeros(GoalGridworlds().dim)
+    rules = {"joint": MAML(alpha, steps=0), "MAML": MAML(alpha)}
+    starts = {"zeros": zeros, "random": rng.normal(size=zeros.size)} | trained_starts(family, zeros, rules, rng, iterations=iterations)
+    goals, rows = rng.integers(1, family.size**2, tasks), {}
+    query, discounts = family.tasks(goals), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    for gamma in discounts:
+        split = Split(replace(family, gamma=gamma).tasks(goals), query)
+        rows[f"{gamma:g}"] = [-mean_loss(theta, split, alpha=alpha, steps=1) for theta in starts.values()]
+    best = float(np.mean(optimal_values(query.mdp).best_return))
+    table = NumberTable(
+        f"Goal gridworlds, one step, alpha = {alpha:g}: the discount of the gradient; {tasks} held-out tasks",
+        f"mean return, judged with gamma = {family.gamma:g}; the optimum is {best:.3f}", "gamma", tuple(starts), rows,
+    )  # fmt: skip
+    lines: dict[str, Any] = {name: [row[i] for row in rows.values()] for i, name in enumerate(starts)}
+    curves = Curves("Goal gridworlds: after one step", "discount gamma of the gradient", "mean return", list(discounts), lines, {"optimum": best})
+    top = {name: discounts[int(np.argmax(line))] for name, line in lines.items()}
+    return Part((table,), (curves,), (
+        "The best discount in the table is " + ", ".join(f"{gamma:g} for {name}" for name, gamma in top.items()) + ". A larger "
+        "discount makes distant rewards count more, so that the gradient is longer, too: with alpha kept the step is longer.",
+    ))  # fmt: skip
+
+
+SENSITIVITY = Experiment(
+    "sensitivity",
+    "What the result depends on: step size, steps, tasks, discount, strength",
+    "Whoever uses MAML chooses a step size alpha, a number of steps K and of training tasks, a discount gamma, and for "
+    "implicit MAML a strength lambda. How much does the result after adaptation change with each, and would joint "
+    "training with the same care do as well?",
+    "how these choices interact: all others are kept while one is changed; what deep networks depend on. The sinusoids "
+    "have linear features, so that the best start can be computed exactly.",
+    {"step-size": step_size, "inner-steps": inner_steps, "training-tasks": training_tasks, "discount": discount, "strength": proximity},
+)
