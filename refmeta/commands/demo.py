@@ -10,12 +10,12 @@ from refmeta.arrays import Array, matvec
 from refmeta.commands.arguments import whole_number
 from refmeta.commands.experiments.adaptation import ADAPTATION, gridworlds
 from refmeta.commands.experiments.figure import check_figure, has_matplotlib, write_figure
-from refmeta.commands.experiments.record import Part, Result
+from refmeta.commands.experiments.record import ExperimentPart, Result
 from refmeta.commands.experiments.views import part_text
 from refmeta.oracle import check
 from refmeta.tables import paragraphs
 
-__all__ = ["NEXT", "add", "demo", "right_gradient", "verdict_on", "wrong_gradient"]
+__all__ = ["NEXT", "add", "demo", "right_gradient", "slope", "verdict_on", "wrong_gradient"]
 
 SUITE, PICTURE = "maml-regression", "refmeta-demo.svg"
 NEXT = """\
@@ -26,7 +26,7 @@ NEXT = """\
   python -m refmeta explain first-order       what the mistake above is
   python -m refmeta experiment --list         measure when meta-learning helps
   derivations/README.md                       the course: chapters and exercises
-  derivations/maml.md                         the formula of part 1, with its proof"""
+  derivations/maml.md                         the formula above, with its proof"""
 
 
 def add(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=lambda o: demo(seed=o.seed, figure=o.figure))
 
 
-def _slope(theta: Array, X: Array, y: Array) -> Array:
+def slope(theta: Array, X: Array, y: Array) -> Array:
     """∇ of |Xθ − y|²/2n, one row per task."""
     return matvec(X.swapaxes(-1, -2), matvec(X, theta) - y) / y.shape[1]
 
@@ -46,8 +46,8 @@ def wrong_gradient(theta: Array, X: Array, y: Array, query_X: Array, query_y: Ar
     """MAML for linear regression as it is often written: the derivative of the inner steps is missing."""
     phi = np.broadcast_to(theta, (len(X), len(theta)))
     for a in np.broadcast_to(alpha, (steps, len(theta))):
-        phi = phi - a * _slope(phi, X, y)
-    return _slope(phi, query_X, query_y)
+        phi = phi - a * slope(phi, X, y)
+    return slope(phi, query_X, query_y)
 
 
 def right_gradient(theta: Array, X: Array, y: Array, query_X: Array, query_y: Array, alpha: Any, steps: int) -> Array:
@@ -72,9 +72,9 @@ def demo(*, seed: int = 0, figure: str = PICTURE) -> int:
     if drawn:
         check_figure(figure)
     print(paragraphs(f"A tour of refmeta in four parts (seed {seed}).\n\n" + _oracle_head()), flush=True)
-    print(_indented(inspect.getsource(wrong_gradient)))
-    print(f"\n{paragraphs(verdict_on(wrong_gradient), '  > ')}\n\nWith the missing lines\n")
-    print(_indented("".join(inspect.getsource(right_gradient).splitlines(keepends=True)[2:])))
+    print(_shown(wrong_gradient))
+    print(f"\n{paragraphs(verdict_on(wrong_gradient), '  > ')}\n\nWith three more lines, backwards through the steps:\n")
+    print(_shown(right_gradient))
     print(f"\n{paragraphs(verdict_on(right_gradient), '  > ')}\n\n{paragraphs(_TABLE)}\n", flush=True)
     part = gridworlds(np.random.default_rng([seed, *b"gridworlds"]), lstm=False)
     print(part_text(part), flush=True)
@@ -94,18 +94,19 @@ def _oracle_head() -> str:
     """The text before the wrong function."""
     return (
         "1. A mistake by its name. The MAML gradient of linear regression, as it is often written; it runs, and training "
-        f"with it lowers the loss. The oracle calls it with the inputs of the suite {SUITE}, whose results were "
+        f"with it lowers the loss. slope(theta, X, y) is the gradient of |X theta - y|^2 / 2n. The oracle calls it with the inputs of the suite {SUITE}, whose results were "
         "computed from the objective alone, to a hundred digits.\n"
     )
 
 
-def _indented(source: str) -> str:
-    """The source of a function without its docstring, four columns to the right."""
-    lines = [line for line in source.rstrip().splitlines() if not line.strip().startswith('"""')]
-    return "\n".join(f"    {line}".rstrip() for line in lines)
+def _shown(function: Any) -> str:
+    """The source of a function without its docstring and types, four columns to the right."""
+    _, _, body = inspect.getsource(function).partition(f'"""{function.__doc__}"""\n')
+    head = f"def {function.__name__}({', '.join(inspect.signature(function).parameters)}):"
+    return "\n".join(f"    {line}" for line in (head, *body.rstrip().splitlines()))
 
 
-def _picture(part: Part, seed: int, figure: str, *, drawn: bool) -> str:
+def _picture(part: ExperimentPart, seed: int, figure: str, *, drawn: bool) -> str:
     """Write the picture of the table's experiment, and say so; or what to install."""
     if not drawn:
         return "It needs matplotlib, which is not installed: pip install matplotlib, then run this again."

@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.commands.arguments import whole_number
 from refmeta.commands.experiments import EXPERIMENTS
 from refmeta.commands.experiments.figure import check_figure, write_figure
-from refmeta.commands.experiments.record import Experiment, Part, Result
+from refmeta.commands.experiments.record import Experiment, ExperimentPart, Result
 from refmeta.commands.experiments.views import as_json, head_text, limits_text, part_text
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import Column, table, unknown_name
@@ -59,7 +59,7 @@ def _chosen(name: str, parts: Sequence[str]) -> tuple[Experiment, list[str]]:
     return EXPERIMENTS[name], list(parts or known)
 
 
-def _parts(each: Experiment, names: Sequence[str], seed: int) -> Iterator[tuple[str, Part]]:
+def _parts(each: Experiment, names: Sequence[str], seed: int) -> Iterator[tuple[str, ExperimentPart]]:
     """The parts in turn, each with its own seed; on a terminal the one that runs is named."""
     for i, name in enumerate(names):
         if sys.stderr.isatty():

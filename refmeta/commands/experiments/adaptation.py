@@ -7,7 +7,7 @@ from numpy.random import Generator
 
 from refmeta.commands.experiments.learned_steps import trained_lstm
 from refmeta.commands.experiments.navigation import navigation
-from refmeta.commands.experiments.record import Experiment, Part
+from refmeta.commands.experiments.record import Experiment, ExperimentPart
 from refmeta.commands.experiments.starts import trained_starts
 from refmeta.commands.experiments.step_tables import (
     STEPS,
@@ -28,16 +28,16 @@ __all__ = ["ADAPTATION", "gridworlds", "random_mdps", "returns", "sinusoids"]
 
 def sinusoids(
     rng: Generator, alpha: float = 0.8, iterations: int = 300, tasks: int = 1000, lstm_iterations: int = 600
-) -> Part:
+) -> ExperimentPart:
     """Regression: MAML's start in closed form and by training, Reptile's by training."""
     family, zeros = Sinusoids(), np.zeros(3)
     rules = {"MAML, trained": MAML(alpha), "Reptile, trained": Reptile(alpha)}
     starts = {"zeros": zeros, "random, N(0, 1)": rng.normal(size=3)}
     starts |= {"joint training (= MAML, exact)": family.mean_parameters}
     starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
-    samples = (family.sample(n, rng) for n in (tasks // 2 + 1, tasks))
+    training, held_out = (family.sample(n, rng) for n in (tasks // 2 + 1, tasks))
     unit = "mean query loss: half the mean squared error"
-    setting = Setting("Sinusoids A sin(x - phi), 10 shots", unit, *samples, alpha, geometric(alpha, 1 / 8, 2.5, 15))
+    setting = Setting("Sinusoids A sin(x - phi), 10 shots", unit, training, held_out, alpha, geometric(alpha, 1 / 8, 2.5, 15))
     lstm = trained_lstm(family, setting.held_out, rng, steps=STEPS, iterations=lstm_iterations)
     table = steps_table(setting, starts, 0.0, **{"Meta-LSTM, trained": lstm.curve})
     own = own_alphas(setting, starts, 0.0)
@@ -48,26 +48,26 @@ def sinusoids(
         "number of steps (thm:joint-tie): linear features leave nothing for MAML to gain over joint training here.",
         "Meta-LSTM has learned its steps, too, for five of them: it need not be good after fewer.",
     )
-    return Part((table, own), (alpha_curves(setting, starts, 0.0),), (*theorem, *sentences))
+    return ExperimentPart((table, own), (alpha_curves(setting, starts, 0.0),), (*theorem, *sentences))
 
 
 def returns(
     title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, about: str, iterations: int,
     lstm: bool = True,
-) -> Part:  # fmt: skip
+) -> ExperimentPart:  # fmt: skip
     """Returns: starts trained on exact gradients, and each adapted by exact gradients; perhaps a Meta-LSTM, too."""
     zeros, start = np.zeros(family.dim), rng.normal(size=family.dim)
     rules = {"joint training": MAML(alpha, steps=0), "Reptile": Reptile(alpha, steps=3), "MAML": MAML(alpha)}
     starts = {"zeros (uniform logits)": zeros, "random, N(0, 1)": start}
     starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
     starts |= trained_starts(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
-    samples = (family.sample(n, rng) for n in (tasks // 2 + 1, tasks))
-    setting = Setting(title, unit, *samples, alpha, geometric(alpha, 1 / 8, 64, 10), sign=-1)
+    training, held_out = (family.sample(n, rng) for n in (tasks // 2 + 1, tasks))
+    setting = Setting(title, unit, training, held_out, alpha, geometric(alpha, 1 / 8, 64, 10), sign=-1)
     best = float(np.mean(optimal_values(setting.held_out.support.mdp).best_return))
     learned = _learned_steps(family, setting, rng, iterations // 2) if lstm else ({}, ())
     table, own = steps_table(setting, starts, best, **learned[0]), own_alphas(setting, starts, best)
     sentences = alpha_sentences(table, own, "MAML", ["joint training", "zeros (uniform logits)"], best)
-    return Part((table, own), (alpha_curves(setting, starts, best),), (about, *sentences, *learned[1]))
+    return ExperimentPart((table, own), (alpha_curves(setting, starts, best),), (about, *sentences, *learned[1]))
 
 
 def _learned_steps(
@@ -83,7 +83,7 @@ def _learned_steps(
     return {"Meta-LSTM": [-loss for loss in losses]}, (text,)
 
 
-def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> Part:
+def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> ExperimentPart:
     """The tables of `RandomMDPs`."""
     return returns(
         "Random MDPs after RL^2 (10 states, 5 actions, 10 steps)", "mean return: sum of 10 expected rewards",
@@ -94,7 +94,7 @@ def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> Part
     )  # fmt: skip
 
 
-def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100, *, lstm: bool = True) -> Part:
+def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100, *, lstm: bool = True) -> ExperimentPart:
     """The tables of `GoalGridworlds`."""
     return returns(
         "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return: 0.95^(moves - 1) at the goal",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.record import NumberTable, Part
+from refmeta.commands.experiments.record import ExperimentPart, NumberTable
 from refmeta.commands.experiments.starts import trained_starts
 from refmeta.commands.experiments.step_tables import (
     Setting,
@@ -32,7 +32,7 @@ MOST = 20  # the edge of stability and the proximal cost are measured on so many
 
 def navigation(
     rng: Generator, alpha: float = 1e-3, iterations: int = 250, tasks: int = 100, family: Navigation = PLANE
-) -> Part:
+) -> ExperimentPart:
     """Control: every rule of the library on held-out goals, with the edge of stability of gradient descent."""
     samples = [family.sample(n, rng) for n in (tasks // 2 + 1, tasks)]
     starts = _starts(family, rng, alpha, iterations)
@@ -50,7 +50,7 @@ def navigation(
     )  # fmt: skip
     sentences = alpha_sentences(table, own, "MAML, 1 step", ["joint training", "random"], best)
     texts = (_optimum_text(best), *sentences, _window_text(setting, starts), _edge_text(alpha))
-    return Part((table, own, edges), (alpha_curves(setting, starts, best, "xy"),), texts)
+    return ExperimentPart((table, own, edges), (alpha_curves(setting, starts, best, "xy"),), texts)
 
 
 def _starts(family: Navigation, rng: Generator, alpha: float, iterations: int) -> dict[str, Array]:

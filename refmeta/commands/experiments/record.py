@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from numpy.random import Generator
 
-__all__ = ["Curves", "Experiment", "NumberTable", "Part", "Result", "difference_text", "named_numbers"]
+__all__ = ["Curves", "Experiment", "NumberTable", "ExperimentPart", "Result", "difference_text", "named_numbers"]
 
 
 class NumberTable(NamedTuple):
@@ -35,7 +35,7 @@ class Curves(NamedTuple):
     slopes: dict[str, list[float]] = {}
 
 
-class Part(NamedTuple):
+class ExperimentPart(NamedTuple):
     """What one family of tasks shows, and the sentences that its numbers support."""
 
     tables: tuple[NumberTable, ...]
@@ -50,7 +50,7 @@ class Experiment(NamedTuple):
     title: str
     question: str
     limits: str
-    parts: dict[str, Callable[[Generator], Part]]
+    parts: dict[str, Callable[[Generator], ExperimentPart]]
 
 
 class Result(NamedTuple):
@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
     experiment: Experiment
     seed: int
-    parts: dict[str, Part]
+    parts: dict[str, ExperimentPart]
 
 
 def difference_text(value: float, other: float, form: str = ".3f") -> str:

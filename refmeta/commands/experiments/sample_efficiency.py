@@ -1,7 +1,5 @@
 """`python -m refmeta experiment sample-efficiency`: what a few episodes are worth to each way of adapting."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
@@ -20,7 +18,14 @@ from refmeta.commands.experiments.learners import (
     reinforce_batch,
     trained_agent,
 )
-from refmeta.commands.experiments.record import Curves, Experiment, NumberTable, Part, difference_text, named_numbers
+from refmeta.commands.experiments.record import (
+    Curves,
+    Experiment,
+    ExperimentPart,
+    NumberTable,
+    difference_text,
+    named_numbers,
+)
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import pearl
 from refmeta.meta.task_posterior import entropy, optimal_plans, thompson_sampling
@@ -77,7 +82,10 @@ def _pretraining_texts(own: NumberTable) -> tuple[str, ...]:
     """What is left of the gain of MAML's start over zeros, with joint training as the rival."""
     names = ("zeros", "joint training", "MAML")
     common, mine = ({name: own.rows[name][i] for name in names} for i in (0, 2))
-    against = lambda values, name: difference_text(values["MAML"], values[name])
+
+    def against(values: dict[str, float], name: str) -> str:
+        return difference_text(values["MAML"], values[name])
+
     return (
         f"REINFORCE after {EPISODES} episodes at the common alpha: {named_numbers(common)}. MAML's start against zeros: "
         f"{against(common, 'zeros')}; against joint training's: {against(common, 'joint training')}.",
@@ -89,7 +97,7 @@ def _pretraining_texts(own: NumberTable) -> tuple[str, ...]:
 
 def gridworlds(
     rng: Generator, *, tasks: int = 300, iterations: int = 20, family: GoalGridworlds = GRIDWORLDS, horizon: int = 40
-) -> Part:
+) -> ExperimentPart:
     """Goal gridworlds, with exact Bayes over their goals."""
     goals, acting = family.policy.states - 1, Acting(family, horizon, 0.95, 20.0)
     options = {"tasks": 60, "horizon": horizon, "updates": 60, "iterations": iterations}
@@ -113,10 +121,10 @@ def gridworlds(
         f"Exact Bayes is told the {goals} tasks and how to act in each: a yardstick, not a bound. PEARL's belief is a "
         "density over 6 variables, whose entropy may be negative; only how the two entropies fall can be compared.",
     )
-    return Part((table, own), (_curves(title, unit, rows, best),), (*_pretraining_texts(own), *about))
+    return ExperimentPart((table, own), (_curves(title, unit, rows, best),), (*_pretraining_texts(own), *about))
 
 
-def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 12, family: RandomMDPs = RANDOM_MDPS) -> Part:
+def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 12, family: RandomMDPs = RANDOM_MDPS) -> ExperimentPart:
     """Random MDPs, of which there are too many for exact Bayes."""
     settings = pearl.Settings(gamma=0.9, beta=1e-3, target_entropy=float(np.log(family.actions)) / 2)
     options = {"tasks": 300, "horizon": family.horizon, "context": 60, "iterations": iterations}
@@ -135,12 +143,12 @@ def random_mdps(rng: Generator, *, tasks: int = 300, iterations: int = 12, famil
         "No start has anything to gain before it adapts. The learned model is told that processes are Markov and rewards "
         "Gaussian, PEARL is not: it has to learn from 300 other tasks what a transition says of all the rest.",
     )
-    return Part((table, own), (_curves(title, unit, rows, best),), (*_pretraining_texts(own), *about))
+    return ExperimentPart((table, own), (_curves(title, unit, rows, best),), (*_pretraining_texts(own), *about))
 
 
 def small_gridworlds(
     rng: Generator, *, repeats: int = 40, iterations: int = 10, family: GoalGridworlds = SMALL
-) -> Part:
+) -> ExperimentPart:
     """Gridworlds so small that the best learner of all can be computed: every goal is met in training, too."""
     horizon = family.horizon or 10
     acting, every = Acting(family, horizon, family.gamma, 20.0), goal_tasks(family)
@@ -159,7 +167,7 @@ def small_gridworlds(
     unit = "mean exact return: 0.95^(moves - 1) at the goal"
     table = NumberTable(f"{title}: {goals} goals, {repeats} times each", unit, CORNER, (*HEADS, "sum of 6"), rows)
     own = _own_alphas(starts, acting, rng, tasks=task.shape[0] * 5, unit=unit)
-    return Part((table, own), (_curves(title, unit, rows, best),), (*_bound_texts(rows, bounds), *_pretraining_texts(own)))
+    return ExperimentPart((table, own), (_curves(title, unit, rows, best),), (*_bound_texts(rows, bounds), *_pretraining_texts(own)))
 
 
 def _sum_earned(name: str, row: list[float]) -> float:

@@ -3,6 +3,7 @@
 Derivation: derivations/best-possible.md
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.record import Curves, Experiment, NumberTable, Part, difference_text
+from refmeta.commands.experiments.record import Curves, Experiment, ExperimentPart, NumberTable, difference_text
 from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import implicit, maml, sensitivity
@@ -21,6 +22,7 @@ from refmeta.tasks.planning import optimal_values
 
 __all__ = ["SENSITIVITY", "Regression", "discount", "inner_steps", "maml_start", "proximal_slope", "proximity", "regression_of", "step_size", "training_tasks"]
 
+STRENGTHS = tuple(2.0**k for k in range(-5, 5))
 ALPHA, TITLE = 0.3, "Sinusoids with radial features, 10 shots"
 UNIT = "mean query loss on held-out tasks: half the mean squared error"
 
@@ -57,7 +59,7 @@ def regression_of(rng: Generator, tasks: int = 200) -> Regression:
     return Regression(training, held_out, joint, float(np.mean(query.at(np.stack(best)).loss)))
 
 
-def step_size(rng: Generator, tasks: int = 200) -> Part:
+def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
     """α: the loss after one step, and its slope, with the start kept and with the start trained for this α."""
     data, rows = regression_of(rng, tasks), {}
     alphas = [a for a in geometric(ALPHA, 1 / 8, 4, 9)]
@@ -71,7 +73,7 @@ def step_size(rng: Generator, tasks: int = 200) -> Part:
     table = NumberTable(f"{TITLE}, one step: the step size", f"{UNIT}; slope: its derivative by alpha", "alpha", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("joint start", 0), ("MAML's start for this alpha", 2))} for j in (0, 1))
     curves = Curves(f"{TITLE}: after one step", "step size alpha", "mean query loss", alphas, lines, {"optimum": data.optimum}, "x", slopes)
-    return Part((table,), (curves,), _step_size_texts(data, rows))
+    return ExperimentPart((table,), (curves,), _step_size_texts(data, rows))
 
 
 def _step_size_texts(data: Regression, rows: dict[str, list[float]]) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ def _step_size_texts(data: Regression, rows: dict[str, list[float]]) -> tuple[st
     )
 
 
-def inner_steps(rng: Generator, tasks: int = 200) -> Part:
+def inner_steps(rng: Generator, tasks: int = 200) -> ExperimentPart:
     """K: starts that were trained for K steps, after K steps."""
     data, rows, counts = regression_of(rng, tasks), {}, (0, 1, 2, 3, 5, 10)
     alphas = geometric(ALPHA, 1 / 8, 4, 15)
@@ -101,14 +103,14 @@ def inner_steps(rng: Generator, tasks: int = 200) -> Part:
     curves = Curves(f"{TITLE}, alpha = {ALPHA:g}", "inner steps K", "mean query loss", [float(K) for K in counts], lines, {"optimum": data.optimum})
     most = max((K for K in counts if K), key=lambda K: rows[str(K)][1] - rows[str(K)][2])
     row = rows[str(most)]
-    return Part((table,), (curves,), (
+    return ExperimentPart((table,), (curves,), (
         f"Of all K from 1 on, K = {most} is the best for MAML against joint training: at the common alpha its loss is "
         f"{difference_text(row[2], row[1])}; against joint training with its own alpha it is {difference_text(row[2], row[4])}. "
         f"The best parameters of each task cost {data.optimum:.3f}.",
     ))  # fmt: skip
 
 
-def training_tasks(rng: Generator, draws: int = 8) -> Part:
+def training_tasks(rng: Generator, draws: int = 8) -> ExperimentPart:
     """The number of training tasks: mean and deviation over several draws of them, judged on the same held-out tasks."""
     data, rows, counts = regression_of(rng, 100), {}, (2, 4, 8, 16, 32, 64)
     for n in counts:
@@ -122,17 +124,18 @@ def training_tasks(rng: Generator, draws: int = 8) -> Part:
     levels = {"zeros, no training": zeros, "optimum": data.optimum}
     curves = Curves(f"{TITLE}: after one step", "training tasks", "mean query loss", [float(n) for n in counts], lines, levels, "x")
     few, many = rows[str(counts[0])], rows[str(counts[-1])]
-    return Part((table,), (curves,), (
+    return ExperimentPart((table,), (curves,), (
         f"With {counts[0]} training tasks MAML's start costs {few[2]:.3f} and joint training's {few[0]:.3f}; with {counts[-1]} "
         f"they cost {many[2]:.3f} and {many[0]:.3f}. Zeros, which need no training task, cost {zeros:.3f}; the best "
         f"parameters of each task cost {data.optimum:.3f}.",
     ))  # fmt: skip
 
 
-def proximity(rng: Generator, tasks: int = 200) -> Part:
+def proximity(
+    rng: Generator, tasks: int = 100, strengths: Sequence[float] = STRENGTHS
+) -> ExperimentPart:
     """λ of implicit MAML: the loss at argmin L + (λ/2)|φ − θ|², and its exact slope dF/dλ = ∇F·(θ − φ)/λ."""
     data, rows = regression_of(rng, tasks), {}
-    strengths = [2.0**k for k in range(-12, 5, 2)]
     for strength in strengths:
         pairs = [proximal_slope(theta, data.held_out, strength) for theta in (np.zeros(data.joint.size), data.joint)]
         up, down = (proximal_slope(data.joint, data.held_out, strength * (1 + h))[0] for h in (1e-4, -1e-4))
@@ -140,10 +143,10 @@ def proximity(rng: Generator, tasks: int = 200) -> Part:
     heads = ("zeros", "slope", "joint", "slope", "difference")
     table = NumberTable(f"{TITLE}: the strength of implicit MAML", f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("zeros", 0), ("joint start", 2))} for j in (0, 1))
-    curves = Curves(f"{TITLE}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", strengths, lines, {"optimum": data.optimum}, "x", slopes)
+    curves = Curves(f"{TITLE}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", list(strengths), lines, {"optimum": data.optimum}, "x", slopes)
     best = {name: min(rows, key=lambda s: rows[s][i]) for name, i in (("zeros", 0), ("joint training", 2))}
     gap = max(abs(row[3] - row[4]) for row in rows.values())
-    return Part((table,), (curves,), (
+    return ExperimentPart((table,), (curves,), (
         f"The best lambda in the table is {best['zeros']} from zeros ({rows[best['zeros']][0]:.3f}) and {best['joint training']} from joint "
         f"training ({rows[best['joint training']][2]:.3f}): a small lambda trusts the 10 points, a large one the start.",
         f"The exact slope of 'joint' and the difference are {gap:.1e} apart at most.",
@@ -157,7 +160,7 @@ def proximal_slope(theta: Array, tasks: Split, strength: float) -> list[float]:
     return [float(np.mean(implicit.objective(theta, *tasks, strength=strength))), float(np.mean(slope))]
 
 
-def discount(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: float = 20.0) -> Part:
+def discount(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: float = 20.0) -> ExperimentPart:
     """γ: the step follows the gradient of a return with another discount; the result is judged by that of the family."""
     family, zeros = GoalGridworlds(), np.zeros(GoalGridworlds().dim)
     rules = {"joint": MAML(alpha, steps=0), "MAML": MAML(alpha)}
@@ -175,7 +178,7 @@ def discount(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: flo
     lines: dict[str, Any] = {name: [row[i] for row in rows.values()] for i, name in enumerate(starts)}
     curves = Curves("Goal gridworlds: after one step", "discount gamma of the gradient", "mean return", list(discounts), lines, {"optimum": best})
     top = {name: discounts[int(np.argmax(line))] for name, line in lines.items()}
-    return Part((table,), (curves,), (
+    return ExperimentPart((table,), (curves,), (
         "The best discount in the table is " + ", ".join(f"{gamma:g} for {name}" for name, gamma in top.items()) + ". A larger "
         "discount makes distant rewards count more, so that the gradient is longer, too: with alpha kept the step is longer.",
     ))  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import refmeta
-from refmeta.commands.experiments.record import Experiment, Part, Result
+from refmeta.commands.experiments.record import Experiment, ExperimentPart, Result
 from refmeta.tables import number_table, paragraphs
 
 __all__ = ["as_json", "head_text", "limits_text", "part_text"]
@@ -17,7 +17,7 @@ def head_text(experiment: Experiment, seed: int) -> str:
     return paragraphs(f"{experiment.title} (seed {seed}).\n\nQuestion: {experiment.question}\n")
 
 
-def part_text(part: Part) -> str:
+def part_text(part: ExperimentPart) -> str:
     """The tables of a part, each with its title and unit, and the sentences that they support."""
     tables = [number_table(*table) for table in part.tables]
     return "\n\n".join([*tables, paragraphs("\n".join(part.sentences), "- ", "  ")]) + "\n"
