@@ -44,8 +44,9 @@ def write_figure(result: Result, file: str) -> None:
     figure = Figure(figsize=(8, 3.6 * len(curves)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(curves), squeeze=False)[:, 0]
+    names = list(dict.fromkeys(name for each in curves for name in each.lines))
     for each, ax in zip(curves, axes, strict=True):
-        _draw(each, ax)
+        _draw(each, ax, names)
     with matplotlib.rc_context({"svg.hashsalt": "refmeta", "svg.fonttype": "path"}):
         figure.savefig(file, dpi=120, metadata=None if file.endswith(".png") else {_DATE[Path(file).suffix]: None})
 
@@ -53,10 +54,11 @@ def write_figure(result: Result, file: str) -> None:
 _DATE = {".svg": "Date", ".pdf": "CreationDate"}
 
 
-def _draw(curves: Curves, ax: Any) -> None:
-    """One panel: lines that differ by colour and marker, levels dashed, and the names beside it."""
+def _draw(curves: Curves, ax: Any, names: Sequence[str]) -> None:
+    """One panel: lines that differ by colour and marker, the same in all panels, levels dotted, and the names beside it."""
     bound = _largest(curves)
-    for i, (name, line) in enumerate(curves.lines.items()):
+    for name, line in curves.lines.items():
+        i = names.index(name)
         y = [value if math.isfinite(value) and value <= bound else math.nan for value in line]
         style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         style["linestyle"] = "-" if i < len(COLOURS) else "--"
@@ -70,7 +72,8 @@ def _draw(curves: Curves, ax: Any) -> None:
     for axis in curves.log:
         ax.set(**{f"{axis}scale": "log"})
     if "x" in curves.log:
-        ticks = [curves.x[i] for i in np.linspace(0, len(curves.x) - 1, 6).astype(int)]
+        count = min(len(curves.x), 7)
+        ticks = [curves.x[i] for i in np.linspace(0, len(curves.x) - 1, count).astype(int)]
         ax.set_xticks(ticks, [f"{x:.3g}" for x in ticks])
         ax.set_xticks([], minor=True)
     ax.set(xlabel=curves.x_label, ylabel=curves.y_label)
@@ -85,6 +88,6 @@ def _reach(x: Sequence[float]) -> float:
 
 
 def _largest(curves: Curves) -> float:
-    """What is drawn at most: lines that diverge leave the panel at ten times the median of all values."""
+    """What is drawn at most: lines that diverge leave the panel at ten times the median, at 10³ times where y is logarithmic."""
     values = [value for line in curves.lines.values() for value in line if math.isfinite(value)]
-    return 10 * float(np.median(np.abs(values))) if values else math.inf
+    return (1e3 if "y" in curves.log else 10) * float(np.median(np.abs(values))) if values else math.inf

@@ -4,14 +4,21 @@ Derivation: derivations/best-possible.md
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.record import Curves, Experiment, ExperimentPart, NumberTable, difference_text
+from refmeta.commands.experiments.record import (
+    Curves,
+    Experiment,
+    ExperimentPart,
+    NumberTable,
+    difference_text,
+    named_numbers,
+)
 from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import implicit, maml, sensitivity
@@ -19,15 +26,32 @@ from refmeta.meta.loop import sum_over_tasks
 from refmeta.meta.maml import MAML
 from refmeta.tasks.distributions import GoalGridworlds, RadialSinusoids, Split
 from refmeta.tasks.planning import optimal_values
+from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["SENSITIVITY", "Regression", "discount", "inner_steps", "maml_start", "proximal_slope", "proximity", "regression_of", "step_size", "training_tasks"]
+__all__ = ["SENSITIVITY", "TaskSets", "discount", "inner_steps", "maml_start", "proximal_slope", "proximity", "sampled_tasks", "sinusoids", "step_size", "training_tasks"]
 
 STRENGTHS = tuple(2.0**k for k in range(-5, 5))
-ALPHA, TITLE = 0.3, "Sinusoids with radial features, 10 shots"
+ALPHA, SINUSOIDS, VALLEYS = 0.3, "Sinusoids with radial features, 10 shots", "Valleys: the steeper, the further away"
 UNIT = "mean query loss on held-out tasks: half the mean squared error"
+LOSS = "mean loss on held-out tasks; at the minimum of each it is 0"
 
 
-class Regression(NamedTuple):
+@dataclass(frozen=True)
+class Valleys:
+    """L(θ) = Σ aⱼ(θⱼ − cⱼ)²/2 with aⱼ ~ U[¼, 2] and cⱼ = aⱼ + 0.3 N(0, 1): the minimum depends on the curvature.
+
+    If they were independent, MAML and joint training would have the same best start.
+    """
+
+    dim: int = 3
+
+    def sample(self, n: int, rng: Generator) -> Split:
+        """n tasks; nothing is sampled in a task, so the query is the support."""
+        a = rng.uniform(0.25, 2.0, (n, self.dim))
+        return Split(Quadratic(a[..., None] * np.eye(self.dim), a + 0.3 * rng.normal(size=a.shape)))
+
+
+class TaskSets(NamedTuple):
     """Training tasks, held-out tasks, the start of joint training, and what the best parameters of each task cost."""
 
     training: Split
@@ -50,19 +74,25 @@ def maml_start(training: Split, alpha: float, steps: int) -> Array:
     return sensitivity.minimiser(np.zeros(training.support.dim), slope)
 
 
-def regression_of(rng: Generator, tasks: int = 200) -> Regression:
+def sampled_tasks(family: Any, rng: Generator, tasks: int) -> TaskSets:
     """`tasks` training tasks and five times as many held-out ones."""
-    family = RadialSinusoids(query_shots=50)
     training, held_out = family.sample(tasks, rng), family.sample(5 * tasks, rng)
-    joint, query = maml_start(training, 0.0, 0), held_out.query
+    query = held_out.query
+    if query is None:
+        return TaskSets(training, held_out, maml_start(training, 0.0, 0), 0.0)
     best = [np.linalg.lstsq(X, y, rcond=None)[0] for X, y in zip(query.X, query.y, strict=True)]
-    return Regression(training, held_out, joint, float(np.mean(query.at(np.stack(best)).loss)))
+    return TaskSets(training, held_out, maml_start(training, 0.0, 0), float(np.mean(query.at(np.stack(best)).loss)))
+
+
+def sinusoids() -> RadialSinusoids:
+    """Regression that each task can fit well, with a query of 50 points."""
+    return RadialSinusoids(query_shots=50)
 
 
 def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
     """α: the loss after one step, and its slope, with the start kept and with the start trained for this α."""
-    data, rows = regression_of(rng, tasks), {}
-    alphas = [a for a in geometric(ALPHA, 1 / 8, 4, 9)]
+    data, rows = sampled_tasks(Valleys(), rng, tasks), {}
+    alphas = geometric(ALPHA, 1 / 8, 4, 9)
     for alpha in alphas:
         kept = float(np.mean(maml.step_size_gradient(data.joint, *data.held_out, alpha=alpha)))
         start = data.start(alpha)
@@ -70,64 +100,75 @@ def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
         difference = (data.value(data.start(alpha + 1e-4), alpha + 1e-4) - data.value(data.start(alpha - 1e-4), alpha - 1e-4)) / 2e-4
         rows[f"{alpha:.4g}"] = [data.value(data.joint, alpha), kept, data.value(start, alpha), float(np.mean(moved)), difference]
     heads = ("joint", "slope", "MAML", "slope", "difference")
-    table = NumberTable(f"{TITLE}, one step: the step size", f"{UNIT}; slope: its derivative by alpha", "alpha", heads, rows)
+    table = NumberTable(f"{VALLEYS}, one step: the step size", f"{LOSS}; slope: its derivative by alpha", "alpha", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("joint start", 0), ("MAML's start for this alpha", 2))} for j in (0, 1))
-    curves = Curves(f"{TITLE}: after one step", "step size alpha", "mean query loss", alphas, lines, {"optimum": data.optimum}, "x", slopes)
+    curves = Curves(f"{VALLEYS}: after one step", "step size alpha", "mean loss", alphas, lines, {"optimum": data.optimum}, "x", slopes)
     return ExperimentPart((table,), (curves,), _step_size_texts(data, rows))
 
 
-def _step_size_texts(data: Regression, rows: dict[str, list[float]]) -> tuple[str, ...]:
+def _step_size_texts(data: TaskSets, rows: dict[str, list[float]]) -> tuple[str, ...]:
     """Which α is best for each start, and how far the exact slope is from a difference."""
     best = {name: min(rows, key=lambda a: rows[a][i]) for name, i in (("joint training", 0), ("MAML", 2))}
     gap = max(abs(row[3] - row[4]) for row in rows.values())
     return (
         f"The best alpha in the table is {best['joint training']} for joint training ({rows[best['joint training']][0]:.3f}) "
-        f"and {best['MAML']} for MAML ({rows[best['MAML']][2]:.3f}). The best parameters of each task cost {data.optimum:.3f}.",
+        f"and {best['MAML']} for MAML ({rows[best['MAML']][2]:.3f}). MAML's start against joint "
+        f"training's, each at its best alpha: {difference_text(rows[best['MAML']][2], rows[best['joint training']][0])}.",
         "The slope of 'MAML' includes that its start is trained again for another alpha: it is exact, by the implicit "
         f"function theorem, without training again. 'difference' trains twice more; the two differ by {gap:.1e} at most.",
     )
 
 
 def inner_steps(rng: Generator, tasks: int = 200) -> ExperimentPart:
-    """K: starts that were trained for K steps, after K steps."""
-    data, rows, counts = regression_of(rng, tasks), {}, (0, 1, 2, 3, 5, 10)
-    alphas = geometric(ALPHA, 1 / 8, 4, 15)
+    """K: starts that were trained for K steps, after K steps, at the common α and each at its own."""
+    data, rows, counts = sampled_tasks(Valleys(), rng, tasks), {}, (1, 2, 3, 5, 10)
     for K in counts:
-        own = best_alpha(data.joint, data.training, alphas, steps=K)
         starts = (np.zeros(data.joint.size), data.joint, data.start(ALPHA, K))
-        rows[str(K)] = [*(data.value(theta, ALPHA, K) for theta in starts), own, data.value(data.joint, own, K)]
-    heads = ("zeros", "joint", "MAML for this K", "alpha", "joint with it")
-    formats = (".3f", ".3f", ".3f", ".4g", ".3f")
-    table = NumberTable(f"{TITLE}, alpha = {ALPHA:g}: the number of steps", f"{UNIT}; alpha: best for joint on training tasks", "K", heads, rows, formats)
-    lines = {name: [row[i] for row in rows.values()] for name, i in (("zeros", 0), ("joint", 1), ("MAML for this K", 2), ("joint, own alpha", 4))}
-    curves = Curves(f"{TITLE}, alpha = {ALPHA:g}", "inner steps K", "mean query loss", [float(K) for K in counts], lines, {"optimum": data.optimum})
-    most = max((K for K in counts if K), key=lambda K: rows[str(K)][1] - rows[str(K)][2])
-    row = rows[str(most)]
+        rows[str(K)] = [*(data.value(theta, ALPHA, K) for theta in starts), *_tuned(data, K)]
+    heads = ("zeros", "joint", "MAML", "own alpha", "joint", "own alpha", "MAML")
+    formats = (".3f", ".3f", ".3f", ".4g", ".4f", ".4g", ".4f")
+    title = f"{VALLEYS}: the number of steps; alpha = {ALPHA:g}, then each with its own"
+    table = NumberTable(title, f"{LOSS}; MAML: trained for this K and alpha", "K", heads, rows, formats)
+    columns = {"zeros": 0, "joint": 1, "MAML for this K": 2, "joint, own alpha": 4, "MAML, own alpha": 6}
+    lines = {name: [row[i] for row in rows.values()] for name, i in columns.items()}
+    curves = Curves(f"{VALLEYS}", "inner steps K", "mean loss", [float(K) for K in counts], lines, log="y")
+    gains = {f"K = {K}": row[1] - row[2] for K, row in rows.items()}
+    own = {f"K = {K}": row[4] - row[6] for K, row in rows.items()}
     return ExperimentPart((table,), (curves,), (
-        f"Of all K from 1 on, K = {most} is the best for MAML against joint training: at the common alpha its loss is "
-        f"{difference_text(row[2], row[1])}; against joint training with its own alpha it is {difference_text(row[2], row[4])}. "
-        f"The best parameters of each task cost {data.optimum:.3f}.",
+        f"Joint training's loss minus MAML's, at the common alpha: {named_numbers(gains)}; each with its own alpha: "
+        f"{named_numbers(own, '.4f')}.",
+        f"With its own alpha joint training reaches {rows['1'][4]:.3f} in one step; MAML at the common alpha {rows['1'][2]:.3f}.",
     ))  # fmt: skip
+
+
+def _tuned(data: TaskSets, K: int) -> list[float]:
+    """The α that is best on the training tasks, and the held-out loss with it: for joint training and for MAML."""
+    alphas = geometric(ALPHA, 1 / 8, 4, 15)
+    joint = best_alpha(data.joint, data.training, alphas, steps=K)
+    starts = {alpha: data.start(alpha, K) for alpha in alphas}
+    own = min(alphas, key=lambda alpha: mean_loss(starts[alpha], data.training, alpha=alpha, steps=K))
+    return [joint, data.value(data.joint, joint, K), own, data.value(starts[own], own, K)]
 
 
 def training_tasks(rng: Generator, draws: int = 8) -> ExperimentPart:
     """The number of training tasks: mean and deviation over several draws of them, judged on the same held-out tasks."""
-    data, rows, counts = regression_of(rng, 100), {}, (2, 4, 8, 16, 32, 64)
+    data, rows, counts = sampled_tasks(sinusoids(), rng, 100), {}, (2, 4, 8, 16, 32, 64)
     for n in counts:
-        samples = [RadialSinusoids(query_shots=50).sample(n, rng) for _ in range(draws)]
+        samples = [sinusoids().sample(n, rng) for _ in range(draws)]
         losses = np.array([[data.value(maml_start(each, ALPHA, K), ALPHA) for K in (0, 1)] for each in samples])
         rows[str(n)] = [x for K in (0, 1) for x in (float(np.mean(losses[:, K])), float(np.std(losses[:, K], ddof=1)))]
     heads = ("joint", "deviation", "MAML", "deviation")
-    table = NumberTable(f"{TITLE}, one step, alpha = {ALPHA:g}: the number of training tasks", f"{UNIT}; mean and deviation of {draws} draws", "tasks", heads, rows)
+    table = NumberTable(f"{SINUSOIDS}, one step, alpha = {ALPHA:g}: the number of training tasks", f"{UNIT}; mean and deviation of {draws} draws", "tasks", heads, rows)
     lines = {name: [row[i] for row in rows.values()] for name, i in (("joint", 0), ("MAML", 2))}
     zeros = data.value(np.zeros(data.joint.size), ALPHA)
     levels = {"zeros, no training": zeros, "optimum": data.optimum}
-    curves = Curves(f"{TITLE}: after one step", "training tasks", "mean query loss", [float(n) for n in counts], lines, levels, "x")
+    curves = Curves(f"{SINUSOIDS}: after one step", "training tasks", "mean query loss", [float(n) for n in counts], lines, levels, "x")
     few, many = rows[str(counts[0])], rows[str(counts[-1])]
     return ExperimentPart((table,), (curves,), (
         f"With {counts[0]} training tasks MAML's start costs {few[2]:.3f} and joint training's {few[0]:.3f}; with {counts[-1]} "
         f"they cost {many[2]:.3f} and {many[0]:.3f}. Zeros, which need no training task, cost {zeros:.3f}; the best "
-        f"parameters of each task cost {data.optimum:.3f}.",
+        f"parameters of each task cost {data.optimum:.3f}. Inputs do not depend on the task here, so that MAML has little to gain "
+        "over joint training (thm:joint-tie).",
     ))  # fmt: skip
 
 
@@ -135,15 +176,15 @@ def proximity(
     rng: Generator, tasks: int = 100, strengths: Sequence[float] = STRENGTHS
 ) -> ExperimentPart:
     """λ of implicit MAML: the loss at argmin L + (λ/2)|φ − θ|², and its exact slope dF/dλ = ∇F·(θ − φ)/λ."""
-    data, rows = regression_of(rng, tasks), {}
+    data, rows = sampled_tasks(sinusoids(), rng, tasks), {}
     for strength in strengths:
         pairs = [proximal_slope(theta, data.held_out, strength) for theta in (np.zeros(data.joint.size), data.joint)]
         up, down = (proximal_slope(data.joint, data.held_out, strength * (1 + h))[0] for h in (1e-4, -1e-4))
         rows[f"{strength:g}"] = [*pairs[0], *pairs[1], (up - down) / (2e-4 * strength)]
     heads = ("zeros", "slope", "joint", "slope", "difference")
-    table = NumberTable(f"{TITLE}: the strength of implicit MAML", f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
+    table = NumberTable(f"{SINUSOIDS}: the strength of implicit MAML", f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("zeros", 0), ("joint start", 2))} for j in (0, 1))
-    curves = Curves(f"{TITLE}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", list(strengths), lines, {"optimum": data.optimum}, "x", slopes)
+    curves = Curves(f"{SINUSOIDS}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", list(strengths), lines, {"optimum": data.optimum}, "x", slopes)
     best = {name: min(rows, key=lambda s: rows[s][i]) for name, i in (("zeros", 0), ("joint training", 2))}
     gap = max(abs(row[3] - row[4]) for row in rows.values())
     return ExperimentPart((table,), (curves,), (
@@ -190,7 +231,8 @@ SENSITIVITY = Experiment(
     "Whoever uses MAML chooses a step size alpha, a number of steps K and of training tasks, a discount gamma, and for "
     "implicit MAML a strength lambda. How much does the result after adaptation change with each, and would joint "
     "training with the same care do as well?",
-    "how these choices interact: all others are kept while one is changed; what deep networks depend on. The sinusoids "
-    "have linear features, so that the best start can be computed exactly.",
+    "how these choices interact, except K and alpha: all others are kept while one is changed. Deep networks may depend on "
+    "them otherwise. Losses are "
+    "quadratic, except in the gridworlds, so that the best start can be computed exactly.",
     {"step-size": step_size, "inner-steps": inner_steps, "training-tasks": training_tasks, "discount": discount, "strength": proximity},
 )
