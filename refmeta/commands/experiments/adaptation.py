@@ -108,7 +108,8 @@ ADAPTATION = Experiment(
     "Adaptation to tasks that nothing was trained on",
     "An agent meets a task that it has never seen, and takes a few gradient steps on it. Does it matter where these "
     "steps start? MAML and Reptile train the start so that the steps after it are good. The rivals are zeros, random "
-    "numbers, and joint training, which trains one policy or model for all tasks and knows nothing of steps.",
+    "numbers, and joint training, which trains one policy or model for all tasks and knows nothing of steps. alpha is the "
+    "size of the steps.",
     "anything about learning from samples: every gradient here is exact, which no agent has (experiment "
     "sample-efficiency); or about tasks of another kind than those of the training (experiment generalisation). "
     "One seed trains one start of each kind: differences of a few thousandths may be chance, --seed shows.",

@@ -11,7 +11,7 @@ from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["bayes_rows", "goal_tasks"]
 
-WHOLE, ALONE = "Bayes-adaptive optimum, all six", "best for this episode alone"
+WHOLE, ALONE = "Bayes-adaptive optimum, all six", "the same, for this one alone"
 
 
 def goal_tasks(family: GoalGridworlds, *, forever: bool = False) -> PolicyReturn:

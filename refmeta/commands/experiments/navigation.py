@@ -70,8 +70,8 @@ def _starts(family: Navigation, rng: Generator, alpha: float, iterations: int) -
 def _optimum_text(best: float) -> str:
     """What the best policy that knows the goal pays."""
     return (
-        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: the first step cannot be "
-        "saved."
+        f"The optimum is {best:.3f}, the mean squared distance of the goals from the origin: it is the cost of the first "
+        "step, which no policy avoids."
     )
 
 

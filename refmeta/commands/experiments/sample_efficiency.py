@@ -165,7 +165,7 @@ def small_gridworlds(
     rows |= bounds | {"optimum, task known": [best] * len(HEADS) + [best * len(HEADS)]}
     title, goals = f"Goal gridworlds, {family.size} x {family.size}, episodes of {horizon} steps", every.shape[0]
     unit = "mean exact return: 0.95^(moves - 1) at the goal"
-    table = NumberTable(f"{title}: {goals} goals, {repeats} times each", unit, CORNER, (*HEADS, "sum of 6"), rows)
+    table = NumberTable(f"{title}: {goals} goals, {repeats} times each", unit, CORNER, (*HEADS, "sum"), rows)
     own = _own_alphas(starts, acting, rng, tasks=task.shape[0] * 5, unit=unit)
     return ExperimentPart((table, own), (_curves(title, unit, rows, best),), (*_bound_texts(rows, bounds), *_pretraining_texts(own)))
 
@@ -182,9 +182,9 @@ def _bound_texts(rows: dict[str, list[float]], bounds: dict[str, list[float]]) -
     whole, final = bounds.values()
     return (
         "The Bayes-adaptive optimum knows the goals that there can be, but not which one it is; it explores on purpose, and "
-        "nobody earns more in the six episodes together. The row 'best for this episode alone' is what can be earned at "
-        "most in the episode of that column, if all earlier ones are given to exploration: no entry of its column can be "
-        "larger in the long run. A learner's entry is a mean over random episodes, so it may be a little above by chance.",
+        "nobody earns more on average in the six episodes together, which is the last column. The row below it is what can "
+        "be earned at most in the episode of one column, if all earlier ones are given to exploration alone. A learner's "
+        "entry is a mean over random episodes, so it may be a little above the bound by chance.",
         f"Of the learners, {most} earns most in six episodes: {rows[most][-1]:.3f} of {whole[-1]:.3f}. "
         f"After five episodes {last} is best: {rows[last][-2]:.3f} of {final[-2]:.3f}.",
         "The sum of a row with REINFORCE is that of five episodes by the start and one after the step.",

@@ -92,7 +92,7 @@ def sinusoids() -> RadialSinusoids:
 def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
     """α: the loss after one step, and its slope, with the start kept and with the start trained for this α."""
     data, rows = sampled_tasks(Valleys(), rng, tasks), {}
-    alphas = geometric(ALPHA, 1 / 8, 4, 9)
+    alphas = [k / 10 for k in range(1, 13)]
     for alpha in alphas:
         kept = float(np.mean(maml.step_size_gradient(data.joint, *data.held_out, alpha=alpha)))
         start = data.start(alpha)
@@ -102,7 +102,7 @@ def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
     heads = ("joint", "slope", "MAML", "slope", "difference")
     table = NumberTable(f"{VALLEYS}, one step: the step size", f"{LOSS}; slope: its derivative by alpha", "alpha", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("joint start", 0), ("MAML's start for this alpha", 2))} for j in (0, 1))
-    curves = Curves(f"{VALLEYS}: after one step", "step size alpha", "mean loss", alphas, lines, {"optimum": data.optimum}, "x", slopes)
+    curves = Curves(f"{VALLEYS}: after one step", "step size alpha", "mean loss", alphas, lines, {"optimum": data.optimum}, "", slopes)
     return ExperimentPart((table,), (curves,), _step_size_texts(data, rows))
 
 

@@ -76,7 +76,7 @@ def alpha_sentences(table: NumberTable, own: NumberTable, best: str, others: Seq
         f"After one step at the common alpha: {named_numbers(common)}.",
         f"Each with its own alpha: {named_numbers(tuned)}; the optimum is {optimum:.3f}.",
         *(
-            f"{best} against {other}: {difference_text(common[names[0]], common[other])} at the common alpha, "
+            f"'{best}' against '{other}': {difference_text(common[names[0]], common[other])} at the common alpha, "
             f"{difference_text(tuned[names[0]], tuned[other])} when each has its own."
             for other in names[1:]
         ),
