@@ -32,3 +32,20 @@ def minutes(text):
     """The minutes that a text takes."""
     words = re.sub(r"\]\([^)]*\)", "]", FENCE.sub("", text)).split()
     return len(words) / 200 + 2 * len(FENCE.findall(text))
+
+
+def anchor(heading):
+    """The name by which GitHub links to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lstrip("#").strip().lower()).replace(" ", "-")
+
+
+def section(text, name):
+    """The section with this anchor, with all sections below it."""
+    found, depth = "", 0
+    for heading, body in sections(text):
+        inside = depth and heading.index(" ") > depth
+        if anchor(heading) == name or inside:
+            found, depth = found + heading + body, depth or heading.index(" ")
+        else:
+            depth = 0
+    return found
