@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reading import anchor, sections
+
 FOLDER = Path(__file__).parents[1] / "derivations"
 CHAPTERS = sorted(FOLDER.glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -128,3 +130,77 @@ def test_every_chapter_has_blocks_that_run_and_assert():
         blocks = [body for language, body in FENCE.findall(path.read_text(encoding="utf-8")) if language == "python"]
         if path.name not in ("README.md", "lessons.md"):
             assert any("assert" in block for block in blocks), path.name
+
+
+def head_faults(text):
+    """What the head of a chapter lacks: the question, why, pseudo-code, quick facts, and what to read before."""
+    head = re.split(r"^## ", FENCE.sub(lambda match: match[0].replace("#", ""), text), maxsplit=1, flags=re.M)[0]
+    order = ["> **Question.** ", "> **Why.** ", "```text", "**Quick facts**", "| needs | ", "| costs | ", "| fails when | "]
+    places = [head.find(f"\n{part}") for part in [*order, "**Read before**: "]]
+    if -1 in places or places != sorted(places):
+        yield f"its parts are {order} and **Read before**, each at the beginning of a line, in this order; found at {places}"
+    if not re.match(r"# [^\n]+\n\n> \*\*Question\.\*\* ", head):
+        yield "the question stands right under the title"
+    language, body = next(iter(FENCE.findall(head)), ("", ""))
+    if language != "text" or not 0 < len(body.splitlines()) <= 12:
+        yield "its first block is pseudo-code in a text fence, of at most 12 lines"
+
+
+def read_before(text):
+    """The paragraph that says what to read before."""
+    return next(iter(re.findall(r"^\*\*Read before\*\*: (.*?)\n\n", text, re.M | re.S)), "")
+
+
+HEAD = """# A title
+
+> **Question.** What?
+>
+> **Why.** Because.
+
+```text
+one line   # not a heading
+```
+
+**Quick facts**
+
+| | |
+| --- | --- |
+| needs | this |
+| costs | that |
+| fails when | never |
+
+**Read before**: [MAML](maml.md).
+
+## A section
+"""
+
+
+@pytest.mark.parametrize("name", ORDER[ORDER.index("maml.md") :])
+def test_a_chapter_begins_with_its_question_a_reason_pseudo_code_facts_and_what_to_read_before(name):
+    text, number = (FOLDER / name).read_text(encoding="utf-8"), ORDER.index(name)
+    assert list(head_faults(text)) == []
+    before = links(read_before(text))
+    assert before <= all_needs()[number] | stated("looks up").get(number, set()), "it stands on the front page, too"
+    assert before or read_before(text).startswith("nothing")
+
+
+def test_a_head_without_one_of_its_parts_is_refused():
+    assert list(head_faults(HEAD)) == [] and links(read_before(HEAD)) == {3}
+    for part in ("> **Question.** What?\n", "> **Why.** Because.\n", "| needs | this |\n", "**Read before**: "):
+        assert list(head_faults(HEAD.replace(part, ""))), part
+    for wrong in (
+        HEAD.replace("> **Question.**", "Some words.\n\n> **Question.**"),
+        HEAD.replace("```text", "```python"),
+        HEAD.replace("one line", "line\n" * 12),
+        HEAD.replace("| needs | this |\n| costs | that |", "| costs | that |\n| needs | this |"),
+        HEAD.replace("**Read before**", "## A section\n\n**Read before**"),
+    ):
+        assert list(head_faults(wrong)), wrong
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_a_link_to_a_section_leads_to_a_heading(path):
+    text = path.read_text(encoding="utf-8")
+    for name, part in re.findall(r"\]\(([\w-]+\.md)?#([^)]+)\)", text):
+        headings = sections(FOLDER.joinpath(name or path.name).read_text(encoding="utf-8"))
+        assert part in {anchor(heading) for heading, _ in headings}, f"{path.name} links to {name}#{part}"
