@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading import anchor, sections
-
 FOLDER = Path(__file__).parents[1] / "derivations"
 CHAPTERS = sorted(FOLDER.glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -196,11 +194,3 @@ def test_a_head_without_one_of_its_parts_is_refused():
         HEAD.replace("**Read before**", "## A section\n\n**Read before**"),
     ):
         assert list(head_faults(wrong)), wrong
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-def test_a_link_to_a_section_leads_to_a_heading(path):
-    text = path.read_text(encoding="utf-8")
-    for name, part in re.findall(r"\]\(([\w-]+\.md)?#([^)]+)\)", text):
-        headings = sections(FOLDER.joinpath(name or path.name).read_text(encoding="utf-8"))
-        assert part in {anchor(heading) for heading, _ in headings}, f"{path.name} links to {name}#{part}"
