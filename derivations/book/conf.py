@@ -5,6 +5,7 @@ smartquotes = False  # x' is a symbol
 html_title = "refmeta: meta-reinforcement learning"
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
 root_doc = "index"
+myst_enable_extensions = ["attrs_block"]  # the class of a formula's label
 myst_heading_anchors = 6
 mathjax_path = "tex-svg-full.js"  # beside the pages, and with all that it needs in one file
 mathjax3_config = {"svg": {"scale": 0.92}}

@@ -14,6 +14,8 @@ __all__ = ["BOOK", "NOTEBOOK", "Dialect", "anchors", "check_links", "contents", 
 FENCE = re.compile(r"^([> ]*)```(\w*)\n(.*?)^\1```$", re.M | re.S)
 SPAN = re.compile(r"\$`([^`$]+)`\$|\$([^$`\n]+)\$|(`+)(?!`)(?:(?!\n\n).)+?(?<!`)\3(?!`)", re.S)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
+TAG = re.compile(r" *\\tag\{([a-z0-9:-]+)\}")
+OUTSIDE = re.compile(r"^\.\./|/$")  # a file that is not delivered with the pages, or a folder
 ELSEWHERE = re.compile(r"[a-z]+:")  # an address, not a file
 Pages = Mapping[str, str]  # the text of every chapter by the name of its file
 
@@ -82,7 +84,7 @@ def anchors(text: str) -> dict[str, str]:
 
 def labels(text: str) -> list[str]:
     """The labels of the formulas of a chapter."""
-    return re.findall(r"\\tag\{([a-z0-9:-]+)\}", text)
+    return TAG.findall(text)
 
 
 def check_links(name: str, pages: Pages, exists: Callable[[str], bool]) -> Iterator[str]:
@@ -113,15 +115,18 @@ def contents(caption: str, names: list[str]) -> str:
 
 
 def book_display(formula: str) -> list[str]:
-    """A directive that leaves the formula to MathJax as it is; a tag is a place that links can lead to."""
-    places = [f"({label})=" for label in labels(formula)]
-    return [*places, "```{math}", ":nowrap:", "", r"\[", *formula.splitlines(), r"\]", "```"]
+    """A directive that leaves the formula to MathJax; its label stands below it, so that the formula has all the width."""
+    untagged = [line.rstrip() for line in TAG.sub("", formula).splitlines() if line.strip()]
+    shown = ["```{math}", ":nowrap:", "", r"\[", *untagged, r"\]", "```"]
+    for label in labels(formula):  # a place that links can lead to, and its name
+        shown = [f"({label})=", *shown, "", "{.formula-label}", f"[{label}](#{label})", ""]
+    return shown
 
 
 def book_target(label: str, target: str, pages: Pages) -> str | None:
     """The page of the book; the link of a formula's label leads to the formula; what is not in the book has no link."""
     path, _, anchor = target.partition("#")
-    if path.startswith("../"):
+    if OUTSIDE.search(path):
         return None
     if label in labels(pages.get(path, "")) and not anchor:
         return f"{path}#{label}"
@@ -131,7 +136,7 @@ def book_target(label: str, target: str, pages: Pages) -> str | None:
 def notebook_target(label: str, target: str, pages: Pages) -> str | None:
     """The notebook, with the anchor that Jupyter gives to the heading."""
     path, _, anchor = target.partition("#")
-    if path.startswith("../"):
+    if OUTSIDE.search(path):
         return None
     if ELSEWHERE.match(target):
         return target

@@ -95,13 +95,13 @@ def notebooks() -> None:
     import nbformat
     from nbconvert.preprocessors import ExecutePreprocessor
 
-    to = BUILD / "notebooks"
+    to, quiet = BUILD / "notebooks", ["--log-level=ERROR"]
     pages = translated_chapters(NOTEBOOK)
     write_pages(to, pages)
     for name, text in pages.items():
         notebook = jupytext.reads(text, fmt="md")
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        ExecutePreprocessor(timeout=600).preprocess(notebook, {"metadata": {"path": str(to)}})
+        ExecutePreprocessor(timeout=600, extra_arguments=quiet).preprocess(notebook, {"metadata": {"path": str(to)}})
         nbformat.write(notebook, to / name.replace(".md", ".ipynb"))
         (to / name).unlink()
 
