@@ -6,7 +6,7 @@ The colours are those of Okabe and Ito, which colour-blind readers can tell apar
 
 from pathlib import Path
 
-__all__ = ["BLUE", "DARK", "GREEN", "GREY", "INK", "ORANGE", "PANEL", "PURPLE", "RED", "SKY", "contrast", "figure", "label", "legible", "save"]  # fmt: skip
+__all__ = ["BLUE", "DARK", "GREEN", "GREY", "INK", "ORANGE", "PANEL", "PURPLE", "RED", "SKY", "beside", "contrast", "figure", "label", "legible", "save"]  # fmt: skip
 
 BLUE, RED, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK, DARK, GREY, PANEL = "#1b1b1b", "#4d4d4d", "#6b6b6b", "#fbfbf9"
@@ -45,6 +45,41 @@ def save(drawing, script):
 def label(axes, text, at, colour=INK, **keywords):
     """Write `text` at a point of the axes, in a shade of the colour that is dark enough to be read."""
     return axes.annotate(text, at, color=legible(colour), **{"annotation_clip": False, **keywords})
+
+
+def beside(axes, ends, gap=9.5):
+    """Write the names at the right of the axes, each at its height and at least `gap` points from the next.
+
+    `ends` holds (name, height, colour); a height of None is below all others.
+    """
+    axes.figure.canvas.draw()
+    low, high = axes.get_window_extent().intervaly
+    points = axes.figure.dpi / 72
+    pixel = lambda height: low if height is None else float(axes.transData.transform((1, height))[1])
+    rows = sorted((round(min(max(pixel(height), low), high), 1), i) for i, (_, height, _) in enumerate(ends))
+    heights = _apart([row[0] / points for row in rows], gap, low / points, high / points)
+    for height, (_, i) in zip(heights, rows, strict=True):
+        name, _, colour = ends[i]
+        fraction = (height * points - low) / (high - low)
+        axes.annotate(name, (1, fraction), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points", color=legible(colour), va="center", fontsize=7.5, annotation_clip=False)
+
+
+def _apart(heights, gap, low, high):
+    """Increasing heights within bounds, moved so that neighbours are `gap` apart: each crowded group about its mean."""
+    groups = []
+    for height in heights:
+        groups.append((height, 1))
+        while len(groups) > 1 and _lowest(groups[-1], gap, low, high) < _lowest(groups[-2], gap, low, high) + gap * groups[-2][1]:
+            (first, m), (second, n) = groups[-2:]
+            groups[-2:] = [((m * first + n * second) / (m + n), m + n)]
+    return [_lowest(group, gap, low, high) + gap * k for group in groups for k in range(group[1])]
+
+
+def _lowest(group, gap, low, high):
+    """The lowest height of a group of (mean, number) that stays within the bounds."""
+    middle, number = group
+    reach = gap * (number - 1)
+    return max(min(middle - reach / 2, high - reach), low)
 
 
 def legible(colour, least=5.5):
