@@ -46,7 +46,7 @@ pages: $(VENV)  ## write the list of public names and the table of suites again
 	$(RUN) tests/pages.py
 
 test-peers: $(VENV)  ## check JAX, PyTorch and Node end to end; installs them
-	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers,figures]'
 	$(RUN) -m pytest tests/peers
 
 lint: $(VENV)  ## ruff and mypy
