@@ -112,6 +112,35 @@ def test_landscape_training_ends_where_the_formulas_say_and_maml_leaves_least(sc
     assert [round(found.objective[name], 2) for name in weights] == [1.07, 0.89, 0.17, 0.07]
 
 
+def test_after_adaptation_no_start_passes_the_optimum_and_the_gain_depends_on_the_step_size(script):
+    grids, plane = script("after_adaptation").data(iterations=40).values()
+    reached, at = grids.by_alpha.reached, lambda name, alpha: np.interp(alpha, grids.by_alpha.x, grids.by_alpha.reached[name])
+    assert all(np.all(curve < grids.optimum + 1e-12) for curve in reached.values())
+    assert at("MAML", 20) > at("joint training", 20) + 0.01 > at("zeros", 20) + 0.09
+    assert np.ptp([curve.max() for curve in reached.values()]) < 1e-3 and grids.optimum - reached["zeros"].max() < 1e-3
+    assert all(np.all(left > -1e-12) for left in grids.shifted.reached.values())
+    for name, value in grids.shifted.reached.items():
+        assert abs(value[1] - (grids.optimum - reached[name].max())) < 1e-12, "a slip of 0.1 is no shift"
+    costs = plane.by_alpha.reached
+    assert all(np.all(curve > plane.optimum) for curve in (*costs.values(), *plane.shifted.reached.values()))
+    assert plane.own["MAML"] == pytest.approx(1e-3) and plane.own["joint training"] > 2e-3
+    assert costs["MAML"].min() < costs["random"].min() / 2
+    for name, value in plane.shifted.reached.items():
+        assert value[2] == pytest.approx(costs[name].min(), rel=1e-12), "goals times 1 are no shift"
+
+
+def test_experience_nobody_earns_more_than_the_bayes_adaptive_optimum(script):
+    found = script("experience").data(repeats=10, iterations=30, updates=10)
+    best = found.returns["Bayes-adaptive optimum"]
+    assert np.all(np.diff(best) > -1e-12) and found.known - best[-1] < 1e-4 and best[0] < found.known / 1.9
+    learners = {name: value for name, value in found.returns.items() if name != "Bayes-adaptive optimum"}
+    assert len(learners) == 5 and set(found.own) == {"zeros", "joint", "MAML"}
+    for name, value in learners.items():
+        assert len(value) == len(best) == 6 and np.sum(value) < np.sum(best), name
+    assert learners["Thompson sampling"][-1] > 0.8 > learners["REINFORCE, MAML"][-1]
+    assert learners["REINFORCE, zeros"][-1] > learners["REINFORCE, zeros"][0] + 0.1
+
+
 def test_two_loops_every_inner_loop_leads_from_the_start_to_adapted_parameters(script):
     rows = script("two_loops").data(steps=3)
     assert [row.task for row in rows] == ["task 1", "task 2", "task N"]

@@ -88,8 +88,8 @@ def draw(found):
     """The figure."""
     drawing, axes = style.figure(5.4, columns=2, rows=2)
     grids, plane = found["gridworlds"], found["navigation"]
-    _against_alpha(axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.53), (11, 0.75), (24, 0.69)))
-    _against_alpha(axes[0, 1], plane, 1e-3, ("right", "center", "left", "left"), ((3.4e-4, 20), (7.4e-3, 2), (1.2e-3, 4), (1.15e-3, 1.5)))
+    _against_alpha(axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.58), (11, 0.75), (24, 0.69)))
+    _against_alpha(axes[0, 1], plane, 1e-3, ("right", "center", "left", "right"), ((3.4e-4, 20), (7.4e-3, 2), (1.2e-3, 4), (9e-4, 1.6)))
     axes[0, 0].set(title="Gridworlds: return after one step")
     axes[0, 1].set(title="Navigation: cost after one step, least = 1", yscale="log", ylim=(0.7, 300))
     _shifted(axes[1, 0], grids.shifted, "Other slips: return missing from the optimum", (3e-5, 0.04))
