@@ -47,7 +47,9 @@ def test_a_script_separates_its_numbers_from_its_drawing_and_needs_matplotlib_on
     assert re.search(r"Derivation: derivations/[\w-]+\.md$", ast.get_docstring(tree).splitlines()[0])
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert {"data", "draw"} <= set(functions) and all(ast.get_docstring(node) for node in functions.values())
-    assert "matplotlib" not in ast.unparse([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)])
+    assert "matplotlib" not in ast.unparse(
+        [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    )
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.stem)
@@ -72,7 +74,9 @@ def test_every_figure_is_shown_and_every_figure_shown_is_there_with_its_words_an
             if not line.startswith("!["):
                 continue
             match = IMAGE.fullmatch(line.strip())
-            assert match and match[1], f"{page.name}:{number + 1}: an image without words, or not of derivations/figures"
+            assert match and match[1], (
+                f"{page.name}:{number + 1}: an image without words, or not of derivations/figures"
+            )
             command = f"`python derivations/figures/{match[2].replace('-', '_')}.py`"
             assert command in " ".join(lines[number + 1 : number + 4]), f"{page.name}:{number + 1}: no {command} below"
             shown.add(match[2])
@@ -114,7 +118,10 @@ def test_landscape_training_ends_where_the_formulas_say_and_maml_leaves_least(sc
 
 def test_after_adaptation_no_start_passes_the_optimum_and_the_gain_depends_on_the_step_size(script):
     grids, plane = script("after_adaptation").data(iterations=40).values()
-    reached, at = grids.by_alpha.reached, lambda name, alpha: np.interp(alpha, grids.by_alpha.x, grids.by_alpha.reached[name])
+    reached, at = (
+        grids.by_alpha.reached,
+        lambda name, alpha: np.interp(alpha, grids.by_alpha.x, grids.by_alpha.reached[name]),
+    )
     assert all(np.all(curve < grids.optimum + 1e-12) for curve in reached.values())
     assert at("MAML", 20) > at("joint training", 20) + 0.01 > at("zeros", 20) + 0.09
     assert np.ptp([curve.max() for curve in reached.values()]) < 1e-3 and grids.optimum - reached["zeros"].max() < 1e-3
@@ -158,7 +165,10 @@ def test_belief_the_product_is_bayes_rule_and_the_average_does_not_narrow(script
     precision = 1 + np.cumsum(w**2)
     np.testing.assert_allclose(deviation, np.concatenate([[1], precision**-0.5]), rtol=1e-12)
     np.testing.assert_allclose(mean[1:], np.cumsum(w * rewards) / precision, rtol=1e-12, atol=1e-12)
-    assert np.all(np.diff(deviation) < 0) and [round(x[1][-1], 2) for x in (found.product, found.averaged)] == [0.14, 1.25]
+    assert np.all(np.diff(deviation) < 0) and [round(x[1][-1], 2) for x in (found.product, found.averaged)] == [
+        0.14,
+        1.25,
+    ]
     assert np.all(found.averaged[1] > found.product[1][1:])
 
 
@@ -188,7 +198,14 @@ def test_bias_and_deviation_have_the_orders_of_the_chapter(script):
     found = script("bias_and_deviation").data(alphas=2.0 ** np.array([-8, -7, -6]), episodes=(1, 2))
     bias = {name: pair[0] for name, pair in found.by_alpha.items()}
     assert np.all(bias["e-maml"] < 1e-12)
-    orders = {"first-order": 1, "score-term-dropped": 1, "lvc": 1, "dice": 2, "loaded-dice, exact V": 2, "tmaml, exact V": 2}
+    orders = {
+        "first-order": 1,
+        "score-term-dropped": 1,
+        "lvc": 1,
+        "dice": 2,
+        "loaded-dice, exact V": 2,
+        "tmaml, exact V": 2,
+    }
     for name, order in orders.items():
         assert abs(slope(found.alphas, bias[name]) - order) < 0.1, name
     growth = {name: pair[1][1] / pair[1][0] for name, pair in found.by_episodes.items()}
@@ -214,4 +231,6 @@ def test_what_the_oracle_sees_is_what_the_vectors_say_of_themselves(script):
     for line, formula in zip(found.rejected, found.formulas, strict=True):
         assert list(line) == [formula in said[vector] for vector in found.vectors], formula
         assert line.any()
-    assert "reversed-product" in found.formulas and list(found.rejected.sum(1)) == sorted(found.rejected.sum(1), reverse=True)
+    assert "reversed-product" in found.formulas and list(found.rejected.sum(1)) == sorted(
+        found.rejected.sum(1), reverse=True
+    )

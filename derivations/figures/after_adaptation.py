@@ -10,7 +10,13 @@ import refmeta as rm
 
 __all__ = ["Panel", "data", "draw"]
 
-COLOURS = {"zeros": style.PURPLE, "random": style.PURPLE, "joint training": style.DARK, "Reptile": style.ORANGE, "MAML": style.RED}
+COLOURS = {
+    "zeros": style.PURPLE,
+    "random": style.PURPLE,
+    "joint training": style.DARK,
+    "Reptile": style.ORANGE,
+    "MAML": style.RED,
+}
 
 
 class Panel(NamedTuple):
@@ -39,7 +45,10 @@ def trained(family, start, alpha, iterations, max_norm=None):
     """Starts that three rules train from the same one, by Adam on exact gradients; inner steps of size α."""
     rules = {"joint training": rm.MAML(alpha, steps=0), "Reptile": rm.Reptile(alpha, steps=3), "MAML": rm.MAML(alpha)}
     outer = rm.Adam(0.02, max_norm=max_norm)
-    return {name: rm.meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=0).theta for name, rule in rules.items()}
+    return {
+        name: rm.meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=0).theta
+        for name, rule in rules.items()
+    }
 
 
 def mean_loss(theta, tasks, alpha, steps=1):
@@ -59,8 +68,15 @@ def gridworlds(iterations, alpha=20.0):
     best = lambda tasks: float(np.mean(rm.optimal_values(tasks.mdp).best_return))
     by_alpha = _each(starts, lambda name, theta: [-mean_loss(theta, here, a) for a in alphas])
     own = {name: float(alphas[np.argmax(curve)]) for name, curve in by_alpha.items()}
-    shifted = _each(starts, lambda name, theta: [best(tasks) + mean_loss(theta, tasks, own[name]) for tasks in elsewhere])
-    return Family(Panel("step size α", alphas, by_alpha), Panel("probability of a slip (training: 0.1)", slips, shifted), own, best(here))
+    shifted = _each(
+        starts, lambda name, theta: [best(tasks) + mean_loss(theta, tasks, own[name]) for tasks in elsewhere]
+    )
+    return Family(
+        Panel("step size α", alphas, by_alpha),
+        Panel("probability of a slip (training: 0.1)", slips, shifted),
+        own,
+        best(here),
+    )
 
 
 def navigation(iterations, alpha=1e-3, tasks=100):
@@ -76,7 +92,9 @@ def navigation(iterations, alpha=1e-3, tasks=100):
     by_alpha = _each(starts, lambda name, theta: [over_least(theta, a, 1.0) for a in alphas])
     own = {name: float(alphas[np.argmin(curve)]) for name, curve in by_alpha.items()}
     shifted = _each(starts, lambda name, theta: [over_least(theta, own[name], scale) for scale in scales])
-    return Family(Panel("step size α", alphas, by_alpha), Panel("goals, times the box of training", scales, shifted), own, 1.0)
+    return Family(
+        Panel("step size α", alphas, by_alpha), Panel("goals, times the box of training", scales, shifted), own, 1.0
+    )
 
 
 def _each(starts, values):
@@ -88,8 +106,16 @@ def draw(found):
     """The figure."""
     drawing, axes = style.figure(5.4, columns=2, rows=2)
     grids, plane = found["gridworlds"], found["navigation"]
-    _against_alpha(axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.58), (11, 0.75), (24, 0.69)))
-    _against_alpha(axes[0, 1], plane, 1e-3, ("right", "center", "left", "right"), ((3.4e-4, 20), (7.4e-3, 2), (1.2e-3, 4), (9e-4, 1.6)))
+    _against_alpha(
+        axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.58), (11, 0.75), (24, 0.69))
+    )
+    _against_alpha(
+        axes[0, 1],
+        plane,
+        1e-3,
+        ("right", "center", "left", "right"),
+        ((3.4e-4, 20), (7.4e-3, 2), (1.2e-3, 4), (9e-4, 1.6)),
+    )
     axes[0, 0].set(title="Gridworlds: return after one step")
     axes[0, 1].set(title="Navigation: cost after one step, least = 1", yscale="log", ylim=(0.7, 300))
     _shifted(axes[1, 0], grids.shifted, "Other slips: return missing from the optimum", (3e-5, 0.04))

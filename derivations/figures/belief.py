@@ -67,7 +67,9 @@ def _belief(axes, first, mean, deviation, true, colour, title):
     style.label(axes, "the truth", (0, true), xytext=(4, 4), textcoords="offset points")
     style.label(axes, "mean", (n[0], mean[0]), colour, xytext=(4, -13), textcoords="offset points")
     end = (n[-1], mean[-1] + 2 * deviation[-1])
-    style.label(axes, f"mean ± 2σ, σ = {deviation[-1]:.2f}", end, colour, xytext=(0, 7), textcoords="offset points", ha="right")
+    style.label(
+        axes, f"mean ± 2σ, σ = {deviation[-1]:.2f}", end, colour, xytext=(0, 7), textcoords="offset points", ha="right"
+    )
     axes.set(title=title, xlabel="transitions seen", xlim=(0, n[-1] + 0.3), xticks=range(0, n[-1] + 1, 5))
 
 

@@ -12,9 +12,17 @@ __all__ = ["Errors", "data", "draw"]
 ZERO = 1e-12  # what is smaller is rounding, and not drawn
 SCORE, NAIVE, NONE, RATIOS = style.RED, style.BLUE, style.ORANGE, style.GREEN
 COLOURS = {
-    "e-maml": SCORE, "score-term-mean": SCORE, "score-term-alpha": SCORE, "advantages-normalised": SCORE,
-    "score-term-dropped": NAIVE, "naive, exact V": NAIVE, "first-order": NONE, "lvc": RATIOS, "dice": RATIOS,
-    "loaded-dice, exact V": RATIOS, "tmaml, exact V": RATIOS,
+    "e-maml": SCORE,
+    "score-term-mean": SCORE,
+    "score-term-alpha": SCORE,
+    "advantages-normalised": SCORE,
+    "score-term-dropped": NAIVE,
+    "naive, exact V": NAIVE,
+    "first-order": NONE,
+    "lvc": RATIOS,
+    "dice": RATIOS,
+    "loaded-dice, exact V": RATIOS,
+    "tmaml, exact V": RATIOS,
 }  # fmt: skip  (with a score term; naive curvature; none; curvature by likelihood ratios)
 
 
@@ -51,10 +59,19 @@ def _errors(found):
 def draw(found):
     """The figure."""
     drawing, axes = style.figure(5.6, columns=2, rows=2)
-    rows = ((found.alphas, found.by_alpha, "step size α, one episode"), (found.episodes, found.by_episodes, "number of episodes, α = ⅛"))
+    rows = (
+        (found.alphas, found.by_alpha, "step size α, one episode"),
+        (found.episodes, found.by_episodes, "number of episodes, α = ⅛"),
+    )
     for line, (x, series, words) in zip(axes, rows, strict=True):
         for part, (axis, title) in enumerate(zip(line, ("Bias", "Deviation"), strict=True)):
-            axis.set(xscale="log", yscale="log", xlabel=words, title=f"{title}, over ‖gradient‖", xlim=(x[0] / 1.15, x[-1] * 1.1))
+            axis.set(
+                xscale="log",
+                yscale="log",
+                xlabel=words,
+                title=f"{title}, over ‖gradient‖",
+                xlim=(x[0] / 1.15, x[-1] * 1.1),
+            )
             _lines(axis, x, {name: pair[part] for name, pair in series.items()})
     for axis in axes[1]:
         axis.set_xticks(found.episodes, [str(number) for number in found.episodes])

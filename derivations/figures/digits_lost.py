@@ -52,7 +52,10 @@ def data(gaps=None):
 def _lost(near):
     """The digits of double precision that each form loses, at the worst of some gaps."""
     errors = [{name: abs(value / exact(gap) - 1) for name, value in forms(gap).items()} for gap in near]
-    return {name: float(np.clip(DIGITS + np.log10(max(max(e[name] for e in errors), 1e-17)), 0, DIGITS)) for name in errors[0]}
+    return {
+        name: float(np.clip(DIGITS + np.log10(max(max(e[name] for e in errors), 1e-17)), 0, DIGITS))
+        for name in errors[0]
+    }
 
 
 def draw(found):

@@ -41,9 +41,13 @@ def data(repeats=100, iterations=100, updates=60):
     returns["Thompson sampling"] = thompson_sampling(task, every.mdp, plans, **met).returns.mean(1)
     returns["PEARL"] = rm.pearl.adapt(agent(rng, iterations, updates), task, **met).returns.mean(1)
     for name, theta in starts(iterations).items():
-        training, batch = (rm.rollout(task.mdp, task.policy, theta, episodes=EPISODES, horizon=HORIZON, rng=rng) for _ in range(2))
+        training, batch = (
+            rm.rollout(task.mdp, task.policy, theta, episodes=EPISODES, horizon=HORIZON, rng=rng) for _ in range(2)
+        )
         own[name] = float(max(ALPHAS, key=lambda a: reinforce(task, theta, training, a, EPISODES)))
-        returns[f"REINFORCE, {name}"] = np.array([reinforce(task, theta, batch, own[name], n) for n in range(EPISODES + 1)])
+        returns[f"REINFORCE, {name}"] = np.array(
+            [reinforce(task, theta, batch, own[name], n) for n in range(EPISODES + 1)]
+        )
     return Experience(returns, float(np.mean(rm.optimal_values(every.mdp).best_return)), own)
 
 
@@ -51,7 +55,9 @@ def starts(iterations):
     """Zeros, and two starts trained from them on exact gradients."""
     zeros, outer = np.zeros(FAMILY.dim), rm.Adam(0.02)
     rules = {"joint": rm.MAML(20.0, steps=0), "MAML": rm.MAML(20.0)}
-    train = lambda rule: rm.meta_train(FAMILY, zeros, rule=rule, outer=outer, iterations=iterations, batch=20, rng=0).theta
+    train = lambda rule: (
+        rm.meta_train(FAMILY, zeros, rule=rule, outer=outer, iterations=iterations, batch=20, rng=0).theta
+    )
     return {"zeros": zeros} | {name: train(rule) for name, rule in rules.items()}
 
 

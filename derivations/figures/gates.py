@@ -30,10 +30,14 @@ def data(iterations=60, tasks=1000, seed=0):
     training, held_out = family.sample(tasks, rng=7), family.sample(tasks, rng=99)
     start = rm.meta_lstm.init(3, hidden=HIDDEN, rng=seed)
     rule = rm.MetaLSTM(3, HIDDEN, STEPS)
-    flat = rm.meta_train(family, start.ravel(), rule=rule, outer=rm.Adam(0.05), iterations=iterations, batch=5, rng=seed).theta
+    flat = rm.meta_train(
+        family, start.ravel(), rule=rule, outer=rm.Adam(0.05), iterations=iterations, batch=5, rng=seed
+    ).theta
     learned = rm.meta_lstm.unravel(flat, dim=3, hidden=HIDDEN)
     before, after = (rm.meta_lstm.unroll(model, held_out.support, steps=STEPS) for model in (start, learned))
-    descent = lambda split, alpha, steps: float(np.mean(rm.maml.objective(family.mean_parameters, *split, alpha=alpha, steps=steps)))
+    descent = lambda split, alpha, steps: float(
+        np.mean(rm.maml.objective(family.mean_parameters, *split, alpha=alpha, steps=steps))
+    )
     alpha = min(np.linspace(0.5, 0.9, 9), key=lambda a: descent(training, a, STEPS))
     losses = {
         "Meta-LSTM": _losses(learned.c0, after, held_out.query),
@@ -73,18 +77,25 @@ def _draw_gates(axes, found):
         ends.append((f"input, {name}", gate[-1].mean(), colour))
     axes.plot(steps, found.input_before.mean((1, 2)), color=style.PURPLE, linewidth=1)
     axes.axhline(found.alpha, color=style.GREY, linewidth=1, linestyle="dashed")
-    ends += [("input, untrained", found.input_before[-1].mean(), style.PURPLE), (f"best α: {found.alpha:g}", found.alpha, style.GREY)]
+    ends += [
+        ("input, untrained", found.input_before[-1].mean(), style.PURPLE),
+        (f"best α: {found.alpha:g}", found.alpha, style.GREY),
+    ]
     axes.set(title="Gates: mean, and 80 % of 1,000 tasks", xlabel="inner step", xticks=steps, ylim=(-0.03, 1.05))
     style.beside(axes, ends)
 
 
 def _draw_losses(axes, losses):
     """The mean loss of the query after each step."""
-    for (name, loss), colour in zip(losses.items(), (style.RED, style.GREY), strict=True):
+    for loss, colour in zip(losses.values(), (style.RED, style.GREY), strict=True):
         axes.semilogy(loss, "o-", color=colour, markersize=3.5)
     axes.set(title="Mean query loss on 1,000 held-out tasks", xlabel="inner steps done", xticks=range(STEPS + 1))
     colours = (style.RED, style.GREY)
-    style.beside(axes, [(f"{name}:\n{loss[-1]:.4f}", loss[-1], c) for (name, loss), c in zip(losses.items(), colours, strict=True)], gap=22)
+    style.beside(
+        axes,
+        [(f"{name}:\n{loss[-1]:.4f}", loss[-1], c) for (name, loss), c in zip(losses.items(), colours, strict=True)],
+        gap=22,
+    )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ TITLE = """Thick lines: the outer loop. Thin arrows: two inner steps on each tas
 Numbers, and shades of grey: the loss that the inner steps leave, summed over both tasks."""
 ARROW = {"arrowstyle": "-|>,head_width=.18,head_length=.3", "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
 LABELS = {
-    "joint training": ("joint training", (0, -16), "center"), "Reptile": ("Reptile", (7, 6), "left"),
-    "first-order MAML": ("first-order\nMAML", (0, -40), "center"), "MAML": ("MAML", (0, 9), "center"),
+    "joint training": ("joint training", (0, -16), "center"),
+    "Reptile": ("Reptile", (7, 6), "left"),
+    "first-order MAML": ("first-order\nMAML", (0, -40), "center"),
+    "MAML": ("MAML", (0, 9), "center"),
 }  # fmt: skip  (the words, their distance from the end in points, what is aligned)
 
 
@@ -67,7 +69,9 @@ def data(start=(-2.3, 0.55), iterations=400):
         rm.meta_train(Both(tasks), start, rule=rule, outer=rm.SGD(beta=0.1), iterations=iterations, batch=2, rng=0,
                       callback=lambda done, path=path: path.append(done.theta))  # fmt: skip
         outer[name] = np.array(path)
-        inner[name] = np.stack([np.broadcast_to(point.theta, (2, 2)) for point in rm.adapt(path[-1], tasks, **INNER).path], axis=1)
+        inner[name] = np.stack(
+            [np.broadcast_to(point.theta, (2, 2)) for point in rm.adapt(path[-1], tasks, **INNER).path], axis=1
+        )
     return Landscape(tasks, outer, inner, {name: float(objective(path[-1], tasks)) for name, path in outer.items()})
 
 
@@ -82,7 +86,9 @@ def draw(found):
         axes.plot(*path[-1], "o", color=COLOURS[name], markersize=7, markeredgecolor="white", zorder=6)
         words, shift, align = LABELS[name]
         text = f"{words} {found.objective[name]:.2f}"
-        style.label(axes, text, path[-1], COLOURS[name], xytext=shift, textcoords="offset points", ha=align, weight="bold")
+        style.label(
+            axes, text, path[-1], COLOURS[name], xytext=shift, textcoords="offset points", ha=align, weight="bold"
+        )
     start = found.outer["MAML"][0]
     axes.plot(*start, "o", color=style.INK, markersize=6, zorder=6)
     style.label(axes, "start", start, xytext=(0, 8), textcoords="offset points", ha="center")
@@ -102,7 +108,9 @@ def _background(axes, tasks):
     levels = [0, 0.1, 0.2, 0.5, 1, 2, 4]
     axes.contourf(x, y, objective(grid, tasks), levels=levels, colors=SHADES, extend="max")
     for i, (c, side) in enumerate(zip(tasks.c, ("right", "left"), strict=True)):
-        axes.contour(x, y, tasks[i].at(grid).loss, levels=[0.5], colors=[style.GREEN], linewidths=0.9, linestyles="dashed")
+        axes.contour(
+            x, y, tasks[i].at(grid).loss, levels=[0.5], colors=[style.GREEN], linewidths=0.9, linestyles="dashed"
+        )
         axes.plot(*c, "*", color=style.GREEN, markersize=13, markeredgecolor="white", zorder=6)
         shift = (-8 if side == "right" else 8, -4)
         style.label(axes, f"task {i + 1}", c, style.GREEN, xytext=shift, textcoords="offset points", ha=side)

@@ -61,7 +61,17 @@ def beside(axes, ends, gap=9.5):
     for height, (_, i) in zip(heights, rows, strict=True):
         name, _, colour = ends[i]
         fraction = (height * points - low) / (high - low)
-        axes.annotate(name, (1, fraction), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points", color=legible(colour), va="center", fontsize=7.5, annotation_clip=False)
+        axes.annotate(
+            name,
+            (1, fraction),
+            xycoords="axes fraction",
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=legible(colour),
+            va="center",
+            fontsize=7.5,
+            annotation_clip=False,
+        )
 
 
 def _apart(heights, gap, low, high):
@@ -69,7 +79,10 @@ def _apart(heights, gap, low, high):
     groups = []
     for height in heights:
         groups.append((height, 1))
-        while len(groups) > 1 and _lowest(groups[-1], gap, low, high) < _lowest(groups[-2], gap, low, high) + gap * groups[-2][1]:
+        while (
+            len(groups) > 1
+            and _lowest(groups[-1], gap, low, high) < _lowest(groups[-2], gap, low, high) + gap * groups[-2][1]
+        ):
             (first, m), (second, n) = groups[-2:]
             groups[-2:] = [((m * first + n * second) / (m + n), m + n)]
     return [_lowest(group, gap, low, high) + gap * k for group in groups for k in range(group[1])]

@@ -43,7 +43,13 @@ def draw(rows):
     axes.text(4.6, 2.1, "⋮", color=style.legible(style.BLUE), ha="center", va="center", fontsize=15)
     _node(axes, START, r"$\theta$", "the start,\none for all tasks")
     _node(axes, TOTAL, r"$\Sigma$", "losses after\nadaptation")
-    axes.plot([TOTAL[0], TOTAL[0], START[0], START[0]], [2.4, -0.1, -0.1, 2.2], color=style.RED, linewidth=3, solid_joinstyle="round")
+    axes.plot(
+        [TOTAL[0], TOTAL[0], START[0], START[0]],
+        [2.4, -0.1, -0.1, 2.2],
+        color=style.RED,
+        linewidth=3,
+        solid_joinstyle="round",
+    )
     _arrow(axes, (START[0], 2.1), (START[0], 2.42), style.RED, 3)
     for text, at, colour in WORDS:
         axes.text(*at, text, ha="center", va="center", color=style.legible(colour), weight="bold")
@@ -55,7 +61,17 @@ def _row(axes, row):
     from matplotlib.patches import FancyBboxPatch
 
     left, right = row.points[0] - 0.5, row.points[-1] + 0.5
-    axes.add_patch(FancyBboxPatch((left, row.height - 0.55), right - left, 1.2, boxstyle="round,pad=0,rounding_size=.2", facecolor="#eaf3f9", edgecolor=style.BLUE, linewidth=1.2))
+    axes.add_patch(
+        FancyBboxPatch(
+            (left, row.height - 0.55),
+            right - left,
+            1.2,
+            boxstyle="round,pad=0,rounding_size=.2",
+            facecolor="#eaf3f9",
+            edgecolor=style.BLUE,
+            linewidth=1.2,
+        )
+    )
     axes.text(left + 0.15, row.height + 0.4, row.task, color=style.legible(style.BLUE), weight="bold", va="center")
     for first, last in zip(row.points[:-1], row.points[1:], strict=True):
         _arrow(axes, (first + 0.1, row.height), (last - 0.1, row.height), style.BLUE, 1.6)

@@ -56,7 +56,13 @@ def draw(found):
     axes.set(xlabel="test vectors of the suite maml-tabular, by number", title=TITLE)
     axes.invert_yaxis()
     axes.tick_params(length=0)
-    bar = drawing.colorbar(mesh, ax=axes, shrink=0.45, anchor=(0, 0.9), label="digits in which the mistake agrees\nwith the certified value")
+    bar = drawing.colorbar(
+        mesh,
+        ax=axes,
+        shrink=0.45,
+        anchor=(0, 0.9),
+        label="digits in which the mistake agrees\nwith the certified value",
+    )
     bar.outline.set_visible(False)
     return drawing
 

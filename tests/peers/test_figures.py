@@ -19,7 +19,9 @@ def drawn(script, folder, seed):
     for name in (script, "style.py"):
         shutil.copy(FOLDER / name, folder)
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    done = subprocess.run([sys.executable, folder / script], env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, folder / script], env=environment, cwd=folder, capture_output=True, text=True, check=True
+    )
     written = folder / (script.removesuffix(".py").replace("_", "-") + ".svg")
     assert done.stdout == f"{written}\n" and not done.stderr
     return written.read_bytes()
