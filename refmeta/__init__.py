@@ -10,7 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from refmeta import _start, judges  # noqa: F401
-from refmeta.meta import implicit, maml, meta_lstm, model_based, pearl, reptile, sampled, zeroth_order
+from refmeta.meta import (
+    bayes_adaptive,
+    implicit,
+    maml,
+    meta_lstm,
+    model_based,
+    pearl,
+    reptile,
+    sampled,
+    sensitivity,
+    zeroth_order,
+)
 from refmeta.meta.arguments import Point, Task
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, adapt
@@ -50,8 +61,8 @@ __all__ = [
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
     "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum",
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
-    "enumeration", "estimators", "fisher", "implicit", "judges", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
-    "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "soft_values", "surrogates",
+    "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "judges", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
+    "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sensitivity", "soft_values", "surrogates",
     "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip
 

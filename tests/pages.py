@@ -28,6 +28,7 @@ GROUPS = {
     "Meta-LSTM": "meta_lstm",
     "PEARL": "pearl",
     "Learned models": "model_based",
+    "The best that can be done": "bayes_adaptive sensitivity",
     "Training on a task distribution": "meta_train Trained Iteration MAML FirstOrderMAML MetaSGD Reptile ImplicitMAML ESMAML "
     "MetaLSTM IndependentMetaLSTM SGD Adam",
     "Families of tasks": "Sinusoids RadialSinusoids RandomMDPs GoalGridworlds Navigation Split",

@@ -1,6 +1,7 @@
 """The evidence for every labelled formula, chapter by chapter, in the order of reading."""
 
 from refmeta.evidence import (
+    best_possible,
     control,
     differences,
     geometry,
@@ -22,5 +23,5 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS, *pearl.CHECKS,
-    *model_based.CHECKS,
+    *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
-__all__ = ["entropy", "log_likelihood", "optimal_plans", "task_posterior", "thompson_sampling"]
+__all__ = ["check_tasks", "entropy", "log_likelihood", "optimal_plans", "task_posterior", "thompson_sampling"]
 
 CERTAIN = 1000.0
 
@@ -25,7 +25,7 @@ def log_likelihood(tasks: FiniteMDP, context: Transitions, reward_noise: float =
     The reward of (s, a, s') is R_i[s, a, s'] or R_i[s, a], as in `refmeta.rollout`.  With noise, p_i is the density of
     N(R_i, reward_noise²).  Without noise p_i is 1 where the reward is exactly R_i, else 0.
     """
-    _check_tasks(tasks)
+    check_tasks(tasks)
     sigma = as_real_scalar(reward_noise, "reward_noise", least=0)
     s, a, r, following, _, mask = as_transitions(context, tasks.states, tasks.actions, "context")
     P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
@@ -71,7 +71,7 @@ def task_posterior(
     return softmax(log_p)
 
 
-def _check_tasks(tasks: FiniteMDP) -> None:
+def check_tasks(tasks: FiniteMDP) -> None:
     """TypeError or ValueError unless `tasks` is a batch (N,) of processes."""
     if not isinstance(tasks, FiniteMDP):
         raise TypeError(f"tasks must be a FiniteMDP of N tasks, got {type(tasks).__name__}")
@@ -92,7 +92,7 @@ def optimal_plans(tasks: FiniteMDP) -> Array:
     ValueError
         For tasks with a horizon, whose optimal policy depends on time.
     """
-    _check_tasks(tasks)
+    check_tasks(tasks)
     if tasks.horizon is not None:
         raise ValueError(
             f"tasks have a horizon of {tasks.horizon}: their optimal policy depends on time; give your own plans"
@@ -115,7 +115,7 @@ def thompson_sampling(
 
     It is a yardstick, not an upper bound: it knows the tasks and how to act in each, but does not explore on purpose.
     """
-    _check_tasks(tasks)
+    check_tasks(tasks)
     plans = as_real(plans, "plans")
     if plans.ndim != 2 or len(plans) != tasks.shape[0]:
         raise ValueError(f"plans has shape {plans.shape}, expected ({tasks.shape[0]}, d): one policy per task")

@@ -129,6 +129,9 @@ PLACES = {
     "model-prior": "refmeta.evidence.model_based:log_marginal_gradient",
     "model-based-maml": "refmeta.meta.model_based:gradient",
     "thm:model-order": "refmeta.meta.model_based:gradient",
+    "bayes-adaptive": "refmeta.evidence.best_possible:optimum",
+    "wrong-prior": "refmeta.evidence.best_possible:value_of",
+    "hyper-sensitivity": "refmeta.evidence.best_possible:step_size_sensitivity",
 }
 ORDERS = {"taylor-rate", "reptile-expansion"}
 
