@@ -13,6 +13,7 @@ from derivations.book.dialects import (
     check_links,
     contents,
     labels,
+    margin,
     reading_order,
     targets,
     translated,
@@ -89,12 +90,17 @@ def test_anchors_are_those_of_the_repository_s_site():
     assert list(anchors(text)) == ["one-x_1-a-b", "same", "same-1", "why-not"]
 
 
+def test_the_margin_names_every_page_once():
+    entries = re.findall(r"^(?:\d+\. )?[A-Z].* <([\w-]+)>$", margin(PAGES), re.M)
+    assert sorted(entries) == sorted(name.removesuffix(".md") for name in PAGES if name != "README.md")
+
+
 def test_the_order_is_the_front_page_s_and_no_page_is_left_out():
-    assert reading_order(HAND["README.md"], ["README.md", "a.md", "b.md", "c.md", "e.md"]) == (["a.md", "b.md"], ["c.md", "e.md"])
+    assert reading_order(HAND["README.md"], ["README.md", "a.md", "b.md", "c.md", "e.md"]) == ({"a.md": 0, "b.md": 1}, ["c.md", "e.md"])
     numbered, rest = reading_order(PAGES["README.md"], list(PAGES))
     assert sorted([*numbered, *rest, "README.md"]) == sorted(PAGES) and {"maml.md", "reptile.md"} <= set(numbered)
-    table = contents("Chapters", ["a.md"])
-    assert table == "\n```{toctree}\n:hidden:\n:maxdepth: 1\n:caption: Chapters\n\na\n```\n"
+    table = contents("Chapters", {"a.md": "0. A"})
+    assert table == "\n```{toctree}\n:hidden:\n:maxdepth: 1\n:caption: Chapters\n\n0. A <a>\n```\n"
 
 
 @pytest.mark.parametrize(
