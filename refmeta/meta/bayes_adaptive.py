@@ -1,7 +1,7 @@
 """The best that can be done when the task is unknown: the Bayes-adaptive optimum.  Derivation: derivations/best-possible.md
 
 One of N tasks is drawn from a prior.  The agent knows the tasks and the prior, but not which task it is in.  It acts for
-several episodes and remembers everything.  No learner of this library can earn more on average.
+several episodes and remembers everything.  No learner that sees only its own experience earns more on average.
 """
 
 from dataclasses import dataclass
