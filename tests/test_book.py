@@ -60,13 +60,33 @@ def test_a_passage_by_hand(text, book, notebook):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_chapter_keeps_its_formulas_fences_and_figures(name, dialect):
     before, after = PAGES[name], translated(PAGES[name], DIALECTS[dialect], PAGES)
-    fences, kept = FENCE.findall(before), FENCE.findall(re.sub(r"^([> ]*)```\{math\}", r"\1```math", after, flags=re.M))
+    after = re.sub(r"^([> ]*)```\{math\}", r"\1```math", after, flags=re.M)
+    fences, kept = FENCE.findall(before), FENCE.findall(after)
     assert [fence for fence in kept if fence[1] != "math"] == [fence for fence in fences if fence[1] != "math"]
     assert (re.findall(r"^[> ]*\((.*)\)=$", after, re.M) if dialect == "book" else labels(after)) == labels(before)
     assert "$`" not in re.sub(r"(`+)[^`]+\1", "", FENCE.sub("", after)) and "\0" not in after
     displays = after.count(":nowrap:") if dialect == "book" else len(re.findall(r"^[> ]*\$\$$", after, re.M)) / 2
     assert displays == sum(fence[1] == "math" for fence in fences)
     assert [path for path in targets(after) if path.endswith(".svg")] == [path for path in targets(before) if path.endswith(".svg")]
+
+
+def split_paragraphs(text):
+    """Lines that begin a list or a heading in the middle of a paragraph, most often a number that a line break moved there."""
+    lines = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text).splitlines()
+    for before, line in zip(lines, lines[1:], strict=False):
+        in_paragraph = before.strip(" >") and not re.match(r"[> ]*(\d+[.)]|[-+*]) |[> ]* {2,}|#", before)
+        if in_paragraph and re.match(r"[> ]*(1[.)]|[-+*]|#+|=+|-+)( |$)", line):
+            yield line
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_paragraph_of_a_chapter_is_split_by_a_list(name):
+    assert list(split_paragraphs(PAGES[name])) == []
+
+
+@pytest.mark.parametrize(("text", "lines"), [("it earns\n1. The", 1), ("a\n- b", 1), ("a\n\n1. b\n   c\n- d", 0), ("a\n2. b", 0), ("# A\n1. b", 0), ("> a\n> 1. b", 1), ("```text\na\n- b\n```", 0), ("a\n--- b\n", 1)])  # fmt: skip
+def test_a_paragraph_split_by_a_list_is_found(text, lines):
+    assert len(list(split_paragraphs(text))) == lines
 
 
 def test_every_link_of_every_chapter_leads_somewhere():
