@@ -4,7 +4,8 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages figures notebooks book test-peers lint clean
+.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages figures notebooks book test-peers \
+	lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
@@ -40,7 +41,7 @@ vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
 
 figures: $(VENV)  ## draw the figures of the chapters again; installs matplotlib
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[figures]'
-	for script in derivations/figures/*.py; do $(ONE_THREAD) $(RUN) $$script || exit 1; done
+	for script in derivations/figures/*.py; do $(RUN) $$script || exit 1; done
 
 pages: $(VENV)  ## write the list of public names and the table of suites again
 	$(RUN) tests/pages.py

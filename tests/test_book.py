@@ -13,6 +13,7 @@ from derivations.book.dialects import (
     check_links,
     contents,
     labels,
+    margin,
     reading_order,
     targets,
     translated,
@@ -59,14 +60,33 @@ def test_a_passage_by_hand(text, book, notebook):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_chapter_keeps_its_formulas_fences_and_figures(name, dialect):
     before, after = PAGES[name], translated(PAGES[name], DIALECTS[dialect], PAGES)
-    plain = re.sub(r"^([> ]*)```\{math\}", r"\1```math", after, flags=re.M)
-    fences, kept = FENCE.findall(before), FENCE.findall(plain)
+    after = re.sub(r"^([> ]*)```\{math\}", r"\1```math", after, flags=re.M)
+    fences, kept = FENCE.findall(before), FENCE.findall(after)
     assert [fence for fence in kept if fence[1] != "math"] == [fence for fence in fences if fence[1] != "math"]
     assert (re.findall(r"^[> ]*\((.*)\)=$", after, re.M) if dialect == "book" else labels(after)) == labels(before)
     assert "$`" not in re.sub(r"(`+)[^`]+\1", "", FENCE.sub("", after)) and "\0" not in after
     displays = after.count(":nowrap:") if dialect == "book" else len(re.findall(r"^[> ]*\$\$$", after, re.M)) / 2
     assert displays == sum(fence[1] == "math" for fence in fences)
-    assert [path for path in targets(plain) if path.endswith(".svg")] == [path for path in targets(before) if path.endswith(".svg")]
+    assert [path for path in targets(after) if path.endswith(".svg")] == [path for path in targets(before) if path.endswith(".svg")]
+
+
+def split_paragraphs(text):
+    """Lines that begin a list or a heading in the middle of a paragraph, most often a number that a line break moved there."""
+    lines = FENCE.sub(lambda match: "\n" * match[0].count("\n"), text).splitlines()
+    for before, line in zip(lines, lines[1:], strict=False):
+        in_paragraph = before.strip(" >") and not re.match(r"[> ]*(\d+[.)]|[-+*]) |[> ]* {2,}|#", before)
+        if in_paragraph and re.match(r"[> ]*(1[.)]|[-+*]|#+|=+|-+)( |$)", line):
+            yield line
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_paragraph_of_a_chapter_is_split_by_a_list(name):
+    assert list(split_paragraphs(PAGES[name])) == []
+
+
+@pytest.mark.parametrize(("text", "lines"), [("it earns\n1. The", 1), ("a\n- b", 1), ("a\n\n1. b\n   c\n- d", 0), ("a\n2. b", 0), ("# A\n1. b", 0), ("> a\n> 1. b", 1), ("```text\na\n- b\n```", 0), ("a\n--- b\n", 1)])  # fmt: skip
+def test_a_paragraph_split_by_a_list_is_found(text, lines):
+    assert len(list(split_paragraphs(text))) == lines
 
 
 def test_every_link_of_every_chapter_leads_somewhere():
@@ -90,12 +110,17 @@ def test_anchors_are_those_of_the_repository_s_site():
     assert list(anchors(text)) == ["one-x_1-a-b", "same", "same-1", "why-not"]
 
 
+def test_the_margin_names_every_page_once():
+    entries = re.findall(r"^(?:\d+\. )?[A-Z].* <([\w-]+)>$", margin(PAGES), re.M)
+    assert sorted(entries) == sorted(name.removesuffix(".md") for name in PAGES if name != "README.md")
+
+
 def test_the_order_is_the_front_page_s_and_no_page_is_left_out():
-    assert reading_order(HAND["README.md"], ["README.md", "a.md", "b.md", "c.md", "e.md"]) == (["a.md", "b.md"], ["c.md", "e.md"])
+    assert reading_order(HAND["README.md"], ["README.md", "a.md", "b.md", "c.md", "e.md"]) == ({"a.md": 0, "b.md": 1}, ["c.md", "e.md"])
     numbered, rest = reading_order(PAGES["README.md"], list(PAGES))
     assert sorted([*numbered, *rest, "README.md"]) == sorted(PAGES) and {"maml.md", "reptile.md"} <= set(numbered)
-    table = contents("Chapters", ["a.md"])
-    assert table == "\n```{toctree}\n:hidden:\n:maxdepth: 1\n:caption: Chapters\n\na\n```\n"
+    table = contents("Chapters", {"a.md": "0. A"})
+    assert table == "\n```{toctree}\n:hidden:\n:maxdepth: 1\n:caption: Chapters\n\n0. A <a>\n```\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-__all__ = ["BOOK", "NOTEBOOK", "Dialect", "anchors", "check_links", "contents", "labels", "reading_order", "targets", "translated"]
+__all__ = [
+    "BOOK", "NOTEBOOK", "Dialect", "anchors", "check_links", "contents", "labels", "margin", "reading_order", "targets",
+    "translated",
+]  # fmt: skip
 
 FENCE = re.compile(r"^([> ]*)```(\w*)\n(.*?)^\1```$", re.M | re.S)
 SPAN = re.compile(r"\$`([^`$]+)`\$|\$([^$`\n]+)\$|(`+)(?!`)(?:(?!\n\n).)+?(?<!`)\3(?!`)", re.S)
@@ -100,18 +103,26 @@ def check_links(name: str, pages: Pages, exists: Callable[[str], bool]) -> Itera
             yield f"{name} links to {target}; the headings there are {', '.join(anchors(pages[path or name]))}"
 
 
-def reading_order(readme: str, names: list[str]) -> tuple[list[str], list[str]]:
-    """The chapters that the front page numbers, and all other pages: first those that it links to, in its order."""
-    numbered = [name for name in re.findall(r"^\d+\. \[.*?\]\(([\w-]+\.md)\)", readme, re.M) if name in names]
-    linked = [name for name in map(str, targets(readme)) if name in names]
+def reading_order(readme: str, names: list[str]) -> tuple[dict[str, int], list[str]]:
+    """The numbers of the chapters on the front page, and all other pages: first those that it links to, in its order."""
+    numbered = {name: int(n) for n, name in re.findall(r"^(\d+)\. \[.*?\]\(([\w-]+\.md)\)", readme, re.M) if name in names}
+    linked = [name for name in targets(readme) if name in names]
     rest = dict.fromkeys([*linked, *sorted(names)])
-    return list(dict.fromkeys(numbered)), [name for name in rest if name not in numbered and name != "README.md"]
+    return numbered, [name for name in rest if name not in numbered and name != "README.md"]
 
 
-def contents(caption: str, names: list[str]) -> str:
-    """A table of contents for the book's margin."""
-    stems = "\n".join(name.removesuffix(".md") for name in names)
-    return f"\n```{{toctree}}\n:hidden:\n:maxdepth: 1\n:caption: {caption}\n\n{stems}\n```\n"
+def contents(caption: str, entries: Mapping[str, str]) -> str:
+    """A table of contents for the book's margin; `entries` are the titles of the pages by the names of their files."""
+    lines = "\n".join(f"{title} <{name.removesuffix('.md')}>" for name, title in entries.items())
+    return f"\n```{{toctree}}\n:hidden:\n:maxdepth: 1\n:caption: {caption}\n\n{lines}\n```\n"
+
+
+def margin(pages: Pages) -> str:
+    """The tables of contents: the chapters with their numbers, and what stands beside them."""
+    numbered, rest = reading_order(pages["README.md"], list(pages))
+    titles = {name: next(iter(anchors(text).values()), name) for name, text in pages.items()}
+    first = contents("Chapters", {name: f"{number}. {titles[name]}" for name, number in numbered.items()})
+    return first + contents("Beside the chapters", {name: titles[name] for name in rest})
 
 
 def book_display(formula: str) -> list[str]:

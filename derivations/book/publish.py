@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from derivations.book.dialects import BOOK, NOTEBOOK, Dialect, check_links, contents, reading_order, targets, translated
+from derivations.book.dialects import BOOK, NOTEBOOK, Dialect, check_links, margin, targets, translated
 
 __all__ = ["book", "check_no_network", "chapters", "loads", "notebooks"]
 
@@ -56,8 +56,7 @@ def book() -> None:
 
     source, to = BUILD / "book-source", BUILD / "book"
     pages = translated_chapters(BOOK)
-    numbered, rest = reading_order((FOLDER / "README.md").read_text("utf-8"), list(pages))
-    index = pages.pop("README.md") + contents("Chapters", numbered) + contents("Beside the chapters", rest)
+    index = pages.pop("README.md") + margin(chapters())
     write_pages(source, {**pages, "index.md": index})
     (source / "_static").mkdir()
     for path in (mathjax(), Path(__file__).with_name("book.css")):
@@ -67,6 +66,7 @@ def book() -> None:
     if sphinx(["-q", "-W", "--keep-going", "-d", str(source / ".doctrees"), str(source), str(to)]):
         raise SystemExit("Sphinx warned, and a warning is an error here; its lines are above")
     check_no_network(to)
+    print(f"wrote {to.relative_to(BUILD.parent) / 'index.html'}")
 
 
 def mathjax() -> Path:
@@ -77,7 +77,7 @@ def mathjax() -> Path:
 
 
 def loads(text: str) -> list[str]:
-    """What a page or style sheet loads from another host; links that one clicks on are none."""
+    """What a page or style sheet loads from another host; a link to click on loads nothing by itself."""
     return ["".join(groups) for groups in LOADED.findall(text)]
 
 
@@ -104,6 +104,7 @@ def notebooks() -> None:
         ExecutePreprocessor(timeout=600, extra_arguments=quiet).preprocess(notebook, {"metadata": {"path": str(to)}})
         nbformat.write(notebook, to / name.replace(".md", ".ipynb"))
         (to / name).unlink()
+    print(f"wrote {len(pages)} notebooks into {to.relative_to(BUILD.parent)}")
 
 
 if __name__ == "__main__":
