@@ -12,6 +12,10 @@ __all__ = ["LESSONS", "NAMES", "exercise", "exercise_file", "question", "title"]
 LESSONS = (
     "Unknown tasks, and how to trust a derivative",
     "The exact policy gradient",
+    "Geometry",
+    "MAML",
+    "Reptile and implicit MAML",
+    "Training",
 )
 NAMES = tuple(f"{lesson}{letter}" for lesson in range(1, len(LESSONS) + 1) for letter in "abc")
 

@@ -23,10 +23,9 @@ def _chain(answers: Answers) -> Iterator[str]:
     V, Q, A, d = point.value, point.action_value, point.advantage, point.occupancy
     yield from compare(
         answers, "J", V[0],
-        {"this is V(1), the value of the other state.": V[1], "this is the start of the chapter; here the process starts in state 0.":
+        {"this is V(1), the value of the other state.": V[1], "this is J for the start of the chapter; here the process starts in state 0. (Or you multiplied by 1 − gamma.)":
          V @ [0.25, 0.75], "this is the mean of the two values; the process starts in state 0.": V.mean(),
-         "this is the mean reward of the first step alone.": 2.25, "J must be discounted: you may have divided by 1 − gamma twice.": 2 * V[0],
-         "this is (1 − gamma) times the return. The return itself is asked for.": V[0] / 2},
+         "this is the mean reward of the first step alone.": 2.25, "J must be discounted: you may have divided by 1 − gamma twice.": 2 * V[0]},
         hint="Each V(s) is the sum over the actions of π(a|s) (R(s, a) + gamma V(next state)). Write this for both states, and solve the two equations.",
     )  # fmt: skip
     yield from compare(
@@ -94,8 +93,8 @@ def _cash_or_wait(answers: Answers) -> Iterator[str]:
     )  # fmt: skip
     yield from compare(
         answers, "advantages_at_1", second,
-        {"the two steps are exchanged.": first, "these are Q_1, not Q_1 − V_1.": second + V1,
-         "V_1 weights the two actions by p and 1 − p.": [1, -1], "no step is left after t = 1: Q_1(wait) = 1.": [3 - V0, 1 + V1 - V0]},
+        {"these belong to t = 0. After t = 1 no step is left: Q_1(wait) = 1.": first, "these are Q_1, not Q_1 − V_1.": second + V1,
+         "V_1 weights the two actions by p and 1 − p.": [1, -1]},
         hint="At t = 1 one reward is left: Q_1 = (3, 1). Subtract V_1 = p Q_1(cash) + (1 − p) Q_1(wait).",
     )  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 import re
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
 
+from refmeta.commands.exercises import grading
 from refmeta.commands.exercises.answers import holes
 from refmeta.commands.exercises.catalogue import exercise, exercise_file
 from refmeta.commands.exercises.grading import graded
@@ -30,8 +32,17 @@ def grade(folder, name, pieces):
     return graded(exercise(name), path)
 
 
-def check_right(folder, name, pieces):
-    """The solution is right, and the sentence says so."""
+def check_right(folder, name, pieces, monkeypatch):
+    """The solution is right, the sentence says so, and its known mistakes give other values than it and than each other."""
+    faults = grading._faults
+
+    def distinct(what, got, right, mistakes, hint):
+        values = {"right": right, **mistakes}
+        same = [pair for pair in combinations(values, 2) if grading.equal(values[pair[0]], values[pair[1]], 1e-4)]
+        assert not same, f"{what}: {same} give one value"
+        return faults(what, got, right, mistakes, hint)
+
+    monkeypatch.setattr(grading, "_faults", distinct)
     right, sentence = grade(folder, name, pieces)
     assert right, sentence
     assert sentence.startswith("Right. ") and sentence.endswith(".")

@@ -53,8 +53,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "pieces"), rights(SOLUTIONS))
-def test_the_solution_is_right(name, pieces, tmp_path):
-    check_right(tmp_path, name, pieces)
+def test_the_solution_is_right(name, pieces, tmp_path, monkeypatch):
+    check_right(tmp_path, name, pieces, monkeypatch)
 
 
 @pytest.mark.parametrize(("name", "solution", "changes", "words"), hints(SOLUTIONS, WRONG))

@@ -58,14 +58,15 @@ WRONG = {
         ({1: "1/8", 2: "-3/8"}, "the sign is turned"),
         ({3: "3", 4: "1"}, "not Q_1 − V_1"),
         ({3: "1", 4: "-1"}, "V_1 weights the two actions"),
+        ({3: "-1/8", 4: "3/8"}, "these belong to t = 0"),
         ({3: "9", 4: "9"}, "one reward is left"),
     ],
 }
 
 
 @pytest.mark.parametrize(("name", "pieces"), rights(SOLUTIONS))
-def test_the_solution_is_right(name, pieces, tmp_path):
-    check_right(tmp_path, name, pieces)
+def test_the_solution_is_right(name, pieces, tmp_path, monkeypatch):
+    check_right(tmp_path, name, pieces, monkeypatch)
 
 
 @pytest.mark.parametrize(("name", "solution", "changes", "words"), hints(SOLUTIONS, WRONG))
