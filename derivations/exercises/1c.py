@@ -4,9 +4,9 @@ A popular check of a gradient g of f is the Taylor test. For a direction v it co
 
     R1(h) = |f(x + h v) - f(x)|,   R2(h) = |f(x + h v) - f(x) - h <g, v>|
 
-for steps h = 2^-8, 2^-9, ..., 2^-12, and demands that R1 falls like h (order 1) and R2 like h^2 (order 2), both orders
-within 0.1. The complex step computes the derivative of f along v as the imaginary part of f(x + i h v), divided by h,
-with h = 1e-200. No difference is taken, so it is right to nearly all digits.
+for steps h = 2^-8, 2^-9, ..., 2^-12, and demands that R1 falls like h (order 1) and R2 like h^2 (order 2), both
+orders within 0.1. The complex step computes the derivative of f along v as the imaginary part of f(x + i h v),
+divided by h, with h = 1e-200. No difference is taken, so it is right to nearly all digits.
 
 Write a gradient of the function f below that is WRONG by at least one part in a hundred million, but that the Taylor
 test accepts in every direction. The complex step will reject it. (So: a wrong gradient may pass this test. With the

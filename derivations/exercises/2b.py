@@ -1,8 +1,8 @@
 """Exercise 2b: A wrong policy gradient that a sum finds.
 
-With one logit for each state and action the gradient of the expected return is d(s) pi(a|s) A(s, a). Here d(s) are the
-discounted visits, A(s, a) = Q(s, a) - V(s) is the advantage, and V(s) = sum_a pi(a|s) Q(s, a). A common mistake is to
-write Q instead of A.
+With one logit for each state and action the gradient of the expected return is d(s) pi(a|s) A(s, a). Here d(s) are
+the discounted visits, A(s, a) = Q(s, a) - V(s) is the advantage, and V(s) = sum_a pi(a|s) Q(s, a). A common mistake
+is to write Q instead of A.
 
 Adding one number to all logits of a state does not change the policy. So in each state the derivatives sum to 0 over
 the actions. This is the row-sum test. It needs no other program.

@@ -4,9 +4,9 @@ The Kullback-Leibler divergence (KL) of a distribution q from a distribution p i
 KL(p || q) = sum_x p(x) log(p(x)/q(x)), with the natural logarithm. It is not symmetric.
 
 Two policies, old and new, act in the same process for a fixed number of steps, without a discount. Each of them gives
-every trajectory s_0, a_0, s_1, a_1, ... a probability. The KL of the trajectories, KL(old || new), can be written as a
-sum over the states: of the visits to a state, times the KL of the two policies in this state. In the ratio of the two
-probabilities the start and the transitions cancel.
+every trajectory s_0, a_0, s_1, a_1, ... a probability. The KL of the trajectories, KL(old || new), can be written as
+a sum over the states: of the visits to a state, times the KL of the two policies in this state. In the ratio of the
+two probabilities the start and the transitions cancel.
 
 Two functions are given: the probability of every trajectory, and the visits. Write the two forms of the KL. They must
 agree. The question is: which policy's visits?

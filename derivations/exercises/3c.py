@@ -1,7 +1,7 @@
 """Exercise 3c: When does the order of the two policies in the KL matter?
 
-A policy chooses between two actions with one logit z: pi(0) = 1/(1 + exp(-z)). Let old be the policy at z and new
-the policy at z + h. The forward KL is KL(old || new), the reverse KL is KL(new || old). Both are about h^2/2 times the
+A policy chooses between two actions with one logit z: pi(0) = 1/(1 + exp(-z)). Let old be the policy at z and new the
+policy at z + h. The forward KL is KL(old || new), the reverse KL is KL(new || old). Both are about h^2/2 times the
 Fisher information pi(0) pi(1), so the second derivatives cannot tell them apart.
 
 At pi(0) = 1/4 the difference, reverse minus forward, is C h^n plus terms of higher order. Fill in the order n and the

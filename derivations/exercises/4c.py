@@ -6,9 +6,9 @@ one for each parameter:
 
     theta_{k+1} = theta_k - alphas[k] * gradient(theta_k, X, y)        (entry by entry)
 
-The meta-gradient is the gradient in theta_0 of the loss of theta_K on the query data. It is computed backwards:
-start from the query gradient at theta_K, and then, for the last step first, replace g by g - H (alphas[k] * g), where H
-is the Hessian of the support loss.
+The meta-gradient is the gradient in theta_0 of the loss of theta_K on the query data. It is computed backwards: start
+from the query gradient at theta_K, and then, for the last step first, replace g by g - H (alphas[k] * g), where H is
+the Hessian of the support loss.
 
 1. Fill in `meta_gradient`, so that the oracle says that it is right. Several lines are needed.
 2. Fill in `broken`: the mistake that the oracle calls `reversed-product`. `python -m refmeta explain reversed-product`

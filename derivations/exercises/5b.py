@@ -1,8 +1,8 @@
 """Exercise 5b: Three expanded meta-gradients, in the other order.
 
 A task has two minibatches with the losses L_1 and L_2. Their gradients at the start theta are g1 and g2, and their
-Hessians there are H1 and H2. The chapter takes the minibatches in the order (1, 2): one step on L_1, and then L_2 is the
-query or, for Reptile, the second step. With terms of order alpha^2 left out it gets
+Hessians there are H1 and H2. The chapter takes the minibatches in the order (1, 2): one step on L_1, and then L_2 is
+the query or, for Reptile, the second step. With terms of order alpha^2 left out it gets
 
     MAML              g2 - alpha H2 g1 - alpha H1 g2
     first-order MAML  g2 - alpha H2 g1

@@ -16,6 +16,8 @@ LESSONS = (
     "MAML",
     "Reptile and implicit MAML",
     "Training",
+    "Samples",
+    "Beliefs, models, learned rules",
 )
 NAMES = tuple(f"{lesson}{letter}" for lesson in range(1, len(LESSONS) + 1) for letter in "abc")
 
