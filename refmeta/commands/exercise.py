@@ -29,6 +29,7 @@ def _exercise(options: Any) -> int:
     """`exercise`: the list, the question, a copy, or the grade of a file."""
     if options.list or options.name is None:
         _check_alone(options)
+        _check_there(NAMES[0])
         print(_listing())
         return 0
     if options.name not in NAMES:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.check import printable
 
 __all__ = ["Answers", "Unanswered", "as_answers", "holes", "place"]
 
@@ -86,7 +87,7 @@ class Answers:
         except BaseException as error:
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)]
             where = place(self.path, self.text, frames[-1].lineno if frames else None)
-            raise Unanswered(f"{where}{type(error).__name__}: {error}".rstrip(": ")) from None
+            raise Unanswered(f"{where}{type(error).__name__}: {printable(str(error))}".rstrip(": ")) from None
 
     def value(self, name: str) -> Any:
         """The value of a name."""

@@ -26,7 +26,7 @@ def _expected_reward(answers: Answers) -> Iterator[str]:
         "this is π(a)(1 − π(a)) r(a): the derivative of each π(a) by its own theta_a alone. "
         "theta_a changes the other probabilities, too.": pi * (1 - pi) * r,
         "the mean reward must be weighted by π; this takes the three rewards as equally likely.": pi * (r - r.mean()),
-        "this is the derivative of log J. J itself is asked for.": pi * (r - pi @ r) / (pi @ r),
+        "this is the derivative of log J. The derivative of J is asked for.": pi * (r - pi @ r) / (pi @ r),
     }
     hint = "Write J as a quotient of two sums of exp(theta_b), and differentiate by one theta_a. The three entries sum to 0."
     yield from compare(answers, "gradient", pi * (r - pi @ r), mistakes, hint=hint)

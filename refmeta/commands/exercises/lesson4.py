@@ -46,7 +46,7 @@ def _starts(answers: Answers) -> Iterator[str]:
         {**plain, other.format("joint training"): joint,
          "this is where first-order MAML comes to rest: the derivative of φ_i in θ is missing.": first_order,
          "this has one factor 1 − αa_i for the two Hessians. There is one for each step.": _rest(3),
-         "the weights have a once and 1 − αa to the power 2K.": float((1 - ALPHA * A) ** 4 @ C / np.sum((1 - ALPHA * A) ** 4)),
+         "the curvatures a_i belong into the weights, too: the gradient of L_i has one.": float((1 - ALPHA * A) ** 4 @ C / np.sum((1 - ALPHA * A) ** 4)),
          "the factor must be 1 − αa_i; this has 1 + αa_i.": _rest(4, -ALPHA)},
         hint="The derivative of L_i(φ_i) in θ is a_i(φ_i − c_i) times the derivative of φ_i, one factor for each step.",
     )  # fmt: skip
@@ -64,7 +64,7 @@ def _arms(answers: Answers) -> Iterator[str]:
          "this takes log 2 with the base 2.": size(1 + 2 / 3), "the gradient of the query must be taken at φ. This is the chapter's φ.":
          9 / 8 * size(1 + 8 / 9 * alpha),
          "this is the gradient of J; F is a loss.": -size(1 + 8 / 9 * alpha)},
-        hint="φ has the policy (2/3, 1/3). Then grad F = (I − αH) grad L(φ), with H the Hessian of L = −J at θ.",
+        hint="Compute the policy at φ first; it has simple fractions. Then grad F = (I − αH) grad L(φ), with H the Hessian of L = −J at θ.",
     )  # fmt: skip
 
 
@@ -103,12 +103,12 @@ def _written_and_broken(answers: Answers) -> Iterator[str]:
 
 def _said(verdict: Finding) -> str:
     """What the oracle says about a mistake."""
-    return " ".join(verdict.explanation or (f"{verdict.sentence}.",))
+    return "; ".join(verdict.explanation or (verdict.sentence,)).rstrip(".") + "."
 
 
 EXERCISES = {
-    "4a": Exercise("MAML weighs most the task that two steps hardly improve; joint training does not know that there are steps.", _starts),
-    "4b": Exercise("The Hessian term is nearly half of the gradient; first-order MAML leaves it out.", _arms),
+    "4a": Exercise("MAML cares most for the task that two steps improve least; joint training does not know that there are steps.", _starts),
+    "4b": Exercise("Nearly a third of the gradient is the Hessian term; first-order MAML leaves it out.", _arms),
     "4c": Exercise(
         "The oracle tells both apart. With one step size for all parameters they would agree, because the Hessian is constant.",
         _written_and_broken,

@@ -106,8 +106,8 @@ def _implicit(answers: Answers) -> Iterator[str]:
     )  # fmt: skip
     yield from compare(
         answers, "n", 2.0,
-        {"each of the two falls like this; their difference falls faster.": 1.0, "the terms of this order do not cancel, but a larger one "
-         "is left, too.": 3.0, "write n for strength^(−n): n is positive.": -2.0},
+        {"each of the two falls like this; their difference falls faster.": 1.0, "a larger term is left: the difference falls "
+         "more slowly.": 3.0, "write n for strength^(−n): n is positive.": -2.0},
         hint="Double the strength: by which factor does the difference fall, at 32 and 64?",
     )  # fmt: skip
 

@@ -86,7 +86,7 @@ def _gain(answers: Answers) -> Iterator[str]:
          "this is the mean over the tasks; the sum is asked for.": lambda t, x: _loss_after(t, x) / 2,
          "the factor must be 1 − alpha a_i; this has 1 − alpha.": lambda t, x: np.sum(A * (1 - x) ** 4 * (t - C) ** 2) / 2,
          "this is the loss before adaptation.": lambda t, x: np.sum(A * (t - C) ** 2) / 2},
-        hint="Two steps multiply theta − c_i by (1 − alpha a_i)². Insert this into the loss, and sum over the tasks.",
+        hint="Each step multiplies theta − c_i by a factor. Insert theta after two steps into the loss, and sum over the tasks.",
     )  # fmt: skip
     joint, maml, untuned = _tuned(3.0), _tuned(1 / 7), _loss_after(3.0, 0.25) - _loss_after(1 / 7, 0.25)
     yield from compare(
@@ -112,7 +112,7 @@ def _gain(answers: Answers) -> Iterator[str]:
 
 
 EXERCISES = {
-    "6a": Exercise("A small c makes every task count the same per occurrence: the frequent task wins, and the training walks away from the minimum.", _clipping),
-    "6b": Exercise("On a logarithmic scale a squared distance to one step size has a point there: a start fits its own step size.", _step_size),
-    "6c": Exercise("Most of the gain at MAML's own step size was the step size. So tune it for each start before you compare starts.", _gain),
+    "6a": Exercise("With a small c only the sign of each gradient counts: the frequent task wins, and training walks away from the minimum.", _clipping),
+    "6b": Exercise("On a logarithmic scale the loss has a point at one step size, and both sides are steep: a start fits its own step size.", _step_size),
+    "6c": Exercise("Most of the gain at alpha = 1/4 came from the step size, not from the start; some gain is left. Tune alpha before you compare starts.", _gain),
 }

@@ -61,7 +61,7 @@ def _baselines(answers: Answers) -> Iterator[str]:
          "there are M − 1 other trajectories; this divides by M.": lambda G: (G.sum() - G) / len(G),
          "this is the sum of the others; divide by their number.": lambda G: G.sum() - G,
          "this is G_i minus the baseline. The baseline alone is asked for.": lambda G: G - _others(G)},
-        hint="Subtract G_i from the sum of all returns, and divide by the number of those that are left.",
+        hint="Try it by hand: for G = (1, 3) the means of the others are (3, 1).",
     )  # fmt: skip
     yield from compare_function(
         answers, "factor", [[2], [3], [5], [20]], lambda M: 1 - 1 / M,

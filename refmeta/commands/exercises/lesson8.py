@@ -44,7 +44,7 @@ def _long_step(answers: Answers) -> Iterator[str]:
     new = float(meta_lstm.unroll(weights, task, steps=1).steps[0].theta.item())
     ratio = abs(new - theta) / abs(g)
     if ratio < 3:
-        yield f"the step is {ratio:.3g} times as long as the gradient. {_why_short(theta, g, b_F)}"
+        yield f"The step is {ratio:.3g} times as long as the gradient. {_why_short(theta, g, b_F)}"
 
 
 def _why_short(theta: float, g: float, b_F: float) -> str:
@@ -86,7 +86,7 @@ def _dirichlet(answers: Answers) -> Iterator[str]:
 
 
 EXERCISES = {
-    "8a": Exercise("Precisions add: a belief narrows with every transition, and the prior is one transition more.", _belief),
+    "8a": Exercise("Precisions add: a belief narrows with every transition, and the prior counts like one transition more.", _belief),
     "8b": Exercise("The input gate bounds what a step adds, and nothing bounds what it forgets.", _long_step),
     "8c": Exercise("The prior's error falls like 1/n, and that of chance only like 1/√n: in the end chance is what is left.", _dirichlet),
 }

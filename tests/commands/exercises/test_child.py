@@ -9,7 +9,7 @@ from tests.commands.exercises.filled import filled
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("while True: pass", "1a.py, line 17: `while True: pass`: this does not end within 2 s. Is there a loop that never stops?"),
+        ("while True: __import__('time').sleep(0.01)", "1a.py, line 17: `while True: __import__('time').sleep(0.01)`: this does not end within 2 s. Is there a loop that never stops?"),
         ("import os; os._exit(0)", "1a.py: the file ended Python itself (status 0)."),
     ],
 )

@@ -37,7 +37,7 @@ WRONG = {
         ({1: "2/5"}, "need a factor a_i"),
         ({0: "1"}, "the derivative of φ_i in θ is missing"),
         ({0: "2/5"}, "There is one for each step"),
-        ({0: "4/82"}, "to the power 2K"),
+        ({0: "4/82"}, "L_i has one"),
         ({0: "3"}, "where joint training comes to rest"),
         ({0: "3.83"}, "one factor for each step"),
     ],

@@ -66,7 +66,7 @@ WRONG = {
         ({1: "6 * (strength + 1) / strength ** 2"}, "this has a plus"),
         ({1: "1.0"}, "the gradient of L is −3"),
         ({2: "1"}, "falls faster"),
-        ({2: "3"}, "a larger one"),
+        ({2: "3"}, "falls more slowly"),
         ({2: "-2"}, "n is positive"),
         ({2: "5"}, "Double the strength"),
     ],

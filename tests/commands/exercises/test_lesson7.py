@@ -1,7 +1,9 @@
 """Lesson 7: the solutions are right, and wrong answers get their hints."""
 
+import numpy as np
 import pytest
 
+from refmeta.commands.exercises.catalogue import exercise
 from tests.commands.exercises.filled import check_hint, check_right, hints, rights
 
 PATH, SCORE = "1/2 * 9/100 * (1 - log3) + 1/8", "1/4 * (9/10 - 1/2)"
@@ -45,7 +47,7 @@ WRONG = {
         ({1: "np.sum(G) - G"}, "sum of the others"),
         ({1: "G - (np.sum(G) - G) / (len(G) - 1)"}, "The baseline alone"),
         ({1: "np.mean(G)"}, "must be an array of shape (2,), got shape ()"),
-        ({1: "0 * G"}, "the number of those that are left"),
+        ({1: "0 * G"}, "Try it by hand"),
         ({2: "1 / M"}, "the part that is lost"),
         ({2: "M / (M - 1)"}, "this is the inverse"),
         ({2: "1 - 1 / (M - 1)"}, "It is a part of M, not of M − 1"),
@@ -74,6 +76,13 @@ WRONG = {
         ({2: "7"}, "and subtract"),
     ],
 }
+
+
+def test_the_numbers_that_the_sentence_states():
+    """45 % too small without the score term, 23 % in first-order MAML."""
+    whole, without, first_order = (eval(text, {"log3": np.log(3)}) for text in (f"{PATH} + {SCORE}", PATH, "9/200 + 1/8"))
+    assert round(100 * (1 - without / whole)) == 45 and round(100 * (1 - first_order / whole)) == 23
+    assert "45 %" in exercise("7a").shows and "23 %" in exercise("7a").shows
 
 
 @pytest.mark.parametrize(("name", "pieces"), rights(SOLUTIONS))

@@ -31,10 +31,10 @@ WRONG = {
     ],
     "8b": [
         ({1: "0"}, "must not be zero"),
-        ({0: "0"}, "the step is 0.5 times as long as the gradient. With theta = 0"),
+        ({0: "0"}, "The step is 0.5 times as long as the gradient. With theta = 0"),
         ({2: "10"}, "The forget gate is nearly 1"),
         ({0: "-1"}, "its two parts have opposite directions"),
-        ({0: "1"}, "the step is 1 times as long as the gradient. The step is"),
+        ({0: "1"}, "The step is 1 times as long as the gradient. The step is"),
         ({3: "float('inf')"}, "`b_I` is not finite"),
         ({0: "[7]"}, "`theta` must be one number"),
     ],
