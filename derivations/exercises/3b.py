@@ -1,17 +1,22 @@
-"""Exercise 3b: The distance of two policies is the distance of their trajectories.
+"""Exercise 3b: The distance of two policies is that of their trajectories.
 
-The Kullback-Leibler divergence (KL) of a distribution q from a distribution p is
-KL(p || q) = sum_x p(x) log(p(x)/q(x)), with the natural logarithm. It is not symmetric.
+The Kullback-Leibler divergence (KL) of a distribution q from a distribution p
+is KL(p || q) = sum_x p(x) log(p(x)/q(x)), with the natural logarithm. It is not
+symmetric.
 
-Two policies, old and new, act in the same process for a fixed number of steps, without a discount. Each of them gives
-every trajectory s_0, a_0, s_1, a_1, ... a probability. The KL of the trajectories, KL(old || new), can be written as
-a sum over the states: of the visits to a state, times the KL of the two policies in this state. In the ratio of the
-two probabilities the start and the transitions cancel.
+Two policies, old and new, act in the same process for a fixed number of steps,
+without a discount. Each of them gives every trajectory s_0, a_0, s_1, a_1, ...
+a probability. The KL of the trajectories, KL(old || new), can be written as a
+sum over the states: of the visits to a state, times the KL of the two policies
+in this state. In the ratio of the two probabilities the start and the
+transitions cancel.
 
-Two functions are given: the probability of every trajectory, and the visits. Write the two forms of the KL. They must
-agree. The question is: which policy's visits?
+Two functions are given: the probability of every trajectory, and the visits.
+Write the two forms of the KL. They must agree. The question is: which policy's
+visits?
 
-Read: derivations/policy-geometry.md, the paragraph "It is the divergence of trajectories".
+Read: derivations/policy-geometry.md, the paragraph "It is the divergence of
+trajectories".
 To grade this file: python -m refmeta exercise 3b 3b.py
 """
 

@@ -53,4 +53,7 @@ def _endless(path: Path, trace: str, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:  # the command itself says so
+        sys.exit(130)

@@ -16,7 +16,7 @@ from refmeta.oracle.verdict import Finding, finding
 __all__ = ["EXERCISES"]
 
 A, C, ALPHA = np.array([1.0, 3.0]), np.array([0.0, 4.0]), 0.25
-SUITE, WANTED = "maml-regression", "reversed-product"
+SUITE, WANTED, SEARCH = "maml-regression", "reversed-product", 3.0
 
 
 def _rest(power: float, alpha: float = ALPHA) -> float:
@@ -84,7 +84,8 @@ def _asked(answers: Answers, name: str) -> Finding:
     vectors, settings = [case for case in cases(SUITE) if case.result == "valid"], JudgeSettings()
     gradient(**vectors[1].arguments())
     target = as_target(gradient)
-    return finding(SUITE, run(target, vectors, settings), settings, questions(target, settings))
+    outcomes = run(target, vectors, settings)
+    return finding(SUITE, outcomes, settings, questions(target, settings, seconds=SEARCH), seconds=SEARCH)
 
 
 def _written_and_broken(answers: Answers) -> Iterator[str]:

@@ -23,6 +23,6 @@ def test_a_file_says_what_to_do(name):
     assert f"To grade this file: python -m refmeta exercise {name} {name}.py" in words
     chapters = re.findall(r"derivations/([\w-]+\.md)", words)
     assert chapters and all((CHAPTERS / chapter).is_file() for chapter in chapters)
-    assert holes(text) and max(map(len, text.splitlines())) <= 120
+    assert holes(text) and max(map(len, question(name).splitlines())) <= 80 and max(map(len, text.splitlines())) <= 120
     assert all(ast.get_docstring(node) for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
     assert exercise(name).shows.endswith(".")
