@@ -74,10 +74,12 @@ def _best_step(h: float) -> Iterator[str]:
     if not best / 3 <= h <= best * 3:
         if one_sided / 5 <= h <= one_sided * 5:
             yield "`best_h`: this is the best step of one-sided differences, the square root of the rounding unit."
+        elif one_sided * 5 < h < best:
+            yield "`best_h`: at this step a single error may be small by luck. Where do the two straight lines cross?"
         elif 0 < h <= 1e-12:
             yield "`best_h`: at so small a step nearly all digits of f(x + h) − f(x − h) are lost. Print the error for this h."
         else:
-            yield "`best_h`: the total error is about h² + eps / h, with eps the rounding unit. Where is it least? Print the errors."
+            yield "`best_h`: the total error is about h² + eps / h, with eps the rounding unit. For which h are the two parts equal?"
 
 
 def _f(x: Array) -> Any:

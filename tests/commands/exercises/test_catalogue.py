@@ -2,6 +2,7 @@
 
 import ast
 import re
+from configparser import ConfigParser
 
 import pytest
 
@@ -9,6 +10,12 @@ from refmeta.commands.exercises.catalogue import LESSONS, NAMES, exercise, exerc
 from tests.commands.exercises.filled import holes
 
 CHAPTERS = exercise_file("1a").parents[1]
+
+
+def test_the_files_are_installed_beside_the_chapters():
+    config = ConfigParser()
+    config.read(CHAPTERS.parent / "setup.cfg", encoding="utf-8")
+    assert config["options.data_files"]["share/refmeta/derivations/exercises"].strip() == "derivations/exercises/*.py"
 
 
 def test_a_lesson_has_three_exercises_and_there_is_no_other_file():

@@ -39,7 +39,9 @@ WRONG = {
         ({2: "4"}, "Taylor's formula"),
         ({3: "1.5e-8"}, "best step of one-sided differences"),
         ({3: "1e-16"}, "nearly all digits"),
-        ({3: "0.01"}, "Where is it least?"),
+        ({3: "1e-6"}, "by luck"),
+        ({3: "0.01"}, "For which h are the two parts equal?"),
+        ({3: "-1e-5"}, "For which h are the two parts equal?"),
     ],
     "1c": [
         ([NEARLY], "this is right, or wrong by less"),
