@@ -24,8 +24,6 @@ refmeta {version}: a reference implementation of meta-reinforcement learning.
       judge your own implementation; `show maml-regression` prints its inputs
   python -m refmeta explain first-order
       what a known mistake computes, what causes it, where it was seen
-  python -m refmeta exercise --list
-      the exercises of the course, which grade themselves
 
 `python -m refmeta --help` lists all commands, `COMMAND --help` their options.
 """
