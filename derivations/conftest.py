@@ -8,6 +8,7 @@ import traceback
 
 import pytest
 
+collect_ignore = ["book"]  # tests/test_book.py imports it
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
