@@ -4,7 +4,8 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages test-peers lint clean
+.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages figures notebooks book test-peers \
+	lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
@@ -37,11 +38,23 @@ vectors: $(VENV)  ## derive every expected value of the vectors again, and write
 vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
 	$(RUN) -m refmeta.oracle.renew --check
 
+figures: $(VENV)  ## draw the figures of the chapters again; installs matplotlib
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[figures]'
+	for script in derivations/figures/*.py; do $(RUN) $$script || exit 1; done
+
 pages: $(VENV)  ## write the list of public names and the table of suites again
 	$(RUN) tests/pages.py
 
+notebooks: $(VENV)  ## write every chapter as an executed notebook: build/notebooks
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[book]'
+	$(RUN) -m derivations.book.publish notebooks
+
+book: $(VENV)  ## write the chapters as a web site that needs no network: build/book
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[book]'
+	$(RUN) -m derivations.book.publish book
+
 test-peers: $(VENV)  ## check JAX, PyTorch and Node end to end; installs them
-	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers,figures]'
 	$(RUN) -m pytest tests/peers
 
 lint: $(VENV)  ## ruff and mypy

@@ -212,10 +212,11 @@ def test_the_belief_of_the_policy_is_the_exact_posterior():
 
 
 def test_of_actions_that_are_equal_up_to_rounding_the_first_is_taken():
-    P, R = np.ones((1, 1, 3, 1)), np.array([[[0.3, 0.1 + 0.2, 0.0]], [[0.7, 0.7, 0.0]]])
+    P, R = np.ones((1, 1, 3, 1)), np.array([[[0.3, 0.1 + 0.2, 0.0]], [[0.3, 0.1 + 0.2, 0.0]]])
     assert R[0, 0, 1] > R[0, 0, 0]
-    got = optimum(rm.FiniteMDP(P, R, [1.0], 1.0, horizon=1), episodes=1)
-    assert got.policy.action(empty_transitions(), 0) == 0
+    for prior in ([1.0, 0.0], [0.5, 0.5]):
+        got = optimum(rm.FiniteMDP(P, R, [1.0], 1.0, horizon=1), prior, episodes=1)
+        assert got.policy.action(empty_transitions(), 0) == 0
 
 
 def test_gridworlds_have_few_beliefs_because_a_belief_is_a_set_of_goals():
