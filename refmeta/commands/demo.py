@@ -25,6 +25,7 @@ NEXT = """\
                                               judge your own implementation
   python -m refmeta explain first-order       what the mistake above is
   python -m refmeta experiment --list         measure when meta-learning helps
+  python -m refmeta exercise --list           exercises that grade themselves
   derivations/README.md                       the course: chapters and exercises
   derivations/maml.md                         the formula above, with its proof"""
 

@@ -38,7 +38,7 @@ def test_the_tour_names_the_mistake_compares_starts_and_says_where_to_go_on(tour
 
 def test_the_commands_that_the_tour_names_exist():
     commands = re.findall(r"^  python -m refmeta (.*?)(?:   .*)?$", demo.NEXT, re.M)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for line in commands:
         assert callable(_parsers()[0].parse_args(line.split()).run)
 

@@ -106,7 +106,7 @@ def navigation(rng: Generator, tasks: int = 50, iterations: int = 250, alpha: fl
     rules = {"joint": MAML(alpha, steps=0), "MAML": MAML(alpha)}
     starts = {"random": start} | trained_starts(family, start, rules, rng, iterations=iterations, max_norm=1.0)
     training = family.sample(tasks, rng)
-    own = {name: best_alpha(theta, training, geometric(alpha, 1 / 4, 8, 31), steps=1) for name, theta in starts.items()}
+    own = {name: best_alpha(theta, training, geometric(alpha, 1 / 4, 16, 37), steps=1) for name, theta in starts.items()}
     rows = {name: _costs(starts, task, own) for name, task in navigation_shifts(family, rng, tasks).items()}
     table = NumberTable(
         f"2-D navigation after one exact step, trained on {horizon} steps and goals in [-0.5, 0.5]^2: {tasks} tasks per row",

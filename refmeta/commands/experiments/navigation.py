@@ -1,5 +1,6 @@
 """Navigation in the experiment on adaptation: a narrow range of step sizes, and the edge of stability."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def navigation(
     starts = _starts(family, rng, alpha, iterations)
     title = f"2-D navigation, {family.horizon} steps, goals uniform in [-0.5, 0.5]^2"
     unit = f"mean cost: sum of {family.horizon} squared distances"
-    setting = Setting(title, unit, samples[0], samples[1], alpha, geometric(alpha, 1 / 4, 8, 31))
+    setting = Setting(title, unit, samples[0], samples[1], alpha, geometric(alpha, 1 / 4, 16, 37))
     best = float(np.mean(samples[1].support.lq.Q[:, 2, 2]))
     table, own = steps_table(setting, starts, best), own_alphas(setting, starts, best)
     few = family.tasks(-samples[1].support.lq.Q[:MOST, :2, 2])
@@ -98,10 +99,21 @@ def _edge_text(alpha: float) -> str:
 
 
 def stability(theta: Array, task: Any, alpha: float) -> list[float]:
-    """ρ before and after one step, and the mean cost of the proximal solution."""
-    after = adapt(theta, task, alpha=alpha, steps=1).adapted
-    cost = float(np.mean(implicit.objective(theta, task, strength=1 / alpha)))
-    return [spectral_radius(task, theta, alpha), spectral_radius(task, after, alpha), cost]
+    """ρ before and after one step, and the mean cost of the proximal solution; infinite where a number overflows."""
+    after: Callable[[], Array] = lambda: adapt(theta, task, alpha=alpha, steps=1).adapted
+    return [
+        _or_infinite(lambda: spectral_radius(task, theta, alpha)),
+        _or_infinite(lambda: spectral_radius(task, after(), alpha)),
+        _or_infinite(lambda: float(np.mean(implicit.objective(theta, task, strength=1 / alpha)))),
+    ]
+
+
+def _or_infinite(value: Callable[[], float]) -> float:
+    """The value, or infinity where its computation leaves the finite numbers."""
+    try:
+        return value()
+    except FloatingPointError:
+        return float("inf")
 
 
 def spectral_radius(task: Any, theta: Array, alpha: float) -> float:

@@ -33,3 +33,11 @@ def test_the_edge_of_stability_is_the_largest_of_the_tasks():
     task = refmeta.Quadratic([[[3.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -0.5]]], np.zeros((2, 2)))
     for alpha, expected in ((0.9, 1.7), (0.1, 1.05)):
         assert navigation.spectral_radius(task, np.zeros(2), alpha) == pytest.approx(expected)
+
+
+def test_where_a_step_overflows_the_edge_is_infinite():
+    """From K = −3I the closed loop is −2I, and a step of length 1 leads to powers of it that overflow over 100 steps."""
+    family = refmeta.Navigation()
+    theta = np.concatenate([(-3 * np.eye(2, 3)).ravel(), np.zeros(2)])
+    before, after, _ = navigation.stability(theta, family.tasks([[0.1, 0.2]]), 1.0)
+    assert np.isfinite(before) and after == np.inf
