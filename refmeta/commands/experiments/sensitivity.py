@@ -4,13 +4,14 @@ Derivation: derivations/best-possible.md
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
+from refmeta.commands.experiments.exact_starts import TaskSets, Valleys, maml_start, sampled_tasks, sinusoids
 from refmeta.commands.experiments.record import (
     Curves,
     Experiment,
@@ -22,71 +23,16 @@ from refmeta.commands.experiments.record import (
 from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import implicit, maml, sensitivity
-from refmeta.meta.loop import sum_over_tasks
 from refmeta.meta.maml import MAML
-from refmeta.tasks.distributions import GoalGridworlds, RadialSinusoids, Split
+from refmeta.tasks.distributions import GoalGridworlds, Split
 from refmeta.tasks.planning import optimal_values
-from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["SENSITIVITY", "TaskSets", "discount", "inner_steps", "maml_start", "proximal_slope", "proximity", "sampled_tasks", "sinusoids", "step_size", "training_tasks"]
+__all__ = ["SENSITIVITY", "TaskSets", "discount", "inner_steps", "proximal_slope", "proximity", "step_size", "training_tasks"]
 
 STRENGTHS = tuple(2.0**k for k in range(-5, 5))
 ALPHA, SINUSOIDS, VALLEYS = 0.3, "Sinusoids with radial features, 10 shots", "Valleys: the steeper, the further away"
 UNIT = "mean query loss on held-out tasks: half the mean squared error"
 LOSS = "mean loss on held-out tasks; at the minimum of each it is 0"
-
-
-@dataclass(frozen=True)
-class Valleys:
-    """L(θ) = Σ aⱼ(θⱼ − cⱼ)²/2 with aⱼ ~ U[¼, 2] and cⱼ = aⱼ + 0.3 N(0, 1): the minimum depends on the curvature.
-
-    If they were independent, MAML and joint training would have the same best start.
-    """
-
-    dim: int = 3
-
-    def sample(self, n: int, rng: Generator) -> Split:
-        """n tasks; nothing is sampled in a task, so the query is the support."""
-        a = rng.uniform(0.25, 2.0, (n, self.dim))
-        return Split(Quadratic(a[..., None] * np.eye(self.dim), a + 0.3 * rng.normal(size=a.shape)))
-
-
-class TaskSets(NamedTuple):
-    """Training tasks, held-out tasks, the start of joint training, and what the best parameters of each task cost."""
-
-    training: Split
-    held_out: Split
-    joint: Array
-    optimum: float
-
-    def start(self, alpha: float, steps: int = 1) -> Array:
-        """MAML's start: the exact minimum of the training objective, which is a quadratic here."""
-        return maml_start(self.training, alpha, steps)
-
-    def value(self, theta: Array, alpha: float, steps: int = 1) -> float:
-        """The mean query loss of the held-out tasks after adaptation."""
-        return mean_loss(theta, self.held_out, alpha=alpha, steps=steps)
-
-
-def maml_start(training: Split, alpha: float, steps: int) -> Array:
-    """argmin Σᵢ Fᵢ(θ); with no step it is joint training."""
-    slope = lambda t: sum_over_tasks(maml.gradient(t, *training, alpha=alpha, steps=steps))
-    return sensitivity.minimiser(np.zeros(training.support.dim), slope)
-
-
-def sampled_tasks(family: Any, rng: Generator, tasks: int) -> TaskSets:
-    """`tasks` training tasks and five times as many held-out ones."""
-    training, held_out = family.sample(tasks, rng), family.sample(5 * tasks, rng)
-    query = held_out.query
-    if query is None:
-        return TaskSets(training, held_out, maml_start(training, 0.0, 0), 0.0)
-    best = [np.linalg.lstsq(X, y, rcond=None)[0] for X, y in zip(query.X, query.y, strict=True)]
-    return TaskSets(training, held_out, maml_start(training, 0.0, 0), float(np.mean(query.at(np.stack(best)).loss)))
-
-
-def sinusoids() -> RadialSinusoids:
-    """Regression that each task can fit well, with a query of 50 points."""
-    return RadialSinusoids(query_shots=50)
 
 
 def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:

@@ -20,6 +20,8 @@ def test_shifted_gridworlds_stay_below_their_own_optimum_and_scaled_rewards_are_
         assert common.rows[name][-1] == pytest.approx(trained[-1])
     assert common.rows["rewards times 1/4"][zeros] < trained[zeros] < common.rows["rewards times 4"][zeros]
     assert f"as trained: zeros {trained[-1] - trained[zeros]:.3f}" in part.sentences[0]
+    better = sum(row[maml] > row[zeros] for row in common.rows.values())
+    assert f"At the common alpha, MAML is better than zeros in {better} of 7 rows" in part.sentences[1]
 
 
 def test_rewards_times_two_is_a_step_twice_as_long():

@@ -5,6 +5,8 @@ import pytest
 
 import refmeta
 from refmeta.commands.experiments import sensitivity
+from refmeta.commands.experiments.exact_starts import Valleys, sampled_tasks
+from refmeta.tasks.distributions import Split
 from tests.commands.experiments.conftest import assert_whole
 
 RNG = 0
@@ -25,7 +27,7 @@ def test_the_start_for_no_step_is_joint_training_and_each_start_is_the_best_of_t
     rows = part.tables[0].rows
     assert all(rows["10"][i] < rows["1"][i] for i in (0, 1, 2, 4, 6)) and rows["1"][4] < rows["1"][1]
     assert f"K = 2 {rows['2'][1] - rows['2'][2]:.3f}," in part.sentences[0]
-    data = sensitivity.sampled_tasks(sensitivity.Valleys(), np.random.default_rng(RNG), 20)
+    data = sampled_tasks(Valleys(), np.random.default_rng(RNG), 20)
     trained = lambda theta, K: np.mean(refmeta.maml.objective(theta, *data.training, alpha=sensitivity.ALPHA, steps=K))
     np.testing.assert_allclose(data.start(sensitivity.ALPHA, 0), data.joint, rtol=0, atol=1e-12)
     for K in (1, 3):
@@ -34,7 +36,7 @@ def test_the_start_for_no_step_is_joint_training_and_each_start_is_the_best_of_t
 
 def test_in_the_valleys_joint_training_and_maml_have_different_best_starts_as_curvature_and_minimum_depend():
     """E[A(c − θ)] = 0 at E[a²]/E[a], which is above the mean of c; MAML's weights are smaller where a is large."""
-    data = sensitivity.sampled_tasks(sensitivity.Valleys(), np.random.default_rng(RNG), 2000)
+    data = sampled_tasks(Valleys(), np.random.default_rng(RNG), 2000)
     assert np.all(data.joint > data.start(0.3) + 0.05) and np.all(data.start(0.3) > 0)
 
 
@@ -53,7 +55,7 @@ def test_the_slope_by_the_strength_is_that_of_differences():
 def test_the_slope_by_the_strength_by_hand():
     """L = φ²/2 from θ = 1: φ = λ/(1 + λ), F = φ²/2, dF/dλ = λ/(1 + λ)³ = 1/8 at λ = 1."""
     task = refmeta.Quadratic([[[1.0]]], [[0.0]])
-    assert sensitivity.proximal_slope(np.ones(1), sensitivity.Split(task, task), 1.0) == pytest.approx([1 / 8, 1 / 8])
+    assert sensitivity.proximal_slope(np.ones(1), Split(task, task), 1.0) == pytest.approx([1 / 8, 1 / 8])
 
 
 def test_the_discount_of_the_gradient_changes_the_return_and_stays_below_the_optimum():
