@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test test-kernels deep field bench vectors vectors-check figures pages notebooks book test-peers \
+.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages figures notebooks book test-peers \
 	lint clean
 
 help:  ## print the targets

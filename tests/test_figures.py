@@ -7,6 +7,7 @@ import ast
 import importlib
 import re
 import xml.etree.ElementTree as ET
+from configparser import ConfigParser
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def script(monkeypatch):
 
 def test_every_figure_has_its_script_and_every_script_its_figure():
     assert SCRIPTS and [path.stem.replace("-", "_") for path in FIGURES] == SCRIPTS
+
+
+def test_an_installed_copy_has_the_figures_beside_the_chapters():
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    files = config["options.data_files"]["share/refmeta/derivations/figures"].replace(" ", "").split(",")
+    assert files == ["derivations/figures/*.py", "derivations/figures/*.svg"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

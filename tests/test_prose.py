@@ -308,11 +308,6 @@ def test_the_readme_s_map_is_that_of_the_imports():
         assert display <= set(rooms.split()) and display >= {room for room in rooms.split() if (PACKAGE / room).is_dir()}, line
 
 
-def test_the_readme_s_adapter_is_the_one_that_the_peers_are_tested_with():
-    (name,) = (name for name in FILES if name.startswith("torch_"))
-    assert FILES[name] == (ROOT / "tests" / "peers" / name).read_text("utf-8")
-
-
 def test_every_target_of_make_that_the_texts_name_exists():
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
     for path in (ROOT / "README.md", *sorted((ROOT / "derivations").glob("*.md"))):

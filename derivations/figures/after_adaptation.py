@@ -107,14 +107,14 @@ def draw(found):
     drawing, axes = style.figure(5.4, columns=2, rows=2)
     grids, plane = found["gridworlds"], found["navigation"]
     _against_alpha(
-        axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.58), (11, 0.75), (24, 0.69))
+        axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.61), (11, 0.75), (24, 0.69))
     )
     _against_alpha(
         axes[0, 1],
         plane,
         1e-3,
         ("right", "center", "left", "right"),
-        ((3.4e-4, 20), (7.4e-3, 2), (1.2e-3, 4), (9e-4, 1.6)),
+        ((3.4e-4, 20), (7.4e-3, 1.8), (1.2e-3, 4), (9e-4, 1.6)),
     )
     axes[0, 0].set(title="Gridworlds: return after one step")
     axes[0, 1].set(title="Navigation: cost after one step, least = 1", yscale="log", ylim=(0.7, 300))
@@ -130,7 +130,7 @@ def _against_alpha(axes, family, alpha, aligned, places):
     axes.axvline(alpha, color=style.GREY, linewidth=1, linestyle="dotted")
     for (name, value), align, at in zip(reached.items(), aligned, places, strict=True):
         axes.plot(x, value, color=COLOURS[name])
-        style.label(axes, name, at, COLOURS[name], va="center", ha=align)
+        style.label(axes, name.replace(" ", "\n"), at, COLOURS[name], va="center", ha=align)
     axes.set(xscale="log", xlabel="step size α; dotted: that of training")
 
 

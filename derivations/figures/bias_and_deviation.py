@@ -23,7 +23,8 @@ COLOURS = {
     "dice": RATIOS,
     "loaded-dice, exact V": RATIOS,
     "tmaml, exact V": RATIOS,
-}  # fmt: skip  (with a score term; naive curvature; none; curvature by likelihood ratios)
+}
+TITLE = "Red: with a score term. Blue: naive curvature. Orange: no curvature. Green: curvature by likelihood ratios."
 
 
 class Errors(NamedTuple):
@@ -59,6 +60,7 @@ def _errors(found):
 def draw(found):
     """The figure."""
     drawing, axes = style.figure(5.6, columns=2, rows=2)
+    drawing.suptitle(TITLE, x=0.01, ha="left", fontsize=9)
     rows = (
         (found.alphas, found.by_alpha, "step size α, one episode"),
         (found.episodes, found.by_episodes, "number of episodes, α = ⅛"),

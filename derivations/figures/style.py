@@ -2,6 +2,7 @@
 
 Every figure stands on an opaque light panel, so that it is legible on a light page and on a dark one.
 The colours are those of Okabe and Ito, which colour-blind readers can tell apart.
+Where a figure shows rounding errors, other BLAS kernels or threads draw others: `make figures` takes one thread.
 """
 
 from pathlib import Path

@@ -46,7 +46,9 @@ def _new(options: Any) -> int:
     _check_offered(options.suite, kind)
     ending = LANGUAGES[options.lang]
     if options.output is None:
-        print(adapter(options.suite, kind, f"{options.suite.replace('-', '_')}.{ending}"), end="")
+        name = f"{options.suite.replace('-', '_')}.{ending}"
+        print(adapter(options.suite, kind, name), end="")
+        print(f"(no file is written; --output {name} writes one)", file=sys.stderr)
         return 0
     _check_name(options.output, ending)
     text = adapter(options.suite, kind, PurePath(options.output).name)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_read_only, as_real, finite_result
 from refmeta.meta.belief_graph import BeliefGraph, Outcomes, belief_graph, outcomes_of, updated_name
-from refmeta.meta.belief_values import Schedule, backward_induction, task_returns
+from refmeta.meta.belief_values import Schedule, backward_induction, episode_returns, probability_of_edges
 from refmeta.meta.task_posterior import check_tasks
 from refmeta.sampling.rollout import as_horizon
 from refmeta.sampling.transitions import Transitions, as_transitions
@@ -54,8 +54,12 @@ class BeliefPolicy:
 
         It is NaN for tasks to which the policy's own prior gives 0: the policy does not say what to do there.
         """
+        return as_read_only(np.where(self.prior > 0, self._returns(self.outcomes.likelihood[self.graph.outcome]), np.nan))
+
+    def _returns(self, chance: Array) -> Array:
+        """The expected return of every episode, (E, k), for k probabilities of each edge."""
         plan = _schedule(self.tasks, np.ones(len(self.weights)), self.horizon)
-        return as_read_only(task_returns(self.graph, self.outcomes, self.chosen, self.prior > 0, plan))
+        return episode_returns(self.graph, self.outcomes, self.chosen, chance, plan)
 
     def action(self, seen: Transitions, state: int) -> int:
         """The action in a state after the transitions `seen` (n,) of this episode and the earlier ones.
@@ -110,7 +114,8 @@ def optimum(
     graph = belief_graph(outcomes, tasks.states, p > 0, starts, episodes=E, horizon=H, limit=most)
     value, chosen = backward_induction(graph, outcomes, p, _schedule(tasks, w, H))
     policy = BeliefPolicy(tasks, as_read_only(p), w, H, outcomes, graph, chosen)
-    return AdaptiveOptimum(value, _mean_over_tasks(policy.returns, p), policy)
+    returns = policy._returns(probability_of_edges(graph, outcomes, p)[:, None])[:, 0]
+    return AdaptiveOptimum(value, returns, policy)
 
 
 @finite_result

@@ -102,11 +102,15 @@ class _Builder:
         self.beliefs = [start]
         self.updates: list[dict[int, int | None]] = [{}]
         self.pairs: dict[tuple[int, int], int] = {}
+        self.order: list[tuple[int, int]] = []
         self.edges: list[tuple[int, int, int]] = []
 
     def pair(self, belief: int, state: int) -> int:
         """The number of a pair."""
-        return self.pairs.setdefault((belief, state), len(self.pairs))
+        number = self.pairs.setdefault((belief, state), len(self.order))
+        if number == len(self.order):
+            self.order.append((belief, state))
+        return number
 
     def update(self, belief: int, kind: int) -> int | None:
         """The number of the belief after an outcome of a kind, or None if no task is left."""
@@ -144,10 +148,10 @@ def belief_graph(
             for belief in range(len(build.beliefs)):
                 for s in starts.tolist():
                     build.pair(belief, s)
-        known.append(len(build.pairs))
-        for (belief, s), pair in list(build.pairs.items())[expanded:] if t < steps else ():
-            build.expand(pair, belief, s, t == steps - 1)
-            _check_size(len(build.pairs), limit, t + 1, steps)
+        known.append(len(build.order))
+        for pair in range(expanded, known[-1]) if t < steps else ():
+            build.expand(pair, *build.order[pair], t == steps - 1)
+            _check_size(len(build.order), limit, t + 1, steps)
         expanded = known[-1]
     return _as_graph(build, starts, np.array(known))
 
@@ -163,7 +167,7 @@ def _check_size(pairs: int, limit: int, t: int, steps: int) -> None:
 
 def _as_graph(build: _Builder, starts: Array, known: Array) -> BeliefGraph:
     """The lists as arrays."""
-    belief, state = np.array(list(build.pairs)).T
+    belief, state = np.array(build.order).T
     edge_pair, outcome, child = np.array(build.edges).T
     restart = [[build.pairs.get((b, s), -1) for s in starts.tolist()] for b in range(len(build.beliefs))]
     logs = build.outcomes.log_likelihood

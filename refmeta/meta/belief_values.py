@@ -8,7 +8,7 @@ from refmeta.arrays import Array
 from refmeta.meta.belief_graph import BeliefGraph, Outcomes
 from refmeta.softmax import softmax
 
-__all__ = ["Schedule", "backward_induction", "task_returns"]
+__all__ = ["Schedule", "backward_induction", "episode_returns", "probability_of_edges"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -27,10 +27,9 @@ class Schedule(NamedTuple):
 
 def backward_induction(graph: BeliefGraph, outcomes: Outcomes, prior: Array, plan: Schedule) -> tuple[float, tuple[Array, ...]]:
     """The value at the start, and for every step the best action in each pair, the first of those equal up to rounding."""
-    group = graph.edge_pair * (1 + np.max(outcomes.action)) + outcomes.action[graph.outcome]
+    group, actions = _groups(graph, outcomes)
     first = np.flatnonzero(np.diff(group, prepend=-1))
-    actions = len(first) // (1 + graph.edge_pair[-1])
-    probability, reward = _probability(graph, outcomes, prior), outcomes.reward[graph.outcome]
+    probability, reward = probability_of_edges(graph, outcomes, prior), outcomes.reward[graph.outcome]
     rounding = 8 * EPS * np.max(np.abs(outcomes.reward)) * np.cumsum(plan.weight[::-1])[::-1]
     value, chosen = np.zeros(len(graph.state)), list[Array]()
     for t in reversed(range(len(plan.weight))):
@@ -43,8 +42,8 @@ def backward_induction(graph: BeliefGraph, outcomes: Outcomes, prior: Array, pla
     return float(value[graph.restart[0]] @ plan.start), tuple(chosen)
 
 
-def _probability(graph: BeliefGraph, outcomes: Outcomes, prior: Array) -> Array:
-    """p(o | s, a, b) of every edge."""
+def probability_of_edges(graph: BeliefGraph, outcomes: Outcomes, prior: Array) -> Array:
+    """p(o | s, a, b) of every edge, (E,): the mean over the tasks of the likelihood, by the belief under this prior."""
     with np.errstate(divide="ignore"):
         belief = softmax(np.log(prior) + graph.log_belief)
     return np.einsum("en,en->e", outcomes.likelihood[graph.outcome], belief[graph.belief[graph.edge_pair]])
@@ -57,19 +56,21 @@ def _following(graph: BeliefGraph, value: Array, plan: Schedule, t: int) -> Arra
     return (value[graph.restart] @ plan.start)[graph.belief] if plan.ends(t) else value
 
 
-def task_returns(
-    graph: BeliefGraph, outcomes: Outcomes, chosen: tuple[Array, ...], possible: Array, plan: Schedule
+def episode_returns(
+    graph: BeliefGraph, outcomes: Outcomes, chosen: tuple[Array, ...], chance: Array, plan: Schedule
 ) -> Array:
-    """J_{e,i}, (E, N): the probability of each pair in each task, step by step forwards, times the rewards; NaN if not possible."""
-    J = np.where(possible, np.zeros((len(chosen) // plan.horizon, 1)), np.nan)
-    before = np.searchsorted(graph.edge_pair, np.arange(len(graph.state) + 1))
-    pairs, mass = graph.restart[0], plan.start[:, None] * np.ones(np.sum(possible))
-    for t, action in enumerate(chosen):
-        edges, origin = _edges_of(before, pairs)
-        taken = outcomes.action[graph.outcome[edges]] == action[pairs][origin]
-        edges, origin = edges[taken], origin[taken]
-        flow = mass[origin] * outcomes.likelihood[graph.outcome[edges]][:, possible]
-        J[t // plan.horizon, possible] += plan.weight[t] * (outcomes.reward[graph.outcome[edges]] @ flow)
+    """The expected return of every episode, (E, k): the probability of each pair, step by step forwards, times the rewards.
+
+    chance (edges, k) has k probabilities for each edge, for example one per task.
+    """
+    J = np.zeros((len(chosen) // plan.horizon, chance.shape[1]))
+    group, actions, reward = *_groups(graph, outcomes), outcomes.reward[graph.outcome]
+    first = np.searchsorted(group, np.arange(len(graph.state) * actions + 1))
+    pairs, mass = graph.restart[0], plan.start[:, None] * np.ones(chance.shape[1])
+    for t, best in enumerate(chosen):
+        edges, origin = _edges_of(first, pairs * actions + best[pairs])
+        flow = mass[origin] * chance[edges]
+        J[t // plan.horizon] += plan.weight[t] * (reward[edges] @ flow)
         pairs, mass = _merged(graph.child[edges], flow)
         if plan.ends(t):
             beliefs, mass = _merged(graph.belief[pairs], mass)
@@ -77,11 +78,17 @@ def task_returns(
     return J
 
 
-def _edges_of(before: Array, pairs: Array) -> tuple[Array, Array]:
-    """The edges of each pair, one pair after another, and the position of the pair for each edge."""
-    count = before[pairs + 1] - before[pairs]
-    origin = np.repeat(np.arange(len(pairs)), count)
-    return np.arange(len(origin)) + (before[pairs] - np.cumsum(count) + count)[origin], origin
+def _groups(graph: BeliefGraph, outcomes: Outcomes) -> tuple[Array, int]:
+    """For each edge the number of its pair and action, which does not decrease; and the number of actions."""
+    actions = 1 + int(np.max(outcomes.action))
+    return graph.edge_pair * actions + outcomes.action[graph.outcome], actions
+
+
+def _edges_of(first: Array, groups: Array) -> tuple[Array, Array]:
+    """The edges of each group, one group after another, and the position of the group for each edge."""
+    count = first[groups + 1] - first[groups]
+    origin = np.repeat(np.arange(len(groups)), count)
+    return np.arange(len(origin)) + (first[groups] - np.cumsum(count) + count)[origin], origin
 
 
 def _merged(pairs: Array, mass: Array) -> tuple[Array, Array]:

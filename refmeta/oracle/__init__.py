@@ -34,8 +34,8 @@ def check(
     """Run a Python function on a suite; AssertionError with the diagnosis unless it is right, else the outcomes.
 
     `settings` are those of the command: quantity, reduce, ascent, expect, dtype, skip_flags, validation,
-    convention.  The search for what it computes instead may take `seconds` of processor time; with less, fewer mistakes
-    are named.
+    convention.  The search for what it computes instead may take `seconds`, of which waiting counts a
+    fifth; with less, fewer mistakes are named.
     """
     from refmeta.oracle.facts import brief
     from refmeta.oracle.verdict import finding, status_of

@@ -97,6 +97,8 @@ def _asked(problem: Any, cases: list[Case], settings: JudgeSettings, name: str, 
 
 def _as_rows(got: ArrayLike, case: Case, name: str) -> Array:
     """An array (N, d) of finite real numbers."""
+    if got is None:
+        raise TypeError(f"{name} is None: it must be a function of theta, or the array that the function gives at theta")
     array, wanted = as_real(on_host(got), name), case.expected["gradient"].value.shape
     if array.shape != wanted:
         hint = "; it is the transposed shape" if array.shape == wanted[::-1] else ""

@@ -13,8 +13,8 @@ from refmeta.oracle.check import Failed, printable
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.own import judged
 from refmeta.oracle.process import LINE
-from refmeta.oracle.protocol import NUMBER, Process, answer_in, json_value
-from refmeta.oracle.suite import Case, floats
+from refmeta.oracle.protocol import NUMBER, Process, answer_in, answered_numbers, json_value
+from refmeta.oracle.suite import Case
 from refmeta.oracle.suites.own.algorithms import ALGORITHMS, DEFAULT, NAME, SUPPORT_ALONE
 from refmeta.oracle.suites.own.problem import Problem
 from refmeta.oracle.verdict import Finding
@@ -124,7 +124,7 @@ def _value_in(answer: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> Val
 def _floats(answer: dict[str, Any], name: str) -> Any:
     """The numbers under a name; ValueError where something else stands there."""
     try:
-        return floats(answer[name])
+        return answered_numbers(answer[name])
     except (TypeError, ValueError) as error:
         raise ValueError(f'answered a {answer["type"]} whose "{name}" has something else than numbers: {error}') from None
 

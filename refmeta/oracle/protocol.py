@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.check import Answer, Failed, printable
+from refmeta.oracle.decimals import map_numbers
 from refmeta.oracle.documents import DEPTH, depth
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import GRACE, LINE, Peer, excerpt
-from refmeta.oracle.suite import Case, floats
+from refmeta.oracle.suite import Case
 
-__all__ = ["NUMBER", "Process", "TargetMissing", "answer_in", "as_command", "as_message", "json_value"]
+__all__ = ["NUMBER", "Process", "TargetMissing", "answer_in", "answered_numbers", "as_command", "as_message", "json_value"]
 
 NUMBER, SAFE = 64, 15  # bytes of a line for each number of a result; digits of a whole number
 
@@ -164,7 +165,19 @@ def answer_in(message: dict[str, Any]) -> Answer:
     if not isinstance(warnings, list):
         raise Failed("error", f"answered the warnings {excerpt(json.dumps(warnings))}, expected a list of sentences")
     try:
-        value = {k: floats(v) for k, v in result.items()} if isinstance(result, dict) else floats(result)
+        value = {k: answered_numbers(v) for k, v in result.items()} if isinstance(result, dict) else answered_numbers(result)
     except (TypeError, ValueError) as error:
         raise Failed("error", f"answered something else than numbers: {error}") from None
     return Answer(value, tuple(printable(str(warning)) for warning in warnings[:10]))
+
+
+def answered_numbers(value: Any) -> Any:
+    """The numbers of an answer, "nan", "inf" and "-inf" as floats, at any depth; ValueError for another text."""
+    return map_numbers(_number, value)
+
+
+def _number(x: Any) -> Any:
+    """A number, or one of those that JSON has not."""
+    if isinstance(x, str) and x not in ("nan", "inf", "-inf"):
+        raise ValueError(f'a number must not be a string, got {x[:40]!r}; only "nan", "inf" and "-inf" are')
+    return float(x) if isinstance(x, str) else x

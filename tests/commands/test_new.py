@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
+from refmeta.__main__ import main
 from refmeta.commands import new
 from refmeta.oracle.suites import SUITES
 from tests.commands.conftest import printed, refused
@@ -157,6 +158,11 @@ def test_the_command_that_a_file_ends_with_can_be_typed(suite, capsys, monkeypat
     assert status == 5 and "NOT RUN" in out and "this adapter is not filled in" in out, out
     assert "'mine.py' exists, and nothing is overwritten" in refused(capsys, "new", suite, "--lang", "jax", "--output", "mine.py")
     assert (tmp_path / "mine.py").read_text(encoding="utf-8") == text
+
+
+def test_what_is_printed_and_not_written_says_so(capsys):
+    assert main(["new", "reptile", "--lang", "torch"]) == 0
+    assert capsys.readouterr().err == "(no file is written; --output reptile.py writes one)\n"
 
 
 @pytest.mark.parametrize(("suite", "kind"), ADAPTERS, ids=[f"{suite}-{kind}" for suite, kind in ADAPTERS])

@@ -234,6 +234,7 @@ class Broken(Network):
         (ValueError, r"got\[0, 0\] is nan; every number must be finite", {"got": np.nan * mine(THETA)}),
         (TypeError, "got must be real, got dtype complex128", {"got": 1j * mine(THETA)}),
         (ValueError, r"got\(theta\) returned shape \(8,\) for gradient, expected \(3, 8\): one row per task, never reduced$", {"got": lambda t: mine(t).sum(0)}),
+        (TypeError, "got is None: it must be a function of theta, or the array", {"got": None}),
         (ValueError, r"got\(theta\) returned None: is a return statement missing", {"got": lambda t: None}),
         (ValueError, r"got\(theta\) raised ZeroDivisionError: division by zero", {"got": lambda t: 1 / 0}),
         (ValueError, r"got\(theta\) is the same at every theta: .* or give the array", {"got": lambda t: 1 + mine(THETA)}),

@@ -13,7 +13,7 @@ import pytest
 from refmeta.oracle.check import Failed, run
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.process import CHUNK, LINE, Peer, ending
-from refmeta.oracle.protocol import Process, TargetMissing, as_command, json_value
+from refmeta.oracle.protocol import Process, TargetMissing, answered_numbers, as_command, json_value
 from refmeta.oracle.report import status
 from refmeta.oracle.serve import import_target
 from refmeta.oracle.vectors import cases
@@ -105,6 +105,12 @@ def test_numbers_that_are_not_finite_are_strings():
         "b": None,
         "c": 3,
     }
+
+
+def test_an_answer_holds_numbers_and_not_their_text():
+    assert answered_numbers([[1, "inf"], 2.5]) == [[1, np.inf], 2.5]
+    with pytest.raises(ValueError, match="a number must not be a string, got '1.5'"):
+        answered_numbers({"x": [1.5, "1.5"]}["x"])
 
 
 def test_a_stray_line_costs_one_case_and_not_the_rest(tmp_path):

@@ -265,8 +265,8 @@ def test_the_network_of_the_manual_and_its_mistake(tmp_path):
         assert status == expected and said in report, report
 
 
-def test_the_adapter_of_the_front_page_and_its_mistake(tmp_path):
-    """It stands in the file, as tests/test_prose.py holds; detached, it is first order, as README says."""
+def test_a_regression_in_pytorch_and_its_mistake(tmp_path):
+    """Right as it stands; detached, it is first order."""
     command = ("torch_regression:gradient", "--suite", "maml-regression")
     assert check(*command)[0] == 0
     text = (ROOT / "tests" / "peers" / "torch_regression.py").read_text(encoding="utf-8")

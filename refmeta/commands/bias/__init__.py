@@ -30,6 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 TITLE = "Estimators\n"
+NOTHING = 5  # the exit status where nothing was computed, as that of `check`
 
 
 def add(commands: Any) -> None:
@@ -95,23 +96,30 @@ def _printed(
     name: str, task: PolicyReturn, theta: Array, yours: Yours | None, form: str, *, steps: Sequence[int],
     episodes: Sequence[int], alphas: Sequence[float],
 ) -> int:  # fmt: skip
-    """Print the table, or the JSON, of a process; 0."""
+    """Print the table, or the JSON, of a process; 0, or 5 where no setting is small enough to be enumerated."""
     gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
     settings = _finite(name, yours, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours))
     if form == "json":
-        print(as_json(name, task, list(settings), list(_finite(name, yours, gradients))))
-        return 0
+        every = list(settings)
+        print(as_json(name, task, every, list(_finite(name, yours, gradients))))
+        return _status(every)
     print(_head(name, task, yours))
-    number, likenesses = number_of_paths(task.mdp), []
+    number = number_of_paths(task.mdp)
+    printed: list[Block] = []
     for gradient_block in _finite(name, yours, gradients):
         print("\n" + gradient_table(gradient_block, number), flush=True)
     for block in settings:
         print("\n" + block_table(block, number), flush=True)
-        likenesses += [block.likenesses] * bool(block.likenesses)
-    if likenesses:
+        printed.append(block)
+    if likenesses := [block.likenesses for block in printed if block.likenesses]:
         names = "; ".join(always(likenesses)) or "no estimator that is known here"
         print("\n" + paragraphs(f"At every setting above, yours is: {names}."))
-    return 0
+    return _status(printed)
+
+
+def _status(settings: Sequence[Block]) -> int:
+    """0, or 5 where nothing was computed."""
+    return 0 if any(block.rows for block in settings) else NOTHING
 
 
 def _head(name: str, task: PolicyReturn, yours: Yours | None) -> str:

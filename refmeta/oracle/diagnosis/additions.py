@@ -3,7 +3,6 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.factors import Multiple, fits_of, looked_up, times, wrong_pairs
 from refmeta.oracle.diagnosis.numbers import Formula
 from refmeta.oracle.diagnosis.rows import candidate_rows, value_of
@@ -44,7 +44,7 @@ def mixture_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: 
     """A multiple of the right result plus a multiple of a term or of a known-wrong formula."""
     rows = [Match(row.slug, "", value_of(row, settings)) for row in candidate_rows(failing[0].case, settings)]
     for term in [*_terms(failing, settings), *rows]:
-        if time.process_time() > until:
+        if now() > until:
             break
         if found := mixed(term, failing, settings):
             return found

@@ -1,6 +1,5 @@
 """One departure from what is right, in a suite's product of choices.  Derivation: derivations/using-the-oracle.md"""
 
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.oracle.choices import singles, words
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.factors import factor_matches, scaled
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, limit_of
 from refmeta.oracle.match import Candidate, Match, candidate_of, generic_first, in_all, matches
@@ -66,7 +66,7 @@ def single_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     """One departure."""
     ordered, found = generic_first(failing), list[Match]()
     for each in singles(failing[0].case.about.choices):
-        if time.process_time() > until:
+        if now() > until:
             break
         found += point_match((each,), ordered, settings)
     return found
@@ -84,7 +84,7 @@ def single_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings, u
     """One departure, times a factor."""
     ordered, found = generic_first(failing), list[Match]()
     for each in singles(failing[0].case.about.choices):
-        if time.process_time() > until:
+        if now() > until:
             break
         found += point_times((each,), ordered, settings)
     return found

@@ -3,7 +3,6 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.oracle.asking import Ask
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.choices import single_matches
 from refmeta.oracle.diagnosis.conditional import conditional_matches
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, fits, is_large, mechanisms, quickest
@@ -88,10 +88,10 @@ def _by_part(
         passing = [o for o in outcomes if o.verdict == "pass"]
         return [_explanation("", Evidence(failing, passing, settings, Witnesses(failing, ask, "")), seconds)]
     explanations: list[Explanation] = []
-    end = time.process_time() + (1 + LATER) * seconds
+    end = now() + (1 + LATER) * seconds
     for name in failing[0].case.about.parts:
         wrong, known = _wrong_alone(failing, name, settings), any(e.name not in UNCERTAIN for e in explanations)
-        if wrong and (known or time.process_time() > end):
+        if wrong and (known or now() > end):
             explanations.append(Explanation(name, "", []))
         elif wrong:
             on = Evidence(wrong, _right_alone(outcomes, name, settings), settings, Witnesses(wrong, ask, name))
@@ -123,7 +123,7 @@ def _right_alone(outcomes: Sequence[Outcome], name: str, settings: JudgeSettings
 
 def _later(part: str, on: Evidence) -> Explanation:
     """What explains a part after one that is not explained, if it is quickly seen."""
-    singles = Mechanism("choice", partial(single_matches, until=time.process_time() + SINGLES))
+    singles = Mechanism("choice", partial(single_matches, until=now() + SINGLES))
     found = first_standing([*quickest(on.passing), singles], on)
     if found.matches:
         return _said(part, found.name, found.matches)
@@ -143,7 +143,7 @@ def _before(part: str) -> str:
 
 def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outcome] = ()) -> Explanation:
     """The first mechanism that explains every failing vector, then what explains some; else what there is to say."""
-    before, start = _before(part), time.process_time()
+    before, start = _before(part), now()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
     if found.name:
         return _said(part, found.name, _consistent(found.matches, beside, on.settings))
@@ -160,4 +160,4 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
 
 def _ended(start: float, seconds: float) -> str:
     """Did the search end before everything was tried?"""
-    return f"; the search ended after {seconds:g} s" if time.process_time() - start >= PARTIAL * seconds else ""
+    return f"; the search ended after {seconds:g} s" if now() - start >= PARTIAL * seconds else ""

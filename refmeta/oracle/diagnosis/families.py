@@ -3,13 +3,13 @@
 The number is fitted on one vector, and must explain all.  Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.choices import is_exact
 from refmeta.oracle.diagnosis.factors import wrong_pairs
 from refmeta.oracle.diagnosis.secant import Residual, root
@@ -34,7 +34,7 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     some = pairs(generic_first(failing)[:VECTORS], settings)
     for attempt in range(STARTS):
         for words, (choice, make, *starts) in failing[0].case.about.families.items():
-            if time.process_time() > until:
+            if now() > until:
                 return []
             for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID, attempt):
                 what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"

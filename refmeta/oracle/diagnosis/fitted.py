@@ -4,13 +4,13 @@ The number is fitted on a few vectors, looked up among their numbers, and verifi
 Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.factors import scaled
 from refmeta.oracle.diagnosis.inputs import answer_with, group_text, input_groups
 from refmeta.oracle.diagnosis.numbers import LETTERS, Formula, constant, formulas, numbers_of
@@ -56,7 +56,7 @@ def fitted_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
     for free in (False, True):
         found: list[Match] = []
         for names in input_groups([pair.case for pair in some]):
-            if time.process_time() > until:
+            if now() > until:
                 return found
             found += _of_group(names, some, failing, settings, free)
         if found:

@@ -3,7 +3,6 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.kinds import Fact, facts
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, quick, quickest
 from refmeta.oracle.diagnosis.product import pair_matches
@@ -37,7 +37,7 @@ def partial_explanation(on: Evidence, until: float = np.inf) -> Partial | None:
     groups = list(_groups(on.failing, _facts(on.failing)))
     for effort in range(3):
         for fact, group, rest in groups:
-            if time.process_time() > until:
+            if now() > until:
                 return None
             passing = [o for o in on.passing if fact.holds(o.case)]
             if (found := _explained(on._replace(failing=group, passing=passing), until, effort)).name:
@@ -47,7 +47,7 @@ def partial_explanation(on: Evidence, until: float = np.inf) -> Partial | None:
 
 def _explained(on: Evidence, until: float, effort: int) -> Found:
     """What explains a group: known-wrong formulas and factors; one choice or term; two choices."""
-    about, soon = on.failing[0].case.about, min(until, time.process_time() + 1)
+    about, soon = on.failing[0].case.about, min(until, now() + 1)
     pairs = Mechanism("choices", partial(pair_matches, until=soon))
     return first_standing([[m for m in quickest(on.passing) if m.refutable], quick(about, soon), [pairs]][effort], on)
 

@@ -5,7 +5,6 @@ Derivation: derivations/using-the-oracle.md
 """
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import singles
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.choices import Departures, point_match, point_times, value_at
 from refmeta.oracle.diagnosis.factors import wrong_pairs
 from refmeta.oracle.judge import JudgeSettings, Outcome
@@ -72,7 +72,7 @@ def _unexplained_first(ordered: list[Outcome], settings: JudgeSettings, until: f
     """
     first = pairs(ordered[:1], settings)[0]
     alone = (value_at((each,), settings) for each in singles(first.case.about.choices))
-    in_time = itertools.takewhile(lambda value: time.process_time() < until, alone)
+    in_time = itertools.takewhile(lambda value: now() < until, alone)
     explaining = [value for value in in_time if alike(first, value(first.case, first.name))]
     return sorted(ordered, key=lambda o: any(alike(p, v(p.case, p.name)) for v in explaining for p in pairs([o], settings)))
 
@@ -81,7 +81,7 @@ def _screen(ordered: Sequence[Outcome], settings: JudgeSettings, until: float) -
     """The departures with an effect on the first results, and what each alone gives; None if time ends or there are none."""
     first, kept, values = tuple(pairs(ordered[:FIRST], settings)), [], []
     for each in singles(ordered[0].case.about.choices):
-        if time.process_time() > until:
+        if now() > until:
             return None
         value = _at((each,), first, settings)
         if value is not None and not all(alike(p._replace(got=p.right), v) for p, v in zip(first, value, strict=True)):
@@ -133,7 +133,7 @@ def _search(points: Iterable[Departures], screen: _Screen, ordered: Sequence[Out
     entries = _entries(ordered, settings)
     found, multiples, tried = list[Match](), list[Match](), 0
     for departures in points:
-        if time.process_time() > until or found and (len(departures) > found[0].cost or tried > TRIED):
+        if now() > until or found and (len(departures) > found[0].cost or tried > TRIED):
             break
         if ENTRIES * len(departures) > entries:
             continue
@@ -165,7 +165,7 @@ def _beams(screen: _Screen, until: float) -> Iterator[Departures]:
                 if frozenset(each) not in seen:
                     seen.add(frozenset(each))
                     yield each
-            if time.process_time() > until:
+            if now() > until:
                 return
             some = sorted(near, key=lambda each: _actual(each, screen))[:width]
             if not some:
@@ -178,7 +178,7 @@ def _extended(some: Sequence[Departures], screen: _Screen, width: int, until: fl
     """The sets with one departure more of another choice that are expected to come nearest, ten to each of the beam."""
     scored: dict[frozenset[tuple[str, str]], tuple[float, Departures]] = {}
     for each in some:
-        value = None if time.process_time() > until else _at(each, screen.first, screen.settings)
+        value = None if now() > until else _at(each, screen.first, screen.settings)
         if value is None:
             continue
         names = {name for name, _ in each}

@@ -1,11 +1,11 @@
 """What popular code computes, by name: points of a suite's product of choices.  Derivation: derivations/using-the-oracle.md"""
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from refmeta.oracle.choices import Point
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.choices import Departures, point_match
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Match, generic_first
@@ -30,7 +30,7 @@ def _fewest(
     """The points that every failing vector equals, with the fewest departures."""
     ordered, found = generic_first(failing), list[Match]()
     for name, departures in points:
-        if time.process_time() > until:
+        if now() > until:
             break
         found += [m._replace(line=f"{m.line} ({name})") for m in point_match(departures, ordered, settings)]
     return [m for m in found if m.cost == min(each.cost for each in found)]

@@ -102,6 +102,12 @@ def test_the_named_processes_exist_and_are_tiny(name, capsys):
     assert "not enumerated" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_run_that_enumerates_nothing_has_the_status_of_one_that_computes_nothing(form, capsys):
+    assert main(["bias", "--alpha", "0.5", "--episodes", "7", "--steps", "1", "--format", form]) == 5
+    assert ("not enumerated" in capsys.readouterr().out) == (form == "text")
+
+
 def test_too_many_tuples_are_reported_and_the_rest_is_shown(capsys):
     assert main(["bias", "--alpha", "0.5", "--episodes", "1", "7", "--steps", "1"]) == 0
     text = capsys.readouterr().out

@@ -1,9 +1,9 @@
 """What explains some of the failing vectors is said of these alone."""
 
-import time
 
 import numpy as np
 
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.explain import explain
 from refmeta.oracle.diagnosis.partial import partial_explanation
 from refmeta.oracle.diagnosis.standing import Evidence
@@ -36,5 +36,5 @@ def test_both_groups_may_be_explained():
 
 def test_numbers_without_a_pattern_are_not_explained_in_parts():
     on = evidence(bent)
-    assert partial_explanation(on, time.process_time() + 1) is None
+    assert partial_explanation(on, now() + 1) is None
     assert [e.name for e in explain(on.failing, on.settings, seconds=1.0)] == [""]

@@ -1,9 +1,9 @@
 """Several departures at once are found, in the order of their single effects."""
 
-import time
 
 import pytest
 
+from refmeta.oracle.clock import now
 from refmeta.oracle.diagnosis.product import pair_matches, product_matches
 from tests.oracle.diagnosis.planted import UNKNOWN, failures
 from tests.oracle.diagnosis.test_choices import departing
@@ -16,7 +16,7 @@ PAIRS = [
 
 
 def soon(seconds=20):
-    return time.process_time() + seconds
+    return now() + seconds
 
 
 @pytest.mark.parametrize(("suite", "part", "one", "other"), PAIRS)

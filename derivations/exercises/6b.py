@@ -1,0 +1,31 @@
+"""Exercise 6b: Why the cost after adaptation is a V in the step size.
+
+A start is trained with one step size, and is then adapted with others. The cost
+after adaptation, drawn on a logarithmic scale against alpha, is a V: it has its
+point at the alpha of the training, and rises steeply on both sides.
+
+Explain it on the simplest case. The loss of a task is L(theta) = a/2 (theta -
+c)^2. The step size best = 1/a goes to the minimum c in one step. Let `before`
+be the loss at the start. Write the loss after so many gradient steps with
+another step size alpha as a function of alpha, best, before and steps. (It
+depends on the start and on c through `before` alone.)
+
+Then, for one step, fill in two numbers:
+    useless   the ratio alpha/best, larger than 0, at which the loss after the
+              step is the loss before it
+    window    the number w with this property: the loss after the step is at
+              most one hundredth of the loss before it exactly if alpha/best
+              lies between 1 - w and 1 + w
+
+Read: derivations/meta-training.md, the paragraph "The edge of stability".
+To grade this file: python -m refmeta exercise 6b 6b.py
+"""
+
+
+def loss_after(alpha, best, before, steps):
+    """The loss after so many steps with the step size alpha, a number."""
+    return ...
+
+
+useless = ...
+window = ...

@@ -1,0 +1,118 @@
+"""Lesson 3: the geometry of policies.  Derivation: derivations/policy-geometry.md"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.commands.exercises.answers import Answers
+from refmeta.commands.exercises.grading import Exercise, compare, compare_function
+from refmeta.policies import TabularSoftmax
+from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.fisher import PolicyKL
+from refmeta.tasks.mdp import FiniteMDP
+
+__all__ = ["EXERCISES"]
+
+
+def _natural(answers: Answers) -> Iterator[str]:
+    """3a: A − mean A."""
+    pi, Q = np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([[4.5, 2.5], [1.5, 0.5]])
+    A = Q - np.sum(pi * Q, axis=1, keepdims=True)
+    centred = A - A.mean(axis=1, keepdims=True)
+    d = np.array([[2 / 3], [4 / 3]])
+    yield from compare(
+        answers, "natural_gradient", centred,
+        {"this solves F x = grad J, but it is not the shortest solution: a constant may be taken off in each state.": A,
+         "this is Q. It solves F x = grad J, but it is not the shortest solution.": Q,
+         "this is the plain gradient (for the start of the chapter), before F is divided out.": d * pi * A,
+         "the visits and the probabilities cancel: F has them, too. Here π is left over.": pi * A,
+         "the visits cancel: F has them, too.": d * centred},
+        hint="x = A + c(s) solves F x = grad J for every c(s). Which c(s) makes the sum of squares least in each state?",
+    )  # fmt: skip
+
+
+def _cases() -> list[tuple[Array, Array, Array, Array, int]]:
+    """Processes P, rho, two policies, and a horizon."""
+    rng = np.random.default_rng(3)
+    return [
+        (rng.dirichlet(np.full(S, 2.0), (S, A)), rng.dirichlet(np.full(S, 2.0)), *rng.dirichlet(np.full(A, 2.0), (2, S)), H)
+        for S, A, H in ((2, 2, 3), (3, 2, 2), (2, 3, 1))
+    ]
+
+
+def _policy_kl(P: Array, rho: Array, old: Array, new: Array, horizon: int) -> Any:
+    """The library's divergence of two policies."""
+    S, A = old.shape
+    mdp = FiniteMDP(P, np.zeros((S, A)), rho, 1.0, horizon)
+    return PolicyKL(PolicyReturn(mdp, TabularSoftmax(S, A)).at(np.log(old).ravel())).at(np.log(new).ravel()).loss
+
+
+def _visited(P: Array, rho: Array, by: Array, horizon: int) -> Array:
+    """The visits of a policy."""
+    S, A = by.shape
+    mdp = FiniteMDP(P, np.zeros((S, A)), rho, 1.0, horizon)
+    return np.asarray(PolicyReturn(mdp, TabularSoftmax(S, A)).at(np.log(by).ravel()).occupancy.sum(axis=0))
+
+
+def _in_states(old: Array, new: Array) -> Array:
+    """KL(old || new) in each state."""
+    return np.asarray(np.sum(old * np.log(old / new), axis=-1))
+
+
+def _trajectories(answers: Answers) -> Iterator[str]:
+    """3b: the visits of the old policy, times the divergence in each state."""
+    yield from compare_function(
+        answers, "trajectory_kl", [(np.array([0.25, 0.75]), np.array([0.5, 0.5])), (np.array([0.2, 0.3, 0.5]), np.array([0.6, 0.3, 0.1]))],
+        _in_states,
+        {"this is KL(new || old): the mean must be taken over the old policy.": lambda p, q: _in_states(q, p),
+         "the logarithm has the base 2; take the natural one.": lambda p, q: _in_states(p, q) / np.log(2),
+         "each log ratio is weighted by the probability under the old policy; a plain sum has no weights.": lambda p, q: np.sum(np.log(p / q)),
+         "this is the plain mean of the log ratios; weight them by the old probabilities.": lambda p, q: np.mean(np.log(p / q))},
+        hint="The formula stands in the second paragraph of the exercise: p is the old policy.",
+    )  # fmt: skip
+    yield from compare_function(
+        answers, "policy_kl", _cases(), _policy_kl,
+        {"these are the visits of the new policy. Over whose trajectories is the mean taken?":
+         lambda P, rho, old, new, H: _visited(P, rho, new, H) @ _in_states(old, new),
+         "this is KL(new || old) with the visits of the new policy: the other direction.":
+         lambda P, rho, old, new, H: _visited(P, rho, new, H) @ _in_states(new, old),
+         "in each state the old policy stands first in the KL.": lambda P, rho, old, new, H: _visited(P, rho, old, H) @ _in_states(new, old),
+         "the visits must sum to the number of steps; here they sum to 1.":
+         lambda P, rho, old, new, H: _visited(P, rho, old, H) @ _in_states(old, new) / H,
+         "the visits are missing: the plain sum over the states.": lambda P, rho, old, new, H: np.sum(_in_states(old, new)),
+         "these are the states of the first step alone.": lambda P, rho, old, new, H: rho @ _in_states(old, new)},
+        hint="Sum over the states: visits(…) times sum_a old(a|s) log(old(a|s) / new(a|s)).",
+    )  # fmt: skip
+
+
+def _orders(answers: Answers) -> Iterator[str]:
+    """3c: reverse minus forward is ψ‴/6 h³, and ψ⁗/12 h⁴ where ψ‴ = 0."""
+    third = 3 / 16 * (1 - 2 / 4)
+    yield from compare(
+        answers, "order", 3.0,
+        {"this is the order of each KL. In the difference the terms of this order cancel.": 2.0,
+         "the first derivatives of both are zero, and the second are equal.": 1.0, "this is the order at another p. Here ψ''' is not zero.": 4.0},
+        hint="Halve h, and look at the factor by which the difference falls.",
+    )  # fmt: skip
+    yield from compare(
+        answers, "C", third / 6,
+        {"this is ψ'''. Which factor stands before it in each KL?": third, "this is the coefficient of the forward KL plus that of the reverse.":
+         third / 2, "this is the coefficient of the reverse KL alone.": third / 3, "this is ψ''''(z)/12.": (3 / 16) * (1 - 18 / 16) / 12,
+         "the Fisher information is at the second order, where the two agree.": 3 / 32 * 2},
+        hint="The forward KL has the coefficient ψ'''/6. Expand h ψ'(z + h) − ψ(z + h) to the same order, and subtract.",
+    )  # fmt: skip
+    yield from compare(
+        answers, "order_at_one_half", 4.0,
+        {"at p = 1/2 the third derivative of ψ is zero.": 3.0, "each KL has this order; the difference has not.": 2.0,
+         "ψ'''' is not zero at p = 1/2.": 5.0},
+        hint="Which derivative of ψ is the next that is not zero at p = 1/2?",
+    )  # fmt: skip
+
+
+EXERCISES = {
+    "3a": Exercise("The natural gradient adds the advantage to the logits: neither the visits nor the probabilities are left in it.", _natural),
+    "3b": Exercise("Both forms agree: the KL of trajectories is the KL of the policies, weighted by the visits of the old one.", _trajectories),
+    "3c": Exercise("A test of second derivatives cannot see a swapped KL, and a test at equal probabilities sees even less.", _orders),
+}

@@ -1,0 +1,1 @@
+"""The exercises: solutions, and the wrong solutions that students write, with the hints they get."""
