@@ -1,4 +1,4 @@
-"""Bias and deviation of every estimator of the meta-gradient, enumerated.  Derivation: derivations/sampled-meta-gradients.md"""
+"""Bias and deviation of estimators of the meta-gradient, enumerated.  Derivation: derivations/sampled-meta-gradients.md"""
 
 from typing import NamedTuple
 
@@ -10,21 +10,14 @@ from refmeta.commands.bias import blocks, read_process
 __all__ = ["Errors", "data", "draw"]
 
 ZERO = 1e-12  # what is smaller is rounding, and not drawn
-SCORE, NAIVE, NONE, RATIOS = style.RED, style.BLUE, style.ORANGE, style.GREEN
-COLOURS = {
-    "e-maml": SCORE,
-    "score-term-mean": SCORE,
-    "score-term-alpha": SCORE,
-    "advantages-normalised": SCORE,
-    "score-term-dropped": NAIVE,
-    "naive, exact V": NAIVE,
-    "first-order": NONE,
-    "lvc": RATIOS,
-    "dice": RATIOS,
-    "loaded-dice, exact V": RATIOS,
-    "tmaml, exact V": RATIOS,
+DRAWN = {  # colour and marker; all eleven of the table would hide each other
+    "e-maml": (style.RED, "o"),
+    "score-term-dropped": (style.BLUE, "s"),
+    "first-order": (style.ORANGE, "v"),
+    "lvc": (style.SKY, "P"),
+    "dice": (style.GREEN, "^"),
 }
-TITLE = "Red: with a score term. Blue: naive curvature. Orange: no curvature. Green: curvature by likelihood ratios."
+TITLE = "Estimates of the gradient of objective II (sampled adaptation). Everything is divided by the length of that gradient."
 
 
 class Errors(NamedTuple):
@@ -60,21 +53,23 @@ def _errors(found):
 def draw(found):
     """The figure."""
     drawing, axes = style.figure(5.6, columns=2, rows=2)
-    drawing.suptitle(TITLE, x=0.01, ha="left", fontsize=9)
+    drawing.suptitle(TITLE, x=0.01, ha="left", fontsize=8.5)
     rows = (
         (found.alphas, found.by_alpha, "step size α, one episode"),
         (found.episodes, found.by_episodes, "number of episodes, α = ⅛"),
     )
     for line, (x, series, words) in zip(axes, rows, strict=True):
-        for part, (axis, title) in enumerate(zip(line, ("Bias", "Deviation"), strict=True)):
+        for part, (axis, title) in enumerate(
+            zip(line, ("Relative bias for objective II", "Relative deviation"), strict=True)
+        ):
             axis.set(
                 xscale="log",
                 yscale="log",
                 xlabel=words,
-                title=f"{title}, over ‖gradient‖",
+                title=title,
                 xlim=(x[0] / 1.15, x[-1] * 1.1),
             )
-            _lines(axis, x, {name: pair[part] for name, pair in series.items()})
+            _lines(axis, x, {name: series[name][part] for name in DRAWN})
     for axis in axes[1]:
         axis.set_xticks(found.episodes, [str(number) for number in found.episodes])
         axis.minorticks_off()
@@ -84,9 +79,11 @@ def draw(found):
 def _lines(axes, x, series):
     """A line for each estimator, with its name at the right; one that is zero has a name only."""
     for name, value in series.items():
-        axes.plot(x, np.where(value > ZERO, value, np.nan), "o-", color=COLOURS[name], markersize=2.5, linewidth=1.3)
+        colour, marker = DRAWN[name]
+        visible = np.where(value > ZERO, value, np.nan)
+        axes.plot(x, visible, marker=marker, color=colour, markersize=4, linewidth=1.3)
     style.beside(axes, [
-        (name if value[-1] > ZERO else f"{name}: 0", value[-1] if value[-1] > ZERO else None, COLOURS[name])
+        (name if value[-1] > ZERO else f"{name}: 0", value[-1] if value[-1] > ZERO else None, DRAWN[name][0])
         for name, value in series.items()
     ])  # fmt: skip
 

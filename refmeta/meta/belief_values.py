@@ -10,7 +10,7 @@ from refmeta.softmax import softmax
 
 __all__ = ["Schedule", "backward_induction", "episode_returns", "probability_of_edges"]
 
-EPS = float(np.finfo(np.float64).eps)
+TIE = 8 * float(np.finfo(np.float64).eps)  # in units of what the best action is expected to move, |r| instead of r
 
 
 class Schedule(NamedTuple):
@@ -30,15 +30,15 @@ def backward_induction(graph: BeliefGraph, outcomes: Outcomes, prior: Array, pla
     group, actions = _groups(graph, outcomes)
     first = np.flatnonzero(np.diff(group, prepend=-1))
     probability, reward = probability_of_edges(graph, outcomes, prior), outcomes.reward[graph.outcome]
-    rounding = 8 * EPS * np.max(np.abs(outcomes.reward)) * np.cumsum(plan.weight[::-1])[::-1]
-    value, chosen = np.zeros(len(graph.state)), list[Array]()
+    value, size, chosen = np.zeros(len(graph.state)), np.zeros(len(graph.state)), list[Array]()  # size: the value of |r|
     for t in reversed(range(len(plan.weight))):
         n = graph.known[t]
         m = np.searchsorted(graph.edge_pair, n)
         gained = plan.weight[t] * reward[:m] + _following(graph, value, plan, t)[graph.child[:m]]
-        Q = np.add.reduceat(probability[:m] * gained, first[: n * actions]).reshape(n, actions)
-        value[:n] = np.max(Q, axis=1)
-        chosen.insert(0, np.argmax(Q >= value[:n, None] - rounding[t], axis=1).astype(np.int32))
+        moved = plan.weight[t] * np.abs(reward[:m]) + _following(graph, size, plan, t)[graph.child[:m]]
+        Q, sizes = (np.add.reduceat(probability[:m] * x, first[: n * actions]).reshape(n, actions) for x in (gained, moved))
+        value[:n], size[:n] = np.max(Q, axis=1), np.max(sizes, axis=1)
+        chosen.insert(0, np.argmax(Q >= (value - TIE * size)[:n, None], axis=1).astype(np.int32))
     return float(value[graph.restart[0]] @ plan.start), tuple(chosen)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Sensitivity", "hyper_sensitivity", "minimiser", "step_size_sensitivi
 
 Function = Callable[[Any, Any], Any]
 Derivative = Callable[[Callable[[Any], Any], Any], Any]
-FLAT = 1e-9  # a curvature below so much of the largest one counts as none
+FLAT = 1e-12  # a curvature below so much of the largest one counts as none
 FAR = 1e-6  # the longest Newton step, in units of the largest entry of θ or 1, from which θ counts as stationary
 MOST = 50
 
@@ -41,7 +41,8 @@ def hyper_sensitivity(
 
     Eq: hyper-sensitivity
 
-    Directions along which neither F's gradient nor G changes, such as a shift of all logits of a state, are left out.
+    Directions along which neither F's gradient nor G changes, such as a shift of all logits of a state, are left out.  A
+    direction counts as flat if its curvature is below 1e-12 of the largest.
 
     Parameters
     ----------
@@ -149,5 +150,6 @@ def _check_determined(flat: Array, mixed: Array, slope: Array) -> None:
         size = max(1.0, np.max(np.abs(mixed)), np.max(np.abs(slope)))
         if part.size and np.max(np.abs(part)) > 1e-6 * size:
             raise ValueError(
-                f"the minimum of F is not unique: {name} by {np.max(np.abs(part)):.3g} along a direction without curvature"
+                f"the minimum of F is not unique up to rounding: {name} by {np.max(np.abs(part)):.3g} along a direction whose "
+                f"curvature is below {FLAT:g} of the largest; if it is not flat, measure theta in other units"
             )

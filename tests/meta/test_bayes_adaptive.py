@@ -257,3 +257,17 @@ def test_what_is_refused():
         policy.action(one, 0)
     with pytest.raises(ValueError, match="state 1 cannot be reached after the 0 transitions"):
         optimum(coins(), episodes=2).policy.action(empty_transitions(), 1)
+
+
+@pytest.mark.eq("bayes-adaptive")
+@pytest.mark.parametrize("prior", [(1.0, 0.0), (0.5, 0.5), (1 - 2.0**-50, 2.0**-50)])
+def test_rewards_that_do_not_matter_in_a_place_do_not_make_its_actions_equal(prior):
+    """What an unlikely, or excluded, task or an unreachable state pays has no part in a tie elsewhere."""
+    big = 2.0**52
+    R = np.array([[[0.0, 1.0], [big, big]], [[0.0, 0.0], [big, big]]])
+    R[1, 0, 0] = big
+    P = np.broadcast_to(np.eye(2)[:, None, :], (2, 2, 2, 2))  # every state is absorbing
+    found = rm.bayes_adaptive.optimum(rm.FiniteMDP(P, R, rho=[1, 0], gamma=0.5, horizon=2), prior, episodes=2)
+    seen = Transitions(*map(np.array, ([0], [0], [0.0], [0], [False], [True])))
+    assert found.policy.action(seen, 0) == 1  # the reward 0 has told that the task is the first
+    np.testing.assert_allclose(np.sum(found.returns), found.value, rtol=1e-12)

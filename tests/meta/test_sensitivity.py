@@ -111,9 +111,20 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="theta must be a minimum of F: its Hessian has eigenvalues from -1 to 1"):
         hyper_sensitivity([0.0, 0.0], 0.0, lambda t, e: t * np.array([1.0, -1.0]) + e, judged)
     flat = lambda t, e: t * np.array([1.0, 0.0])
-    with pytest.raises(ValueError, match="the minimum of F is not unique: G changes by 1 along a direction"):
+    with pytest.raises(ValueError, match="the minimum of F is not unique up to rounding: G changes by 1 along a direction"):
         hyper_sensitivity([0.0, 0.0], 0.0, flat, judged)
-    with pytest.raises(ValueError, match="the minimum of F is not unique: dF/dtheta changes with eta by 1"):
+    with pytest.raises(ValueError, match="the minimum of F is not unique up to rounding: dF/dtheta changes with eta by 1"):
         hyper_sensitivity([0.0, 0.0], 0.0, lambda t, e: flat(t, e) + e * np.array([0.0, 1.0]), lambda t, e: t[0])
     with pytest.raises(ValueError, match="its Hessian has eigenvalues from 0 to 0"):
         minimiser([1.0], lambda t: 0 * t)
+
+
+@pytest.mark.eq("hyper-sensitivity")
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-5])
+def test_parameters_in_very_different_units_have_their_sensitivity(unit):
+    """F = ½(x − η)² + ½(uy − η)² has θ* = (η, η/u)."""
+    slope = lambda theta, eta: np.array([theta[0] - eta, unit * (unit * theta[1] - eta)])
+    value = lambda theta, eta: (theta[0] - 1) ** 2 / 2 + (unit * theta[1] - 2) ** 2 / 2
+    found = rm.sensitivity.hyper_sensitivity(np.array([0.5, 0.5 / unit]), 0.5, slope, value)
+    np.testing.assert_allclose(found.minimiser, [1, 1 / unit], rtol=1e-6)
+    np.testing.assert_allclose(found.judged, -2.0, rtol=1e-6)
