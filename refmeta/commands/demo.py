@@ -13,6 +13,7 @@ from refmeta.commands.experiments.figure import check_figure, has_matplotlib, wr
 from refmeta.commands.experiments.record import ExperimentPart, Result
 from refmeta.commands.experiments.views import part_text
 from refmeta.oracle import check
+from refmeta.oracle.verdict import NEUTRAL
 from refmeta.tables import paragraphs
 
 __all__ = ["NEXT", "add", "demo", "right_gradient", "slope", "verdict_on", "wrong_gradient"]
@@ -62,7 +63,8 @@ def right_gradient(theta: Array, X: Array, y: Array, query_X: Array, query_y: Ar
 def verdict_on(function: Any) -> str:
     """What the oracle says of a function: how many cases are right, or the diagnosis."""
     try:
-        return f"right: {len(check(function, SUITE))} cases, all of them within the tolerance."
+        judged = [outcome for outcome in check(function, SUITE) if outcome.verdict not in NEUTRAL]
+        return f"RIGHT: {len(judged)} of {len(judged)} cases"
     except AssertionError as error:
         return str(error)
 
@@ -74,7 +76,7 @@ def demo(*, seed: int = 0, figure: str = PICTURE) -> int:
         check_figure(figure)
     print(paragraphs(f"A tour of refmeta in four parts (seed {seed}).\n\n" + _oracle_head()), flush=True)
     print(_shown(wrong_gradient))
-    print(f"\n{paragraphs(verdict_on(wrong_gradient), '  > ')}\n\nWith three more lines, backwards through the steps:\n")
+    print(f"\n{paragraphs(verdict_on(wrong_gradient), '  > ')}\n\nWith what is missing, backwards through the steps:\n")
     print(_shown(right_gradient))
     print(f"\n{paragraphs(verdict_on(right_gradient), '  > ')}\n\n{paragraphs(_TABLE)}\n", flush=True)
     part = gridworlds(np.random.default_rng([seed, *b"gridworlds"]), lstm=False)
