@@ -11,8 +11,7 @@ help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(VENV)  ## judge every formula, then adapt to held-out tasks
-	$(RUN) -m refmeta verify
+demo: $(VENV)  ## a tour: a mistake is named, starts are compared, a picture
 	$(RUN) -m refmeta demo
 
 test: $(VENV)  ## run the whole suite, derivations included

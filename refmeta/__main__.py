@@ -1,4 +1,4 @@
-"""The command line: `python -m refmeta verify | check | list | show | explain | new | bias | demo | exercise`."""
+"""The command line: `python -m refmeta verify | check | list | show | explain | new | bias | experiment | demo | exercise`."""
 
 import argparse
 import io
@@ -41,12 +41,12 @@ class Parser(argparse.ArgumentParser):
 
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser, and those of its commands by name."""
-    from refmeta.commands import bias, check, demo, exercise, explain, list, new, show, verify
+    from refmeta.commands import bias, check, demo, exercise, experiment, explain, list, new, show, verify
 
     parser = Parser(prog="python -m refmeta", description="A reference implementation of meta-reinforcement learning.")
     parser.add_argument("--version", action="version", version=f"refmeta {refmeta.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (verify, demo, bias, check, new, list, show, explain, exercise):
+    for command in (verify, demo, experiment, bias, check, new, list, show, explain, exercise):
         command.add(commands)
     return parser, commands.choices
 

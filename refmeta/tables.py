@@ -4,13 +4,13 @@ import difflib
 import shutil
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 __all__ = [
-    "Column", "Layout", "count_text", "layout", "paragraphs", "print_number_table", "suggestion", "table",
-    "three_decimals", "unknown_name", "width",
+    "Column", "Layout", "count_text", "layout", "number_table", "number_text", "paragraphs", "suggestion", "table",
+    "unknown_name", "width",
 ]  # fmt: skip
 
 GAP = "  "
@@ -93,18 +93,20 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) 
     return "\n".join([paragraphs(title), form.heads(), *map(form.row, rows)])
 
 
-def print_number_table(
-    title: str, unit: str, corner: str, heads: Sequence[str], rows: dict[str, list[float]], below: str
-) -> None:
-    """Print a title, the unit, one row per name with three decimals per number, and a text below."""
+def number_table(
+    title: str, unit: str, corner: str, heads: Sequence[str], rows: Mapping[str, Sequence[float]],
+    formats: Sequence[str] | None = None,
+) -> str:  # fmt: skip
+    """A title, the unit, and one row per name; each column has a format, three decimals if none is given."""
     columns = [Column(corner, text=True), *(Column(head, right=True) for head in heads)]
-    cells = [[name, *map(three_decimals, values)] for name, values in rows.items()]
-    print(table(f"{title}\n({unit})\n", columns, cells), "", paragraphs(below), "", sep="\n")
+    forms = formats or [".3f"] * len(heads)
+    cells = [[name, *(number_text(x, form) for x, form in zip(row, forms, strict=True))] for name, row in rows.items()]
+    return table(f"{title}\n({unit})\n", columns, cells)
 
 
-def three_decimals(value: float) -> str:
-    """The number with three decimals, or "diverges" from 1e5 on."""
-    return f"{value:.3f}" if abs(value) < 1e5 else "diverges"
+def number_text(value: float, form: str = ".3f") -> str:
+    """The number in a format; "diverges" from 1e5 on, and a dash where there is no number (NaN)."""
+    return "–" if value != value else format(value, form) if abs(value) < 1e5 else "diverges"
 
 
 def count_text(n: int, one: str) -> str:

@@ -7,11 +7,11 @@ import pytest
 from refmeta.tables import (
     Column,
     layout,
+    number_table,
+    number_text,
     paragraphs,
-    print_number_table,
     suggestion,
     table,
-    three_decimals,
     unknown_name,
     width,
 )
@@ -76,16 +76,14 @@ def test_a_mark_on_a_letter_takes_no_space():
     assert form.row(("Q̄Q̄", "end")).replace("\u0304", "") == "QQ    end" and form.row(("long", "end")) == "long  end"
 
 
-def test_a_table_of_numbers_has_title_unit_rows_and_a_text(capsys, monkeypatch):
+def test_a_table_of_numbers_has_title_unit_and_rows_in_the_format_of_each_column(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    print_number_table(
-        "Title", "in units", "start", ["0 steps", "1 step"], {"here": [1.0, -2.25], "far": [1e5, 0.0]}, "Text."
+    rows = {"here": [1.0, -2.25], "far": [1e5, float("nan")]}
+    assert number_table("Title", "in units", "start", ["0 steps", "1 step"], rows) == (
+        "Title\n(in units)\n\nstart   0 steps  1 step\n-----  --------  ------\nhere      1.000  -2.250\nfar    diverges       –"
     )
-    assert capsys.readouterr().out == (
-        "Title\n(in units)\n\nstart   0 steps  1 step\n-----  --------  ------\nhere      1.000  -2.250\n"
-        "far    diverges   0.000\n\nText.\n\n"
-    )
-    assert three_decimals(-1e5) == "diverges" and three_decimals(float("inf")) == "diverges" and three_decimals(99999.0) == "99999.000"
+    assert number_table("T", "u", "", ["x", "y"], {"a": [1e-3, 2.0]}, ["g", ".1f"]).endswith("a  0.001  2.0")
+    assert number_text(-1e5) == number_text(float("inf")) == "diverges" and number_text(99999.0) == "99999.000"
 
 
 def test_the_nearest_name_is_asked_for_and_a_far_one_is_not():

@@ -72,7 +72,7 @@ def test_without_a_command_a_guide_names_the_three_that_people_need(capsys):
         (["verify", "--seed", "-1"], "verify", "must be a whole number of at least 0, got '-1'"),
         (["verify", "--sed", "--suite"], "verify", "error: unrecognized arguments: --sed --suite"),
         (["demo", "--problems", "3"], "demo", "unrecognized arguments: --problems"),
-        (["demo", "sinusoid"], "demo", "no family is called 'sinusoid' (did you mean 'sinusoids'?); the families are sinus"),
+        (["demo", "sinusoids"], "demo", "unrecognized arguments: sinusoids"),
         (["bias", "--mdp", "bandits"], "bias", "no process is called 'bandits' (did you mean 'bandit'?); the processes are"),
         (["check", "a:b", "--suite", "Reptle"], "check", "did you mean 'reptile'?"),
         (["list", "--suite", "mamba"], "list", "no suite is called 'mamba'; the suites are policy-gradient"),
