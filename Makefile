@@ -40,7 +40,7 @@ vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
 
 figures: $(VENV)  ## draw the figures of the chapters again; installs matplotlib
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[figures]'
-	for script in derivations/figures/*.py; do $(RUN) $$script || exit 1; done
+	for script in derivations/figures/*.py; do $(ONE_THREAD) $(RUN) $$script || exit 1; done
 
 pages: $(VENV)  ## write the list of public names and the table of suites again
 	$(RUN) tests/pages.py
