@@ -144,14 +144,16 @@ def test_after_adaptation_no_start_passes_the_optimum_and_the_gain_depends_on_th
         assert value[2] == pytest.approx(costs[name].min(), rel=1e-12), "goals times 1 are no shift"
 
 
-def test_experience_nobody_earns_more_than_the_bayes_adaptive_optimum(script):
+def test_experience_no_learner_earns_more_in_any_episode_than_its_bound(script):
     found = script("experience").data(repeats=10, iterations=30, updates=10)
-    best = found.returns["Bayes-adaptive optimum"]
+    best = found.returns["Bayes-adaptive bound"]
+    assert best[1] == pytest.approx(0.8556, abs=5e-5), "0.8536 is earned where all episodes count"
     assert np.all(np.diff(best) > -1e-12) and found.known - best[-1] < 1e-4 and best[0] < found.known / 1.9
-    learners = {name: value for name, value in found.returns.items() if name != "Bayes-adaptive optimum"}
+    learners = {name: value for name, value in found.returns.items() if name != "Bayes-adaptive bound"}
     assert len(learners) == 5 and set(found.own) == {"zeros", "joint", "MAML"}
     for name, value in learners.items():
-        assert len(value) == len(best) == 6 and np.sum(value) < np.sum(best), name
+        assert len(value) == len(best) == 6 and np.all(value[:-1] < best[:-1]), name
+        assert value[-1] < found.known * (1 + 1e-12), "80 samples may all know the goal by then, and the bound is a mean"
     assert learners["Thompson sampling"][-1] > 0.8 > learners["REINFORCE, MAML"][-1]
     assert learners["REINFORCE, zeros"][-1] > learners["REINFORCE, zeros"][0] + 0.1
 
