@@ -35,14 +35,14 @@ class Sensitivity(NamedTuple):
 
 @finite_result
 def hyper_sensitivity(
-    theta: ArrayLike, eta: ArrayLike, gradient: Function, judged: Function, derivative: Derivative = complex_step
-) -> Sensitivity:
+    theta: ArrayLike, eta: ArrayLike, gradient: Function, judged: Function, derivative: Derivative = complex_step,
+    *, flat: float = FLAT,
+) -> Sensitivity:  # fmt: skip
     """dG/dη = ∂G/∂η + ∂G/∂θ · dθ*/dη, with dθ*/dη = −(∂²F/∂θ²)⁻¹ ∂²F/∂θ∂η, at θ = θ*(η).
 
     Eq: hyper-sensitivity
 
-    Directions along which neither F's gradient nor G changes, such as a shift of all logits of a state, are left out.  A
-    direction counts as flat if its curvature is below 1e-12 of the largest.
+    Directions along which neither F's gradient nor G changes, such as a shift of all logits of a state, are left out.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def hyper_sensitivity(
         The derivative of a function by all entries of its argument, in new last axes.  The default is the complex step,
         for which `gradient` and `judged` must accept complex θ and η.  For others, `lambda f, x:
         refmeta.judges.central_difference(f, x).derivative` has about ten digits.
+    flat : float
+        A direction is flat if its curvature is below this share of the largest, 1e-12.  For differences give 1e-8.
 
     Raises
     ------
@@ -66,12 +68,14 @@ def hyper_sensitivity(
         determined along a direction without curvature.
     """
     theta, eta = as_initialisation(as_real(theta, "theta")), as_real(eta, "eta")
-    inverse, flat = _curvature(derivative(lambda t: gradient(t, eta), theta))
+    H = np.asarray(derivative(lambda t: gradient(t, eta), theta))
+    inverse, level = _curvature(H, flat)
     _check_small(theta, inverse @ np.asarray(gradient(theta, eta)))
     mixed = np.asarray(derivative(lambda e: gradient(theta, e) + 0 * np.sum(e), eta))
     slope = np.asarray(derivative(lambda t: judged(t, eta) + 0 * np.sum(t), theta))
     direct = np.asarray(derivative(lambda e: judged(theta, e) + 0 * np.sum(e), eta))
-    _check_determined(flat, mixed, slope)
+    _check_determined("dF/dtheta changes with eta", level.T @ mixed.reshape(len(level), -1), (mixed, H), flat)
+    _check_determined("G changes", slope @ level, (slope, judged(theta, eta)), flat)
     moves = -np.tensordot(inverse, mixed, axes=1)
     return Sensitivity(moves, direct + np.tensordot(slope, moves, axes=1))
 
@@ -100,8 +104,10 @@ def step_size_sensitivity(
     return hyper_sensitivity(theta, alpha, gradient, judged)
 
 
-def minimiser(theta: ArrayLike, gradient: Callable[[Any], Any], derivative: Derivative = complex_step) -> Array:
-    """The minimum of F near θ, by Newton's method on ∂F/∂θ, (d,), while this halves the step.
+def minimiser(
+    theta: ArrayLike, gradient: Callable[[Any], Any], derivative: Derivative = complex_step, *, flat: float = FLAT
+) -> Array:
+    """The minimum of F near θ, by Newton's method on ∂F/∂θ, (d,), while this halves the step; `flat` as in `hyper_sensitivity`.
 
     Raises
     ------
@@ -109,26 +115,25 @@ def minimiser(theta: ArrayLike, gradient: Callable[[Any], Any], derivative: Deri
         If Newton's method meets a direction of negative curvature, or ends where the step is not small.
     """
     theta = as_initialisation(as_parameters(theta))
-    step, last = _newton_step(theta, gradient, derivative), np.inf
+    step, last = _newton_step(theta, gradient, derivative, flat), np.inf
     for _ in range(MOST):
         if not np.max(np.abs(step)) < last / 2:
             break
         theta, last = theta - step, float(np.max(np.abs(step)))
-        step = _newton_step(theta, gradient, derivative)
+        step = _newton_step(theta, gradient, derivative, flat)
     _check_small(theta, step)
     return theta
 
 
-def _newton_step(theta: Array, gradient: Callable[[Any], Any], derivative: Derivative) -> Array:
+def _newton_step(theta: Array, gradient: Callable[[Any], Any], derivative: Derivative, flat: float) -> Array:
     """(∂²F/∂θ²)⁻¹ ∂F/∂θ."""
-    return _curvature(derivative(gradient, theta))[0] @ np.asarray(gradient(theta))
+    return _curvature(np.asarray(derivative(gradient, theta)), flat)[0] @ np.asarray(gradient(theta))
 
 
-def _curvature(hessian: Any) -> tuple[Array, Array]:
+def _curvature(H: Array, flat: float) -> tuple[Array, Array]:
     """The inverse of a Hessian where it has curvature, and a basis (d, n) of the directions where it has none."""
-    H = np.asarray(hessian)
     values, vectors = np.linalg.eigh((H + H.T) / 2)
-    least = FLAT * np.max(np.abs(values))
+    least = flat * np.max(np.abs(values))
     if values[0] < -least or not least > 0:
         raise ValueError(f"theta must be a minimum of F: its Hessian has eigenvalues from {values[0]:.3g} to {values[-1]:.3g}")
     curved = values > least
@@ -144,12 +149,11 @@ def _check_small(theta: Array, step: Array) -> None:
         )
 
 
-def _check_determined(flat: Array, mixed: Array, slope: Array) -> None:
-    """ValueError if η moves the minimum, or G depends on it, along a direction without curvature."""
-    for name, part in (("dF/dtheta changes with eta", flat.T @ mixed.reshape(len(flat), -1)), ("G changes", slope @ flat)):
-        size = max(1.0, np.max(np.abs(mixed)), np.max(np.abs(slope)))
-        if part.size and np.max(np.abs(part)) > 1e-6 * size:
-            raise ValueError(
-                f"the minimum of F is not unique up to rounding: {name} by {np.max(np.abs(part)):.3g} along a direction whose "
-                f"curvature is below {FLAT:g} of the largest; if it is not flat, measure theta in other units"
-            )
+def _check_determined(change: str, part: Array, units: tuple[Any, ...], flat: float) -> None:
+    """ValueError if the part of a derivative along flat directions is more than rounding, in units of these arrays."""
+    size = np.max(np.abs(part), initial=0.0)
+    if size > 1e-6 * max(float(np.max(np.abs(unit))) for unit in units):
+        raise ValueError(
+            f"the minimum of F is not unique up to rounding: {change} by {size:.3g} along a direction whose curvature is "
+            f"below {flat:g} of the largest; if it is not flat, measure theta in other units"
+        )

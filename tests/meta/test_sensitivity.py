@@ -128,3 +128,26 @@ def test_parameters_in_very_different_units_have_their_sensitivity(unit):
     found = rm.sensitivity.hyper_sensitivity(np.array([0.5, 0.5 / unit]), 0.5, slope, value)
     np.testing.assert_allclose(found.minimiser, [1, 1 / unit], rtol=1e-6)
     np.testing.assert_allclose(found.judged, -2.0, rtol=1e-6)
+
+
+@pytest.mark.eq("hyper-sensitivity")
+@pytest.mark.parametrize("shift", [0.0, 1.0, -2.5, 7.0])
+def test_a_flat_direction_is_left_out_with_differences_too(shift):
+    """A shift of all logits changes nothing: F = −⟨π, r⟩ + η|π − u|²/2, with r = (1, 0, ½) and a generic u."""
+    r, u = np.array([1.0, 0.0, 0.5]), np.array([0.25, 0.5, 0.25])
+
+    def value(t, e):
+        pi = np.exp(t - t[0].real) / np.sum(np.exp(t - t[0].real))
+        return -pi @ r + e * np.sum((pi - u) ** 2) / 2
+
+    gradient = lambda t, e: complex_step(lambda x: value(x, e), t) if np.isrealobj(t) and np.isrealobj(e) else None
+    theta = minimiser(np.array([0.1, -0.1, 0.0]) + shift, lambda t: gradient(t, 4.0), numeric, flat=1e-8)
+    found = hyper_sensitivity(theta, 4.0, gradient, value, numeric, flat=1e-8)
+    pi = np.exp(theta - theta[0]) / np.sum(np.exp(theta - theta[0]))
+    np.testing.assert_allclose(found.judged, np.sum((pi - u) ** 2) / 2, rtol=1e-6)  # the envelope theorem
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-8, 1e8])
+def test_a_minimum_that_moves_along_a_flat_direction_is_refused_in_every_unit(unit):
+    with pytest.raises(ValueError, match="not unique up to rounding: dF/dtheta changes with eta"):
+        hyper_sensitivity([1.0, 0.0], 1.0, lambda t, e: unit * np.array([t[0] - e, e - 1.0 + 0 * t[1]]), lambda t, e: t[0])
