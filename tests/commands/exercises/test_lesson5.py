@@ -7,24 +7,24 @@ from tests.commands.exercises.filled import check_hint, check_right, hints, righ
 MAML, FIRST, REPTILE = "g1 - alpha * H1 @ g2 - alpha * H2 @ g1", "g1 - alpha * H1 @ g2", "g1 + g2 - alpha * H1 @ g2"
 IMPLICIT, STEP = "6 * strength / (1 + strength) ** 2", "6 * (strength - 1) / strength ** 2"
 SOLUTIONS = {
-    "5a": ["3", "30/11", "2.52", "2"],
+    "5a": ["3", "25/9", "45/17", "5/2"],
     "5b": [MAML, FIRST, REPTILE],
     "5c": [IMPLICIT, STEP, "2"],
 }
 WRONG = {
     "5a": [
-        ({0: "2", 1: "1", 2: "2/5"}, "points of first-order MAML"),
-        ({0: "1", 1: "1/7", 2: "1/61"}, "points of MAML"),
+        ({0: "15/7", 1: "15/11", 2: "15/19"}, "points of first-order MAML"),
+        ({0: "15/11", 1: "3/7", 2: "15/131"}, "points of MAML"),
         ({1: "3", 2: "3"}, "joint training for every K"),
-        ({0: "30/11", 1: "63/25", 2: "102/43"}, "one step more each"),
-        ({0: "1", 1: "2/5", 2: "1/7"}, "Reptile has θ − φ_i"),
-        ({0: "2", 1: "2", 2: "2"}, "mean of the centres"),
-        ({2: "2.7"}, "entry 2 is not right"),
+        ({0: "25/9", 1: "45/17", 2: "425/165"}, "one step more each"),
+        ({0: "5/3", 1: "1", 2: "5/9"}, "Reptile has θ − φ_i"),
+        ({0: "5/2", 1: "5/2", 2: "5/2"}, "mean of the centres"),
+        ({2: "2.8"}, "entry 2 is not right"),
         ({0: "7", 1: "8", 2: "9"}, "Write θ − φ_i as a factor"),
-        ({3: "4"}, "the second task alone"),
+        ({3: "5"}, "the second task alone"),
         ({3: "0"}, "limit of MAML's points"),
         ({3: "3"}, "the point for one step"),
-        ({3: "5"}, "the minimum c_i of its task"),
+        ({3: "7"}, "the minimum c_i of its task"),
     ],
     "5b": [
         ({0: "g2 - alpha * H2 @ g1 - alpha * H1 @ g2"}, "order (1, 2) of the chapter"),
@@ -34,6 +34,12 @@ WRONG = {
         ({0: "g1 - H1 @ g2 - H2 @ g1"}, "alpha is missing"),
         ({0: MAML.replace("-", "+")}, "a step goes against the gradient"),
         ({0: "g1"}, "the chain rule multiplies"),
+        ({0: "(np.eye(len(g1)) - alpha * H2) @ (g1 - alpha * H1 @ g2)"}, "a term of order alpha²"),
+        ({0: "g1 + alpha * H1 @ g2 - alpha * H2 @ g1"}, "has the wrong sign: both"),
+        ({0: "g1 - alpha * H1 @ g2 + alpha * H2 @ g1"}, "has the wrong sign; both"),
+        ({0: "(g1 + g2) / 2 - alpha * (H1 @ g2 + H2 @ g1)"}, "the mean over both orders"),
+        ({0: "g1 - alpha * H2 @ g2 - alpha * H1 @ g1"}, "the gradient of the OTHER minibatch"),
+        ({0: "g1 - alpha * H1 * g2 - alpha * H2 * g1"}, "is there a * where @ is meant?"),
         ({1: "g2 - alpha * H2 @ g1"}, "order (1, 2) of the chapter"),
         ({1: MAML}, "the Hessian of the step does not occur"),
         ({1: "g1"}, "its value at the start"),
@@ -58,6 +64,9 @@ WRONG = {
         ({0: "6 * strength ** 2 / (1 + strength) ** 2"}, "not before L"),
         ({0: f"-{IMPLICIT}"}, "the sign is turned"),
         ({0: "strength"}, "this is φ*"),
+        ({0: "2 / (1 + 1 / strength)"}, "which holds at strength 2 alone"),
+        ({0: "4 / 3"}, "the chapter's number, for strength 2"),
+        ({0: "8 / 3 / strength"}, "this is right for strength = 2, and wrong for strength = 4. Set the derivative"),
         ({1: IMPLICIT}, "this is implicit MAML"),
         ({1: "6 / strength"}, "first-order MAML"),
         ({1: "6 / (1 + strength) * (1 - 1 / strength)"}, "φ* of implicit MAML"),
@@ -68,7 +77,8 @@ WRONG = {
         ({2: "1"}, "falls faster"),
         ({2: "3"}, "falls more slowly"),
         ({2: "-2"}, "n is positive"),
-        ({2: "5"}, "Double the strength"),
+        ({2: "5"}, "Double a large strength"),
+        ({2: "1.46"}, "a whole number"),
     ],
 }
 
