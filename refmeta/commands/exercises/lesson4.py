@@ -1,22 +1,17 @@
 """Lesson 4: MAML.  Derivation: derivations/maml.md"""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.commands.exercises.answers import Answers
 from refmeta.commands.exercises.grading import Exercise, compare
-from refmeta.oracle.check import as_target, questions, run
-from refmeta.oracle.judge import JudgeSettings
-from refmeta.oracle.vectors import cases
-from refmeta.oracle.verdict import Finding, finding
+from refmeta.commands.exercises.lesson4c import written_and_broken
 
 __all__ = ["EXERCISES"]
 
 A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 5.0]), 0.25
-SUITE, WANTED, SEARCH = "maml-regression", "reversed-product", 3.0
 
 
 def _rest(power: float, alpha: float = ALPHA) -> float:
@@ -81,45 +76,11 @@ def _along_s(factor: float) -> Array:
     return factor * np.array([1.0, -1.0])
 
 
-def _asked(answers: Answers, name: str) -> Finding:
-    """The verdict of the oracle on a function of the file, which computes one task."""
-
-    def gradient(theta: Any, X: Any, y: Any, query_X: Any, query_y: Any, alpha: Any, steps: int) -> Any:
-        alphas = np.broadcast_to(alpha, (steps, len(theta)))
-        tasks = zip(X, y, query_X, query_y, strict=True)
-        return np.stack([answers.call(name, (theta, *task, alphas), theta.shape) for task in tasks])
-
-    vectors, settings = [case for case in cases(SUITE) if case.result == "valid"], JudgeSettings()
-    gradient(**vectors[1].arguments())
-    target = as_target(gradient)
-    outcomes = run(target, vectors, settings)
-    return finding(SUITE, outcomes, settings, questions(target, settings, seconds=SEARCH), seconds=SEARCH)
-
-
-def _written_and_broken(answers: Answers) -> Iterator[str]:
-    """4c: the oracle says RIGHT, and of the other function reversed-product."""
-    verdict = _asked(answers, "meta_gradient")
-    if verdict.word != "RIGHT":
-        yield f"`meta_gradient`: the oracle says {verdict.word}: {_said(verdict)}"
-        return
-    verdict = _asked(answers, "broken")
-    slugs = {cause.slug for cause in verdict.causes}
-    if verdict.word == "RIGHT":
-        yield "`broken`: this is right. Break it: `python -m refmeta explain reversed-product` says how."
-    elif WANTED not in slugs:
-        yield f"`broken`: the oracle says another thing: {_said(verdict)}"
-
-
-def _said(verdict: Finding) -> str:
-    """What the oracle says about a mistake."""
-    return "; ".join(verdict.explanation or (verdict.sentence,)).rstrip(".") + "."
-
-
 EXERCISES = {
     "4a": Exercise("MAML cares most for the task that two steps improve least; joint training does not know that there are steps.", _starts),
     "4b": Exercise("Nearly half of the gradient is the Hessian term; first-order MAML leaves it out.", _arms),
     "4c": Exercise(
         "The oracle tells both apart. With one step size for all parameters they would agree, because the Hessian is constant.",
-        _written_and_broken,
+        written_and_broken,
     ),
 }
