@@ -70,7 +70,7 @@ def _own_mistake(answers: Answers, name: str) -> str:
     """A mistake of students that has no name in the oracle, or nothing."""
     problems, turned = list(_problems()), slice(None, None, -1)
     got = [answers.call(name, problem, problem[0].shape) for problem in problems]
-    for sentence, options in {
+    ways: dict[str, dict[str, Any]] = {
         "the sign of the whole result is turned.": {"sign": -1},
         "the Hessian must be that of the support data X, on which the steps are made; this takes the query data.": {"hessian_of": 3},
         "each step has its own step sizes: alphas[k] in step k. This takes alphas[0] in every step forwards.": {"forwards": slice(0, 1)},
@@ -82,7 +82,8 @@ def _own_mistake(answers: Answers, name: str) -> str:
         "alphas[k] belongs to the right of the Hessian: first multiply g by alphas[k], then by H.": {"left": True},
         "the gradient of the query is taken at the start; it belongs at the end of the steps.": {"at_start": True},
         "the steps go up: a step goes against the gradient.": {"step": -1},
-    }.items():
+    }
+    for sentence, options in ways.items():
         if all(equal(a, _backwards(*problem, **options)) for a, problem in zip(got, problems, strict=True)):
             return sentence
     return ""

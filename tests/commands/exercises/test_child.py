@@ -15,7 +15,7 @@ RIGHT = ["2", "-1/3", "-5/3"]
     ("line", "sentence"),
     [
         ("while True: pass", "1a.py, line 0: `while True: pass`: this does not end within 1 s of the processor. Is there a loop that never stops?"),
-        ("__import__('time').sleep(99)", "1a.py, line 0: `__import__('time').sleep(99)`: this does not end within 4 s. Is there a loop that never stops?"),
+        ("__import__('time').sleep(99)", "1a.py, line 0: `__import__('time').sleep(99)`: this does not end within 2 s. Is there a loop that never stops?"),
         ("import os; os._exit(0)", "1a.py: the file ended Python itself (status 0)."),
     ],
 )
@@ -23,7 +23,7 @@ def test_a_file_that_does_not_come_to_its_end(line, sentence, tmp_path):
     path = tmp_path / "1a.py"
     path.write_text(filled("1a", ["1", "2", "3"]) + line + "\n", encoding="utf-8")
     line_number = path.read_text(encoding="utf-8").splitlines().index(line) + 1
-    wait = 4.0 if "sleep" in line else 600.0
+    wait = 2.0 if "sleep" in line else 600.0
     assert graded_apart("1a", path, seconds=1, wait=wait) == (False, sentence.replace("line 0", f"line {line_number}"))
 
 
