@@ -69,7 +69,10 @@ def compare(answers: Answers, name: str, right: ArrayLike, mistakes: Mapping[str
     mistakes : what each mistake gives, by the sentence that names it.
     """
     wanted = np.asarray(right, float)
-    yield from _faults(f"`{name}`", answers.array(name, wanted.shape), wanted, mistakes, hint)
+    got = answers.array(name, wanted.shape)
+    named = _named([got], [wanted], {sentence: [np.asarray(value, float)] for sentence, value in mistakes.items()})
+    if not equal(got, wanted):
+        yield f"`{name}`: {named or _general(got, wanted) or hint}"
 
 
 def check_whole(answers: Answers, name: str) -> Iterator[str]:
@@ -94,12 +97,16 @@ def compare_function(
     """
     wanted = [np.asarray(right(*case), float) for case in cases]
     got = [answers.call(name, case, value.shape) for case, value in zip(cases, wanted, strict=True)]
-    if all(map(equal, got, wanted)):
-        return
-    values = {sentence: [np.asarray(mistake(*case), float) for case in cases] for sentence, mistake in mistakes.items()}
-    named = next((sentence for sentence, value in values.items() if all(map(equal, got, value))), "")
-    partly = _partly(answers.value(name), cases, list(map(equal, got, wanted)))
-    yield f"`{name}`: {named or _of_a_function(_joined(got), _joined(wanted)) or ' '.join(filter(None, [partly, hint]))}"
+    named = _named(got, wanted, {sentence: [np.asarray(mistake(*case), float) for case in cases] for sentence, mistake in mistakes.items()})
+    good = list(map(equal, got, wanted))
+    if not all(good):
+        partly = _partly(answers.value(name), cases, good)
+        yield f"`{name}`: {named or _of_a_function(_joined(got), _joined(wanted)) or ' '.join(filter(None, [partly, hint]))}"
+
+
+def _named(got: Sequence[Array], right: Sequence[Array], mistakes: Mapping[str, Sequence[Array]]) -> str:
+    """The sentence of the mistake that gives what was got, or nothing; each mistake differs from what is right, and from the others."""
+    return next((sentence for sentence, values in mistakes.items() if all(map(equal, got, values))), "")
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
@@ -138,14 +145,6 @@ def _argument(value: Any) -> str:
     if array.ndim == 1 and array.size <= 3 or array.ndim == 0:
         return f"[{', '.join(f'{x:.3g}' for x in array)}]" if array.ndim else f"{value:.3g}"
     return f"an array of shape {array.shape}"
-
-
-def _faults(what: str, got: Array, right: Array, mistakes: Mapping[str, ArrayLike], hint: str) -> Iterator[str]:
-    """The known mistake, else what mistakes of any exercise do, else the hint."""
-    if equal(got, right):
-        return
-    named = next((sentence for sentence, value in mistakes.items() if equal(got, value)), "")
-    yield f"{what}: {named or _general(got, right) or hint}"
 
 
 def _general(got: Array, right: Array) -> str:
