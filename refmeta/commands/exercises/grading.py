@@ -125,9 +125,12 @@ def _of_a_function(got: Array, right: Array) -> str:
 
 def _partly(function: Callable[..., Any], cases: Sequence[Sequence[Any]], good: Sequence[bool]) -> str:
     """For which arguments a function is right and for which it is wrong, if it is right for some."""
-    if not any(good):
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a function of another language does not tell its arguments
+        names = []
+    if not any(good) or not names:
         return ""
-    names = list(inspect.signature(function).parameters)
     one, other = (_arguments(names, next(case for case, g in zip(cases, good, strict=True) if g is wanted)) for wanted in (True, False))
     return f"this is right for {one}, and wrong for {other}."
 

@@ -115,8 +115,8 @@ def _implicit(answers: Answers) -> Iterator[str]:
     yield from check_whole(answers, "n")
     yield from compare(
         answers, "n", 2.0,
-        {"each of the two falls like this; their difference falls faster.": 1.0, "a larger term is left: the difference falls "
-         "more slowly.": 3.0, "write n for strength^(−n): n is positive.": -2.0},
+        {"each of the two falls like this. Does their difference become half as large when a large strength is doubled?": 1.0,
+         "does the difference become one eighth when a large strength is doubled?": 3.0, "write n for strength^(−n): n is positive.": -2.0},
         hint="Double a large strength, as 512 and 1024: by which factor does the difference fall?",
     )  # fmt: skip
 

@@ -89,8 +89,8 @@ def _dirichlet(answers: Answers) -> Iterator[str]:
     chance = "{} How large is the standard deviation of a frequency in n draws, and how does it depend on n?"
     yield from compare(
         answers, "order_if_exact", 1.0,
-        {"the counts are exact here. Without chance the error falls faster.": 0.5, "the prior counts as four visits more, always. "
-         "Its share of the posterior mean falls more slowly.": 2.0, "the posterior mean is not exact for any n: the prior is still in it.": 0.0},
+        {"the counts are exact here: there is no chance in this error.": 0.5,
+         "the prior counts as four visits more, always. What is its share in the posterior mean after n visits?": 2.0, "the posterior mean is not exact for any n: the prior is still in it.": 0.0},
         hint="Insert the counts nP into (c + nP)/(sum of c + n), subtract P, and see how this depends on n.",
     )  # fmt: skip
     yield from compare(

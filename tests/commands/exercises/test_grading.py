@@ -64,6 +64,11 @@ def test_a_wrong_function_is_told_by_its_arguments(mine, sentence):
     assert list(compare_function(answers, "f", cases, lambda x, v: x + x**2, {}, hint="the hint.")) == [sentence]
 
 
+def test_a_function_that_does_not_tell_its_arguments_gets_the_hint():
+    answers = Answers(Path("mine.py"), "", {"f": max})
+    assert list(compare_function(answers, "f", [[1.0, 0.0], [1.0, 2.0]], lambda x, y: x, {}, hint="the hint.")) == ["`f`: the hint."]
+
+
 def test_numbers_that_cannot_be_computed_with_are_told(tmp_path):
     def faults(answers):
         with np.errstate(over="raise"):
