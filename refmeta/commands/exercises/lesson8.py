@@ -54,7 +54,7 @@ def _step_over_gradient(theta: float, g: float, b_F: float, b_I: float) -> float
     forgotten = 0.0
     if theta != 0:
         logarithm = np.log(abs(theta)) - np.log(abs(g)) - np.logaddexp(0, b_F)
-        forgotten = np.sign(theta) * np.sign(g) * np.exp(min(logarithm, 700.0))
+        forgotten = np.sign(theta) * np.sign(g) * np.exp(logarithm)
     return float(abs(forgotten + np.exp(-np.logaddexp(0, -b_I))))
 
 
