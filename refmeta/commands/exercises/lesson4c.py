@@ -49,7 +49,7 @@ def written_and_broken(answers: Answers) -> Iterator[str]:
     verdict = _asked(answers, "broken")
     if verdict.word == "RIGHT":
         yield f"`broken`: this is right. Break it: `python -m refmeta explain {WANTED}` says how."
-    elif WANTED not in _slugs(verdict):
+    elif WANTED not in _slugs(verdict) and not _agrees(answers, "broken", {"order": 1}):  # on a slow machine the oracle's search may end early
         yield f"`broken`: the oracle says that it is another mistake. {_said(verdict)}"
 
 
@@ -68,8 +68,7 @@ def _said(verdict: Finding) -> str:
 
 def _own_mistake(answers: Answers, name: str) -> str:
     """A mistake of students that has no name in the oracle, or nothing."""
-    problems, turned = list(_problems()), slice(None, None, -1)
-    got = [answers.call(name, problem, problem[0].shape) for problem in problems]
+    turned = slice(None, None, -1)
     ways: dict[str, dict[str, Any]] = {
         "the sign of the whole result is turned.": {"sign": -1},
         "the Hessian must be that of the support data X, on which the steps are made; this takes the query data.": {"hessian_of": 3},
@@ -83,10 +82,12 @@ def _own_mistake(answers: Answers, name: str) -> str:
         "the gradient of the query is taken at the start; it belongs at the end of the steps.": {"at_start": True},
         "the steps go up: a step goes against the gradient.": {"step": -1},
     }
-    for sentence, options in ways.items():
-        if all(equal(a, _backwards(*problem, **options)) for a, problem in zip(got, problems, strict=True)):
-            return sentence
-    return ""
+    return next((sentence for sentence, options in ways.items() if _agrees(answers, name, options)), "")
+
+
+def _agrees(answers: Answers, name: str, options: dict[str, Any]) -> bool:
+    """Does a function of the file compute the recursion with these options?"""
+    return all(equal(answers.call(name, problem, problem[0].shape), _backwards(*problem, **options)) for problem in _problems())
 
 
 def _problems() -> Iterator[tuple[Array, ...]]:
@@ -99,7 +100,7 @@ def _problems() -> Iterator[tuple[Array, ...]]:
 
 
 def _backwards(*problem: Array, hessian_of: int = 1, forwards: slice = slice(None), backwards: slice = slice(None),
-               left: bool = False, at_start: bool = False, sign: int = 1, step: int = 1) -> Any:  # fmt: skip
+               left: bool = False, at_start: bool = False, sign: int = 1, step: int = 1, order: int = -1) -> Any:  # fmt: skip
     """The recursion backwards, with the mistakes that are asked for."""
     theta, X, y, query_X, query_y, alphas = problem
     at, H = theta, problem[hessian_of].T @ problem[hessian_of] / len(problem[hessian_of])
@@ -108,6 +109,6 @@ def _backwards(*problem: Array, hessian_of: int = 1, forwards: slice = slice(Non
         at = at - step * alpha * (X.T @ (X @ at - y) / len(X))
     at = theta if at_start else at
     g = query_X.T @ (query_X @ at - query_y) / len(query_X)
-    for alpha in back[::-1]:
+    for alpha in back[::order]:
         g = g - (alpha * (H @ g) if left else H @ (alpha * g))
     return sign * g

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.commands.exercises.filled import check_hint, check_right, hints, rights
+from refmeta.commands.exercises import lesson4c
+from tests.commands.exercises.filled import check_hint, check_right, grade, hints, rights
 
 
 def maml(order="::-1", hessian="hessian_product(alphas[k] * g, X)", sign="-", at="theta"):
@@ -63,3 +64,11 @@ def test_the_solution_is_right(name, pieces, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "solution", "changes", "words"), hints(SOLUTIONS, WRONG))
 def test_a_wrong_answer_gets_its_hint_and_not_the_solution(name, solution, changes, words, tmp_path):
     check_hint(tmp_path, name, solution, changes, words)
+
+
+def test_the_reversed_product_is_right_even_if_the_search_finds_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson4c, "_slugs", lambda verdict: [])
+    right, sentence = grade(tmp_path, "4c", SOLUTIONS["4c"])
+    assert right, sentence
+    right, sentence = grade(tmp_path, "4c", [RIGHT, body(maml(order=":0"), "_broken")])
+    assert not right and "none of the mistakes" in sentence
