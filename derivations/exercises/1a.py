@@ -8,13 +8,12 @@ action a with the probability
 which is called the softmax of theta. Action a pays r(a). The expected reward is
 J = sum_a pi(a) r(a).
 
-Let pi = (1/4, 1/2, 1/4) and r = (4, 0, 8). Compute by hand, without a program,
+Let pi = (1/2, 1/3, 1/6) and r = (8, 3, -6). Compute by hand, without a program,
 the gradient of J: the three derivatives dJ/dtheta_0, dJ/dtheta_1, dJ/dtheta_2.
-Every theta_b changes every pi(a), since the probabilities sum to
-1.
+Every theta_b changes every pi(a), since the probabilities sum to 1.
 
-Read: derivations/softmax-policies.md, the section on the derivatives of
-softmax.
+Read: derivations/softmax-policies.md, the section on the derivative of softmax.
+It has this example with other numbers.
 Numbers may be fractions such as 3/8, or decimals with at least seven digits.
 To grade this file: python -m refmeta exercise 1a 1a.py
 """

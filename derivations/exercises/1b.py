@@ -8,15 +8,17 @@ smaller.
 
 Write the central difference. Then draw, or print, the error against h from
 1e-14 to 1e-1, both on a logarithmic scale, for example for f = exp at x = 1.
-You see two straight lines. Fill in the slope of the line at small h, the slope
-of the line at large h (whole numbers), and the step at which the two lines
-cross if f and its derivatives are of size 1. There the error is least; a single
-error may be smaller elsewhere, by luck, because rounding errors look random.
-One digit is enough, and a factor of 3 is allowed.
+You see two straight lines. Fill in the slope of the line at small h and the
+slope of the line at large h, both rounded to whole numbers. Fill in also the
+step at which the two lines cross if f and its derivatives are of size 1. There
+the error is least; a single error may be smaller elsewhere, by luck, because
+rounding errors look random. One digit is enough, and a factor of 3 is allowed.
 
 Read: derivations/judges.md, the section on central differences.
 To grade this file: python -m refmeta exercise 1b 1b.py
 """
+
+import numpy as np
 
 
 def central_difference(f, x, h):

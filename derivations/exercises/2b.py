@@ -19,6 +19,8 @@ goes wrong in practice.
 To grade this file: python -m refmeta exercise 2b 2b.py
 """
 
+import numpy as np
+
 
 def gradient(d, pi, Q):
     """The policy gradient, shape (S, A), for NumPy arrays d of shape (S,), pi and Q of shape (S, A)."""

@@ -25,6 +25,8 @@ practice.
 To grade this file: python -m refmeta exercise 4c 4c.py
 """
 
+import numpy as np
+
 
 def gradient(theta, X, y):
     """The gradient of the loss; theta has shape (d,), X (n, d), y (n,)."""

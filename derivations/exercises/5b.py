@@ -18,6 +18,8 @@ Read: derivations/reptile.md, the section on the expansion.
 To grade this file: python -m refmeta exercise 5b 5b.py
 """
 
+import numpy as np
+
 
 def maml(g1, g2, H1, H2, alpha):
     """MAML in the order (2, 1); g1, g2 have the shape (d,), H1, H2 the shape (d, d)."""

@@ -8,13 +8,17 @@ L'(theta)/strength, with the meta-gradient (1 - L''/strength) times the query
 gradient at phi.
 
 Let L(phi) = 1/2 (phi - 3)^2, the query loss phi^2, and theta = 0. Write both
-meta-gradients as functions of strength. (At strength 2 the chapter has 4/3 for
-implicit MAML.) Then print their difference for strength = 2, 4, 8, ..., 64: it
-falls like strength^(-n). Fill in the whole number n.
+meta-gradients as functions of strength. (The chapter has strength 2 only: there
+phi* = 1, and implicit MAML has 4/3.) Then print their difference for strength =
+2, 4, 8, ..., 1024. For a LARGE strength it is about a constant times
+strength^(-n). For a small one it is not: from 2 to 4 it hardly falls. Fill in
+the whole number n.
 
 Read: derivations/implicit-and-zeroth-order.md, the section "By hand".
 To grade this file: python -m refmeta exercise 5c 5c.py
 """
+
+import numpy as np
 
 
 def implicit(strength):

@@ -21,6 +21,8 @@ Read: derivations/meta-training.md, the paragraph "The edge of stability".
 To grade this file: python -m refmeta exercise 6b 6b.py
 """
 
+import numpy as np
+
 
 def loss_after(alpha, best, before, steps):
     """The loss after so many steps with the step size alpha, a number."""

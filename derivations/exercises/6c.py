@@ -1,8 +1,8 @@
 """Exercise 6c: What is left of MAML's gain if both starts tune the step size?
 
-The two tasks of exercise 4a: L_i(theta) = a_i/2 (theta - c_i)^2 with a = (1, 3)
-and c = (0, 4), and K = 2 steps. MAML was trained for alpha = 1/4, and has the
-start 1/7. Joint training, which does not adapt, has the start 3.
+The two tasks of the chapter on MAML: L_i(theta) = a_i/2 (theta - c_i)^2 with a
+= (1, 3) and c = (0, 4), and K = 2 steps. MAML was trained for alpha = 1/4, and
+has the start 1/7. Joint training, which does not adapt, has the start 3.
 
 A comparison at alpha = 1/4 is not fair: MAML's start was made for this step
 size, and the other start was not. So let each start choose its own best alpha

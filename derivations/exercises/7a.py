@@ -1,7 +1,7 @@
 """Exercise 7a: Two arms, one sample: the score term of MAML.
 
 Two arms pay r = (1, 0). The policy is softmax of theta = (0, 0), so that both
-arms have the probability 1/2. Let alpha = 2 log 3. You adapt with one step of
+arms have the probability 1/2. Let alpha = 2 log 2. You adapt with one step of
 gradient ASCENT on the expected reward J, and then J of the adapted policy
 counts.
 
@@ -16,16 +16,16 @@ has two parts: the adapted policy changes with theta (through theta itself, and
 through pi in g); and the PROBABILITY of each arm changes with theta. The second
 part is the score term.
 
-You may use np.log(3). Give decimals with at least seven digits, or expressions.
+You may use np.log(2). Give decimals with at least seven digits, or expressions.
 
-Read: derivations/sampled-meta-gradients.md, on the two objectives and the score
-term.
+Read: derivations/sampled-meta-gradients.md, "By hand: two arms". It has this
+example with another alpha.
 To grade this file: python -m refmeta exercise 7a 7a.py
 """
 
 import numpy as np
 
-log3 = np.log(3)
+log2 = np.log(2)
 
 exact_objective = ...
 sampled_objective = ...

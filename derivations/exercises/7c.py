@@ -23,6 +23,8 @@ test that exposes it".
 To grade this file: python -m refmeta exercise 7c 7c.py
 """
 
+import numpy as np
+
 
 def naive_curvature(p, r0, r1):
     """The mean of the second derivative of r(a) log pi(a), a number."""

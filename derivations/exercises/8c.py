@@ -3,7 +3,7 @@
 In a state there is one action and there are three possible next states. Their
 probabilities are not known. The prior is the Dirichlet distribution with the
 concentration (2, 1, 1): its density is proportional to P_0^(2-1) P_1^(1-1)
-P_2^(1-1). After four visits the counts of the next states are (3, 0, 1).
+P_2^(1-1). After six visits the counts of the next states are (4, 0, 2).
 Compute the mean of the posterior distribution.
 
 Then let there be n visits, and let the true probabilities be P. The error of

@@ -24,7 +24,7 @@ def test_a_copy_is_written_once_and_graded(capsys, monkeypatch, tmp_path):
     assert "nothing is overwritten" in " ".join(refused(capsys, "exercise", "1a", "--copy").split())
     out, status = printed(capsys, "exercise", "1a", "1a.py")
     assert status == 1 and "here `...` is not filled in yet" in " ".join(out.split())
-    mine.write_text(filled("1a", ["1/4", "-3/2", "5/4"]), encoding="utf-8")
+    mine.write_text(filled("1a", ["2", "-1/3", "-5/3"]), encoding="utf-8")
     out, status = printed(capsys, "exercise", "1a", "1a.py")
     assert status == 0 and out.startswith("Right. ")
 

@@ -41,7 +41,7 @@ def as_answers(path: Path) -> "Answers":
         raise Unanswered(f"{place(path, text, line)}Python cannot read the file: {getattr(error, 'msg', error)}") from None
     if unfilled:
         line = unfilled[0].lineno
-        count = f", and {len(unfilled) - 1} more below it" if len(unfilled) > 1 else ""
+        count = f", and {len(unfilled) - 1} more after it" if len(unfilled) > 1 else ""
         raise Unanswered(f"{place(path, text, line)}here `...` is not filled in yet{count}")
     answers = Answers(path, text, {"__name__": path.stem, "__file__": str(path)})
     sys.path.insert(0, str(path.resolve().parent))
@@ -125,15 +125,15 @@ class Answers:
     def _as_array(self, value: Any, what: str, shape: Sequence[int], where: str) -> Array:
         """A number, a fraction, a list or an array as floats of this shape."""
         if value is None:
-            raise Unanswered(f"{where}`{what}` is None; is there a `return`?")
+            raise Unanswered(f"{where}`{what}` is None" + "; is there a `return`?" * what.endswith("(…)"))
         try:
-            if np.iscomplexobj(np.asarray(value)):
+            if np.asarray(value).dtype.kind not in "iufO":
                 raise TypeError
             array = np.asarray(value, dtype=float)
         except (TypeError, ValueError):
-            raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got {type(value).__name__}: {_short(value)}") from None
+            raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got {type(value).__name__}: {_short(value)}{_quotes(value)}") from None
         if array.shape != tuple(shape):
-            raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got shape {array.shape}")
+            raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got shape {array.shape}{_product(array.shape, shape)}")
         if not np.all(np.isfinite(array)):
             raise Unanswered(f"{where}`{what}` is not finite: it holds NaN or an infinity")
         return array
@@ -142,6 +142,16 @@ class Answers:
 def _kind(shape: Sequence[int]) -> str:
     """What an answer of this shape is called."""
     return f"an array of shape {tuple(shape)}" if shape else "one number"
+
+
+def _quotes(value: Any) -> str:
+    """What to do about numbers in quotes."""
+    return "; write numbers without quotes" if isinstance(value, str) or "'" in _short(value) else ""
+
+
+def _product(got: Sequence[int], shape: Sequence[int]) -> str:
+    """What to do about a matrix where a vector is wanted."""
+    return "; is there a * where @ is meant?" if len(shape) == 1 and tuple(got) == (*shape, *shape) else ""
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -31,13 +31,15 @@ def _chain(answers: Answers) -> Iterator[str]:
     yield from compare(
         answers, "visits", d,
         {"these are the visits of the chapter's start; here the process starts in state 0.": [2 / 3, 4 / 3],
+         "the start itself is not counted: t = 0 is a visit, too.": d - [1, 0],
          "these are normalised: they sum to 1. They must sum to 1/(1 − gamma).": d / 2,
          "P_pi must be transposed: d(s') = rho(s') + gamma sum_s d(s) P_pi(s, s').": [4 / 3, 4 / 9]},
         hint="d(s') = rho(s') + gamma sum_s d(s) P_pi(s, s'). The visits sum to 1/(1 − gamma).",
     )  # fmt: skip
     yield from compare(
         answers, "gradient", d[:, None] * PI * A,
-        {"this is the gradient of the chapter's start: the visits differ here.": [[1 / 4, -1 / 4], [1 / 3, -1 / 3]],
+        {"the rewards that follow are missing: this has R − r_π instead of Q − V. (It is also the gradient of the chapter's start, "
+         "by accident.)": [[1 / 4, -1 / 4], [1 / 3, -1 / 3]],
          "this has Q instead of the advantage: the entries of a state do not sum to 0.": d[:, None] * PI * Q,
          "the visits d(s) are missing: the process starts in state 0 and goes on.": PI * A,
          "the probabilities π(a|s) are missing: this is d(s) A(s, a).": d[:, None] * A,
@@ -73,29 +75,35 @@ def _row_sums(answers: Answers) -> Iterator[str]:
 
 
 def _cash_or_wait(answers: Answers) -> Iterator[str]:
-    """2c: J(p) = 3p + (1 − p)(1 + 3p + 1 − p) has its maximum where no advantage is zero."""
-    p = 3 / 4
-    V1 = 3 * p + (1 - p)
-    V0 = 3 * p + (1 - p) * (1 + V1)
+    """2c: J(p) = 4p + (1 − p)(1 + 4p + 1 − p) has its maximum where no advantage is zero."""
+    p = 5 / 6
+    V1 = 4 * p + (1 - p)
+    V0 = 4 * p + (1 - p) * (1 + V1)
     yield from compare(
         answers, "p", p,
         {"this is the answer for the chapter's game, where cashing pays 2.": 1 / 2, "p must lie strictly between 0 and 1.": 1,
+         "this holds V1 fixed. V1 depends on p, too: insert it first, and differentiate then.": 2 / 3,
          "p must lie strictly between 0 and 1: never to cash is not the maximum.": 0,
          "this is the probability to wait. p is the probability to cash.": 1 - p},
-        hint="V1 = 3p + (1 − p). Insert it into J(p), and set the derivative of this polynomial to zero.",
+        hint="Write V1 as a function of p. Insert it into J(p), and set the derivative of this polynomial to zero.",
     )  # fmt: skip
-    first, second = np.array([3, 1 + V1]) - V0, np.array([3, 1]) - V1
-    swapped = {"the two steps are exchanged.": second, "waiting leads to a second step: Q_0(wait) = 1 + V1.": np.array([3, 1]) - V0}
+    first, second = np.array([4, 1 + V1]) - V0, np.array([4, 1]) - V1
     yield from compare(
         answers, "advantages_at_0", first,
-        {**swapped, "these are Q_0, not Q_0 − V_0.": first + V0, "V_0 weights the two actions by p and 1 − p.": first + V0 - (first + V0).mean()},
-        hint="Q_0 = (3, 1 + V1), V_0 = p Q_0(cash) + (1 − p) Q_0(wait), and the advantage is the difference.",
+        {"these are the advantages at t = 1. At t = 0 waiting earns V1, too.": second,
+         "waiting leads to a second step, and earns V1 there: it is missing in Q_0(wait).": np.array([4, 1]) - V0,
+         "the sign is turned; or the 1 that waiting pays at once is missing in Q_0(wait).": -first,
+         "after waiting the policy still cashes with the probability p only: V1 is not the reward of cashing.": np.array([4, 5]) - (4 * p + (1 - p) * 5),
+         "these are Q_0, not Q_0 − V_0.": first + V0, "V_0 weights the two actions by p and 1 − p.": first + V0 - (first + V0).mean(),
+         "p is the probability to cash; in V_0 it weights Q_0(cash).": first + V0 - (first + V0) @ [1 - p, p]},
+        hint="How much do you earn on the mean from t = 0 on if you cash, and if you wait? Then subtract their mean under the policy.",
     )  # fmt: skip
     yield from compare(
         answers, "advantages_at_1", second,
-        {"these belong to t = 0. After t = 1 no step is left: Q_1(wait) = 1.": first, "these are Q_1, not Q_1 − V_1.": second + V1,
-         "V_1 weights the two actions by p and 1 − p.": [1, -1]},
-        hint="At t = 1 one reward is left: Q_1 = (3, 1). Subtract V_1 = p Q_1(cash) + (1 − p) Q_1(wait).",
+        {"these belong to t = 0. After t = 1 no step is left.": first, "these are Q_1, not Q_1 − V_1.": second + V1,
+         "V_1 weights the two actions by p and 1 − p.": second - second.mean(),
+         "p is the probability to cash; in V_1 it weights Q_1(cash).": np.array([4, 1]) - [4, 1] @ np.array([1 - p, p])},
+        hint="At t = 1 one reward is left. Subtract the mean of the two rewards under the policy.",
     )  # fmt: skip
 
 

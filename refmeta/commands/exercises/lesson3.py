@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.commands.exercises.answers import Answers
-from refmeta.commands.exercises.grading import Exercise, compare, compare_function
+from refmeta.commands.exercises.grading import Exercise, check_whole, compare, compare_function, equal
 from refmeta.policies import TabularSoftmax
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.fisher import PolicyKL
@@ -21,15 +21,21 @@ def _natural(answers: Answers) -> Iterator[str]:
     pi, Q = np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([[4.5, 2.5], [1.5, 0.5]])
     A = Q - np.sum(pi * Q, axis=1, keepdims=True)
     centred = A - A.mean(axis=1, keepdims=True)
-    d = np.array([[2 / 3], [4 / 3]])
+    start_0, chapter = np.array([[4 / 3], [2 / 3]]), np.array([[2 / 3], [4 / 3]])
+    got = answers.array("natural_gradient", (2, 2))
+    if not equal(got, centred) and not equal(got, Q) and equal(got - got.mean(axis=1, keepdims=True), centred):
+        yield "`natural_gradient`: this solves F x = grad J, but it is not the shortest solution: a number may be taken off in each state."
+        return
+    left = "the visits cancel: F has them, too. Here they are left over."
     yield from compare(
         answers, "natural_gradient", centred,
-        {"this solves F x = grad J, but it is not the shortest solution: a constant may be taken off in each state.": A,
-         "this is Q. It solves F x = grad J, but it is not the shortest solution.": Q,
-         "this is the plain gradient (for the start of the chapter), before F is divided out.": d * pi * A,
+        {"this is Q. It solves F x = grad J, but it is not the shortest solution.": Q,
+         "this is the plain gradient, before F is divided out.": start_0 * pi * A,
+         "this is the plain gradient for the start of the chapter, before F is divided out.": chapter * pi * A,
          "the visits and the probabilities cancel: F has them, too. Here π is left over.": pi * A,
-         "the visits cancel: F has them, too.": d * centred},
-        hint="x = A + c(s) solves F x = grad J for every c(s). Which c(s) makes the sum of squares least in each state?",
+         left: start_0 * centred, f"{left} They are those of the chapter's start.": chapter * centred},
+        hint="Insert grad J = d π A into F x = grad J, one state after the other, and see what cancels. "
+        "Of all solutions, the shortest has rows that sum to 0.",
     )  # fmt: skip
 
 
@@ -72,6 +78,7 @@ def _trajectories(answers: Answers) -> Iterator[str]:
          "this is the plain mean of the log ratios; weight them by the old probabilities.": lambda p, q: np.mean(np.log(p / q))},
         hint="The formula stands in the second paragraph of the exercise: p is the old policy.",
     )  # fmt: skip
+    paths = _recorded(answers, "trajectory_probabilities")
     yield from compare_function(
         answers, "policy_kl", _cases(), _policy_kl,
         {"these are the visits of the new policy. Over whose trajectories is the mean taken?":
@@ -82,27 +89,56 @@ def _trajectories(answers: Answers) -> Iterator[str]:
          "the visits must sum to the number of steps; here they sum to 1.":
          lambda P, rho, old, new, H: _visited(P, rho, old, H) @ _in_states(old, new) / H,
          "the visits are missing: the plain sum over the states.": lambda P, rho, old, new, H: np.sum(_in_states(old, new)),
-         "these are the states of the first step alone.": lambda P, rho, old, new, H: rho @ _in_states(old, new)},
-        hint="Sum over the states: visits(…) times sum_a old(a|s) log(old(a|s) / new(a|s)).",
+         "these are the states of the first step alone.": lambda P, rho, old, new, H: rho @ _in_states(old, new),
+         "the visits are those of the first step, times the number of steps; later steps have other visits.":
+         lambda P, rho, old, new, H: H * rho @ _in_states(old, new),
+         "one step is missing in the visits.": lambda P, rho, old, new, H: _visited(P, rho, old, max(H - 1, 1)) @ _in_states(old, new),
+         "in each state the mean of the log ratio is taken over the actions of the new policy. Who acts in the trajectories?":
+         lambda P, rho, old, new, H: -_visited(P, rho, old, H) @ _in_states(new, old)},
+        hint="One policy acts, and both are compared in each state that is visited. Which policy's visits, and which policy's actions, is the mean over?",
     )  # fmt: skip
+    if paths:
+        yield "`policy_kl`: the number is right, but this goes through all trajectories again. Write it with the visits and the two policies."
+
+
+def _recorded(answers: Answers, name: str) -> list[str]:
+    """A list that gets an entry each time when a function of the file is called."""
+    calls: list[str] = []
+    function = answers.value(name)
+
+    def recorded(*arguments: Any, **more: Any) -> Any:
+        calls.append(name)
+        return function(*arguments, **more)
+
+    answers.names[name] = recorded
+    return calls
 
 
 def _orders(answers: Answers) -> Iterator[str]:
-    """3c: reverse minus forward is ψ‴/6 h³, and ψ⁗/12 h⁴ where ψ‴ = 0."""
-    third = 3 / 16 * (1 - 2 / 4)
+    """3c: ψ‴/6 and ψ‴/3; the difference has order 3, and 4 where ψ‴ = 0."""
+    second, third = 4 / 25, 12 / 125
+    factor, whole = "this is ψ'''. Which factor stands before it?", "the factor 1 − 2p of ψ''' is missing."
+    both = {factor: third, "this is ψ'''/2. Each KL has more than one term with h³: collect them all.": third / 2,
+            "this is the Fisher information: it belongs to h²/2.": second, "this is the coefficient of h².": second / 2}
+    yield from compare(
+        answers, "forward_third", third / 6,
+        {**both, "this belongs to the reverse KL.": third / 3, whole: second / 6, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 6},
+        hint="Expand ψ(z + h) to the order h³. What is left when ψ(z) and h ψ'(z) are taken off?",
+    )  # fmt: skip
+    yield from compare(
+        answers, "reverse_third", third / 3,
+        {**both, "this belongs to the forward KL.": third / 6, whole: second / 3, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 3,
+         "the signs of the two terms with h³ differ: h ψ'(z + h) has a plus, ψ(z + h) a minus.": third * 2 / 3},
+        hint="Expand both ψ'(z + h) and ψ(z + h), each as far as h³ is reached, and collect the terms with h³.",
+    )  # fmt: skip
+    yield from check_whole(answers, "order")
     yield from compare(
         answers, "order", 3.0,
         {"this is the order of each KL. In the difference the terms of this order cancel.": 2.0,
          "the first derivatives of both are zero, and the second are equal.": 1.0, "this is the order at another p. Here ψ''' is not zero.": 4.0},
         hint="Halve h, and look at the factor by which the difference falls.",
     )  # fmt: skip
-    yield from compare(
-        answers, "C", third / 6,
-        {"this is ψ'''. Which factor stands before it in each KL?": third, "this is the coefficient of the forward KL plus that of the reverse.":
-         third / 2, "this is the coefficient of the reverse KL alone.": third / 3, "this is ψ''''(z)/12.": (3 / 16) * (1 - 18 / 16) / 12,
-         "the Fisher information is at the second order, where the two agree.": 3 / 32 * 2},
-        hint="The forward KL has the coefficient ψ'''/6. Expand h ψ'(z + h) − ψ(z + h) to the same order, and subtract.",
-    )  # fmt: skip
+    yield from check_whole(answers, "order_at_one_half")
     yield from compare(
         answers, "order_at_one_half", 4.0,
         {"at p = 1/2 the third derivative of ψ is zero.": 3.0, "each KL has this order; the difference has not.": 2.0,

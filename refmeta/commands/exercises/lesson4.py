@@ -1,22 +1,17 @@
 """Lesson 4: MAML.  Derivation: derivations/maml.md"""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.commands.exercises.answers import Answers
 from refmeta.commands.exercises.grading import Exercise, compare
-from refmeta.oracle.check import as_target, questions, run
-from refmeta.oracle.judge import JudgeSettings
-from refmeta.oracle.vectors import cases
-from refmeta.oracle.verdict import Finding, finding
+from refmeta.commands.exercises.lesson4c import written_and_broken
 
 __all__ = ["EXERCISES"]
 
-A, C, ALPHA = np.array([1.0, 3.0]), np.array([0.0, 4.0]), 0.25
-SUITE, WANTED, SEARCH = "maml-regression", "reversed-product", 3.0
+A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 5.0]), 0.25
 
 
 def _rest(power: float, alpha: float = ALPHA) -> float:
@@ -31,87 +26,61 @@ def _starts(answers: Answers) -> Iterator[str]:
     maml, first_order, joint = _rest(4), _rest(2), _rest(0)
     plain = {"the curvatures a_i belong into the weights: the gradient of L_i is a_i(θ − c_i).": C.mean()}
     yield from compare(
-        answers, "joint", joint, {**plain, other.format("MAML"): maml, other.format("first-order MAML"): first_order},
+        answers, "joint", joint, {**plain, other.format("MAML"): maml, other.format("first-order MAML"): first_order,
+        "the two weights are exchanged: the steeper task pulls more.": float(A[::-1] @ C / A.sum())},
         hint="Set sum_i a_i(θ − c_i) to zero.",
     )  # fmt: skip
     yield from compare(
         answers, "first_order", first_order,
-        {other.format("joint training"): joint, other.format("MAML, through both steps,"): maml,
-         "this is for one inner step, or without the curvatures a_i; there are K = 2 steps.": _rest(1), "the weights need a factor a_i besides the factors of the K steps.":
+        {other.format("joint training"): joint, other.format("MAML, through both steps,"): maml, **plain,
+         "this is for one inner step; there are K = 2 steps.": _rest(1), "the weights need a factor a_i besides the factors of the K steps.":
          float((1 - ALPHA * A) ** 2 @ C / np.sum((1 - ALPHA * A) ** 2))},
         hint="Each step multiplies θ − c_i by the same factor, so φ_i − c_i is known. Set sum_i a_i(φ_i − c_i) to zero.",
     )  # fmt: skip
     yield from compare(
         answers, "maml", maml,
         {**plain, other.format("joint training"): joint,
-         "this is where first-order MAML comes to rest: the derivative of φ_i in θ is missing.": first_order,
+         "this is where first-order MAML comes to rest after two steps, and MAML after one. Either the derivative of φ_i in θ is missing, "
+         "or a step.": first_order,
          "this has one factor 1 − αa_i for the two Hessians. There is one for each step.": _rest(3),
          "the curvatures a_i belong into the weights, too: the gradient of L_i has one.": float((1 - ALPHA * A) ** 4 @ C / np.sum((1 - ALPHA * A) ** 4)),
-         "the factor must be 1 − αa_i; this has 1 + αa_i.": _rest(4, -ALPHA)},
+         "the factor must be 1 − αa_i; this has 1 + αa_i.": _rest(4, -ALPHA), "this is the chapter's example. Here a and c are others.": 1 / 7},
         hint="The derivative of L_i(φ_i) in θ is a_i(φ_i − c_i) times the derivative of φ_i, one factor for each step.",
     )  # fmt: skip
 
 
 def _arms(answers: Answers) -> Iterator[str]:
-    """4b: −4/3 (1 + 8/9 α) s with α = 3/4 log 2."""
-    alpha, size = 0.75 * np.log(2), _along_s
+    """4b: −16/27 (1 + 8/9 α) s with α = 3/2 log 2: φ = (2 log 2, −log 2), and the first arm has the probability 8/9."""
+    alpha, first = 1.5 * np.log(2), -6 * 8 / 81
+    factor, at_phi = 1 + 8 / 9 * alpha, 1 + 2 * alpha * 6 * (8 / 81) * (1 - 16 / 9)
     yield from compare(
-        answers, "meta_gradient", size(1 + 8 / 9 * alpha),
-        {"this is first-order MAML: the Hessian is missing.": size(1), "the sign of the Hessian term is turned. The loss is −J, so its "
-         "Hessian at θ is minus that of J, and I − αH is larger than I. (Or you took the Hessian at φ.)": size(1 - 8 / 9 * alpha),
-         "the Hessian term is half of what it must be. s s^T times s is 2s; and the step size is not the chapter's.": size(1 + 4 / 9 * alpha),
-         "the step size is missing before the Hessian.": size(1 + 8 / 9), "this takes log 2 with the base 10; it must be the natural logarithm.": size(1 + 2 / 3 * np.log10(2)),
-         "this takes log 2 with the base 2.": size(1 + 2 / 3), "the gradient of the query must be taken at φ. This is the chapter's φ.":
-         9 / 8 * size(1 + 8 / 9 * alpha),
-         "this is the gradient of J; F is a loss.": -size(1 + 8 / 9 * alpha)},
+        answers, "meta_gradient", _along_s(first * factor),
+        {"this is first-order MAML: the Hessian is missing.": _along_s(first),
+         "this is the gradient of L at θ: neither the step nor the Hessian is in it.": _along_s(-4 / 3),
+         "the gradient of the query must be taken at φ. This has the one at θ.": _along_s(-4 / 3 * factor),
+         "the Hessian belongs to the step, which starts at θ. This takes it at φ.": _along_s(first * at_phi),
+         "the sign of the Hessian term is turned. The loss is −J, so its Hessian at θ is minus that of J, and I − αH is larger than I.":
+         _along_s(first * (1 - 8 / 9 * alpha)), "the Hessian term is half of what it must be: s s^T times s is 2s.": _along_s(first * (1 + 4 / 9 * alpha)),
+         "the step size is missing before the Hessian.": _along_s(first * (1 + 8 / 9)),
+         "this takes log 2 with the base 10; it must be the natural logarithm.": _along_s(first * (1 + 4 / 3 * np.log10(2))),
+         "this takes log 2 with the base 2.": _along_s(first * (1 + 4 / 3)), "this is the chapter's answer. Here the step size is another.":
+         _along_s(-3 / 2 * (1 + np.log(2) / 3)), "the gradient of the query must be taken at φ. This is the chapter's φ.": _along_s(-3 / 2 * factor),
+         "the step went the wrong way: descent on L = −J makes the better arm more likely.": _along_s(-6 * 32 / 33**2 * factor),
+         "this is the gradient of J; F is a loss.": _along_s(-first * factor)},
         hint="Compute the policy at φ first; it has simple fractions. Then grad F = (I − αH) grad L(φ), with H the Hessian of L = −J at θ.",
     )  # fmt: skip
 
 
 def _along_s(factor: float) -> Array:
-    """The gradient of the loss after the step, −4/3 s with s = (1, −1), times a factor."""
-    return -4 / 3 * factor * np.array([1.0, -1.0])
-
-
-def _asked(answers: Answers, name: str) -> Finding:
-    """The verdict of the oracle on a function of the file, which computes one task."""
-
-    def gradient(theta: Any, X: Any, y: Any, query_X: Any, query_y: Any, alpha: Any, steps: int) -> Any:
-        alphas = np.broadcast_to(alpha, (steps, len(theta)))
-        tasks = zip(X, y, query_X, query_y, strict=True)
-        return np.stack([answers.call(name, (theta, *task, alphas), theta.shape) for task in tasks])
-
-    vectors, settings = [case for case in cases(SUITE) if case.result == "valid"], JudgeSettings()
-    gradient(**vectors[1].arguments())
-    target = as_target(gradient)
-    outcomes = run(target, vectors, settings)
-    return finding(SUITE, outcomes, settings, questions(target, settings, seconds=SEARCH), seconds=SEARCH)
-
-
-def _written_and_broken(answers: Answers) -> Iterator[str]:
-    """4c: the oracle says RIGHT, and of the other function reversed-product."""
-    verdict = _asked(answers, "meta_gradient")
-    if verdict.word != "RIGHT":
-        yield f"`meta_gradient`: the oracle says {verdict.word}: {_said(verdict)}"
-        return
-    verdict = _asked(answers, "broken")
-    slugs = {cause.slug for cause in verdict.causes}
-    if verdict.word == "RIGHT":
-        yield "`broken`: this is right. Break it: `python -m refmeta explain reversed-product` says how."
-    elif WANTED not in slugs:
-        yield f"`broken`: the oracle says another thing: {_said(verdict)}"
-
-
-def _said(verdict: Finding) -> str:
-    """What the oracle says about a mistake."""
-    return "; ".join(verdict.explanation or (verdict.sentence,)).rstrip(".") + "."
+    """A multiple of s = (1, −1)."""
+    return factor * np.array([1.0, -1.0])
 
 
 EXERCISES = {
     "4a": Exercise("MAML cares most for the task that two steps improve least; joint training does not know that there are steps.", _starts),
-    "4b": Exercise("Nearly a third of the gradient is the Hessian term; first-order MAML leaves it out.", _arms),
+    "4b": Exercise("Nearly half of the gradient is the Hessian term; first-order MAML leaves it out.", _arms),
     "4c": Exercise(
         "The oracle tells both apart. With one step size for all parameters they would agree, because the Hessian is constant.",
-        _written_and_broken,
+        written_and_broken,
     ),
 }

@@ -7,11 +7,11 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.commands.exercises.answers import Answers
-from refmeta.commands.exercises.grading import Exercise, compare, compare_function
+from refmeta.commands.exercises.grading import Exercise, check_whole, compare, compare_function
 
 __all__ = ["EXERCISES"]
 
-A, C, ALPHA = np.array([1.0, 3.0]), np.array([0.0, 4.0]), 0.25
+A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 5.0]), 0.25
 Weights = Callable[[Array, int], Array]
 
 
@@ -29,13 +29,13 @@ def _fixed_points(answers: Answers) -> Iterator[str]:
          "these are the points of MAML.": _rests(lambda s, K: A * s ** (2 * K), 1, 2, 3),
          "this is the point of joint training for every K.": [3.0, 3.0, 3.0],
          "these are the points for one step more each.": _rests(lambda s, K: 1 - s**K, 2, 3, 4),
-         "φ_i − c_i = (1 − αa_i)^K (θ − c_i), and these weights set sum_i (φ_i − c_i) to zero. Reptile has θ − φ_i.":
-         _rests(lambda s, K: s**K, 1, 2, 3), "this is the mean of the centres for every K.": [2.0, 2.0, 2.0]},
+         "these points set sum_i (φ_i − c_i) to zero. Reptile has θ − φ_i.":
+         _rests(lambda s, K: s**K, 1, 2, 3), "this is the mean of the centres for every K.": [2.5, 2.5, 2.5]},
         hint="Write θ − φ_i as a factor times θ − c_i. The factor depends on α, a_i and K.",
     )  # fmt: skip
     yield from compare(
-        answers, "limit", 2.0,
-        {"with many steps φ_i is c_i. Is it the second task alone that pulls θ?": 4.0, "this is the limit of MAML's points.": 0.0,
+        answers, "limit", 2.5,
+        {"with many steps φ_i is c_i. Is it the second task alone that pulls θ?": 5.0, "this is the limit of MAML's points.": 0.0,
          "this is the point for one step.": 3.0},
         hint="For K → ∞ every φ_i is the minimum c_i of its task.",
     )  # fmt: skip
@@ -44,7 +44,7 @@ def _fixed_points(answers: Answers) -> Iterator[str]:
 def _batches() -> list[tuple[Any, ...]]:
     """Gradients, symmetric Hessians, and step sizes."""
     rng, cases = np.random.default_rng(5), []
-    for d, alpha in ((1, 0.25), (2, 0.125), (3, 0.0625)):
+    for d, alpha in ((2, 0.25), (3, 0.0625)):
         H = rng.normal(size=(2, d, d))
         cases.append((*rng.normal(size=(2, d)), *(H + np.swapaxes(H, 1, 2)), alpha))
     return cases
@@ -59,7 +59,13 @@ def _expansions(answers: Answers) -> Iterator[str]:
          lambda g, h, G, H, a: g - a * G @ h, "the query gradient must be taken after the step. This has its value at the start.":
          lambda g, h, G, H, a: g - a * H @ g, "the Hessian of the inner step is that of the minibatch on which the step is made.":
          lambda g, h, G, H, a: g - a * G @ h - a * G @ g, "alpha is missing.": lambda g, h, G, H, a: g - G @ h - H @ g,
-         "a step goes against the gradient, so the terms with alpha have a minus.": lambda g, h, G, H, a: g + a * G @ h + a * H @ g},
+         "a step goes against the gradient, so the terms with alpha have a minus.": lambda g, h, G, H, a: g + a * G @ h + a * H @ g,
+         "one of the two terms with alpha has the wrong sign: both come from a step against the gradient.": lambda g, h, G, H, a: g + a * G @ h - a * H @ g,
+         "one of the two terms with alpha has the wrong sign; both come from a step against the gradient.": lambda g, h, G, H, a: g - a * G @ h + a * H @ g,
+         "a term of order alpha² is still in it; leave it out.": lambda g, h, G, H, a: (g - a * G @ h) - a * H @ (g - a * G @ h),
+         "this is the mean over both orders. Here the order (2, 1) alone is asked for.": lambda g, h, G, H, a: (g + h) / 2 - a * (G @ h + H @ g),
+         "the gradients are exchanged, but the Hessians are not all: each Hessian is multiplied by the gradient of the OTHER minibatch.":
+         lambda g, h, G, H, a: g - a * H @ h - a * G @ g},
         hint="The query gradient is taken after a step on L_2; write Taylor's formula for it. Then the chain rule multiplies it by the derivative of the step.",
     )  # fmt: skip
     yield from compare_function(
@@ -84,7 +90,7 @@ def _expansions(answers: Answers) -> Iterator[str]:
 
 def _implicit(answers: Answers) -> Iterator[str]:
     """5c: 6λ/(1 + λ)² and 6(λ − 1)/λ², apart by order λ⁻²."""
-    strengths = [[x] for x in (2.0, 3.0, 8.0, 64.0)]
+    strengths = [[x] for x in (2.0, 4.0, 8.0, 64.0)]
     exact: Callable[[float], float] = lambda x: 6 * x / (1 + x) ** 2
     step: Callable[[float], float] = lambda x: 6 * (x - 1) / x**2
     yield from compare_function(
@@ -93,6 +99,8 @@ def _implicit(answers: Answers) -> Iterator[str]:
          "this is the query gradient at φ* times 1 + 1/strength; it must be divided by it.": lambda x: 6 / x,
          "the query loss is φ², with the derivative 2φ.": lambda x: 3 * x / (1 + x) ** 2,
          "strength stands before (φ − θ)², not before L.": lambda x: 6 * x / (1 + x) ** 2 * x,
+         "this has φ* = 1 for every strength, which holds at strength 2 alone. φ* depends on strength.": lambda x: 2 / (1 + 1 / x),
+         "this is the chapter's number, for strength 2. Both φ* and the factor depend on strength.": lambda x: 4 / 3,
          "this multiplies by 1 − 1/strength: this is the factor of one step.": lambda x: 6 / (1 + x) * (1 - 1 / x)},
         hint="Set the derivative (φ − 3) + strength φ to zero; this is φ*. Then use the formula in the first paragraph.",
     )  # fmt: skip
@@ -104,11 +112,12 @@ def _implicit(answers: Answers) -> Iterator[str]:
          "the factor is 1 − L''/strength; this has a plus.": lambda x: 6 * (x + 1) / x**2},
         hint="At theta = 0 the gradient of L is −3, so that φ = 3/strength.",
     )  # fmt: skip
+    yield from check_whole(answers, "n")
     yield from compare(
         answers, "n", 2.0,
-        {"each of the two falls like this; their difference falls faster.": 1.0, "a larger term is left: the difference falls "
-         "more slowly.": 3.0, "write n for strength^(−n): n is positive.": -2.0},
-        hint="Double the strength: by which factor does the difference fall, at 32 and 64?",
+        {"each of the two falls like this. Does their difference become half as large when a large strength is doubled?": 1.0,
+         "does the difference become one eighth when a large strength is doubled?": 3.0, "write n for strength^(−n): n is positive.": -2.0},
+        hint="Double a large strength, as 512 and 1024: by which factor does the difference fall?",
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from refmeta.commands.exercises.answers import Answers
-from refmeta.commands.exercises.grading import Exercise, compare, compare_function
+from refmeta.commands.exercises.grading import Exercise, compare, compare_function, equal
 
 __all__ = ["EXERCISES"]
 
@@ -13,26 +13,26 @@ A, C, GRID = np.array([1.0, 3.0]), np.array([0.0, 4.0]), np.arange(61) / 100
 
 
 def _clipping(answers: Answers) -> Iterator[str]:
-    """6a: min(9, c)/4 − 3 min(2, c)/4 is positive exactly for c > 6."""
+    """6a: min(7, c)/3 − 2 min(2, c)/3 is positive exactly for c > 4."""
     yield from compare_function(
-        answers, "mean_of_the_clipped", [[c] for c in (0.5, 1.0, 2.0, 3.0, 6.0, 8.0, 20.0)],
-        lambda c: min(9, c) / 4 - 3 * min(2, c) / 4,
-        {"this clips the mean. Each gradient is clipped before the mean is taken.": lambda c: min(0.75, c),
-         "a clipped gradient keeps its sign: that of the second task is negative.": lambda c: min(9, c) / 4 + 3 * min(2, c) / 4,
-         "this clips from above only: a gradient of −2 is too long, too, if c is smaller than 2.": lambda c: min(9, c) / 4 - 3 * 2 / 4,
-         "the tasks come with the probabilities 1/4 and 3/4, not equally often.": lambda c: (min(9, c) - min(2, c)) / 2,
-         "this is the sum, without the probabilities.": lambda c: min(9, c) - min(2, c),
-         "the probabilities are exchanged.": lambda c: 3 * min(9, c) / 4 - min(2, c) / 4},
-        hint="Clip 9 and −2 by hand for c = 1 and c = 3. Weight them by the probabilities.",
+        answers, "mean_of_the_clipped", [[c] for c in (0.5, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 20.0)],
+        lambda c: min(7, c) / 3 - 2 * min(2, c) / 3,
+        {"this clips the mean. Each gradient is clipped before the mean is taken.": lambda c: min(1, c),
+         "this is the mean of the gradients without clipping.": lambda c: 1.0,
+         "a clipped gradient keeps its sign: that of the second task is negative.": lambda c: min(7, c) / 3 + 2 * min(2, c) / 3,
+         "this clips from above only: a gradient of −2 is too long, too, if c is smaller than 2.": lambda c: min(7, c) / 3 - 2 * 2 / 3,
+         "the tasks come with the probabilities 1/3 and 2/3, not equally often.": lambda c: (min(7, c) - min(2, c)) / 2,
+         "this is the sum, without the probabilities.": lambda c: min(7, c) - min(2, c),
+         "the probabilities are exchanged.": lambda c: 2 * min(7, c) / 3 - min(2, c) / 3},
+        hint="Clip 7 and −2 by hand for c = 1 and c = 3. Weight them by the probabilities.",
     )  # fmt: skip
     yield from compare(
-        answers, "right_for_all_c_above", 6.0,
+        answers, "right_for_all_c_above", 4.0,
         {"from here on the second gradient is not clipped any more. Is the mean positive yet?": 2.0,
-         "from here on nothing is clipped. The sign is right earlier.": 9.0, "at c = 1 the mean is negative: the chapter's example.": 1.0,
+         "from here on nothing is clipped. The sign is right earlier.": 7.0, "for c = 1 and a little above it the mean is negative.": 1.0,
          "every c below 2 shortens both gradients to c. Then the more frequent task wins.": 0.0,
-         "from here on the clipped mean would be positive if the two tasks were equally frequent.": 2.5,
-         "this is the mean without clipping.": 0.75},
-        hint="Look at c between 2 and 9: there one of the gradients is clipped, and the mean is a line in c.",
+         "this is the chapter's example with its numbers; here the gradients and the probabilities are others.": 6.0},
+        hint="Look at c between 2 and 7: there one of the gradients is clipped, and the mean is a line in c.",
     )  # fmt: skip
 
 
@@ -41,8 +41,13 @@ def _step_size(answers: Answers) -> Iterator[str]:
     cases = [(0.5, 1.0, 4.0, 1), (0.3, 0.25, 2.0, 1), (1.0, 0.4, 3.0, 2), (0.1, 0.2, 8.0, 3)]
     yield from compare_function(
         answers, "loss_after", cases, lambda a, b, L, K: L * (1 - a / b) ** (2 * K),
-        {"the distance to c is multiplied by this factor; the loss is the square of the distance.": lambda a, b, L, K: L * abs(1 - a / b) ** K,
-         "this is the distance with its sign; the loss is its square.": lambda a, b, L, K: L * (1 - a / b) ** K,
+        {"the loss is not multiplied by the same factor as the distance to c.": lambda a, b, L, K: L * abs(1 - a / b) ** K,
+         "the loss is not multiplied by the same factor as the distance to c: it is never negative.": lambda a, b, L, K: L * (1 - a / b) ** K,
+         "this squares `before`, too. `before` is a loss already, not a distance.": lambda a, b, L, K: (L * (1 - a / b) ** K) ** 2,
+         "`before` is the whole loss at the start: its factor 1/2 is in it.": lambda a, b, L, K: L / 2 * (1 - a / b) ** (2 * K),
+         "the factor must have no unit: it depends on alpha/best, not on best − alpha.": lambda a, b, L, K: L * (b - a) ** (2 * K),
+         "the factor is applied once in each step, so that its exponent grows with `steps`, not with its square.":
+         lambda a, b, L, K: L * (1 - a / b) ** (2 * K**2),
          "this is one step for every `steps`.": lambda a, b, L, K: L * (1 - a / b) ** 2,
          "the factor is 1 − a alpha with a = 1/best; this has alpha times best.": lambda a, b, L, K: L * (1 - a * b) ** (2 * K),
          "the ratio is turned: it must be zero at alpha = 0.": lambda a, b, L, K: L * (1 - b / a) ** (2 * K),
@@ -89,26 +94,38 @@ def _gain(answers: Answers) -> Iterator[str]:
         hint="Each step multiplies theta − c_i by a factor. Insert theta after two steps into the loss, and sum over the tasks.",
     )  # fmt: skip
     joint, maml, untuned = _tuned(3.0), _tuned(1 / 7), _loss_after(3.0, 0.25) - _loss_after(1 / 7, 0.25)
+    yield from _below(answers, "joint_tuned", joint)
     yield from compare(
         answers, "joint_tuned", joint,
         {"this is at alpha = 1/4, which was tuned for MAML.": _loss_after(3.0, 0.25), "this is for MAML's start.": maml,
          "this is the best alpha. Its loss is asked for.": 0.5, "this is before adaptation.": _loss_after(3.0, 0.0)},
         hint="Compute loss_after for the start 3 and every alpha, and take the smallest value.",
     )  # fmt: skip
+    yield from _below(answers, "maml_tuned", maml)
     yield from compare(
         answers, "maml_tuned", maml,
         {"this is at alpha = 1/4.": _loss_after(1 / 7, 0.25), "this is for the start of joint training.": joint,
+         "this is at the alpha that is best for joint training. Each start chooses its own.": _loss_after(1 / 7, 0.5),
          "this is the best alpha. Its loss is asked for.": 0.34, "this is before adaptation.": _loss_after(1 / 7, 0.0)},
-        hint="As for joint training, with the start 1/7.",
+        hint="Compute loss_after for the start 1/7 and every alpha, and take the smallest value.",
     )  # fmt: skip
     yield from compare(
         answers, "share", (joint - maml) / untuned,
         {"this is the share that is lost; what is left is asked for.": 1 - (joint - maml) / untuned,
+         "this is in per cent; a share is between 0 and 1.": 100 * (joint - maml) / untuned,
          "here only joint training was tuned; MAML may tune its alpha, too.": (joint - _loss_after(1 / 7, 0.25)) / untuned,
+         "here only MAML was tuned; joint training may tune its alpha, too.": (_loss_after(3.0, 0.25) - maml) / untuned,
          "the fraction is turned.": untuned / (joint - maml), "this is the tuned gain itself; divide it by the gain at 1/4.": joint - maml,
          "this is the gain at 1/4 itself.": untuned, "a share of 1 would say that tuning changed nothing.": 1.0},
-        hint="Read point 3 again: what does the question divide by what?",
+        hint="Above the line stands the gain with a tuned alpha for each start, below it the gain at 1/4. A gain is the loss from joint "
+        "training's start minus the loss from MAML's.",
     )  # fmt: skip
+
+
+def _below(answers: Answers, name: str, least: float) -> Iterator[str]:
+    """A sentence if a loss is a little smaller than the smallest over the 61 step sizes."""
+    if 0.95 * least < answers.number(name) < least * (1 - 1e-6) and not equal(answers.number(name), np.round(least, 4)):
+        yield f"`{name}`: this is below the smallest value over the 61 step sizes. Take alpha from their list, not from a finer one."
 
 
 EXERCISES = {

@@ -12,31 +12,37 @@ __all__ = ["EXERCISES"]
 
 
 def _score_term(answers: Answers) -> Iterator[str]:
-    """7a: J_I = 3/4, J_II = 7/10, and its derivative with the score term."""
+    """7a: J_I = 2/3, J_II = 13/20, and its derivative with the score term."""
     yield from compare(
-        answers, "exact_objective", 3 / 4,
-        {"this is for one sample instead of the exact gradient.": 7 / 10, "this is J before adaptation.": 1 / 2,
-         "the exact gradient is (1/4, −1/4); this has (1/2, −1/2), the estimate of arm 0.": 9 / 10,
-         "the gradient is (1/4, −1/4): both logits move, and their gap counts.": 1 / (1 + 3**-0.5),
-         "this has descent; J is a reward, and its gradient is climbed.": 1 / 4},
+        answers, "exact_objective", 2 / 3,
+        {"this is for one sample instead of the exact gradient.": 13 / 20, "this is J before adaptation.": 1 / 2,
+         "the exact gradient is (1/4, −1/4); this has (1/2, −1/2), the estimate of arm 0.": 4 / 5,
+         "the gradient is (1/4, −1/4): both logits move, and their gap counts.": 1 / (1 + 2**-0.5),
+         "this has descent; J is a reward, and its gradient is climbed.": 1 / 3,
+         "this is the chapter's example. Here alpha is another.": 3 / 4},
         hint="The gradient of J has the entries π(a)(r(a) − J). Add alpha times it to theta, and look at the gap of the two logits.",
     )  # fmt: skip
     yield from compare(
-        answers, "sampled_objective", 7 / 10,
-        {"this is for the exact gradient.": 3 / 4, "this is J after arm 0 alone. Arm 1 is drawn as often.": 9 / 10,
-         "arm 1 pays nothing, and so its g is zero: theta stays, and J is not zero.": 9 / 20, "this is J before adaptation.": 1 / 2,
-         "arm 0 gives g = (1/2, −1/2): both logits move, and their gap grows by alpha.": (3 / 4 + 1 / 2) / 2},
+        answers, "sampled_objective", 13 / 20,
+        {"this is for the exact gradient.": 2 / 3, "this is J after arm 0 alone. Arm 1 is drawn as often.": 4 / 5,
+         "arm 1 pays nothing, and so its g is zero: theta stays, and J is not zero.": 2 / 5,
+         "this is J at theta itself. It is J after arm 1, whose g is zero; but arm 0 is drawn as often, and is not undone by arm 1.": 1 / 2,
+         "arm 0 gives g = (1/2, −1/2): both logits move, and their gap grows by alpha.": (2 / 3 + 1 / 2) / 2,
+         "this is the chapter's example. Here alpha is another.": 7 / 10},
         hint="Compute J of the adapted policy after arm 0 and after arm 1, and take the mean.",
     )  # fmt: skip
-    path, score = 0.5 * 0.09 * (1 - np.log(3)) + 1 / 8, (0.9 - 0.5) / 4
+    path, score, alpha = 0.5 * 0.16 * (1 - np.log(2)) + 1 / 8, (0.8 - 0.5) / 4, 2 * np.log(2)
     yield from compare(
         answers, "derivative", path + score,
         {"the score term is missing: theta changes how often each arm is drawn.": path,
-         "this is first-order MAML: the derivative of g and the score term are missing.": 0.5 * 0.09 + 1 / 8,
-         "this is the score term alone.": score, "the derivative of g is missing: π in g depends on theta.": 0.5 * 0.09 + 1 / 8 + score,
+         "this is first-order MAML: the derivative of g and the score term are missing.": 0.5 * 0.16 + 1 / 8,
+         "this is the score term alone.": score, "the derivative of g is missing: π in g depends on theta.": 0.5 * 0.16 + 1 / 8 + score,
          "the score term has the wrong sign: more theta_0, more often arm 0.": path - score,
+         "the score term has no alpha: it comes from the probabilities of the arms, not from the step.": path + alpha * score,
+         "this is the derivative of exact_objective. With a sample there is a score term, too.": 2 / 9,
          "the score of arm 0 in theta_0 is 1 − π(0), and of arm 1 −π(0). Each is weighted by its probability.": path + 2 * score,
-         "the adapted policy after arm 1 has a derivative, too: theta stays, and J depends on it.": 0.5 * 0.09 * (1 - np.log(3)) + score},
+         "the adapted policy after arm 1 has a derivative, too: theta stays, and J depends on it.": path - 1 / 8 + score,
+         "this is the chapter's example. Here alpha is another.": 0.5 * 0.09 * (1 - np.log(3)) + 1 / 8 + 0.1},
         hint="Sum over the arms: π(a) times the derivative of J after arm a, plus the derivative of π(a) times J after arm a.",
     )  # fmt: skip
 
@@ -47,13 +53,15 @@ def _others(G: Array) -> Array:
 
 
 def _baselines(answers: Answers) -> Iterator[str]:
-    """7b: the own mean shrinks the gradient by 1 − 1/M."""
+    """7b: a mean in which the own return counts twice shrinks the gradient by (M − 1)/(M + 1)."""
     batches = [[np.array([1.0, 3.0])], [np.array([2.0, -1.0, 5.0])], [np.array([0.5, 4.0, 1.0, 7.0, -2.0])]]
     yield from compare_function(
-        answers, "own_mean", batches, lambda G: np.full(len(G), G.mean()),
-        {"this is the mean of the OTHER returns.": _others, "this is the sum; the mean is the sum divided by M.": lambda G: np.full(len(G), G.sum()),
-         "this is the return itself.": lambda G: G, "this divides by M − 1.": lambda G: np.full(len(G), G.sum() / (len(G) - 1))},
-        hint="The mean of G is one number, and the same for every trajectory.",
+        answers, "own_twice", batches, lambda G: (G.sum() + G) / (len(G) + 1),
+        {"this is the mean of the OTHER returns.": _others, "this is the sum; divide it by the number of its terms.": lambda G: G.sum() + G,
+         "this is the plain mean. Here G_i counts twice.": lambda G: np.full(len(G), G.mean()),
+         "this is the return itself.": lambda G: G, "there are M + 1 numbers; this divides by M.": lambda G: (G.sum() + G) / len(G),
+         "G_i counts twice in the sum, too.": lambda G: np.full(len(G), G.sum() / (len(G) + 1))},
+        hint="By hand, for G = (1, 3) and the first trajectory: the mean of 1, 3 and 1 is 5/3.",
     )  # fmt: skip
     yield from compare_function(
         answers, "leave_one_out", batches, _others,
@@ -64,11 +72,14 @@ def _baselines(answers: Answers) -> Iterator[str]:
         hint="Try it by hand: for G = (1, 3) the means of the others are (3, 1).",
     )  # fmt: skip
     yield from compare_function(
-        answers, "factor", [[2], [3], [5], [20]], lambda M: 1 - 1 / M,
-        {"this is the part that is lost.": lambda M: 1 / M, "this is the inverse: by this factor one would have to multiply to mend it.":
-         lambda M: M / (M - 1), "only G_i / M in b_i depends on trajectory i. It is a part of M, not of M − 1.": lambda M: 1 - 1 / (M - 1),
-         "the own mean does change the mean of the estimate.": lambda M: 1.0, "the baseline does not add to the gradient.": lambda M: 1 + 1 / M},
-        hint="Write b_i as G_i / M plus something that does not depend on trajectory i. What does each part do to the mean?",
+        answers, "factor", [[2], [3], [5], [20]], lambda M: (M - 1) / (M + 1),
+        {"this is the part that is lost.": lambda M: 2 / (M + 1), "this is the inverse: by this factor one would have to multiply to mend it.":
+         lambda M: (M + 1) / (M - 1), "this is the chapter's factor, for the plain mean. Here G_i counts twice.": lambda M: 1 - 1 / M,
+         "the sum is divided by the number of its terms, which is not M.": lambda M: 1 - 2 / M,
+         "G_i stands twice among the numbers whose mean is taken.": lambda M: 1 - 1 / (M + 1),
+         "a baseline that contains G_i does change the mean of the estimate.": lambda M: 1.0,
+         "the baseline is subtracted: it does not add to the gradient.": lambda M: 1 + 2 / (M + 1)},
+        hint="Write b_i as a number times G_i, plus something that does not depend on trajectory i. What does each part do to the mean?",
     )  # fmt: skip
 
 
@@ -77,7 +88,8 @@ def _curvatures(answers: Answers) -> Iterator[str]:
     cases = [(0.25, 1.0, 0.0), (0.6, 2.0, -1.0), (0.9, 0.5, 3.0)]
     yield from compare_function(
         answers, "naive_curvature", cases, lambda p, r, s: -p * (1 - p) * (p * r + (1 - p) * s),
-        {"this is J''.": lambda p, r, s: p * (1 - p) * (1 - 2 * p) * (r - s), "this is the sum over the arms without their probabilities.":
+        {"arm 1 is missing: it pays r1 with the probability 1 − p, and log(1 − p) has a second derivative, too.": lambda p, r, s: -p * (1 - p) * p * r,
+         "this is J''.": lambda p, r, s: p * (1 - p) * (1 - 2 * p) * (r - s), "this is the sum over the arms without their probabilities.":
          lambda p, r, s: -p * (1 - p) * (r + s), "this is J', the mean of r(a) times the FIRST derivative of log π(a). Differentiate once more.":
          lambda p, r, s: p * (1 - p) * (r - s),
          "the second derivatives of log p and of log(1 − p) are equal, and both negative.": lambda p, r, s: -p * (1 - p) * (p * r - (1 - p) * s),
@@ -95,13 +107,14 @@ def _curvatures(answers: Answers) -> Iterator[str]:
     yield from compare_function(
         answers, "change", [(0.25, 1.0), (0.6, 2.0), (0.9, -3.0)], lambda p, c: -p * (1 - p) * c,
         {"the true curvature does not change; the naive one does.": lambda p, c: 0.0, "this is the change of J.": lambda p, c: c,
+         "c is missing: twice the shift changes the naive curvature twice as much.": lambda p, c: -p * (1 - p),
          "the mean is taken once: the probabilities of the arms sum to 1.": lambda p, c: -2 * p * (1 - p) * c},
         hint="Put r0 + c and r1 + c into naive_curvature, and subtract.",
     )  # fmt: skip
 
 
 EXERCISES = {
-    "7a": Exercise("Without the score term the gradient is 45 % too small, worse than first-order MAML with 23 %.", _score_term),
-    "7b": Exercise("With a batch of two the own mean halves the gradient; the mean of the others is as simple and changes nothing.", _baselines),
+    "7a": Exercise("Without the score term the gradient is 33 % too small, worse than first-order MAML with 9 %.", _score_term),
+    "7b": Exercise("With a batch of two a third of the gradient is left; the mean of the others is as simple and changes nothing.", _baselines),
     "7c": Exercise("Add a constant to all rewards: what moves is not a derivative of the return. The test needs no right answer.", _curvatures),
 }

@@ -34,18 +34,22 @@ def grade(folder, name, pieces):
 
 def check_right(folder, name, pieces, monkeypatch):
     """The solution is right, the sentence says so, and its known mistakes give other values than it and than each other."""
-    faults = grading._faults
+    named, checked = grading._named, []
 
-    def distinct(what, got, right, mistakes, hint):
+    def distinct(got, right, mistakes):
         values = {"right": right, **mistakes}
-        same = [pair for pair in combinations(values, 2) if grading.equal(values[pair[0]], values[pair[1]], 1e-4)]
-        assert not same, f"{what}: {same} give one value"
-        return faults(what, got, right, mistakes, hint)
+        same = [pair for pair in combinations(values, 2) if all(grading.equal(*row, 1e-4) for row in zip(*map(values.get, pair), strict=True))]
+        assert not same, f"{same} give one value"
+        turned = [key for key, value in mistakes.items() if all(grading.equal(v, -r, 1e-4) for v, r in zip(value, right, strict=True))]
+        assert all(re.search(r"sign|positive|is a loss|GROWS", key) for key in turned), f"{turned}: the right value with its sign turned"
+        checked.append(mistakes)
+        return named(got, right, mistakes)
 
-    monkeypatch.setattr(grading, "_faults", distinct)
+    monkeypatch.setattr(grading, "_named", distinct)
     right, sentence = grade(folder, name, pieces)
     assert right, sentence
     assert sentence.startswith("Right. ") and sentence.endswith(".")
+    assert all(checked) and (checked or name in ("1c", "4c", "8b"))
 
 
 def check_hint(folder, name, solution, changes, words):

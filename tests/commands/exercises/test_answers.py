@@ -17,7 +17,7 @@ def answers(folder, text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("x = 1\ny = (..., ...)\n", "mine.py, line 2: `y = (..., ...)`: here `...` is not filled in yet, and 1 more below it"),
+        ("x = 1\ny = (..., ...)\n", "mine.py, line 2: `y = (..., ...)`: here `...` is not filled in yet, and 1 more after it"),
         ("def f(x):\n    return ...\n", "mine.py, line 2: `return ...`: here `...` is not filled in yet"),
         ("x = 1\ny = x / 0\n", "mine.py, line 2: `y = x / 0`: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)\n", "mine.py, line 2: `sys.exit(3)`: SystemExit: 3"),
@@ -58,7 +58,10 @@ def test_numbers_may_come_in_any_kind(value, tmp_path):
         ("[1, 2, 3]", "`x` must be an array of shape (2,), got shape (3,)"),
         ("[[1, 2]]", "got shape (1, 2)"),
         ("[[1], 2]", "`x` must be an array of shape (2,), got list: [[1], 2]"),
-        ("'1/2'", "got str: '1/2'"),
+        ("'1/2'", "got str: '1/2'; write numbers without quotes"),
+        ("['1', '2']", "got list: ['1', '2']; write numbers without quotes"),
+        ("[True, 1.0][:1] * 0 + [True, False]", "got list: [True, False]"),
+        ("[[1, 0], [0, 1]]", "got shape (2, 2); is there a * where @ is meant?"),
         ("[1, float('nan')]", "`x` is not finite: it holds NaN or an infinity"),
         ("[1, float('inf')]", "`x` is not finite"),
         ("[1, 2j]", "got list: [1, 2j]"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refmeta.commands.exercises import grading
 from refmeta.commands.exercises.answers import Answers
 from refmeta.commands.exercises.grading import compare, compare_function, equal
 
@@ -23,10 +24,12 @@ def test_a_right_value_gets_no_sentence():
     [
         ([3, 4], [1, 2], "`x`: the mistake."),
         ([-1, -2], [1, 2], "`x`: the sign is turned."),
-        ([1.001, 2], [1, 2], "`x`: this is close, but not equal. Give a fraction, or at least seven digits."),
+        ([1.001, 2], [1, 2], f"`x`: {grading.CLOSE}"),
         ([[1, 3], [2, 4]], [[1, 2], [3, 4]], "`x`: rows and columns are exchanged."),
         ([2, 1], [1, 2], "`x`: the entries stand in the opposite order."),
         ([2, 4, 6], [1, 2, 3], "`x`: every entry is off by the same factor."),
+        (0.33, 1 / 3, "`x`: this is rounded. Give a fraction, or at least seven digits."),
+        (0.0, 1 / 3, "`x`: the hint."),
         ([1, 7, 3], [1, 2, 3], "`x`: entry 1 is not right yet, counted from 0."),
         ([8, 7, 3], [1, 2, 3], "`x`: entries 0, 1 are not right yet, counted from 0."),
         ([8, 7, 9], [1, 2, 3], "`x`: the hint."),
@@ -43,6 +46,43 @@ def test_a_function_is_compared_on_every_case():
     for cases, sentences in (([[1.0]], []), ([[1.0], [2.0]], ["`f`: it doubles."])):
         mistakes = {"it doubles.": lambda x: x if x < 2 else 2 * x}
         assert list(compare_function(mine, "f", cases, lambda x: x, mistakes, hint="no.")) == sentences
+
+
+@pytest.mark.parametrize(
+    ("mine", "sentence"),
+    [
+        (lambda x, v: 2 * x, "`f`: this is right for x = 1, v = [1, 0.5], and wrong for x = 3, v = an array of shape (4,). the hint."),
+        (lambda x, v: -x - x**2, "`f`: the sign is turned."),
+        (lambda x, v: 2 * (x + x**2), "`f`: what it returns is off by the same factor for all arguments."),
+        (lambda x, v: 1.001 * (x + x**2), f"`f`: {grading.CLOSE}"),
+        (lambda x, v: 7.0, "`f`: the hint."),
+        (lambda x, v: 0.0, "`f`: the hint."),
+    ],
+)
+def test_a_wrong_function_is_told_by_its_arguments(mine, sentence):
+    answers, cases = Answers(Path("mine.py"), "", {"f": mine}), [[1.0, np.array([1, 0.5])], [3.0, np.ones(4)]]
+    assert list(compare_function(answers, "f", cases, lambda x, v: x + x**2, {}, hint="the hint.")) == [sentence]
+
+
+def test_a_function_that_does_not_tell_its_arguments_gets_the_hint():
+    answers = Answers(Path("mine.py"), "", {"f": max})
+    assert list(compare_function(answers, "f", [[1.0, 0.0], [1.0, 2.0]], lambda x, y: x, {}, hint="the hint.")) == ["`f`: the hint."]
+
+
+def test_numbers_that_cannot_be_computed_with_are_told(tmp_path):
+    def faults(answers):
+        with np.errstate(over="raise"):
+            yield str(np.float64(1e300) * answers.number("x"))
+
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1e300\n", encoding="utf-8")
+    assert grading.graded(grading.Exercise("", faults), path) == (False, f"mine.py: {grading.TOO_LARGE}")
+
+
+def test_a_number_that_must_be_whole_is_checked():
+    for value, count in ((2, 0), (2.0, 0), (-1, 0), (0, 0), (1.98, 1), (0.5, 1)):
+        sentences = list(grading.check_whole(Answers(Path("mine.py"), "", {"x": value}), "x"))
+        assert len(sentences) == count and all("a whole number" in sentence for sentence in sentences)
 
 
 def test_equal_is_relative_to_the_largest_entry_and_takes_no_other_shape():

@@ -1,5 +1,6 @@
 """Lesson 3: the solutions are right, and wrong answers get their hints."""
 
+import numpy as np
 import pytest
 
 from tests.commands.exercises.filled import check_hint, check_right, hints, rights
@@ -9,17 +10,20 @@ POLICY = "visits(P, rho, old, horizon) @ np.sum(old * np.log(old / new), axis=1)
 SOLUTIONS = {
     "3a": ["1", "-1", "1/2", "-1/2"],
     "3b": [TRAJECTORY, POLICY],
-    "3c": ["3", "1/64", "4"],
+    "3c": ["2/125", "4/125", "3", "4"],
 }
 WRONG = {
     "3a": [
-        (["3/2", "-1/2", "1/2", "-1/2"], "not the shortest solution: a constant"),
+        (["3/2", "-1/2", "1/2", "-1/2"], "not the shortest solution: a number"),
         (["9/2", "5/2", "3/2", "1/2"], "this is Q"),
-        (["1/4", "-1/4", "1/3", "-1/3"], "plain gradient"),
+        (["2", "0", "1", "0"], "not the shortest solution: a number"),
+        (["1/4", "-1/4", "1/3", "-1/3"], "plain gradient for the start of the chapter"),
+        (["1/2", "-1/2", "1/6", "-1/6"], "this is the plain gradient, before"),
+        (["4/3", "-4/3", "1/3", "-1/3"], "Here they are left over"),
         (["3/8", "-3/8", "1/4", "-1/4"], "π is left over"),
-        (["2/3", "-2/3", "2/3", "-2/3"], "the visits cancel"),
+        (["2/3", "-2/3", "2/3", "-2/3"], "those of the chapter's start"),
         (["-1", "1", "-1/2", "1/2"], "the sign is turned"),
-        (["7", "1", "5", "2"], "makes the sum of squares least"),
+        (["7", "1", "5", "2"], "see what cancels"),
     ],
     "3b": [
         ({0: "np.sum(p_new * np.log(p_new / p_old))"}, "this is KL(new || old)"),
@@ -34,21 +38,39 @@ WRONG = {
         ({1: "np.sum(old * np.log(old / new))"}, "the visits are missing"),
         ({1: "rho @ np.sum(old * np.log(old / new), axis=1)"}, "first step alone"),
         ({1: "np.sum(old * np.log(old / new), axis=1)"}, "must be one number, got shape (2,)"),
-        ({1: "0.5"}, "Sum over the states"),
+        ({1: POLICY.replace("horizon)", "horizon - 1)")}, "one step is missing"),
+        ({1: POLICY.replace("horizon)", "max(horizon - 1, 1))")}, "one step is missing"),
+        ({1: "horizon * rho @ np.sum(old * np.log(old / new), axis=1)"}, "times the number of steps"),
+        ({1: POLICY.replace("old * np.log", "new * np.log")}, "Who acts in the trajectories?"),
+        ({1: "trajectory_kl(*(trajectory_probabilities(P, rho, pi, horizon) for pi in (old, new)))"}, "goes through all trajectories again"),
+        ({1: "0.5"}, "Which policy's visits, and which policy's actions"),
     ],
     "3c": [
-        ({0: "2"}, "the order of each KL"),
-        ({0: "1"}, "first derivatives of both are zero"),
-        ({0: "4"}, "order at another p"),
-        ({0: "7"}, "Halve h"),
-        ({1: "3/32"}, "this is ψ'''"),
-        ({1: "1/32"}, "reverse KL alone"),
-        ({1: "3/64"}, "forward KL plus that of the reverse"),
-        ({1: "-1/64"}, "the sign is turned"),
-        ({1: "5"}, "and subtract"),
-        ({2: "3"}, "the third derivative of ψ is zero"),
-        ({2: "2"}, "the difference has not"),
-        ({2: "5"}, "ψ'''' is not zero"),
+        ({0: "12/125"}, "this is ψ'''. Which factor"),
+        ({0: "6/125"}, "collect them all"),
+        ({0: "4/125"}, "belongs to the reverse KL"),
+        ({0: "2/75"}, "1 − 2p of ψ''' is missing"),
+        ({0: "16/750"}, "not 1 − p"),
+        ({0: "2/25"}, "the coefficient of h²"),
+        ({0: "4/25"}, "the Fisher information"),
+        ({0: "-2/125"}, "the sign is turned"),
+        ({0: "0.0157"}, "Expand ψ(z + h) to the order"),
+        ({0: "0"}, "Expand ψ(z + h) to the order"),
+        ({0: "0.01601"}, "within one per cent"),
+        ({1: "12/125"}, "this is ψ'''. Which factor"),
+        ({1: "6/125"}, "collect them all"),
+        ({1: "2/125"}, "belongs to the forward KL"),
+        ({1: "4/75"}, "1 − 2p of ψ''' is missing"),
+        ({1: "8/125"}, "the signs of the two terms"),
+        ({1: "5"}, "collect the terms with h³"),
+        ({2: "2"}, "the order of each KL"),
+        ({2: "1"}, "first derivatives of both are zero"),
+        ({2: "4"}, "order at another p"),
+        ({2: "7"}, "Halve h"),
+        ({2: "2.97"}, "a whole number"),
+        ({3: "3"}, "the third derivative of ψ is zero"),
+        ({3: "2"}, "the difference has not"),
+        ({3: "5"}, "ψ'''' is not zero"),
     ],
 }
 
@@ -76,3 +98,12 @@ def test_the_two_forms_of_the_divergence_agree(tmp_path):
         p, q = (names["trajectory_probabilities"](P, rho, pi, horizon) for pi in (old, new))
         assert abs(p.sum() - 1) < 1e-12
         assert abs(names["trajectory_kl"](p, q) - names["policy_kl"](P, rho, old, new, horizon)) < 1e-12
+
+
+@pytest.mark.parametrize("h", [1e-2, -1e-2])
+def test_the_two_thirds_are_those_of_the_divergences(h):
+    """1/5 against its shift by h: what is left after h²/2 is the solution of 3c times h³, up to h⁴."""
+    z = np.log(1 / 4)
+    p, q = (np.array([1 / (1 + np.exp(-x)), 1 / (1 + np.exp(x))]) for x in (z, z + h))
+    for a, b, wanted in ((p, q, 2 / 125), (q, p, 4 / 125)):
+        assert abs((np.sum(a * np.log(a / b)) - h**2 / 2 * 4 / 25) / h**3 - wanted) < abs(h)

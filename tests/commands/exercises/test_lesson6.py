@@ -4,40 +4,49 @@ import pytest
 
 from tests.commands.exercises.filled import check_hint, check_right, hints, rights
 
-CLIPPED, AFTER = "min(9, c) / 4 - 3 * min(2, c) / 4", "before * (1 - alpha / best) ** (2 * steps)"
+CLIPPED, AFTER = "min(7, c) / 3 - 2 * min(2, c) / 3", "before * (1 - alpha / best) ** (2 * steps)"
 LOSS = "np.sum(a / 2 * (1 - alpha * a) ** 4 * (theta - c) ** 2)"
 TUNED = "min(loss_after({}, alpha) for alpha in alphas)"
 SHARE = "(joint_tuned - maml_tuned) / (loss_after(3, 1 / 4) - loss_after(1 / 7, 1 / 4))"
 SOLUTIONS = {
-    "6a": [CLIPPED, "6"],
+    "6a": [CLIPPED, "4"],
     "6b": [AFTER, "2", "0.1"],
     "6c": [LOSS, TUNED.format("3"), TUNED.format("1 / 7"), SHARE],
 }
 WRONG = {
     "6a": [
-        ({0: "min(3 / 4, c)"}, "this clips the mean"),
+        ({0: "min(1, c)"}, "this clips the mean"),
+        ({0: "1"}, "without clipping"),
         ({0: CLIPPED.replace("-", "+")}, "keeps its sign"),
-        ({0: "min(9, c) / 4 - 3 / 2"}, "clips from above only"),
-        ({0: "(min(9, c) - min(2, c)) / 2"}, "not equally often"),
-        ({0: "min(9, c) - min(2, c)"}, "without the probabilities"),
-        ({0: "3 * min(9, c) / 4 - min(2, c) / 4"}, "exchanged"),
+        ({0: "min(7, c) / 3 - 4 / 3"}, "clips from above only"),
+        ({0: "(min(7, c) - min(2, c)) / 2"}, "not equally often"),
+        ({0: "min(7, c) - min(2, c)"}, "without the probabilities"),
+        ({0: "2 * min(7, c) / 3 - min(2, c) / 3"}, "exchanged"),
         ({0: f"-({CLIPPED})"}, "the sign is turned"),
+        ({0: "-c / 3"}, "this is right for c = 0.5, and wrong for c = 3. Clip 7 and −2 by hand"),
         ({0: "c"}, "Weight them"),
         ({1: "2"}, "Is the mean positive yet?"),
-        ({1: "9"}, "nothing is clipped"),
-        ({1: "1"}, "the chapter's example"),
+        ({1: "7"}, "nothing is clipped"),
+        ({1: "1"}, "the mean is negative"),
         ({1: "0"}, "the more frequent task wins"),
-        ({1: "3/4"}, "mean without clipping"),
-        ({1: "4"}, "a line in c"),
+        ({1: "6"}, "the chapter's example"),
+        ({1: "5"}, "a line in c"),
     ],
     "6b": [
-        ({0: "before * abs(1 - alpha / best) ** steps"}, "the square of the distance"),
-        ({0: "before * (1 - alpha / best) ** steps"}, "distance with its sign"),
+        ({0: "before * abs(1 - alpha / best) ** steps"}, "the same factor as the distance to c."),
+        ({0: "before * (1 - alpha / best) ** steps"}, "it is never negative"),
         ({0: "before * (1 - alpha / best) ** 2"}, "one step for every"),
         ({0: AFTER.replace("/", "*")}, "alpha times best"),
         ({0: "before * (1 - best / alpha) ** (2 * steps)"}, "the ratio is turned"),
         ({0: AFTER.replace("-", "+")}, "the factor has a minus"),
         ({0: "(1 - alpha / best) ** (2 * steps)"}, "as a factor"),
+        ({0: "(before * (1 - alpha / best) ** steps) ** 2"}, "`before` is a loss already"),
+        ({0: "before / 2 * (1 - alpha / best) ** (2 * steps)"}, "its factor 1/2 is in it"),
+        ({0: "before * (best - alpha) ** (2 * steps)"}, "not on best − alpha"),
+        ({0: "before * (1 - steps * alpha / best) ** 2"}, "this is right for alpha = 0.5, best = 1, before = 4, steps = 1, and wrong for"),
+        ({0: "before * (1 - alpha / best) ** (steps ** 2)"}, "steps = 2, and wrong for alpha = 0.5, best = 1, before = 4, steps = 1."),
+        ({0: "before * (1 - alpha / best) ** (2 * steps ** 2)"}, "not with its square"),
+        ({0: "3 * before * (1 - alpha / best) ** (2 * steps)"}, "off by the same factor for all arguments"),
         ({0: "before"}, "multiplies theta − c"),
         ({1: "1"}, "reaches the minimum"),
         ({1: "0"}, "a ratio larger than 0"),
@@ -69,14 +78,20 @@ WRONG = {
         ({2: "loss_after(1 / 7, 1 / 4)"}, "this is at alpha = 1/4"),
         ({2: TUNED.format("3")}, "joint training"),
         ({2: "0.34"}, "Its loss is asked for"),
-        ({2: "0.1"}, "with the start 1/7"),
+        ({2: "0.1"}, "for the start 1/7 and every alpha"),
+        ({2: "min(loss_after(1 / 7, alpha) for alpha in np.linspace(0, 0.6, 60001))"}, "not from a finer one"),
+        ({2: "0.002"}, "this is rounded"),
+        ({2: "0.0019"}, "this is rounded"),
+        ({2: "loss_after(1 / 7, 1 / 2)"}, "Each start chooses its own"),
         ({3: f"1 - {SHARE}"}, "the share that is lost"),
         ({3: SHARE.replace("maml_tuned", "loss_after(1 / 7, 1 / 4)")}, "only joint training was tuned"),
         ({3: f"1 / ({SHARE})"}, "the fraction is turned"),
         ({3: "joint_tuned - maml_tuned"}, "the tuned gain itself"),
         ({3: "loss_after(3, 1 / 4) - loss_after(1 / 7, 1 / 4)"}, "the gain at 1/4 itself"),
         ({3: "1"}, "tuning changed nothing"),
-        ({3: "0.5"}, "what does the question divide"),
+        ({3: f"100 * {SHARE}"}, "this is in per cent"),
+        ({3: SHARE.replace("(joint_tuned", "(loss_after(3, 1 / 4)")}, "here only MAML was tuned"),
+        ({3: "0.5"}, "Above the line stands the gain"),
     ],
 }
 
