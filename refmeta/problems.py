@@ -23,7 +23,7 @@ from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "ALPHAS", "KINDS", "POLICIES", "MetaProblem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_linear_quadratic",
+    "ALPHAS", "KINDS", "POLICIES", "MetaProblem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_ending_process", "random_linear_quadratic",
     "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic", "random_softmax_regression", "random_trajectories",
 ]  # fmt: skip
 
@@ -60,6 +60,14 @@ def random_process(
     P = rng.dirichlet(np.ones(states), size=(tasks, states, actions))
     rho = rng.dirichlet(np.ones(states), size=tasks)
     return FiniteMDP(P, 0.5 + rng.normal(size=(tasks, states, actions)), rho, gamma, horizon)
+
+
+def random_ending_process(rng: Generator, tasks: int = 2, states: int = 3, actions: int = 3) -> FiniteMDP:
+    """Processes at γ = 1 without a horizon: the last state is an end, reached at every step with probability 0.2 or more."""
+    base = random_process(rng, tasks, states, actions)
+    end = np.arange(states) == states - 1
+    P = np.where(end[:, None, None], np.eye(states)[-1], 0.8 * base.P + 0.2 * np.eye(states)[-1])
+    return FiniteMDP(P, np.where(end[:, None], 0, base.R), base.rho, 1.0, terminal=end)
 
 
 def random_policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:

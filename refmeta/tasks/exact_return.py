@@ -69,6 +69,7 @@ class PolicyReturn:
         batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
             pi = softmax(self.policy.table(theta))
+        self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
         return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
 
@@ -79,7 +80,7 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The infinite discounted return at θ; every quantity uses one LU factorisation of I − γP_π."""
+    """The return without a horizon at θ; every quantity uses one LU factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
@@ -136,17 +137,19 @@ class DiscountedPoint:
 
     @lazy_property
     def occupancy(self) -> Array:
-        """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ).
+        """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ), or to less with ends, which are not visited.
 
         Eq: occupancy
         """
-        return _solve_transposed(self._factors, self.mdp.rho)
+        return _solve_transposed(self._factors, self.mdp.starts)
 
     @lazy_property
     def loss(self) -> Array:
-        """−J, J = ρᵀV, (...).
+        """−J, J = ρᵀV, (...); at γ = 1 the sum goes over the states that are no ends.
 
         Eq: return
+
+        Eq: undiscounted-return
         """
         return -dot(self.mdp.rho, self.value)
 

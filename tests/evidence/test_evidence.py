@@ -37,6 +37,7 @@ PLACES = {
     "advantage": "refmeta.tasks.exact_return:DiscountedPoint.advantage",
     "occupancy": "refmeta.tasks.exact_return:DiscountedPoint.occupancy",
     "return": "refmeta.tasks.exact_return:DiscountedPoint.loss",
+    "undiscounted-return": "refmeta.tasks.exact_return:DiscountedPoint.loss",
     "policy-gradient": "refmeta.tasks.exact_return:DiscountedPoint.grad",
     "policy-hvp": "refmeta.tasks.exact_return:DiscountedPoint.hvp",
     "finite-horizon-bellman": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.value",

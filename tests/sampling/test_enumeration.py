@@ -79,7 +79,7 @@ def test_only_possible_trajectories_are_listed_and_their_probabilities_sum_to_on
     assert np.sum(~every.trajectories.mask) == 1 and every.trajectories.rewards[~every.trajectories.mask] == 0
     total = rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), chain(), policy, theta, horizon=3, episodes=2)
     assert total.mean == pytest.approx(1, abs=1e-15) and total.covariance == pytest.approx(0, abs=1e-15)
-    exact = rm.PolicyReturn(rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75, 3), policy).at(theta)
+    exact = rm.PolicyReturn(rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75, 3, chain().terminal), policy).at(theta)
     got = rm.enumeration.expectation(
         lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.75), chain(), policy, theta, horizon=3
     )
