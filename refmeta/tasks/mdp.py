@@ -21,6 +21,7 @@ from refmeta.arrays import (
     replace_fields,
 )
 from refmeta.tasks.ends import as_ends, check_ends_reached
+from refmeta.tasks.mdp_table import process_arrays
 
 __all__ = ["FiniteMDP", "Tangent"]
 
@@ -129,6 +130,19 @@ class FiniteMDP:
         names = ("P", "R", "rho", "gamma", "horizon", "terminal")
         for name, value in zip(names, (P, R, rho, gamma, horizon, terminal), strict=True):
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_table(cls, table: Any, *, rho: Any, gamma: float, horizon: int | None = None) -> "FiniteMDP":
+        """The process of a table {s: {a: [(p, s', r, done), ...]}}, as gymnasium has it in `env.unwrapped.P`.
+
+        `done` belongs to the transition.  A state becomes an end if every transition into it from another state is done
+        and `rho`, the S probabilities of the first state, is 0 there; what its own rows say is dropped.  If other
+        transitions are done, they lead to one more end, state S: then the process has S + 1 states, and the policy has
+        parameters for it that play no part.  `terminal` and `states` of the result say which.  A probability, s' or
+        reward that is not as required is refused with the state, the action and the number of the transition.
+        """
+        P, R, rho, terminal = process_arrays(table, rho)
+        return cls(P, R, rho, gamma, horizon, terminal)
 
     @property
     def states(self) -> int:
