@@ -20,7 +20,7 @@ class Arrays(NamedTuple):
     terminal: Array
 
 
-class Rows(NamedTuple):
+class _Rows(NamedTuple):
     """The transitions of a table with p > 0, one entry each: s, a, p, s', r and done."""
 
     state: Array
@@ -50,7 +50,7 @@ def process_arrays(table: Any, rho: ArrayLike) -> Arrays:
         raise ValueError(f"rho has shape {rho.shape}, expected last axis {states} = the number of states of the table")
     if not (transitions := list(_transitions(table, states, actions))):
         raise ValueError("no transition of the table has p > 0; the p of one state and action must sum to 1")
-    rows = Rows(*(np.array(column) for column in zip(*transitions, strict=True)))
+    rows = _Rows(*(np.array(column) for column in zip(*transitions, strict=True)))
     end = _ends(rows, states) & ~np.any(rho > 0, axis=tuple(range(rho.ndim - 1)))
     added = bool(np.any(rows.done & ~end[rows.following] & ~end[rows.state]))
     rows = rows._replace(following=np.where(rows.done & ~end[rows.following], states, rows.following))
@@ -59,7 +59,7 @@ def process_arrays(table: Any, rho: ArrayLike) -> Arrays:
     return Arrays(P, R, np.concatenate([rho, np.zeros((*rho.shape[:-1], int(added)))], axis=-1), end)
 
 
-def _ends(rows: Rows, states: int) -> Array:
+def _ends(rows: _Rows, states: int) -> Array:
     """The states that are entered from another state, and by done transitions only, (S,)."""
     outside = rows.following[rows.state != rows.following]
     done = rows.done[rows.state != rows.following]
@@ -67,9 +67,9 @@ def _ends(rows: Rows, states: int) -> Array:
     return (entered > 0) & (undone == 0)
 
 
-def _arrays(rows: Rows, end: Array, actions: int) -> tuple[Array, Array]:
+def _arrays(rows: _Rows, end: Array, actions: int) -> tuple[Array, Array]:
     """P and R; an end stays where it is and pays nothing."""
-    kept = Rows(*(column[~end[rows.state]] for column in rows))
+    kept = _Rows(*(column[~end[rows.state]] for column in rows))
     shape = (len(end), actions, len(end))
     P, paid = np.zeros(shape), np.zeros(shape)
     where = kept.state, kept.action, kept.following

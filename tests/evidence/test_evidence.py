@@ -74,6 +74,7 @@ PLACES = {
     "lq-cost": "refmeta.tasks.policy_cost:PolicyCostPoint.loss",
     "lq-gradient": "refmeta.tasks.policy_cost:PolicyCostPoint.grad",
     "lq-hvp": "refmeta.tasks.policy_cost:PolicyCostPoint.hvp",
+    "lq-undiscounted-cost": "refmeta.tasks.undiscounted_cost:UndiscountedCostPoint.loss",
     "lq-stationary": "refmeta.evidence.control:stationary",
     "implicit-maml": "refmeta.meta.implicit:gradient",
     "hessian-free-maml": "refmeta.meta.zeroth_order:hessian_free_gradient",
