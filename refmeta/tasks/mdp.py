@@ -177,11 +177,10 @@ class FiniteMDP:
 
     @cached_property
     def onward(self) -> Array:
-        """P between the states that are no ends, (..., S, A, S): its rows sum to the probability of going on."""
+        """P without the steps into an end, those of an end included, (..., S, A, S): rows sum to the probability of going on."""
         if not self.terminal.any():
             return self.P
-        end = self.terminal
-        return as_read_only(np.where(end[..., None, None] | end[..., None, None, :], 0.0, self.P))
+        return as_read_only(np.where(self.terminal[..., None, None, :], 0.0, self.P))
 
     @cached_property
     def expected_reward(self) -> Array:

@@ -157,7 +157,7 @@ def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
         _check_steps(mdp, pi)
         bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
-        value = _values(mdp, pi, dot(pi, R) + np.where(mdp.terminal, 0, bonus))
+        value = _values(mdp, pi, dot(pi, R) + bonus)
         Q = R + mdp.gamma * mdp.expect(value)
         raised = _soft_maximum(mdp, Q, tau)
         if converged or Q.tobytes() in earlier:

@@ -41,6 +41,11 @@ def test_a_state_that_is_entered_by_done_transitions_only_is_an_end_and_its_own_
     np.testing.assert_allclose(uniform_values(mdp)[:2], swept(HOLE, 0.9, np.mean)[:2], rtol=1e-13)
 
 
+def test_done_transitions_in_the_rows_that_are_dropped_add_no_end():
+    table = {**HOLE, 2: {0: [(1.0, 0, 9.0, True)], 1: [(1.0, 1, 0.0, True)]}}
+    assert FiniteMDP.from_table(table, rho=[1, 0, 0], gamma=0.9).states == 3
+
+
 def test_a_done_transition_into_a_state_that_others_pass_through_leads_to_an_end_that_is_added():
     """As in Taxi: state 2 is entered undone from 1, too, so that it stays what it is."""
     table = {**HOLE, 1: {**HOLE[1], 0: [(1.0, 2, 3.0, False)]}}

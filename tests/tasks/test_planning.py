@@ -294,6 +294,25 @@ def test_where_every_action_ties_the_actions_still_lead_to_the_end():
     assert best.action.tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
 
 
+def test_rounding_on_a_long_way_closes_no_loop():
+    """Rewards φ(s') − φ(s), φ = 0 in the end: V = −φ for every policy that ends, after some hundred steps of a random walk.
+
+    A gain beyond the rounding of one step, but not of the whole way, would close a loop for some of these seeds.
+    """
+    for seed in range(30):
+        rng, S = np.random.default_rng(seed), 60
+        P, potential = np.zeros((S, 3, S)), np.append(rng.normal(size=S - 1), 0)
+        for s, a, _ in np.ndindex(S, 3, 2):
+            P[s, a, (s + rng.integers(-3, 4)) % S] += rng.random()
+        P[np.arange(S), 0, (np.arange(S) + 1) % S] += 0.5
+        P /= P.sum(-1, keepdims=True)
+        mdp = ending(P, np.sum(P * (potential - potential[:, None, None]), axis=-1), [S - 1])
+        best = optimal_values(mdp)
+        np.testing.assert_allclose(best.value, -potential, rtol=0, atol=1e-11)
+        point = PolicyReturn(mdp, TabularSoftmax(S, 3)).at(800.0 * np.eye(3)[best.action].ravel())  # refused if it did not end
+        np.testing.assert_allclose(point.value, -potential, rtol=0, atol=1e-10)
+
+
 def test_to_stay_for_nothing_is_no_policy_that_ends_and_to_stay_for_a_reward_is_refused():
     """Action 0 stays and pays r, action 1 ends and costs 1."""
     P = [[[1, 0], [0, 1]], [[0, 1], [0, 1]]]
