@@ -1,5 +1,8 @@
 """Evidence for linear-quadratic control: moments by mean and covariance, values by powers, derivatives by complex steps."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -103,7 +106,7 @@ def _undiscounted_cost(case: tuple[PolicyCost, Array, Array]) -> float:
     cost = np.einsum("nij,nij->n", lq.Q[:, :n, :n] + np.einsum("ji,njk,kl->nil", K, lq.R, K), X)
     gradient = complex_step(lambda t: task.at(t).loss, theta)
     product = complex_step(lambda t: task.at(t).grad, theta, v)
-    point = lambda z: PolicyCost(replace_fields(lq, **z[0])).at(z[1])
+    point: Callable[[Any], Any] = lambda z: PolicyCost(replace_fields(lq, **z[0])).at(z[1])
     inputs = {name: getattr(lq, name) for name in ("A", "B", "Q", "R", "start")}, theta, v
     return max(
         off(lambda z: point(z).loss, inputs, cost), off(lambda z: point(z).grad, inputs, gradient),

@@ -175,13 +175,18 @@ def _check_nothing_injected(A: Array, noise: Array, Q: Array) -> None:
     offset, cost = np.zeros_like(A), np.zeros_like(Q)
     offset[..., :-1, -1], cost[..., -1, :] = A[..., :-1, -1], Q[..., -1, :]
     for name, array, what in (("noise", noise, "noise"), ("A", offset, "an offset"), ("Q", cost, "a cost at the state 0")):
-        check_all(
-            array == 0,
-            lambda i, name=name, array=array, what=what: (
-                f"gamma = 1 without a horizon requires that nothing is injected for ever; {name}{index_text(i)} is "
-                f"{array[i]:.6g}, {what} at every step, expected 0; give gamma < 1 or a horizon"
-            ),
-        )
+        _check_not_injected(name, array, what)
+
+
+def _check_not_injected(name: str, array: Array, what: str) -> None:
+    """ValueError with the index unless the array is 0."""
+    check_all(
+        array == 0,
+        lambda i: (
+            f"gamma = 1 without a horizon requires that nothing is injected for ever; {name}{index_text(i)} is "
+            f"{array[i]:.6g}, {what} at every step, expected 0; give gamma < 1 or a horizon"
+        ),
+    )
 
 
 def _check_semi_definite(array: Array, name: str) -> None:

@@ -239,3 +239,13 @@ def test_the_states_that_reach_an_end():
     moves = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], bool)
     np.testing.assert_array_equal(reaches_end(moves, np.array([0, 0, 1, 0], bool)), [True, True, True, False])
     np.testing.assert_array_equal(reaches_end(moves, np.zeros(4, bool)), False)
+
+
+def test_the_geometry_of_a_policy_holds_without_a_discount():
+    """The parts of the Hessian add up to it, and the Fisher product is the Hessian of the divergence, with d of the ends 0."""
+    mdp = with_ends(np.random.default_rng(7), *UNDISCOUNTED)
+    theta, v = np.random.default_rng(8).normal(size=(2, 12))
+    point = task_of(mdp).at(theta)
+    np.testing.assert_allclose(sum(rm.fisher.hessian_split(point, v)), -point.hvp(v), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rm.PolicyKL(point).at(theta).hvp(v), rm.fisher.product(point, v), rtol=1e-12)
+    assert np.all(rm.fisher.product(point, v).reshape(2, 4, 3)[mdp.terminal] == 0)

@@ -45,7 +45,7 @@ def read_process(name: str) -> tuple[PolicyReturn, Array]:
         got = ", ".join(sorted(document)) if isinstance(document, dict) else type(document).__name__
         raise UsageError(f"{name}: expected the keys P, R, rho, gamma, horizon and perhaps theta and terminal, got {got}")
     try:
-        mdp = FiniteMDP(*(document[key] for key in ("P", "R", "rho", "gamma", "horizon")), document.get("terminal"))
+        mdp = FiniteMDP(**{key: value for key, value in document.items() if key != "theta"})
         task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
         theta = np.asarray(document.get("theta", [0.0] * task.dim), dtype=float)
         if mdp.horizon is None or mdp.shape or theta.shape != (task.dim,):
