@@ -29,7 +29,8 @@ class PolicyReturn:
     """L(θ) = −J(θ), J the expected discounted return of the policy in the process; leading axes are tasks.
 
     `at(theta)` is a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`: `loss`, `grad` and `hvp` of −J, and
-    `value`, `action_value`, `advantage` and `occupancy` of J.
+    `value`, `action_value`, `advantage` and `occupancy` of J, which are 0 in the ends of the process.  At γ = 1 without
+    a horizon a theta whose policy reaches no end from some state is refused with the state.
 
     The relative error of J and its gradient is about eps/(1 − γ).  A constant added to all rewards costs the gradient
     no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
