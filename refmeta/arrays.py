@@ -26,6 +26,7 @@ Record = TypeVar("Record")
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 LARGEST = int(np.iinfo(np.intp).max)
+REMEDY = "use horizon= for an undiscounted task"
 
 
 def as_array(value: Any, name: str) -> Array:
@@ -173,11 +174,11 @@ def as_fraction(value: Any, name: str) -> float:
     return number
 
 
-def as_discount(gamma: Any, horizon: Any) -> tuple[float, int | None]:
-    """γ, in [0, 1) without a horizon and in [0, 1] with one; and the horizon, None or at least 1."""
+def as_discount(gamma: Any, horizon: Any, *, ends: bool = False, remedy: str = REMEDY) -> tuple[float, int | None]:
+    """γ, in [0, 1] with a horizon or where the task `ends` by itself, else in [0, 1); and the horizon, None or at least 1."""
     gamma = as_real_scalar(gamma, "gamma")
-    if horizon is None and not 0 <= gamma < 1:
-        raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; use horizon= for an undiscounted task")
+    if horizon is None and not ends and not 0 <= gamma < 1:
+        raise ValueError(f"gamma must satisfy 0 <= gamma < 1, got {gamma}; {remedy}")
     return as_fraction(gamma, "gamma"), None if horizon is None else as_count(horizon, "horizon", least=1)
 
 

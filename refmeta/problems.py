@@ -23,8 +23,8 @@ from refmeta.tasks.quadratic import Quadratic
 from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
-    "ALPHAS", "KINDS", "POLICIES", "MetaProblem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_linear_quadratic",
-    "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic", "random_softmax_regression", "random_trajectories",
+    "ALPHAS", "KINDS", "POLICIES", "MetaProblem", "random_tasks", "largest_curvature", "curvatures", "hessian", "random_ending_process", "random_linear_quadratic",
+    "random_linear_regression", "random_policy_return", "random_problem", "random_process", "random_quadratic", "random_softmax_regression", "random_trajectories", "random_undiscounted_control",
 ]  # fmt: skip
 
 KINDS = ("quadratic", "linear-regression", "softmax-regression", "discounted", "finite-horizon", "linear-features",
@@ -62,6 +62,14 @@ def random_process(
     return FiniteMDP(P, 0.5 + rng.normal(size=(tasks, states, actions)), rho, gamma, horizon)
 
 
+def random_ending_process(rng: Generator, tasks: int = 2, states: int = 3, actions: int = 3) -> FiniteMDP:
+    """Processes at γ = 1 without a horizon: the last state is an end, reached at every step with probability 0.2 or more."""
+    base = random_process(rng, tasks, states, actions)
+    end = np.arange(states) == states - 1
+    P = np.where(end[:, None, None], np.eye(states)[-1], 0.8 * base.P + 0.2 * np.eye(states)[-1])
+    return FiniteMDP(P, np.where(end[:, None], 0, base.R), base.rho, 1.0, terminal=end)
+
+
 def random_policy_return(rng: Generator, kind: str, tasks: int = 2, states: int = 3, actions: int = 3) -> PolicyReturn:
     """Exact returns of a tabular policy, or of one with fewer features than states x actions; γ in [0.3, 0.95]."""
     horizon = int(rng.integers(1, 6)) if kind == "finite-horizon" else None
@@ -91,6 +99,14 @@ def random_linear_quadratic(
     start[:, :n, n], start[:, n, :n], start[:, n, n] = mean, mean, 1
     gamma = float(rng.uniform(0.7, 0.95))
     return LinearQuadratic(A, B, semi_definite(n + 1), semi_definite(actions), start, noise, gamma, horizon)
+
+
+def random_undiscounted_control(rng: Generator, tasks: int = 2, states: int = 2, actions: int = 2) -> LinearQuadratic:
+    """Systems at γ = 1 without a horizon: those of `random_linear_quadratic` without noise, drift and cost at the state 0."""
+    base = random_linear_quadratic(rng, tasks, states, actions)
+    state = np.arange(states + 1) < states
+    A = base.A * (state | np.eye(states + 1, dtype=bool))
+    return LinearQuadratic(A, base.B, base.Q * (state & state[:, None]), base.R, base.start, 0 * base.noise, 1.0)
 
 
 def random_trajectories(

@@ -1,11 +1,15 @@
 """Evidence for linear-quadratic control: moments by mean and covariance, values by powers, derivatives by complex steps."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, replace_fields
 from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
-from refmeta.problems import random_linear_quadratic
+from refmeta.judges import complex_step
+from refmeta.problems import random_linear_quadratic, random_undiscounted_control
 from refmeta.tasks.lq import LinearQuadratic, stationary
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -83,11 +87,40 @@ def _stationary(case: tuple[Array, Array, float]) -> float:
     return off(lambda z: stationary(z[0], z[1], z[2]), case, expected)
 
 
+def _random_undiscounted(rng: Generator) -> tuple[PolicyCost, Array, Array]:
+    """Tasks at γ = 1 without a horizon, small gains and a direction."""
+    task = PolicyCost(random_undiscounted_control(rng))
+    return task, 0.1 * rng.normal(size=task.dim), rng.normal(size=task.dim)
+
+
+def _undiscounted_cost(case: tuple[PolicyCost, Array, Array]) -> float:
+    """The cost from one Kronecker system; gradient and Hessian product by complex steps; NaN where a gain is not stable."""
+    task, theta, v = case
+    lq, K = task.lq, theta.reshape(task.lq.actions, task.lq.states - 1)
+    n = lq.states - 1
+    M = lq.A[:, :n, :n] + lq.B[:, :n] @ K
+    if np.any(np.abs(np.linalg.eigvals(M)) > 0.95):
+        return np.nan
+    kronecker = np.eye(n * n) - np.einsum("nij,nkl->nikjl", M, M).reshape(-1, n * n, n * n)
+    X = np.linalg.solve(kronecker, lq.start[:, :n, :n].reshape(-1, n * n, 1)).reshape(-1, n, n)
+    cost = np.einsum("nij,nij->n", lq.Q[:, :n, :n] + np.einsum("ji,njk,kl->nil", K, lq.R, K), X)
+    gradient = complex_step(lambda t: task.at(t).loss, theta)
+    product = complex_step(lambda t: task.at(t).grad, theta, v)
+    point: Callable[[Any], Any] = lambda z: PolicyCost(replace_fields(lq, **z[0])).at(z[1])
+    inputs = {name: getattr(lq, name) for name in ("A", "B", "Q", "R", "start")}, theta, v
+    return max(
+        off(lambda z: point(z).loss, inputs, cost), off(lambda z: point(z).grad, inputs, gradient),
+        off(lambda z: point(z).hvp(z[2]), inputs, product),
+    )  # fmt: skip
+
+
 CHECKS = (
     Check("lq-moments", "Σ' = MΣMᵀ + B diag(σ²) Bᵀ + W", "mean and covariance apart", _random_point, _moments),
     Check("lq-values", "P = Q + KᵀRK + γMᵀP'M", "sums of powers of M", _random_point, _values),
     Check("lq-cost", "Σ γᵗ[tr((Q+KᵀRK)Σ_t) + tr(R diag σ²)]", "duality: tr(P_0 Σ_0) + noise", _random_point, _cost),
     Check("lq-gradient", "2 Σ γᵗ(RK + γBᵀP'M) Σ_t", "complex step of J", _random_point, gradient_error),
     Check("lq-hvp", "both recursions differentiated", "complex step of ∇J", _random_direction, hvp_error),
+    Check("lq-undiscounted-cost", "tr((Q + KᵀRK)X), 2(RK + BᵀPM)X, γ = 1", "Kronecker system; complex steps",
+          _random_undiscounted, _undiscounted_cost),
     Check("lq-stationary", "X = S + γMXMᵀ", "Kronecker system", _random_series, _stationary),
 )

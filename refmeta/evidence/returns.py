@@ -12,7 +12,7 @@ from refmeta.arrays import Array
 from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
 from refmeta.oracle.suites.expected_estimators.definition import paths, probability
 from refmeta.policies import TabularSoftmax
-from refmeta.problems import random_policy_return, random_process
+from refmeta.problems import random_ending_process, random_policy_return, random_process
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
@@ -58,7 +58,7 @@ def _policy_model(case: Case) -> float:
 
 
 def fixed_point(sweep: Callable[[Array], Array], x: Array) -> Array:
-    """x after 1,500 sweeps, or after one that changes no bit: γ^1500 < 1e-33 for γ ≤ 0.95."""
+    """x after 1,500 sweeps, or after one that changes no bit: γ^1500 < 1e-33 for γ ≤ 0.95, or with ends."""
     for _ in range(1500):
         before, x = x, sweep(x)
         if before.tobytes() == x.tobytes():
@@ -81,6 +81,17 @@ def _visits(mdp: FiniteMDP, pi: Array) -> Array:
 def _dual_loss(mdp: FiniteMDP, pi: Array) -> Array:
     """−J as −Σ_s d(s) r_π(s)."""
     return -np.sum(_visits(mdp, pi) * _model(mdp, pi)[1], axis=-1)
+
+
+def _random_ending_point(rng: Generator) -> Case:
+    """A task that ends, at γ = 1 without a horizon, and parameters."""
+    mdp = random_ending_process(rng)
+    return PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions)), rng.normal(size=mdp.states * mdp.actions)
+
+
+def _undiscounted_loss(mdp: FiniteMDP, pi: Array) -> Array:
+    """−J as −ρᵀV, V by sweeps with the loops of the ends left in."""
+    return -np.sum(mdp.rho * _values(mdp, pi), axis=-1)
 
 
 def _advantage(case: Case) -> float:
@@ -150,6 +161,8 @@ CHECKS = (
     Check("occupancy", "d = (I − γP_πᵀ)⁻¹ρ", "1,500 sweeps of d ← ρ + γPᵀd",
           _random_point, partial(_property, "occupancy", _visits)),
     Check("return", "J = ρᵀV", "duality: Σ d r_π", _random_point, partial(_property, "loss", _dual_loss)),
+    Check("undiscounted-return", "J = ρᵀ(I − P_π)⁻¹r_π off the ends, γ = 1", "1,500 sweeps of V ← r + PV",
+          _random_ending_point, partial(_property, "loss", _undiscounted_loss)),
     Check("policy-gradient", "d(s) π(a|s) A(s, a)", "complex step of J",
           partial(_random_point, kind="linear-features"), gradient_error),
     Check("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J",

@@ -42,7 +42,8 @@ def model_task(prior: Prior, data: Statistics, task: PolicyReturn) -> PolicyRetu
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     model = posterior(prior, data)
-    return PolicyReturn(FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon), task.policy)
+    ends = np.broadcast_to(data.ended, model.R.shape[:-1])
+    return PolicyReturn(FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon, ends), task.policy)
 
 
 @finite_result

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_numbers, check_finite
 from refmeta.sampling.likelihood import likelihood_at
-from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_reward_noise, end_states
+from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_reward_noise
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.tasks.mdp import FiniteMDP
 
@@ -48,7 +48,7 @@ def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
         raise ValueError(
             f"trajectories are enumerated for one task at a time, got a process with batch axes {mdp.shape}"
         )
-    H, over = as_horizon(mdp, horizon), end_states(mdp)
+    H, over = as_horizon(mdp, horizon), mdp.terminal
     moves = np.where(over[:, None], np.eye(mdp.states, dtype=int), np.sum(mdp.P > 0, axis=1)).astype(object)
     last = np.sum(moves, axis=1) if mdp.R.ndim == 3 else np.where(over, 1, mdp.actions)
     ways = (mdp.rho > 0).astype(object)
@@ -79,7 +79,7 @@ def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> 
         raise ValueError(
             f"{excess} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
         )
-    over, by_next, s = end_states(mdp), mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
+    over, by_next, s = mdp.terminal, mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
     weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
     for t in range(H):
         source, a, following, probability = _continuations(mdp, s, over[s], merge=t == H - 1 and not by_next)

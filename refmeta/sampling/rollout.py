@@ -15,8 +15,7 @@ from refmeta.tasks.lq import LinearQuadratic
 from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
-    "as_horizon", "as_process_parameters", "as_reward_noise", "end_states", "finite_rollout", "noisy_rewards",
-    "rollout",
+    "as_horizon", "as_process_parameters", "as_reward_noise", "finite_rollout", "noisy_rewards", "rollout",
 ]  # fmt: skip
 
 
@@ -33,7 +32,7 @@ def rollout(
     """`episodes` trajectories per task, of at most `horizon` steps (default: the horizon of the process); (..., M, H).
 
     Batch axes of theta, process and policy broadcast.  A reward R[s, a, s'] is that of the sampled s'.  On a finite
-    process a trajectory ends when it reaches an absorbing state without rewards.  On a `LinearQuadratic`, start and
+    process a trajectory ends when it reaches a state in `mdp.terminal`.  On a `LinearQuadratic`, start and
     noise are Gaussian with its second moments, and the reward is minus the cost.
 
     Every reward gets Gaussian noise with standard deviation `reward_noise`, one number or one per task.  It is sampled
@@ -101,13 +100,6 @@ def as_horizon(mdp: Any, horizon: int | None) -> int:
     return int(H)
 
 
-def end_states(mdp: FiniteMDP) -> Array:
-    """The states that are never left and have no rewards, (..., S): a trajectory ends there."""
-    stay = np.einsum("...sas->...sa", mdp.P) == 1
-    unpaid = np.all(mdp.R == 0, axis=-1) if mdp.R.ndim >= mdp.P.ndim else mdp.R == 0
-    return np.all(stay & unpaid, axis=-1)
-
-
 def _cumulative(p: Array) -> Array:
     """Σ_{j≤i} p_j of every row of probabilities, without the last entry, which is 1; (..., n - 1)."""
     total = np.cumsum(p, axis=-1)
@@ -135,7 +127,7 @@ def finite_rollout(
         return np.broadcast_to(array, batch + core).reshape(tasks, *core)
 
     pi, P, rho = rows(_cumulative(pi), 2), rows(_cumulative(mdp.P), 3), rows(_cumulative(mdp.rho), 1)
-    R, over = rows(mdp.R, core), rows(end_states(mdp), 1)
+    R, over = rows(mdp.R, core), rows(mdp.terminal, 1)
     task, size = np.arange(tasks)[:, None], (tasks, M)
     states, actions, after = np.zeros((3, *size, H), np.intp)
     rewards, mask = np.zeros((*size, H)), np.ones((*size, H), bool)

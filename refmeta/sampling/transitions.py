@@ -19,7 +19,7 @@ from refmeta.arrays import (
     index_text,
 )
 from refmeta.policies import Softmax
-from refmeta.sampling.rollout import as_horizon, as_process_parameters, end_states, finite_rollout, noisy_rewards
+from refmeta.sampling.rollout import as_horizon, as_process_parameters, finite_rollout, noisy_rewards
 from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 class Transitions(NamedTuple):
     """n transitions (s, a, r, s') per task, (..., n) each.
 
-    `terminal` is True where s' is never left and has no rewards.  `mask` is True where there is a transition: tasks may
+    `terminal` is True where s' is an end of the process.  `mask` is True where there is a transition: tasks may
     have different numbers of them, and entries where it is False are not read.
     """
 
@@ -105,7 +105,7 @@ def sample_experience(
     batch = batch._replace(rewards=noisy_rewards(batch.rewards, batch.mask, reward_noise, rng))
     flat = [x.reshape(*x.shape[:-2], M * H) for x in (*batch, after)]
     states, actions, rewards, mask, following = flat
-    end = np.broadcast_to(end_states(mdp), (*mask.shape[:-1], mdp.states))
+    end = np.broadcast_to(mdp.terminal, (*mask.shape[:-1], mdp.states))
     terminal = np.take_along_axis(end, following, axis=-1) & mask
     return Transitions(states, actions, rewards, following, terminal, mask)
 

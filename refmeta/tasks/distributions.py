@@ -170,7 +170,7 @@ class GoalGridworlds:
 
     There are four actions: up, down, left, right.  A move against a wall does nothing.  With probability `slip` one of
     the four moves, chosen uniformly, replaces the action.  The start is the corner, cell 0, and the goal is uniform
-    among the other cells.  The goal is never left.  The policy sees the cell but not the goal.
+    among the other cells.  An episode ends in the goal.  The policy sees the cell but not the goal.
     """
 
     size: int = 5
@@ -211,7 +211,7 @@ class GoalGridworlds:
         inside = cell == goal[:, None]
         P = np.where(inside[:, :, None, None], inside[:, None, None, :], walk)
         R = np.where(inside[:, :, None, None], 0.0, inside[:, None, None, :]) + 0 * P
-        return PolicyReturn(FiniteMDP(P, R, np.eye(self.size**2)[0], self.gamma, self.horizon), self.policy)
+        return PolicyReturn(FiniteMDP(P, R, np.eye(self.size**2)[0], self.gamma, self.horizon, inside), self.policy)
 
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; with an exact return there are no data to split, so the query is the support."""

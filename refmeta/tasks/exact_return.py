@@ -29,7 +29,8 @@ class PolicyReturn:
     """L(θ) = −J(θ), J the expected discounted return of the policy in the process; leading axes are tasks.
 
     `at(theta)` is a `DiscountedPoint`, or with a horizon a `FiniteHorizonPoint`: `loss`, `grad` and `hvp` of −J, and
-    `value`, `action_value`, `advantage` and `occupancy` of J.
+    `value`, `action_value`, `advantage` and `occupancy` of J, which are 0 in the ends of the process.  At γ = 1 without
+    a horizon a theta whose policy reaches no end from some state is refused with the state.
 
     The relative error of J and its gradient is about eps/(1 − γ).  A constant added to all rewards costs the gradient
     no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
@@ -69,6 +70,7 @@ class PolicyReturn:
         batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
             pi = softmax(self.policy.table(theta))
+        self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
         return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
 
@@ -79,7 +81,7 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The infinite discounted return at θ; every quantity uses one LU factorisation of I − γP_π."""
+    """The return without a horizon at θ; every quantity uses one LU factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
@@ -136,17 +138,19 @@ class DiscountedPoint:
 
     @lazy_property
     def occupancy(self) -> Array:
-        """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ).
+        """d = (I − γP_πᵀ)⁻¹ ρ, (..., S), summing to 1/(1 − γ), or to less with ends, which are not visited.
 
         Eq: occupancy
         """
-        return _solve_transposed(self._factors, self.mdp.rho)
+        return _solve_transposed(self._factors, self.mdp.starts)
 
     @lazy_property
     def loss(self) -> Array:
-        """−J, J = ρᵀV, (...).
+        """−J, J = ρᵀV, (...); at γ = 1 the sum goes over the states that are no ends.
 
         Eq: return
+
+        Eq: undiscounted-return
         """
         return -dot(self.mdp.rho, self.value)
 

@@ -62,11 +62,11 @@ class FiniteHorizonPoint:
 
     @lazy_property
     def occupancy(self) -> Array:
-        """γᵗ d_t, d_0 = ρ, d_{t+1} = P_πᵀ d_t; (..., H, S), summing to (1 − γᴴ)/(1 − γ).
+        """γᵗ d_t, d_0 = ρ, d_{t+1} = P_πᵀ d_t; (..., H, S), summing to (1 − γᴴ)/(1 − γ), or to less with ends.
 
         Eq: finite-horizon-occupancy
         """
-        d = [np.broadcast_to(self.mdp.rho, self.probabilities.shape[:-1])]
+        d = [np.broadcast_to(self.mdp.starts, self.probabilities.shape[:-1])]
         for _ in range((self.mdp.horizon or 0) - 1):
             d.append(self.mdp.gamma * self.mdp.push(d[-1][..., None] * self.probabilities))
         return np.stack(d, axis=-2)

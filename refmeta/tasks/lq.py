@@ -38,9 +38,10 @@ class LinearQuadratic:
     noise : (..., n+1, n+1) array
         W, the covariance of w: symmetric positive semi-definite, with last row and column 0.
     gamma : float
-        Discount, 0 <= gamma < 1; with a horizon also 1.
+        Discount, 0 <= gamma < 1; with a horizon also 1, and without one where nothing is injected for ever: `noise`, the
+        last column of A but its last entry, and the last row and column of Q must be 0.
     horizon : int, optional
-        Number of costs; None is the infinite discounted horizon.
+        Number of costs; None is no bound on it.
 
     Raises
     ------
@@ -78,7 +79,9 @@ class LinearQuadratic:
         _check_equal("noise", matrices["noise"][..., -1, :], 0.0, "the last row and column of noise must be 0")
         for name in ("start", "noise"):
             _check_semi_definite(matrices[name], name)
-        gamma, horizon = as_discount(self.gamma, self.horizon)
+        gamma, horizon = as_discount(self.gamma, self.horizon, ends=True)
+        if horizon is None and gamma == 1:
+            _check_nothing_injected(A, matrices["noise"], matrices["Q"])
         for name, value in {**matrices, "gamma": gamma, "horizon": horizon}.items():
             object.__setattr__(self, name, value)
 
@@ -96,6 +99,11 @@ class LinearQuadratic:
     def actions(self) -> int:
         """m, the number of coordinates of an action."""
         return self.B.shape[-1]
+
+    @property
+    def undiscounted(self) -> bool:
+        """Whether γ = 1 without a horizon: the cost is finite only if the state goes to 0."""
+        return self.horizon is None and self.gamma == 1
 
     @property
     def injected(self) -> Array:
@@ -160,6 +168,25 @@ def stationary(M: Array, source: Array, gamma: float) -> Array:
 def _check_equal(name: str, last: Array, required: Array | float, sentence: str) -> None:
     """ValueError with the sentence unless the last row, or entry, of an array equals what it must be."""
     check_all(last == required, lambda i: f"{sentence}, got {last[i]} in {name}{index_text(i[:-1])}")
+
+
+def _check_nothing_injected(A: Array, noise: Array, Q: Array) -> None:
+    """ValueError that names what is injected for ever: noise, an offset of the dynamics, or a cost at the state 0."""
+    offset, cost = np.zeros_like(A), np.zeros_like(Q)
+    offset[..., :-1, -1], cost[..., -1, :] = A[..., :-1, -1], Q[..., -1, :]
+    for name, array, what in (("noise", noise, "noise"), ("A", offset, "an offset"), ("Q", cost, "a cost at the state 0")):
+        _check_not_injected(name, array, what)
+
+
+def _check_not_injected(name: str, array: Array, what: str) -> None:
+    """ValueError with the index unless the array is 0."""
+    check_all(
+        array == 0,
+        lambda i: (
+            f"gamma = 1 without a horizon requires that nothing is injected for ever; {name}{index_text(i)} is "
+            f"{array[i]:.6g}, {what} at every step, expected 0; give gamma < 1 or a horizon"
+        ),
+    )
 
 
 def _check_semi_definite(array: Array, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from refmeta.arrays import (
     reduce_record,
     replace_fields,
 )
+from refmeta.tasks.ends import as_ends, check_ends_reached
+from refmeta.tasks.mdp_table import process_arrays
 
 __all__ = ["FiniteMDP", "Tangent"]
 
@@ -65,7 +67,7 @@ def _excess(P: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class FiniteMDP:
-    """Transitions P, rewards R, start ρ, discount γ, horizon H; leading axes are tasks.
+    """Transitions P, rewards R, start ρ, discount γ, horizon H, ends; leading axes are tasks.
 
     Parameters
     ----------
@@ -77,14 +79,18 @@ class FiniteMDP:
     rho : (..., S) array
         Probabilities of the first state.
     gamma : float
-        Discount, 0 <= gamma < 1; with a horizon also 1.
+        Discount, 0 <= gamma < 1; with a horizon also 1, and without one where every state can reach an end.
     horizon : int, optional
-        Number of rewards; None is the infinite discounted horizon.
+        Number of rewards; None is no bound on it.
+    terminal : (..., S) array of bool, optional
+        True for the states where the process ends.  Nothing follows an end: values, visits and the policy's gradient
+        are 0 there, and a trajectory stops.  An end is declared; rewards of 0 alone do not make one.
 
     Raises
     ------
     ValueError, TypeError
-        For a wrong shape, rows that are not probabilities (to 1e-12), a discount or horizon out of range.
+        For a wrong shape, rows that are not probabilities (to 1e-12), a discount or horizon out of range, an end that
+        is left or pays a reward, or at γ = 1 without a horizon a state from which no end is reached.
     """
 
     P: Array
@@ -92,6 +98,7 @@ class FiniteMDP:
     rho: Array
     gamma: float
     horizon: int | None = None
+    terminal: Any = None
 
     __reduce__ = reduce_record
 
@@ -110,13 +117,32 @@ class FiniteMDP:
         batch_shape(P=P.shape[:-3], R=R.shape[: R.ndim - len(core)], rho=rho.shape[:-1])
         _check_probabilities("P", P, "rows of P over the next state")
         _check_probabilities("rho", rho, "rows of rho over the first state")
-        gamma, horizon = as_discount(self.gamma, self.horizon)
-        if horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
+        terminal = as_ends(self.terminal, P, R)
+        batch_shape(terminal=terminal.shape[:-1], rho=rho.shape[:-1])
+        remedy = "use horizon= for an undiscounted task, or declare its ends in terminal="
+        gamma, horizon = as_discount(self.gamma, self.horizon, ends=bool(np.all(terminal.any(-1))), remedy=remedy)
+        if horizon is None and gamma == 1:
+            check_ends_reached(np.any(P > 0, axis=-2), terminal, "no policy reaches one")
+        elif horizon is None and not gamma * np.max(P.sum(-1), initial=0.0) < 1:
             raise ValueError(
                 f"gamma = {gamma!r} times a row of P sums to 1 or more by rounding; 1 - gamma is too small"
             )
-        for name, value in (("P", P), ("R", R), ("rho", rho), ("gamma", gamma), ("horizon", horizon)):
+        names = ("P", "R", "rho", "gamma", "horizon", "terminal")
+        for name, value in zip(names, (P, R, rho, gamma, horizon, terminal), strict=True):
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_table(cls, table: Any, *, rho: Any, gamma: float, horizon: int | None = None) -> "FiniteMDP":
+        """The process of a table {s: {a: [(p, s', r, done), ...]}}, as gymnasium has it in `env.unwrapped.P`.
+
+        `done` belongs to the transition.  A state becomes an end if every transition into it from another state is done
+        and `rho`, the S probabilities of the first state, is 0 there; what its own rows say is dropped.  If other
+        transitions are done, they lead to one more end, state S: then the process has S + 1 states, and the policy has
+        parameters for it that play no part.  `terminal` and `states` of the result say which.  A probability, s' or
+        reward that is not as required is refused with the state, the action and the number of the transition.
+        """
+        P, R, rho, terminal = process_arrays(table, rho)
+        return cls(P, R, rho, gamma, horizon, terminal)
 
     @property
     def states(self) -> int:
@@ -136,7 +162,25 @@ class FiniteMDP:
     @property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
-        return np.broadcast_shapes(self.P.shape[:-3], self.R.shape[: -self._reward_core], self.rho.shape[:-1])
+        flat = (x.shape[:-1] for x in (self.rho, self.terminal))
+        return np.broadcast_shapes(self.P.shape[:-3], self.R.shape[: -self._reward_core], *flat)
+
+    @property
+    def undiscounted(self) -> bool:
+        """Whether γ = 1 without a horizon: only the ends make the return finite."""
+        return self.horizon is None and self.gamma == 1
+
+    @cached_property
+    def starts(self) -> Array:
+        """ρ off the ends, (..., S): a process that starts in an end has no visits and no rewards."""
+        return as_read_only(np.where(self.terminal, 0.0, self.rho)) if self.terminal.any() else self.rho
+
+    @cached_property
+    def onward(self) -> Array:
+        """P without the steps into an end, those of an end included, (..., S, A, S): rows sum to the probability of going on."""
+        if not self.terminal.any():
+            return self.P
+        return as_read_only(np.where(self.terminal[..., None, None, :], 0.0, self.P))
 
     @cached_property
     def expected_reward(self) -> Array:
@@ -156,10 +200,13 @@ class FiniteMDP:
     @cached_property
     @np.errstate(all="ignore")
     def levels(self) -> Array:
-        """The value k of the constant reward c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1)."""
+        """The value k of the constant reward c: c/(1 − γ), (...); with a horizon k_t = c + γk_{t+1}, (..., H+1).
+
+        An end pays 0, so that c = k = 0 where there is one.
+        """
         c = self.centred_reward[0]
         if self.horizon is None:
-            return as_read_only(np.asarray(c / (1 - self.gamma)))
+            return as_read_only(np.asarray(0 * c if self.undiscounted else c / (1 - self.gamma)))
         k = [0 * c]
         for _ in range(self.horizon):
             k.insert(0, c + self.gamma * k[0])
@@ -172,11 +219,11 @@ class FiniteMDP:
 
     @property
     def _matrix(self) -> Array:
-        """P as a matrix (..., S·A, S)."""
-        return self.P.reshape(*self.P.shape[:-3], self.states * self.actions, self.states)
+        """P off the ends as a matrix (..., S·A, S)."""
+        return self.onward.reshape(*self.onward.shape[:-3], self.states * self.actions, self.states)
 
     def expect(self, v: Array) -> Array:
-        """(Pv)(s, a) = Σ_s' P(s'|s, a) v(s'), for v (..., S)."""
+        """(Pv)(s, a) = Σ_s' P(s'|s, a) v(s'), for v (..., S), over the states s, s' that are no ends."""
         out = (self._matrix @ v[..., None])[..., 0]
         return out.reshape(*out.shape[:-1], self.states, self.actions)
 
@@ -185,11 +232,17 @@ class FiniteMDP:
         return (w.reshape(*w.shape[:-2], 1, self.states * self.actions) @ self._matrix)[..., 0, :]
 
     def transitions(self, pi: Array) -> Array:
-        """P_π(s, s') = Σ_a π(a|s) P(s'|s, a), (..., S, S).
+        """P_π(s, s') = Σ_a π(a|s) P(s'|s, a), (..., S, S), for s, s' that are no ends.
 
         Eq: policy-model
         """
-        return (pi[..., None, :] @ self.P)[..., 0, :]
+        return (pi[..., None, :] @ self.onward)[..., 0, :]
+
+    def check_ends_reached(self, pi: Array, why: str) -> None:
+        """At γ = 1 without a horizon, ValueError with the state from which the policy reaches no end; `why` says so."""
+        if self.undiscounted:
+            moves = (np.real(pi)[..., None, :] @ self.P)[..., 0, :] > 0
+            check_ends_reached(moves, self.terminal, why)
 
     def rewards(self, pi: Array) -> Array:
         """r_π(s) = Σ_a π(a|s) E[r | s, a], (..., S).
@@ -201,5 +254,5 @@ class FiniteMDP:
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "FiniteMDP":
         """The process of task `index`, where the tasks have the batch axes `shape`."""
         R = entry(self.R, index, shape, self._reward_core)
-        P, rho = entry(self.P, index, shape, 3), entry(self.rho, index, shape, 1)
-        return replace_fields(self, P=P, R=R, rho=rho)
+        P, rho, terminal = (entry(x, index, shape, n) for x, n in ((self.P, 3), (self.rho, 1), (self.terminal, 1)))
+        return replace_fields(self, P=P, R=R, rho=rho, terminal=terminal)

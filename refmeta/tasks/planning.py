@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refmeta.arrays import Array, as_positive, dot, finite_result
+from refmeta.arrays import Array, as_positive, check_all, dot, finite_result, index_text, one_hot
 from refmeta.softmax import log_softmax, softmax
 from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["Optimum", "SoftOptimum", "optimal_values", "soft_values"]
 
 EPS = float(np.finfo(np.float64).eps)
-MOST = 1000
+MOST, LONGEST = 1000, 2.0**29
 
 
 class Optimum(NamedTuple):
@@ -36,13 +36,21 @@ def optimal_values(mdp: FiniteMDP) -> Optimum:
     8·eps·(|R| + γP|V|) of the centred rewards; so neither a scale nor a constant of all rewards matters.  The iteration
     ends when no action is replaced, or when rounding makes an earlier policy return, which cannot happen exactly.
 
+    At γ = 1 the best of the policies that reach an end: the iteration starts from the uniform one, and the rounding of a
+    gain is multiplied by the largest expected number of steps to an end.  Where all actions tie, `action` is one that
+    leads nearer to an end.  In an end it is 0.
+
     Raises
     ------
     TypeError, FloatingPointError
         If `mdp` is not a `FiniteMDP`, or a value overflows.
+    ValueError
+        At γ = 1, if going on for ever pays, or the way to an end is too long for any digit.
     """
     _check_process(mdp, "optimal_values")
-    solve = _policy_iteration if mdp.horizon is None else _backward_induction
+    solve = _backward_induction
+    if mdp.horizon is None:
+        solve = _proper_policy_iteration if mdp.undiscounted else _policy_iteration
     relative, relative_action, action = solve(mdp)
     value, action_value, start = _absolute_values(mdp, relative, relative_action)
     return Optimum(dot(mdp.rho, start), value, action_value, action)
@@ -62,7 +70,7 @@ class SoftOptimum(NamedTuple):
 
 @finite_result
 def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
-    """V(s) = τ log Σ_a exp(Q(s, a)/τ), Q = R + γPV; with a horizon V_t, V_H = 0.
+    """V(s) = τ log Σ_a exp(Q(s, a)/τ), Q = R + γPV, 0 in an end; with a horizon V_t, V_H = 0.
 
     Eq: soft-values
 
@@ -73,7 +81,8 @@ def soft_values(mdp: FiniteMDP, *, temperature: float) -> SoftOptimum:
     Raises
     ------
     TypeError, ValueError
-        If `mdp` is not a `FiniteMDP`, or the temperature is not positive.
+        If `mdp` is not a `FiniteMDP`, the temperature is not positive, or at γ = 1 going on for ever pays, entropy
+        included.
     FloatingPointError
         If a value, or Q/τ, overflows.
     """
@@ -101,10 +110,33 @@ def _values(mdp: FiniteMDP, pi: Array, rewards: Array) -> Array:
         raise FloatingPointError("I - gamma P is singular to rounding: 1 - gamma is too small; give a horizon") from None
 
 
-def _soft_maximum(Q: Array, tau: float) -> Array:
-    """τ log Σ_a exp(Q/τ) = Q_b − τ log π_b, at the likeliest action b."""
+def _check_steps(mdp: FiniteMDP, pi: Array) -> Array:
+    """At γ = 1 the largest expected number of steps to an end, at least 1, (..., 1); ValueError if it has no bound.
+
+    The policies that are met get better.  So where they take ever more steps, going on for ever pays.
+    """
+    if not mdp.undiscounted:
+        return np.ones(1)
+    mdp.check_ends_reached(pi, "going on for ever pays, and no end is reached")
+    try:
+        steps = np.maximum(1.0, np.max(_values(mdp, pi, 1.0 * ~mdp.terminal), axis=-1, keepdims=True))
+    except FloatingPointError:
+        steps = np.full(1, np.inf)
+    check_all(
+        (steps >= 1) & (steps <= LONGEST),
+        lambda i: (
+            f"gamma = 1 without a horizon: a better and better policy takes {steps[i]:.3g} steps to an end"
+            f"{index_text(i[:-1]) and f' in task {index_text(i[:-1])}'}, expected at most {LONGEST:.3g}: going on for "
+            "ever pays, or the way to an end is too long for any digit; give gamma < 1 or a horizon"
+        ),
+    )
+    return steps
+
+
+def _soft_maximum(mdp: FiniteMDP, Q: Array, tau: float) -> Array:
+    """τ log Σ_a exp(Q/τ) = Q_b − τ log π_b, at the likeliest action b, and 0 in an end."""
     likeliest = np.argmax(Q, axis=-1)[..., None]
-    return np.take_along_axis(Q - tau * log_softmax(Q / tau), likeliest, axis=-1)[..., 0]
+    return np.where(mdp.terminal, 0, np.take_along_axis(Q - tau * log_softmax(Q / tau), likeliest, axis=-1)[..., 0])
 
 
 def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
@@ -112,21 +144,22 @@ def _soft_induction(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
     value, action_value = [np.zeros((*mdp.shape, mdp.states))], []
     for t in range(mdp.horizon or 0, 0, -1):
         action_value.append(mdp.relative_reward(mdp.levels[..., t]) + mdp.gamma * mdp.expect(value[-1]))
-        value.append(_soft_maximum(action_value[-1], tau))
+        value.append(_soft_maximum(mdp, action_value[-1], tau))
     return np.stack(value[::-1], axis=-2), np.stack(action_value[::-1], axis=-3)
 
 
 def _soft_iteration(mdp: FiniteMDP, tau: float) -> tuple[Array, Array]:
     """V − k and Q − k of the soft equation, by soft policy iteration."""
     R = mdp.relative_reward(mdp.levels)
-    Q = np.broadcast_to(R, (*mdp.shape, mdp.states, mdp.actions))
+    Q = np.broadcast_to(0 * R if mdp.undiscounted else R, (*mdp.shape, mdp.states, mdp.actions))
     converged, earlier = False, set[bytes]()
     for _ in range(MOST):
         pi, log_pi = softmax(Q / tau), log_softmax(Q / tau)
+        _check_steps(mdp, pi)
         bonus = -tau * np.sum(np.where(pi > 0, pi * log_pi, 0), axis=-1)
         value = _values(mdp, pi, dot(pi, R) + bonus)
         Q = R + mdp.gamma * mdp.expect(value)
-        raised = _soft_maximum(Q, tau)
+        raised = _soft_maximum(mdp, Q, tau)
         if converged or Q.tobytes() in earlier:
             return raised, Q
         earlier.add(Q.tobytes())
@@ -164,3 +197,30 @@ def _policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
         gain = Q - rounding - np.sum(pi * (Q + rounding), axis=-1, keepdims=True)
         action = np.where(np.max(gain, axis=-1) > 0, np.argmax(gain, axis=-1), action)
     return value, Q, action
+
+
+def _proper_policy_iteration(mdp: FiniteMDP) -> tuple[Array, Array, Array]:
+    """V*, Q* and the best actions at γ = 1, by policy iteration that keeps what stands at a tie, the mixture included."""
+    R = mdp.relative_reward(mdp.levels)
+    pi, earlier = np.full((*mdp.shape, mdp.states, mdp.actions), 1 / mdp.actions), set()
+    while pi.tobytes() not in earlier:
+        earlier.add(pi.tobytes())
+        steps = _check_steps(mdp, pi)
+        value = _values(mdp, pi, dot(pi, R))
+        Q = R + mdp.expect(value)
+        rounding = 8 * EPS * steps[..., None] * (np.abs(R) + mdp.expect(np.abs(value)))
+        gain = Q - rounding - np.sum(pi * (Q + rounding), axis=-1, keepdims=True)
+        better = np.max(gain, axis=-1, keepdims=True) > 0
+        pi = np.where(better, one_hot(np.argmax(gain, axis=-1), mdp.actions), pi)
+    return value, Q, _nearer_to_an_end(mdp, pi)
+
+
+def _nearer_to_an_end(mdp: FiniteMDP, pi: Array) -> Array:
+    """For every state an action of π that can lead to a state nearer to an end; 0 in an end; (..., S)."""
+    action, moves = np.zeros(pi.shape[:-1], dtype=np.intp), (pi[..., None] > 0) & (mdp.P > 0)
+    reached = np.broadcast_to(mdp.terminal, action.shape)
+    while True:
+        leads = np.any(moves & reached[..., None, None, :], axis=-1)
+        if not np.any(new := ~reached & leads.any(-1)):
+            return action
+        action, reached = np.where(new, np.argmax(leads, axis=-1), action), reached | new

@@ -22,6 +22,7 @@ from refmeta.arrays import (
     reduce_record,
 )
 from refmeta.tasks.lq import LinearQuadratic
+from refmeta.tasks.undiscounted_cost import UndiscountedCostPoint
 
 __all__ = ["PolicyCost", "PolicyCostPoint"]
 
@@ -29,6 +30,9 @@ __all__ = ["PolicyCost", "PolicyCostPoint"]
 @dataclass(frozen=True, eq=False)
 class PolicyCost:
     """L(θ) = J(θ), the expected discounted cost of a = Kx + σ ⊙ ε, ε ~ N(0, I); θ = [K row by row, log σ].
+
+    At γ = 1 without a horizon an offset and noise would cost something for ever.  There the policy is a = Ks, the
+    parameters are θ = K (m n) alone, row by row, and `at(theta)` is an `UndiscountedCostPoint`.
 
     Raises
     ------
@@ -49,10 +53,18 @@ class PolicyCost:
 
     @property
     def dim(self) -> int:
-        """The number of parameters, m (n + 1) + m."""
-        return self.lq.actions * (self.lq.states + 1)
+        """The number of parameters, m (n + 1) + m; at γ = 1 without a horizon m n."""
+        return self.lq.actions * (self.lq.states - 1 if self.lq.undiscounted else self.lq.states + 1)
 
-    def at(self, theta: ArrayLike) -> "PolicyCostPoint":
+    @property
+    def why(self) -> str:
+        """The factors of the number of parameters, for error messages."""
+        n, m = self.lq.states - 1, self.lq.actions
+        if self.lq.undiscounted:
+            return f" = {m} x {n} gains: at gamma = 1 without a horizon, sigma or an offset in K is injected for ever"
+        return f" = {m} x {n + 1} gains and {m} logarithms of sigma"
+
+    def at(self, theta: ArrayLike) -> "PolicyCostPoint | UndiscountedCostPoint":
         """The point theta (..., d).
 
         Raises
@@ -61,12 +73,11 @@ class PolicyCost:
             Without a horizon, if √γ times the spectral radius of the block of A + BK for the state is not below 1: the
             cost of such a gain is infinite.
         """
-        n, m = self.lq.states - 1, self.lq.actions
-        theta = as_parameters(theta, dim=self.dim, why=f" = {m} x {n + 1} gains and {m} logarithms of sigma")
+        n, theta = self.lq.states - 1, as_parameters(theta, dim=self.dim, why=self.why)
         batch_shape(theta=theta.shape[:-1], task=self.shape)
-        point = PolicyCostPoint(theta, self.lq)
+        point = (UndiscountedCostPoint if self.lq.undiscounted else PolicyCostPoint)(theta, self.lq)
         if self.lq.horizon is None:
-            radius = np.max(np.abs(np.linalg.eigvals(point.closed_loop[..., :-1, :-1])), axis=-1, initial=0.0)
+            radius = np.max(np.abs(np.linalg.eigvals(point.closed_loop[..., :n, :n])), axis=-1, initial=0.0)
             root = np.sqrt(self.lq.gamma) * radius
             check_all(
                 root < 1,

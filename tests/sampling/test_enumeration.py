@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta.evidence.sampling import random_enumeration
-from refmeta.sampling.enumeration import paths
+from refmeta.sampling.enumeration import number_of_paths, paths
 from tests.sampling.test_returns import tiny
 from tests.sampling.test_rollout import chain
 from tests.strategies import assert_right, counts, seeds
@@ -76,14 +76,22 @@ def test_only_possible_trajectories_are_listed_and_their_probabilities_sum_to_on
     every = paths(chain(), 3)
     # stay, stay, stay|go; stay, go, stay|go; go, stay, stay|go; go, go, ended
     assert len(every.weight) == 7 and np.all(every.weight == 1)
+    assert number_of_paths(chain(), 3) == 7 and number_of_paths(chain(), 9) == len(paths(chain(), 9).weight)
     assert np.sum(~every.trajectories.mask) == 1 and every.trajectories.rewards[~every.trajectories.mask] == 0
     total = rm.enumeration.expectation(lambda t: np.ones(len(t.mask)), chain(), policy, theta, horizon=3, episodes=2)
     assert total.mean == pytest.approx(1, abs=1e-15) and total.covariance == pytest.approx(0, abs=1e-15)
-    exact = rm.PolicyReturn(rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75, 3), policy).at(theta)
+    exact = rm.PolicyReturn(rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75, 3, chain().terminal), policy).at(theta)
     got = rm.enumeration.expectation(
         lambda t: rm.estimators.gpomdp(policy, theta, t, gamma=0.75), chain(), policy, theta, horizon=3
     )
     np.testing.assert_allclose(got.mean, -exact.grad, rtol=0, atol=1e-14)
+
+
+def test_a_process_whose_rewards_play_no_part_is_enumerated_whole():
+    """The chain without rewards and without a declared end: all eight choices of action in three steps."""
+    idle = rm.FiniteMDP(chain().P, 0 * chain().R, chain().rho, 0.75)
+    every = paths(idle, 3)
+    assert number_of_paths(idle, 3) == len(every.weight) == 8 and every.trajectories.mask.all()
 
 
 def test_too_many_tuples_are_refused_with_their_number():

@@ -12,11 +12,11 @@ BATCHES = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 4_000
 
 
 def chain():
-    """0 → 1 → 2, where 2 is never left and pays nothing; action 1 stays put."""
+    """0 → 1 → 2, where 2 is an end; action 1 stays put."""
     P = np.zeros((3, 2, 3))
     P[0, 0, 1] = P[1, 0, 2] = P[0, 1, 0] = P[1, 1, 1] = P[2, :, 2] = 1
     R = np.array([[1.0, 0.5], [2.0, 0.25], [0.0, 0.0]])
-    return rm.FiniteMDP(P, R, [1.0, 0.0, 0.0], 0.75)
+    return rm.FiniteMDP(P, R, [1.0, 0.0, 0.0], 0.75, terminal=[False, False, True])
 
 
 def test_shapes_seeds_and_batch_axes():
@@ -45,18 +45,19 @@ def test_the_horizon_is_the_process_s_own_or_must_be_given():
         rm.rollout(chain(), rm.TabularSoftmax(3, 2), np.zeros(6), episodes=2)
 
 
-def test_a_trajectory_ends_where_nothing_is_left_to_earn():
+def test_a_trajectory_ends_in_a_declared_end_and_nowhere_else():
     got = rm.rollout(chain(), rm.TabularSoftmax(3, 2), [2.0, 0, 2.0, 0, 0, 0], episodes=200, horizon=5, rng=0)
     np.testing.assert_array_equal(got.mask, got.states != 2)
     assert np.all(got.mask[..., 0]) and not np.all(got.mask) and np.all(got.rewards[~got.mask] == 0)
     assert np.all(np.diff(got.mask.astype(int), axis=-1) <= 0)
-    nested = rm.FiniteMDP(chain().P, chain().R[..., None] * np.ones(3), chain().rho, 0.75)
+    nested = rm.FiniteMDP(chain().P, chain().R[..., None] * np.ones(3), chain().rho, 0.75, terminal=chain().terminal)
     again = rm.rollout(nested, rm.TabularSoftmax(3, 2), [2.0, 0, 2.0, 0, 0, 0], episodes=200, horizon=5, rng=0)
     for x, y in zip(got, again, strict=True):
         np.testing.assert_array_equal(x, y)
-    paid = chain()
-    assert rm.rollout(rm.FiniteMDP(paid.P, paid.R + 1, paid.rho, 0.75), rm.TabularSoftmax(3, 2), np.zeros(6),
-                      episodes=50, horizon=5, rng=0).mask.all()  # fmt: skip
+    undeclared = rm.FiniteMDP(chain().P, chain().R, chain().rho, 0.75)
+    for process in (undeclared, rm.FiniteMDP(chain().P, 0 * chain().R, chain().rho, 0.75)):
+        free = rm.rollout(process, rm.TabularSoftmax(3, 2), [2.0, 0, 2.0, 0, 0, 0], episodes=50, horizon=5, rng=0)
+        assert free.mask.all() and np.any(free.states == 2)
 
 
 def test_one_state_one_action_one_step_and_no_task():

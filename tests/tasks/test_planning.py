@@ -1,5 +1,7 @@
 """Optimal values against every deterministic policy, and Bellman's equation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 import refmeta as rm
 from refmeta import FiniteMDP, PolicyReturn, TabularSoftmax, optimal_values, soft_values
-from refmeta.problems import random_process
+from refmeta.problems import random_ending_process, random_process
 from tests import independent
 from tests.strategies import assert_right, seeds, sizes, widths
 
@@ -143,8 +145,6 @@ def test_soft_values_with_a_horizon_are_a_sum_over_trajectories_of_exponentials_
     rng, horizon
 ):
     """With deterministic transitions and γ = 1, V_0(s) = τ log Σ over action sequences of exp(Σ r/τ): no −τ log|A|."""
-    import itertools
-
     move = rng.integers(0, 3, size=(3, 2))
     R, tau = rng.normal(size=(3, 2)), 0.6
     mdp = rm.FiniteMDP(np.eye(3)[move], R, np.ones(3) / 3, 1.0, horizon)
@@ -251,3 +251,143 @@ def test_a_discount_without_digits_is_named():
         assert np.isfinite(optimal_values(mdp).best_return)
     except FloatingPointError as error:
         assert "1 - gamma is too small" in str(error)
+
+
+def ending(P, R, end, gamma=1.0, rho=None):
+    """A process of one task with the ends of these indices."""
+    flags = np.isin(np.arange(len(P)), end)
+    P, R = np.array(P, float), np.array(R, float)
+    P[flags], R[flags] = np.eye(len(P))[flags][:, None], 0
+    return FiniteMDP(P, R, np.full(len(P), 1 / len(P)) if rho is None else rho, gamma, terminal=flags)
+
+
+@pytest.mark.eq("optimal-values", "undiscounted-return")
+@given(rng=seeds, ties=st.booleans())
+def test_without_a_discount_the_optimum_is_the_best_policy_that_ends(rng, ties):
+    """Every deterministic policy that reaches an end; rewards below 0, so that no loop pays; with ties, whole numbers."""
+    S, A = 4, 2
+    P = np.eye(S)[rng.integers(0, S, size=(S, A))] if ties else rng.dirichlet(np.ones(S), size=(S, A))
+    P[0, 0] = 0.5 * P[0, 0] + 0.5 * np.eye(S)[3]
+    P[1, 1], P[2, 0] = 0.5 * P[1, 1] + 0.5 * np.eye(S)[0], 0.5 * P[2, 0] + 0.5 * np.eye(S)[1]
+    mdp = ending(P, -rng.integers(0, 3, size=(S, A)) if ties else -rng.exponential(size=(S, A)), [3])
+    best = np.full(S, -np.inf)
+    for choice in itertools.product(range(A), repeat=3):
+        K, r = mdp.P[np.arange(3), choice][:, :3], mdp.R[np.arange(3), choice]
+        if np.all(np.linalg.matrix_power(K, 64).sum(1) < 1):
+            best[:3] = np.maximum(best[:3], np.linalg.solve(np.eye(3) - K, r))
+    got = optimal_values(mdp)
+    np.testing.assert_allclose(got.value[:3], best[:3], rtol=0, atol=1e-11 * (1 + np.max(np.abs(best[:3]))))
+    K, r = mdp.P[np.arange(3), got.action[:3]][:, :3], mdp.R[np.arange(3), got.action[:3]]
+    np.testing.assert_allclose(np.linalg.solve(np.eye(3) - K, r), got.value[:3], rtol=0, atol=1e-11 * (1 + np.max(np.abs(best[:3]))))
+    assert got.action[3] == 0 and got.value[3] == 0 and np.all(got.action_value[3] == 0)
+
+
+def test_where_every_action_ties_the_actions_still_lead_to_the_end():
+    """A ring of eight states; every way ends in state 0, which is worth 1 from everywhere: an argmax would go in a circle."""
+    P = np.zeros((8, 2, 8))
+    for s in range(8):
+        P[s, 0, (s + 1) % 8] = P[s, 1, (s - 1) % 8] = 1
+    R = np.zeros((8, 2))
+    R[7, 0] = R[1, 1] = 1
+    best = optimal_values(ending(P, R, [0]))
+    np.testing.assert_allclose(best.value, [0] + [1] * 7, rtol=64 * EPS)
+    assert best.action.tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_rounding_on_a_long_way_closes_no_loop():
+    """Rewards φ(s') − φ(s), φ = 0 in the end: V = −φ for every policy that ends, after some hundred steps of a random walk.
+
+    A gain beyond the rounding of one step, but not of the whole way, would close a loop for some of these seeds.
+    """
+    for seed in range(30):
+        rng, S = np.random.default_rng(seed), 60
+        P, potential = np.zeros((S, 3, S)), np.append(rng.normal(size=S - 1), 0)
+        for s, a, _ in np.ndindex(S, 3, 2):
+            P[s, a, (s + rng.integers(-3, 4)) % S] += rng.random()
+        P[np.arange(S), 0, (np.arange(S) + 1) % S] += 0.5
+        P /= P.sum(-1, keepdims=True)
+        mdp = ending(P, np.sum(P * (potential - potential[:, None, None]), axis=-1), [S - 1])
+        best = optimal_values(mdp)
+        np.testing.assert_allclose(best.value, -potential, rtol=0, atol=1e-11)
+        point = PolicyReturn(mdp, TabularSoftmax(S, 3)).at(800.0 * np.eye(3)[best.action].ravel())  # refused if it did not end
+        np.testing.assert_allclose(point.value, -potential, rtol=0, atol=1e-10)
+
+
+def test_to_stay_for_nothing_is_no_policy_that_ends_and_to_stay_for_a_reward_is_refused():
+    """Action 0 stays and pays r, action 1 ends and costs 1."""
+    P = [[[1, 0], [0, 1]], [[0, 1], [0, 1]]]
+    best = optimal_values(ending(P, [[0, -1], [0, 0]], [1], rho=[1, 0]))
+    assert best.best_return == pytest.approx(-1, rel=4 * EPS) and best.action.tolist() == [1, 0]
+    assert optimal_values(ending(P, [[0, -1], [0, 0]], [1], gamma=0.9, rho=[1, 0])).best_return == 0
+    for r in (1e-9, 1.0):
+        with pytest.raises(ValueError, match="going on for ever pays, and no end is reached from state 0; give gamma < 1 or a horizon"):
+            optimal_values(ending(P, [[r, -1], [0, 0]], [1]))
+
+
+def test_a_way_that_is_too_long_for_any_digit_is_refused():
+    """A lock of n numbers: a wrong one leads back to the start; the uniform policy needs 2ⁿ⁺¹ − 2 steps."""
+
+    def lock(n):
+        P = np.zeros((n + 1, 2, n + 1))
+        P[np.arange(n), 0, np.arange(n) + 1] = P[np.arange(n), 1, 0] = 1
+        return ending(P, -np.ones((n + 1, 2)), [n], rho=np.eye(n + 1)[0])
+
+    assert optimal_values(lock(20)).best_return == pytest.approx(-20, rel=64 * EPS)
+    with pytest.raises(ValueError, match=r"takes 2.2\d*e\+12 steps to an end, expected at most 5.37e\+08: going on for ever pays, or"):
+        optimal_values(lock(40))
+
+
+@pytest.mark.eq("soft-values")
+@given(rng=seeds, tau=st.sampled_from((0.2, 1.0)))
+def test_without_a_discount_soft_values_solve_a_linear_system_where_moves_are_certain(rng, tau):
+    """z = exp(V/τ) solves z(s) = Σ_a exp(R/τ) z(s'), z = 1 in the end; here one action in three leads nearer to the end."""
+    S = 5
+    move = rng.integers(0, S, size=(S, 3))
+    move[:, 0] = np.minimum(np.arange(S) + 1, S - 1)
+    R = -rng.uniform(1.2, 3, size=(S, 3)) * tau
+    K = np.zeros((S, S))
+    for s, a in np.ndindex(S - 1, 3):
+        K[s, move[s, a]] += np.exp(R[s, a] / tau)
+    z = np.linalg.solve(np.eye(S - 1) - K[:-1, :-1], K[:-1, -1])
+    got = soft_values(ending(np.eye(S)[move], R, [S - 1]), temperature=tau)
+    np.testing.assert_allclose(got.value, [*(tau * np.log(z)), 0], rtol=1e-10, atol=1e-12)
+    assert np.all(got.action_value[-1] == 0)
+
+
+@pytest.mark.eq("soft-values", "optimal-values", "undiscounted-return")
+@given(rng=seeds, tau=st.sampled_from((0.05, 0.7, 5.0)))
+def test_without_a_discount_soft_and_best_values_are_the_limits_of_sweeps(rng, tau):
+    """At every step the process ends with probability 0.2 or more: 0.8²⁰⁰ < 1e-19."""
+    mdp = random_ending_process(rng, tasks=2, states=4, actions=3)
+    soft, best = np.zeros((2, 4)), np.zeros((2, 4))
+    for _ in range(200):
+        Q, hard = (mdp.R + np.einsum("nsat,nt->nsa", mdp.P, V) for V in (soft, best))
+        top = Q.max(-1, keepdims=True)
+        soft = (top[..., 0] + tau * np.log(np.sum(np.exp((Q - top) / tau), -1))) * ~mdp.terminal
+        best = hard.max(-1)
+    got, optimum = soft_values(mdp, temperature=tau), optimal_values(mdp)
+    np.testing.assert_allclose(got.value, soft, rtol=0, atol=1e-12 * (1 + np.max(np.abs(soft))))
+    np.testing.assert_allclose(optimum.value, best, rtol=0, atol=1e-12 * (1 + np.max(np.abs(best))))
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_an_end_earns_no_entropy(gamma):
+    """One step of two actions that pay (0, 1): V = τ log(1 + e^{1/τ}); with a horizon, and without one."""
+    P = [[[0, 1], [0, 1]], [[0, 1], [0, 1]]]
+    mdp = ending(P, [[0, 1], [0, 0]], [1], gamma=gamma, rho=[1, 0])
+    timed = FiniteMDP(mdp.P, mdp.R, mdp.rho, gamma, 3, mdp.terminal)
+    expected = 0.5 * np.log(1 + np.exp(2.0))
+    assert soft_values(mdp, temperature=0.5).best_return == pytest.approx(expected, rel=1e-14)
+    soft = soft_values(timed, temperature=0.5)
+    assert soft.best_return == pytest.approx(expected, rel=1e-14) and np.all(soft.value[:, 1] == 0)
+
+
+@pytest.mark.parametrize(("r", "finite"), [(-0.7, True), (-np.log(2), False), (-0.69, False), (1.0, False)])
+def test_soft_values_are_refused_where_going_on_pays_with_its_entropy(r, finite):
+    """Two actions that stay, one that ends: V = −log(1 − 2e^r) at τ = 1, if r < −log 2."""
+    mdp = ending([[[1, 0], [1, 0], [0, 1]]] * 2, [[r, r, 0]] * 2, [1], rho=[1, 0])
+    if finite:
+        assert soft_values(mdp, temperature=1.0).best_return == pytest.approx(-np.log(1 - 2 * np.exp(r)), rel=1e-12)
+    else:
+        with pytest.raises(ValueError, match="going on for ever pays"):
+            soft_values(mdp, temperature=1.0)

@@ -223,7 +223,7 @@ BASE = {
         ({"noise": [[-0.5, 0], [0, 0]]}, ValueError, r"noise has the eigenvalue -0.5, expected none below 0"),
         ({"noise": [[0.5, 0], [0, 1]]}, ValueError, r"the last row and column of noise must be 0, got 1.0"),
         ({"noise": [np.zeros((2, 2)), [[0.5, 0.1], [0.1, 0]]]}, ValueError, r"must be 0, got 0.1 in noise\[1\]"),
-        ({"gamma": 1.0, "horizon": None}, ValueError, r"0 <= gamma < 1, got 1.0; use horizon="),
+        ({"gamma": 1.0, "horizon": None}, ValueError, r"requires that nothing is injected for ever; noise\[0, 0\] is 0.5, noise at every step"),
         ({"gamma": 1.5}, ValueError, r"0 <= gamma <= 1, got 1.5"),
         ({"gamma": float("nan")}, ValueError, r"gamma must be finite"),
         ({"horizon": 0}, ValueError, r"horizon must be at least 1, got 0"),

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
     command.add_argument("--vectorised", action="store_true", help="it takes n batches at once")
     command.add_argument(
         "--mdp", default="two-state", metavar="NAME|FILE.json",
-        help=f"{', '.join(PROCESSES)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta",
+        help=f"{', '.join(PROCESSES)}, or a JSON object of your own with the keys P, R, rho, gamma, horizon, perhaps theta and terminal",
     )  # fmt: skip
     command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
     command.add_argument(

@@ -41,11 +41,11 @@ def read_process(name: str) -> tuple[PolicyReturn, Array]:
         raise UsageError(unknown_name("process", name, PROCESSES, listing))
     document = PROCESSES[name] if name in PROCESSES else parse_json(read_text(name), name)
     wanted = {"P", "R", "rho", "gamma", "horizon"}
-    if not isinstance(document, dict) or not wanted <= set(document) <= wanted | {"theta"}:
+    if not isinstance(document, dict) or not wanted <= set(document) <= wanted | {"theta", "terminal"}:
         got = ", ".join(sorted(document)) if isinstance(document, dict) else type(document).__name__
-        raise UsageError(f"{name}: expected the keys P, R, rho, gamma, horizon and perhaps theta, got {got}")
+        raise UsageError(f"{name}: expected the keys P, R, rho, gamma, horizon and perhaps theta and terminal, got {got}")
     try:
-        mdp = FiniteMDP(*(document[key] for key in ("P", "R", "rho", "gamma", "horizon")))
+        mdp = FiniteMDP(**{key: value for key, value in document.items() if key != "theta"})
         task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))
         theta = np.asarray(document.get("theta", [0.0] * task.dim), dtype=float)
         if mdp.horizon is None or mdp.shape or theta.shape != (task.dim,):

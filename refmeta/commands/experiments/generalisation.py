@@ -27,7 +27,7 @@ AS_TRAINED = "as trained"
 def scaled_rewards(task: PolicyReturn, scale: float) -> PolicyReturn:
     """The task with all rewards times `scale`."""
     mdp = task.mdp
-    return PolicyReturn(FiniteMDP(mdp.P, scale * mdp.R, mdp.rho, mdp.gamma, mdp.horizon), task.policy)
+    return PolicyReturn(FiniteMDP(mdp.P, scale * mdp.R, mdp.rho, mdp.gamma, mdp.horizon, mdp.terminal), task.policy)
 
 
 def grid_shifts(family: GoalGridworlds, rng: Generator, tasks: int) -> dict[str, tuple[PolicyReturn, float]]:

@@ -143,11 +143,19 @@ def test_a_process_of_one_s_own(tmp_path, capsys):
     assert read_process(str(file))[1].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_a_process_of_one_s_own_declares_its_ends(tmp_path):
+    file, one = tmp_path / "mine.json", {"P": [[[0, 1]], [[0, 1]]], "R": [[1], [0]], "rho": [1, 0], "gamma": 1.0, "horizon": 3}
+    for terminal in ([False, True], None):
+        file.write_text(json.dumps(one | ({"terminal": terminal} if terminal else {})))
+        ends = read_process(str(file))[0].mdp.terminal
+        assert ends.tolist() == (terminal or [False, False])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("P"), "expected the keys P, R, rho, gamma, horizon and perhaps theta, got R, gamma"),
-        (lambda d: d.update(colour=1), "expected the keys P, R, rho, gamma, horizon and perhaps theta, got P, R, colour"),
+        (lambda d: d.pop("P"), "expected the keys P, R, rho, gamma, horizon and perhaps theta and terminal, got R, gamma"),
+        (lambda d: d.update(colour=1), "expected the keys P, R, rho, gamma, horizon and perhaps theta and terminal, got P, R, colour"),
         (lambda d: d.update(horizon=None), "one task with a horizon"),
         (lambda d: d.update(theta=[1.0]), r"theta of shape \(3,\) is required, got .* theta of shape \(1,\)"),
         (lambda d: d.update(theta=["a", "b", "c"]), "theta must be numbers|could not convert"),

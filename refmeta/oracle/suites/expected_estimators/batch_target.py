@@ -1,6 +1,7 @@
 """A function of the suite's inputs, from an estimator of one batch.  Derivation: derivations/sampled-meta-gradients.md"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from refmeta.oracle.suites.expected_estimators.problem import SURROGATES, Expect
 from refmeta.sampling.enumeration import likelihoods, paths
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = ["by_batch"]
 
@@ -32,12 +34,20 @@ def by_batch(function: Callable[..., Any], *, vectorised: bool = False) -> Calla
 
     def target(**inputs: Any) -> dict[str, Array]:
         x = problem(inputs)
+        x = replace(x, tasks=tuple(_with_ends(task) for task in x.tasks))
         if f.kind == "hessian":
             return _mean_products(f, x)
         size: Any = {"alpha": x.alpha, "episodes": x.episodes, "steps": x.steps}
         return {"formulation_sampled": np.stack([exact_moments(f, x.theta, task, **size).mean for task in x.tasks])}
 
     return target
+
+
+def _with_ends(task: PolicyReturn) -> PolicyReturn:
+    """The task with its loops that pay nothing declared as ends: no result changes, and the batches show whether masks are read."""
+    mdp = task.mdp
+    loop = np.all(np.einsum("sas->sa", mdp.P) == 1, axis=-1) & np.all(mdp.R.reshape(mdp.states, -1) == 0, axis=-1)
+    return PolicyReturn(FiniteMDP(mdp.P, mdp.R, mdp.rho, mdp.gamma, mdp.horizon, loop), task.policy)
 
 
 def _mean_products(f: BatchFunction, x: Expectations) -> dict[str, Array]:
