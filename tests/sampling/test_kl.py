@@ -137,7 +137,7 @@ def test_the_forms_differ_visibly_over_three_steps():
 @given(case=st.builds(random_divergence, seeds, horizon=st.just(3)))
 @costly
 def test_in_the_reward_the_own_step_alone_holds_the_visits(case):
-    """Σ γᵗ ∇log π_t k1(l_t), without the later steps, is k2 in the loss, batch by batch; its mean is that of held visits."""
+    """Σ γᵗ ∇log π_t k1(l_t), without the later steps, is the gradient of k2 in the loss; its mean holds the visits."""
     task, theta, ref = case
 
     def own(batch):
@@ -145,6 +145,10 @@ def test_in_the_reward_the_own_step_alone_holds_the_visits(case):
         weights = task.mdp.gamma ** np.arange(3) * step_values(penalty, theta)
         return rm.likelihood(task.policy, theta, batch).pull(weights)
 
+    paths, gamma = rm.enumeration.paths(task.mdp).trajectories, task.mdp.gamma
+    one = rm.Trajectories(*(x[:, None] for x in paths))
+    in_loss = k2(task.policy, ref, one, gamma=gamma).at(theta).grad
+    np.testing.assert_allclose(own(one), in_loss, rtol=0, atol=10 * EXACT)
     held = exact_gradients(case)[1]
     got = rm.enumeration.expectation(own, task.mdp, task.policy, theta).mean
     np.testing.assert_allclose(got, held, rtol=0, atol=10 * EXACT)
@@ -170,12 +174,12 @@ def test_with_the_log_ratio_of_the_whole_trajectory_k2_is_the_gradient_of_the_tr
     forward = exact_gradients((rm.PolicyReturn(mdp, policy), theta, ref))
     np.testing.assert_allclose(mean("k1"), 0, rtol=0, atol=10 * EXACT)
     np.testing.assert_allclose(mean("k2"), forward[6], rtol=0, atol=10 * EXACT)
-    paths = rm.enumeration.paths(mdp).trajectories
-    weight = rm.enumeration.paths(mdp).weight
+    paths = rm.enumeration.paths(mdp)
+    each = rm.Trajectories(*(x[:, None] for x in paths.trajectories))
 
     def other(t):
-        log_p, log_ref = (np.sum(rm.likelihood(policy, x, rm.Trajectories(*(y[:, None] for y in paths))).log_prob, axis=(-2, -1)) for x in (t, ref))
-        return weight @ (np.exp(log_ref) * (log_ref - log_p))
+        log_p, log_ref = (np.sum(rm.likelihood(policy, x, each).log_prob, axis=(-2, -1)) for x in (t, ref))
+        return paths.weight @ (np.exp(log_ref) * (log_ref - log_p))
 
     np.testing.assert_allclose(mean("k3"), complex_step(other, theta), rtol=0, atol=10 * EXACT)
 
@@ -187,8 +191,9 @@ def test_with_the_ratio_the_mean_is_the_divergence_whoever_drew_the_batch_and_wi
     sampled, theta = np.array([0.5, -0.75]), np.array([-0.25, 0.5])
     exact = rm.PolicyReturn(arms(), ONE)
     pi = exact.at(theta).probabilities[0]
-    l = np.log(pi / [1 / 4, 3 / 4])  # noqa: E741
-    truth = pi * (l - pi @ l)
+    log_ratio = np.log(pi / [1 / 4, 3 / 4])
+    divergence = pi @ log_ratio
+    truth = pi * (log_ratio - divergence)
 
     def mean(form):
         f = lambda batch: form(k(ONE, REF, batch, gamma=0.5)).at(theta)
@@ -196,7 +201,7 @@ def test_with_the_ratio_the_mean_is_the_divergence_whoever_drew_the_batch_and_wi
         return rm.enumeration.expectation(both, arms(), ONE, sampled).mean
 
     right, wrong = mean(lambda penalty: with_ratio(penalty, sampled)), mean(lambda penalty: penalty)
-    np.testing.assert_allclose(right, [pi @ l, *truth], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(right, [divergence, *truth], rtol=0, atol=1e-15)
     assert np.linalg.norm(wrong[1:] - truth) > 0.1 * np.linalg.norm(truth)
 
 
