@@ -23,7 +23,7 @@ GROUPS = {
     "Reptile": "reptile",
     "Implicit and zeroth-order meta-gradients": "implicit zeroth_order",
     "Trajectories and estimators": "rollout Trajectories likelihood returns values estimators enumeration",
-    "Surrogates and steps in a trust region": "surrogates SampledKL trpo_step TrustRegionStep",
+    "Surrogates and steps in a trust region": "surrogates kl SampledKL trpo_step TrustRegionStep",
     "Sampled meta-gradients": "sampled",
     "Meta-LSTM": "meta_lstm",
     "PEARL": "pearl",

@@ -116,6 +116,7 @@ def frozen_objects():
     surrogates = (rm.surrogates.reinforce, rm.surrogates.likelihood_ratio, rm.surrogates.dice, rm.surrogates.tmaml)
     tasks += [f(POLICY, THETA, BATCH, gamma=0.9) for f in surrogates]
     tasks += [rm.surrogates.clipped(POLICY, THETA, BATCH, gamma=0.9, epsilon=0.2)]
+    tasks += [rm.kl.with_ratio(rm.kl.k3(POLICY, THETA, BATCH, gamma=0.9), THETA)]
     tasks += [rm.PolicyKL(tasks[4].at(THETA)), rm.SampledKL(GAUSSIAN, GAUSSIAN_THETA, GAUSSIAN_BATCH)]
     points = [task.at(np.full(task.dim, 0.1)) for task in tasks]
     return [lq, features, MDP, finite, LIKELIHOOD, GAUSSIAN_LIKELIHOOD, *tasks, *points]

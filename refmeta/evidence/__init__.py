@@ -6,6 +6,7 @@ from refmeta.evidence import (
     differences,
     geometry,
     gradients,
+    kl,
     maml,
     meta_lstm,
     model_based,
@@ -22,6 +23,6 @@ __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS, *pearl.CHECKS,
-    *model_based.CHECKS, *best_possible.CHECKS,
+    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *kl.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS,
+    *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

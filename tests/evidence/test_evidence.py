@@ -103,6 +103,8 @@ PLACES = {
     "trajectory-expectation": "refmeta.evidence.sampling:expectation",
     "sampled-kl": "refmeta.sampling.trust_region:GaussianKLPoint.loss",
     "trpo-step": "refmeta.evidence.sampling:trpo_step",
+    "kl-estimators": "refmeta.sampling.surrogates:SurrogatePoint.loss",
+    "thm:kl-gradients": "refmeta.evidence.kl:expectation",
     "surrogate-naive": "refmeta.sampling.surrogates:SurrogatePoint.loss",
     "lvc": "refmeta.sampling.surrogates:SurrogatePoint.loss",
     "dice": "refmeta.sampling.surrogates:SurrogatePoint.loss",
