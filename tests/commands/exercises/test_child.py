@@ -63,8 +63,9 @@ def output(run):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_what_the_file_starts_ends_with_it(tmp_path):
+def test_what_the_file_starts_ends_with_it(tmp_path, monkeypatch):
     """A program, and a copy of the process that comes to the end of the grader, too."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     path = tmp_path / "1a.py"
     lines = ["import os, subprocess", "subprocess.Popen(['sleep', '60'])", "if os.fork():", "    print('first', os.wait()[1])"]
     path.write_text("\n".join([filled("1a", RIGHT), *lines]), encoding="utf-8")
