@@ -16,7 +16,7 @@ import time
 
 from refmeta.oracle.check import Failed
 
-__all__ = ["CHUNK", "GRACE", "LINE", "Peer", "ending", "excerpt"]
+__all__ = ["CHUNK", "GRACE", "LINE", "Peer", "end_group", "ending", "excerpt"]
 
 CHUNK, LINE, PULSE, GRACE, EXCERPT = 2**16, 2**20, 0.05, 0.5, 60
 LATE = "it hangs, does not flush what it prints, or needs longer, perhaps to compile: then raise --timeout"
@@ -85,12 +85,7 @@ class Peer:
 
     def _kill(self) -> None:
         """End the process group, and let the thread that reads come to its end."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-        self._process.wait()
+        end_group(self._process)
         deadline = time.monotonic() + 1
         while self._reader.is_alive() and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
@@ -119,6 +114,16 @@ class Peer:
                 line += rest
             if line:
                 self._lines.put(line)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started in a group of its own, and all that is in this group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
 
 
 def ending(status: int) -> str:

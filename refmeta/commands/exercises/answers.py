@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from refmeta.arrays import Array
 from refmeta.oracle.check import printable
 
 __all__ = ["Answers", "Unanswered", "as_answers", "holes", "place"]
+
+MODULE = "student_file"  # as what the file is imported: a file that is called numpy.py does not hide NumPy
 
 
 class Unanswered(Exception):
@@ -43,7 +46,9 @@ def as_answers(path: Path) -> "Answers":
         line = unfilled[0].lineno
         count = f", and {len(unfilled) - 1} more after it" if len(unfilled) > 1 else ""
         raise Unanswered(f"{place(path, text, line)}here `...` is not filled in yet{count}")
-    answers = Answers(path, text, {"__name__": path.stem, "__file__": str(path)})
+    sys.modules[MODULE] = module = ModuleType(MODULE)  # a dataclass looks for its module there
+    module.__file__ = str(path)
+    answers = Answers(path, text, vars(module))
     sys.path.insert(0, str(path.resolve().parent))
     try:
         answers.attempt(lambda: exec(code, answers.names))
@@ -58,6 +63,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise Unanswered(f"{path.name}: the file is not text in UTF-8") from None
+    except OSError as error:
+        raise Unanswered(f"{path.name}: the file cannot be read: {error.strerror}") from None
 
 
 def place(path: Path, text: str, line: int | None) -> str:
@@ -130,7 +137,9 @@ class Answers:
             if np.asarray(value).dtype.kind not in "iufO":
                 raise TypeError
             array = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
+        except OverflowError:
+            raise Unanswered(f"{where}`{what}` holds a number that is too large: {_short(value)}; the largest is about 1.8e308") from None
+        except Exception:  # an object of the file may raise anything when it is asked for its numbers
             raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got {type(value).__name__}: {_short(value)}{_quotes(value)}") from None
         if array.shape != tuple(shape):
             raise Unanswered(f"{where}`{what}` must be {_kind(shape)}, got shape {array.shape}{_product(array.shape, shape)}")
@@ -156,5 +165,8 @@ def _product(got: Sequence[int], shape: Sequence[int]) -> str:
 
 def _short(value: Any, most: int = 60) -> str:
     """A value in one line."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of more digits than Python writes, or of a class whose __repr__ fails
+        return "a value that cannot be printed"
     return text if len(text) <= most else text[:most] + " …"

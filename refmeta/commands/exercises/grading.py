@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import linalg
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array
@@ -25,6 +26,7 @@ TOO_LARGE = (
     "nothing in your file failed, but its numbers cannot be graded: a computation with them leaves the range of the computer's numbers. "
     "Is one of them very large or very small?"
 )
+CHANGED = "the file changes NumPy: `{}` is not what it was. The grader computes with it, too. Store your own value under another name."
 
 
 class Exercise(NamedTuple):
@@ -45,14 +47,37 @@ class Grade(NamedTuple):
 
 
 def graded(exercise: Exercise, path: Path) -> Grade:
-    """The grade of a student's file; only the first fault is told.  Where the grader cannot compute with its numbers, this is told."""
+    """The grade of a student's file; only the first fault is told.  No grade is given with a NumPy that the file has changed."""
+    before = _names_of_numpy()
+    try:
+        grade = _grade(exercise, path)
+    except Exception:
+        if not _changed(before):
+            raise
+    changed = _changed(before)
+    return Grade(False, f"{path.name}: {CHANGED.format(changed[0])}") if changed else grade
+
+
+def _names_of_numpy() -> dict[str, Any]:
+    """What each name of NumPy stands for."""
+    return {**{f"np.{name}": value for name, value in vars(np).items()}, **{f"np.linalg.{name}": value for name, value in vars(linalg).items()}}
+
+
+def _changed(before: Mapping[str, Any]) -> list[str]:
+    """The names of NumPy that stand for something else than before; a new name is none of them."""
+    after = _names_of_numpy()
+    return sorted(name for name, value in before.items() if after.get(name) is not value)
+
+
+def _grade(exercise: Exercise, path: Path) -> Grade:
+    """The grade of a file that leaves NumPy as it is; where the grader cannot compute with its numbers, this is told."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             fault = next(iter(exercise.faults(as_answers(path))), None)
     except Unanswered as error:
         return Grade(False, f"{error}".rstrip(".") + "." * (not f"{error}".endswith("?")))
-    except (ArithmeticError, ValueError, np.linalg.LinAlgError):
+    except (ArithmeticError, ValueError, linalg.LinAlgError):
         return Grade(False, f"{path.name}: {TOO_LARGE}")
     return Grade(True, f"Right. {exercise.shows}") if fault is None else Grade(False, f"Not yet. {fault}")
 

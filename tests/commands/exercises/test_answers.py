@@ -1,5 +1,6 @@
 """A student's file: whatever it holds, the sentence names the file and the line."""
 
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -65,12 +66,16 @@ def test_numbers_may_come_in_any_kind(value, tmp_path):
         ("[1, float('nan')]", "`x` is not finite: it holds NaN or an infinity"),
         ("[1, float('inf')]", "`x` is not finite"),
         ("[1, 2j]", "got list: [1, 2j]"),
+        ("[1, 10**400]", "`x` holds a number that is too large: [1, 1000"),
+        ("[1, Fraction(10**5000)]", "`x` holds a number that is too large: a value that cannot be printed; the largest is about 1.8e308"),
+        ("type('Odd', (), {'__array__': lambda self, *_, **__: {}['no']})()", "`x` must be an array of shape (2,), got Odd: <student_file.Odd object"),
+        ("type('Odd', (), {'__repr__': lambda self: {}['no']})()", "`x` must be an array of shape (2,), got Odd: a value that cannot be printed"),
         ("print", "got builtin_function_or_method"),
         ("{'a': 1}", "got dict"),
     ],
 )
 def test_what_is_no_array_of_the_shape_is_told(value, sentence, tmp_path):
-    file = answers(tmp_path, f"y = 1\nx = {value}\n")
+    file = answers(tmp_path, f"from fractions import Fraction\nx = {value}\n")
     with pytest.raises(Unanswered) as told:
         file.array("x", (2,))
     assert sentence in str(told.value)
@@ -98,6 +103,19 @@ def test_a_function_gets_copies(tmp_path):
     file = answers(tmp_path, "def f(x):\n    x[0] = 7\n    return x[0]\n")
     x = np.zeros(2)
     assert file.call("f", [x]) == 7 and x[0] == 0
+
+
+def test_a_file_is_a_module_that_hides_no_other(tmp_path):
+    """A dataclass whose annotations are text looks for its module in `sys.modules`."""
+    path = tmp_path / "numpy.py"
+    path.write_text("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Pair:\n    x: float\nx = Pair(7).x\n")
+    file = as_answers(path)
+    assert file.number("x") == 7 and file.value("__file__") == str(path) and sys.modules["numpy"] is np
+
+
+def test_a_file_that_is_gone_is_told(tmp_path):
+    with pytest.raises(Unanswered, match="^gone.py: the file cannot be read: No such file"):
+        as_answers(tmp_path / "gone.py")
 
 
 def test_an_interrupt_is_passed_on(tmp_path):

@@ -1,6 +1,7 @@
 """A wrong value: the mistake's name, else what mistakes of any exercise do, else the hint."""
 
 from pathlib import Path
+from pkgutil import resolve_name as attribute
 
 import numpy as np
 import pytest
@@ -77,6 +78,26 @@ def test_numbers_that_cannot_be_computed_with_are_told(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("x = 1e300\n", encoding="utf-8")
     assert grading.graded(grading.Exercise("", faults), path) == (False, f"mine.py: {grading.TOO_LARGE}")
+
+
+@pytest.mark.parametrize(("module", "name"), [("", "max"), ("", "asarray"), ("", "linalg"), (".linalg", "norm")])
+@pytest.mark.parametrize("faults", ["answers.number('x')", "np.max(1)", "np.linalg.norm([1])", "''"])
+def test_no_grade_is_given_with_a_changed_numpy(module, name, faults, tmp_path, monkeypatch):
+    """Whether the grader then fails, the answer then cannot be read, or nothing is seen of it."""
+    monkeypatch.setattr(f"numpy{module}.{name}", attribute(f"numpy{module}.{name}"))  # and put back after the test
+    path = tmp_path / "mine.py"
+    path.write_text(f"import numpy as np\nx = 1\nnp{module}.{name} = None\n", encoding="utf-8")
+    grade = grading.graded(grading.Exercise("", lambda answers: iter([eval(faults)])), path)
+    assert grade == (False, f"mine.py: {grading.CHANGED.format(f'np{module}.{name}')}")
+
+
+def test_a_failure_of_the_grader_is_passed_on(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\nx = np.new = 1\n", encoding="utf-8")
+    monkeypatch.setattr(np, "new", 0, raising=False)
+    monkeypatch.delattr(np, "new")
+    with pytest.raises(KeyError, match="gone"):
+        grading.graded(grading.Exercise("", lambda answers: iter([{}["gone"]])), path)
 
 
 def test_a_number_that_must_be_whole_is_checked():
