@@ -40,7 +40,7 @@ vectors-check: $(VENV)  ## the same, writing nothing: fails on any change
 
 figures: $(VENV)  ## draw the figures of the chapters again; installs matplotlib
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[figures]'
-	for script in derivations/figures/*.py; do $(ONE_THREAD) $(RUN) $$script || exit 1; done
+	for script in $(filter-out %/style.py,$(wildcard derivations/figures/*.py)); do $(ONE_THREAD) $(RUN) $$script || exit 1; done
 
 pages: $(VENV)  ## write the list of public names and the table of suites again
 	$(RUN) tests/pages.py
@@ -55,7 +55,7 @@ book: $(VENV)  ## write the chapters as a web site that needs no network: build/
 
 test-peers: $(VENV)  ## check JAX, PyTorch and Node end to end; installs them
 	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers,figures]'
-	$(RUN) -m pytest tests/peers
+	$(RUN) -m pytest tests/peers tests/commands/test_demo.py tests/commands/test_experiment.py
 
 lint: $(VENV)  ## ruff and mypy
 	$(RUN) -m pip install --quiet --editable '.[lint]'

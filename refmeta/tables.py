@@ -95,18 +95,25 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) 
 
 def number_table(
     title: str, unit: str, corner: str, heads: Sequence[str], rows: Mapping[str, Sequence[float]],
-    formats: Sequence[str] | None = None,
+    formats: Sequence[str] | None = None, starred: Mapping[str, Sequence[int]] | None = None,
 ) -> str:  # fmt: skip
-    """A title, the unit, and one row per name; each column has a format, three decimals if none is given."""
+    """A title, the unit, and one row per name; each column has a format, three decimals if none is given.
+
+    `starred` names the columns, by row, whose number is followed by a star.
+    """
     columns = [Column(corner, text=True), *(Column(head, right=True) for head in heads)]
     forms = formats or [".3f"] * len(heads)
-    cells = [[name, *(number_text(x, form) for x, form in zip(row, forms, strict=True))] for name, row in rows.items()]
+    stars = {name: ["*" * (i in (starred or {}).get(name, ())) for i in range(len(heads))] for name in rows}
+    cells = [
+        [name, *(number_text(x, form) + star for x, form, star in zip(row, forms, stars[name], strict=True))]
+        for name, row in rows.items()
+    ]
     return table(f"{title}\n({unit})\n", columns, cells)
 
 
 def number_text(value: float, form: str = ".3f") -> str:
-    """The number in a format; "diverges" from 1e5 on, and a dash where there is no number (NaN)."""
-    return "–" if value != value else format(value, form) if abs(value) < 1e5 else "diverges"
+    """The number in a format, no minus before a zero; "diverges" from 1e5 on, and a dash where there is no number (NaN)."""
+    return "–" if value != value else format(value, f"z{form}") if abs(value) < 1e5 else "diverges"
 
 
 def count_text(n: int, one: str) -> str:

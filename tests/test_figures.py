@@ -131,17 +131,19 @@ def test_after_adaptation_no_start_passes_the_optimum_and_the_gain_depends_on_th
         lambda name, alpha: np.interp(alpha, grids.by_alpha.x, grids.by_alpha.reached[name]),
     )
     assert all(np.all(curve < grids.optimum + 1e-12) for curve in reached.values())
-    assert at("MAML", 20) > at("joint training", 20) + 0.01 > at("zeros", 20) + 0.09
-    assert np.ptp([curve.max() for curve in reached.values()]) < 1e-3 and grids.optimum - reached["zeros"].max() < 1e-3
+    trained = [at(name, 20) for name in ("joint training", "Reptile", "MAML")]
+    assert min(trained) > at("zeros", 20) + 0.03, "a training of 40 iterations helps for goals that are held out, too"
+    assert grids.optimum - reached["zeros"][-1] < 1e-3 and set(grids.own.values()) == {grids.by_alpha.x[-1]}
     assert all(np.all(left > -1e-12) for left in grids.shifted.reached.values())
     for name, value in grids.shifted.reached.items():
-        assert abs(value[1] - (grids.optimum - reached[name].max())) < 1e-12, "a slip of 0.1 is no shift"
+        assert abs(value[1] - (grids.optimum - reached[name][-1])) < 1e-12, "a slip of 0.1 is no shift"
     costs = plane.by_alpha.reached
     assert all(np.all(curve > plane.optimum) for curve in (*costs.values(), *plane.shifted.reached.values()))
     assert plane.own["MAML"] == pytest.approx(1e-3) and plane.own["joint training"] > 2e-3
     assert costs["MAML"].min() < costs["random"].min() / 2
     for name, value in plane.shifted.reached.items():
-        assert value[2] == pytest.approx(costs[name].min(), rel=1e-12), "goals times 1 are no shift"
+        here = costs[name][list(plane.by_alpha.x).index(plane.own[name])]
+        assert value[2] == pytest.approx(here, rel=1e-12), "goals times 1 are no shift"
 
 
 def test_experience_no_learner_earns_more_in_any_episode_than_its_bound(script):

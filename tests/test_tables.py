@@ -83,6 +83,8 @@ def test_a_table_of_numbers_has_title_unit_and_rows_in_the_format_of_each_column
         "Title\n(in units)\n\nstart   0 steps  1 step\n-----  --------  ------\nhere      1.000  -2.250\nfar    diverges       –"
     )
     assert number_table("T", "u", "", ["x", "y"], {"a": [1e-3, 2.0]}, ["g", ".1f"]).endswith("a  0.001  2.0")
+    assert number_table("T", "u", "", ["x", "y"], {"a": [1.0, 2.0]}, [".0f", ".0f"], {"a": [1]}).endswith("a  1  2*")
+    assert number_text(-1e-9) == "0.000"
     assert number_text(-1e5) == number_text(float("inf")) == "diverges" and number_text(99999.0) == "99999.000"
 
 

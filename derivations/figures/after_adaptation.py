@@ -1,4 +1,4 @@
-"""What one step reaches against its size, and in families that training has not seen.  Derivation: derivations/meta-training.md"""
+"""What one step reaches against its size, on tasks that are held out and in shifted families.  Derivation: derivations/meta-training.md"""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -7,6 +7,8 @@ import numpy as np
 import style
 
 import refmeta as rm
+from refmeta.commands.experiments.held_out import goal_families, goal_tasks
+from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
 
 __all__ = ["Panel", "data", "draw"]
 
@@ -28,7 +30,7 @@ class Panel(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A family against the step size and under a shift; the best step size of each start; the optimum, its own value."""
+    """A family against the step size and under a shift; the step size of each start, best on training tasks; the optimum."""
 
     by_alpha: Panel
     shifted: Panel
@@ -41,60 +43,48 @@ def data(iterations=150):
     return {"gridworlds": gridworlds(iterations), "navigation": navigation(iterations)}
 
 
-def trained(family, start, alpha, iterations, max_norm=None):
-    """Starts that three rules train from the same one, by Adam on exact gradients; inner steps of size α."""
-    rules = {"joint training": rm.MAML(alpha, steps=0), "Reptile": rm.Reptile(alpha, steps=3), "MAML": rm.MAML(alpha)}
-    outer = rm.Adam(0.02, max_norm=max_norm)
-    return {
-        name: rm.meta_train(family, start, rule=rule, outer=outer, iterations=iterations, batch=20, rng=0).theta
-        for name, rule in rules.items()
-    }
-
-
-def mean_loss(theta, tasks, alpha, steps=1):
-    """The mean loss after one step of size α; infinite where it is not finite."""
-    try:
-        return float(np.mean(rm.maml.objective(theta, tasks, alpha=alpha, steps=steps)))
-    except FloatingPointError:
-        return np.inf
+def rules(alpha):
+    """Joint training, Reptile and MAML, with inner steps of size α."""
+    return {"joint training": rm.MAML(alpha, steps=0), "Reptile": rm.Reptile(alpha, steps=3), "MAML": rm.MAML(alpha)}
 
 
 def gridworlds(iterations, alpha=20.0):
-    """Goal gridworlds: returns, averaged over all goals.  Shifted: what is missing from the optimum, with more slips."""
-    family, zeros = rm.GoalGridworlds(), np.zeros(rm.GoalGridworlds().dim)
-    goals, alphas, slips = np.arange(1, family.size**2), np.geomspace(1, 2000, 40), np.linspace(0, 0.8, 9)
-    starts = {"zeros": zeros} | trained(family, zeros, alpha, iterations)
-    here, elsewhere = family.tasks(goals), [replace(family, slip=slip).tasks(goals) for slip in slips]
-    best = lambda tasks: float(np.mean(rm.optimal_values(tasks.mdp).best_return))
-    by_alpha = _each(starts, lambda name, theta: [-mean_loss(theta, here, a) for a in alphas])
-    own = {name: float(alphas[np.argmax(curve)]) for name, curve in by_alpha.items()}
-    shifted = _each(
-        starts, lambda name, theta: [best(tasks) + mean_loss(theta, tasks, own[name]) for tasks in elsewhere]
-    )
+    """Goal gridworlds: returns, averaged over held-out goals.  Shifted: what is missing from the optimum, with more slips."""
+    families = goal_families(rm.GoalGridworlds(), np.random.default_rng(0))
+    zeros, alphas, slips = np.zeros(families.training.dim), np.geomspace(1, 2000, 40), np.linspace(0, 0.8, 9)
+    rng = np.random.default_rng(0)
+    starts = {"zeros": zeros} | trained_starts(families.training, zeros, rules(alpha), rng, iterations=iterations)
+    known, here = families.splits
+    own = {name: best_alpha(theta, known, alphas, steps=1) for name, theta in starts.items()}
+    elsewhere = [rm.Split(goal_tasks(replace(families.held_out, slip=slip))) for slip in slips]
+    best = lambda tasks: float(np.mean(rm.optimal_values(tasks.support.mdp).best_return))
+    missing = lambda name, theta, tasks: best(tasks) + mean_loss(theta, tasks, alpha=own[name], steps=1)
     return Family(
-        Panel("step size α", alphas, by_alpha),
-        Panel("probability of a slip (training: 0.1)", slips, shifted),
+        Panel("step size α", alphas, _each(starts, lambda _, theta: [-mean_loss(theta, here, alpha=a, steps=1) for a in alphas])),
+        Panel("probability of a slip (training: 0.1)", slips, _each(starts, lambda *start: [missing(*start, tasks) for tasks in elsewhere])),
         own,
         best(here),
-    )
+    )  # fmt: skip
 
 
-def navigation(iterations, alpha=1e-3, tasks=100):
+def navigation(iterations, alpha=1e-3, tasks=100, seed=0):
     """Navigation: costs over the least cost, averaged over held-out goals.  Shifted: goals farther from the origin."""
-    family, start = rm.Navigation(), rm.Navigation().start(0)
-    starts = {"random": start} | trained(family, start, alpha, iterations, max_norm=1.0)
-    goals = np.random.default_rng(1).uniform(*family.goals, (tasks, 2))
+    family, start, rng = rm.Navigation(), rm.Navigation().start(0), np.random.default_rng(seed)
+    starts = {"random": start} | trained_starts(family, start, rules(alpha), rng, iterations=iterations, max_norm=1.0)
+    known, goals = np.random.default_rng(1).uniform(*family.goals, (2, tasks, 2))
     alphas, scales = alpha * np.geomspace(0.05, 20, 61), np.linspace(0.5, 3, 11)
+    own = {name: best_alpha(theta, rm.Split(family.tasks(known)), alphas, steps=1) for name, theta in starts.items()}
 
     def over_least(theta, a, scale):
-        return mean_loss(theta, family.tasks(scale * goals), a) / np.mean(family.best_cost(scale * goals))
+        cost = mean_loss(theta, rm.Split(family.tasks(scale * goals)), alpha=a, steps=1)
+        return cost / np.mean(family.best_cost(scale * goals))
 
-    by_alpha = _each(starts, lambda name, theta: [over_least(theta, a, 1.0) for a in alphas])
-    own = {name: float(alphas[np.argmin(curve)]) for name, curve in by_alpha.items()}
-    shifted = _each(starts, lambda name, theta: [over_least(theta, own[name], scale) for scale in scales])
     return Family(
-        Panel("step size α", alphas, by_alpha), Panel("goals, times the box of training", scales, shifted), own, 1.0
-    )
+        Panel("step size α", alphas, _each(starts, lambda _, theta: [over_least(theta, a, 1.0) for a in alphas])),
+        Panel("goals, times the box of training", scales, _each(starts, lambda name, theta: [over_least(theta, own[name], scale) for scale in scales])),
+        own,
+        1.0,
+    )  # fmt: skip
 
 
 def _each(starts, values):
@@ -107,7 +97,7 @@ def draw(found):
     drawing, axes = style.figure(5.4, columns=2, rows=2)
     grids, plane = found["gridworlds"], found["navigation"]
     _against_alpha(
-        axes[0, 0], grids, 20, ("left", "left", "right", "left"), ((60, 0.6), (1, 0.61), (11, 0.75), (24, 0.69))
+        axes[0, 0], grids, 20, ("right", "left", "right", "left"), ((4, 0.53), (60, 0.47), (19, 0.74), (200, 0.66))
     )
     _against_alpha(
         axes[0, 1],

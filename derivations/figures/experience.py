@@ -83,6 +83,11 @@ def agent(rng, iterations, updates):
     return rm.pearl.train(FAMILY, start, settings=settings, outer=rm.Adam(0.02), rng=rng, **options).agent
 
 
+def sign(alpha):
+    """Equal, or at least (at most) where the best α is an end of ALPHAS."""
+    return "≥" if alpha == ALPHAS[-1] else "≤" if alpha == ALPHAS[0] else "="
+
+
 def draw(found):
     """The figure."""
     drawing, axes = style.figure(3.8)
@@ -92,7 +97,7 @@ def draw(found):
     for name, value in found.returns.items():
         axes.plot(value, "o-", color=COLOURS[name], markersize=3.5)
         start = name.removeprefix("REINFORCE, ")
-        step = f", α = {found.own[start]:g}" if start in found.own else ""
+        step = f", α {sign(found.own[start])} {found.own[start]:g}" if start in found.own else ""
         ends.append((name + step, value[-1], COLOURS[name]))
     axes.set(xlabel="episodes of experience", ylabel="mean return of the next episode", ylim=(0.15, 0.98))
     axes.set_title(f"A {FAMILY.size} × {FAMILY.size} grid with an unknown goal, episodes of {HORIZON} steps")

@@ -23,7 +23,10 @@ LOOK = {
 
 def figure(height, columns=1, rows=1, **keywords):
     """A figure that is `height` inches high, and its axes."""
-    import matplotlib
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        raise SystemExit("a figure needs matplotlib, which is not installed: pip install matplotlib") from None
 
     matplotlib.use("Agg")
     matplotlib.rcdefaults()

@@ -12,6 +12,7 @@ from refmeta.commands.experiments.adaptation import ADAPTATION, gridworlds
 from refmeta.commands.experiments.figure import check_figure, has_matplotlib, write_figure
 from refmeta.commands.experiments.record import ExperimentPart, Result
 from refmeta.commands.experiments.views import part_text
+from refmeta.commands.explain import derivation
 from refmeta.oracle import check
 from refmeta.oracle.verdict import NEUTRAL
 from refmeta.tables import paragraphs
@@ -19,7 +20,7 @@ from refmeta.tables import paragraphs
 __all__ = ["NEXT", "add", "demo", "right_gradient", "slope", "verdict_on", "wrong_gradient"]
 
 SUITE, PICTURE = "maml-regression", "refmeta-demo.svg"
-NEXT = """\
+NEXT = f"""\
   python -m refmeta verify maml-gradient      judge one formula of the library
   python -m refmeta verify                    judge all of them (half a minute)
   python -m refmeta check mymodule:gradient --suite maml-regression
@@ -27,15 +28,15 @@ NEXT = """\
   python -m refmeta explain first-order       what the mistake above is
   python -m refmeta experiment --list         measure when meta-learning helps
   python -m refmeta exercise --list           exercises that grade themselves
-  derivations/README.md                       the course: chapters and exercises
-  derivations/maml.md                         the formula above, with its proof"""
+  {derivation("README.md"):43} the course: chapters and exercises
+  {derivation("maml.md"):43} the formula above, with its proof"""
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser("demo", help="a tour: a mistake is named, starts are compared, a picture is drawn")
     command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
-    command.add_argument("--figure", default=PICTURE, metavar="FILE", help=f"where the picture is written ({PICTURE})")
+    command.add_argument("--figure", default=PICTURE, metavar="FILE", help=f"where the picture is written, over what is there ({PICTURE})")
     command.set_defaults(run=lambda o: demo(seed=o.seed, figure=o.figure))
 
 
@@ -87,9 +88,9 @@ def demo(*, seed: int = 0, figure: str = PICTURE) -> int:
 
 
 _TABLE = (
-    "2. Does it matter where adaptation starts? A grid has a goal that the agent does not see; it takes exact gradient "
-    "steps in each of 100 grids that nothing was trained on. MAML has trained its start for one such step, and joint "
-    "training for none."
+    "2. Does it matter where adaptation starts? A grid has a goal that the agent does not see. It takes exact gradient "
+    "steps towards goals that were held out: nothing was trained on them. MAML has trained its start for one such step, "
+    "and joint training for none."
 )
 
 

@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 def _listing() -> str:
     """Every experiment with its parts and its question."""
     rows = [(each.name, "\n".join(each.parts), each.question) for each in EXPERIMENTS.values()]
-    title = "python -m refmeta experiment NAME [PART ...]; each takes a minute at most\n"
+    title = "python -m refmeta experiment NAME [PART ...]; each takes about a minute or less on a laptop\n"
     return table(title, (Column("experiment"), Column("parts"), Column("question", text=True)), rows)
 
 

@@ -170,16 +170,22 @@ class GoalGridworlds:
 
     There are four actions: up, down, left, right.  A move against a wall does nothing.  With probability `slip` one of
     the four moves, chosen uniformly, replaces the action.  The start is the corner, cell 0, and the goal is uniform
-    among the other cells.  An episode ends in the goal.  The policy sees the cell but not the goal.
+    among `goals`, by default all other cells; two families with different goals are tasks to train on and tasks that are
+    held out.  An episode ends in the goal.  The policy sees the cell but not the goal.
     """
 
     size: int = 5
     slip: float = 0.1
     gamma: float = 0.95
     horizon: int | None = None
+    goals: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_count(self.size, "size", least=2))
+        if self.goals is not None:
+            if not np.size(self.goals):
+                raise ValueError("goals must name at least one cell, got none; goals=None takes all cells but the start")
+            object.__setattr__(self, "goals", tuple(self._as_goals(self.goals).tolist()))
         gamma, horizon = as_discount(self.gamma, self.horizon)
         if not 0 <= (slip := as_real_scalar(self.slip, "slip")) <= 1:
             raise ValueError(f"slip must satisfy 0 <= slip <= 1, got {slip}")
@@ -196,11 +202,21 @@ class GoalGridworlds:
         """The number of parameters of the policy."""
         return self.policy.dim
 
-    def tasks(self, goals: ArrayLike) -> PolicyReturn:
-        """The tasks with these goals (n,), cells from 1 on, numbered row by row."""
+    @property
+    def cells(self) -> Array:
+        """The cells that may be the goal, (n,)."""
+        return np.arange(1, self.size**2) if self.goals is None else np.array(self.goals)
+
+    def _as_goals(self, goals: ArrayLike) -> Array:
+        """Cells (n,) other than the start."""
         goal = as_integers(goals, "goals", below=self.size**2)
         if goal.ndim != 1 or not np.all(goal > 0):
             raise ValueError(f"goals must be cells (n,) other than the start, 0, got {goal.tolist()}")
+        return goal
+
+    def tasks(self, goals: ArrayLike) -> PolicyReturn:
+        """The tasks with these goals (n,), cells from 1 on, numbered row by row."""
+        goal = self._as_goals(goals)
         cell = np.arange(self.size**2)
         row, column = np.divmod(cell, self.size)
         last = self.size - 1
@@ -216,7 +232,7 @@ class GoalGridworlds:
     def sample(self, n: int, rng: Generator | int | None = None) -> Split:
         """n tasks; with an exact return there are no data to split, so the query is the support."""
         rng, n = as_generator(rng), as_count(n, "n", least=1)
-        return Split(self.tasks(rng.integers(1, self.size**2, n)))
+        return Split(self.tasks(self.cells[rng.integers(len(self.cells), size=n)]))
 
 
 @dataclass(frozen=True)

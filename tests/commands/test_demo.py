@@ -16,7 +16,7 @@ def tour(monkeypatch, capsys, tmp_path):
     """What the tour prints with a small training, with matplotlib or without."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "gridworlds", partial(gridworlds, tasks=6, iterations=2))
+    monkeypatch.setattr(demo, "gridworlds", partial(gridworlds, iterations=2))
 
     def printed(installed):
         monkeypatch.setattr(demo, "has_matplotlib", lambda: installed)

@@ -91,6 +91,20 @@ def test_without_matplotlib_a_figure_is_refused_before_the_work_starts(tiny, cap
     assert "--figure needs matplotlib, which is not installed: pip install matplotlib" in message
 
 
+def test_a_figure_that_cannot_be_written_is_refused_before_the_work_starts(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(figure, "has_matplotlib", lambda: True)
+    monkeypatch.setattr(experiment, "_parts", None)
+    (tmp_path / "x.svg").mkdir()
+    assert "x.svg: it cannot be written there" in refused(capsys, "experiment", "tiny", "--figure", str(tmp_path / "x.svg"))
+    monkeypatch.setattr(figure.os, "access", lambda path, mode: path != tmp_path)
+    assert "y.svg: it cannot be written there" in refused(capsys, "experiment", "tiny", "--figure", str(tmp_path / "y.svg"))
+
+
+def test_no_two_of_many_lines_look_the_same():
+    styles = [tuple(figure._line_style(i).items()) for i in range(24)]
+    assert len(set(styles)) == 24 and len({style[:2] for style in styles}) == 24
+
+
 def test_the_figure_is_drawn_twice_with_the_same_bytes(tiny, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     files = [tmp_path / "a.svg", tmp_path / "b.svg", tmp_path / "c.png"]

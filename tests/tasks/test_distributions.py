@@ -156,6 +156,16 @@ def test_gridworld_samples_start_in_the_corner_and_spread_their_goals():
     assert rm.GoalGridworlds(horizon=7, gamma=1.0).sample(2, 0).support.mdp.horizon == 7
 
 
+def test_goals_that_are_named_are_the_only_ones_that_are_drawn():
+    family = rm.GoalGridworlds(size=3, goals=[7, 2, 4])
+    mdp = family.sample(300, 1).support.mdp
+    goals = np.argmax(np.einsum("nsat->nt", mdp.R), axis=-1)
+    assert set(goals.tolist()) == {2, 4, 7} and min(np.bincount(goals)[[2, 4, 7]]) > 60
+    assert family == rm.GoalGridworlds(size=3, goals=(7, 2, 4)) != rm.GoalGridworlds(size=3)
+    np.testing.assert_array_equal(family.cells, [7, 2, 4])
+    np.testing.assert_array_equal(rm.GoalGridworlds(size=3).cells, np.arange(1, 9))
+
+
 def test_navigation_is_the_squared_distance_to_the_goal_step_by_step():
     """Means and variances apart, one coordinate after the other, from the definition."""
     family = rm.Navigation(horizon=6)
@@ -207,6 +217,9 @@ def test_navigation_s_starts_are_stable_on_average_and_scatter_by_a_twentieth():
         (lambda: rm.GoalGridworlds().tasks([0]), ValueError, "goals must be cells"),
         (lambda: rm.GoalGridworlds().tasks([25]), ValueError, r"goals\[0\] is 25, expected 0 <= it < 25"),
         (lambda: rm.GoalGridworlds().tasks([[3]]), ValueError, "goals must be cells"),
+        (lambda: rm.GoalGridworlds(goals=(0, 1)), ValueError, r"goals must be cells \(n,\) other than the start, 0, got \[0, 1\]"),
+        (lambda: rm.GoalGridworlds(goals=()), ValueError, "goals must name at least one cell, got none"),
+        (lambda: rm.GoalGridworlds(size=2, goals=(4,)), ValueError, r"goals\[0\] is 4, expected 0 <= it < 4"),
         (lambda: rm.Navigation(horizon=0), ValueError, "horizon must be at least 1"),
         (lambda: rm.Navigation().tasks([[1.0, 2.0, 3.0]]), ValueError, r"goals has shape \(1, 3\), expected \(n, 2\)"),
         (lambda: rm.RadialSinusoids(centres=1), ValueError, "centres must be at least 2, got 1"),

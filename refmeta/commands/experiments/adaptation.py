@@ -1,13 +1,16 @@
 """`python -m refmeta experiment adaptation`: held-out tasks of every family, from different starts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
+from refmeta.arrays import Array
+from refmeta.commands.experiments.held_out import goal_families
 from refmeta.commands.experiments.learned_steps import trained_lstm
 from refmeta.commands.experiments.navigation import navigation
-from refmeta.commands.experiments.record import Experiment, ExperimentPart
+from refmeta.commands.experiments.record import GREEDY, Experiment, ExperimentPart, named_numbers
 from refmeta.commands.experiments.starts import trained_starts
 from refmeta.commands.experiments.step_tables import (
     STEPS,
@@ -20,7 +23,7 @@ from refmeta.commands.experiments.step_tables import (
 )
 from refmeta.meta.maml import MAML
 from refmeta.meta.reptile import Reptile
-from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, Sinusoids
+from refmeta.tasks.distributions import GoalGridworlds, RandomMDPs, Sinusoids, Split
 from refmeta.tasks.planning import optimal_values
 
 __all__ = ["ADAPTATION", "gridworlds", "random_mdps", "returns", "sinusoids"]
@@ -52,22 +55,42 @@ def sinusoids(
 
 
 def returns(
-    title: str, unit: str, family: Any, rng: Generator, *, alpha: float, tasks: int, about: str, iterations: int,
-    lstm: bool = True,
+    title: str, unit: str, family: Any, samples: tuple[Split, Split], rng: Generator, *, alpha: float, about: Sequence[str],
+    iterations: int, lstm: bool = True,
 ) -> ExperimentPart:  # fmt: skip
-    """Returns: starts trained on exact gradients, and each adapted by exact gradients; perhaps a Meta-LSTM, too."""
+    """Returns: starts trained on a family by exact gradients, and each adapted by exact gradients; perhaps a Meta-LSTM, too.
+
+    `samples` are tasks to choose step sizes on, and tasks that are held out.
+    """
     zeros, start = np.zeros(family.dim), rng.normal(size=family.dim)
     rules = {"joint training": MAML(alpha, steps=0), "Reptile": Reptile(alpha, steps=3), "MAML": MAML(alpha)}
     starts = {"zeros (uniform logits)": zeros, "random, N(0, 1)": start}
     starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
     starts |= trained_starts(family, start, {"MAML, trained from random": MAML(alpha)}, rng, iterations=iterations)
-    training, held_out = (family.sample(n, rng) for n in (tasks // 2 + 1, tasks))
-    setting = Setting(title, unit, training, held_out, alpha, geometric(alpha, 1 / 8, 64, 10), sign=-1)
+    setting = Setting(title, unit, *samples, alpha, geometric(alpha, 1 / 8, 64, 10), sign=-1)
     best = float(np.mean(optimal_values(setting.held_out.support.mdp).best_return))
     learned = _learned_steps(family, setting, rng, iterations // 2) if lstm else ({}, ())
     table, own = steps_table(setting, starts, best, **learned[0]), own_alphas(setting, starts, best)
     sentences = alpha_sentences(table, own, "MAML", ["joint training", "zeros (uniform logits)"], best)
-    return ExperimentPart((table, own), (alpha_curves(setting, starts, best),), (about, *sentences, *learned[1]))
+    texts = (*about, *sentences, _training_text(setting, starts), _limit_text(setting, starts, best), *learned[1])
+    return ExperimentPart((table, own), (alpha_curves(setting, starts, best),), texts)
+
+
+def _limit_text(setting: Setting, starts: dict[str, Array], best: float) -> str:
+    """What a single exact step of any size amounts to, and what the largest of the grid leaves."""
+    largest = setting.alphas[-1]
+    gaps = [best - setting.value(theta, largest, 1) for theta in starts.values()]
+    return (
+        f"{GREEDY} With alpha = {largest:g} the starts are {min(gaps):.3f} to {max(gaps):.3f} below the optimum."
+    )
+
+
+def _training_text(setting: Setting, starts: dict[str, Array]) -> str:
+    """What the starts reach in the tasks that the own α was chosen on."""
+    values = {name: setting._replace(held_out=setting.training).value(theta, setting.alpha, 1) for name, theta in starts.items()}
+    return (
+        f"The {setting.training.support.shape[0]} training tasks, after one step at the common alpha: {named_numbers(values)}."
+    )
 
 
 def _learned_steps(
@@ -85,21 +108,23 @@ def _learned_steps(
 
 def random_mdps(rng: Generator, tasks: int = 200, iterations: int = 100) -> ExperimentPart:
     """The tables of `RandomMDPs`."""
+    family = RandomMDPs()
     return returns(
         "Random MDPs after RL^2 (10 states, 5 actions, 10 steps)", "mean return: sum of 10 expected rewards",
-        RandomMDPs(), rng, alpha=10.0, tasks=tasks, iterations=iterations,
-        about="The optimum is that of a policy that may depend on time. Before adaptation every start has the expected "
+        family, (family.sample(tasks // 2 + 1, rng), family.sample(tasks, rng)), rng, alpha=10.0, iterations=iterations,
+        about=["The optimum is that of a policy that may depend on time. Before adaptation every start has the expected "
         "return 10, since every reward has mean 1 whatever is visited: what differs from 10 in the first column is the "
-        "chance of these tasks, and only adaptation can gain.",
+        "chance of these tasks, and only adaptation can gain."],
     )  # fmt: skip
 
 
-def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100, *, lstm: bool = True) -> ExperimentPart:
-    """The tables of `GoalGridworlds`."""
+def gridworlds(rng: Generator, iterations: int = 100, *, lstm: bool = True) -> ExperimentPart:
+    """The tables of `GoalGridworlds`, with goals that are held out."""
+    families = goal_families(GoalGridworlds(), rng)
     return returns(
         "Goal gridworlds (5 x 5, slip 0.1, start in a corner)", "mean return: 0.95^(moves - 1) at the goal",
-        GoalGridworlds(), rng, alpha=20.0, tasks=tasks, iterations=iterations, lstm=lstm,
-        about="The gradient is exact: one step knows where the goal is, wherever it starts.",
+        families.training, families.splits, rng, alpha=20.0, iterations=iterations, lstm=lstm,
+        about=[families.about, "The gradient is exact: one step knows where the goal is, wherever it starts."],
     )  # fmt: skip
 
 

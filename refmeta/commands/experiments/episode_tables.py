@@ -1,5 +1,7 @@
 """Tables of a few episodes: every way of adapting, REINFORCE with its own step sizes, and the curves."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -15,12 +17,13 @@ from refmeta.commands.experiments.learners import (
     pearl_rows,
     reinforce_batch,
 )
-from refmeta.commands.experiments.record import Curves, NumberTable, difference_text, named_numbers
+from refmeta.commands.experiments.record import AT_END, Curves, NumberTable, is_end, named_numbers, paired_text
+from refmeta.commands.experiments.starts import name_in
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import pearl
 from refmeta.tasks.exact_return import PolicyReturn
 
-__all__ = ["CORNER", "HEADS", "episode_curves", "learner_returns", "own_step_sizes", "pretraining_texts"]
+__all__ = ["CORNER", "HEADS", "episode_curves", "learner_returns", "own_step_sizes"]
 
 HEADS = tuple(str(n) for n in range(EPISODES + 1))
 CORNER = "episodes of experience:"
@@ -33,27 +36,39 @@ def learner_returns(
     """The returns (E + 1, N) of every way of adapting, the starts of REINFORCE, and the entropies of PEARL's belief."""
     rows, ours = pearl_rows(agent, task, acting, rng)
     starts = gradient_starts(acting, rng, iterations=iterations)
-    joint = starts.get("joint training", np.zeros(task.dim))
+    joint = starts[name_in(starts, "joint training")]
     rows |= model_rows(task, joint, acting, rng, noise=noise, iterations=iterations)
     rows |= {f"REINFORCE, {name}": by_policy_gradient(task, theta, acting, rng) for name, theta in starts.items()}
     return rows, starts, [float(np.mean(q.entropy)) for q in ours.beliefs]
 
 
-def own_step_sizes(starts: dict[str, Array], acting: Acting, rng: Generator, *, tasks: int, unit: str) -> NumberTable:
-    """REINFORCE on all EPISODES episodes with the α that is best for each start on as many training tasks."""
-    training, task = (acting.family.sample(tasks, rng).support for _ in range(2))
-    alphas, rows = geometric(acting.alpha, 1 / 16, 16, 9), {}
+def own_step_sizes(
+    starts: dict[str, Array], acting: Acting, test: Any, rng: Generator, *, tasks: int, unit: str
+) -> tuple[NumberTable, tuple[str, ...]]:
+    """REINFORCE on all EPISODES episodes of tasks of the family `test`, with the common α and with the one that is best for
+    each start on as many training tasks; and what is left of the gain of MAML's start.
+    """
+    training, task = (family.sample(tasks, rng).support for family in (acting.family, test))
+    alphas = geometric(acting.alpha, 1 / 16, 16, 9)
+    alpha = {name: own_step_size(training, theta, acting, rng, alphas) for name, theta in starts.items()}
+    common, own = {}, {}
     for name, theta in starts.items():
-        alpha = own_step_size(training, theta, acting, rng, alphas)
         batch = reinforce_batch(task, theta, acting, rng)
-        common, own = (
-            after_reinforce(task, theta, batch, acting, alpha=a, episodes=EPISODES) for a in (acting.alpha, alpha)
+        common[name], own[name] = (
+            after_reinforce(task, theta, batch, acting, alpha=a, episodes=EPISODES) for a in (acting.alpha, alpha[name])
         )
-        rows[name] = [float(np.mean(common)), alpha, float(np.mean(own)), float(np.std(own) / np.sqrt(tasks))]
-    title = f"REINFORCE after {EPISODES} episodes with the common alpha and with each start's own: {tasks} other tasks"
+    rows = {n: [_mean(common[n]), alpha[n], _mean(own[n]), float(np.std(own[n]) / np.sqrt(tasks))] for n in starts}
+    title = f"REINFORCE after {EPISODES} episodes with the common alpha and with each start's own: {tasks} tasks drawn anew"
     heads = (f"alpha = {acting.alpha:g}", "own alpha", "with its own", "std. error")
-    formats = (".3f", ".4g", ".3f", ".3f")
-    return NumberTable(title, f"{unit}; own alpha: best on {tasks} training tasks", "start", heads, rows, formats)
+    unit = f"{unit}; own alpha: best on {tasks} training tasks; * {AT_END}"
+    ends = {name: [1] for name in starts if is_end(alpha[name], alphas)}
+    table = NumberTable(title, unit, "start", heads, rows, (".3f", ".4g", ".3f", ".3f"), ends)
+    return table, _pretraining_texts(common, own)
+
+
+def _mean(values: Array) -> float:
+    """The mean over the tasks."""
+    return float(np.mean(values))
 
 
 def episode_curves(title: str, unit: str, rows: dict[str, list[float]], optimum: float) -> Curves:
@@ -63,18 +78,20 @@ def episode_curves(title: str, unit: str, rows: dict[str, list[float]], optimum:
     return Curves(title, "episodes of experience", unit.partition(":")[0], x, lines, {"optimum, task known": optimum})
 
 
-def pretraining_texts(own: NumberTable) -> tuple[str, ...]:
-    """What is left of the gain of MAML's start over zeros, with joint training as the rival."""
-    names = ("zeros", "joint training", "MAML")
-    common, mine = ({name: own.rows[name][i] for name in names} for i in (0, 2))
-
-    def against(values: dict[str, float], name: str) -> str:
-        return difference_text(values["MAML"], values[name])
-
+def _pretraining_texts(common: dict[str, Array], own: dict[str, Array]) -> tuple[str, ...]:
+    """What is left of the gain of MAML's start over zeros, with joint training as the rival; returns of every task."""
     return (
-        f"REINFORCE after {EPISODES} episodes at the common alpha: {named_numbers(common)}. MAML's start against zeros: "
-        f"{against(common, 'zeros')}; against joint training's: {against(common, 'joint training')}.",
-        f"With each start's own alpha: {named_numbers(mine)}. MAML's start against zeros: {against(mine, 'zeros')}; "
-        f"against joint training's: {against(mine, 'joint training')}. The standard error of each mean is in the table.",
+        _against_text(f"REINFORCE after {EPISODES} episodes at the common alpha", common),
+        _against_text("With each start's own alpha", own),
+        "The standard errors are those of the differences, task by task. A difference below two of them may be chance.",
         REINFORCE,
+    )
+
+
+def _against_text(words: str, returns: dict[str, Array]) -> str:
+    """The means of three starts, and MAML's against the others'."""
+    zeros, joint, maml = (name_in(returns, name) for name in ("zeros", "joint training", "MAML"))
+    return (
+        f"{words}: {named_numbers({name: _mean(returns[name]) for name in (zeros, joint, maml)})}. MAML's start against zeros: "
+        f"{paired_text(returns[maml], returns[zeros])}; against joint training's: {paired_text(returns[maml], returns[joint])}."
     )

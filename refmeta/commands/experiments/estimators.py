@@ -14,6 +14,7 @@ from refmeta.commands.bias.blocks import Block, blocks
 from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
 from refmeta.commands.bias.processes import read_process
 from refmeta.commands.experiments.record import (
+    NOTHING_RANDOM,
     Curves,
     Experiment,
     ExperimentPart,
@@ -65,7 +66,7 @@ def against_alpha(
     every = list(blocks(task, theta, steps=[1], episodes=[episodes], alphas=alphas))
     title = f"The step size: process {PROCESS}, one step on M = {episodes} trajectories"
     table, curves = _against(title, "α", alphas, every, alphas[-5::2])
-    return ExperimentPart((table,), curves, (*_bias_texts(table, "alpha"), _power_text(curves[0])))
+    return ExperimentPart((table,), curves, (*_bias_texts(table, "alpha"), _power_text(curves[0]), NOTHING_RANDOM))
 
 
 def _power_text(curves: Curves) -> str:
@@ -92,6 +93,7 @@ def against_episodes(rng: Generator, counts: Sequence[int] = (1, 2, 3), alpha: f
         "term is a sum over all trajectories.",
         "∇I, the gradient with exact adaptation, is another goal than ∇II, with adaptation on M trajectories. Their "
         f"distance in % of ∇II: {named_numbers(distances, '.1f')}.",
+        NOTHING_RANDOM,
     ))  # fmt: skip
 
 
@@ -177,6 +179,7 @@ def learning(rng: Generator, *, alpha: float = 6.0, episodes: int = 2, beta: flo
         + ", ".join(f"{name} {difference_text(value, last['e-maml'])}" for name, value in last.items() if name != "e-maml")
         + ". The score term of e-maml credits the start with what its own episodes find out.",
         f"The optimum is what the best learner earns after {count_text(episodes, 'episode')} of exploration: {bound:.3f}.",
+        NOTHING_RANDOM,
     ))  # fmt: skip
 
 

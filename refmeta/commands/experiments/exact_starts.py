@@ -15,8 +15,9 @@ from refmeta.meta import maml, sensitivity
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.distributions import RadialSinusoids, Split
 from refmeta.tasks.quadratic import Quadratic
+from refmeta.tasks.regression import LinearRegression
 
-__all__ = ["TaskSets", "Valleys", "maml_start", "sampled_tasks", "sinusoids"]
+__all__ = ["TaskSets", "Valleys", "maml_start", "noisy", "sampled_tasks", "sinusoids"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ def sampled_tasks(family: Any, rng: Generator, tasks: int) -> TaskSets:
         return TaskSets(training, held_out, maml_start(training, 0.0, 0), 0.0)
     best = [np.linalg.lstsq(X, y, rcond=None)[0] for X, y in zip(query.X, query.y, strict=True)]
     return TaskSets(training, held_out, maml_start(training, 0.0, 0), float(np.mean(query.at(np.stack(best)).loss)))
+
+
+def noisy(tasks: Split, rng: Generator, deviation: float) -> Split:
+    """Regression tasks with noise in the outputs of the support; what the query asks for has none."""
+    X, y = tasks.support.X, tasks.support.y
+    return Split(LinearRegression(X, y + deviation * rng.normal(size=y.shape)), tasks.query)
 
 
 def sinusoids() -> RadialSinusoids:

@@ -2,7 +2,9 @@
 
 import importlib.util
 import math
+import os
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ __all__ = ["check_figure", "has_matplotlib", "write_figure"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00")
 MARKERS = "osD^vPX*"
+DASHES = (":", "-.", "--", (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1)))
 SUFFIXES = (".svg", ".png", ".pdf")
 
 
@@ -24,12 +27,14 @@ def has_matplotlib() -> bool:
 
 
 def check_figure(file: str) -> None:
-    """UsageError unless a figure can be written to this file: matplotlib is installed, the format known, the folder there."""
+    """UsageError unless a figure can be written to this file: matplotlib is there, the format known, the folder writable."""
     path = Path(file)
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--figure {file}: the name must end with {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise UsageError(f"--figure {file}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--figure {file}: it cannot be written there; --figure FILE takes another place")
     if not has_matplotlib():
         raise UsageError("--figure needs matplotlib, which is not installed: pip install matplotlib")
 
@@ -48,7 +53,10 @@ def write_figure(result: Result, file: str) -> None:
     for each, ax in zip(curves, axes, strict=True):
         _draw(each, ax, names)
     with matplotlib.rc_context({"svg.hashsalt": "refmeta", "svg.fonttype": "path"}):
-        figure.savefig(file, dpi=120, metadata=None if file.endswith(".png") else {_DATE[Path(file).suffix]: None})
+        try:
+            figure.savefig(file, dpi=120, metadata=None if file.endswith(".png") else {_DATE[Path(file).suffix]: None})
+        except OSError as error:
+            raise UsageError(f"--figure {file}: it cannot be written: {error.strerror or error}") from None
 
 
 _DATE = {".svg": "Date", ".pdf": "CreationDate"}
@@ -60,14 +68,13 @@ def _draw(curves: Curves, ax: Any, names: Sequence[str]) -> None:
     for name, line in curves.lines.items():
         i = names.index(name)
         y = [value if math.isfinite(value) and value <= bound else math.nan for value in line]
-        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        style["linestyle"] = "-" if i < len(COLOURS) else "--"
+        style = _line_style(i)
         ax.plot(curves.x, y, label=name, markersize=4, linewidth=1.5, **style)
         for x, value, slope in zip(curves.x, y, curves.slopes.get(name, []), strict=False):
             reach = _reach(curves.x) if "x" not in curves.log else 0.12 * x
             ends = np.array([-reach, reach])
             ax.plot(x + ends, value + slope * ends, color="#333333", linewidth=1.2)
-    for (name, level), dashes in zip(curves.levels.items(), (":", "-.", "--"), strict=False):
+    for (name, level), dashes in zip(curves.levels.items(), cycle(DASHES), strict=False):
         ax.axhline(level, color="#555555", linestyle=dashes, linewidth=1.2, label=name)
     for axis in curves.log:
         ax.set(**{f"{axis}scale": "log"})
@@ -80,6 +87,16 @@ def _draw(curves: Curves, ax: Any, names: Sequence[str]) -> None:
     ax.set_title(curves.title, fontsize=10)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _line_style(i: int) -> dict[str, Any]:
+    """Colour, marker and dashes of line i: in each round of all colours the markers are shifted by one, and dashes follow."""
+    later, colour = divmod(i, len(COLOURS))
+    return {
+        "color": COLOURS[colour],
+        "marker": MARKERS[(colour + later) % len(MARKERS)],
+        "linestyle": ("-", *DASHES)[later % (len(DASHES) + 1)],
+    }
 
 
 def _reach(x: Sequence[float]) -> float:

@@ -1,5 +1,6 @@
 """`python -m refmeta experiment generalisation`: starts and priors in families of tasks that they were not made for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,9 +8,18 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.bayes_rows import goal_tasks
-from refmeta.commands.experiments.record import Curves, Experiment, ExperimentPart, NumberTable, named_numbers
-from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
+from refmeta.commands.experiments.held_out import GoalFamilies, goal_families, goal_tasks
+from refmeta.commands.experiments.record import (
+    GREEDY,
+    NOTHING_RANDOM,
+    Curves,
+    Experiment,
+    ExperimentPart,
+    NumberTable,
+    named_choices,
+    named_numbers,
+)
+from refmeta.commands.experiments.starts import best_alpha, mean_loss, name_in, trained_starts
 from refmeta.commands.experiments.step_tables import geometric
 from refmeta.meta import bayes_adaptive
 from refmeta.meta.maml import MAML
@@ -21,7 +31,7 @@ from refmeta.tasks.planning import optimal_values
 
 __all__ = ["GENERALISATION", "grid_shifts", "gridworlds", "navigation", "navigation_shifts", "scaled_rewards", "wrong_prior"]
 
-AS_TRAINED = "as trained"
+AS_TRAINED, HELD_OUT, TRAINED_ON = "as trained", "held-out goals", "goals of the training"
 
 
 def scaled_rewards(task: PolicyReturn, scale: float) -> PolicyReturn:
@@ -30,19 +40,20 @@ def scaled_rewards(task: PolicyReturn, scale: float) -> PolicyReturn:
     return PolicyReturn(FiniteMDP(mdp.P, scale * mdp.R, mdp.rho, mdp.gamma, mdp.horizon, mdp.terminal), task.policy)
 
 
-def grid_shifts(family: GoalGridworlds, rng: Generator, tasks: int) -> dict[str, tuple[PolicyReturn, float]]:
-    """Tasks of shifted families by name, and the unit of their rewards; the first is the family of the training."""
-    goals, cells = rng.integers(1, family.size**2, tasks), np.arange(1, family.size**2)
-    far = cells[cells // family.size + cells % family.size >= family.size + 1]
-    here = family.tasks(goals)
+def grid_shifts(families: GoalFamilies) -> dict[str, tuple[PolicyReturn, float]]:
+    """Tasks by name, and the unit of their rewards: the goals of the training, those held out, and shifts of the latter."""
+    family, cells = families.held_out, families.held_out.cells
+    far = sorted(cells, key=lambda cell: sum(divmod(cell, family.size)))[-(len(cells) // 2) :]
+    here = goal_tasks(family)
     return {
-        AS_TRAINED: (here, 1.0),
-        "slip 0.4": (replace(family, slip=0.4).tasks(goals), 1.0),
-        "slip 0.7": (replace(family, slip=0.7).tasks(goals), 1.0),
-        "episodes of 8 steps": (replace(family, horizon=8).tasks(goals), 1.0),
+        TRAINED_ON: (goal_tasks(families.training), 1.0),
+        HELD_OUT: (here, 1.0),
+        "slip 0.4": (goal_tasks(replace(family, slip=0.4)), 1.0),
+        "slip 0.7": (goal_tasks(replace(family, slip=0.7)), 1.0),
+        "episodes of 8 steps": (goal_tasks(replace(family, horizon=8)), 1.0),
         "rewards times 1/4": (scaled_rewards(here, 0.25), 0.25),
         "rewards times 4": (scaled_rewards(here, 4.0), 4.0),
-        f"only the {len(far)} far goals": (family.tasks(rng.choice(far, tasks)), 1.0),
+        f"the {len(far)} farthest of them": (family.tasks(far), 1.0),
     }
 
 
@@ -52,49 +63,64 @@ def _returns(starts: dict[str, Array], task: PolicyReturn, alphas: dict[str, flo
     return [*values, float(np.mean(optimal_values(task.mdp).best_return)) / unit]
 
 
-def gridworlds(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: float = 20.0) -> ExperimentPart:
-    """Starts trained on goal gridworlds, in grids that slip more, pay otherwise, end earlier, or have other goals."""
-    family = GoalGridworlds()
-    zeros = np.zeros(family.dim)
+def gridworlds(rng: Generator, iterations: int = 100, alpha: float = 20.0) -> ExperimentPart:
+    """Starts trained on goal gridworlds, in grids with other goals that slip more, pay otherwise, or end earlier."""
+    families = goal_families(GoalGridworlds(), rng)
+    family, zeros = families.training, np.zeros(families.training.dim)
     rules = {"joint": MAML(alpha, steps=0), "Reptile": Reptile(alpha, steps=3), "MAML": MAML(alpha)}
     starts = {"zeros": zeros, "random": rng.normal(size=family.dim)}
     starts |= trained_starts(family, zeros, rules, rng, iterations=iterations)
-    training, shifts = family.sample(tasks, rng), grid_shifts(family, rng, tasks)
+    training, shifts, alphas = families.splits[0], grid_shifts(families), geometric(alpha, 1 / 8, 64, 10)
     common = dict.fromkeys(starts, alpha)
-    own = {name: best_alpha(theta, training, geometric(alpha, 1 / 8, 64, 10), steps=1) for name, theta in starts.items()}
+    own = {name: best_alpha(theta, training, alphas, steps=1) for name, theta in starts.items()}
     unit = "mean return: 0.95^(moves - 1) at the goal, in units of the reward"
     tables = tuple(
-        NumberTable(title, unit, "tasks", (*starts, "optimum"), {name: _returns(starts, task, alphas, c) for name, (task, c) in shifts.items()})
-        for title, alphas in (
-            (f"Goal gridworlds after one exact step, alpha = {alpha:g}: {tasks} tasks per row", common),
-            ("The same with the alpha that was best for each start on training tasks", own),
+        NumberTable(title, unit, "tasks", (*starts, "optimum"), {name: _returns(starts, task, chosen, c) for name, (task, c) in shifts.items()})
+        for title, chosen in (
+            (f"Goal gridworlds after one exact step, alpha = {alpha:g}", common),
+            ("The same with the alpha that was best for each start on the goals of the training", own),
         )
     )  # fmt: skip
     slips = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-    goals = rng.integers(1, family.size**2, tasks)
-    curve = np.array([_returns(starts, replace(family, slip=s).tasks(goals), common) for s in slips]).T.tolist()
-    curves = Curves(f"Goal gridworlds, alpha = {alpha:g}: trained at slip 0.1", "slip of the new tasks", "mean return after one step", slips, dict(zip((*starts, "optimum"), curve, strict=True)))
-    return ExperimentPart(tables, (curves,), _loss_texts(tables, ("zeros", "joint", "MAML"), own))
+    shifted = [goal_tasks(replace(families.held_out, slip=s)) for s in slips]
+    curve = np.array([_returns(starts, task, common) for task in shifted]).T.tolist()
+    curves = Curves(f"Goal gridworlds, alpha = {alpha:g}: trained at slip 0.1 for other goals", "slip of the new tasks", "mean return after one step", slips, dict(zip((*starts, "optimum"), curve, strict=True)))
+    return ExperimentPart(tables, (curves,), (_rows_text(families), *_loss_texts(tables, ("zeros", "joint", "MAML")), _own_text(own, alphas)))
 
 
-def _loss_texts(tables: tuple[NumberTable, ...], names: tuple[str, ...], own: dict[str, float]) -> tuple[str, ...]:
-    """How far each start is from the optimum: as trained, and in the row where it is farthest."""
+def _rows_text(families: GoalFamilies) -> str:
+    """Which goals stand in which row."""
+    known, others = len(families.training.cells), len(families.held_out.cells)
+    return (
+        f"Training knows {known} of the {known + others} goals of the grid, and '{TRAINED_ON}' is the mean over these. All other "
+        f"rows are about the {others} goals that were held out."
+    )
+
+
+def _own_text(own: dict[str, float], alphas: Sequence[float]) -> str:
+    """The α of each start, and why it is the largest where it is."""
+    return (
+        f"The own alpha: {named_choices(own, alphas)}. {GREEDY} Scaled rewards scale the gradient, and so the step."
+    )
+
+
+def _loss_texts(tables: tuple[NumberTable, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """How far each start is from the optimum: for held-out goals, and in the row where it is farthest."""
     texts = []
     for table, words in zip(tables, ("At the common alpha", "With each start's own alpha"), strict=True):
-        gaps = {row: {n: cells[-1] - cells[table.heads.index(n)] for n in names} for row, cells in table.rows.items()}
+        gaps = {row: {n: cells[-1] - cells[table.heads.index(name_in(table.heads, n))] for n in names} for row, cells in table.rows.items()}
         worst = max(gaps, key=lambda row: gaps[row]["MAML"])
         texts.append(
-            f"{words}, the distance from the optimum is, {AS_TRAINED}: {named_numbers(gaps[AS_TRAINED])}; and for "
+            f"{words}, the distance from the optimum is, for '{HELD_OUT}': {named_numbers(gaps[HELD_OUT])}; and for "
             f"'{worst}', where MAML's is largest: {named_numbers(gaps[worst])}."
         )
         texts.append(f"{words}, MAML is better than zeros in {_times_better(table, 'zeros')} rows, and than joint training in {_times_better(table, 'joint')}.")
-    alphas = f"The own alpha: {named_numbers(own, '.4g')}. Scaled rewards scale the gradient, and so the step."
-    return (*texts, alphas)
+    return tuple(texts)
 
 
 def _times_better(table: NumberTable, rival: str) -> str:
     """In how many rows MAML's return is higher than a rival's, as printed: "5 of 7"."""
-    maml, other = (table.heads.index(name) for name in ("MAML", rival))
+    maml, other = (table.heads.index(name_in(table.heads, name)) for name in ("MAML", rival))
     return f"{sum(round(row[maml], 3) > round(row[other], 3) for row in table.rows.values())} of {len(table.rows)}"
 
 
@@ -113,17 +139,18 @@ def navigation(rng: Generator, tasks: int = 50, iterations: int = 250, alpha: fl
     rules = {"joint": MAML(alpha, steps=0), "MAML": MAML(alpha)}
     starts = {"random": start} | trained_starts(family, start, rules, rng, iterations=iterations, max_norm=1.0)
     training = family.sample(tasks, rng)
-    own = {name: best_alpha(theta, training, geometric(alpha, 1 / 4, 16, 37), steps=1) for name, theta in starts.items()}
+    alphas = geometric(alpha, 1 / 4, 16, 37)
+    own = {name: best_alpha(theta, training, alphas, steps=1) for name, theta in starts.items()}
     rows = {name: _costs(starts, task, own) for name, task in navigation_shifts(family, rng, tasks).items()}
     table = NumberTable(
         f"2-D navigation after one exact step, trained on {horizon} steps and goals in [-0.5, 0.5]^2: {tasks} tasks per row",
-        f"mean cost: sum of squared distances; own alpha: {named_numbers(own, '.3g')}", "tasks", (*starts, "optimum"), rows,
+        f"mean cost: sum of squared distances; own alpha: {named_choices(own, alphas, '.3g')}", "tasks", (*starts, "optimum"), rows,
     )  # fmt: skip
     factors, goals = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0], rng.uniform(*family.goals, (tasks, 2))
     lines = np.array([_costs(starts, family.tasks(k * goals), own) for k in factors]).T.tolist()
     curves = Curves("2-D navigation after one step, each start with its own alpha", "distance of the goals, in that of the training", "mean cost", factors, dict(zip((*starts, "optimum"), lines, strict=True)), log="y")
-    names = ("joint", "MAML")
-    ratios = {row: {n: cells[table.heads.index(n)] / cells[-1] for n in names} for row, cells in rows.items() if all(n in table.heads for n in names)}
+    columns = {name: table.heads.index(name_in(table.heads, name)) for name in ("joint", "MAML")}
+    ratios = {row: {name: cells[i] / cells[-1] for name, i in columns.items()} for row, cells in rows.items()}
     texts = [f"Cost in units of the optimum, {row}: {named_numbers(each, '.1f')}." for row, each in ratios.items()]
     return ExperimentPart((table,), (curves,), tuple(texts))
 
@@ -153,6 +180,7 @@ def wrong_prior(rng: Generator, episodes: int = 3, horizon: int = 4, size: int =
         f"The largest price in each column: {named_numbers(loss)}.",
         f"The price where the truth is uniform: {named_numbers({f'k = {k:g}': x for k, x in zip(tilts[::3], prices[::3], strict=True)}, '.4f')}. "
         "A wrong prior costs something only where it makes the learner act otherwise.",
+        NOTHING_RANDOM,
     ))  # fmt: skip
 
 
@@ -161,7 +189,7 @@ GENERALISATION = Experiment(
     "Tasks of another kind than those of the training",
     "A start or a prior was made for one family of tasks. How much does it lose in tasks that slip more, pay otherwise, "
     "end earlier, or have their goals elsewhere, and is it then still better than no training at all? The step size "
-    "stays the one that was best in training.",
+    "stays that of the training, or the one that was best there for each start.",
     "what happens when the new tasks have other states or actions; what more than one step brings; how much a learner "
     "that notices the shift could save. Gradients are exact.",
     {"gridworlds": gridworlds, "navigation": navigation, "wrong-prior": wrong_prior},

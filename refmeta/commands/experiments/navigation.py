@@ -1,6 +1,7 @@
 """Navigation in the experiment on adaptation: a narrow range of step sizes, and the edge of stability."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.random import Generator
 
 from refmeta.arrays import Array
 from refmeta.commands.experiments.record import ExperimentPart, NumberTable
-from refmeta.commands.experiments.starts import trained_starts
+from refmeta.commands.experiments.starts import name_in, trained_starts
 from refmeta.commands.experiments.step_tables import (
     Setting,
     alpha_curves,
@@ -77,15 +78,21 @@ def _optimum_text(best: float) -> str:
 
 
 def _window_text(setting: Setting, starts: dict[str, Array]) -> str:
-    """Within which α the start of MAML costs less than twice what it costs at the common α."""
-    theta = next(theta for name, theta in starts.items() if name.startswith("MAML, 1 step"))
+    """Up to which α on both sides the start of MAML costs less than twice what it costs at the common α."""
+    theta = starts[name_in(starts, "MAML, 1 step")]
     bound = 2 * setting.value(theta, setting.alpha, 1)
-    near = [a for a in np.linspace(0.8, 1.2, 41) * setting.alpha if setting.value(theta, float(a), 1) <= bound]
-    low, high = (x / setting.alpha for x in (near[0], near[-1]))
+    within = lambda percent: setting.value(theta, setting.alpha * percent / 100, 1) <= bound
+    low, high = (_last(within, range(100, end, side)) for end, side in ((79, -1), (121, 1)))
     return (
-        f"MAML's start is made for one step size: its cost after one step stays below twice that at alpha = "
-        f"{setting.alpha:g} from {low:.2f} to {high:.2f} times this alpha, of the range from 0.80 to 1.20 that was tried."
+        f"The cost of MAML's start after one step stays below twice that at alpha = {setting.alpha:g} from {low / 100:.2f} to "
+        f"{high / 100:.2f} times this alpha. Steps of 0.01 were taken from 1 down to 0.80 and up to 1.20, and each side ends "
+        "before the first one that costs more."
     )
+
+
+def _last(holds: Callable[[int], bool], numbers: Iterable[int]) -> int:
+    """The last of the numbers before the first for which something does not hold; it holds for the first of all."""
+    return list(takewhile(holds, numbers))[-1]
 
 
 def _edge_text(alpha: float) -> str:

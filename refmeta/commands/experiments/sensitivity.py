@@ -11,13 +11,17 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.exact_starts import TaskSets, Valleys, maml_start, sampled_tasks, sinusoids
+from refmeta.commands.experiments.exact_starts import TaskSets, Valleys, maml_start, noisy, sampled_tasks, sinusoids
+from refmeta.commands.experiments.held_out import goal_families, goal_tasks
 from refmeta.commands.experiments.record import (
+    AT_END,
     Curves,
     Experiment,
     ExperimentPart,
     NumberTable,
     difference_text,
+    is_end,
+    named_choices,
     named_numbers,
 )
 from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
@@ -29,7 +33,7 @@ from refmeta.tasks.planning import optimal_values
 
 __all__ = ["SENSITIVITY", "TaskSets", "discount", "inner_steps", "proximal_slope", "proximity", "step_size", "training_tasks"]
 
-STRENGTHS = tuple(2.0**k for k in range(-5, 5))
+STRENGTHS, NOISE = tuple(4.0**k for k in range(-6, 3)), 0.5
 ALPHA, SINUSOIDS, VALLEYS = 0.3, "Sinusoids with radial features, 10 shots", "Valleys: the steeper, the further away"
 UNIT = "mean query loss on held-out tasks: half the mean squared error"
 LOSS = "mean loss on held-out tasks; at the minimum of each it is 0"
@@ -54,12 +58,12 @@ def step_size(rng: Generator, tasks: int = 200) -> ExperimentPart:
 
 def _step_size_texts(data: TaskSets, rows: dict[str, list[float]]) -> tuple[str, ...]:
     """Which α is best for each start, and how far the exact slope is from a difference."""
-    best = {name: min(rows, key=lambda a: rows[a][i]) for name, i in (("joint training", 0), ("MAML", 2))}
+    best = {name: float(min(rows, key=lambda a: rows[a][i])) for name, i in (("joint training", 0), ("MAML", 2))}
+    joint, trained = (min(row[i] for row in rows.values()) for i in (0, 2))
     gap = max(abs(row[3] - row[4]) for row in rows.values())
     return (
-        f"The best alpha in the table is {best['joint training']} for joint training ({rows[best['joint training']][0]:.3f}) "
-        f"and {best['MAML']} for MAML ({rows[best['MAML']][2]:.3f}). MAML's start against joint "
-        f"training's, each at its best alpha: {difference_text(rows[best['MAML']][2], rows[best['joint training']][0])}.",
+        f"The best alpha in the table: {named_choices(best, map(float, rows))}. There the loss is {joint:.3f} for joint training and "
+        f"{trained:.3f} for MAML. MAML's start against joint training's: {difference_text(trained, joint)}.",
         "The slope of 'MAML' includes that its start is trained again for another alpha: it is exact, by the implicit "
         f"function theorem, without training again. 'difference' trains twice more; the two differ by {gap:.1e} at most.",
     )
@@ -67,14 +71,16 @@ def _step_size_texts(data: TaskSets, rows: dict[str, list[float]]) -> tuple[str,
 
 def inner_steps(rng: Generator, tasks: int = 200) -> ExperimentPart:
     """K: starts that were trained for K steps, after K steps, at the common α and each at its own."""
-    data, rows, counts = sampled_tasks(Valleys(), rng, tasks), {}, (1, 2, 3, 5, 10)
+    data, rows, counts, alphas = sampled_tasks(Valleys(), rng, tasks), {}, (1, 2, 3, 5, 10), geometric(ALPHA, 1 / 8, 4, 15)
     for K in counts:
         starts = (np.zeros(data.joint.size), data.joint, data.start(ALPHA, K))
-        rows[str(K)] = [*(data.value(theta, ALPHA, K) for theta in starts), *_tuned(data, K)]
+        rows[str(K)] = [*(data.value(theta, ALPHA, K) for theta in starts), *_tuned(data, K, alphas)]
     heads = ("zeros", "joint", "MAML", "own alpha", "joint", "own alpha", "MAML")
     formats = (".3f", ".3f", ".3f", ".4g", ".4f", ".4g", ".4f")
     title = f"{VALLEYS}: the number of steps; alpha = {ALPHA:g}, then each with its own"
-    table = NumberTable(title, f"{LOSS}; MAML: trained for this K and alpha", "K", heads, rows, formats)
+    ends = {K: [i for i in (3, 5) if is_end(row[i], alphas)] for K, row in rows.items()}
+    unit = f"{LOSS}; MAML: trained for this K and alpha; * {AT_END}"
+    table = NumberTable(title, unit, "K", heads, rows, formats, ends)
     columns = {"zeros": 0, "joint": 1, "MAML for this K": 2, "joint, own alpha": 4, "MAML, own alpha": 6}
     lines = {name: [row[i] for row in rows.values()] for name, i in columns.items()}
     curves = Curves(f"{VALLEYS}", "inner steps K", "mean loss", [float(K) for K in counts], lines, log="y")
@@ -87,9 +93,8 @@ def inner_steps(rng: Generator, tasks: int = 200) -> ExperimentPart:
     ))  # fmt: skip
 
 
-def _tuned(data: TaskSets, K: int) -> list[float]:
+def _tuned(data: TaskSets, K: int, alphas: Sequence[float]) -> list[float]:
     """The α that is best on the training tasks, and the held-out loss with it: for joint training and for MAML."""
-    alphas = geometric(ALPHA, 1 / 8, 4, 15)
     joint = best_alpha(data.joint, data.training, alphas, steps=K)
     starts = {alpha: data.start(alpha, K) for alpha in alphas}
     own = min(alphas, key=lambda alpha: mean_loss(starts[alpha], data.training, alpha=alpha, steps=K))
@@ -123,19 +128,23 @@ def proximity(
 ) -> ExperimentPart:
     """λ of implicit MAML: the loss at argmin L + (λ/2)|φ − θ|², and its exact slope dF/dλ = ∇F·(θ − φ)/λ."""
     data, rows = sampled_tasks(sinusoids(), rng, tasks), {}
+    held_out = noisy(data.held_out, rng, NOISE)
     for strength in strengths:
-        pairs = [proximal_slope(theta, data.held_out, strength) for theta in (np.zeros(data.joint.size), data.joint)]
-        up, down = (proximal_slope(data.joint, data.held_out, strength * (1 + h))[0] for h in (1e-4, -1e-4))
-        rows[f"{strength:g}"] = [*pairs[0], *pairs[1], (up - down) / (2e-4 * strength)]
+        pairs = [proximal_slope(theta, held_out, strength) for theta in (np.zeros(data.joint.size), data.joint)]
+        up, down = (proximal_slope(data.joint, held_out, strength * (1 + h))[0] for h in (1e-4, -1e-4))
+        rows[f"{strength:.3g}"] = [*pairs[0], *pairs[1], (up - down) / (2e-4 * strength)]
     heads = ("zeros", "slope", "joint", "slope", "difference")
-    table = NumberTable(f"{SINUSOIDS}: the strength of implicit MAML", f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
+    title = f"{SINUSOIDS} with noise of deviation {NOISE:g}: the strength of implicit MAML"
+    table = NumberTable(title, f"{UNIT}; slope: its derivative by lambda", "lambda", heads, rows)
     lines, slopes = ({n: [row[i + j] for row in rows.values()] for n, i in (("zeros", 0), ("joint start", 2))} for j in (0, 1))
     curves = Curves(f"{SINUSOIDS}: at argmin L + lambda/2 |phi - theta|^2", "lambda", "mean query loss", list(strengths), lines, {"optimum": data.optimum}, "x", slopes)
-    best = {name: min(rows, key=lambda s: rows[s][i]) for name, i in (("zeros", 0), ("joint training", 2))}
+    losses = {"zeros": lines["zeros"], "joint training": lines["joint start"]}
+    best = {name: strengths[int(np.argmin(line))] for name, line in losses.items()}
     gap = max(abs(row[3] - row[4]) for row in rows.values())
     return ExperimentPart((table,), (curves,), (
-        f"The best lambda in the table is {best['zeros']} from zeros ({rows[best['zeros']][0]:.3f}) and {best['joint training']} from joint "
-        f"training ({rows[best['joint training']][2]:.3f}): a small lambda trusts the 10 points, a large one the start.",
+        f"The best lambda in the table: {named_choices(best, strengths, '.3g')}. There the loss is "
+        f"{named_numbers({name: min(line) for name, line in losses.items()})}. A small lambda trusts the 10 points with their noise, a "
+        "large one the start.",
         f"The exact slope of 'joint' and the difference are {gap:.1e} apart at most.",
     ))  # fmt: skip
 
@@ -147,27 +156,27 @@ def proximal_slope(theta: Array, tasks: Split, strength: float) -> list[float]:
     return [float(np.mean(implicit.objective(theta, *tasks, strength=strength))), float(np.mean(slope))]
 
 
-def discount(rng: Generator, tasks: int = 100, iterations: int = 100, alpha: float = 20.0) -> ExperimentPart:
+def discount(rng: Generator, iterations: int = 100, alpha: float = 20.0) -> ExperimentPart:
     """γ: the step follows the gradient of a return with another discount; the result is judged by that of the family."""
-    family, zeros = GoalGridworlds(), np.zeros(GoalGridworlds().dim)
+    families = goal_families(GoalGridworlds(), rng)
+    family, zeros = families.training, np.zeros(families.training.dim)
     rules = {"joint": MAML(alpha, steps=0), "MAML": MAML(alpha)}
     starts = {"zeros": zeros, "random": rng.normal(size=zeros.size)} | trained_starts(family, zeros, rules, rng, iterations=iterations)
-    goals, rows = rng.integers(1, family.size**2, tasks), {}
-    query, discounts = family.tasks(goals), (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    query, rows, discounts = goal_tasks(families.held_out), {}, (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
     for gamma in discounts:
-        split = Split(replace(family, gamma=gamma).tasks(goals), query)
+        split = Split(goal_tasks(replace(families.held_out, gamma=gamma)), query)
         rows[f"{gamma:g}"] = [-mean_loss(theta, split, alpha=alpha, steps=1) for theta in starts.values()]
     best = float(np.mean(optimal_values(query.mdp).best_return))
     table = NumberTable(
-        f"Goal gridworlds, one step, alpha = {alpha:g}: the discount of the gradient; {tasks} held-out tasks",
+        f"Goal gridworlds, one step, alpha = {alpha:g}: the discount of the gradient; {query.shape[0]} held-out goals",
         f"mean return, judged with gamma = {family.gamma:g}; the optimum is {best:.3f}", "gamma", tuple(starts), rows,
     )  # fmt: skip
     lines: dict[str, Any] = {name: [row[i] for row in rows.values()] for i, name in enumerate(starts)}
     curves = Curves("Goal gridworlds: after one step", "discount gamma of the gradient", "mean return", list(discounts), lines, {"optimum": best})
     top = {name: discounts[int(np.argmax(line))] for name, line in lines.items()}
     return ExperimentPart((table,), (curves,), (
-        "The best discount in the table is " + ", ".join(f"{gamma:g} for {name}" for name, gamma in top.items()) + ". A larger "
-        "discount makes distant rewards count more, so that the gradient is longer, too: with alpha kept the step is longer.",
+        f"The best discount in the table: {named_choices(top, discounts)}. A larger discount makes distant rewards count more, so "
+        "that the gradient is longer, too: with alpha kept the step is longer.",
     ))  # fmt: skip
 
 

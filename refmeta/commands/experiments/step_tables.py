@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.commands.experiments.record import Curves, NumberTable, difference_text, named_numbers
-from refmeta.commands.experiments.starts import best_alpha, mean_loss
+from refmeta.commands.experiments.record import AT_END, Curves, NumberTable, difference_text, is_end, named_numbers
+from refmeta.commands.experiments.starts import best_alpha, mean_loss, name_in
 from refmeta.tables import count_text
 from refmeta.tasks.distributions import Split
 
@@ -53,12 +53,13 @@ def own_alphas(
     for name, theta in starts.items():
         chosen = [(best_alpha(theta, setting.training, setting.alphas, steps=k), k) for k in steps]
         rows[name] = [x for alpha, k in chosen for x in (alpha, setting.value(theta, alpha, k))]
+    ends = {name: [i for i in range(0, len(row), 2) if is_end(row[i], setting.alphas)] for name, row in rows.items()}
     rows["optimum"] = [float("nan"), optimum] * len(steps)
     heads = tuple(head for k in steps for head in ("alpha", count_text(k, "step")))
     low, high = setting.alphas[0], setting.alphas[-1]
     title = f"The same starts, each with its own alpha: the best on {setting.training.support.shape[0]} training tasks"
-    unit = f"{setting.unit}; alpha out of {len(setting.alphas)} from {low:.4g} to {high:.4g}"
-    return NumberTable(title, unit, "start", heads, rows, (".4g", ".3f") * len(steps))
+    unit = f"{setting.unit}; alpha out of {len(setting.alphas)} from {low:.4g} to {high:.4g}; * {AT_END}"
+    return NumberTable(title, unit, "start", heads, rows, (".4g", ".3f") * len(steps), ends)
 
 
 def alpha_curves(setting: Setting, starts: dict[str, Array], optimum: float, log: str = "x") -> Curves:
@@ -70,11 +71,11 @@ def alpha_curves(setting: Setting, starts: dict[str, Array], optimum: float, log
 
 def alpha_sentences(table: NumberTable, own: NumberTable, best: str, others: Sequence[str], optimum: float) -> tuple[str, ...]:
     """What the tables say after one step: at the common α, at each start's own, and what is left of the differences."""
-    one, names = table.heads.index("1 step"), [_row_name(own, name) for name in (best, *others)]
+    one, names = table.heads.index("1 step"), [name_in(own.rows, name) for name in (best, *others)]
     common, tuned = ({n: rows[n][i] for n in names} for rows, i in ((table.rows, one), (own.rows, 1)))
     return (
         f"After one step at the common alpha: {named_numbers(common)}.",
-        f"Each with its own alpha: {named_numbers(tuned)}; the optimum is {optimum:.3f}.",
+        f"Each with its own alpha{_end_text(own, names)}: {named_numbers(tuned)}; the optimum is {optimum:.3f}.",
         *(
             f"'{best}' against '{other}': {difference_text(common[names[0]], common[other])} at the common alpha, "
             f"{difference_text(tuned[names[0]], tuned[other])} when each has its own."
@@ -83,9 +84,10 @@ def alpha_sentences(table: NumberTable, own: NumberTable, best: str, others: Seq
     )
 
 
-def _row_name(table: NumberTable, name: str) -> str:
-    """The name of the row of a start; "(diverged …)" may follow the name."""
-    return next(row for row in table.rows if row == name or row.startswith(f"{name} (diverged"))
+def _end_text(own: NumberTable, names: Sequence[str]) -> str:
+    """Which of the own α for one step are an end of the grid."""
+    ends = [name for name in names if 0 in own.ends.get(name, ())]
+    return f", for {', '.join(ends)} {AT_END}" if ends else ""
 
 
 def geometric(centre: float, below: float, above: float, count: int) -> list[float]:

@@ -29,6 +29,11 @@ def test_navigation_is_good_at_one_step_size_and_joint_training_at_its_own():
     assert 0.8 <= low < 1 < high <= 1.2
 
 
+def test_the_range_ends_before_the_first_step_size_that_fails():
+    """7 fails, so that 8 and 9, which hold, do not count."""
+    assert navigation._last(lambda n: n != 7, range(1, 10)) == 6
+
+
 def test_the_edge_of_stability_is_the_largest_of_the_tasks():
     task = refmeta.Quadratic([[[3.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -0.5]]], np.zeros((2, 2)))
     for alpha, expected in ((0.9, 1.7), (0.1, 1.05)):

@@ -6,6 +6,7 @@ import pytest
 import refmeta
 from refmeta.commands.experiments import sensitivity
 from refmeta.commands.experiments.exact_starts import Valleys, sampled_tasks
+from refmeta.commands.experiments.record import AT_END
 from refmeta.tasks.distributions import Split
 from tests.commands.experiments.conftest import assert_whole
 
@@ -52,6 +53,15 @@ def test_the_slope_by_the_strength_is_that_of_differences():
     np.testing.assert_allclose(rows[:, 3], rows[:, 4], rtol=1e-4, atol=1e-7)
 
 
+def test_with_noise_a_strength_inside_the_table_is_best_and_an_end_of_the_table_is_said():
+    inner = sensitivity.proximity(np.random.default_rng(RNG), tasks=10)
+    for line in inner.curves[0].lines.values():
+        assert 0 < np.argmin(line) < len(line) - 1
+    assert AT_END not in " ".join(inner.sentences)
+    cut = sensitivity.proximity(np.random.default_rng(RNG), tasks=5, strengths=(1.0, 4.0))
+    assert f"The best lambda in the table: 1 {AT_END} for all." in cut.sentences[0]
+
+
 def test_the_slope_by_the_strength_by_hand():
     """L = φ²/2 from θ = 1: φ = λ/(1 + λ), F = φ²/2, dF/dλ = λ/(1 + λ)³ = 1/8 at λ = 1."""
     task = refmeta.Quadratic([[[1.0]]], [[0.0]])
@@ -59,6 +69,6 @@ def test_the_slope_by_the_strength_by_hand():
 
 
 def test_the_discount_of_the_gradient_changes_the_return_and_stays_below_the_optimum():
-    part = assert_whole(sensitivity.discount(np.random.default_rng(RNG), tasks=20, iterations=3))
+    part = assert_whole(sensitivity.discount(np.random.default_rng(RNG), iterations=3))
     (curves,) = part.curves
     assert all(max(line) < curves.levels["optimum"] and line[0] < max(line) for line in curves.lines.values())

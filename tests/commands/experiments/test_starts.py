@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import refmeta
-from refmeta.commands.experiments.starts import best_alpha, mean_loss, trained_starts
+from refmeta.commands.experiments.starts import best_alpha, mean_loss, name_in, trained_starts
 from refmeta.tasks.distributions import Split
 
 
@@ -19,6 +19,19 @@ def test_training_that_diverges_is_reported_and_an_interrupt_ends_it():
     np.testing.assert_array_equal(starts["far too large (diverged in iteration 1)"], family.start(0))
     with pytest.raises(KeyboardInterrupt):
         trained_starts(Interrupted(), np.zeros(3), {"any": refmeta.MAML(0.1)}, np.random.default_rng(0))
+
+
+def test_every_rule_sees_the_same_tasks_whatever_the_others_are():
+    family, zeros, joint, maml = refmeta.Sinusoids(), np.zeros(3), refmeta.MAML(0.1, steps=0), refmeta.MAML(0.1)
+    both = trained_starts(family, zeros, {"joint": joint, "MAML": maml}, np.random.default_rng(0), iterations=3)
+    alone = trained_starts(family, zeros, {"MAML": maml}, np.random.default_rng(0), iterations=3)
+    np.testing.assert_array_equal(both["MAML"], alone["MAML"])
+    assert np.any(both["joint"] != both["MAML"])
+
+
+def test_a_name_is_found_with_or_without_the_remark_that_it_diverged():
+    names = ["MAML, 3 steps", "MAML (diverged in iteration 2)", "joint"]
+    assert name_in(names, "MAML") == names[1] and name_in(names, "joint") == "joint"
 
 
 def test_the_best_alpha_solves_a_quadratic_in_one_step_and_a_loss_that_overflows_is_infinite():
