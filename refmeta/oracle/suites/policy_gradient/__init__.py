@@ -1,4 +1,4 @@
-"""The suite `policy-gradient`: exact returns of softmax policies, their derivatives, and the geometry of the policy."""
+"""The suite `policy-gradient`: exact returns of softmax policies, values and visits, derivatives, geometry, best values."""
 
 from refmeta.oracle.common import DIRECTION, FEATURES, LOGITS, PAID_BY_NEXT, PROCESS, TIME
 from refmeta.oracle.suite import Input, Part, suite_of
@@ -13,7 +13,7 @@ SUITE = suite_of(
     definition, problem, wrong, epsilons, choices=choices,
     name="policy-gradient",
     chapter="exact-policy-gradient",
-    title="the return of a softmax policy, its derivatives, and the geometry of the policy",
+    title="the return of a softmax policy, its values, visits and derivatives, the geometry of the policy, and the best values",
     sizes="N tasks, S states, A actions, H the horizon, d parameters (S*A of them where features is None)",
     losses="L = -J, J = E[sum of gamma^t r_t] of the policy softmax(logits), exact. --ascent turns loss, grad and hvp only.",
     inputs={

@@ -34,7 +34,7 @@ ZERO, CLOSE, MOST = 1e-12, 1e-60, 60
 TEMPERATURE = (3, 8)  # τ = 3/8, in whole numbers, which every arithmetic takes
 
 
-class Process(NamedTuple):
+class _Process(NamedTuple):
     """P[s][a][s'], the expected R[s][a], γ, the number of rewards or None, and the features or None."""
 
     P: Any
@@ -59,7 +59,7 @@ def define(part: str, x: Inputs, steps: Steps) -> list[Any]:
     time = x["gamma"], x["horizon"], x["features"]
     if part in PARTS:
         return [
-            PARTS[part](Process(P, _expected(P, R), *time), rho, x["theta"])
+            PARTS[part](_Process(P, _expected(P, R), *time), rho, x["theta"])
             for P, R, rho in zip(x["P"], x["R"], x["rho"], strict=True)
         ]
     return [
@@ -89,19 +89,19 @@ def _expected(P: Any, R: Any) -> Any:
     return [[dot(p, r) if isinstance(r, list) else r for p, r in zip(*rows, strict=True)] for rows in zip(P, R, strict=True)]
 
 
-def _at_each_time(process: Process, rows: list[Any]) -> Any:
+def _at_each_time(process: _Process, rows: list[Any]) -> Any:
     """One entry per time; the only one where there is no horizon."""
     return rows[0] if process.horizon is None else rows
 
 
-def _values(process: Process, theta: Vector, left: int | None, softmax: Softmax = softmax) -> Vector:
+def _values(process: _Process, theta: Vector, left: int | None, softmax: Softmax = softmax) -> Vector:
     """The return of `left` rewards from each start."""
     P, R, gamma, _, features = process
     starts = [[int(s == t) for t in process.states] for s in process.states]
     return [0 - policy_return(P, R, start, gamma, left, features, softmax)(theta) for start in starts]
 
 
-def _backup(process: Process, V: Vector) -> list[Vector]:
+def _backup(process: _Process, V: Vector) -> list[Vector]:
     """R + γPV."""
     return [
         [r + process.gamma * dot(p, V) for p, r in zip(*rows, strict=True)]
@@ -109,19 +109,19 @@ def _backup(process: Process, V: Vector) -> list[Vector]:
     ]
 
 
-def _value(process: Process, rho: Vector, theta: Vector) -> Any:
+def _value(process: _Process, rho: Vector, theta: Vector) -> Any:
     """The return from each start; with a horizon that of the rewards from t on, and 0 after the last."""
     left = process.times if process.horizon is None else [*process.times, 0]
     return _at_each_time(process, [_values(process, theta, n) for n in left])
 
 
-def _action_value(process: Process, rho: Vector, theta: Vector) -> Any:
+def _action_value(process: _Process, rho: Vector, theta: Vector) -> Any:
     """The reward of s and a, and γ times the mean of the return from the next state."""
     left = [None if n is None else n - 1 for n in process.times]
     return _at_each_time(process, [_backup(process, _values(process, theta, n)) for n in left])
 
 
-def _advantage(process: Process, rho: Vector, theta: Vector) -> Any:
+def _advantage(process: _Process, rho: Vector, theta: Vector) -> Any:
     """How much larger Q(s, a) is than its mean over the actions of the policy."""
     pi = policy(theta, len(process.R), len(process.R[0]), process.features)
     Q = _action_value(process, rho, theta)
@@ -129,7 +129,7 @@ def _advantage(process: Process, rho: Vector, theta: Vector) -> Any:
     return _at_each_time(process, [[[q - dot(p, row) for q in row] for p, row in zip(pi, each, strict=True)] for each in tables])
 
 
-def _occupancy(process: Process, rho: Vector, theta: Vector) -> Any:
+def _occupancy(process: _Process, rho: Vector, theta: Vector) -> Any:
     """The return where only s pays, and pays 1; with a horizon how much of it comes with the reward of t."""
     P, _, gamma, _, features = process
 
@@ -142,7 +142,7 @@ def _occupancy(process: Process, rho: Vector, theta: Vector) -> Any:
     return [[visits(s, t + 1) - visits(s, t) for s in process.states] for t in range(process.horizon)]
 
 
-def _optimal_value(process: Process, rho: Vector, theta: Vector) -> Any:
+def _optimal_value(process: _Process, rho: Vector, theta: Vector) -> Any:
     """The largest return from each start of all deterministic policies; with a horizon the largest R + γPV of each step."""
     if process.horizon is not None:
         return _inductions(process, largest)
@@ -153,7 +153,7 @@ def _optimal_value(process: Process, rho: Vector, theta: Vector) -> Any:
     return [largest(each) for each in zip(*returns, strict=True)]
 
 
-def _inductions(process: Process, maximum: Any) -> Any:
+def _inductions(process: _Process, maximum: Any) -> Any:
     """V_t = the maximum of R + γPV_{t+1} in each state, from V_H = 0."""
     V = [[0 * row[0] for row in process.R]]
     for _ in process.times:
@@ -161,13 +161,13 @@ def _inductions(process: Process, maximum: Any) -> Any:
     return V
 
 
-def _soft_value(process: Process, rho: Vector, theta: Vector) -> Any:
+def _soft_value(process: _Process, rho: Vector, theta: Vector) -> Any:
     """V = τ ln Σ exp(Q/τ), Q = R + γPV: the policy softmax(Q/τ) is evaluated, with its entropy, until Q stands still."""
     if process.horizon is not None:
         return _inductions(process, _soft_maximum)
     Q, plain = process.R, process._replace(features=None)
     for _ in range(MOST):
-        logs = [[_over(q - _soft_maximum(row)) for q in row] for row in Q]
+        logs = [_log_softmax([_over(q) for q in row]) for row in Q]
         paid = [[r - _times(log) for r, log in zip(*rows, strict=True)] for rows in zip(process.R, logs, strict=True)]
         new = _backup(process, _values(plain._replace(R=paid), [exp(x) for row in logs for x in row], None, list))
         moved, Q = max(magnitude(a - b) for rows in zip(new, Q, strict=True) for a, b in zip(*rows, strict=True)), new
@@ -180,6 +180,13 @@ def _soft_maximum(row: Vector) -> Number:
     """τ ln Σ exp(q/τ), shifted by the largest."""
     top = largest(row)
     return top + _times(ln(sum(exp(_over(q - top)) for q in row)))
+
+
+def _log_softmax(x: Vector) -> Vector:
+    """x − ln Σ exp(x), shifted by the largest."""
+    shifted = [a - largest(x) for a in x]
+    total = ln(sum(exp(a) for a in shifted))
+    return [a - total for a in shifted]
 
 
 def _times(x: Number) -> Number:

@@ -38,7 +38,7 @@ def first_step_forever(process: ReadProcess, pi: Array, maximum: Maximum) -> Arr
     return _of_actions(process, np.argmax(Q, axis=-1))
 
 
-def last_step_forever(process: ReadProcess, pi: Array, maximum: Maximum) -> Array:
+def _last_step_forever(process: ReadProcess, pi: Array, maximum: Maximum) -> Array:
     """The value of the policy that takes in every step what is best in the last."""
     return _of_actions(process, np.argmax(process.r, axis=-1))
 
@@ -57,7 +57,7 @@ def _turned(process: ReadProcess, pi: Array, maximum: Maximum) -> Array:
 BEST_ACTIONS: dict[str, Callable[[ReadProcess, Array, Maximum], Array] | None] = {
     "those of each step": None,
     "in every step those of the first": first_step_forever,
-    "in every step those of the last": last_step_forever,
+    "in every step those of the last": _last_step_forever,
     "times in reverse": _turned,
 }
 SOFT: dict[str, Maximum | None] = {
