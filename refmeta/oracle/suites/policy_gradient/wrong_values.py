@@ -23,6 +23,7 @@ from refmeta.oracle.suites.policy_gradient.readings import policy_at, read, run_
 from refmeta.oracle.suites.policy_gradient.value_choices import first_step_forever
 from refmeta.oracle.suites.policy_gradient.visit_choices import VISITS
 from refmeta.tasks.mdp import FiniteMDP
+from refmeta.tasks.planning import optimal_values
 
 __all__ = ["ROWS"]
 
@@ -111,18 +112,18 @@ def occupancy_transposed(problem: Any) -> Array:
 
 @wrong("stationary-best-actions", "the value of the actions that are best in the first step", quantity="optimal_value",
        cause="with a horizon the best action depends on the time that is left", hint="keep one table of actions for each t")  # fmt: skip
-def stationary_best_actions(problem: Any) -> Array | None:
+def stationary_best_actions(problem: Any) -> Array:
     if problem.task.mdp.horizon is None:
-        return None
+        return optimal_values(problem.task.mdp).value
     return _in_time(problem, first_step_forever(read(problem, {}), policy_at(problem, {}, problem.theta).pi, largest))
 
 
 @wrong("value-iteration-stopped", "sweeps from 0 until none moves a value by more than 0.01", quantity="optimal_value",
        cause="a small move is taken for a small error, which is up to γ/(1 − γ) times as large",
        source="sawcordwell/pymdptoolbox #39")  # fmt: skip
-def value_iteration_stopped(problem: Any) -> Array | None:
+def value_iteration_stopped(problem: Any) -> Array:
     if problem.task.mdp.horizon is not None:
-        return None
+        return optimal_values(problem.task.mdp).value
     return stopped(read(problem, {}), policy_at(problem, {}, problem.theta).pi, largest, 0.01)[0]
 
 
