@@ -165,7 +165,7 @@ def cash_or_wait(gamma, horizon=None):
 
 @pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-002", "policy-gradient-009", "policy-gradient-028"])
 def test_the_certified_best_values_are_the_largest_of_every_policy_that_may_depend_on_time(id):
-    """Each deterministic policy, of 60 steps' memory at most two where there is no horizon, is tried: none does better, one as well."""
+    """Every choice of actions for two steps, or one where no more are left, and the best values after them: none does better, one as well."""
     case = CHOSEN[id]
     mdp, right = case.problem.task.mdp, case.expected["optimal_value"].value
     steps, best = min(mdp.horizon or 2, 2), right if mdp.horizon is None else right[:, -3]
