@@ -85,10 +85,10 @@ def test_ascent_turns_returns_and_their_derivatives_only(suite, turned):
 
 def test_a_policy_gradient_may_return_any_subset():
     right = library("policy-gradient")
-    for names in (("loss",), ("grad", "hvp")):
+    for names in (("loss",), ("grad", "hvp"), ("value", "optimal_value")):
         rm.oracle.check(lambda names=names, **x: {k: v for k, v in right(**x).items() if k in names}, "policy-gradient")
     for bad in ({}, {"gradient": 1.0}, [1.0]):
-        with pytest.raises(AssertionError, match="expected a dict with some of loss, grad, hvp"):
+        with pytest.raises(AssertionError, match="expected a dict with some of value, action_value"):
             rm.oracle.check(lambda bad=bad, **x: bad, "policy-gradient")
 
 

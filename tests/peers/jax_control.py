@@ -1,4 +1,4 @@
-"""Linear-quadratic MAML, implicit MAML and the geometry of policies in JAX, as one would write them, and some mistakes.
+"""Linear-quadratic MAML, implicit MAML, and the values and geometry of policies in JAX, as one would write them, and some mistakes.
 
 Suites: maml-lq, implicit, policy-gradient.
 """
@@ -108,3 +108,55 @@ def geometry(theta, P, R, rho, gamma, horizon, features, v, swapped=False):
 
 def divergence_swapped(**inputs):
     return {"kl": geometry(**inputs, swapped=True)["kl"]}
+
+
+def values(theta, P, R, rho, gamma, horizon, features, v):
+    """Values by linear systems or backwards in time, visits as the slopes of J in the rewards, best values by policy iteration."""
+    R = jnp.einsum("nsat,nsat->nsa", P, R) if R.ndim == 4 else R
+    S, A = R.shape[1:]
+    logits = theta.reshape(S, A) if features is None else features @ theta
+    pi = jax.nn.softmax(logits)
+    of_policy, best = lambda Q: jnp.sum(pi * Q, axis=1), lambda Q: jnp.max(Q, axis=1)
+    soft = lambda Q: 0.375 * jax.nn.logsumexp(Q / 0.375, axis=1)
+
+    def greedy(Q):
+        return jax.nn.one_hot(jnp.argmax(Q, axis=1), A), 0.0
+
+    def softest_of(Q):
+        logs = jax.nn.log_softmax(Q / 0.375, axis=1)
+        return jnp.exp(logs), -jnp.sum(jnp.exp(logs) * logs, axis=1)
+
+    def one(P, R, rho):
+        def in_time(rewards, value):
+            V = [jnp.zeros(S)]
+            for r in rewards[::-1]:
+                V.insert(0, value(r + gamma * P @ V[0]))
+            return jnp.stack(V)
+
+        def of_rewards(r):
+            return jnp.linalg.solve(jnp.eye(S) - gamma * jnp.einsum("sa,sat->st", pi, P), of_policy(r))
+
+        def improved(policy):
+            def step(_, Q):
+                w, entropy = policy(Q)
+                T = jnp.einsum("sa,sat->st", w, P)
+                return R + gamma * P @ jnp.linalg.solve(jnp.eye(S) - gamma * T, jnp.sum(w * R, axis=1) + 0.375 * entropy)
+
+            return jax.lax.fori_loop(0, 25, step, R)
+
+        if horizon is None:
+            V, d = of_rewards(R), jax.grad(lambda r: rho @ of_rewards(r))(R).sum(1)
+            Q, highest, softest = R + gamma * P @ V, best(improved(greedy)), soft(improved(softest_of))
+        else:
+            every = jnp.stack([R] * horizon)
+            V, d = in_time(every, of_policy), jax.grad(lambda r: rho @ in_time(r, of_policy)[0])(every).sum(2)
+            Q, highest, softest = R + gamma * jnp.einsum("sat,ht->hsa", P, V[1:]), in_time(every, best), in_time(every, soft)
+        advantage = Q - jnp.sum(pi * Q, axis=-1, keepdims=True)
+        return {"value": V, "action_value": Q, "advantage": advantage, "occupancy": d, "optimal_value": highest, "soft_value": softest}
+
+    return jax.jit(jax.vmap(one))(P, R, rho)
+
+
+def values_without_baseline(**inputs):
+    parts = values(**inputs)
+    return parts | {"advantage": parts["action_value"]}

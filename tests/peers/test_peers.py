@@ -120,7 +120,7 @@ def test_single_precision_passes_where_it_is_what_is_meant(suite):
 
 @pytest.mark.parametrize(
     ("function", "suite", "least"),
-    [("lq", "maml-lq", 13.5), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12)],
+    [("lq", "maml-lq", 13.5), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12), ("values", "policy-gradient", 12)],
 )
 def test_control_implicit_maml_and_geometry_in_jax_are_right(function, suite, least):
     skipped = ["--skip-flag", "ill-conditioned"] if suite == "policy-gradient" else []
@@ -134,6 +134,7 @@ def test_control_implicit_maml_and_geometry_in_jax_are_right(function, suite, le
         ("lq_first_order", "maml-lq", "first-order"),
         ("implicit_doubled", "implicit", "implicit-double-strength"),
         ("divergence_swapped", "policy-gradient", "kl-swapped"),
+        ("values_without_baseline", "policy-gradient", "action-value-as-advantage"),
     ],
 )
 def test_their_mistakes_are_named(function, suite, slug):

@@ -3,12 +3,13 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
 from refmeta.oracle.asking import Ask, moved
 from refmeta.oracle.judge import JudgeSettings, Outcome, in_limits, limit_of, right_result
+from refmeta.oracle.sizes import axes_of
 
 __all__ = ["in_entries", "in_rows"]
 
@@ -66,11 +67,17 @@ def in_entries(part: str, wrong: Sequence[Outcome], settings: JudgeSettings) -> 
         along = [np.all(np.moveaxis(m, axis, 0).reshape(m.shape[axis], -1), axis=1) for m in masks if m.ndim > axis]
         if len(along) < 2 or any(len(a) < 2 for a in along):
             continue
-        name = wrong[0].case.about.parts[part].shape.split(" or ")[0].strip("()").split(",")[axis].strip()
+        name = _axis_name(wrong[0].case.about.parts[part].shape, axis, {m.ndim for m in masks if m.ndim > axis})
         for words, has in ENTRIES.items():
             if all(has(list(a)) for a in along):
                 yield f"{words} index of the axis {name} of {part}"
                 return
+
+
+def _axis_name(shape: str, axis: int, axes: Collection[int]) -> str:
+    """What the shapes of a part, as in "(N, S) or (N, H, S)", call an axis; those of other numbers of axes do not count."""
+    each = [names for text in shape.split(" or ") if len(names := axes_of(text)) in axes]
+    return " or ".join(dict.fromkeys(names[axis] for names in each))
 
 
 ENTRIES: dict[str, Callable[[list[bool]], bool]] = {

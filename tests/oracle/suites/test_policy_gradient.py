@@ -1,5 +1,7 @@
 """The known-wrong rows of `policy-gradient`, and its choices: each is what it says."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from refmeta.oracle.choices import singles
 from refmeta.oracle.diagnosis.choices import is_exact
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.policy_gradient import SUITE
-from refmeta.oracle.suites.policy_gradient.problem import Evaluation, answer
+from refmeta.oracle.suites.policy_gradient.problem import TAU, Evaluation, answer
 from refmeta.oracle.vectors import cases
 from refmeta.tasks import fisher
 from refmeta.tolerance import tolerance
@@ -47,6 +49,7 @@ def test_a_known_wrong_policy_gradient_is_what_it_says_by_hand(slug, horizon, ex
 CHOSEN = {case.id: case for case in cases("policy-gradient") if case.result == "valid"}
 GENERIC = ["policy-gradient-001", "policy-gradient-005", "policy-gradient-008", "policy-gradient-009"]
 RETURNS = ("loss", "grad", "hvp")
+VALUES = ("value", "action_value", "advantage", "occupancy", "optimal_value", "soft_value")
 
 
 def at(case, part, **words):
@@ -93,6 +96,21 @@ def test_every_departure_is_seen_in_a_vector():
         ("fisher-normalised", "fisher", {"visits_of_the_geometry": "normalised to 1"}),
         ("kl-swapped", "kl", {"divergence": "KL(new || old)"}),
         ("kl-new-visits", "kl", {"visits_of": "the new policy"}),
+        ("value-discounted-once-more", "value", {"power_of_gamma": "gamma^(t+1)"}),
+        ("next-value-undiscounted", "action_value", {"return": "reward + V(s'), not discounted"}),
+        ("greedy-next-action", "action_value", {"return": "reward + gamma max Q(s')"}),
+        ("action-value-as-advantage", "advantage", {"advantage": "Q"}),
+        ("advantage-from-plain-mean", "advantage", {"advantage": "Q - mean over actions of Q"}),
+        ("occupancy-normalised", "occupancy", {"visits": "normalised to 1"}),
+        ("occupancy-undiscounted", "occupancy", {"visits": "undiscounted"}),
+        ("occupancy-transposed", "occupancy", {"visits": "by the transposed P"}),
+        ("soft-value-without-temperature", "soft_value", {"soft_maximum": "log sum exp Q, without tau"}),
+        ("soft-policy-without-temperature", "soft_value", {"soft_maximum": "weights softmax(Q), with tau times the entropy"}),
+        ("soft-value-hard-maximum", "soft_value", {"soft_maximum": "largest Q"}),
+        ("soft-value-log-mean", "soft_value", {"soft_maximum": "tau log mean exp(Q/tau)"}),
+        ("soft-value-entropy-missing", "soft_value", {"soft_maximum": "sum of softmax(Q/tau) Q, no entropy"}),
+        ("soft-value-entropy-sign", "soft_value", {"soft_maximum": "sum of softmax(Q/tau) Q, less tau times the entropy"}),
+        ("soft-value-mean-over-actions", "soft_value", {"soft_maximum": "mean over actions instead of the sum"}),
     ],
 )
 @pytest.mark.parametrize("id", GENERIC)
@@ -100,6 +118,126 @@ def test_a_known_wrong_formula_is_a_point(id, slug, part, words):
     case = CHOSEN[id].problem
     row = next(row for row in SUITE.rows if row.slug == slug)
     np.testing.assert_allclose(at(case, part, **words), row.function(case), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("id", ["policy-gradient-005", "policy-gradient-027", "policy-gradient-028"])
+def test_best_actions_of_the_first_step_and_value_iteration_that_stops_are_points(id):
+    rows = {row.slug: row.function for row in SUITE.rows}
+    case, endless = CHOSEN[id].problem, CHOSEN["policy-gradient-001"].problem
+    first = at(case, "optimal_value", best_actions="in every step those of the first")
+    np.testing.assert_allclose(rows["stationary-best-actions"](case), first, rtol=1e-12)
+    stopped = at(endless, "optimal_value", sweeps_until_no_value_moves_by="0.01")
+    np.testing.assert_allclose(rows["value-iteration-stopped"](endless), stopped, rtol=1e-12)
+    for slug, other in (("stationary-best-actions", endless), ("value-iteration-stopped", case)):
+        np.testing.assert_array_equal(rows[slug](other), answer("optimal_value", other), err_msg="where it does not show")
+
+
+@pytest.mark.parametrize(
+    ("slug", "horizon", "expected"),
+    [
+        ("value-discounted-once-more", None, [3 / 2, 1 / 2]),
+        ("value-discounted-once-more", 1, [[9 / 8, 0], [0, 0]]),
+        ("next-value-undiscounted", None, [[6, 3], [2, 2]]),
+        ("next-value-undiscounted", 2, [[[21 / 4, 2], [1, 5 / 4]], [[3, 2], [1, -1]]]),
+        ("greedy-next-action", None, [[21 / 4, 11 / 4], [7 / 4, 5 / 4]]),
+        ("greedy-next-action", 2, [[[9 / 2, 5 / 2], [3 / 2, 1 / 2]], [[3, 2], [1, -1]]]),
+        ("action-value-as-advantage", None, [[9 / 2, 5 / 2], [3 / 2, 1 / 2]]),
+        ("advantage-from-plain-mean", None, [[1, -1], [1 / 2, -1 / 2]]),
+        ("occupancy-normalised", None, [1 / 3, 2 / 3]),
+        ("occupancy-normalised", 2, [[1 / 6, 1 / 2], [7 / 48, 3 / 16]]),
+        ("occupancy-undiscounted", None, [4 / 5, 6 / 5]),
+        ("occupancy-undiscounted", 2, [[1 / 4, 3 / 4], [7 / 16, 9 / 16]]),
+        ("occupancy-transposed", None, [5 / 6, 23 / 18]),
+        ("occupancy-transposed", 2, [[1 / 4, 3 / 4], [5 / 16, 1 / 4]]),
+    ],
+)  # fmt: skip
+def test_a_known_wrong_value_is_what_it_says_by_hand(slug, horizon, expected):
+    """V = (3, 1), Q = ((9/2, 5/2), (3/2, 1/2)), d = (2/3, 4/3); one step before the end V = (9/4, 0) and Q = R."""
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    np.testing.assert_allclose(row.function(two_states(horizon))[0], expected, rtol=1e-13, atol=1e-15)
+
+
+def cash_or_wait(gamma, horizon=None):
+    """The process of derivations/exact-policy-gradient.md: cash 2 and end, or wait, which pays 1 and stays."""
+    mdp = rm.FiniteMDP([[[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]]], [[[2.0, 1.0], [0.0, 0.0]]], [[1.0, 0.0]], gamma, horizon)
+    return Evaluation(np.zeros(4), rm.PolicyReturn(mdp, rm.TabularSoftmax(2, 2)), np.ones(4))
+
+
+@pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-002", "policy-gradient-009", "policy-gradient-028"])
+def test_the_certified_best_values_are_the_largest_of_every_policy_that_may_depend_on_time(id):
+    """Every choice of actions for two steps, or one where no more are left, and the best values after them: none does better, one as well."""
+    case = CHOSEN[id]
+    mdp, right = case.problem.task.mdp, case.expected["optimal_value"].value
+    steps, best = min(mdp.horizon or 2, 2), right if mdp.horizon is None else right[:, -3]
+    last = right if mdp.horizon is None else right[:, -3 + steps]
+    tables = list(itertools.product(range(mdp.actions), repeat=mdp.states))
+    values = []
+    for plan in itertools.product(tables, repeat=steps):
+        V = last
+        for table in plan[::-1]:
+            Q = mdp.expected_reward + mdp.gamma * np.einsum("nsat,nt->nsa", mdp.P, V)
+            V = Q[:, np.arange(mdp.states), list(table)]
+        values.append(V)
+    np.testing.assert_allclose(np.max(values, axis=0), best, rtol=1e-13)
+
+
+@pytest.mark.parametrize("id", GENERIC)
+def test_certified_values_and_visits_satisfy_their_equations(id):
+    """V = Σ π Q, Q = R + γPV, A = Q − V, J = Σ d π R, and the soft value that of all sequences of actions."""
+    case = CHOSEN[id]
+    x, mdp, pi = {part: each.value for part, each in case.expected.items()}, case.problem.task.mdp, case.problem.task.at(case.problem.theta).probabilities
+    endless = mdp.horizon is None
+    V, after, soft, later = (x["value"], x["value"], x["soft_value"], x["soft_value"]) if endless else (x["value"][:, :-1], x["value"][:, 1:], x["soft_value"][:, :-1], x["soft_value"][:, 1:])
+    p, r = (pi, mdp.expected_reward) if endless else (pi[:, None], mdp.expected_reward[:, None])
+    ahead = lambda V: mdp.gamma * np.einsum("nsat,n...t->n...sa", mdp.P, V)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    close(x["action_value"], r + ahead(after))
+    close(V, np.sum(p * x["action_value"], axis=-1))
+    close(x["advantage"], x["action_value"] - V[..., None])
+    close(-x["loss"], np.sum(x["occupancy"][..., None] * p * r, axis=tuple(range(1, r.ndim))))
+    close(soft, TAU * np.log(np.sum(np.exp((r + ahead(later)) / TAU), axis=-1)))
+
+
+def test_known_wrong_best_values_by_hand():
+    """Waiting for ever is worth 4 at γ = 3/4; two rewards at γ = 1 are best 1 + 2, and 1 + 1 if the first action is kept."""
+    rows = {row.slug: row.function for row in SUITE.rows}
+    assert answer("optimal_value", cash_or_wait(1.0, 2))[0].tolist() == [[3, 0], [2, 0], [0, 0]]
+    assert rows["stationary-best-actions"](cash_or_wait(1.0, 2))[0].tolist() == [[2, 0], [1, 0], [0, 0]]
+    sweeps = [2.0]
+    while len(sweeps) < 2 or sweeps[-1] - sweeps[-2] > 0.01:
+        sweeps.append(1 + 0.75 * sweeps[-1])
+    np.testing.assert_allclose(rows["value-iteration-stopped"](cash_or_wait(0.75))[0], [sweeps[-1], 0], rtol=1e-13)
+    assert 0.01 < 4 - sweeps[-1] < 0.03
+
+
+@pytest.mark.parametrize(
+    ("slug", "expected"),
+    [
+        ("soft-value-without-temperature", lambda q, w: np.log(np.sum(np.exp(q)))),
+        ("soft-policy-without-temperature", lambda q, w: np.sum(np.exp(q) / np.sum(np.exp(q)) * q) + TAU * entropy(np.exp(q) / np.sum(np.exp(q)))),
+        ("soft-value-hard-maximum", lambda q, w: np.max(q)),
+        ("soft-value-log-mean", lambda q, w: w @ q + TAU * entropy(w) - TAU * np.log(2)),
+        ("soft-value-entropy-missing", lambda q, w: w @ q),
+        ("soft-value-entropy-sign", lambda q, w: w @ q - TAU * entropy(w)),
+        ("soft-value-mean-over-actions", lambda q, w: (w @ q + TAU * entropy(w)) / 2),
+    ],
+)
+def test_a_known_wrong_soft_value_of_one_decision_is_what_it_says(slug, expected):
+    """With one reward Q is R, in each state apart; the same with the values of the next step, where two are paid."""
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    case = two_states(2)
+    V, R = row.function(case)[0], case.task.mdp.R[0]
+    assert V[2].tolist() == [0, 0]
+    for t in (1, 0):
+        for s in (0, 1):
+            q = np.array([R[s, a] + 0.5 * V[t + 1, s if a == 0 else 1 - s] for a in (0, 1)])
+            w = np.exp(q / TAU) / np.sum(np.exp(q / TAU))
+            np.testing.assert_allclose(V[t, s], expected(q, w), rtol=1e-12)
+
+
+def entropy(p):
+    """−Σ p log p."""
+    return -np.sum(p * np.log(p))
 
 
 @pytest.mark.parametrize("id", GENERIC)
@@ -124,7 +262,15 @@ def test_a_process_that_is_read_otherwise_is_another_process_of_the_library(id, 
     for part in SUITE.parts:
         value = at(case, part, **words)
         if value is not None:
-            np.testing.assert_allclose(value, answer(part, moved_case), rtol=1e-9, atol=1e-12, err_msg=part)
+            np.testing.assert_allclose(value, in_shape(answer(part, moved_case), case, part), rtol=1e-9, atol=1e-12, err_msg=part)
+
+
+def in_shape(value, case, part):
+    """A value, visits or a best value with a horizon, as it is asked for without one: the first time, or the sum over time."""
+    if part not in VALUES or value.shape == answer(part, case).shape:
+        return value
+    assert case.task.mdp.horizon is None
+    return np.sum(value, axis=1) if part == "occupancy" else value[:, 0]
 
 
 @pytest.mark.parametrize("id", ["policy-gradient-001", "policy-gradient-005", "policy-gradient-004"])

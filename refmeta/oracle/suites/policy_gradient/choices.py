@@ -21,6 +21,7 @@ from refmeta.oracle.suites.policy_gradient.policy_choices import FAMILIES_OF_POL
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.process_choices import ENDS, at_most, where_none
 from refmeta.oracle.suites.policy_gradient.solution_choices import DAMPINGS, SOLUTIONS, damped
+from refmeta.oracle.suites.policy_gradient.value_choices import BEST_ACTIONS, FAMILIES_OF_VALUES, LARGEST, SOFT, STOPS
 from refmeta.oracle.suites.policy_gradient.variants import variant
 from refmeta.oracle.suites.policy_gradient.visit_choices import VISITS
 from refmeta.policies.softmax import TabularSoftmax
@@ -101,10 +102,14 @@ CHOICES: Choices = {
         "theta + 2 v": lambda theta, v: theta + 2 * v, "v": lambda theta, v: v, "theta + v/|v|": lambda theta, v: theta + v / np.linalg.norm(v),
         "theta + v^2": lambda theta, v: theta + v**2, "theta + sign v": lambda theta, v: theta + np.sign(v), "theta v": lambda theta, v: theta * v, "v - theta": lambda theta, v: v - theta,
     },
+    "largest value": LARGEST,
+    "best actions": BEST_ACTIONS,
+    "soft maximum": SOFT,
+    "sweeps until no value moves by": STOPS,
     "visits of": {"the old policy": None, "the new policy": lambda old, new: new, "the policy half way": lambda old, new: (old + new) / 2},
 }  # fmt: skip
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
-    **FAMILIES_OF_POLICIES, **FAMILIES_OF_GRADIENTS, **FAMILIES_OF_GEOMETRY,
+    **FAMILIES_OF_POLICIES, **FAMILIES_OF_GRADIENTS, **FAMILIES_OF_GEOMETRY, **FAMILIES_OF_VALUES,
     "{} steps where there is none": ("horizon", lambda c: where_none(max(c, 0.0))), "gamma is {}": ("discount", lambda c: lambda g: c),
     "{} gamma": ("discount", lambda c: lambda g: c * g), "gamma^{}": ("discount", lambda c: lambda g: g**c),
     "{} of the uniform mixed in": ("start", lambda c: lambda rho: (1 - c) * rho + c / rho.shape[-1]),

@@ -17,9 +17,11 @@ __all__ = ["effects"]
 
 
 def effects(case: Case, part: str) -> Effects:
-    """An ε in an exact return and its derivatives, in a Fisher matrix, or in a divergence."""
+    """An ε in an exact return and its derivatives, in a Fisher matrix, or in a divergence; none in values and visits."""
     if part in ("loss", "grad", "hvp"):
         return _return_effects(case.problem, part)
+    if part not in ("fisher", "natural_gradient", "kl", "kl_grad", "kl_hvp"):
+        return {}
     return (_divergence_effects if part.startswith("kl") else _metric_effects)(case.problem, part)
 
 

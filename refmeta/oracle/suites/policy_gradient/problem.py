@@ -8,10 +8,15 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.common import policy_return
+from refmeta.oracle.suites.policy_gradient.definition import TEMPERATURE
 from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
+from refmeta.tasks.planning import optimal_values, soft_values
+from refmeta.tolerance import max_per_task
 
-__all__ = ["Evaluation", "answer", "problem", "terms"]
+__all__ = ["TAU", "Evaluation", "answer", "problem", "terms"]
+
+TAU = TEMPERATURE[0] / TEMPERATURE[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +29,10 @@ class Evaluation:
 
 
 ANSWERS: dict[str, Callable[[Any, Array], Array]] = {
+    "value": lambda point, v: point.value,
+    "action_value": lambda point, v: point.action_value,
+    "advantage": lambda point, v: point.advantage,
+    "occupancy": lambda point, v: point.occupancy,
     "loss": lambda point, v: point.loss,
     "grad": lambda point, v: point.grad,
     "hvp": lambda point, v: point.hvp(v),
@@ -32,6 +41,8 @@ ANSWERS: dict[str, Callable[[Any, Array], Array]] = {
     "kl": lambda point, v: _divergence(point, v).loss,
     "kl_grad": lambda point, v: _divergence(point, v).grad,
     "kl_hvp": lambda point, v: _divergence(point, v).hvp(v),
+    "optimal_value": lambda point, v: optimal_values(point.mdp).value,
+    "soft_value": lambda point, v: soft_values(point.mdp, temperature=TAU).value,
 }
 
 
@@ -46,12 +57,15 @@ def answer(part: str, problem: Evaluation) -> Array:
 
 
 def terms(part: str, problem: Evaluation, value: Array) -> Array:
-    """max_s d(s), times the largest |Q| of a return, and the largest |v| of a product."""
+    """max_s d(s), times the largest |Q| of a return, and the largest |v| of a product; of values |Q| or |R| alone."""
     point = problem.task.at(problem.theta)
     visits = np.max(fisher.visits(point), axis=-1)
     largest = np.max(np.abs(point.action_value), axis=tuple(range(1, point.action_value.ndim)))
     v = float(np.max(np.abs(problem.v)))
-    of_returns = {"loss": visits * largest, "grad": visits * largest, "hvp": visits * largest * v, "natural_gradient": largest}
+    if part in ("optimal_value", "soft_value"):
+        return max_per_task(problem.task.mdp.expected_reward)
+    of_returns = {**dict.fromkeys(("value", "action_value", "advantage"), largest), "occupancy": visits}
+    of_returns |= {"loss": visits * largest, "grad": visits * largest, "hvp": visits * largest * v, "natural_gradient": largest}
     return of_returns.get(part, visits * max(1.0, v))
 
 

@@ -22,6 +22,8 @@ from refmeta.oracle.suites.policy_gradient.readings import (
     shares_of,
     table,
 )
+from refmeta.oracle.suites.policy_gradient.value_variants import CONCERNS as OF_VALUES
+from refmeta.oracle.suites.policy_gradient.value_variants import PARTS as VALUES
 
 __all__ = ["PARTS", "concerned", "variant"]
 
@@ -38,7 +40,7 @@ CONCERNS = {
 
 def concerned(part: str, point: Point) -> bool:
     """Does every departure of the point change this part, in some cases?"""
-    return all(part in CONCERNS[choice] for choice in point)
+    return all(part in (*CONCERNS.get(choice, ()), *OF_VALUES.get(choice, ())) for choice in point)
 
 
 def variant(part: str, problem: Evaluation, point: Point) -> Array | None:
@@ -181,5 +183,5 @@ def _kl_hvp(problem: Evaluation, point: Point, theta: Array) -> Array:
 
 PARTS: dict[str, Callable[[Evaluation, Point, Array], Array]] = {
     "loss": _loss, "grad": _gradient, "hvp": _hvp, "fisher": _fisher, "natural_gradient": _natural_gradient, "kl": _kl, "kl_grad": _kl_gradient,
-    "kl_hvp": _kl_hvp,
+    "kl_hvp": _kl_hvp, **VALUES,
 }  # fmt: skip

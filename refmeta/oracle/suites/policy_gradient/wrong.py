@@ -13,6 +13,7 @@ from refmeta.judges import complex_step
 from refmeta.oracle import clamps
 from refmeta.oracle.clamps import ClampedSoftmax
 from refmeta.oracle.known import EVERY, rows_in, wrong
+from refmeta.oracle.suites.policy_gradient.wrong_values import ROWS as OF_VALUES
 from refmeta.softmax import centred
 from refmeta.tasks import fisher
 from refmeta.tasks.exact_return import PolicyReturn
@@ -164,4 +165,4 @@ def logits_clamped(problem: Any) -> dict[str, Array]:
     return _with_softmax(problem, clamps.CLAMPED_LOGITS)
 
 
-ROWS = rows_in(globals())
+ROWS = (*rows_in(globals()), *OF_VALUES)
