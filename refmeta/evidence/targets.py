@@ -35,7 +35,7 @@ def random_steps(rng: Generator, rows: int = 3, horizon: int = 6) -> Batch:
     drawn = Batch(
         rewards=normal(), values=normal(), next_values=normal(), q_values=normal(), next_q_values=normal(), **random_flags(rng, rows, horizon),
         ratios=np.exp(normal()), probabilities=rng.uniform(0.1, 0.9, size=(rows, horizon)), gamma=float(rng.uniform(0.5, 1)),
-        lam=float(rng.uniform(0.2, 0.95)), n=int(rng.integers(1, horizon + 2)), rho_bar=float(rng.uniform(0.8, 2)), c_bar=float(rng.uniform(0.5, 1.5)),
+        lam=float(rng.uniform(0.2, 0.95)), n_steps=int(rng.integers(1, horizon + 2)), rho_bar=float(rng.uniform(0.8, 2)), c_bar=float(rng.uniform(0.5, 1.5)),
     )  # fmt: skip
     following = np.where(inside(drawn), np.roll(drawn.values, -1, axis=1), drawn.next_values)
     return Batch(**vars(drawn) | {"next_values": following})

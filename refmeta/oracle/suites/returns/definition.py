@@ -39,7 +39,7 @@ def _entry(part: str, x: Inputs, row: _Row, i: int, t: int) -> Number:
     """The part for one step."""
     gamma, lam, left = x["gamma"], x["lam"], row.last[t] - t + 1
     if part in ("discounted", "n_step"):
-        return _n_step(row, gamma, t, left if part == "discounted" else min(x["n"], left))
+        return _n_step(row, gamma, t, left if part == "discounted" else min(x["n_steps"], left))
     if part in ("lambda_return", "gae"):
         weights = [(1 - lam) * lam ** (m - 1) for m in range(1, left)] + [lam ** (left - 1)]
         mixed = sum(w * _n_step(row, gamma, t, m) for m, w in enumerate(weights, 1))

@@ -9,7 +9,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suite import at_most_one
 from refmeta.sampling import targets
 
-__all__ = ["TRACES", "Batch", "answer", "inside", "next_values", "problem", "terms"]
+__all__ = ["TRACES", "Batch", "answer", "inside", "joined", "next_values", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Batch:
     probabilities: Array
     gamma: float
     lam: float
-    n: int
+    n_steps: int
     rho_bar: float
     c_bar: float
 
@@ -61,6 +61,11 @@ def next_values(batch: Batch) -> Array:
     return np.where(inside(batch), np.roll(batch.values, -1, axis=1), batch.next_values)
 
 
+def joined(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Inputs whose v' is that of their v inside episodes."""
+    return inputs | {"next_values": next_values(Batch(**inputs))}
+
+
 def answer(part: str, problem: Batch) -> Array:
     """The library's result."""
     b, gamma, lam = problem, at_most_one(problem.gamma), at_most_one(problem.lam)
@@ -71,7 +76,7 @@ def answer(part: str, problem: Batch) -> Array:
     if part.startswith("v_trace"):
         both = targets.v_trace(*steps, **flags, ratios=b.ratios, lam=lam, rho_bar=b.rho_bar, c_bar=b.c_bar)
         return both.targets if part == "v_trace" else both.advantage
-    keywords: dict[str, Any] = {"n_step": {"n": b.n}, "lambda_return": {"lam": lam}, "gae": {"lam": lam}}
+    keywords: dict[str, Any] = {"n_step": {"n": b.n_steps}, "lambda_return": {"lam": lam}, "gae": {"lam": lam}}
     result: Array = getattr(targets, part)(*steps, **flags, **keywords.get(part, {}))
     return result
 
