@@ -13,16 +13,15 @@ from refmeta.oracle.suites.returns.recursions import OWN_STEP, departed, later
 
 __all__ = ["CHOICES", "additions", "numbers", "variant"]
 
-GUESS: dict[str, Callable[[Array, Array], Array] | None] = {
+GUESS: dict[str, Callable[[Array, Array, Array], Array] | None] = {
     "v'": None,
-    "0": lambda v, after: 0 * v,
-    "v of the next row": lambda v, after: later(v),
-    "v of the step itself": lambda v, after: v,
-    "twice v'": lambda v, after: 2 * after,
-    "half of v'": lambda v, after: after / 2,
-    "v of the row before": lambda v, after: later(v, -1),
-    "1": lambda v, after: 0 * v + 1,
-}
+    "0": lambda v, after, there: 0 * v,
+    "v of the step itself": lambda v, after, there: v,
+    "twice v'": lambda v, after, there: 2 * after,
+    "half of v'": lambda v, after, there: after / 2,
+    "v of the row before": lambda v, after, there: later(v, -1),
+    "1": lambda v, after, there: 0 * v + 1,
+}  # of v, v', and whether there is a next row
 FLAGS: dict[str, Callable[[Array, Array], tuple[Array, Array]] | None] = {
     "terminated and truncated": None,
     "truncated read as terminated": lambda t, c: (t | c, c & False),
@@ -110,7 +109,7 @@ def _exchanged(f: Number) -> Number:
 
 CHOICES: Choices = {
     "flags": FLAGS,
-    "at a cut": GUESS,
+    "at a cut": GUESS | {"v of the next row": lambda v, after, there: np.where(there, later(v), after)},
     "after the last row": GUESS,
     "sum": {"stops at every end": None, "goes on over cuts": "over cuts", "goes on over every end": "over every end"},
     "added": {

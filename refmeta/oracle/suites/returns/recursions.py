@@ -62,7 +62,7 @@ def _following(v: Array, after: Array, terminated: Array, cut: Array, kept: Arra
     out = after
     for where, name in ((cut, "at a cut"), (last, "after the last row")):
         if name in point:
-            out = np.where(where, point[name](v, after), out)
+            out = np.where(where, point[name](v, after, later(kept)), out)
     return np.where(terminated | ~kept, 0.0, out)
 
 
@@ -100,7 +100,10 @@ def departed(part: str, batch: Batch, point: Point) -> Array | None:
     following = _following(v, after, terminated, cut, kept, point)
     front, c = _weights(part, batch, lam, point)
     error = point["error"](r, gamma, following, v) if "error" in point else r + gamma * following - v
-    if part == "n_step":
+    if part in ("discounted", "lambda_return") and "error" not in point:
+        weight = np.where(going, 1 - c, 1.0)  # (1 − λ)v' inside an episode, and v' at its end
+        result = backwards(r + gamma * weight * following, gamma * c * going)
+    elif part == "n_step":
         result = _n_step(r, gamma, following, going, point["n"](batch.n_steps) if "n" in point else batch.n_steps)
     else:
         D = backwards(front * error, gamma * c * going)
