@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from refmeta.evidence.targets import random_steps
+from refmeta.oracle.asking import moved
 from refmeta.oracle.choices import singles
 from refmeta.oracle.diagnosis import SECONDS, explain, first_of
 from refmeta.oracle.judge import JudgeSettings, gap, judge, limit_of
 from refmeta.oracle.suites.returns import SUITE
 from refmeta.oracle.suites.returns.problem import TRACES, Batch
 from refmeta.oracle.vectors import cases
+from refmeta.oracle.verdict import findings
 from refmeta.sampling import targets
 
 VALID = [case for case in cases("returns") if case.result == "valid"]
@@ -132,6 +134,23 @@ def test_what_is_invalid_is_refused_by_the_functions_themselves(case):
     flags = {name: x[name] for name in ("terminated", "truncated", "mask", "gamma")}
     with pytest.raises((ValueError, TypeError)):
         targets.v_trace(x["rewards"], x["values"], x["next_values"], **flags, ratios=x["ratios"], lam=x["lam"])
+
+
+@pytest.mark.parametrize("predicate", SUITE.predicates, ids=lambda p: p.name)
+def test_a_predicate_holds_on_some_vectors_and_where_its_move_leads(predicate):
+    assert {predicate.holds(case) for case in VALID} == {True, False}
+    for case in VALID:
+        other = moved(case, predicate.move(case.arguments()))
+        assert other is not None and predicate.holds(other)
+
+
+def test_a_mistake_at_cuts_alone_that_no_row_knows_is_placed_there():
+    """An advantage that is 0 at every cut."""
+    settings = JudgeSettings()
+    spoilt = lambda case: SUITE.answer("gae", case.problem) * (1 - case.problem.truncated * (1 - case.problem.terminated))
+    outcomes = [judge(case, {"gae": spoilt(case)}, settings) for case in VALID]
+    (found,) = findings(outcomes, settings)
+    assert found.word == "WRONG" and "nothing is truncated" in "\n".join(found.where.lines), found.where.lines
 
 
 def test_the_traces_are_those_of_the_definition():

@@ -8,10 +8,11 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Point
+from refmeta.oracle.suites.returns.predicates import PREDICATES
 from refmeta.oracle.suites.returns.problem import TRACES, Batch
 from refmeta.oracle.suites.returns.recursions import OWN_STEP, departed, later
 
-__all__ = ["CHOICES", "additions", "numbers", "variant"]
+__all__ = ["CHOICES", "PREDICATES", "additions", "numbers", "variant"]
 
 GUESS: dict[str, Callable[[Array, Array, Array], Array] | None] = {
     "v'": None,
