@@ -32,7 +32,7 @@ from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
 from refmeta.meta.zeroth_order import ESMAML
 from refmeta.policies import LinearSoftmax, TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
-from refmeta.sampling import enumeration, estimators, kl, returns, surrogates, values
+from refmeta.sampling import enumeration, estimators, kl, returns, surrogates, targets, values
 from refmeta.sampling.likelihood import likelihood
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.trajectories import Trajectories
@@ -63,7 +63,7 @@ __all__ = [
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
     "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "judges", "kl", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
     "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sensitivity", "soft_values", "surrogates",
-    "trpo_step", "values", "zeroth_order",
+    "targets", "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip
 
 

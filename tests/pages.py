@@ -22,7 +22,7 @@ GROUPS = {
     "Adaptation and MAML": "adapt Adaptation maml",
     "Reptile": "reptile",
     "Implicit and zeroth-order meta-gradients": "implicit zeroth_order",
-    "Trajectories and estimators": "rollout Trajectories likelihood returns values estimators enumeration",
+    "Trajectories and estimators": "rollout Trajectories likelihood returns targets values estimators enumeration",
     "Surrogates and steps in a trust region": "surrogates kl SampledKL trpo_step TrustRegionStep",
     "Sampled meta-gradients": "sampled",
     "Meta-LSTM": "meta_lstm",

@@ -16,6 +16,7 @@ from refmeta.evidence import (
     sampled,
     sampling,
     shared,
+    targets,
 )
 from refmeta.evidence.checks import Check
 
@@ -23,6 +24,6 @@ __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *kl.CHECKS, *sampled.CHECKS, *meta_lstm.CHECKS,
-    *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
+    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
+    *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

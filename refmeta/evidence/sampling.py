@@ -24,7 +24,7 @@ from refmeta.tasks.mdp import FiniteMDP
 
 __all__ = [
     "CHECKS", "random_batch", "random_direction", "random_enumeration", "random_episodes", "random_estimate", "random_fit",
-    "random_gae", "random_kl", "random_td", "random_trust_region", "random_weights", "steps",
+    "random_kl", "random_td", "random_trust_region", "random_weights", "steps",
 ]  # fmt: skip
 
 Batch = tuple[Any, Array, Trajectories]
@@ -156,25 +156,6 @@ def _to_go(batch: Trajectories, i: tuple[int, int, int], gamma: float) -> float:
     return sum(gamma ** (k - t) * float(batch.rewards[n, m, k]) for k in range(t, int(np.sum(batch.mask[n, m]))))
 
 
-def random_gae(rng: Generator, **sizes: int) -> tuple[Trajectories, Array, float, float]:
-    """Batch, values of the states, γ and λ."""
-    batch, lam = random_episodes(rng, "tabular", **sizes), float(rng.uniform(0.1, 0.9))
-    return batch, rng.normal(size=batch.mask.shape), GAMMA, lam
-
-
-def _gae_error(case: tuple[Trajectories, Array, float, float]) -> float:
-    """(1 − λ) Σ λⁿ⁻¹ of the n-step advantages, the last one with what is left of the weights."""
-    batch, v, gamma, lam = case
-    expected = np.zeros(v.shape)
-    for n, m, t in steps(batch):
-        end = int(np.sum(batch.mask[n, m]))
-        for k in range(1, end - t + 1):
-            gain = sum(gamma**j * batch.rewards[n, m, t + j] for j in range(k)) - v[n, m, t]
-            gain += gamma**k * v[n, m, t + k] if t + k < end else 0.0
-            expected[n, m, t] += (lam ** (k - 1) if t + k == end else (1 - lam) * lam ** (k - 1)) * gain
-    return off(lambda z: returns.gae(z[0], z[1], gamma=z[2], lam=z[3]), case, expected)
-
-
 def _one_hot(batch: Trajectories) -> Array:
     """One feature for each of three states."""
     return np.eye(3)[batch.states]
@@ -304,7 +285,6 @@ CHECKS = (
           random_estimate, _estimate_error("undiscounted_visits")),
     Check("leave-one-out", "mean of Ĝ over the others", "one after another", random_episodes, _leave_one_out_error),
     Check("linear-feature-baseline", "ridge regression of Ĝ", "least squares, the ridge as rows", random_fit, _fit_error),
-    Check("gae", "Σ (γλ)ᵏ δ", "mixture of k-step advantages", random_gae, _gae_error),
     Check("td-lambda", "w + η mean Σ δ z", "λ-returns: the forward view", random_td, _td_error),
     Check("lstd", "Σ z(φ − γφ')ᵀ w = Σ z r", "the process of the counts",
           lambda rng: random_episodes(rng, episodes=6, horizon=5), _lstd_error),

@@ -74,7 +74,7 @@ def _varied(case: Case, seed: int, accepts: Callable[[Case, dict[str, Any]], Cas
     rng, inputs = np.random.default_rng(seed), case.arguments()
     for name, value in inputs.items():
         if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            others = ({**inputs, name: other} for other in _variations(value, rng))
+            others = (case.about.joined({**inputs, name: other}) for other in _variations(value, rng))
             inputs = next((each for each in others if accepts(case, each) is not None), inputs)
     return inputs
 

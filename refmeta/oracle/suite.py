@@ -83,6 +83,7 @@ class Suite:
     unseen : what the vectors cannot see, a few words each.
     by_batch(function, vectorised=) : a function of the inputs, from an estimator that is called batch by batch, if the suite
         takes one.
+    joined(inputs) : inputs of which some were changed, with those that must agree made to agree again.
     vectors : the file, below `refmeta/oracle/suites`.
     """
 
@@ -116,6 +117,7 @@ class Suite:
     predicates: tuple[Predicate, ...] = ()
     unseen: tuple[str, ...] = ()
     by_batch: Callable[..., Callable[..., Any]] | None = None
+    joined: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     def __repr__(self) -> str:
         """The name; all else stands in the folder of the suite."""

@@ -19,6 +19,7 @@ from refmeta.arrays import (
     matvec,
     one_hot,
 )
+from refmeta.sampling import targets
 from refmeta.sampling.trajectories import Trajectories, as_trajectories, discounts
 from refmeta.tasks.exact_return import DiscountedPoint
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
@@ -54,15 +55,15 @@ def reward_to_go(trajectories: Trajectories, *, gamma: float) -> Array:
 def gae(trajectories: Trajectories, values: ArrayLike, *, gamma: float, lam: float) -> Array:
     """Â_t = Σ_{k≥t} (γλ)ᵏ⁻ᵗ δ_k, δ_t = r_t + γ v_{t+1} − v_t, v_H = 0, v the values of the visited states; (..., M, H).
 
-    Eq: gae
-
-    λ = 1 gives Ĝ_t − v_t, for every v; λ = 0 gives the one-step error δ_t.
+    λ = 1 gives Ĝ_t − v_t, for every v; λ = 0 gives the one-step error δ_t.  Every trajectory counts as terminated at its last
+    step; for cuts see `targets.gae`.
     """
     trajectories = as_trajectories(trajectories)
     v = as_step_values(values, trajectories, "values")
-    gamma, following = as_fraction(gamma, "gamma"), np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
-    delta = (trajectories.rewards + gamma * following - v) * trajectories.mask
-    return discounted_sum(delta, gamma * as_fraction(lam, "lam"))
+    rewards, mask = (np.broadcast_to(x, v.shape) for x in (trajectories.rewards, trajectories.mask))
+    following = np.concatenate([v[..., 1:], 0 * v[..., :1]], axis=-1)
+    last = mask & ~np.concatenate([mask[..., 1:], np.zeros_like(mask[..., :1])], axis=-1)
+    return targets.gae(rewards, v, following, terminated=last, truncated=0 * last, mask=mask, gamma=gamma, lam=lam)
 
 
 @finite_result

@@ -1,4 +1,4 @@
-"""`make bench`: rollouts beside one step at a time and a vectorised gymnasium environment; surrogates as samples grow.
+"""`make bench`: rollouts beside one step at a time and a vectorised gymnasium environment; surrogates as samples grow; GAE.
 
 20 tasks x 20 episodes x horizon 100, MDPs of 10 states and 4 actions, a tabular policy.  The step-by-step rollout is the
 same in plain Python with NumPy's generator; gymnasium, where it is installed, steps 400 environments at once, its
@@ -7,8 +7,10 @@ tables held as arrays, in a `VectorEnv`.
 
 import argparse
 import time
+import tracemalloc
 
 import numpy as np
+from scipy.signal import lfilter
 
 import refmeta as rm
 from refmeta.problems import random_process
@@ -137,9 +139,45 @@ def surrogates(seconds):
     print()
 
 
+def advantages(seconds, rows=1000, horizon=1000, gamma=0.99, lam=0.95):
+    """GAE of a million steps with an end or a cut in every hundred, beside a loop over time and a filter per episode."""
+    rng = np.random.default_rng(0)
+    r, v, after = rng.normal(size=(3, rows, horizon))
+    terminated, truncated = rng.random((2, rows, horizon)) < 0.005
+    inside = ~terminated & ~truncated
+    inside[:, -1] = False
+    after = np.where(inside, np.roll(v, -1, axis=1), after)
+
+    def loop():
+        out, last = np.zeros_like(r), np.zeros(rows)
+        for t in reversed(range(horizon)):
+            delta = r[:, t] + gamma * after[:, t] * ~terminated[:, t] - v[:, t]
+            last = delta + gamma * lam * ~(terminated[:, t] | truncated[:, t]) * last
+            out[:, t] = last
+        return out
+
+    def filters():
+        delta, out = (r + gamma * after * ~terminated - v).ravel(), np.empty(r.size)
+        ends = np.flatnonzero(~inside.ravel()) + 1
+        for a, b in zip([0, *ends[:-1]], ends, strict=True):
+            out[a:b] = lfilter([1.0], [1.0, -gamma * lam], delta[a:b][::-1])[::-1]
+        return out.reshape(r.shape)
+
+    flags = {"terminated": terminated, "truncated": truncated, "gamma": gamma, "lam": lam}
+    functions = {"refmeta": lambda: rm.targets.gae(r, v, after, **flags), "a loop over time": loop, "scipy's lfilter": filters}
+    print(f"GAE of {rows:,} x {horizon:,} steps in {np.sum(~inside):,} episodes\n\n{'':24}{'ms':>10}{'MB':>8}")
+    for name, best in best_of(functions, seconds).items():
+        tracemalloc.start()
+        got, peak = functions[name](), tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert np.allclose(got, functions["refmeta"](), rtol=0, atol=1e-12)
+        print(f"{name:24}{best * 1e3:10.1f}{peak / 1e6:8.0f}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds a table")
     options = parser.parse_args()
     rollouts(options.seconds)
     surrogates(options.seconds)
+    advantages(options.seconds)

@@ -11,6 +11,7 @@ from refmeta.__main__ import main
 from refmeta.commands import new
 from refmeta.oracle.suites import SUITES
 from tests.commands.conftest import printed, refused
+from tests.oracle.right.batches import by_loops
 
 HOLE = re.compile(r"^( *)(?:raise NotImplementedError|throw new Error)\((.*)\);?\n", re.M)
 KINDS = ("numpy", "torch", "jax", "node", "torch-module", "jax-module")
@@ -100,11 +101,12 @@ CODE = {
     "pearl": "pearl(losses, at)",
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
+    "returns": "by_loops(**locals())",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (grad, hvp, maml, expectations, leaf_gradients, learned, implicit, pearl)
+HELPERS = (by_loops, grad, hvp, maml, expectations, leaf_gradients, learned, implicit, pearl)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 

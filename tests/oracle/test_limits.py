@@ -68,6 +68,12 @@ def shortened(suite, p, most):
     return {part: SUITES[suite].answer(part, fewer) for part in parts[suite]}
 
 
+def bounded(suite, p, **inputs):
+    """All parts of the suite where some inputs are others."""
+    other = replace_fields(p, **inputs)
+    return {part: SUITES[suite].answer(part, other) for part in SUITES[suite].parts}
+
+
 LIMITS = {
     "clamps of logits beyond": (1, lambda suite, p, b: CLAMPED[suite](p, ClampedSoftmax(logit=b))),
     "clamps of probabilities below": (-1, lambda suite, p, b: CLAMPED[suite](p, ClampedSoftmax(least=b))),
@@ -80,6 +86,8 @@ LIMITS = {
     "clamps of log sigma above": (1, lambda suite, p, b: BOUNDED[suite](p, -np.inf, b)),
     "clamps of log variances below": (-1, lambda suite, p, b: BOUNDED[suite](p, b, np.inf)),
     "clamps of log variances above": (1, lambda suite, p, b: BOUNDED[suite](p, -np.inf, b)),
+    "clips of rewards above": (1, lambda suite, p, b: bounded(suite, p, rewards=np.clip(p.rewards, -b, b))),
+    "clips of ratios above": (1, lambda suite, p, b: bounded(suite, p, ratios=np.minimum(p.ratios, b))),
     "floors of variances below": (-1, lambda suite, p, b: of_model._with_variances_above(p, b)),
 }
 

@@ -32,8 +32,9 @@ def test_every_known_wrong_formula_says_what_it_computes_why_and_where_it_was_se
 
 
 def test_the_core_holds_no_name_of_a_suite():
-    """Adding a suite touches its own folder and one line of the table of contents."""
-    name = re.compile(rf"(?<![\w-])({'|'.join(SUITES)}|{'|'.join(name.replace('-', '_') for name in SUITES)})(?![\w-])")
+    """Adding a suite touches its own folder and one line of the table of contents.  `returns` is a verb, too: it counts in quotes."""
+    names = {written for name in SUITES for written in (name, name.replace("-", "_"))} - {"returns"}
+    name = re.compile(rf"(?<![\w-])({'|'.join(names)})(?![\w-])|['\"]returns['\"]")
     folder = Path(oracle.__file__).parent
     lines = [
         f"{path.name}:{number}: {line.strip()}"

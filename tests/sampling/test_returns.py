@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import refmeta as rm
-from refmeta.evidence.sampling import random_episodes, random_estimate, random_fit, random_gae, random_td
+from refmeta.evidence.sampling import random_episodes, random_estimate, random_fit, random_td
 from refmeta.problems import random_process, random_trajectories
 from tests import independent
 from tests.strategies import assert_right, batch_sizes, costly, counts, policies, seeds
@@ -69,12 +69,6 @@ def test_leave_one_out_is_the_mean_of_the_others(case):
 @given(case=st.builds(random_fit, seeds, **batch_sizes))
 def test_a_fitted_baseline_is_least_squares_with_the_ridge_as_rows(case):
     assert_right("linear-feature-baseline", case)
-
-
-@pytest.mark.eq("gae")
-@given(case=st.builds(random_gae, seeds, **batch_sizes))
-def test_gae_is_a_mixture_of_the_k_step_advantages(case):
-    assert_right("gae", case)
 
 
 @pytest.mark.eq("td-lambda")

@@ -33,7 +33,7 @@ from refmeta.tasks.planning import optimal_values
 
 __all__ = ["SENSITIVITY", "TaskSets", "discount", "inner_steps", "proximal_slope", "proximity", "step_size", "training_tasks"]
 
-STRENGTHS, NOISE = tuple(4.0**k for k in range(-6, 3)), 0.5
+STRENGTHS, NOISE = tuple(4.0**k for k in range(-5, 3)), 0.5
 ALPHA, SINUSOIDS, VALLEYS = 0.3, "Sinusoids with radial features, 10 shots", "Valleys: the steeper, the further away"
 UNIT = "mean query loss on held-out tasks: half the mean squared error"
 LOSS = "mean loss on held-out tasks; at the minimum of each it is 0"

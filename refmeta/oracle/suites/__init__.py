@@ -12,6 +12,7 @@ from refmeta.oracle.suites import (
     pearl,
     policy_gradient,
     reptile,
+    returns,
     surrogates,
 )
 
@@ -25,6 +26,7 @@ SUITES: dict[str, Suite] = {
         *maml.SUITES,
         reptile.SUITE,
         implicit.SUITE,
+        returns.SUITE,
         surrogates.SUITE,
         expected_estimators.SUITE,
         meta_lstm.SUITE,

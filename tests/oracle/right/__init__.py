@@ -1,6 +1,6 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
-from tests.oracle.right import complex_step, dense, differences, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import batches, complex_step, dense, differences, expected, formulas, forward, iterative  # isort: skip
 from tests.oracle.right import returned, single, taped, taped_maml  # isort: skip
 
 MODULES = (
@@ -15,5 +15,6 @@ MODULES = (
     returned,
     single,
     differences,
+    batches,
 )
 RIGHT = [entry for module in MODULES for entry in module.RIGHT]

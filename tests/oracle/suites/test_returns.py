@@ -1,0 +1,157 @@
+"""The known-wrong returns, advantages and targets are far off, and are what they say; points of the choices by hand."""
+
+import numpy as np
+import pytest
+
+from refmeta.evidence.targets import random_steps
+from refmeta.oracle.asking import moved
+from refmeta.oracle.choices import singles
+from refmeta.oracle.diagnosis import SECONDS, explain, first_of
+from refmeta.oracle.judge import JudgeSettings, gap, judge, limit_of
+from refmeta.oracle.suites.returns import SUITE
+from refmeta.oracle.suites.returns.problem import TRACES, Batch
+from refmeta.oracle.vectors import cases
+from refmeta.oracle.verdict import findings
+from refmeta.sampling import targets
+
+VALID = [case for case in cases("returns") if case.result == "valid"]
+ROWS = {row.slug: row for row in SUITE.rows}
+# γ = λ = ½; the row of the chapter: cut after step 2, ended after step 4, and one more step of a third episode
+HAND = Batch(
+    rewards=np.array([[1.0, 2, 4, 3, 2, 1]]), values=np.array([[2.0, 4, 2, 8, 4, 2]]), next_values=np.array([[4.0, 2, 6, 4, 77, 8]]),
+    q_values=np.array([[2.0, 4, 2, 8, 4, 2]]), next_q_values=np.array([[4.0, 2, 6, 4, 77, 8]]), terminated=np.array([[0, 0, 0, 0, 1, 0]]),
+    truncated=np.array([[0, 0, 1, 0, 0, 0]]), mask=np.ones((1, 6), int), ratios=np.array([[1, 0.5, 2, 1, 0.25, 0.5]]), probabilities=np.full((1, 6), 0.5),
+    gamma=0.5, lam=0.5, n_steps=2, rho_bar=1.5, c_bar=1.0,
+)  # fmt: skip
+
+
+def test_the_right_answers_to_the_row_by_hand():
+    by_hand = {
+        "discounted": [15 / 4, 11 / 2, 7, 4, 2, 5], "n_step": [5 / 2, 11 / 2, 7, 4, 2, 5], "gae": [17 / 16, 1 / 4, 5, -7 / 2, -2, 3],
+        "lambda_return": [49 / 16, 17 / 4, 7, 9 / 2, 2, 5],
+        "v_trace": [2 + 1 + 0.25 * (-0.5 + 0.125 * 7.5), 4 - 0.5 + 0.125 * 7.5, 2 + 1.5 * 5, 8 - 3 - 0.25 * 0.5, 4 - 0.25 * 2, 2 + 0.5 * 3],
+        "q_lambda": [49 / 16, 17 / 4, 7, 9 / 2, 2, 5],
+        "importance_sampling": [2 + 1 + 0.25 * (-1 + 5), 4 - 1 + 5, 7, 8 - 3 - 0.125 * 2, 2, 5],
+    }  # fmt: skip
+    for part, expected in by_hand.items():
+        np.testing.assert_allclose(SUITE.answer(part, HAND), [expected], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("slug", "part", "expected"),
+    [
+        ("truncation-is-termination", "gae", [7 / 8, -1 / 2, 2, -7 / 2, -2, 3]),
+        ("next-episode-bootstrap", "gae", [9 / 8, 1 / 2, 6, -7 / 2, -2, 3]),
+        ("own-value-at-cut", "gae", [15 / 16, -1 / 4, 3, -7 / 2, -2, 3]),
+        ("trace-not-cut", "gae", [129 / 128, 1 / 32, 33 / 8, -7 / 2, -2, 3]),
+        ("done-one-step-late", "discounted", [1 + 3 / 2, 2 + 2 / 2, 4 + 3 / 2, 3, 2 + 5 / 2, 5]),
+        ("bootstrap-twice", "gae", [17 / 16, 1 / 4, 5, -7 / 2, -2, 3 + 8 / 4]),
+        ("last-bootstrap-missing", "gae", [17 / 16, 1 / 4, 5, -7 / 2, -2, -1]),
+        ("rho-twice", "v_trace", [3 + 0.25 * (-0.25 + 0.125 * 11.25), 4 - 0.25 + 0.125 * 11.25, 2 + 2.25 * 5, 5 - 0.25 * 0.125, 4 - 0.125, 2.75]),
+        ("trace-of-other-step", "q_lambda", None),
+        ("trace-of-other-step", "importance_sampling", [2 + 1 + 0.5 * (-1 + 0.25 * 5), 4 - 1 + 0.25 * 5, 7, 8 - 3 - 0.5 * 2, 2, 5]),
+        ("rho-on-retrace-error", "q_lambda", [2 + 1 + 0.25 * (-0.5 + 0.25 * 5), 4 - 0.5 + 1.25, 7, 8 - 3 - 0.25 * 0.5, 3.5, 3.5]),
+        ("v-trace-advantage-mixed", "v_trace_advantage", None),
+        ("returns-for-advantages", "gae", [49 / 16, 17 / 4, 7, 9 / 2, 2, 5]),
+        ("retrace-without-lambda", "retrace", [2 + 1 + 0.25 * (-1 + 0.5 * 5), 4 - 1 + 0.5 * 5, 7, 8 - 3 - 0.125 * 2, 2, 5]),
+    ],
+)
+def test_a_known_wrong_formula_is_what_it_says_by_hand(slug, part, expected):
+    got = ROWS[slug].function(HAND)
+    if slug == "v-trace-advantage-mixed":
+        target, rho = SUITE.answer("v_trace", HAND)[0], np.minimum(1.5, HAND.ratios[0])
+        ahead = [(target[1] + 4) / 2, (target[2] + 2) / 2, 6, (target[4] + 4) / 2, 0, 8]
+        expected = rho * (HAND.rewards[0] + np.array(ahead) / 2 - HAND.values[0])
+    if expected is None:
+        assert part not in got
+    else:
+        np.testing.assert_allclose(got[part], [expected], rtol=1e-14, atol=1e-15)
+
+
+def test_every_row_has_a_case_by_hand():
+    names = next(mark for mark in test_a_known_wrong_formula_is_what_it_says_by_hand.pytestmark).args[1]
+    assert {slug for slug, *_ in names} == set(ROWS)
+
+
+@pytest.mark.parametrize("slug", ROWS)
+def test_a_known_wrong_formula_is_rejected_on_random_batches_by_a_thousand_tolerances(slug):
+    worst = []
+    for seed in range(12):
+        batch = random_steps(np.random.default_rng(seed), 3, 8)
+        got = ROWS[slug].function(batch)
+        worst.append(max(np.max(np.abs(value - SUITE.answer(part, batch))) for part, value in got.items()))
+    assert sum(error > 1e3 * 30 * np.finfo(float).eps * 20 for error in worst) >= 3
+
+
+@pytest.mark.parametrize("slug", ROWS)
+def test_a_known_wrong_formula_is_named_on_the_vectors(slug):
+    """In the first part that it makes wrong; as what it is: a mistake, a convention, or right and something else."""
+    row, settings = ROWS[slug], JudgeSettings()
+    outcomes = [judge(case, row.function(case.problem), settings) for case in VALID]
+    said = "\n".join(first_of(explain(outcomes, settings, seconds=SECONDS)))
+    kinds = {"wrong": "known-wrong formula", "convention": "a convention:", "right": "what is not a mistake, but not what was asked for:"}
+    assert f"EXACT match with {kinds[row.kind]} {slug} " in said, said
+
+
+def test_the_point_without_departures_is_the_answer_of_the_library():
+    for case in VALID:
+        for part in SUITE.parts:
+            got = SUITE.variant(part, case.problem, {})
+            np.testing.assert_allclose(got, SUITE.answer(part, case.problem), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("choice", "words"), singles(SUITE.choices))
+def test_every_departure_is_seen_by_a_vector(choice, words):
+    found = []
+    for case in VALID:
+        for part in SUITE.parts:
+            value = SUITE.variant(part, case.problem, {choice: SUITE.choices[choice][words]})
+            if value is not None:
+                found.append(gap(value, case.expected[part].value, limit_of(case, part, JudgeSettings())))
+    assert max(found) > 10
+
+
+def test_terms_have_the_shape_of_a_part_and_are_zero_behind_the_mask():
+    for case in VALID:
+        for term in SUITE.additions("gae", case.problem).values():
+            assert term().shape == case.problem.rewards.shape and not np.any(term()[case.problem.mask == 0])
+
+
+def test_what_must_not_be_read_is_not_read_by_the_vectors():
+    """Other numbers at terminations and behind the mask change no expected value."""
+    for case in VALID:
+        b, kept = case.problem, case.problem.mask > 0
+        hidden = {name: np.where(kept, getattr(b, name), -3.0) for name in ("rewards", "values", "q_values", "ratios")}
+        hidden |= {name: np.where(kept & (b.terminated == 0), getattr(b, name), -3.0) for name in ("next_values", "next_q_values")}
+        other = Batch(**vars(b) | hidden | {"ratios": np.where(kept, b.ratios, 9.0)})
+        for part in SUITE.parts:
+            np.testing.assert_array_equal(SUITE.answer(part, other), SUITE.answer(part, b))
+
+
+@pytest.mark.parametrize("case", [case for case in cases("returns") if case.result == "invalid"], ids=lambda case: case.id)
+def test_what_is_invalid_is_refused_by_the_functions_themselves(case):
+    x = case.arguments()
+    flags = {name: x[name] for name in ("terminated", "truncated", "mask", "gamma")}
+    with pytest.raises((ValueError, TypeError)):
+        targets.v_trace(x["rewards"], x["values"], x["next_values"], **flags, ratios=x["ratios"], lam=x["lam"])
+
+
+@pytest.mark.parametrize("predicate", SUITE.predicates, ids=lambda p: p.name)
+def test_a_predicate_holds_on_some_vectors_and_where_its_move_leads(predicate):
+    assert {predicate.holds(case) for case in VALID} == {True, False}
+    for case in VALID:
+        other = moved(case, predicate.move(case.arguments()))
+        assert other is not None and predicate.holds(other)
+
+
+def test_a_mistake_at_cuts_alone_that_no_row_knows_is_placed_there():
+    """An advantage that is 0 at every cut."""
+    settings = JudgeSettings()
+    spoilt = lambda case: SUITE.answer("gae", case.problem) * (1 - case.problem.truncated * (1 - case.problem.terminated))
+    outcomes = [judge(case, {"gae": spoilt(case)}, settings) for case in VALID]
+    (found,) = findings(outcomes, settings)
+    assert found.word == "WRONG" and "nothing is truncated" in "\n".join(found.where.lines), found.where.lines
+
+
+def test_the_traces_are_those_of_the_definition():
+    assert set(TRACES) == {"retrace", "tree_backup", "q_lambda", "importance_sampling"}
