@@ -93,6 +93,17 @@ def pearl(losses, at):
     return slopes | {"encoder": leaf_gradients(losses["encoder"], at["encoder"])}
 
 
+def on_batches(theta, support, query, alpha):
+    """Adapted parameters and meta-gradient, each inner step on a loss of its own."""
+    path = [theta]
+    for loss in support:
+        path.append(path[-1] - alpha * grad(loss, path[-1]))
+    slope = grad(query, path[-1])
+    for loss, phi in zip(support[::-1], path[-2::-1], strict=True):
+        slope = slope - hvp(loss, phi, alpha * slope)
+    return path[-1], slope
+
+
 CODE = {
     "maml": "maml(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, next(products))[1]",
     "reptile": "theta + epsilon * np.mean(adapted - theta, axis=0)",
@@ -100,17 +111,18 @@ CODE = {
     "pearl": "pearl(losses, at)",
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
+    "maml-sampled": "on_batches(theta, support, query, alpha)",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (grad, hvp, maml, expectations, leaf_gradients, learned, implicit, pearl)
+HELPERS = (grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 
 def filled(suite):
     """NumPy's adapter with an expression instead of the hole: gradients of its own losses, most of them by a complex step."""
-    code = CALL.sub(r"their_\1(", CODE["maml" if suite.startswith("maml-") else suite])
+    code = CALL.sub(r"their_\1(", CODE["maml" if SUITES[suite].chapter == "maml" else suite])
     text = HOLE.sub(lambda hole: f"{hole[1]}return {code}\n", new.adapter(suite, "numpy", "mine.py"))
     space = {f"their_{helper.__name__}": helper for helper in HELPERS}
     exec(compile(text, "mine.py", "exec"), space)
@@ -124,7 +136,7 @@ def filled(suite):
 
 def products(suite, inputs):
     """The library's Hessian products of the support, task after task."""
-    if suite.startswith("maml-"):
+    if SUITES[suite].chapter == "maml":
         support = SUITES[suite].problem(inputs).support
         for i in range(support.shape[0]):
             yield lambda phi, v, i=i: support.at(phi).hvp(v)[i]
@@ -194,7 +206,7 @@ def test_double_precision_is_switched_on():
 def test_what_is_offered():
     """NumPy and JAX for every suite; the others where there is a loss in their language."""
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
-    maml = {suite for suite in SUITES if suite.startswith("maml-")}
+    maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
     assert set(new.offered("torch")) == maml | {"implicit", "reptile", "pearl", "meta-lstm"}
     assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile"}
