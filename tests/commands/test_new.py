@@ -93,14 +93,14 @@ def pearl(losses, at):
     return slopes | {"encoder": leaf_gradients(losses["encoder"], at["encoder"])}
 
 
-def on_batches(theta, support, query, alpha):
-    """Adapted parameters and meta-gradient, each inner step on a loss of its own."""
+def on_batches(theta, support, query, alpha, product):
+    """Adapted parameters and meta-gradient, each inner step on a loss of its own; the Hessian products are the library's."""
     path = [theta]
     for loss in support:
         path.append(path[-1] - alpha * grad(loss, path[-1]))
     slope = grad(query, path[-1])
-    for loss, phi in zip(support[::-1], path[-2::-1], strict=True):
-        slope = slope - hvp(loss, phi, alpha * slope)
+    for k in reversed(range(len(support))):
+        slope = slope - product(k, path[k], alpha * slope)
     return path[-1], slope
 
 
@@ -111,7 +111,7 @@ CODE = {
     "pearl": "pearl(losses, at)",
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
-    "maml-sampled": "on_batches(theta, support, query, alpha)",
+    "maml-sampled": "on_batches(theta, support, query, alpha, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
@@ -140,6 +140,11 @@ def products(suite, inputs):
         support = SUITES[suite].problem(inputs).support
         for i in range(support.shape[0]):
             yield lambda phi, v, i=i: support.at(phi).hvp(v)[i]
+    if suite == "maml-sampled":
+        problem = SUITES[suite].problem(inputs)
+        for i in range(len(problem.baseline)):
+            for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
+                yield lambda k, phi, v, i=i, name=name: problem.surrogate(name, k).at(phi).hvp(v)[i]
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -17,12 +17,13 @@ def <<function>>(<<arguments>>):
         """The surrogate of one batch; the parameters at which the batch was drawn are numbers."""
         batch = states, actions, mask != 0, *sizes
         sampled = log_probabilities(np.asarray(sampled_at), *batch)
-        return lambda phi: loss(name, log_probabilities(phi, *batch) - sampled, rewards, mask != 0, baseline, gamma, lam)
+        x = lambda phi: log_probabilities(phi, *batch) - sampled
+        return lambda phi: loss(name, x(phi), rewards, mask != 0, baseline, gamma, lam)
 
     for i in range(len(rewards)):
-        steps = zip(theta_sampled[i], states[i], actions[i], rewards[i], mask[i], baseline[i])
-        own = query_theta_sampled[i], query_states[i], query_actions[i], query_rewards[i], query_mask[i], query_baseline[i]
-        batches = list(steps)
+        batches = list(zip(theta_sampled[i], states[i], actions[i], rewards[i], mask[i], baseline[i]))
+        query = query_theta_sampled, query_states, query_actions, query_rewards, query_mask, query_baseline
+        own = [each[i] for each in query]
         for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
             support = [task_loss(name, *batch) for batch in batches]
             phi, gradient = meta_gradient(theta, support, task_loss(name, *own), alpha)

@@ -216,3 +216,10 @@ def test_batches_without_an_axis_of_steps_get_a_sentence():
     inputs["rewards"] = inputs["rewards"][:, 0]
     with pytest.raises(ValueError, match=r"rewards has shape \(2, 3, 4\), expected \(N, K, M, H\): one batch per inner step"):
         problem(inputs)
+
+
+def test_a_batch_whose_parameters_are_missing_gets_a_sentence():
+    inputs = SUITE.arguments(generic("tabular").inputs)
+    inputs["theta_sampled"] = inputs["theta_sampled"][:, 1:]
+    with pytest.raises(ValueError, match=r"theta_sampled has shape \(2, 2, 6\), expected \(2, 3, 6\): where the batch of each step was drawn"):
+        problem(inputs)

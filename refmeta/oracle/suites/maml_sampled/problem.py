@@ -90,6 +90,9 @@ def problem(x: dict[str, Any]) -> SampledBatches:
     support, query = (Trajectories(*(x[prefix + name] for name in FIELDS)) for prefix in ("", "query_"))
     if np.ndim(x["rewards"]) != 4:
         raise ValueError(f"rewards has shape {np.shape(x['rewards'])}, expected (N, K, M, H): one batch per inner step")
+    drawn = (*np.shape(x["rewards"])[:2], policy.dim)
+    if np.shape(x["theta_sampled"]) != drawn:
+        raise ValueError(f"theta_sampled has shape {np.shape(x['theta_sampled'])}, expected {drawn}: where the batch of each step was drawn")
     return SampledBatches(
         x["theta"], policy, x["theta_sampled"], support, x["baseline"], x["query_theta_sampled"], query, x["query_baseline"],
         x["alpha"], x["gamma"], x["lam"],
