@@ -62,5 +62,8 @@ SUITE = suite_of(
         "lam": Input("number", "the lambda of Loaded DiCE"),
     },
     parts={part: each for name, meaning in MEANINGS.items() for part, each in _parts(name, meaning).items()},
-    unseen=("clamps of logits beyond 800",),
+    unseen=(
+        "clamps of logits beyond 800", "clamps of probabilities below 1e-14", "clips of inner gradients above 420", "limits of K from 7",
+        "clamps of log sigma below -9", "clamps of log sigma above 3",
+    ),
 )  # fmt: skip

@@ -21,9 +21,9 @@ from refmeta.sampling.trajectories import Trajectories
 __all__ = ["ROWS"]
 
 
-def _with_likelihood(problem: SampledBatches, use: Likelihood) -> dict[str, Array]:
-    """The parts with another log π."""
-    return {part: by_definition(part, problem, use=use) for part in part_names(SUMMANDS)}
+def _with_likelihood(problem: SampledBatches, use: Likelihood, differs: bool) -> dict[str, Array]:
+    """The parts with another log π; those of the library where it is the same on these batches."""
+    return {part: by_definition(part, problem, use=use) if differs else answer(part, problem) for part in part_names(SUMMANDS)}
 
 
 def _thetas(problem: SampledBatches) -> Array:
@@ -33,19 +33,18 @@ def _thetas(problem: SampledBatches) -> Array:
 
 
 def _with_log_sigma(problem: SampledBatches, low: float, high: float) -> dict[str, Array]:
-    """The parts with log σ kept in [low, high]; none where no parameter reaches a bound."""
-    if not isinstance(problem.policy, LinearGaussian):
-        return {}
+    """The parts with log σ kept in [low, high]."""
     logs = _thetas(problem)[:, -problem.policy.actions :]
-    return _with_likelihood(problem, Likelihood(log_sigma=lambda x: between(x, low, high))) if np.any((logs < low) | (logs > high)) else {}
+    differs = isinstance(problem.policy, LinearGaussian) and bool(np.any((logs < low) | (logs > high)))
+    return _with_likelihood(problem, Likelihood(log_sigma=lambda x: between(x, low, high)), differs)
 
 
 def _with_softmax(problem: SampledBatches, use: ClampedSoftmax) -> dict[str, Array]:
-    """The parts with a clamped softmax; none where no policy reaches a bound."""
+    """The parts with a clamped softmax."""
     if isinstance(problem.policy, LinearGaussian):
-        return {}
+        return _with_likelihood(problem, Likelihood(), False)
     tables = np.stack([problem.policy.table(theta) for theta in _thetas(problem)])
-    return _with_likelihood(problem, Likelihood(softmax=use)) if use.changes(tables) else {}
+    return _with_likelihood(problem, Likelihood(softmax=use), use.changes(tables))
 
 
 def _with_clipped_gradient(problem: SampledBatches, most: float = NORM) -> dict[str, Array]:
