@@ -160,10 +160,17 @@ def test_sampled_mistakes_are_named(function, suite, slug):
     assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
 
 
-@pytest.mark.parametrize(("target", "least"), [("jax_maml_sampled:meta_gradients", 12), ("torch_maml_sampled:maml", 12)])
-def test_meta_gradients_of_batches_by_automatic_differentiation_are_right(target, least):
-    status, report = check(target, "--suite", "maml-sampled")
-    assert status == 0 and digits(report) >= least and "Diagnosis" not in report, report
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("torch_maml_sampled:maml", ["--suite", "maml-sampled"]),
+        ("jax_maml_sampled:meta_gradients", few("maml-sampled", (1, 2, 5, 7, 10, 11, 13, 14))),
+    ],
+)
+def test_meta_gradients_of_batches_by_automatic_differentiation_are_right(target, asked):
+    """JAX without a compiled function differentiates step by step: some cases of every policy, on policy and off."""
+    status, report = check(target, *asked)
+    assert status == 0 and digits(report) >= 12 and "Diagnosis" not in report, report
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_rows_of_hessians_are_products_of_dense_matrices(kind):
         ("sign-flipped", {"alpha in the factors": "-alpha"}), ("alpha-missing", {"alpha in the factors": "1"}),
         ("alpha-twice", {"alpha in the factors": "alpha^2"}), ("gradient-at-start", {"query taken at": "theta", "Hessians": "left out (first order)"}),
         ("query-is-support", {"query batch": "the last support batch"}), ("one-batch-for-all-steps", {"support batches": "the first in every step"}),
-        ("curvature-of-reinforce", {"curvature": "REINFORCE's (naive)"}), ("curvature-of-likelihood-ratio", {"curvature": "the likelihood ratio's"}),
+        ("curvature-of-reinforce", {"inner surrogate": "REINFORCE's (naive)"}), ("curvature-of-likelihood-ratio", {"inner surrogate": "the likelihood ratio's"}),
         ("score-counted-twice", {"score term": "added"}), ("denominator-follows", {"denominators": "replaced by theta, detached"}),
         ("mask-ignored", {"mask": "ignored"}), ("advantages-normalised", {"advantages": "normalised (ddof 0)"}), ("baseline-dropped", {"baseline": "none"}),
         ("mean-over-time", {"over time": "mean over the steps taken in the task's batch"}), ("sum-over-episodes", {"over trajectories": "sum"}),

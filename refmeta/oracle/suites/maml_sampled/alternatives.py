@@ -55,7 +55,8 @@ def _alternatives(name: str) -> dict[str, Any]:
 
 CHOICES: Choices = {
     "Hessians": HESSIANS,
-    "curvature": {words: value for words, value in SURROGATES["curvature"].items()},
+    "curvature": SURROGATES["curvature"],
+    "inner surrogate": SURROGATES["curvature"],
     "product": {words: value for words, value in SURROGATES["product"].items() if value in ("exact", "outer", "inner", "fisher", "outer twice")},
     "alpha in the factors": FACTORS,
     "alpha": FACTORS,

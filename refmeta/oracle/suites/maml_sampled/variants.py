@@ -43,10 +43,12 @@ def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Po
     size["alpha in the factors"] = size["alpha in the factors"] if "alpha in the factors" in point else size["alpha"]
     support, query = (_of_surrogates(point, scope) for scope in ("support", "query"))
     batch = point.get("support batches", lambda k, K: k)
-    theta, path = problem.theta, []
+    theta, path, inner = problem.theta, [], point.get("inner surrogate", name)
+    if inner == name and "inner surrogate" in point:
+        raise _NotConcerned
     for k in range(point["steps"](K) if "steps" in point else K):
         path.append(_one(problem, task, batch(k, K), theta))
-        theta = theta - size["alpha"] * _derivative(f"{name}_grad", path[-1], support)
+        theta = theta - size["alpha"] * _derivative(f"{inner}_grad", path[-1], support)
     if kind == "adapted":
         return np.asarray(theta)
     k = point["query batch"](K) if "query batch" in point else QUERY
@@ -56,7 +58,7 @@ def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Po
     value = end.surrogate(name).at(end.theta).loss if "score term" in point else 0.0
     bent = support | {choice: point[choice] for choice in ("curvature", "product") if choice in point}
     for j in (point["Hessians"](len(path)) if "Hessians" in point and path else range(len(path)))[::-1]:
-        g = g - size["alpha in the factors"] * _derivative(f"{name}_hvp", path[j], bent, v=g)
+        g = g - size["alpha in the factors"] * _derivative(f"{inner}_hvp", path[j], bent, v=g)
         if "score term" in point:
             weight = point["score term"](problem.alpha, K, M)
             g = g + weight * emaml_score_term(problem.policy, path[j].theta, path[j].trajectories, value=value)[0]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.meta import maml
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.maml_sampled.points import backwards, gradients
-from refmeta.oracle.suites.maml_sampled.problem import QUERY, SampledBatches
+from refmeta.oracle.suites.maml_sampled.problem import QUERY, SampledBatches, answer
 from refmeta.oracle.suites.maml_sampled.wrong_batches import ROWS as OF_BATCHES
 from refmeta.oracle.suites.maml_sampled.wrong_limits import ROWS as LIMITS
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
@@ -29,8 +30,8 @@ FALSE_ALARMS = {
 LETTERS = {"H_": "H_k is the Hessian of the surrogate of step k at the parameters before that step"}
 
 
-@wrong("first-order", "∇L_query(φ)", quantity=EVERY, cause="inner gradient detached: create_graph=True missing, a stop_gradient",
-       source="dragen1860/MAML-Pytorch #17 #26 #32 #63", hint="PyTorch: autograd.grad without create_graph=True, .detach()", chapter="maml")  # fmt: skip
+@wrong("first-order", "∇L_query(φ)", quantity=EVERY, cause="the gradient of the inner surrogate is held constant",
+       source="dragen1860/MAML-Pytorch #17 #26 #32 #63", hint="PyTorch: .detach() or torch.no_grad() in the inner step; JAX: stop_gradient", chapter="maml")  # fmt: skip
 def first_order(problem: Any) -> Any:
     return gradients(problem, lambda points: points[-1].grad)
 
@@ -42,7 +43,7 @@ def last_step_only(problem: Any) -> Any:
 
 
 @wrong("first-step-only", "(I − αH_0) ∇L_query(φ)", quantity=EVERY, cause="only the first inner step is in the graph",
-       hint="PyTorch: create_graph=True only in the first pass of the loop", chapter="maml")  # fmt: skip
+       hint="PyTorch: the later passes of the inner loop keep no graph", chapter="maml")  # fmt: skip
 def first_step_only(problem: Any) -> Any:
     return gradients(problem, lambda points: backwards(points[:1], problem.alpha, points[-1].grad))
 
@@ -75,27 +76,27 @@ def gradient_at_start(problem: Any) -> Any:
     return {f"{name}_gradient": np.array(problem.surrogate(name, QUERY).at(problem.theta).grad) for name in SUMMANDS}
 
 
-@wrong("curvature-of-reinforce", "REINFORCE's Hessians in the inner steps of another surrogate", quantity=EVERY,
+@wrong("curvature-of-reinforce", "inner steps on REINFORCE's surrogate, the query on another", quantity=EVERY,
        cause="the inner step is differentiated through a loss made for first derivatives: Σ γᵗ(Ĝ − b) log π",
        source="MAML-RL as first released", hint="differentiate the ratio or the magic box in the inner loss, not log π times the advantage")  # fmt: skip
 def curvature_of_reinforce(problem: Any) -> Any:
     return _with_curvature(problem, "reinforce")
 
 
-@wrong("curvature-of-likelihood-ratio", "the likelihood ratio's Hessians in the inner steps of another surrogate", quantity=EVERY,
+@wrong("curvature-of-likelihood-ratio", "inner steps on the likelihood ratio, the query on another surrogate", quantity=EVERY,
        cause="one ratio a step: how an action changes the later states is lost (ProMP's LVC does so on purpose)", source="ProMP")  # fmt: skip
 def curvature_of_likelihood_ratio(problem: Any) -> Any:
     return _with_curvature(problem, "likelihood_ratio")
 
 
 def _with_curvature(problem: SampledBatches, other: str) -> dict[str, Array]:
-    """The meta-gradients of the other surrogates, with this one's Hessians at their points."""
-
-    def of(points: list[SurrogatePoint]) -> Array:
-        bent = [problem.surrogate(other, k).at(point.theta) for k, point in enumerate(points[:-1])]
-        return backwards(bent, problem.alpha, points[-1].grad)
-
-    return gradients(problem, of, [name for name in SUMMANDS if name != other])
+    """Both parts of the other surrogates, whose inner steps are on this one: on policy φ is right, and the Hessians are not."""
+    (support, _), parts = problem.split(other), {}
+    for name in SUMMANDS:
+        if name != other:
+            parts[f"{name}_adapted"] = answer(f"{other}_adapted", problem)
+            parts[f"{name}_gradient"] = maml.gradient(problem.theta, support, problem.surrogate(name, QUERY), **problem.hyper)
+    return parts
 
 
 @wrong("score-counted-twice", "∇F + L_query(φ) Σ ∇log p of every support batch", quantity=EVERY,
