@@ -11,7 +11,7 @@ from refmeta.arrays import Array
 from refmeta.meta import maml
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.maml_sampled.points import backwards, gradients
-from refmeta.oracle.suites.maml_sampled.problem import QUERY, SampledBatches, answer
+from refmeta.oracle.suites.maml_sampled.problem import QUERY, SampledBatches
 from refmeta.oracle.suites.maml_sampled.wrong_batches import ROWS as OF_BATCHES
 from refmeta.oracle.suites.maml_sampled.wrong_limits import ROWS as LIMITS
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
@@ -90,13 +90,10 @@ def curvature_of_likelihood_ratio(problem: Any) -> Any:
 
 
 def _with_curvature(problem: SampledBatches, other: str) -> dict[str, Array]:
-    """Both parts of the other surrogates, whose inner steps are on this one: on policy φ is right, and the Hessians are not."""
-    (support, _), parts = problem.split(other), {}
-    for name in SUMMANDS:
-        if name != other:
-            parts[f"{name}_adapted"] = answer(f"{other}_adapted", problem)
-            parts[f"{name}_gradient"] = maml.gradient(problem.theta, support, problem.surrogate(name, QUERY), **problem.hyper)
-    return parts
+    """The meta-gradients of the other surrogates, whose inner steps are on this one: on policy φ is right, and the Hessians are not."""
+    support, _ = problem.split(other)
+    gradient: Any = lambda name: maml.gradient(problem.theta, support, problem.surrogate(name, QUERY), **problem.hyper)
+    return {f"{name}_gradient": gradient(name) for name in SUMMANDS if name != other}
 
 
 @wrong("score-counted-twice", "∇F + L_query(φ) Σ ∇log p of every support batch", quantity=EVERY,
