@@ -94,6 +94,17 @@ def pearl(losses, at):
     return slopes | {"encoder": leaf_gradients(losses["encoder"], at["encoder"])}
 
 
+def on_batches(theta, support, query, alpha, product):
+    """Adapted parameters and meta-gradient, each inner step on a loss of its own; the Hessian products are the library's."""
+    path = [theta]
+    for loss in support:
+        path.append(path[-1] - alpha * grad(loss, path[-1]))
+    slope = grad(query, path[-1])
+    for k in reversed(range(len(support))):
+        slope = slope - product(k, path[k], alpha * slope)
+    return path[-1], slope
+
+
 CODE = {
     "maml": "maml(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, next(products))[1]",
     "reptile": "theta + epsilon * np.mean(adapted - theta, axis=0)",
@@ -102,17 +113,18 @@ CODE = {
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
     "returns": "by_loops(**locals())",
+    "maml-sampled": "on_batches(theta, support, query, alpha, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (by_loops, grad, hvp, maml, expectations, leaf_gradients, learned, implicit, pearl)
+HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 
 def filled(suite):
     """NumPy's adapter with an expression instead of the hole: gradients of its own losses, most of them by a complex step."""
-    code = CALL.sub(r"their_\1(", CODE["maml" if suite.startswith("maml-") else suite])
+    code = CALL.sub(r"their_\1(", CODE["maml" if SUITES[suite].chapter == "maml" else suite])
     text = HOLE.sub(lambda hole: f"{hole[1]}return {code}\n", new.adapter(suite, "numpy", "mine.py"))
     space = {f"their_{helper.__name__}": helper for helper in HELPERS}
     exec(compile(text, "mine.py", "exec"), space)
@@ -126,10 +138,15 @@ def filled(suite):
 
 def products(suite, inputs):
     """The library's Hessian products of the support, task after task."""
-    if suite.startswith("maml-"):
+    if SUITES[suite].chapter == "maml":
         support = SUITES[suite].problem(inputs).support
         for i in range(support.shape[0]):
             yield lambda phi, v, i=i: support.at(phi).hvp(v)[i]
+    if suite == "maml-sampled":
+        problem = SUITES[suite].problem(inputs)
+        for i in range(len(problem.baseline)):
+            for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
+                yield lambda k, phi, v, i=i, name=name: problem.surrogate(name, k).at(phi).hvp(v)[i]
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -196,7 +213,7 @@ def test_double_precision_is_switched_on():
 def test_what_is_offered():
     """NumPy and JAX for every suite; the others where there is a loss in their language."""
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
-    maml = {suite for suite in SUITES if suite.startswith("maml-")}
+    maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
     assert set(new.offered("torch")) == maml | {"implicit", "reptile", "pearl", "meta-lstm"}
     assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile"}

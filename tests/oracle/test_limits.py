@@ -17,6 +17,7 @@ from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.expected_estimators import wrong_limits as of_expectations
 from refmeta.oracle.suites.implicit import wrong as of_implicit
 from refmeta.oracle.suites.maml import wrong_limits as of_maml
+from refmeta.oracle.suites.maml_sampled import wrong_limits as of_batches
 from refmeta.oracle.suites.meta_lstm import wrong as of_lstm
 from refmeta.oracle.suites.meta_lstm.definition import Formulas
 from refmeta.oracle.suites.model import wrong_limits as of_model
@@ -29,15 +30,15 @@ from refmeta.oracle.vectors import cases
 from refmeta.problems import KINDS, random_problem
 from refmeta.tolerance import error_in_tolerances
 
-MAML = [name for name in SUITES if name.startswith("maml-")]
+MAML = [name for name in SUITES if SUITES[name].chapter == "maml"]
 CLAMPED = {
     **dict.fromkeys(MAML, of_maml._with_softmax),
     "policy-gradient": of_policies._with_softmax, "expected-estimators": of_expectations._with_softmax,
     "model": of_model._with_softmax, "surrogates": of_surrogates._with_softmax,
     "pearl": lambda p, use: of_pearl.all_parts(p, Pearl(softmax=use)),
-    "meta-lstm": lambda p, use: of_lstm.all_parts(p, Formulas(softmax=use)),
+    "maml-sampled": of_batches._with_softmax, "meta-lstm": lambda p, use: of_lstm.all_parts(p, Formulas(softmax=use)),
 }  # fmt: skip
-BOUNDED = {"maml-lq": of_maml._with_log_sigma, "surrogates": of_surrogates._with_log_sigma, "pearl": of_pearl._factors_within}
+BOUNDED = {"maml-lq": of_maml._with_log_sigma, "maml-sampled": of_batches._with_log_sigma, "surrogates": of_surrogates._with_log_sigma, "pearl": of_pearl._factors_within}
 
 
 def clipped(suite, p, most):
@@ -47,6 +48,8 @@ def clipped(suite, p, most):
         return reptile.update(p.theta, [p.theta + step * min(1.0, most / np.linalg.norm(step))], epsilon=p.epsilon)
     if suite == "meta-lstm":
         return of_lstm._with_clipped_gradient(p, most)
+    if suite == "maml-sampled":
+        return of_batches._with_clipped_gradient(p, most)
     if suite == "model":
         return maml_parts(p, with_clipped_gradient(p.support, most), p.truth)
     if suite == "expected-estimators":
@@ -59,6 +62,8 @@ def clipped(suite, p, most):
 def shortened(suite, p, most):
     """The suite's result after at most so many steps."""
     few = min(p.steps, int(most))
+    if suite == "maml-sampled":
+        return of_batches._with_few_steps(p, few)
     alpha = p.alpha[:few] if np.ndim(getattr(p, "alpha", 0)) == 2 else getattr(p, "alpha", 0)
     if suite in MAML:
         return maml.gradient(p.theta, *p.split, alpha=alpha, steps=few)

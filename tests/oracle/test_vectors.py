@@ -191,7 +191,7 @@ def test_a_square_array_is_not_always_symmetric(suite):
 
 def clipped(x):
     """Rewards in [−5, 5]."""
-    names = [name for name in ("R", "query_R", "rewards", "context_rewards") if name in x]
+    names = [name for name in ("R", "query_R", "rewards", "query_rewards", "context_rewards") if name in x]
     return {name: np.clip(x[name], -5, 5) for name in names}
 
 
@@ -201,7 +201,7 @@ def by_columns(x):
     if "states" in x and x["states"].dtype.kind != "f":
         return {}
     order = np.append(np.arange(m * p).reshape(p, m).T, np.arange(m * p, m * p + m))
-    return {name: x[name][order] for name in ("theta", "theta_sampled") if name in x}
+    return {name: x[name][..., order] for name in ("theta", "theta_sampled", "query_theta_sampled") if name in x}
 
 
 def means_over_n(x):
@@ -222,8 +222,8 @@ MISREAD = {
     "the size of alpha": (lambda x: {"alpha": np.abs(x["alpha"])}, MAML | {"model"}),
     "alpha transposed": (lambda x: {"alpha": np.transpose(x["alpha"])}, MAML),
     "alpha of the parameters as that of the steps": (lambda x: {"alpha": np.reshape(x["alpha"], (-1, 1))}, MAML | {"model"}),
-    "rewards clipped": (clipped, {"policy-gradient", "maml-tabular", "maml-linear-features", "surrogates", "pearl", "model"}),
-    "the gain by columns": (by_columns, {"maml-lq", "surrogates"}),
+    "rewards clipped": (clipped, {"policy-gradient", "maml-tabular", "maml-linear-features", "maml-sampled", "surrogates", "pearl", "model"}),
+    "the gain by columns": (by_columns, {"maml-lq", "maml-sampled", "surrogates"}),
     "sigma at most 1": (lambda x: {"theta": np.append(x["theta"][:-1], min(x["theta"][-1], 0.0))}, {"maml-lq"}),
     "epsilon at most 1": (lambda x: {"epsilon": min(x["epsilon"], 1.0)}, {"reptile"}),
     "the query's mean over n": (means_over_n, {"maml-regression", "implicit"}),

@@ -162,6 +162,36 @@ def test_sampled_mistakes_are_named(function, suite, slug):
 
 
 @pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("torch_maml_sampled:maml", ["--suite", "maml-sampled"]),
+        ("jax_maml_sampled:meta_gradients", few("maml-sampled", (1, 2, 5, 7, 10, 11, 13, 14))),
+    ],
+)
+def test_meta_gradients_of_batches_by_automatic_differentiation_are_right(target, asked):
+    """JAX without a compiled function differentiates step by step: some cases of every policy, on policy and off."""
+    status, report = check(target, *asked)
+    assert status == 0 and digits(report) >= 12 and "Diagnosis" not in report, report
+
+
+@pytest.mark.parametrize(
+    ("target", "numbers", "slug"),
+    [
+        ("jax_maml_sampled:meta_gradients_following", (11, 12, 13), "denominator-follows"),
+        ("jax_maml_sampled:meta_gradients_detached", (1, 2, 3), "first-order"),
+        ("torch_maml_sampled:maml_detached", (1, 2, 3), "first-order"),
+        ("torch_maml_sampled:maml_naive", (1, 2, 3), "curvature-of-reinforce"),
+        ("torch_maml_sampled:maml_following", (11, 12, 13), "denominator-follows"),
+        ("torch_maml_sampled:maml_mean", (1, 4, 11), "mean-over-time"),
+        ("torch_maml_sampled:maml_normalised", (1, 4, 11), "advantages-normalised"),
+    ],
+)
+def test_mistakes_of_meta_gradients_of_batches_are_named(target, numbers, slug):
+    status, report = check(target, *few("maml-sampled", numbers))
+    assert status == 1 and f"EXACT match with known-wrong formula {slug} (" in report, report
+
+
+@pytest.mark.parametrize(
     ("function", "name"),
     [("reinforce_maml", "score-term-dropped"), ("e_maml", "e-maml"), ("first_order", "first-order")],
 )

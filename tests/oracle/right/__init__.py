@@ -1,7 +1,7 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
 from tests.oracle.right import batches, complex_step, dense, differences, expected, formulas, forward, iterative  # isort: skip
-from tests.oracle.right import returned, single, taped, taped_maml  # isort: skip
+from tests.oracle.right import returned, sampled, single, taped, taped_maml  # isort: skip
 
 MODULES = (
     taped_maml,
@@ -13,6 +13,7 @@ MODULES = (
     expected,
     formulas,
     returned,
+    sampled,
     single,
     differences,
     batches,

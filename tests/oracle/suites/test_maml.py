@@ -21,7 +21,7 @@ from refmeta.problems import KINDS, random_problem
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 from tests.independent import LQ
 
-NAMES = [name for name in SUITES if name.startswith("maml-")]
+NAMES = [name for name in SUITES if SUITES[name].chapter == "maml"]
 ROWS, ROWS_OF_COSTS = wrong.ROWS, wrong_costs.ROWS
 
 

@@ -1,0 +1,91 @@
+"""The points that a sampled meta-gradient goes through, for known-wrong formulas.  Derivation: derivations/sampled-meta-gradients.md"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array, replace_fields
+from refmeta.oracle.suites.maml_sampled.problem import QUERY, SampledBatches, answer, part_names
+from refmeta.oracle.suites.surrogates.definition import SUMMANDS
+from refmeta.sampling.surrogates import SurrogatePoint
+from refmeta.sampling.trajectories import Trajectories
+
+__all__ = ["all_parts", "backwards", "gradients", "points_of", "scaled", "with_baselines", "with_points"]
+
+Point = Any
+Make = Callable[[str, int, Array], SurrogatePoint]
+
+
+def points_of(problem: SampledBatches, name: str, make: Make | None = None) -> list[SurrogatePoint]:
+    """The surrogates of the steps at θ⁽⁰⁾ … θ⁽ᴷ⁻¹⁾ and the query at φ; `make(name, k, θ)` is the point of step k."""
+    make = make or (lambda name, k, theta: problem.surrogate(name, k).at(theta))
+    theta, points = np.broadcast_to(problem.theta, problem.query_theta_sampled.shape), []
+    for k in range(problem.steps):
+        points.append(make(name, k, theta))
+        theta = theta - problem.alpha * points[-1].grad
+    return [*points, make(name, QUERY, theta)]
+
+
+def backwards(points: list[Point], alpha: float, g: Array) -> Array:
+    """(I − αH_0)(I − αH_1) … g: the last point acts first."""
+    for point in reversed(points):
+        g = g - alpha * point.hvp(g)
+    return g
+
+
+def gradients(problem: SampledBatches, of: Callable[[list[SurrogatePoint]], Array], names: Any = SUMMANDS) -> dict[str, Array]:
+    """A function of the points for the meta-gradient of every surrogate."""
+    return {f"{name}_gradient": of(points_of(problem, name)) for name in names}
+
+
+def all_parts(problem: SampledBatches, names: Any = SUMMANDS) -> dict[str, Array]:
+    """Every part of a problem."""
+    return {part: answer(part, problem) for part in part_names(names)}
+
+
+def with_points(problem: SampledBatches, make: Make) -> dict[str, Array]:
+    """Both parts of every surrogate on other points."""
+    parts = {}
+    for name in SUMMANDS:
+        *points, query = points_of(problem, name, make)
+        parts[f"{name}_adapted"] = np.array(query.theta)
+        parts[f"{name}_gradient"] = backwards(points, problem.alpha, query.grad)
+    return parts
+
+
+class _Scaled(NamedTuple):
+    """A point of c·L, c one number per task."""
+
+    point: SurrogatePoint
+    c: Array
+
+    @property
+    def theta(self) -> Array:
+        """θ."""
+        return self.point.theta
+
+    @property
+    def grad(self) -> Array:
+        """c∇L."""
+        return np.asarray(self.c * self.point.grad)
+
+    def hvp(self, v: Array) -> Array:
+        """c∇²L v."""
+        return np.asarray(self.c * self.point.hvp(v))
+
+
+def scaled(problem: SampledBatches, scale: Callable[[Trajectories], Array]) -> dict[str, Array]:
+    """Every part with each surrogate times a number of its batch."""
+
+    def make(name: str, k: int, theta: Array) -> Any:
+        batch = problem.batch(k, theta)
+        return _Scaled(batch.surrogate(name).at(theta), np.asarray(scale(batch.trajectories))[..., None])
+
+    return with_points(problem, make)
+
+
+def with_baselines(problem: SampledBatches, change: Callable[[Trajectories, Array], Array]) -> SampledBatches:
+    """The problem with other baselines, made of a batch and its baseline."""
+    b, query_b = change(problem.trajectories, problem.baseline), change(problem.query, problem.query_baseline)
+    return replace_fields(problem, baseline=b, query_baseline=query_b)
