@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import jax_maml
+import numpy as np
 import pytest
 import torch
 import torch_maml
@@ -75,7 +76,12 @@ def test_a_tensor_with_its_graph_is_read_and_a_tuple_of_results_gets_a_sentence(
         rm.oracle.assert_matches(case, (got, got.sum()))
 
 
-@pytest.mark.parametrize("suite, least", [("regression", 15), ("tabular", 14)])
+def well_conditioned(suite):
+    """The digits that double precision has, less those that the condition number of the worst vector takes."""
+    return -np.log10(np.finfo(float).eps * max(np.max(c.expected["gradient"].kappa) for c in rm.oracle.cases(suite) if c.result == "valid"))
+
+
+@pytest.mark.parametrize("suite, least", [("regression", 15), ("tabular", well_conditioned("maml-tabular"))])
 @pytest.mark.parametrize("peer", ["jax_maml", "torch_maml"])
 def test_the_right_implementation_passes(peer, suite, least):
     status, report = check(f"{peer}:{suite}", "--suite", f"maml-{suite}")
@@ -96,7 +102,7 @@ def test_a_mistake_fails_and_is_named(peer, suite, mistake):
 @pytest.mark.parametrize("suite", ["regression", "tabular"])
 def test_the_loop_that_the_mistakes_are_made_in_is_right_without_them(suite):
     status, report = check(f"torch_maml:{suite}_loop", "--suite", f"maml-{suite}")
-    assert status == 0 and digits(report) >= 14, report
+    assert status == 0 and digits(report) >= well_conditioned(f"maml-{suite}"), report
 
 
 @pytest.mark.parametrize("suite", ["regression", "tabular"])
@@ -113,14 +119,14 @@ def test_single_precision_passes_where_it_is_what_is_meant(suite):
     single = "--dtype", "float32"
     for function in (suite, f"{suite}_float32"):
         status, report = check(f"torch_maml:{function}", "--suite", f"maml-{suite}", *single)
-        assert status == 0 and 4 <= digits(report) < 8, report
+        assert status == 0 and well_conditioned(f"maml-{suite}") - 9 <= digits(report) < 8, report  # float32 has 8.7 digits less
     status, report = check(f"torch_maml:{suite}_first_order", *few(f"maml-{suite}", EVERY_ALPHA), *single)
     assert status == 1 and MISTAKES["first_order"] in report, report
 
 
 @pytest.mark.parametrize(
     ("function", "suite", "least"),
-    [("lq", "maml-lq", 13.5), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12), ("values", "policy-gradient", 12)],
+    [("lq", "maml-lq", well_conditioned("maml-lq")), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12), ("values", "policy-gradient", 12)],
 )
 def test_control_implicit_maml_and_geometry_in_jax_are_right(function, suite, least):
     skipped = ["--skip-flag", "ill-conditioned"] if suite == "policy-gradient" else []
