@@ -130,17 +130,27 @@ def _problem_of(options: Any) -> Problem | None:
     _check_module(options.target)
     for path in options.output:
         _check_writable(path)
-    if (problem := problem_in(options.target)) is not None and options.expected_failures is not None:
-        raise UsageError("--expected-failures lists cases of the suites: a Problem is one case without a name")
+    if (problem := problem_in(options.target)) is not None:
+        _check_no_suite_options(options)
     return problem
+
+
+def _check_no_suite_options(options: Any) -> None:
+    """Refuse, for a problem of one's own, what says how a suite is to be asked."""
+    usual = {"quantity": "gradient", "reduce": "none", "expect": "exact", "dtype": "float64"}
+    names = ("case", *usual, "ascent", "convention", "skip_flag", "validation", "by_batch", "vectorised", "repeat", "expected_failures")
+    for name in names:
+        if getattr(options, name) not in (None, False, "", [], usual.get(name)):
+            raise UsageError(f"--{name.replace('_', '-')} is for the cases of a suite: a Problem says itself what its gradient is")
 
 
 def _check_own(options: Any) -> None:
     """Check that a problem of one's own is judged alone, and that a program describes it."""
     if options.target or not options.exec:
         raise UsageError(f"--suite {OWN} goes with --exec COMMAND; in Python name a refmeta.oracle.Problem, as MODULE:PROBLEM, without --suite")
-    if len(options.suite) > 1 or options.vectors or options.case:
-        raise UsageError(f"--suite {OWN} is judged alone, without another --suite, --case or --vectors")
+    if len(options.suite) > 1 or options.vectors:
+        raise UsageError(f"--suite {OWN} is judged alone, without another --suite or --vectors")
+    _check_no_suite_options(options)
     for path in options.output:
         _check_writable(path)
 

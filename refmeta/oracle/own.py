@@ -71,6 +71,7 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
     steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.rules.compare_first}")
     if shown < LEAST and verdict.word in ("RIGHT", "ROUNDING"):
         verdict = verdict._replace(word="CANNOT TELL", explanation=(VAGUE,))
+    verdict = verdict._replace(explanation=tuple(map(_without_options, verdict.explanation)))
     wrong = verdict.word == "WRONG"
     shows = f"your losses show {max(shown, 0.0):.1f} digits{'' if wrong else _unseen(problem, cases, settings)}"
     return verdict._replace(sentence=f"{verdict.sentence}; {shows}", next=steps if wrong else ()), case
@@ -90,7 +91,7 @@ def _asked(problem: Any, cases: list[Case], settings: JudgeSettings, name: str, 
     outcomes = run(target, cases, settings, repeat=None)
     if outcomes[0].got is None:
         shape = ": one row per task, never reduced" if "returned shape" in outcomes[0].message else ""
-        raise ValueError(f"{name}(theta) {_for_python(outcomes[0].message)}{shape}")
+        raise ValueError(f"{name}(theta) {_without_options(outcomes[0].message)}{shape}")
     _check_varies(outcomes, name)
     return finding(cases[0].suite, outcomes, settings, questions(target, settings), seconds=seconds)
 
@@ -119,7 +120,7 @@ def _diagnosis(verdict: Finding, case: Case, *, asked: bool) -> Diagnosis:
     outcomes = verdict.outcomes
     worst = next((o.worst for o in outcomes if o.verdict == "mismatch" and o.worst), outcomes[0].worst)
     assert worst is not None
-    right, what = case.expected["gradient"].value, tuple(map(_for_python, verdict.explanation))
+    right, what = case.expected["gradient"].value, verdict.explanation
     warnings = tuple(dict.fromkeys(w for o in outcomes for w in o.warnings))
     return Diagnosis(verdict.word, verdict.sentence, _where(verdict, asked=asked), what, right, worst, warnings, verdict.next)
 
@@ -140,6 +141,6 @@ def _fact(line: str) -> str:
     return f"{line}; or that task is of another kind" if "row" in fact.split() or "rows" in fact.split() else fact
 
 
-def _for_python(line: str) -> str:
+def _without_options(line: str) -> str:
     """A sentence without its advice on options of the command."""
     return OPTIONS.sub("", line)

@@ -67,7 +67,7 @@ def _excess(P: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class FiniteMDP:
-    """Transitions P, rewards R, start ρ, discount γ, horizon H, ends; leading axes are tasks.
+    """Transitions P, rewards R, start ρ, discount γ, horizon H, ends; `from_table` takes gymnasium's; leading axes are tasks.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class FiniteMDP:
         """The process of a table {s: {a: [(p, s', r, done), ...]}}, as gymnasium has it in `env.unwrapped.P`.
 
         `done` belongs to the transition.  A state becomes an end if every transition into it from another state is done
-        and `rho`, the S probabilities of the first state, is 0 there; what its own rows say is dropped.  If other
+        and `rho`, the S probabilities of the first state (`env.unwrapped.initial_state_distrib`), is 0 there; what its own rows say is dropped.  If other
         transitions are done, they lead to one more end, state S: then the process has S + 1 states, and the policy has
         parameters for it that play no part.  `terminal` and `states` of the result say which.  A probability, s' or
         reward that is not as required is refused with the state, the action and the number of the transition.

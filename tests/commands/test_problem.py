@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from refmeta.__main__ import main
+from tests.commands.conftest import refused
 
 SOURCE = '''
 import numpy as np
@@ -108,3 +109,14 @@ def test_a_module_that_fails_is_said_and_is_no_fault_of_refmeta(module, capsys):
     (module / "problem_of_mine.py").write_text("import no_such_package_at_all")
     status, _, err = check(capsys, "right")
     assert status == 2 and "cannot import problem_of_mine:right: ModuleNotFoundError: No module named 'no_such_package_at_all'" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("option", [("--reduce", "sum"), ("--ascent",), ("--dtype", "float32"), ("--case", "own-1"), ("--skip-flag", "x"), ("--quantity", "objective"), ("--validation",), ("--repeat", "2"), ("--expect", "first-order")])  # fmt: skip
+def test_an_option_of_suites_is_refused_for_a_problem(option, monkeypatch, tmp_path, capsys):
+    (tmp_path / "losses_of_mine.py").write_text(
+        "import numpy as np, refmeta as rm\n"
+        "loss = lambda t: float(np.sum(t**2))\n"
+        "problem = rm.oracle.Problem(np.ones(2), [loss], [loss], alpha=0.1, steps=1, gradient=lambda t: 0 * t[None])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert f"{option[0]} is for the cases of a suite" in " ".join(refused(capsys, "check", "losses_of_mine:problem", *option).split())

@@ -333,7 +333,7 @@ def test_the_command_prints_and_writes_the_verdict(tmp_path):
         (("mymodule:f", "--suite", "own"), "--suite own goes with --exec COMMAND; in Python name a refmeta.oracle.Problem"),
         (("--suite", "own"), "--suite own goes with --exec COMMAND"),
         (("--exec", "x", "--suite", "own", "--suite", "reptile"), "--suite own is judged alone"),
-        (("--exec", "x", "--suite", "own", "--case", "own"), "--suite own is judged alone"),
+        (("--exec", "x", "--suite", "own", "--case", "own"), "--case is for the cases of a suite"),
         (("--exec", "no-such-program", "--suite", "own"), "cannot start 'no-such-program'"),
         (("--exec", "x", "--suite", "own", "--output", "-"), "--output names a file"),
     ],

@@ -53,14 +53,15 @@ def squared(theta, X, y):
 
 def implicit(theta, strength, proximal=True, **data):
     """One Newton step solves a quadratic inner problem; the system is solved densely."""
-    loss, names = (squared, ("X", "y")) if data["A"] is None else (quadratic, ("A", "c"))
-    support, query = (tuple(data[prefix + name] for name in names) for prefix in ("", "query_"))
+    kinds = [(squared, ("X", "y")) if data[prefix + "A"] is None else (quadratic, ("A", "c")) for prefix in ("", "query_")]
+    (loss, _), (query_loss, _) = kinds
+    support, query = (tuple(data[prefix + name] for name in names) for prefix, (_, names) in zip(("", "query_"), kinds, strict=True))
 
     def one(support, query):
         H = jax.hessian(loss)(theta, *support)
         weight = strength if proximal else 1e-9
         phi = theta - jnp.linalg.solve(H + weight * jnp.eye(len(theta)), jax.grad(loss)(theta, *support))
-        return jnp.linalg.solve(jnp.eye(len(theta)) + H / strength, jax.grad(loss)(phi, *query))
+        return jnp.linalg.solve(jnp.eye(len(theta)) + H / strength, jax.grad(query_loss)(phi, *query))
 
     return jax.vmap(one)(support, query)
 

@@ -177,8 +177,9 @@ def wrong_prior(rng: Generator, episodes: int = 3, horizon: int = 4, size: int =
     loss = {name: best[name].value - min(row[i] for row in rows.values()) for i, name in enumerate(priors)}
     return ExperimentPart((table,), (curves,), (
         "The diagonal is the Bayes-adaptive optimum of each truth: no other row of its column can be larger.",
-        f"The largest price in each column: {named_numbers(loss)}.",
-        f"The price where the truth is uniform: {named_numbers({f'k = {k:g}': x for k, x in zip(tilts[::3], prices[::3], strict=True)}, '.4f')}. "
+        f"A price is the return that a wrong prior costs. The largest in each column: {named_numbers(loss)}.",
+        "A believed prior may be tilted: a goal has a probability in proportion to exp(k distance), so that k = 0 is uniform and "
+        f"k > 0 expects far goals. Its price where the truth is uniform: {named_numbers({f'k = {k:g}': x for k, x in zip(tilts[::3], prices[::3], strict=True)}, '.4f')}. "
         "A wrong prior costs something only where it makes the learner act otherwise.",
         NOTHING_RANDOM,
     ))  # fmt: skip

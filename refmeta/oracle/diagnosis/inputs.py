@@ -46,6 +46,8 @@ def change_floats(value: Any, at: Callable[[str], bool], change: Change, path: s
 def is_at(path: str, name: str, suite: Suite) -> bool:
     """Does a path in the problem of a suite end at an input?"""
     base = name.removeprefix("query_")
+    if base != name and f".{path}".endswith(f".{name}"):
+        return True
     if (base != name or f"query_{name}" in suite.inputs) and path.startswith("query.") != (base != name):
         return False
     place = suite.inputs[name].place or base

@@ -28,7 +28,10 @@ STEPS = THETA | {
 }  # fmt: skip
 
 
-ADAPTED = "refmeta.adapt(theta, support, alpha=alpha, steps=steps).adapted, your phi"
+ADAPTED = (
+    "refmeta.adapt(theta, support, alpha=alpha, steps=steps).adapted, your phi; losses as tasks are "
+    "[refmeta.BlackBox(loss, len(theta)) for loss in losses]"
+)
 
 
 class Algorithm(NamedTuple):
