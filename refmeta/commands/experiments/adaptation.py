@@ -89,7 +89,8 @@ def _training_text(setting: Setting, starts: dict[str, Array]) -> str:
     """What the starts reach in the tasks that the own α was chosen on."""
     values = {name: setting._replace(held_out=setting.training).value(theta, setting.alpha, 1) for name, theta in starts.items()}
     return (
-        f"The {setting.training.support.shape[0]} training tasks, after one step at the common alpha: {named_numbers(values)}."
+        f"The {setting.training.support.shape[0]} training tasks, after one step at the common alpha: {named_numbers(values)}. "
+        "Training made its starts for tasks like these: what it gains here, it need not gain in tasks that were held out, and may lose there."
     )
 
 
