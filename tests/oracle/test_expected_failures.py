@@ -127,7 +127,7 @@ def test_a_problem_of_one_s_own_has_no_cases_to_list(folder):
     (folder / "failures.txt").write_text("", "utf-8")
     with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as err, pytest.raises(SystemExit, match="2"):
         main(["check", "own:problem", "--expected-failures", "failures.txt"])
-    assert "a Problem is one case" in " ".join(err.getvalue().split())
+    assert "--expected-failures is for the cases of a suite" in " ".join(err.getvalue().split())
 
 
 def test_the_cases_for_pytest_are_the_valid_ones_named_and_without_skipped_flags():
