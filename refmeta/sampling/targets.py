@@ -10,7 +10,10 @@ truncated : the episode was cut after this step.  v' counts.  Where both flags a
 mask : True where a step was taken, a prefix of each row; None keeps every step.  Entries behind it are not read, results are 0.
 
 A step ends its episode if it is terminated, truncated, or the last one that the mask keeps; if it is not terminated, the end is
-a cut.  Inside an episode v'_t must be v_{t+1}.
+a cut.  Inside an episode v'_t must be v_{t+1}; `retrace` does not ask for that.
+
+Errors of all functions, with the index: ValueError for shapes that differ, a mask that is no prefix, a v' that is not the next
+v, a number that is read and not finite, gamma or lam outside [0, 1], a negative ratio; TypeError for complex numbers.
 """
 
 from typing import Any, NamedTuple
