@@ -7,6 +7,7 @@ With the process ends all that the file has started: it leads a process group of
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import re
 import signal
@@ -126,7 +127,7 @@ def _limit_processor(seconds: int, file: IO[str]) -> None:
     if not seconds:
         return
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    limit = int(usage.ru_utime + usage.ru_stime) + seconds
+    limit = math.ceil(usage.ru_utime + usage.ru_stime) + seconds  # whole seconds, and never fewer than promised
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if most == resource.RLIM_INFINITY or limit < most:
