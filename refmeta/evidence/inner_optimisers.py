@@ -13,14 +13,14 @@ from refmeta.evidence.checks import Check, off
 from refmeta.judges import complex_step
 from refmeta.meta import inner_optimisers as inner
 from refmeta.meta import maml
-from refmeta.meta.inner_optimisers import Optimiser, Slopes
+from refmeta.meta.inner_optimisers import Slopes, UpdateRule
 from refmeta.problems import ALPHAS, KINDS, MetaProblem, random_problem
 from refmeta.tolerance import max_per_task
 
-__all__ = ["CHECKS", "RULES", "RuleProblem", "Steps", "objective_slopes", "random_rule_problem", "random_steps", "walked"]
+__all__ = ["CHECKS", "RULES", "RuleProblem", "RuleSteps", "objective_slopes", "random_rule_problem", "random_steps", "walked"]
 
 
-class Steps(NamedTuple):
+class RuleSteps(NamedTuple):
     """A rule, θ (N, d), the gradients of K steps (K, N, d), α (N, d), and the slopes by θ', m' and v' after them (3, N, d)."""
 
     rule: Any
@@ -38,6 +38,7 @@ class RuleProblem(NamedTuple):
 
 
 def _momentum(rng: Generator) -> float:
+    """β of a momentum, β₁ of Adam."""
     return float(rng.uniform(0.3, 0.9))
 
 
@@ -46,7 +47,7 @@ def _mean_square(rng: Generator) -> tuple[float, float]:
     return float(rng.uniform(0.5, 0.95)), float(rng.uniform(0.05, 0.3))
 
 
-def _leaf(rng: Generator) -> Optimiser:
+def _leaf(rng: Generator) -> UpdateRule:
     """One of the rules that stand inside another."""
     return RULES[("HeavyBall", "Nesterov", "RMSProp", "Adam", "AdamEpsilonRoot")[rng.integers(5)]](rng)
 
@@ -65,10 +66,10 @@ RULES: dict[str, Callable[[Generator], Any]] = {
 }
 
 
-def random_steps(rng: Generator, rule: Any, tasks: int = 2, dim: int = 3, steps: int = 3) -> Steps:
-    """Steps of the rule along random gradients."""
+def random_steps(rng: Generator, rule: Any, tasks: int = 2, dim: int = 3, steps: int = 3) -> RuleSteps:
+    """RuleSteps of the rule along random gradients."""
     gradients, later = rng.normal(size=(steps, tasks, dim)), rng.normal(size=(3, tasks, dim))
-    return Steps(rule, rng.normal(size=(tasks, dim)), gradients, rng.uniform(0.1, 0.5, size=(tasks, dim)), later)
+    return RuleSteps(rule, rng.normal(size=(tasks, dim)), gradients, rng.uniform(0.1, 0.5, size=(tasks, dim)), later)
 
 
 def random_rule_problem(rng: Generator, kind: str = "", rule: str = "", steps: int | None = None) -> RuleProblem:
@@ -130,7 +131,7 @@ def walked(rule: Any, theta: Array, gradient: Callable[[int, Array], Array], alp
     return np.array(x)
 
 
-def _last(case: Steps, theta: Array, gradient: Array, alpha: Array) -> tuple[Array, Any, Any]:
+def _last(case: RuleSteps, theta: Array, gradient: Array, alpha: Array) -> tuple[Array, Any, Any]:
     """θ and the state before the last step, and after it for other numbers of that step."""
     x, state = case.theta, inner.zero_moments(case.theta)
     for g in case.gradients[:-1]:
@@ -138,10 +139,10 @@ def _last(case: Steps, theta: Array, gradient: Array, alpha: Array) -> tuple[Arr
     return x, state, case.rule.step(theta, gradient, state, alpha=alpha)
 
 
-def _path_error(case: Steps) -> float:
+def _path_error(case: RuleSteps) -> float:
     """θ⁽ᴷ⁾ against plain scalars, task by task."""
 
-    def end(z: Steps) -> Array:
+    def end(z: RuleSteps) -> Array:
         x, state = z.theta, inner.zero_moments(z.theta)
         for g in z.gradients:
             x, state = z.rule.step(x, g, state, alpha=z.alpha)
@@ -154,13 +155,13 @@ def _path_error(case: Steps) -> float:
     return off(end, case, [expected(n) for n in range(len(case.theta))], max_per_task(case.theta))
 
 
-def objective_slopes(case: Steps) -> tuple[Callable[[Steps], Array], Array]:
+def objective_slopes(case: RuleSteps) -> tuple[Callable[[RuleSteps], Array], Array]:
     """The adjoint of the last step as a function, (N, 5d), and its complex steps.
 
     They are the slopes of ⟨a, θ'⟩ + ⟨b, m'⟩ + ⟨c, v'⟩ by θ, m, v, the gradient and the step size.
     """
 
-    def adjoint(z: Steps) -> Array:
+    def adjoint(z: RuleSteps) -> Array:
         _, state, _ = _last(z, z.theta, z.gradients[-1], z.alpha)
         slopes = z.rule.adjoint(z.theta, z.gradients[-1], state, Slopes(*z.later), alpha=z.alpha)
         return np.concatenate([np.broadcast_to(part, z.theta.shape) for part in slopes], axis=-1)
@@ -176,7 +177,7 @@ def objective_slopes(case: Steps) -> tuple[Callable[[Steps], Array], Array]:
     return adjoint, np.concatenate(list(expected), axis=-1)
 
 
-def _rule_error(cases: tuple[Steps, ...]) -> float:
+def _rule_error(cases: tuple[RuleSteps, ...]) -> float:
     """The largest error of the paths and of the adjoints."""
     pairs = [(case, *objective_slopes(case)) for case in cases]
     return float(np.max([[_path_error(case), off(adjoint, case, expected)] for case, adjoint, expected in pairs]))
@@ -191,7 +192,7 @@ def _gradient_error(pair: RuleProblem) -> float:
     return off(gradient, pair, expected, scale)
 
 
-def _of(*names: str) -> Callable[[Generator], tuple[Steps, ...]]:
+def _of(*names: str) -> Callable[[Generator], tuple[RuleSteps, ...]]:
     """Random steps of each of these rules."""
     return lambda rng: tuple(random_steps(rng, RULES[name](rng)) for name in names)
 
@@ -206,6 +207,6 @@ CHECKS = (
     Check("inner-weight-decay", "g + wθ; θ' − αwθ; θ' − wθ", SUMS,
           _of("DecayedWeights", "DecoupledDecay", "DecoupledDecayPaper"), _rule_error),
     Check("inner-clip", "g·min(1, c/‖g‖)", SUMS, _of("ClippedByNorm"), _rule_error),
-    Check("maml-gradient-optimiser", "s + λ̄ + ∇²L(θ⁽ᵏ⁾)γ, backwards", "complex step of F",
+    Check("maml-gradient-optimiser", "λ̄ + ∇²L(θ⁽ᵏ⁾)χ, backwards", "complex step of F",
           random_rule_problem, _gradient_error),
 )  # fmt: skip

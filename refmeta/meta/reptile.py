@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_parameters, as_real_scalar, as_scalar, batch_shape, check_finite, finite_result
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_step_tasks, common_batch
 from refmeta.meta.inner import adapt
-from refmeta.meta.inner_optimisers import Adam, AdamEpsilonHat, Optimiser, as_optimiser
+from refmeta.meta.inner_optimisers import Adam, AdamEpsilonHat, UpdateRule, as_optimiser
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
 
 __all__ = [
@@ -89,7 +89,7 @@ class Reptile:
 
     alpha: float
     steps: int = 1
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all data of a task and has no query.
@@ -124,7 +124,7 @@ def adapt_adam_carried(
 
 
 def adapt_carried(
-    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, optimiser: Optimiser | None, state: Moments | None = None
+    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, optimiser: UpdateRule | None, state: Moments | None = None
 ) -> tuple[Array, Moments]:
     """φ₁ … φ_N (N, d), each from θ, with the state of any rule of `rm.inner` carried over; and the last state.
 
@@ -134,7 +134,7 @@ def adapt_carried(
     return _carried(theta, tasks, rule, state, alpha=alpha, steps=steps, name="inner step")
 
 
-def _as_adam(step: Step, beta1: float, beta2: float, epsilon: float) -> Optimiser:
+def _as_adam(step: Step, beta1: float, beta2: float, epsilon: float) -> UpdateRule:
     """The rule of `rm.inner` that belongs to `adam` or to `adam_epsilon_hat`."""
     for function, rule in ((adam, Adam), (adam_epsilon_hat, AdamEpsilonHat)):
         if step is function:
@@ -143,7 +143,7 @@ def _as_adam(step: Step, beta1: float, beta2: float, epsilon: float) -> Optimise
 
 
 def _carried(
-    theta: ArrayLike, tasks: Any, rule: Optimiser, state: Moments | None, *, alpha: float, steps: int, name: str
+    theta: ArrayLike, tasks: Any, rule: UpdateRule, state: Moments | None, *, alpha: float, steps: int, name: str
 ) -> tuple[Array, Moments]:
     """One task after another, each from θ and from the state that the one before it left."""
     adapted = []
@@ -154,7 +154,7 @@ def _carried(
 
 
 def _adapt_from(
-    theta: ArrayLike, task: Tasks, rule: Optimiser, state: Moments | None, *, alpha: float, steps: int, name: str
+    theta: ArrayLike, task: Tasks, rule: UpdateRule, state: Moments | None, *, alpha: float, steps: int, name: str
 ) -> tuple[Array, Moments]:
     """φ (..., d) after K steps of the rule from a state, zero moments if it is None; and the state then."""
     tasks = as_step_tasks(task, steps)
