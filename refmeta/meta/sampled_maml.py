@@ -27,7 +27,7 @@ from refmeta.sampling.trust_region import SampledKL
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.policy_cost import PolicyCost
 
-__all__ = ["Curvature", "DICE", "EMAML", "Episodes", "Estimator", "LVC", "ProMP", "SampledMAML", "ScoreTerm"]
+__all__ = ["Curvature", "DICE", "EMAML", "Episodes", "EpisodeEstimator", "LVC", "ProMP", "SampledMAML", "ScoreTerm"]
 
 
 class Episodes(NamedTuple):
@@ -39,7 +39,7 @@ class Episodes(NamedTuple):
     gamma: float
 
 
-class Estimator(Protocol):
+class EpisodeEstimator(Protocol):
     """The surrogate of an inner step, and the direction of descent from the episodes of an iteration."""
 
     @property
@@ -63,7 +63,7 @@ class ScoreTerm:
         return sum_over_tasks(emaml_gradient(theta, episodes.support, query, alpha=alpha, value=value))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curvature:
     """MAML through a surrogate, without a score term: `likelihood_ratio` is LVC, `dice` is DiCE.
 
@@ -72,6 +72,9 @@ class Curvature:
     """
 
     surrogate: Callable[..., Surrogate]
+
+    def __repr__(self) -> str:
+        return f"Curvature({getattr(self.surrogate, '__name__', self.surrogate)})"
 
     def direction(self, theta: Array, episodes: Episodes, alpha: Any) -> Array:
         """Σᵢ λ_0 by λ_k = (I − α∇²L̂_k) λ_{k+1}, λ_K = −gpomdp of the query's episodes."""
@@ -137,7 +140,7 @@ class SampledMAML:
     ----------
     alpha : scalar, (d,), (K, 1) or (K, d)
         The inner step size.
-    estimator : Estimator
+    estimator : EpisodeEstimator
         `EMAML`, `LVC`, `DICE`, `ProMP(...)` or `Curvature(surrogate)` of `refmeta.sampled_maml`.
     episodes : int
         M, the number of episodes per task for each inner step, and again for the query.
@@ -150,7 +153,7 @@ class SampledMAML:
     """
 
     alpha: Any
-    estimator: Estimator
+    estimator: EpisodeEstimator
     episodes: int
     steps: int = 1
     horizon: int | None = None

@@ -46,7 +46,7 @@ def _tuples(task, episodes):
 
 
 def tiny(seed):
-    """A task with few trajectories: the process forgets its state after one step with two next states."""
+    """A task whose episodes have one step."""
     task, theta, alpha = random_tiny(np.random.default_rng(seed), horizon=1)
     return task, theta, alpha
 
@@ -86,6 +86,7 @@ def test_without_a_score_term_the_mean_is_that_of_the_table_of_biases(name, monk
 
 def test_the_constants_are_the_estimators_of_these_names():
     assert sampled_maml.LVC == sampled_maml.Curvature(likelihood_ratio) != sampled_maml.DICE
+    assert repr(sampled_maml.LVC) == "Curvature(likelihood_ratio)"
     assert sampled_maml.DICE == sampled_maml.Curvature(dice) and sampled_maml.EMAML == sampled_maml.ScoreTerm()
 
 

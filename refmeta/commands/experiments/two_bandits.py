@@ -13,7 +13,7 @@ from refmeta.arrays import Array
 from refmeta.commands.experiments.record import Curves, ExperimentPart, NumberTable, named_numbers
 from refmeta.meta import bayes_adaptive, sampled
 from refmeta.meta.maml import MAML
-from refmeta.meta.sampled_maml import DICE, EMAML, Curvature, Estimator, ProMP, SampledMAML
+from refmeta.meta.sampled_maml import DICE, EMAML, Curvature, EpisodeEstimator, ProMP, SampledMAML
 from refmeta.meta.train import SGD, Iteration, Rule, meta_train
 from refmeta.policies import TabularSoftmax
 from refmeta.sampling.surrogates import reinforce
@@ -75,7 +75,7 @@ def trainings() -> dict[str, Training]:
 
     Episodes have one step here, and there LVC is DiCE.
     """
-    estimators: dict[str, Estimator] = {"E-MAML": EMAML, "DiCE": DICE, "score term dropped": Curvature(reinforce)}
+    estimators: dict[str, EpisodeEstimator] = {"E-MAML": EMAML, "DiCE": DICE, "score term dropped": Curvature(reinforce)}
     rows = {name: Training(SampledMAML(ALPHA, e, EPISODES), BETA) for name, e in estimators.items()}
     promp = Training(SampledMAML(ALPHA, ProMP(BETA / 2, epochs=2), EPISODES), BETA / 2)
     return {"exact MAML": Training(MAML(ALPHA), BETA)} | rows | {"ProMP": promp}
