@@ -147,7 +147,7 @@ class SampledMAML:
     steps : int
         K, the number of inner steps, at least 1.
     horizon : int, optional
-        The length of an episode; by default the horizon of the process.
+        The length of an episode; required where the process has no horizon.  The objective is then that of the cut process.
     reward_noise : float
         The standard deviation of the noise of sampled rewards.
     """
