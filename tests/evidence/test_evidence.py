@@ -123,6 +123,7 @@ PLACES = {
     "formulation-exact": "refmeta.meta.sampled:formulation_exact",
     "formulation-sampled": "refmeta.meta.sampled:_expected_loss",
     "promp-objective": "refmeta.meta.sampled:promp_gradient",
+    "promp-outer-step": "refmeta.meta.sampled_maml:promp_gradient",
     "estimator-bias": "refmeta.meta.sampled:estimator_bias",
     "estimator-covariance": "refmeta.evidence.sampled:_moments",
     "gaussian-product": "refmeta.meta.pearl.encoder:softmax",
