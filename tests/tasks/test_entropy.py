@@ -182,6 +182,9 @@ def test_a_temperature_of_0_changes_no_bit(kind, size):
     """−0 is added, which keeps every bit, the sign of a zero included."""
     task, theta, v = random_soft_return(np.random.default_rng(5), kind)
     for point in (rm.PolicyReturn(task.mdp, task.policy, *t).at(size * np.sign(theta)) for t in ((), (0,), (-0.0,))):
+        zeros = np.array([[-0.0, 0.0]])
+        assert np.signbit(zeros + point._entropy_reward).tolist() == [[True, False]]
+        assert np.signbit(zeros + point.tangent(v).entropy_reward).tolist() == [[True, False]]
         for got, expected in zip((point.value, point.advantage, point.hvp(v)), without_entropy(point, v), strict=True):
             np.testing.assert_array_equal(got, expected)
             np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
