@@ -6,12 +6,14 @@
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax")
-jax.config.update("jax_enable_x64", True)
+pytest.importorskip("jax")
 
+import jax
 import jax.numpy as jnp
 
 import refmeta as rm
+
+jax.config.update("jax_enable_x64", True)
 
 STEPS = 700  # rewards without a horizon: 0.9^700 and 0.7^700 are below 1e-31
 
