@@ -158,7 +158,7 @@ def _random_query(rng: Generator, kind: str, support: Any, tasks: int, size: int
     if not isinstance(support, PolicyReturn):
         return random_tasks(rng, kind, tasks, size, width)
     mdp = random_process(rng, tasks, size, width, support.mdp.gamma, support.mdp.horizon)
-    return PolicyReturn(mdp, support.policy)
+    return PolicyReturn(mdp, support.policy, support.temperature)
 
 
 def hessian(task: Any, theta: Array) -> Array:

@@ -16,6 +16,7 @@ from refmeta.evidence import (
     sampled,
     sampling,
     shared,
+    soft_returns,
     targets,
 )
 from refmeta.evidence.checks import Check
@@ -23,7 +24,7 @@ from refmeta.evidence.checks import Check
 __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
-    *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
+    *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *soft_returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
     *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

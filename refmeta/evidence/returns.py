@@ -17,7 +17,7 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
-__all__ = ["CHECKS", "fixed_point"]
+__all__ = ["CHECKS", "all_paths", "fixed_point", "model", "random_tree"]
 
 Case = tuple[PolicyReturn, Array]
 
@@ -40,7 +40,7 @@ def _property(name: str, expected: Callable[[FiniteMDP, Array], Array], case: Ca
     return off(lambda z: getattr(z[0].at(z[1]), name), case, expected(task.mdp, task.at(theta).probabilities))
 
 
-def _model(mdp: FiniteMDP, pi: Array) -> tuple[Array, Array]:
+def model(mdp: FiniteMDP, pi: Array) -> tuple[Array, Array]:
     """P_π and r_π, one entry after another; π (..., N, S, A)."""
     S, A = pi.shape[-2:]
     K, r = np.zeros((*pi.shape[:-1], S)), np.zeros(pi.shape[:-1])
@@ -53,7 +53,7 @@ def _model(mdp: FiniteMDP, pi: Array) -> tuple[Array, Array]:
 def _policy_model(case: Case) -> float:
     """P_π and r_π of the process under the policy."""
     inputs = case[0].mdp, np.array(case[0].at(case[1]).probabilities)
-    K, r = _model(*inputs)
+    K, r = model(*inputs)
     return max(off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r))
 
 
@@ -68,19 +68,19 @@ def fixed_point(sweep: Callable[[Array], Array], x: Array) -> Array:
 
 def _values(mdp: FiniteMDP, pi: Array) -> Array:
     """V by sweeps of V ← r_π + γP_πV."""
-    K, r = _model(mdp, pi)
+    K, r = model(mdp, pi)
     return fixed_point(lambda V: r + mdp.gamma * np.einsum("...st,...t->...s", K, V), np.zeros_like(r))
 
 
 def _visits(mdp: FiniteMDP, pi: Array) -> Array:
     """d by sweeps of d ← ρ + γP_πᵀd."""
-    K = _model(mdp, pi)[0]
+    K = model(mdp, pi)[0]
     return fixed_point(lambda d: mdp.rho + mdp.gamma * np.einsum("nst,ns->nt", K, d), np.zeros(mdp.rho.shape))
 
 
 def _dual_loss(mdp: FiniteMDP, pi: Array) -> Array:
     """−J as −Σ_s d(s) r_π(s)."""
-    return -np.sum(_visits(mdp, pi) * _model(mdp, pi)[1], axis=-1)
+    return -np.sum(_visits(mdp, pi) * model(mdp, pi)[1], axis=-1)
 
 
 def _random_ending_point(rng: Generator) -> Case:
@@ -102,13 +102,13 @@ def _advantage(case: Case) -> float:
     return off(lambda z: z[0].at(z[1]).advantage, case, Q - V)
 
 
-def _random_tree(rng: Generator) -> Case:
+def random_tree(rng: Generator) -> Case:
     """Two states, two actions, three steps: 64 trajectories from each state."""
     mdp = random_process(rng, 1, 2, 2, gamma=float(rng.uniform(0.3, 1)), horizon=3)
     return PolicyReturn(mdp, TabularSoftmax(2, 2)), rng.normal(size=4)
 
 
-def _all_paths(case: Case, steps: int) -> tuple[Array, Array]:
+def all_paths(case: Case, steps: int) -> tuple[Array, Array]:
     """The return (N, S) and γᵗ Pr(s_t = s') (N, S, steps, S) from each state, summed over all trajectories of so many steps."""
     task, theta = case
     mdp, table = task.mdp, task.at(theta).probabilities
@@ -127,21 +127,21 @@ def _all_paths(case: Case, steps: int) -> tuple[Array, Array]:
 def _finite_values(case: Case) -> float:
     """V_t is the return of the steps that are left."""
     H = case[0].mdp.horizon or 0
-    expected = np.stack([_all_paths(case, H - t)[0] for t in range(H + 1)], axis=1)
+    expected = np.stack([all_paths(case, H - t)[0] for t in range(H + 1)], axis=1)
     return off(lambda z: z[0].at(z[1]).value, case, expected)
 
 
 def _finite_occupancy(case: Case) -> float:
     """The visits from each start, weighted by ρ."""
     mdp = case[0].mdp
-    expected = np.einsum("ns,nstu->ntu", mdp.rho, _all_paths(case, mdp.horizon or 0)[1])
+    expected = np.einsum("ns,nstu->ntu", mdp.rho, all_paths(case, mdp.horizon or 0)[1])
     return off(lambda z: z[0].at(z[1]).occupancy, case, expected)
 
 
 def _finite_return(case: Case) -> float:
     """The return from each start, weighted by ρ."""
     mdp = case[0].mdp
-    expected = -np.einsum("ns,ns->n", mdp.rho, _all_paths(case, mdp.horizon or 0)[0])
+    expected = -np.einsum("ns,ns->n", mdp.rho, all_paths(case, mdp.horizon or 0)[0])
     return off(lambda z: z[0].at(z[1]).loss, case, expected)
 
 
@@ -168,9 +168,9 @@ CHECKS = (
     Check("policy-hvp", "dd πA + d dπ A + d π dA", "complex step of ∇J",
           partial(_random_direction, "linear-features"), hvp_error),
     Check("finite-horizon-bellman", "V_t = Σ_a π(R + γPV_{t+1})", "every trajectory from every state",
-          _random_tree, _finite_values),
-    Check("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", _random_tree, _finite_occupancy),
-    Check("finite-horizon-return", "J = ρᵀV_0", "every trajectory", _random_tree, _finite_return),
+          random_tree, _finite_values),
+    Check("finite-horizon-occupancy", "γᵗd_t, d_{t+1} = P_πᵀd_t", "every trajectory", random_tree, _finite_occupancy),
+    Check("finite-horizon-return", "J = ρᵀV_0", "every trajectory", random_tree, _finite_return),
     Check("finite-horizon-gradient", "Σ_t γᵗ d_t π A_t", "complex step of J",
           partial(_random_point, kind="finite-horizon"), gradient_error),
     Check("finite-horizon-hvp", "∂(Σ_t γᵗ d_t π A_t) along v", "complex step of ∇J",

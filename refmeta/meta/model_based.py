@@ -38,12 +38,13 @@ __all__ = [
 
 
 def model_task(prior: Prior, data: Statistics, task: PolicyReturn) -> PolicyReturn:
-    """The return in the posterior-mean model, with the start, discount, horizon and policy of the task."""
+    """The return in the posterior-mean model, with the start, discount, horizon, policy and temperature of the task."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"task must be a PolicyReturn, got {type(task).__name__}")
     model = posterior(prior, data)
     ends = np.broadcast_to(data.ended, model.R.shape[:-1])
-    return PolicyReturn(FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon, ends), task.policy)
+    mdp = FiniteMDP(*model, task.mdp.rho, task.mdp.gamma, task.mdp.horizon, ends)
+    return PolicyReturn(mdp, task.policy, task.temperature)
 
 
 @finite_result

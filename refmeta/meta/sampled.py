@@ -87,6 +87,11 @@ def _all_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
     """All trajectories of the process of the task; ValueError if there are too many tuples of them over all steps."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
+    if task.temperature > 0:
+        raise ValueError(
+            f"task has the temperature {task.temperature}, expected 0: trajectories hold the rewards of the process and "
+            "no entropy; give PolicyReturn(task.mdp, task.policy)"
+        )
     return paths(task.mdp, tuples_of=as_count(episodes, "episodes", least=1) * as_count(steps, "steps"))
 
 

@@ -10,6 +10,7 @@ from refmeta.arrays import (
     Array,
     as_direction,
     as_parameters,
+    as_real_scalar,
     batch_shape,
     dot,
     finite_result,
@@ -18,6 +19,7 @@ from refmeta.arrays import (
 )
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
+from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -32,6 +34,12 @@ class PolicyReturn:
     `value`, `action_value`, `advantage` and `occupancy` of J, which are 0 in the ends of the process.  At γ = 1 without
     a horizon a theta whose policy reaches no end from some state is refused with the state.
 
+    With a `temperature` τ ≥ 0 every step also pays τ times the entropy of π(·|s): J = E Σ γᵗ (r + τ H(π(·|s))).  Then
+    `value` contains the entropy of its own state, `action_value` R + γPV does not, and `advantage` is Q − τ log π − V.
+    Nothing else changes, and τ = 0 is the return itself, to the last bit.  Without a horizon the gradient vanishes at
+    the policy of `soft_values`.  The policy must be a softmax policy with or without τ: π, log π and their derivatives
+    come from its logits, and a `log_prob` alone is not enough.
+
     The relative error of J and its gradient is about eps/(1 − γ).  A constant added to all rewards costs the gradient
     no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
     to the value where that row is used.
@@ -39,11 +47,13 @@ class PolicyReturn:
     Raises
     ------
     ValueError
-        If the policy has another number of states or actions, or the batch axes do not broadcast.
+        If the policy has another number of states or actions, the batch axes do not broadcast, or the temperature is
+        negative or not finite.
     """
 
     mdp: FiniteMDP
     policy: Softmax
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.mdp, FiniteMDP) or not hasattr(self.policy, "logits"):
@@ -53,6 +63,7 @@ class PolicyReturn:
         if wanted != got:
             raise ValueError(f"policy has (states, actions) = {got}, expected {wanted} as in the process")
         batch_shape(mdp=self.mdp.shape, policy=self.policy.shape)
+        object.__setattr__(self, "temperature", as_real_scalar(self.temperature, "temperature", least=0))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,11 +83,11 @@ class PolicyReturn:
             pi = softmax(self.policy.table(theta))
         self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
-        return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]))
+        return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]), self.temperature)
 
     def __getitem__(self, index: int | slice) -> "PolicyReturn":
         """Task `index` of the first batch axis, or a slice of the tasks."""
-        return PolicyReturn(self.mdp.entry(index, self.shape), self.policy.entry(index, self.shape))
+        return PolicyReturn(self.mdp.entry(index, self.shape), self.policy.entry(index, self.shape), self.temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ class DiscountedPoint:
     mdp: FiniteMDP
     policy: Softmax
     probabilities: Array
+    temperature: float = 0.0
 
     __reduce__ = reduce_record
 
@@ -103,9 +115,14 @@ class DiscountedPoint:
         return self.mdp.relative_reward(self.mdp.levels)
 
     @cached_property
+    def _entropy_reward(self) -> Array:
+        """b = −τ log π, (..., S, A): what the policy pays itself."""
+        return entropy_reward(self.policy.table(self.theta), self.temperature, self.mdp.terminal)
+
+    @cached_property
     def _relative_value(self) -> Array:
         """V − k, (..., S)."""
-        return _solve(self._factors, dot(self.probabilities, self._rewards))
+        return _solve(self._factors, dot(self.probabilities, self._rewards + self._entropy_reward))
 
     @cached_property
     def _relative_action_value(self) -> Array:
@@ -114,7 +131,7 @@ class DiscountedPoint:
 
     @lazy_property
     def value(self) -> Array:
-        """V = (I − γP_π)⁻¹ r_π, (..., S).
+        """V = (I − γP_π)⁻¹ (r_π + τH), (..., S), H(s) the entropy of π(·|s).
 
         Eq: bellman
         """
@@ -130,11 +147,11 @@ class DiscountedPoint:
 
     @lazy_property
     def advantage(self) -> Array:
-        """A(s, a) = Σ_b π(b|s)(Q(s, a) − Q(s, b)), (..., S, A).
+        """A(s, a) = Σ_b π(b|s)(q(s, a) − q(s, b)), q = Q − τ log π, (..., S, A).
 
         Eq: advantage
         """
-        return centred(self.probabilities, self._relative_action_value)
+        return centred(self.probabilities, self._relative_action_value + self._entropy_reward)
 
     @lazy_property
     def occupancy(self) -> Array:
@@ -151,6 +168,8 @@ class DiscountedPoint:
         Eq: return
 
         Eq: undiscounted-return
+
+        Eq: soft-return
         """
         return -dot(self.mdp.rho, self.value)
 
@@ -159,30 +178,35 @@ class DiscountedPoint:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
 
         Eq: policy-gradient
+
+        Eq: soft-return-gradient
         """
         return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
 
     @finite_result
     def tangent(self, v: ArrayLike) -> Tangent:
-        """Derivatives dπ, dQ and dd along the direction v (..., d) of θ.
+        """Derivatives dπ, dQ, dd and db, b = −τ log π, along the direction v (..., d) of θ.
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
         pi, gamma = self.probabilities, self.mdp.gamma
-        dpi = softmax_jvp(pi, self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2])))
+        u = self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2]))
+        dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal)
         dV = _solve(self._factors, dot(dpi, self.advantage))
         dd = _solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
-        return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd)
+        return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd, db)
 
     @finite_result
     def hvp(self, v: ArrayLike) -> Array:
-        """−∇²J v, (..., d): the product rule on d π A, with dA = dQ − ⟨π, dQ⟩ − ⟨dπ, A⟩.
+        """−∇²J v, (..., d): the product rule on d π A, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
 
         Eq: policy-hvp
+
+        Eq: soft-return-hvp
         """
         pi, A, d = self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi, dQ, dd = self.tangent(v)
-        dA = centred(pi, dQ) - dot(dpi, A)[..., None]
+        dpi, dQ, dd, db = self.tangent(v)
+        dA = centred(pi, dQ + db) - dot(dpi, A)[..., None]
         return -self.policy.pullback(dd[..., None] * pi * A + d * dpi * A + d * pi * dA)
 
 

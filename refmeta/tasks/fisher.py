@@ -108,10 +108,16 @@ def hessian_split(point: PolicyPoint, v: ArrayLike) -> HessianSplit:
 
     Eq: hessian-split
 
-    The sums are over states and actions, and with a horizon over time, with γᵗd_t and Q_t.
+    The sums are over states and actions, and with a horizon over time, with γᵗd_t and Q_t.  ValueError for a temperature
+    above 0: then the Hessian has a fifth part, −τFv.
     """
     _check_point(point)
-    dpi, dQ, dd = point.tangent(v)
+    if point.temperature > 0:
+        raise ValueError(
+            f"hessian_split needs a point of temperature 0, got {point.temperature}: with entropy the Hessian has a "
+            "fifth part, -temperature times the Fisher product, and Q stands less temperature times log pi"
+        )
+    dpi, dQ, dd, _ = point.tangent(v)
     pi, Q, d = point.probabilities, point.action_value, point.occupancy[..., None]
     y = centred(pi, point.policy.table(as_direction(v, point.policy.dim, pi.shape[:-2])))
     has_time = not isinstance(point, DiscountedPoint)

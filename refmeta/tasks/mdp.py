@@ -29,11 +29,12 @@ ROUNDING = 1e-12
 
 
 class Tangent(NamedTuple):
-    """Derivatives along a direction of θ of π (..., S, A), of Q and of the visits d, in the shapes of these."""
+    """Derivatives along a direction of θ of π (..., S, A), of Q, of the visits d, in the shapes of these, and of −τ log π."""
 
     probabilities: Array
     action_value: Array
     occupancy: Array
+    entropy_reward: Array
 
 
 def _check_probabilities(name: str, array: Array, what: str) -> None:

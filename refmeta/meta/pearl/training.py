@@ -68,7 +68,7 @@ def adapt(
     agent = _as_agent_of(agent, task)
     if not callable(infer):
         raise TypeError(f"infer must be a function of factors and a mask, got {infer!r}")
-    task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions))
+    task = PolicyReturn(task.mdp, TabularSoftmax(agent.states, agent.actions), task.temperature)
 
     def belief(transitions: Transitions) -> Gaussian:
         if transitions.mask.shape[-1] == 0:
