@@ -2,7 +2,8 @@
 def meta_gradient(theta, support, query, alphas):
     """One task: phi and the gradient of query(phi) in theta, a tuple of two arrays (d,).
 
-    phi is theta after one step phi - a * dloss(phi)/dphi for each loss of the list support and its row a, (d,), of alphas.
+    phi is theta after one step phi - a * dloss(phi)/dphi for each loss of the list support, with its
+    row a, (d,), of alphas.
     """
     # ==== YOUR CODE: your meta-gradient instead of the next line ====
     raise NotImplementedError("<<unfilled>>")
