@@ -94,14 +94,14 @@ def pearl(losses, at):
     return slopes | {"encoder": leaf_gradients(losses["encoder"], at["encoder"])}
 
 
-def on_batches(theta, support, query, alpha, product):
+def on_batches(theta, support, query, alphas, product):
     """Adapted parameters and meta-gradient, each inner step on a loss of its own; the Hessian products are the library's."""
     path = [theta]
-    for loss in support:
-        path.append(path[-1] - alpha * grad(loss, path[-1]))
+    for loss, a in zip(support, alphas, strict=True):
+        path.append(path[-1] - a * grad(loss, path[-1]))
     slope = grad(query, path[-1])
     for k in reversed(range(len(support))):
-        slope = slope - product(k, path[k], alpha * slope)
+        slope = slope - product(k, path[k], alphas[k] * slope)
     return path[-1], slope
 
 
@@ -113,7 +113,7 @@ CODE = {
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
     "returns": "by_loops(**locals())",
-    "maml-sampled": "on_batches(theta, support, query, alpha, next(products))",
+    "maml-sampled": "on_batches(theta, support, query, alphas, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
@@ -215,8 +215,8 @@ def test_what_is_offered():
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
     maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
-    assert set(new.offered("torch")) == maml | {"implicit", "reptile", "pearl", "meta-lstm"}
-    assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile"}
+    assert set(new.offered("torch")) == maml | {"implicit", "reptile", "returns", "pearl", "meta-lstm"}
+    assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile", "returns"}
     assert new.offered("numpy-module") == new.offered("node-module") == ()
 
 

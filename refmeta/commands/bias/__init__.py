@@ -47,8 +47,9 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
     command.add_argument(
-        "--episodes", type=whole_number(1), nargs="+", default=[1, 2], metavar="M", help="trajectories per step"
-    )
+        "--episodes", type=_episodes, nargs="+", default=[1, 2, math.inf], metavar="M",
+        help="trajectories per step; inf for what the bias tends to as M grows",
+    )  # fmt: skip
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")
     command.set_defaults(
@@ -69,6 +70,11 @@ def _number(text: str) -> float:
     return number
 
 
+def _episodes(text: str) -> float:
+    """A whole number of trajectories, or infinity."""
+    return math.inf if text == "inf" else whole_number(1)(text)
+
+
 def _finite(name: str, yours: Yours | None, settings: Iterator[Any]) -> Iterator[Any]:
     """The blocks; UsageError where numbers are not finite, or a user's function fails."""
     try:
@@ -80,7 +86,7 @@ def _finite(name: str, yours: Yours | None, settings: Iterator[Any]) -> Iterator
 
 
 def bias(
-    name: str, *, steps: Sequence[int], episodes: Sequence[int], alphas: Sequence[float], form: str = "text",
+    name: str, *, steps: Sequence[int], episodes: Sequence[float], alphas: Sequence[float], form: str = "text",
     target: str | None = None, vectorised: bool = False,
 ) -> int:  # fmt: skip
     """Print the table, or the JSON; 0."""
@@ -94,7 +100,7 @@ def bias(
 
 def _printed(
     name: str, task: PolicyReturn, theta: Array, yours: Yours | None, form: str, *, steps: Sequence[int],
-    episodes: Sequence[int], alphas: Sequence[float],
+    episodes: Sequence[float], alphas: Sequence[float],
 ) -> int:  # fmt: skip
     """Print the table, or the JSON, of a process; 0, or 5 where no setting is small enough to be enumerated."""
     gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
@@ -102,7 +108,7 @@ def _printed(
     if form == "json":
         every = list(settings)
         print(as_json(name, task, every, list(_finite(name, yours, gradients))))
-        return _status(every)
+        return _status(every, yours)
     print(_head(name, task, yours))
     number = number_of_paths(task.mdp)
     printed: list[Block] = []
@@ -114,12 +120,12 @@ def _printed(
     if likenesses := [block.likenesses for block in printed if block.likenesses]:
         names = "; ".join(always(likenesses)) or "no estimator that is known here"
         print("\n" + paragraphs(f"At every setting above, yours is: {names}."))
-    return _status(printed)
+    return _status(printed, yours)
 
 
-def _status(settings: Sequence[Block]) -> int:
-    """0, or 5 where nothing was computed."""
-    return 0 if any(block.rows for block in settings) else NOTHING
+def _status(settings: Sequence[Block], yours: Yours | None) -> int:
+    """0, or 5 where nothing was computed; of a user's estimator, where it was never called."""
+    return 0 if any(block.rows and (yours is None or block.likenesses) for block in settings) else NOTHING
 
 
 def _head(name: str, task: PolicyReturn, yours: Yours | None) -> str:
@@ -132,8 +138,10 @@ def _head(name: str, task: PolicyReturn, yours: Yours | None) -> str:
         "∇I: of L(θ − α∇L(θ)), exact adaptation (formulation-exact).\n"
         "∇II: of E[L(θ + αĝ)], adaptation on M trajectories a step, K steps (formulation-sampled).\n"
         "|bias|: of the mean estimate; in %: of the length of the gradient ∇I or ∇II; cosine: of the angle "
-        "between them.\n"
+        "between them. All norms are Euclidean.\n"
         "deviation: √tr Cov of one estimate, in the units of the gradient.\n"
+        "M → ∞: what the mean estimate tends to as M grows, exact: means over trajectories become expectations, which are "
+        "enumerated. There ∇II is ∇I.\n"
         "The gradient after the adaptation is exact: what is shown comes from the inner batch.\n"
     )
     rows = [e[:2] for e in ESTIMATORS] + ([yours[:2]] if yours else [])
