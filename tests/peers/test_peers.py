@@ -162,6 +162,8 @@ def test_surrogates_and_sampled_objectives_by_automatic_differentiation_are_righ
     ("function", "suite", "slug"),
     [
         ("surrogates_following", "surrogates", "denominator-follows"),
+        ("penalties_in_the_loss", "surrogates", "k1-in-the-loss"),
+        ("third_penalty_in_the_loss", "surrogates", "k3-in-the-loss"),
         ("score_dropped", "expected-estimators", "score-term-dropped"),
     ],
 )
