@@ -4,6 +4,7 @@ A task is a loss L.  `task.at(theta)` is a point with `theta`, `loss`, `grad` an
 else is needed.  `adapt` goes forwards from θ⁽⁰⁾ = θ to φ = θ⁽ᴷ⁾, and `adjoints` goes back over the same points.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,7 +91,7 @@ def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimise
     λ_0 = dF/dθ.  `sources` are the last of s_0 … s_K, the others are 0: MAML has one, s_K = ∇L_query(φ).  Another rule
     than gradient descent has its own adjoint: see `slopes`.
     """
-    return [at.theta for at in slopes(inner, alpha, sources, optimiser)]
+    return [at.theta for at in _backwards(inner, alpha, sources, optimiser)][::-1]
 
 
 def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Slopes]:
@@ -101,18 +102,23 @@ def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser:
     χ_k is the slope by the gradient of the step.  Entry k of the list, k = 0 … K, has the derivatives by θ⁽ᵏ⁾, m_k, v_k, and
     by the gradient and the step size of step k + 1.  Each step needs one Hessian product; time and memory are linear in K.
     """
+    return list(_backwards(inner, alpha, sources, optimiser))[::-1]
+
+
+def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None) -> Iterator[Slopes]:
+    """The entries of `slopes`, the last one first."""
     steps, rule = len(inner.path) - 1, as_optimiser(optimiser)
     alphas = as_step_sizes(alpha, steps, inner.adapted.shape[-1])
     s: list[Any] = [0] * (steps + 1 - len(sources)) + sources
-    found, states = [Slopes(np.array(sources[-1]))], _states(inner, alphas, rule)
+    later, states = Slopes(np.array(sources[-1])), _states(inner, alphas, rule)
+    yield later
     for k in reversed(range(steps)):
         point, gradient = inner.path[k], np.asarray(inner.path[k].grad)
         with np.errstate(all="ignore"):
-            before = rule.adjoint(point.theta, gradient, states[k], found[0], alpha=alphas[k])
+            before = rule.adjoint(point.theta, gradient, states[k], later, alpha=alphas[k])
             theta = s[k] + before.theta - point.hvp(-before.gradient)
         check_finite(theta, f"the adjoint of inner step {k + 1} left the finite numbers")
-        found.insert(0, before._replace(theta=theta))
-    return found
+        yield (later := before._replace(theta=theta))
 
 
 def _states(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[Moments]:
