@@ -6,6 +6,7 @@ from refmeta.evidence import (
     differences,
     geometry,
     gradients,
+    inner_optimisers,
     kl,
     maml,
     meta_lstm,
@@ -24,6 +25,6 @@ __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
+    *maml.CHECKS, *inner_optimisers.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
     *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_parameters, batch_shape, check_finite
 from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, as_step_tasks, common_batch
-from refmeta.meta.inner_optimisers import GradientDescent, Moments, Optimiser, Slopes, as_optimiser, zero_moments
+from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
 
 __all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes"]
 
@@ -24,7 +24,7 @@ class Adaptation(NamedTuple):
 
 
 def adapt(
-    theta: ArrayLike, task: Tasks, *, alpha: ArrayLike, steps: int, optimiser: Optimiser | None = None
+    theta: ArrayLike, task: Tasks, *, alpha: ArrayLike, steps: int, optimiser: UpdateRule | None = None
 ) -> Adaptation:
     """θ⁽ᵏ⁺¹⁾ = θ⁽ᵏ⁾ − α ⊙ ∇L(θ⁽ᵏ⁾), K times, or K steps of another rule.
 
@@ -63,7 +63,7 @@ def adapt(
     return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
 
 
-def _step(point: Point, state: Moments, rule: Optimiser, alpha: Array, k: int) -> tuple[Array, Moments]:
+def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) -> tuple[Array, Moments]:
     """The parameters and the state after step k."""
     gradient = np.asarray(point.grad)
     if gradient.shape[-1:] != point.theta.shape[-1:]:
@@ -83,7 +83,7 @@ def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     return inner.path[-1] if task is support else task.at(inner.adapted)
 
 
-def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: Optimiser | None = None) -> list[Array]:
+def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Array]:
     """λ_k = s_k + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α_k ⊙ λ_{k+1}), backwards from λ_K = s_K; returns λ_0 … λ_K, (..., d) each.
 
     For an objective F(θ⁽⁰⁾, …, θ⁽ᴷ⁾) with s_k = ∂F/∂θ⁽ᵏ⁾, λ_k is its derivative by θ⁽ᵏ⁾ through all later steps, and
@@ -93,12 +93,12 @@ def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimise
     return [at.theta for at in slopes(inner, alpha, sources, optimiser)]
 
 
-def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: Optimiser | None = None) -> list[Slopes]:
-    """λ_k = s_k + λ̄_k + ∇²L(θ⁽ᵏ⁾) γ_k, backwards from λ_K = s_K, where the rule's adjoint gives λ̄_k and γ_k.
+def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Slopes]:
+    """λ_k = s_k + λ̄_k + ∇²L(θ⁽ᵏ⁾) χ_k, backwards from λ_K = s_K, where the rule's adjoint gives λ̄_k and χ_k.
 
     Eq: maml-gradient-optimiser
 
-    γ_k is the slope by the gradient of the step.  Entry k of the list, k = 0 … K, has the derivatives by θ⁽ᵏ⁾, m_k, v_k, and
+    χ_k is the slope by the gradient of the step.  Entry k of the list, k = 0 … K, has the derivatives by θ⁽ᵏ⁾, m_k, v_k, and
     by the gradient and the step size of step k + 1.  Each step needs one Hessian product; time and memory are linear in K.
     """
     steps, rule = len(inner.path) - 1, as_optimiser(optimiser)
@@ -115,7 +115,7 @@ def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser:
     return found
 
 
-def _states(inner: Adaptation, alphas: Array, rule: Optimiser) -> list[Moments]:
+def _states(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[Moments]:
     """The states before the steps 1 … K, again from the gradients of the path."""
     states = [zero_moments(inner.path[0].theta)]
     for point, alpha in zip(inner.path[:-1], alphas, strict=True):

@@ -25,7 +25,7 @@ from refmeta.arrays import (
 )
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
 from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point, slopes
-from refmeta.meta.inner_optimisers import Optimiser
+from refmeta.meta.inner_optimisers import UpdateRule
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
 
@@ -39,7 +39,7 @@ __all__ = [
 @finite_result
 def objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """F(θ) = L_query(φ), where φ = θ⁽ᴷ⁾ is adapted on the support; (...).
 
@@ -51,7 +51,7 @@ def objective(
 @finite_result
 def first_order_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """∇L_query(φ), which is ∇F without its Hessians; (..., d).
 
@@ -63,7 +63,7 @@ def first_order_gradient(
 @finite_result
 def gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
@@ -79,7 +79,7 @@ def gradient(
 @finite_result
 def step_size_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over all that share an entry of α; (...) + the shape of α.
 
@@ -95,7 +95,7 @@ def step_size_gradient(
 @finite_result
 def multi_step_objective(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """F(θ) = Σ_k w_k L_query(θ⁽ᵏ⁾), k = 0 … K, weights (K + 1,); (...).
 
@@ -109,7 +109,7 @@ def multi_step_objective(
 @finite_result
 def multi_step_gradient(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> Array:  # fmt: skip
     """∇F = λ_0, by λ_k = w_k ∇L_query(θ⁽ᵏ⁾) + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}); (..., d).
 
@@ -142,7 +142,7 @@ class MetaParameters(NamedTuple):
 @finite_result
 def meta_sgd_update(
     theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1,
-    optimiser: Optimiser | None = None,
+    optimiser: UpdateRule | None = None,
 ) -> MetaParameters:  # fmt: skip
     """(θ, α) − β Σᵢ (∂Fᵢ/∂θ, ∂Fᵢ/∂α), for theta (d,) and α of any of its shapes.
 
@@ -161,7 +161,7 @@ class MAML:
 
     alpha: Any
     steps: int = 1
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ(θ), (d,)."""
@@ -175,7 +175,7 @@ class FirstOrderMAML:
 
     alpha: Any
     steps: int = 1
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
@@ -188,7 +188,7 @@ class MetaSGD:
     """Rule for `meta_train` on [θ, α], (2d,): an initialisation, and one step size per parameter."""
 
     steps: int = 1
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ [∂Fᵢ/∂θ, ∂Fᵢ/∂α], (2d,).

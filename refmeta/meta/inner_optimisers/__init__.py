@@ -7,7 +7,7 @@ on the gradient first: `ClippedByNorm(1.0, DecayedWeights(0.01, Adam()))` clips,
 from refmeta.meta.inner_optimisers.adam import Adam, AdamEpsilonHat, AdamEpsilonRoot
 from refmeta.meta.inner_optimisers.momentum import GradientDescent, HeavyBall, Nesterov
 from refmeta.meta.inner_optimisers.rmsprop import RMSProp
-from refmeta.meta.inner_optimisers.state import Optimiser, Slopes
+from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule
 from refmeta.meta.inner_optimisers.wrappers import (
     ClippedByNorm,
     DecayedWeights,
@@ -19,6 +19,6 @@ from refmeta.meta.optimisers import Moments, zero_moments
 
 __all__ = [
     "Adam", "AdamEpsilonHat", "AdamEpsilonRoot", "ClippedByNorm", "DecayedWeights", "DecoupledDecay",
-    "DecoupledDecayPaper", "GradientDescent", "HeavyBall", "Moments", "Nesterov", "Optimiser", "RMSProp", "Slopes",
+    "DecoupledDecayPaper", "GradientDescent", "HeavyBall", "Moments", "Nesterov", "UpdateRule", "RMSProp", "Slopes",
     "as_optimiser", "zero_moments",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from refmeta.arrays import Array, as_real_scalar, batch_shape, index_text
 from refmeta.meta.optimisers import Moments
 
-__all__ = ["Optimiser", "Slopes", "as_rate", "as_weight", "check_moments", "root_slope"]
+__all__ = ["UpdateRule", "Slopes", "as_rate", "as_weight", "check_moments", "root_slope"]
 
 
 class Slopes(NamedTuple):
@@ -20,7 +20,7 @@ class Slopes(NamedTuple):
     alpha: Any = 0.0
 
 
-class Optimiser(Protocol):
+class UpdateRule(Protocol):
     """One step (θ, m, v, t) ↦ (θ', m', v', t + 1) for a gradient g, and its adjoint: a pure function each."""
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]: ...

@@ -7,13 +7,13 @@ import numpy as np
 
 from refmeta.arrays import Array, as_positive, dot, index_text
 from refmeta.meta.inner_optimisers.momentum import GradientDescent
-from refmeta.meta.inner_optimisers.state import Optimiser, Slopes, as_weight
+from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule, as_weight
 from refmeta.meta.optimisers import Moments
 
 __all__ = ["ClippedByNorm", "DecayedWeights", "DecoupledDecay", "DecoupledDecayPaper", "as_optimiser"]
 
 
-def as_optimiser(optimiser: Any) -> Optimiser:
+def as_optimiser(optimiser: Any) -> UpdateRule:
     """The rule as it is, and gradient descent for None; TypeError for what has no `step` and `adjoint`."""
     if optimiser is None:
         return GradientDescent()
@@ -28,7 +28,7 @@ class DecayedWeights:
     """Coupled decay: the rule gets g + wθ instead of g, so that its moments see the decay, too."""
 
     weight: float
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
         as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
@@ -55,7 +55,7 @@ class DecoupledDecay:
     """θ' = (the rule's step) − αwθ, as PyTorch's AdamW: the moments do not see the decay."""
 
     weight: float
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
         as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
@@ -85,7 +85,7 @@ class DecoupledDecayPaper:
     """θ' = (the rule's step) − wθ, as in Loshchilov & Hutter's paper: the decay does not depend on the step size."""
 
     weight: float
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
         as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
@@ -112,7 +112,7 @@ class ClippedByNorm:
     """The rule gets g · min(1, c/‖g‖) instead of g, with c = `max_norm`; the norm is over the d entries of one task."""
 
     max_norm: float
-    optimiser: Optimiser | None = None
+    optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
         as_positive(self.max_norm, "max_norm"), as_optimiser(self.optimiser)
