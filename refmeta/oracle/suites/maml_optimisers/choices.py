@@ -10,7 +10,7 @@ from refmeta.oracle.suites.maml import variants
 from refmeta.oracle.suites.maml.choices import numbers
 from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.steps import Optimiser
-from refmeta.oracle.suites.maml_optimisers.departures import CLIPS, DECAYS, EPSILONS, MOMENTS, UPDATES, Departure
+from refmeta.oracle.suites.maml_optimisers.departures import CLIPS, DECAYS, EPSILONS, MOMENTS, UPDATES, StepChange
 from refmeta.oracle.suites.maml_optimisers.unrolled import optimiser_with
 
 __all__ = ["CHOICES", "PREDICATES", "additions", "numbers", "variant"]
@@ -20,7 +20,13 @@ SHARED = (
     "Hessian factors", "Hessians taken at", "steps", "alpha", "alpha of the parameters", "split", "loss", "outer loss", "query's loss taken at",
     "gradient of alpha", "result",
 )  # fmt: skip
-CHOICES: Choices = {**OF_THE_STEP, **{name: of_maml.CHOICES[name] for name in SHARED}}
+WITHOUT = (  # no step is a product of factors, and no vector has a step size below 0 or above 1
+    "all, the last one twice", "all, the first one twice", "all twice", "all, and one more at phi", "not negative", "its size", "at most 1",
+)  # fmt: skip
+CHOICES: Choices = {
+    **OF_THE_STEP,
+    **{name: {words: x for words, x in of_maml.CHOICES[name].items() if name == "result" or words not in WITHOUT} for name in SHARED},
+}
 additions = of_maml.additions
 
 
@@ -32,6 +38,6 @@ def variant(part: str, problem: Any, point: Point) -> Array | None:
 
 
 @lru_cache(maxsize=1024)
-def _optimiser(problem: Any, departures: tuple[Departure, ...]) -> Optimiser:
+def _optimiser(problem: Any, departures: tuple[StepChange, ...]) -> Optimiser:
     """One object for each problem and its departures, by which paths are remembered."""
     return optimiser_with(problem.rule, *departures)

@@ -29,7 +29,7 @@ __all__ = ["define"]
 FINER = 10**4
 
 
-class State(NamedTuple):
+class _State(NamedTuple):
     """What an optimiser remembers: two running means, and the number of steps."""
 
     m: Vector
@@ -37,7 +37,7 @@ class State(NamedTuple):
     t: int
 
 
-Directions = dict[str, Callable[[Inputs, State, Vector], tuple[Vector, State]]]
+Directions = dict[str, Callable[[Inputs, _State, Vector], tuple[Vector, _State]]]
 
 
 def define(part: str, x: Inputs, steps: Steps) -> list[Any]:
@@ -82,7 +82,7 @@ def _fine(steps: Steps) -> NumericStep:
 def _adapted(x: Inputs, theta: Vector, support: Loss, alphas: list[Vector], step: NumericStep) -> Vector:
     """φ: once per row of step sizes clip, add coupled decay, follow the rule, subtract decoupled decay."""
     w, decay, none = x["weight_decay"], x["decay"], [0 * t for t in theta]
-    state = State(none, none, 0)
+    state = _State(none, none, 0)
     for alpha in alphas:
         g = _clipped(gradient(support, theta, step), x["clip"])
         if decay == "coupled":
@@ -106,38 +106,38 @@ def _mean(rate: Number, old: Vector, new: Vector, share: Number) -> Vector:
     return [rate * a + share * b for a, b in zip(old, new, strict=True)]
 
 
-def _descent(x: Inputs, state: State, g: Vector) -> tuple[Vector, State]:
+def _descent(x: Inputs, state: _State, g: Vector) -> tuple[Vector, _State]:
     """g."""
     return g, state
 
 
-def _heavy_ball(x: Inputs, state: State, g: Vector) -> tuple[Vector, State]:
+def _heavy_ball(x: Inputs, state: _State, g: Vector) -> tuple[Vector, _State]:
     """m ← βm + g."""
     m = _mean(x["momentum"], state.m, g, 1)
     return m, state._replace(m=m)
 
 
-def _nesterov(x: Inputs, state: State, g: Vector) -> tuple[Vector, State]:
+def _nesterov(x: Inputs, state: _State, g: Vector) -> tuple[Vector, _State]:
     """g + βm, m ← βm + g."""
     m = _mean(x["momentum"], state.m, g, 1)
     return _mean(x["momentum"], m, g, 1), state._replace(m=m)
 
 
-def _rmsprop(x: Inputs, state: State, g: Vector) -> tuple[Vector, State]:
+def _rmsprop(x: Inputs, state: _State, g: Vector) -> tuple[Vector, _State]:
     """g/(√v + ε), v ← βv + (1 − β)g²."""
     v = _mean(x["beta2"], state.v, [a * a for a in g], 1 - x["beta2"])
     return [a / (sqrt(b) + x["epsilon"]) for a, b in zip(g, v, strict=True)], state._replace(v=v)
 
 
-def _adam(of: Callable[[Number, Number, Number, Number, Number], Number]) -> Callable[[Inputs, State, Vector], tuple[Vector, State]]:
+def _adam(of: Callable[[Number, Number, Number, Number, Number], Number]) -> Callable[[Inputs, _State, Vector], tuple[Vector, _State]]:
     """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²."""
 
-    def direction(x: Inputs, state: State, g: Vector) -> tuple[Vector, State]:
+    def direction(x: Inputs, state: _State, g: Vector) -> tuple[Vector, _State]:
         m = _mean(x["beta1"], state.m, g, 1 - x["beta1"])
         v = _mean(x["beta2"], state.v, [a * a for a in g], 1 - x["beta2"])
         t = state.t + 1
         one, two = 1 - x["beta1"] ** t, 1 - x["beta2"] ** t
-        return [of(a, b, one, two, x["epsilon"]) for a, b in zip(m, v, strict=True)], State(m, v, t)
+        return [of(a, b, one, two, x["epsilon"]) for a, b in zip(m, v, strict=True)], _State(m, v, t)
 
     return direction
 

@@ -11,7 +11,7 @@ from refmeta.oracle.epsilons import slope
 from refmeta.oracle.suite import Case, Effects
 from refmeta.oracle.suites.maml.epsilons import loss_effects
 from refmeta.oracle.suites.maml.problem import answer
-from refmeta.oracle.suites.maml_optimisers.departures import Departure
+from refmeta.oracle.suites.maml_optimisers.departures import StepChange
 from refmeta.oracle.suites.maml_optimisers.rules import clipped, norm
 from refmeta.oracle.suites.maml_optimisers.unrolled import gradients, unrolled
 
@@ -31,4 +31,4 @@ def effects(case: Case, part: str) -> Effects:
 def _through(problem: Any, size: Callable[[float], Callable[[Array], Array]], epsilon: float) -> Array:
     """The meta-gradient with another norm in the clip."""
     clip = partial(clipped, size=size(epsilon))
-    return gradients(unrolled(problem, Departure(lambda rule, pieces: (rule, pieces._replace(clip=clip)))))[0]
+    return gradients(unrolled(problem, StepChange(lambda rule, pieces: (rule, pieces._replace(clip=clip)))))[0]

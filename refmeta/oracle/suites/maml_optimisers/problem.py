@@ -8,11 +8,11 @@ from refmeta.arrays import Array
 from refmeta.meta import inner_optimisers as inner
 from refmeta.oracle.common import quadratic, softmax_regression
 from refmeta.oracle.suites.maml.problem import answer, terms
-from refmeta.oracle.suites.maml_optimisers.rules import Rule
+from refmeta.oracle.suites.maml_optimisers.rules import InnerRule
 
 __all__ = ["OptimiserProblem", "answer", "library_optimiser", "problem", "terms"]
 
-LIBRARY: dict[str, Callable[[Rule], Any]] = {
+LIBRARY: dict[str, Callable[[InnerRule], Any]] = {
     "gradient_descent": lambda rule: inner.GradientDescent(),
     "heavy_ball": lambda rule: inner.HeavyBall(rule.momentum),
     "nesterov": lambda rule: inner.Nesterov(rule.momentum),
@@ -33,7 +33,7 @@ class OptimiserProblem:
     query: Any
     alpha: Any
     steps: int
-    rule: Rule
+    rule: InnerRule
 
     @property
     def split(self) -> tuple[Any, Any]:
@@ -53,7 +53,7 @@ class OptimiserProblem:
 
 def problem(x: dict[str, Any]) -> OptimiserProblem:
     """The inputs of the suite."""
-    rule = Rule(**{name: x[name] for name in Rule._fields})
+    rule = InnerRule(**{name: x[name] for name in InnerRule._fields})
     return OptimiserProblem(x["theta"], _task(x, ""), _task(x, "query_"), x["alpha"], x["steps"], rule)
 
 
@@ -62,7 +62,7 @@ def _task(x: dict[str, Any], prefix: str) -> Any:
     return (softmax_regression if x[prefix + "A"] is None else quadratic)(x, prefix)
 
 
-def library_optimiser(rule: Rule) -> Any:
+def library_optimiser(rule: InnerRule) -> Any:
     """The library's optimiser of a rule: clip, then decay, then the rule."""
     optimiser = LIBRARY[rule.optimiser](rule)
     if rule.decay is not None:

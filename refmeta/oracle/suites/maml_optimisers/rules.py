@@ -12,7 +12,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.steps import Memory, Step
 
 __all__ = [
-    "ADAM", "DECAYED", "DIRECTIONS", "MOMENTA", "PLACES", "Clip", "Direction", "Pieces", "RIGHT", "Rule", "adam", "clipped", "heavy_ball", "norm", "rmsprop",
+    "ADAM", "DECAYED", "DIRECTIONS", "MOMENTA", "PLACES", "Clip", "Direction", "StepPieces", "RIGHT", "InnerRule", "adam", "clipped", "heavy_ball", "norm", "rmsprop",
     "step_of",
 ]  # fmt: skip
 
@@ -20,7 +20,7 @@ MOMENTA, ADAM = ("heavy_ball", "nesterov"), ("adam", "adam_epsilon_hat", "adam_e
 DECAYED = ("coupled", "decoupled", "decoupled_paper")
 
 
-class Rule(NamedTuple):
+class InnerRule(NamedTuple):
     """An inner optimiser by its words and numbers: None where it has no such number, or nothing is clipped or decays."""
 
     optimiser: str
@@ -33,11 +33,11 @@ class Rule(NamedTuple):
     clip: Any = None
 
 
-Direction = Callable[[Rule, Memory, Array], tuple[Array, Memory]]  # memory, g → what α multiplies, memory
+Direction = Callable[[InnerRule, Memory, Array], tuple[Array, Memory]]  # memory, g → what α multiplies, memory
 Clip = Callable[[Any, Array], Array]  # the bound, g → g
 
 
-class Pieces(NamedTuple):
+class StepPieces(NamedTuple):
     """What a step does: how it clips, the parameters that decay, how the two are joined, and the rule."""
 
     clip: Clip
@@ -46,7 +46,7 @@ class Pieces(NamedTuple):
     direction: Direction | None = None
 
 
-def step_of(rule: Rule, pieces: Pieces | None = None) -> Step:
+def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
     """Clip, add coupled decay, follow the rule, subtract decoupled decay."""
     pieces = RIGHT if pieces is None else pieces
     direction = pieces.direction or DIRECTIONS[rule.optimiser]
@@ -81,18 +81,18 @@ def _as_it_is(x: Array) -> Array:
     return x
 
 
-def _descent(rule: Rule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+def _descent(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
     """g."""
     return g, memory
 
 
-def heavy_ball(rule: Rule, memory: Memory, g: Array, share: float = 1.0) -> tuple[Array, Memory]:
+def heavy_ball(rule: InnerRule, memory: Memory, g: Array, share: float = 1.0) -> tuple[Array, Memory]:
     """m ← βm + share·g."""
     m = rule.momentum * memory.m + share * g
     return m, memory._replace(m=m)
 
 
-def nesterov(rule: Rule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+def _nesterov(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
     """g + βm, m ← βm + g."""
     m = rule.momentum * memory.m + g
     return g + rule.momentum * m, memory._replace(m=m)
@@ -101,7 +101,7 @@ def nesterov(rule: Rule, memory: Memory, g: Array) -> tuple[Array, Memory]:
 def rmsprop(denominator: Callable[[Array, Any], Array], hold: Callable[[Array], Array] = _as_it_is) -> Direction:
     """g over a function of v and ε; v ← βv + (1 − β)g², of which `hold` may take the derivative."""
 
-    def direction(rule: Rule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
         return g / denominator(v, rule.epsilon), memory._replace(v=v)
 
@@ -111,7 +111,7 @@ def rmsprop(denominator: Callable[[Array, Any], Array], hold: Callable[[Array], 
 def adam(of: Callable[..., Array], later: float = 0.0, hold: Callable[[Array], Array] = _as_it_is) -> Direction:
     """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²; t counts from 1 + later."""
 
-    def direction(rule: Rule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m = rule.beta1 * memory.m + (1 - rule.beta1) * g
         v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
         t = memory.t + 1.0
@@ -126,7 +126,7 @@ PLACES: dict[str, Callable[..., Array]] = {
     "adam_epsilon_root": lambda m, v, one, two, e: m / one / np.sqrt(v / two + e),
 }
 DIRECTIONS: dict[str, Direction] = {
-    "gradient_descent": _descent, "heavy_ball": heavy_ball, "nesterov": nesterov, "rmsprop": rmsprop(lambda v, e: np.sqrt(v) + e),
+    "gradient_descent": _descent, "heavy_ball": heavy_ball, "nesterov": _nesterov, "rmsprop": rmsprop(lambda v, e: np.sqrt(v) + e),
     **{name: adam(of) for name, of in PLACES.items()},
 }  # fmt: skip
-RIGHT = Pieces(clipped, _as_it_is, lambda clip, g, decay: clip(g) + decay)
+RIGHT = StepPieces(clipped, _as_it_is, lambda clip, g, decay: clip(g) + decay)

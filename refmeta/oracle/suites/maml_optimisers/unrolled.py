@@ -8,25 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.oracle.choices import unit_vectors
 from refmeta.oracle.suites.maml.paths import InnerPath, alpha_rows, carried, follow, pullback
 from refmeta.oracle.suites.maml.steps import Memory, Optimiser
-from refmeta.oracle.choices import unit_vectors
-from refmeta.oracle.suites.maml_optimisers.departures import Departure
-from refmeta.oracle.suites.maml_optimisers.rules import RIGHT, Rule, step_of
+from refmeta.oracle.suites.maml_optimisers.departures import StepChange
+from refmeta.oracle.suites.maml_optimisers.rules import RIGHT, InnerRule, step_of
 
-__all__ = ["Unrolled", "forward_gradient", "gradients", "optimiser_with", "unrolled"]
+__all__ = ["UnrolledPath", "forward_gradient", "gradients", "optimiser_with", "unrolled"]
 
 STEP = 1e-30
 
 
-class Unrolled(NamedTuple):
+class UnrolledPath(NamedTuple):
     """The inner path of a problem, and the query's gradient at φ."""
 
     path: InnerPath
     g: Array
 
 
-def optimiser_with(rule: Rule, *departures: Departure) -> Optimiser:
+def optimiser_with(rule: InnerRule, *departures: StepChange) -> Optimiser:
     """The optimiser of a rule, with some departures."""
     pieces = RIGHT
     for each in departures:
@@ -34,16 +34,16 @@ def optimiser_with(rule: Rule, *departures: Departure) -> Optimiser:
     return Optimiser(step_of(rule, pieces), any(each.kept for each in departures), any(each.detached for each in departures))
 
 
-def unrolled(problem: Any, *departures: Departure) -> Unrolled:
+def unrolled(problem: Any, *departures: StepChange) -> UnrolledPath:
     """The path of the problem's rule, with some departures."""
     support, optimiser = problem.support, optimiser_with(problem.rule, *departures)
     start = np.broadcast_to(problem.theta, (*support.shape, support.dim))
     path = follow(support, start, alpha_rows(problem.alpha, problem.steps), optimiser, Memory(start))
     path = carried(path, support, False) if optimiser.kept else path
-    return Unrolled(path, np.array(problem.query.at(path.thetas[-1]).grad))
+    return UnrolledPath(path, np.array(problem.query.at(path.thetas[-1]).grad))
 
 
-def gradients(inner: Unrolled, steps: int | None = None, hessians: bool = True) -> tuple[Array, Array]:
+def gradients(inner: UnrolledPath, steps: int | None = None, hessians: bool = True) -> tuple[Array, Array]:
     """dF/dθ (N, d), and dF by the step sizes (N, K, d), through the first steps, or through all; with their Hessians or without."""
     path, K = inner.path, len(inner.path.rows)
     n = K if steps is None else steps
@@ -52,7 +52,7 @@ def gradients(inner: Unrolled, steps: int | None = None, hessians: bool = True) 
     return pullback(kept, bends, [0 * inner.g] * n + [inner.g])
 
 
-def forward_gradient(problem: Any, *departures: Departure) -> Array:
+def forward_gradient(problem: Any, *departures: StepChange) -> Array:
     """dF/dθ (N, d), forwards along every axis: also where a task's step depends on the other tasks."""
     support, step = problem.support, optimiser_with(problem.rule, *departures).step
     slopes = []

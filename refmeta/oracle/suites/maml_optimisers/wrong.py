@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array, replace_fields
+from refmeta.oracle import limits
 from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.maml_optimisers.departures import (
     CLIPS,
@@ -18,7 +19,7 @@ from refmeta.oracle.suites.maml_optimisers.departures import (
     OVER_ALL,
     RMSPROP,
     UPDATES,
-    Departure,
+    StepChange,
 )
 from refmeta.oracle.suites.maml_optimisers.rules import ADAM, MOMENTA
 from refmeta.oracle.suites.maml_optimisers.unrolled import forward_gradient, gradients, unrolled
@@ -39,7 +40,7 @@ LETTERS = {
 NO_STATE = ("gradient_descent",)
 
 
-def _through(problem: Any, departure: Departure | None = None) -> Array:
+def _through(problem: Any, departure: StepChange | None = None) -> Array:
     """The exact meta-gradient, through a changed step."""
     return gradients(unrolled(problem, *([departure] if departure else [])))[0]
 
@@ -298,6 +299,19 @@ def one_step_too_few(problem: Any) -> Array:
        source="learn2learn #167", hint="PyTorch: lr= of an optimiser is a float, which has no gradient")  # fmt: skip
 def step_sizes_frozen(problem: Any) -> Array:
     return np.zeros(problem.support.shape + np.shape(problem.alpha))
+
+
+@wrong("gradient-clipped", "an inner gradient of at most norm 10", cause="gradients are clipped in the inner loop",
+       hint="PyTorch: clip_grad_norm_ before an inner step; optax: clip_by_global_norm in the inner optimiser")  # fmt: skip
+def gradient_clipped(problem: Any) -> Array:
+    return _through(replace_fields(problem, support=limits.with_clipped_gradient(problem.support)))
+
+
+@wrong("steps-at-most-five", "min(K, 5) steps", cause="the number of inner steps has a bound, or an unrolled loop a fixed length",
+       hint="min(steps, 5), or a default that the argument does not override")  # fmt: skip
+def steps_at_most_five(problem: Any) -> Array:
+    alpha = problem.alpha[: limits.MOST_STEPS] if np.ndim(problem.alpha) == 2 else problem.alpha
+    return _through(replace_fields(problem, steps=min(problem.steps, limits.MOST_STEPS), alpha=alpha))
 
 
 ROWS = rows_in(globals())
