@@ -88,6 +88,45 @@ def implicit(theta, support, query, strength):
     return np.linalg.solve(A, grad(query, phi))
 
 
+def directions(rule):
+    """What an optimiser makes of a gradient: a function of g that remembers, in complex numbers."""
+    m, v, t, root = 0, 0, 0, np.sqrt
+
+    def direction(g):
+        nonlocal m, v, t
+        name, b, b1, b2, e = (rule[key] for key in ("optimiser", "momentum", "beta1", "beta2", "epsilon"))
+        if name == "gradient_descent":
+            return g
+        if b is not None:
+            m = b * m + g
+            return m if name == "heavy_ball" else g + b * m
+        v = b2 * v + (1 - b2) * g**2
+        if b1 is None:
+            return g / (root(v) + e)
+        t, m = t + 1, b1 * m + (1 - b1) * g
+        one, two = 1 - b1**t, 1 - b2**t
+        if name == "adam_epsilon_hat":
+            return m * root(two) / one / (root(v) + e)
+        return m / one / (root(v / two) + e if name == "adam" else root(v / two + e))
+
+    return direction
+
+
+def optimised(theta, support, query, alphas, rule, product):
+    """The slope of the query's loss along every axis, forwards through every step; the Hessian products are the library's."""
+    h, slopes, w = 1e-30, [], rule["weight_decay"]
+    for axis in np.eye(len(theta)):
+        phi, direction = theta + 1j * h * axis, directions(rule)
+        for a in alphas:
+            g = grad(support, phi.real) + 1j * h * product(phi.real, phi.imag / h)
+            size = np.sqrt(g @ g)
+            g = g * rule["clip"] / size if rule["clip"] is not None and size.real > rule["clip"] else g
+            shrink = {"decoupled": a * w, "decoupled_paper": w}.get(rule["decay"], 0) * phi
+            phi = phi - a * direction(g + (w if rule["decay"] == "coupled" else 0) * phi) - shrink
+        slopes.append(grad(query, phi.real) @ phi.imag / h)
+    return np.array(slopes)
+
+
 def pearl(losses, at):
     """Each loss in what it trains; the encoder's is a dict."""
     slopes = {name: grad(losses[name], at[name]) for name in ("critic", "actor", "temperature")}
@@ -107,6 +146,7 @@ def on_batches(theta, support, query, alphas, product):
 
 CODE = {
     "maml": "maml(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, next(products))[1]",
+    "maml-optimisers": "optimised(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, rule, next(products))",
     "reptile": "theta + epsilon * np.mean(adapted - theta, axis=0)",
     "implicit": "implicit(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), strength)",
     "pearl": "pearl(losses, at)",
@@ -118,7 +158,7 @@ CODE = {
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl)
+HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl, optimised)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 
@@ -138,7 +178,7 @@ def filled(suite):
 
 def products(suite, inputs):
     """The library's Hessian products of the support, task after task."""
-    if SUITES[suite].chapter == "maml":
+    if SUITES[suite].chapter == "maml" or suite == "maml-optimisers":
         support = SUITES[suite].problem(inputs).support
         for i in range(support.shape[0]):
             yield lambda phi, v, i=i: support.at(phi).hvp(v)[i]

@@ -7,6 +7,7 @@ from refmeta.oracle.suites import (
     expected_estimators,
     implicit,
     maml,
+    maml_optimisers,
     maml_sampled,
     meta_lstm,
     model,
@@ -25,6 +26,7 @@ SUITES: dict[str, Suite] = {
     for suite in (
         policy_gradient.SUITE,
         *maml.SUITES,
+        maml_optimisers.SUITE,
         reptile.SUITE,
         implicit.SUITE,
         returns.SUITE,
