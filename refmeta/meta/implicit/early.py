@@ -7,7 +7,17 @@ I − ηH.  There is one result per task.  Derivation: derivations/implicit-and-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_positive, batch_shape, dot, finite_result
+from refmeta.arrays import (
+    Array,
+    as_count,
+    as_numbers,
+    as_parameters,
+    as_positive,
+    batch_shape,
+    check_finite,
+    dot,
+    finite_result,
+)
 from refmeta.conjugate_gradients import check_numerics, max_abs
 from refmeta.meta.arguments import Point, Task, as_query
 from refmeta.meta.implicit.convergence import Product, check_converges
@@ -154,12 +164,13 @@ def truncated_gradient(
         raise ValueError(f"kept must be at most steps = {steps}, got {kept}: no more steps than are taken can be differentiated")
     theta = as_parameters(theta, dim=support.dim)
     batch = batch_shape(theta=theta.shape[:-1], support=support.shape, query=task.shape)
-    phi, path = np.broadcast_to(theta, (*batch, support.dim)), []
-    for _ in range(steps):
-        path.append(support.at(phi))
-        phi = phi - eta * slope(path[-1], phi, theta, strength)
+    phi, path = np.broadcast_to(theta, (*batch, support.dim)), list[Point]()
+    for t in range(steps):
+        point = support.at(phi)
+        path += [point] if t >= steps - kept else []
+        phi = check_finite(phi - eta * slope(point, phi, theta, strength), "the steps left the finite numbers: eta is too large")
     adjoint, total = np.asarray(task.at(phi).grad), 0 * phi
-    for point in reversed(path[steps - kept :]):
+    for point in reversed(path):
         total = total + eta * adjoint
         adjoint = adjoint - eta * (adjoint + np.asarray(point.hvp(adjoint)) / strength)
     return total
