@@ -25,7 +25,7 @@ class Early(NamedTuple):
     theta: Array
     strength: float
     eta: float
-    count: int
+    terms: int
 
     @property
     def inverse(self) -> Array:
@@ -60,7 +60,7 @@ class Early(NamedTuple):
     def series(self, g: Array) -> Array:
         """η Σ_{j<k} (I − ηH)ʲ g through eigenvectors, summed term by term."""
         left = 1 - self.eta * np.linalg.eigvalsh(self.H)
-        return self.polynomial(self.eta * sum(left**j for j in range(self.count)), g)
+        return self.polynomial(self.eta * np.sum([left**j for j in range(self.terms)], axis=0), g)
 
     def left(self, power: int, g: Array) -> Array:
         """(I − ηH)ᵏ g."""
@@ -71,12 +71,12 @@ def random_early(rng: Generator) -> Early:
     """Quadratics with eigenvalues of both signs, λ above them, η anywhere in (0, 2/h), one to five terms."""
     case = Early(random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1.5, 4)), 1.0, 1)
     most = float(np.max(np.linalg.eigvalsh(case.H)))
-    return case._replace(eta=float(rng.uniform(0.3, 1.8)) / most, count=int(rng.integers(1, 6)))
+    return case._replace(eta=float(rng.uniform(0.3, 1.8)) / most, terms=int(rng.integers(1, 6)))
 
 
 def _neumann(z: Early) -> Array:
     """The library's series."""
-    return implicit.neumann_gradient(z.theta, z.support, z.query, terms=z.count, **z.hyper)
+    return implicit.neumann_gradient(z.theta, z.support, z.query, terms=z.terms, **z.hyper)
 
 
 def _neumann_error(case: Early) -> float:
@@ -91,7 +91,7 @@ def _one_step_error(case: Early) -> float:
 
 def _difference_error(case: Early) -> float:
     """The same series, for a δ of one half, since a difference of gradients of a quadratic is exact."""
-    difference = lambda z: implicit.finite_difference_gradient(z.theta, z.support, z.query, terms=z.count, delta=0.5, **z.hyper)
+    difference = lambda z: implicit.finite_difference_gradient(z.theta, z.support, z.query, terms=z.terms, delta=0.5, **z.hyper)
     scale = np.max(np.abs(case.slope)) + np.max(np.abs(case.support.at(case.minimum).grad)) / case.strength
     return off(difference, case, case.series(case.slope), scale)
 
@@ -99,12 +99,12 @@ def _difference_error(case: Early) -> float:
 def _neumann_rest_error(case: Early) -> float:
     """∇F − v_k against (I − ηH)ᵏ H⁻¹g."""
     rest = lambda z: implicit.gradient(z.theta, z.support, z.query, strength=z.strength) - _neumann(z)
-    return off(rest, case, case.left(case.count, matvec(case.inverse, case.slope)), np.max(np.abs(case.slope)))
+    return off(rest, case, case.left(case.terms, matvec(case.inverse, case.slope)), np.max(np.abs(case.slope)))
 
 
 def random_krylov(rng: Generator) -> Early:
     """The same with one to three steps of conjugate gradients."""
-    return random_early(rng)._replace(count=int(rng.integers(1, 4)))
+    return random_early(rng)._replace(terms=int(rng.integers(1, 4)))
 
 
 def krylov_solution(H: Array, g: Array, steps: int) -> list[Fraction]:
@@ -120,12 +120,12 @@ def krylov_solution(H: Array, g: Array, steps: int) -> list[Fraction]:
 
 def _cg(z: Early) -> Array:
     """The library's conjugate gradients."""
-    return implicit.cg_gradient(z.theta, z.support, z.query, strength=z.strength, steps=z.count)
+    return implicit.cg_gradient(z.theta, z.support, z.query, strength=z.strength, steps=z.terms)
 
 
 def _cg_error(case: Early) -> float:
     """The least of a quadratic on a Krylov space, in fractions."""
-    rows = [krylov_solution(H, g, case.count) for H, g in zip(case.H, case.slope, strict=True)]
+    rows = [krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)]
     return off(_cg, case, np.array(rows, float), np.max(np.abs(case.slope)))
 
 
@@ -137,11 +137,14 @@ def _energy(H: Array, x: Array) -> Array:
 def _cg_rest_error(case: Early) -> float:
     """‖x* − x_k‖²_H = ‖x*‖²_H − ‖x_k‖²_H against fractions; infinite where it is above the bound of the theorem."""
     exact = matvec(case.inverse, case.slope)
-    best = np.array([krylov_solution(H, g, case.count) for H, g in zip(case.H, case.slope, strict=True)], float)
+    best = np.array([krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)], float)
     whole, values = _energy(case.H, exact), np.linalg.eigvalsh(case.H)
     root = np.sqrt(values[:, -1:] / values[:, :1])
-    bound = 4 * ((root - 1) / (root + 1)) ** (2 * case.count) * whole
-    rest = lambda z: _energy(z.H, implicit.gradient(z.theta, z.support, z.query, strength=z.strength)) - _energy(z.H, _cg(z))
+    bound = 4 * ((root - 1) / (root + 1)) ** (2 * case.terms) * whole
+
+    def rest(z: Early) -> Array:
+        return _energy(z.H, implicit.gradient(z.theta, z.support, z.query, strength=z.strength)) - _energy(z.H, _cg(z))
+
     if np.any(rest(case) > bound + 1e-12 * whole):
         return np.inf
     return off(rest, case, _energy(case.H, exact - best), np.max(whole))
@@ -173,7 +176,7 @@ def steps_from(z: Unrolled, phi: Array, theta: Array, steps: int) -> Array:
 
 def _truncated(z: Unrolled) -> Array:
     """The library's truncated unrolling."""
-    hyper = {"strength": z.strength, "eta": z.eta}
+    hyper: dict[str, Any] = {"strength": z.strength, "eta": z.eta}
     return implicit.truncated_gradient(z.problem.theta, *z.problem.split, steps=z.steps, kept=z.kept, **hyper)
 
 
@@ -187,9 +190,9 @@ def _truncated_error(case: Unrolled) -> float:
 
 def _truncated_quadratic_error(case: Early) -> float:
     """The series of T' terms of ∇L_query at φ* + (I − ηH)ᵀ(θ − φ*), with T = T' + 2."""
-    steps = case.count + 2
+    steps = case.terms + 2
     g = case.slope + matvec(case.query.A, case.left(steps, case.theta - case.minimum))
-    got = lambda z: implicit.truncated_gradient(z.theta, z.support, z.query, steps=steps, kept=z.count, **z.hyper)
+    got = lambda z: implicit.truncated_gradient(z.theta, z.support, z.query, steps=steps, kept=z.terms, **z.hyper)
     return off(got, case, case.series(g), np.max(np.abs(g)) + np.max(np.abs(case.slope)))
 
 
