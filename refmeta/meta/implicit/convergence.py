@@ -1,6 +1,7 @@
 """Does Neumann's series for H⁻¹, H = I + ∇²L/λ, converge at a step size η?  Derivation: derivations/implicit-and-zeroth-order.md"""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _check_spectrum(H: Array, eta: float) -> None:
     radius, largest = np.max(np.abs(1 - eta * values), axis=-1), np.max(np.abs(values), axis=-1)
     diverges = radius >= 1 - 8 * H.shape[-1] * EPS * np.maximum(1, eta * largest)
     if np.any(diverges):
-        at = tuple(np.argwhere(diverges)[0])
+        at = np.unravel_index(np.argmax(np.where(diverges, radius, -np.inf)), radius.shape)
         raise ValueError(
             f"eta must be below {2 / largest[at]:.3g}, got {eta:g}: the spectral radius of I - eta (I + H/strength) is "
             f"{radius[at]:.3g}{_where(at)}, and Neumann's series converges only where it is below 1"
@@ -52,6 +53,6 @@ def _check_growth(r: Array, before: Array, g: Array) -> None:
         )
 
 
-def _where(index: tuple[int, ...]) -> str:
+def _where(index: tuple[Any, ...]) -> str:
     """The text " at task [1]"; nothing where there is one task without batch axes."""
     return f" at task {index_text(index)}" if index else ""
