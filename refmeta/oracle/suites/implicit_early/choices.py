@@ -122,7 +122,7 @@ def variant(part: str, problem: Early, point: Point) -> Array | None:
         value = _truncated(problem, made, point) if part == "truncated" else _solution(part, problem, made, point)
         if value is None or not np.isfinite(value).all():
             return None
-        return np.asarray(point["result"](value, made.support.dim)) if "result" in point else value
+        return np.asarray(point["result"](value, made.theta.shape[-1])) if "result" in point else value
 
 
 def _made(problem: Early, point: Point) -> Made:
@@ -133,7 +133,7 @@ def _made(problem: Early, point: Point) -> Made:
     eta = float(point["eta"](problem.strength, problem.eta)) if "eta" in point else problem.eta
     phi = minimum(support, theta, pull, theta, None)
     made = Made(support, query, theta, pull, strength, eta, phi, hessian(support, phi), query.at(phi).grad)
-    A, one = made.H, np.eye(support.dim)
+    A, one = made.H, np.eye(theta.shape[-1])
     H = point["matrix"](made, one, A, strength) if "matrix" in point else one + A / strength
     return made._replace(H=H, g=np.asarray(point["right side"](made) if "right side" in point else made.g))
 
@@ -149,7 +149,7 @@ def _solution(part: str, problem: Early, m: Made, point: Point) -> Array | None:
     if part == "cg":
         return _conjugate_gradients(m.H, m.g, x, count, point.get("directions", lambda new, old: new / np.where(old == 0, 1, old)))
     factor = point["difference"](problem.delta, problem.strength) if "difference" in point else 1.0
-    H = factor * (m.H - np.eye(m.support.dim)) + np.eye(m.support.dim)
+    H = factor * (m.H - np.eye(m.theta.shape[-1])) + np.eye(m.theta.shape[-1])
     for _ in range(count):
         x = x + m.eta * (m.g - matvec(H, x))
     return x * (point["factor in front"](problem.strength, problem.eta) / m.eta if "factor in front" in point else 1.0)
@@ -176,7 +176,7 @@ def _truncated(problem: Early, m: Made, point: Point) -> Array | None:
     for _ in range(steps):
         phi = phi - m.eta * ((m.support.at(phi).grad) / m.pull + phi - m.theta)
     adjoint = m.query.at(phi).grad
-    one = np.eye(m.support.dim)
+    one = np.eye(m.theta.shape[-1])
     H = m.H if "matrix" in point or m.strength != m.pull else one + A / m.strength
     total, step = 0 * phi, one - m.eta * H
     for _ in range(steps - kept if point.get("differentiated") == "first" else 0):
