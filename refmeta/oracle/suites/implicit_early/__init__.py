@@ -37,5 +37,4 @@ SUITE = suite_of(
     parts=PARTS,
     rational=tuple(PARTS),
     residual=1e-10,
-    unseen=("how large delta is: on quadratics a difference is exact", "what ends conjugate gradients after the last step that counts"),
 )  # fmt: skip

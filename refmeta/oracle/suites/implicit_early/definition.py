@@ -4,9 +4,21 @@ What unrolled steps give is a numeric derivative of L_query at their end; the se
 begin at φ*.  Conjugate gradients are the least of ½xᵀHx − gᵀx on the span of their residuals.
 """
 
+from fractions import Fraction
 from typing import Any
 
-from refmeta.oracle.decimals import Inputs, Loss, Steps, Vector, dot, gradient, hessian_product, proximal, solution
+from refmeta.oracle.decimals import (
+    Inputs,
+    Loss,
+    Steps,
+    Vector,
+    dot,
+    gradient,
+    hessian_product,
+    magnitude,
+    proximal,
+    solution,
+)
 from refmeta.oracle.suites.implicit.definition import ANY, losses
 
 __all__ = ["define"]
@@ -64,7 +76,7 @@ def _finite_difference(x: Inputs, support: Loss, query: Loss, steps: Steps) -> V
 
 
 def _cg(x: Inputs, support: Loss, query: Loss, steps: Steps) -> Vector:
-    """The least of ½xᵀHx − gᵀx on the span of g and the residuals, as long as one is not zero."""
+    """The least of ½xᵀHx − gᵀx on the span of g and the residuals, as long as one is not zero; where numbers are rounded, 1e-12 of g."""
     phi = _minimum(x, support)
     g = gradient(query, phi, steps.outer)
 
@@ -74,7 +86,8 @@ def _cg(x: Inputs, support: Loss, query: Loss, steps: Steps) -> Vector:
     span: list[Vector] = []
     images: list[Vector] = []
     best, residual = [0 * a for a in g], g
-    while len(span) < x["cg_steps"] and any(residual):
+    least = 0 if isinstance(g[0], Fraction) else 1e-12 * max(map(magnitude, g))
+    while len(span) < x["cg_steps"] and max(map(magnitude, residual)) > least:
         span, images = [*span, residual], [*images, image(residual)]
         weights = solution([[dot(u, h) for h in images] for u in span], [dot(u, g) for u in span])
         best = [sum(w * v[i] for w, v in zip(weights, span, strict=True)) for i in range(len(g))]
