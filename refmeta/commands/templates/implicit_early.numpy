@@ -1,5 +1,5 @@
 def hypergradients(theta, support, query, strength, eta, terms, cg_steps, steps, kept, delta):
-    """One task: a dict of the parts that you compute, (d,) each; the losses are loss(phi, *support) and loss(phi, *query).
+    """One task: a dict of the parts that you compute, (d,) each, for loss(phi, *support) and loss(phi, *query).
 
     All but truncated are taken at the phi that minimises loss(phi, *support) + strength / 2 * |phi - theta|^2.
     """
