@@ -21,19 +21,22 @@ def hypergradients(solve, theta, strength, **data):
     rows = []
     for i in range(len(sides[0][0] if sides[0][0] is not None else sides[0][2])):
         support, query = ([None if x is None else torch.as_tensor(x[i]) for x in side] for side in sides)
-
-        def slope(phi, theta, support=support):
-            return torch.func.grad(lambda p: loss(p, *support))(phi) / strength + phi - theta
-
-        @torchopt.diff.implicit.custom_root(slope, argnums=1, solve=solve)
-        def minimum(phi, theta, slope=slope):
-            H = torch.func.jacrev(lambda p: slope(p, theta))(phi)
-            return phi - torch.linalg.solve(H, slope(phi, theta))
-
-        start = torch.tensor(theta, requires_grad=True)
-        query_loss = loss(minimum(start.detach().clone(), start), *query)
-        rows.append(torch.autograd.grad(query_loss, start)[0].numpy())
+        rows.append(one(solve, torch.tensor(theta, requires_grad=True), strength, support, query))
     return np.stack(rows)
+
+
+def one(solve, theta, strength, support, query):
+    """One task; TorchOpt reads the signatures, so that the functions have no arguments but φ and θ."""
+
+    def slope(phi, theta):
+        return torch.func.grad(lambda p: loss(p, *support))(phi) / strength + phi - theta
+
+    @torchopt.diff.implicit.custom_root(slope, argnums=1, solve=solve)
+    def minimum(phi, theta):
+        H = torch.func.jacrev(lambda p: slope(p, theta))(phi)
+        return phi - torch.linalg.solve(H, slope(phi, theta))
+
+    return torch.autograd.grad(loss(minimum(theta.detach().clone(), theta), *query), theta)[0].numpy()
 
 
 def exact(theta, strength, **data):

@@ -28,13 +28,13 @@ neumann_without_step_size = wrong(
 )(_at((*SERIES, "one_step", "truncated"), factor_in_front="left out"))  # fmt: skip
 
 neumann_step_size_one = wrong(
-    "neumann-step-size-one", "Σ_{j<k} (I − H)ʲ g", quantity=EVERY,
+    "neumann-step-size-one", "Σ_{j<k} (I − H)ʲ g", quantity=EVERY, source="metaopt/torchopt, where `alpha` of `linalg.ns` is left out",
     cause="Neumann's series of H itself: it converges only where every eigenvalue of H is below 2",
     hint="v <- v + eta * (g - H v), with eta below 2 over the largest eigenvalue",
 )(_at((*SERIES,), eta="1"))  # fmt: skip
 
 truncation_off_by_one = wrong(
-    "truncation-off-by-one", "one term, or one step, more", quantity=EVERY,
+    "truncation-off-by-one", "one term, or one step, more", quantity=EVERY, source="metaopt/torchopt, where `maxiter` counts products",
     cause="the loop runs `terms` times after the first term, which is there before it",
     hint="terms = 1 is eta * g, without any product; a step that is taken is one whose Jacobian is multiplied",
 )(_at((*SERIES, "cg", "truncated"), number="one more"))  # fmt: skip
@@ -45,7 +45,7 @@ truncation_one_fewer = wrong(
 )(_at((*SERIES, "cg", "truncated"), number="one fewer"))  # fmt: skip
 
 finite_difference_wrong_factor = wrong(
-    "finite-difference-wrong-factor", "(p − n)/2 · δ instead of (p − n)/(2δ)", quantity=EVERY, source="D-X-Y/NAS-Bench-201 #4, as `/ 2 * eps`",
+    "finite-difference-wrong-factor", "(p − n)/2 · δ instead of (p − n)/(2δ)", quantity=EVERY, source="antoyang/NAS-Benchmark #4, microsoft/nni #3044, khanrc/pt.darts #43",
     cause="x / 2 * delta is (x / 2) * delta", hint="write (p - n) / (2 * delta)",
 )(_at(("finite_difference",), difference="(p - n)/2 * delta/lambda"))  # fmt: skip
 
