@@ -14,10 +14,12 @@ from refmeta.oracle.decimals import dot, solution
 from refmeta.problems import KINDS, MetaProblem, largest_curvature, random_problem, random_quadratic
 from refmeta.tasks.quadratic import Quadratic
 
-__all__ = ["CHECKS", "Early", "krylov_solution", "random_early", "random_unrolled", "steps_from"]
+__all__ = [
+    "CHECKS", "EarlyCase", "UnrolledCase", "krylov_solution", "random_early", "random_krylov", "random_unrolled", "steps_from",
+]  # fmt: skip
 
 
-class Early(NamedTuple):
+class EarlyCase(NamedTuple):
     """Support and query, θ, λ, η, and the number of terms or steps."""
 
     support: Quadratic
@@ -67,42 +69,42 @@ class Early(NamedTuple):
         return self.polynomial((1 - self.eta * np.linalg.eigvalsh(self.H)) ** power, g)
 
 
-def random_early(rng: Generator) -> Early:
+def random_early(rng: Generator) -> EarlyCase:
     """Quadratics with eigenvalues of both signs, λ above them, η anywhere in (0, 2/h), one to five terms."""
-    case = Early(random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1.5, 4)), 1.0, 1)
+    case = EarlyCase(random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1.5, 4)), 1.0, 1)
     most = float(np.max(np.linalg.eigvalsh(case.H)))
     return case._replace(eta=float(rng.uniform(0.3, 1.8)) / most, terms=int(rng.integers(1, 6)))
 
 
-def _neumann(z: Early) -> Array:
+def _neumann(z: EarlyCase) -> Array:
     """The library's series."""
     return implicit.neumann_gradient(z.theta, z.support, z.query, terms=z.terms, **z.hyper)
 
 
-def _neumann_error(case: Early) -> float:
+def _neumann_error(case: EarlyCase) -> float:
     """The series through eigenvectors."""
     return off(_neumann, case, case.series(case.slope), np.max(np.abs(case.slope)))
 
 
-def _one_step_error(case: Early) -> float:
+def _one_step_error(case: EarlyCase) -> float:
     """ηA_q(φ* − c_q)."""
     return off(lambda z: implicit.one_step_gradient(z.theta, z.support, z.query, **z.hyper), case, case.eta * case.slope)
 
 
-def _difference_error(case: Early) -> float:
+def _difference_error(case: EarlyCase) -> float:
     """The same series, for a δ of one half, since a difference of gradients of a quadratic is exact."""
     difference = lambda z: implicit.finite_difference_gradient(z.theta, z.support, z.query, terms=z.terms, delta=0.5, **z.hyper)
     scale = np.max(np.abs(case.slope)) + np.max(np.abs(case.support.at(case.minimum).grad)) / case.strength
     return off(difference, case, case.series(case.slope), scale)
 
 
-def _neumann_rest_error(case: Early) -> float:
+def _neumann_rest_error(case: EarlyCase) -> float:
     """∇F − v_k against (I − ηH)ᵏ H⁻¹g."""
     rest = lambda z: implicit.gradient(z.theta, z.support, z.query, strength=z.strength) - _neumann(z)
     return off(rest, case, case.left(case.terms, matvec(case.inverse, case.slope)), np.max(np.abs(case.slope)))
 
 
-def random_krylov(rng: Generator) -> Early:
+def random_krylov(rng: Generator) -> EarlyCase:
     """The same with one to three steps of conjugate gradients."""
     return random_early(rng)._replace(terms=int(rng.integers(1, 4)))
 
@@ -118,12 +120,12 @@ def krylov_solution(H: Array, g: Array, steps: int) -> list[Fraction]:
     return [sum((w * v[i] for w, v in zip(weights, basis, strict=True)), Fraction(0)) for i in range(len(b))]
 
 
-def _cg(z: Early) -> Array:
+def _cg(z: EarlyCase) -> Array:
     """The library's conjugate gradients."""
     return implicit.cg_gradient(z.theta, z.support, z.query, strength=z.strength, steps=z.terms)
 
 
-def _cg_error(case: Early) -> float:
+def _cg_error(case: EarlyCase) -> float:
     """The least of a quadratic on a Krylov space, in fractions."""
     rows = [krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)]
     return off(_cg, case, np.array(rows, float), np.max(np.abs(case.slope)))
@@ -134,7 +136,7 @@ def _energy(H: Array, x: Array) -> Array:
     return np.asarray(np.einsum("ni,nij,nj->n", x, H, x))[:, None]
 
 
-def _cg_rest_error(case: Early) -> float:
+def _cg_rest_error(case: EarlyCase) -> float:
     """‖x* − x_k‖²_H = ‖x*‖²_H − ‖x_k‖²_H against fractions; infinite where it is above the bound of the theorem."""
     exact = matvec(case.inverse, case.slope)
     best = np.array([krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)], float)
@@ -142,7 +144,7 @@ def _cg_rest_error(case: Early) -> float:
     root = np.sqrt(values[:, -1:] / values[:, :1])
     bound = 4 * ((root - 1) / (root + 1)) ** (2 * case.terms) * whole
 
-    def rest(z: Early) -> Array:
+    def rest(z: EarlyCase) -> Array:
         return _energy(z.H, implicit.gradient(z.theta, z.support, z.query, strength=z.strength)) - _energy(z.H, _cg(z))
 
     if np.any(rest(case) > bound + 1e-12 * whole):
@@ -150,7 +152,7 @@ def _cg_rest_error(case: Early) -> float:
     return off(rest, case, _energy(case.H, exact - best), np.max(whole))
 
 
-class Unrolled(NamedTuple):
+class UnrolledCase(NamedTuple):
     """A problem of any kind, λ, η, T and T'."""
 
     problem: MetaProblem
@@ -160,27 +162,27 @@ class Unrolled(NamedTuple):
     kept: int
 
 
-def random_unrolled(rng: Generator) -> Unrolled:
+def random_unrolled(rng: Generator) -> UnrolledCase:
     """Any kind of task; η may lie on either side of 1/h."""
     problem, steps = random_problem(rng, KINDS[rng.integers(len(KINDS))], tasks=2), int(rng.integers(1, 5))
     strength = float(rng.uniform(1, 3)) * max(largest_curvature(problem.support, problem.theta), 0.1)
-    return Unrolled(problem, strength, float(rng.uniform(0.2, 1.0)), steps, int(rng.integers(1, steps + 1)))
+    return UnrolledCase(problem, strength, float(rng.uniform(0.2, 1.0)), steps, int(rng.integers(1, steps + 1)))
 
 
-def steps_from(z: Unrolled, phi: Array, theta: Array, steps: int) -> Array:
+def steps_from(z: UnrolledCase, phi: Array, theta: Array, steps: int) -> Array:
     """φ ← φ − (η/λ)(∇L(φ) + λ(φ − θ)), so many times."""
     for _ in range(steps):
         phi = phi - z.eta / z.strength * (z.problem.support.at(phi).grad + z.strength * (phi - theta))
     return phi
 
 
-def _truncated(z: Unrolled) -> Array:
+def _truncated(z: UnrolledCase) -> Array:
     """The library's truncated unrolling."""
     hyper: dict[str, Any] = {"strength": z.strength, "eta": z.eta}
     return implicit.truncated_gradient(z.problem.theta, *z.problem.split, steps=z.steps, kept=z.kept, **hyper)
 
 
-def _truncated_error(case: Unrolled) -> float:
+def _truncated_error(case: UnrolledCase) -> float:
     """The complex step of L_query of the last T' steps, from where the first T − T' end."""
     theta, query = case.problem.theta, case.problem.query
     held = steps_from(case, theta, theta, case.steps - case.kept)
@@ -188,7 +190,7 @@ def _truncated_error(case: Unrolled) -> float:
     return off(_truncated, case, expected, np.max(np.abs(query.at(steps_from(case, held, theta, case.kept)).grad)))
 
 
-def _truncated_quadratic_error(case: Early) -> float:
+def _truncated_quadratic_error(case: EarlyCase) -> float:
     """The series of T' terms of ∇L_query at φ* + (I − ηH)ᵀ(θ − φ*), with T = T' + 2."""
     steps = case.terms + 2
     g = case.slope + matvec(case.query.A, case.left(steps, case.theta - case.minimum))

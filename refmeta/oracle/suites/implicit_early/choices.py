@@ -15,13 +15,13 @@ from refmeta.oracle.suites.implicit_early.problem import Early
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS, RESULTS
 
-__all__ = ["CHOICES", "FAMILIES", "additions", "variant"]
+__all__ = ["CHOICES", "FAMILIES", "EarlySolved", "additions", "variant"]
 
 SERIES = ("neumann", "finite_difference")
 AT_MINIMUM = (*SERIES, "one_step", "cg")
 
 
-class Made(NamedTuple):
+class EarlySolved(NamedTuple):
     """Support, query, θ (N, d), λ of φ, λ of H, η, φ (N, d), H (N, d, d) and g (N, d)."""
 
     support: Any
@@ -64,7 +64,7 @@ MATRICES: dict[str, Callable[[Any, Array, Array, float], Array] | None] = {
     "I + the query's H/lambda": lambda m, one, A, s: one + hessian(m.query, m.phi) / s,
     "damped by 1": lambda m, one, A, s: 2 * one + A / s,
 }
-RIGHT_SIDES: dict[str, Callable[[Made], Array] | None] = {
+RIGHT_SIDES: dict[str, Callable[[EarlySolved], Array] | None] = {
     "the query's gradient at phi": None,
     "the query's gradient at theta": lambda m: m.query.at(m.theta).grad,
     "the support's gradient at phi": lambda m: m.support.at(m.phi).grad,
@@ -125,20 +125,20 @@ def variant(part: str, problem: Early, point: Point) -> Array | None:
         return np.asarray(point["result"](value, made.theta.shape[-1])) if "result" in point else value
 
 
-def _made(problem: Early, point: Point) -> Made:
+def _made(problem: Early, point: Point) -> EarlySolved:
     """What every part is made of."""
     support, query = changed_losses(problem, point)
     theta = np.broadcast_to(problem.theta, (*problem.support.shape, problem.support.dim))
     pull, strength = (f(problem.strength) for f in point.get("lambda", (float, float)))
     eta = float(point["eta"](problem.strength, problem.eta)) if "eta" in point else problem.eta
     phi = minimum(support, theta, pull, theta, None)
-    made = Made(support, query, theta, pull, strength, eta, phi, hessian(support, phi), query.at(phi).grad)
+    made = EarlySolved(support, query, theta, pull, strength, eta, phi, hessian(support, phi), query.at(phi).grad)
     A, one = made.H, np.eye(theta.shape[-1])
     H = point["matrix"](made, one, A, strength) if "matrix" in point else one + A / strength
     return made._replace(H=H, g=np.asarray(point["right side"](made) if "right side" in point else made.g))
 
 
-def _solution(part: str, problem: Early, m: Made, point: Point) -> Array | None:
+def _solution(part: str, problem: Early, m: EarlySolved, point: Point) -> Array | None:
     """A part at φ*."""
     if "solved" in point:
         return m.g if point["solved"] == "first order" else matvec(np.linalg.inv(m.H), m.g)
@@ -167,7 +167,7 @@ def _conjugate_gradients(H: Array, g: Array, x: Array, count: int, beta: Callabl
     return x
 
 
-def _truncated(problem: Early, m: Made, point: Point) -> Array | None:
+def _truncated(problem: Early, m: EarlySolved, point: Point) -> Array | None:
     """Through the last, or the first, steps."""
     steps, kept = problem.steps, problem.kept
     steps = kept if point.get("unrolled steps") == "kept" else point["unrolled steps"](steps) if "unrolled steps" in point else steps
