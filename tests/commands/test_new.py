@@ -127,6 +127,23 @@ def optimised(theta, support, query, alphas, rule, product):
     return np.array(slopes)
 
 
+def early(theta, support, query, strength, eta, terms, cg_steps, steps, kept):
+    """Unrolled steps and a series, from gradients alone; conjugate gradients on a dense matrix."""
+    H = np.eye(len(theta)) + np.stack([hvp(support, theta, unit) for unit in np.eye(len(theta))]) / strength
+    phi = theta - np.linalg.solve(H, grad(support, theta)) / strength
+    g, at = grad(query, phi), [theta]
+    powers = [np.linalg.matrix_power(np.eye(len(theta)) - eta * H, j) for j in range(max(terms, kept))]
+    for _ in range(steps):
+        at.append(at[-1] - eta / strength * (grad(support, at[-1]) + strength * (at[-1] - theta)))
+    x, r, p = 0 * g, g, g
+    for _ in range(min(cg_steps, np.linalg.matrix_rank(np.stack([np.linalg.matrix_power(H, j) @ g for j in range(len(g))])))):
+        length = (r @ r) / (p @ H @ p)
+        x, r, old = x + length * p, r - length * H @ p, r
+        p = r + (r @ r) / (old @ old) * p
+    truncated = eta * sum(powers[:kept]) @ grad(query, at[-1])
+    return {"neumann": eta * sum(powers[:terms]) @ g, "one_step": eta * g, "cg": x, "truncated": truncated}
+
+
 def pearl(losses, at):
     """Each loss in what it trains; the encoder's is a dict."""
     slopes = {name: grad(losses[name], at[name]) for name in ("critic", "actor", "temperature")}
@@ -149,6 +166,7 @@ CODE = {
     "maml-optimisers": "optimised(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, rule, next(products))",
     "reptile": "theta + epsilon * np.mean(adapted - theta, axis=0)",
     "implicit": "implicit(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), strength)",
+    "implicit-early": "early(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), strength, eta, terms, cg_steps, steps, kept)",
     "pearl": "pearl(losses, at)",
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
@@ -158,7 +176,7 @@ CODE = {
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl, optimised)
+HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, early, pearl, optimised)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 

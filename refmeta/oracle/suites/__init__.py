@@ -6,6 +6,7 @@ from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import (
     expected_estimators,
     implicit,
+    implicit_early,
     maml,
     maml_optimisers,
     maml_sampled,
@@ -29,6 +30,7 @@ SUITES: dict[str, Suite] = {
         maml_optimisers.SUITE,
         reptile.SUITE,
         implicit.SUITE,
+        implicit_early.SUITE,
         returns.SUITE,
         surrogates.SUITE,
         maml_sampled.SUITE,
