@@ -84,9 +84,9 @@ def _keywords(name: str, entries: Entries, values: dict[str, Any]) -> Iterator[s
 
 
 def _literal(value: Any, indent: int, before: int) -> str:
-    """A number, None or a nested list as Python reads it; a list too long to follow `before` characters is broken."""
+    """A number, a word, None or a nested list as Python reads it; a list too long to follow `before` characters is broken."""
     if not isinstance(value, list):
-        number = float(value) if isinstance(value, str) else value
+        number = float(value) if value in ("nan", "inf", "-inf") else value
         return f"np.{number}" if isinstance(number, float) and not np.isfinite(number) else repr(number)
     flat = "[" + ", ".join(_literal(entry, 0, 0) for entry in value) + "]"
     if before + len(flat) + 2 <= width():

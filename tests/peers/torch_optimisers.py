@@ -38,7 +38,7 @@ def of_torchopt(theta, steps, task):
 
 def of_plain_torch(theta, steps, task):
     """`torch.optim.Adam` inside is the mistake: it steps in place, and the gradient at φ is all that is left."""
-    network = network_at(theta)
+    network = network_at(theta.copy())  # its parameters are views, and the optimiser works in place
     optimiser = torch.optim.Adam(network.parameters(), lr=ALPHA, betas=BETAS, eps=EPSILON)
     for _ in range(steps):
         optimiser.zero_grad()
