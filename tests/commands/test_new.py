@@ -273,13 +273,7 @@ def test_what_is_offered():
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
     maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
-<<<<<<< HEAD
     assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm"}
-    assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile", "returns"}
-=======
-    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "pearl", "meta-lstm"}
-    assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile"}
->>>>>>> kb
     assert new.offered("numpy-module") == new.offered("node-module") == ()
 
 
