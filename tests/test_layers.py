@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = (
-    "_start arrays conjugate_gradients judges numerics softmax tables tolerance",
+    "_start arrays conjugate_gradients judges numerics pieces softmax tables tolerance",
     "policies",
     "tasks",
     "sampling",
