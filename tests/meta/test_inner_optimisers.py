@@ -330,6 +330,16 @@ def test_each_step_needs_one_hessian_product(name, monkeypatch):
     assert len(calls) == 7
 
 
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_without_any_gradient_nothing_moves_and_other_code_says_so_too(name):
+    """One action: the return does not depend on the policy."""
+    (rule, numbers), case = NUMBERS[name], random_problem(np.random.default_rng(0), "discounted", width=1, steps=2)
+    alone = [independent.single(task, 0) for task in case.split]
+    expected = independent.unrolled(case.theta, *alone, case.alpha, 2, name, **numbers)[1]
+    np.testing.assert_array_equal(maml.gradient(case.theta, *case.split, **case.hyper, optimiser=rule)[0], expected)
+    assert not np.any(expected)
+
+
 def test_no_steps_leave_the_gradient_of_the_query():
     case = random_problem(np.random.default_rng(1), "softmax-regression", steps=0)
     for name, rule in RULES.items():
