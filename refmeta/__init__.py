@@ -19,6 +19,7 @@ from refmeta.meta import (
     pearl,
     reptile,
     sampled,
+    sampled_maml,
     sensitivity,
     zeroth_order,
 )
@@ -29,6 +30,7 @@ from refmeta.meta.inner import Adaptation, adapt
 from refmeta.meta.maml import MAML, FirstOrderMAML, MetaSGD
 from refmeta.meta.meta_lstm import IndependentMetaLSTM, MetaLSTM
 from refmeta.meta.reptile import Reptile
+from refmeta.meta.sampled_maml import SampledMAML
 from refmeta.meta.train import SGD, Adam, Iteration, Trained, meta_train
 from refmeta.meta.zeroth_order import ESMAML
 from refmeta.policies import LinearSoftmax, TabularSoftmax
@@ -60,10 +62,10 @@ __all__ = [
     "Adam", "Adaptation", "BlackBox", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",
     "IndependentMetaLSTM", "Iteration", "LinearGaussian", "LinearQuadratic", "LinearRegression", "LinearSoftmax",
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
-    "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "Sinusoids", "SoftOptimum",
+    "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "SampledMAML", "Sinusoids", "SoftOptimum",
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
     "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "inner", "judges", "kl", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
-    "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sensitivity", "soft_values", "surrogates",
+    "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sampled_maml", "sensitivity", "soft_values", "surrogates",
     "targets", "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip
 

@@ -257,6 +257,12 @@ def maml(theta, support, query, alpha, steps):
     return query.loss(x), query.grad(x) @ J, np.einsum("i,ikl->kl", query.grad(x), S)
 
 
+def root(w, dw):
+    """√w and its derivative; where w is 0 all gradients so far were 0, and N/(√w + ε) moves with N alone."""
+    size = np.sqrt(w)
+    return size, dw / np.where(w == 0, 1, 2 * size)[:, None] * (w != 0)[:, None]
+
+
 def rule_direction(name, g, dg, m, dm, v, dv, t, b1, b2, eps):
     """The direction of a rule, the moments after it, and the derivatives of each, one row per parameter."""
     column = lambda x: x[:, None]
@@ -269,18 +275,15 @@ def rule_direction(name, g, dg, m, dm, v, dv, t, b1, b2, eps):
     if name != "descent":
         v, dv = b2 * v + (1 - b2) * g * g, b2 * dv + (1 - b2) * 2 * column(g) * dg
     if name == "rmsprop":
-        N, dN, D, dD = g, dg, np.sqrt(v) + eps, dv / column(2 * np.sqrt(v))
+        N, dN, (size, dD) = g, dg, root(v, dv)
+        D = size + eps
     elif name == "descent":
         N, dN, D, dD = g, dg, np.ones_like(g), 0 * dg
     else:
         m, dm = b1 * m + (1 - b1) * g, b1 * dm + (1 - b1) * dg
         N, dN, w, dw = m / (1 - b1**t), dm / (1 - b1**t), v / (1 - b2**t), dv / (1 - b2**t)
-        if name == "adam":
-            D, dD = np.sqrt(w) + eps, dw / column(2 * np.sqrt(w))
-        elif name == "adam-root":
-            D, dD = np.sqrt(w + eps), dw / column(2 * np.sqrt(w + eps))
-        elif name == "adam-hat":
-            D, dD = np.sqrt(w) + eps / np.sqrt(1 - b2**t), dw / column(2 * np.sqrt(w))
+        D, dD = root(w + eps, dw) if name == "adam-root" else root(w, dw)
+        D = D + {"adam": eps, "adam-hat": eps / np.sqrt(1 - b2**t), "adam-root": 0}[name]
     return N / D, (dN * column(D) - column(N) * dD) / column(D) ** 2, m, dm, v, dv
 
 

@@ -25,12 +25,12 @@ GROUPS = {
     "Implicit and zeroth-order meta-gradients": "implicit zeroth_order",
     "Trajectories and estimators": "rollout Trajectories likelihood returns targets values estimators enumeration",
     "Surrogates and steps in a trust region": "surrogates kl SampledKL trpo_step TrustRegionStep",
-    "Sampled meta-gradients": "sampled",
+    "Sampled meta-gradients": "sampled sampled_maml",
     "Meta-LSTM": "meta_lstm",
     "PEARL": "pearl",
     "Learned models": "model_based",
     "The best that can be done": "bayes_adaptive sensitivity",
-    "Training on a task distribution": "meta_train Trained Iteration MAML FirstOrderMAML MetaSGD Reptile ImplicitMAML ESMAML "
+    "Training on a task distribution": "meta_train Trained Iteration MAML FirstOrderMAML MetaSGD Reptile ImplicitMAML ESMAML SampledMAML "
     "MetaLSTM IndependentMetaLSTM SGD Adam",
     "Families of tasks": "Sinusoids RadialSinusoids RandomMDPs GoalGridworlds Navigation Split",
     "Judges": "judges",

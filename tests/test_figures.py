@@ -226,6 +226,16 @@ def test_bias_and_deviation_have_the_orders_of_the_chapter(script):
         assert abs(growth[name] - 0.5**0.5) < 0.03, name
 
 
+def test_training_on_episodes_rises_unless_the_score_term_is_dropped(script):
+    figure = script("training_on_episodes")
+    found = figure.data(seeds=range(2), iterations=20)
+    assert set(found) == set(figure.COLOURS)
+    assert all(curves.shape == (2, 5) and np.all(curves[:, 0] == found["DiCE"][0, 0]) for curves in found.values())
+    gain = {name: np.mean(curves[:, -1] - curves[:, 0]) for name, curves in found.items()}
+    assert gain["score term dropped"] < 0.02 < 0.05 < min(gain["E-MAML"], gain["DiCE"], gain["ProMP"])
+    assert gain["exact MAML"] == max(gain.values())
+
+
 def test_gates_the_trained_rule_opens_its_input_gates_and_beats_gradient_descent(script):
     found = script("gates").data()
     assert found.input_before.max() < 0.02 and found.input_after.mean((1, 2))[-1] > 0.9

@@ -12,6 +12,7 @@ from refmeta.evidence.definitions import all_trajectories, formulation, surrogat
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
+from refmeta.meta.sampled_maml import Episodes, ProMP
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_process, random_trajectories
@@ -190,6 +191,34 @@ def _promp_error(case: Any) -> float:
     return off(both, (theta, 0.125, 0.5), expected, scale)
 
 
+def _promp_step_error(case: Any) -> float:
+    """Three epochs, each a step along the complex step of the tasks' summed objective; the policy before is that of the batches."""
+    policy, start, batch, other, _ = case
+    support = surrogates.likelihood_ratio(policy, start, batch, gamma=0.75)
+    inner = support.at(start).grad
+    alpha = 0.02 / max(1.0, float(np.max(np.abs(inner))))
+    phi = start - alpha * inner
+    query = surrogates.clipped(policy, phi, other, gamma=0.75, epsilon=0.25)
+    kl = SampledKL(policy, start, batch)
+
+    def F(t: Array) -> Any:
+        return np.sum(query.at(t - alpha * support.at(t).grad).loss + 0.5 * kl.at(t).loss)
+
+    slope = complex_step(F, start)
+    beta, slopes = 0.02 / max(1.0, float(np.linalg.norm(slope))), [slope]
+    for _ in range(2):
+        slopes.append(complex_step(F, start - beta * np.sum(slopes, axis=0)))
+    outer = ProMP(beta=beta, epsilon=0.25, penalty=0.5, epochs=3)
+
+    def direction(z: Any) -> Array:
+        before, after, alpha = z
+        support = surrogates.likelihood_ratio(policy, start, batch._replace(rewards=before), gamma=0.75)
+        return outer.direction(start, Episodes((support,), phi, other._replace(rewards=after), 0.75), alpha)[None]
+
+    scale = np.sum(np.abs(batch.rewards)) + np.sum(np.abs(other.rewards))
+    return off(direction, (batch.rewards, other.rewards, alpha), np.sum(slopes, axis=0)[None], scale)
+
+
 def _moments_by_definition(case: TinyCase) -> tuple[Array, Array]:
     """Mean and covariance of E-MAML's estimate at M = 1, one trajectory after another."""
     task, theta, alpha = case
@@ -245,6 +274,7 @@ CHECKS = (
     Check("formulation-exact", "L(θ − α∇L(θ))", "complex step of it", lambda rng: (random_tiny(rng), 1), _exact_error),
     Check("formulation-sampled", "E[L(θ + αĝ)]", "every tuple in turn, complex step", _random_sampling, _sampled_error),
     Check("promp-objective", "L_clip(φ) + ηD(θ)", "its parts, complex step", random_promp, _promp_error),
+    Check("promp-outer-step", "Σ_e Σᵢ ∇Lᵢ(θ_e)", "three steps by complex steps", random_promp, _promp_step_error),
     Check("estimator-bias", "‖E ĝ − g‖, cosine, √tr Cov", "sums written out",
           lambda rng: (random_tiny(rng), rng.normal(size=4)), _bias_error),
     Check("estimator-covariance", "E ĝ and Cov ĝ", "every trajectory in turn", random_tiny, _covariance_error),

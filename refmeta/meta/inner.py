@@ -4,7 +4,7 @@ A task is a loss L.  `task.at(theta)` is a point with `theta`, `loss`, `grad` an
 else is needed.  `adapt` goes forwards from θ⁽⁰⁾ = θ to φ = θ⁽ᴷ⁾, and `adjoints` goes back over the same points.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +116,16 @@ def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimise
     λ_0 = dF/dθ.  `sources` are the last of s_0 … s_K, the others are 0: MAML has one, s_K = ∇L_query(φ).  Another rule
     than gradient descent has its own adjoint: see `slopes`.
     """
-    return [at.theta for at in slopes(inner, alpha, sources, optimiser)]
+    if optimiser is not None:
+        return [at.theta for at in _backwards(inner, alpha, sources, optimiser)][::-1]
+    steps = len(inner.path) - 1
+    alphas, s = as_step_sizes(alpha, steps, inner.adapted.shape[-1]), _at_all_points(sources, steps)
+    adjoint = [np.array(sources[-1])]
+    for k in reversed(range(steps)):
+        later = adjoint[0]
+        earlier = s[k] + later - inner.path[k].hvp(alphas[k] * later)
+        adjoint.insert(0, check_finite(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
+    return adjoint
 
 
 def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Slopes]:
@@ -127,25 +136,33 @@ def slopes(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser:
     χ_k is the slope by the gradient of the step.  Entry k of the list, k = 0 … K, has the derivatives by θ⁽ᵏ⁾, m_k, v_k, and
     by the gradient and the step size of step k + 1.  Each step needs one Hessian product; time and memory are linear in K.
     """
+    return list(_backwards(inner, alpha, sources, optimiser))[::-1]
+
+
+def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None) -> Iterator[Slopes]:
+    """The entries of `slopes`, the last one first."""
     steps, rule = len(inner.path) - 1, as_optimiser(optimiser)
-    alphas = as_step_sizes(alpha, steps, inner.adapted.shape[-1])
-    s: list[Any] = [0] * (steps + 1 - len(sources)) + sources
-    found, states = [Slopes(np.array(sources[-1]))], _states(inner, alphas, rule)
+    alphas, s = as_step_sizes(alpha, steps, inner.adapted.shape[-1]), _at_all_points(sources, steps)
+    later, made = Slopes(np.array(sources[-1])), _steps_again(inner, alphas, rule)
+    yield later
     for k in reversed(range(steps)):
-        point, gradient = inner.path[k], np.asarray(inner.path[k].grad)
+        point, (gradient, state) = inner.path[k], made[k]
         with np.errstate(all="ignore"):
-            before = rule.adjoint(point.theta, gradient, states[k], found[0], alpha=alphas[k])
+            before = rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k])
             theta = s[k] + before.theta - point.hvp(-before.gradient)
         check_finite(theta, f"the adjoint of inner step {k + 1} left the finite numbers")
-        found.insert(0, before._replace(theta=theta))
-    return found
+        yield (later := before._replace(theta=theta))
 
 
-def _states(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[Moments]:
-    """The states before the steps 1 … K, again from the gradients of the path."""
-    states = [zero_moments(inner.path[0].theta)]
-    if isinstance(rule, GradientDescent):  # it has none
-        return states * len(inner.path)
+def _at_all_points(sources: list[Array], steps: int) -> list[Any]:
+    """s_0 … s_K: zeros where none is given."""
+    return [*([0] * (steps + 1 - len(sources))), *sources]
+
+
+def _steps_again(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[tuple[Array, Moments]]:
+    """The gradient of each step, and the state before it."""
+    made, state = [], zero_moments(inner.path[0].theta)
     for point, alpha in zip(inner.path[:-1], alphas, strict=True):
-        states.append(rule.step(point.theta, np.asarray(point.grad), states[-1], alpha=alpha)[1])
-    return states
+        made.append((np.asarray(point.grad), state))
+        state = rule.step(point.theta, made[-1][0], state, alpha=alpha)[1]
+    return made

@@ -1,13 +1,14 @@
 """Meta-training on a family of tasks: outer optimisers and the loop.  Derivation: derivations/meta-training.md
 
 A *rule* has `direction(theta, support, query) -> (d,)`, which reduces over the tasks: `MAML`, `FirstOrderMAML`,
-`MetaSGD`, `Reptile`, `ImplicitMAML`, `ESMAML`.  An *outer optimiser* has `start(theta)` and `step(theta, direction,
-state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
+`MetaSGD`, `Reptile`, `ImplicitMAML`, `ESMAML`, `SampledMAML`.  An *outer optimiser* has `start(theta)` and
+`step(theta, direction, state)`: `SGD`, `Adam`.  A *family* has `sample(n, rng)`, which returns a `Split`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.random import Generator
@@ -27,13 +28,20 @@ from refmeta.meta.arguments import as_initialisation
 from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 
-__all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "Trained", "clip_by_norm", "meta_train"]
+__all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "SamplingRule", "Trained", "clip_by_norm", "meta_train"]
 
 
 class Rule(Protocol):
     """The direction of descent for the tasks of one iteration."""
 
     def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array: ...
+
+
+@runtime_checkable
+class SamplingRule(Protocol):
+    """A rule that draws episodes: its direction depends on a generator, too."""
+
+    def sample_direction(self, theta: ArrayLike, support: Any, query: Any = None, rng: Any = None) -> Array: ...
 
 
 class Outer(Protocol):
@@ -144,7 +152,8 @@ def meta_train(
     iterations, batch : int
         The number of iterations, and of tasks in each.
     rng : Generator, int or None
-        Passed to `numpy.random.default_rng`; the sampled tasks depend on nothing else.
+        Passed to `numpy.random.default_rng`; the sampled tasks depend on nothing else.  A rule that draws episodes, such
+        as `SampledMAML`, gets a generator of its own, spawned from this one: it does not change the tasks.
     callback : function of an `Iteration`, optional
         Called after every iteration; a StopIteration that it raises ends the training.
 
@@ -165,9 +174,10 @@ def meta_train(
     if np.iscomplexobj(start := as_initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
     rng, iterations, batch = as_generator(rng), as_count(iterations, "iterations"), as_count(batch, "batch", least=1)
+    along = partial(rule.sample_direction, rng=rng.spawn(1)[0]) if isinstance(rule, SamplingRule) else rule.direction
 
     def step(state: _State, done: int) -> _State:
-        direction = _direction(rule, state.theta, distribution.sample(batch, rng))
+        direction = _direction(along, state.theta, distribution.sample(batch, rng))
         with np.errstate(all="ignore"):
             following, memory = outer.step(state.theta, direction, state.outer)
         check_finite(following, f"theta left the finite numbers in iteration {done + 1}")
@@ -191,9 +201,9 @@ class _State(NamedTuple):
     outer: Any
 
 
-def _direction(rule: Rule, theta: Array, tasks: Any) -> Array:
+def _direction(along: Callable[..., Array], theta: Array, tasks: Any) -> Array:
     """The direction of the rule, (d,) and finite."""
-    direction = check_finite(np.asarray(rule.direction(theta, *tasks)), "the rule's direction is not finite")
+    direction = check_finite(np.asarray(along(theta, *tasks)), "the rule's direction is not finite")
     if direction.shape != theta.shape:
         raise ValueError(f"the rule's direction has shape {direction.shape}, expected {theta.shape} as theta")
     return direction

@@ -88,6 +88,15 @@ PLACES = {
     "lq-undiscounted-cost": "refmeta.tasks.undiscounted_cost:UndiscountedCostPoint.loss",
     "lq-stationary": "refmeta.evidence.control:stationary",
     "implicit-maml": "refmeta.meta.implicit:gradient",
+    "neumann-hypergradient": "refmeta.meta.implicit:neumann_gradient",
+    "thm:neumann-error": "refmeta.meta.implicit:neumann_gradient",
+    "one-step-hypergradient": "refmeta.meta.implicit:one_step_gradient",
+    "cg-hypergradient": "refmeta.meta.implicit:cg_gradient",
+    "thm:cg-error": "refmeta.meta.implicit:cg_gradient",
+    "truncated-unroll": "refmeta.meta.implicit:truncated_gradient",
+    "thm:truncated-error": "refmeta.meta.implicit:truncated_gradient",
+    "finite-difference-hypergradient": "refmeta.meta.implicit:finite_difference_gradient",
+    "thm:finite-difference-order": "refmeta.meta.implicit:finite_difference_gradient",
     "hessian-free-maml": "refmeta.meta.zeroth_order:hessian_free_gradient",
     "es-maml": "refmeta.meta.zeroth_order:evolution_gradient",
     "clip-by-norm": "refmeta.evidence.gradients:clip_by_norm",
@@ -134,6 +143,7 @@ PLACES = {
     "formulation-exact": "refmeta.meta.sampled:formulation_exact",
     "formulation-sampled": "refmeta.meta.sampled:_expected_loss",
     "promp-objective": "refmeta.meta.sampled:promp_gradient",
+    "promp-outer-step": "refmeta.meta.sampled_maml:promp_gradient",
     "estimator-bias": "refmeta.meta.sampled:estimator_bias",
     "estimator-covariance": "refmeta.evidence.sampled:_moments",
     "gaussian-product": "refmeta.meta.pearl.encoder:softmax",
@@ -155,7 +165,7 @@ PLACES = {
     "wrong-prior": "refmeta.evidence.best_possible:value_of",
     "hyper-sensitivity": "refmeta.evidence.best_possible:step_size_sensitivity",
 }
-ORDERS = {"taylor-rate", "reptile-expansion"}
+ORDERS = {"taylor-rate", "reptile-expansion", "thm:finite-difference-order"}
 
 
 def worse(value, label):

@@ -330,6 +330,16 @@ def test_each_step_needs_one_hessian_product(name, monkeypatch):
     assert len(calls) == 7
 
 
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_without_any_gradient_nothing_moves_and_other_code_says_so_too(name):
+    """One action: the return does not depend on the policy."""
+    (rule, numbers), case = NUMBERS[name], random_problem(np.random.default_rng(0), "discounted", width=1, steps=2)
+    alone = [independent.single(task, 0) for task in case.split]
+    expected = independent.unrolled(case.theta, *alone, case.alpha, 2, name, **numbers)[1]
+    np.testing.assert_array_equal(maml.gradient(case.theta, *case.split, **case.hyper, optimiser=rule)[0], expected)
+    assert not np.any(expected)
+
+
 def test_no_steps_leave_the_gradient_of_the_query():
     case = random_problem(np.random.default_rng(1), "softmax-regression", steps=0)
     for name, rule in RULES.items():
@@ -400,6 +410,18 @@ def test_the_sphere_of_clipping_is_refused_and_next_to_it_the_slope_is_one_sided
     for theta in ([3.1, 4.0], [30.0, 40.0], [0.0, 0.0]):
         expected = complex_step(lambda t: maml.objective(t, task, **settings), theta)
         np.testing.assert_allclose(maml.gradient(theta, task, **settings), expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("form", [inner.Adam, inner.AdamEpsilonHat])
+def test_a_kink_that_the_query_does_not_see_is_no_reason_to_refuse(form):
+    """The kink of task 1 is in entry 0 of step 2: it is not seen if α is 0 there, or if the query does not depend on the entry."""
+    at = KINKED | {"optimiser": form(0.5, 0.0, 0.5)}
+    for change in ({"alpha": np.array([[1.0, 1.0], [0.0, 0.5]])}, {"query": rm.Quadratic(np.diag([0.0, 1.0]), [0.0, -1.0])}):
+        numeric = central_difference(lambda t, c=change: np.sum(maml.objective(**at | c | {"theta": t})), at["theta"])
+        np.testing.assert_allclose(maml.gradient(**at | change).sum(0), numeric.derivative, rtol=1e-7)
+    clip = {"optimiser": inner.ClippedByNorm(5.0), "alpha": 0.5}
+    flat = rm.Quadratic(np.zeros((2, 2)), [0.0, 0.0])
+    assert not np.any(maml.gradient([3.0, 4.0], rm.Quadratic(np.eye(2), [0.0, 0.0]), flat, **clip))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from refmeta.meta import model_based
 from refmeta.problems import hessian, random_ending_process, random_process
 from refmeta.sampling.returns import discounts
 from refmeta.sampling.transitions import sample_experience
-from refmeta.softmax import centred
+from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks import exact_return
 from tests.strategies import assert_close, assert_right, costly, seeds
 
@@ -182,6 +182,9 @@ def test_a_temperature_of_0_changes_no_bit(kind, size):
     """−0 is added, which keeps every bit, the sign of a zero included."""
     task, theta, v = random_soft_return(np.random.default_rng(5), kind)
     for point in (rm.PolicyReturn(task.mdp, task.policy, *t).at(size * np.sign(theta)) for t in ((), (0,), (-0.0,))):
+        zeros = np.array([[-0.0, 0.0]])
+        assert np.signbit(zeros + point._entropy_reward).tolist() == [[True, False]]
+        assert np.signbit(zeros + point.tangent(v).entropy_reward).tolist() == [[True, False]]
         for got, expected in zip((point.value, point.advantage, point.hvp(v)), without_entropy(point, v), strict=True):
             np.testing.assert_array_equal(got, expected)
             np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
@@ -302,6 +305,21 @@ def test_the_natural_gradient_solves_the_system_of_fisher_and_the_parts_of_the_h
     with pytest.raises(ValueError, match="hessian_split needs a point of temperature 0, got .*a fifth part"):
         rm.fisher.hessian_split(point, v)
     assert np.all(np.isfinite(sum(rm.fisher.hessian_split(rm.PolicyReturn(task.mdp, task.policy).at(theta), v))))
+    pi, d, (dpi, dQ, dd, _) = point.probabilities, point.occupancy[..., None], point.tangent(v)
+    q, y = point.action_value - task.temperature * np.log(pi), centred(pi, v.reshape(3, 3))
+    four = softmax_jvp(pi, y * q) * d - d * dpi * dot(pi, q)[..., None] + d * softmax_jvp(pi, dQ) + dd[..., None] * pi * point.advantage
+    fifth = -task.temperature * rm.fisher.product(point, v)
+    np.testing.assert_allclose(four.reshape(2, 9) + fifth, -point.hvp(v), rtol=0, atol=1e-12 * np.max(np.abs(four)))
+    assert np.max(np.abs(fifth)) > 1e-3
+
+
+def test_the_oracle_judges_a_meta_gradient_on_it():
+    """As on any other task: right, and a known mistake is named."""
+    support, query, theta = two_tasks("discounted", np.random.default_rng(3))
+    options = {"alpha": 0.1, "steps": 2}
+    for gradient, said in ((rm.maml.gradient, "RIGHT"), (rm.maml.first_order_gradient, "known-wrong formula first-order")):
+        report = rm.oracle.diagnose(lambda t, f=gradient: f(t, support, query, **options), theta, support, query, **options)
+        assert said in str(report)
 
 
 def test_what_is_made_of_a_task_keeps_its_temperature():

@@ -27,7 +27,10 @@ __all__ = ["CORNER", "HEADS", "episode_curves", "learner_returns", "own_step_siz
 
 HEADS = tuple(str(n) for n in range(EPISODES + 1))
 CORNER = "episodes of experience:"
-REINFORCE = "REINFORCE takes one step from a start on the episodes of that start; the starts were trained on exact gradients."
+REINFORCE = (
+    "REINFORCE takes one step from a start on the episodes of that start. The starts 'E-MAML' and 'LVC' were trained on such "
+    f"episodes, {EPISODES} before the step and {EPISODES} after it, and the others on exact gradients."
+)
 
 
 def learner_returns(
@@ -46,7 +49,7 @@ def own_step_sizes(
     starts: dict[str, Array], acting: Acting, test: Any, rng: Generator, *, tasks: int, unit: str
 ) -> tuple[NumberTable, tuple[str, ...]]:
     """REINFORCE on all EPISODES episodes of tasks of the family `test`, with the common α and with the one that is best for
-    each start on as many training tasks; and what is left of the gain of MAML's start.
+    each start on as many training tasks; and what is left of the gain of exact MAML's start.
     """
     training, task = (family.sample(tasks, rng).support for family in (acting.family, test))
     alphas = geometric(acting.alpha, 1 / 16, 16, 9)
@@ -79,7 +82,7 @@ def episode_curves(title: str, unit: str, rows: dict[str, list[float]], optimum:
 
 
 def _pretraining_texts(common: dict[str, Array], own: dict[str, Array]) -> tuple[str, ...]:
-    """What is left of the gain of MAML's start over zeros, with joint training as the rival; returns of every task."""
+    """What is left of the gain of exact MAML's start over zeros, with joint training as the rival; returns of every task."""
     return (
         _against_text(f"REINFORCE after {EPISODES} episodes at the common alpha", common),
         _against_text("With each start's own alpha", own),
@@ -89,9 +92,9 @@ def _pretraining_texts(common: dict[str, Array], own: dict[str, Array]) -> tuple
 
 
 def _against_text(words: str, returns: dict[str, Array]) -> str:
-    """The means of three starts, and MAML's against the others'."""
-    zeros, joint, maml = (name_in(returns, name) for name in ("zeros", "joint training", "MAML"))
+    """The means of three starts, and exact MAML's against the others'."""
+    zeros, joint, maml = (name_in(returns, name) for name in ("zeros", "joint training", "exact MAML"))
     return (
-        f"{words}: {named_numbers({name: _mean(returns[name]) for name in (zeros, joint, maml)})}. MAML's start against zeros: "
+        f"{words}: {named_numbers({name: _mean(returns[name]) for name in (zeros, joint, maml)})}. Exact MAML's start against zeros: "
         f"{paired_text(returns[maml], returns[zeros])}; against joint training's: {paired_text(returns[maml], returns[joint])}."
     )

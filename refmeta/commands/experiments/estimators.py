@@ -22,13 +22,18 @@ from refmeta.commands.experiments.record import (
     difference_text,
     named_numbers,
 )
-from refmeta.meta import bayes_adaptive, sampled
-from refmeta.policies import TabularSoftmax
+from refmeta.commands.experiments.two_bandits import (
+    START,
+    bayes_bound,
+    each_bandit,
+    mean_return,
+    training,
+)
+from refmeta.meta import sampled
 from refmeta.tables import count_text
 from refmeta.tasks.exact_return import PolicyReturn
-from refmeta.tasks.mdp import FiniteMDP
 
-__all__ = ["ESTIMATORS_EXPERIMENT", "against_alpha", "against_episodes", "joint_estimator", "learning", "learning_curve", "two_bandits"]
+__all__ = ["ESTIMATORS_EXPERIMENT", "against_alpha", "against_episodes", "joint_estimator", "learning", "learning_curve"]
 
 NAMES = ("e-maml", "score-term-dropped", "first-order", "dice", "loaded-dice, exact V")
 UNIT = "in % of |∇II|; bias: of the mean estimate; dev.: √tr Cov of one estimate"
@@ -114,24 +119,6 @@ def _bias_texts(table: NumberTable, symbol: str) -> tuple[str, ...]:
     )
 
 
-def two_bandits() -> PolicyReturn:
-    """Two tasks with three arms: each has a good arm of its own, and the third arm pays something in both."""
-    rewards = np.array([[[1.0, 0.0, 0.4]], [[0.0, 1.0, 0.4]]])
-    return PolicyReturn(FiniteMDP(np.ones((2, 1, 3, 1)), rewards, np.ones(1), 0.5, 1), TabularSoftmax(1, 3))
-
-
-def _each(tasks: PolicyReturn) -> tuple[PolicyReturn, ...]:
-    """The tasks of a batch one by one: an enumeration takes one task."""
-    mdp = tasks.mdp
-    return tuple(PolicyReturn(FiniteMDP(P, R, mdp.rho, mdp.gamma, mdp.horizon), tasks.policy) for P, R in zip(mdp.P, mdp.R, strict=True))
-
-
-def _mean_return(theta: Array, alpha: float, episodes: int) -> float:
-    """The return after sampled adaptation, the mean of the two tasks."""
-    size: dict[str, Any] = {"alpha": alpha, "episodes": episodes}
-    return -float(np.mean([sampled.formulation_sampled(theta, task, **size).objective for task in _each(two_bandits())]))
-
-
 def joint_estimator() -> Estimator:
     """Joint training as a row: the exact gradient of the return before adaptation."""
     return Estimator("joint training", "", ESTIMATORS[0].make, lambda task, theta, surrogates, alpha: np.array(task.at(theta).grad))
@@ -148,10 +135,10 @@ def learning_curve(
     e: Estimator, *, alpha: float, episodes: int, beta: float, iterations: int
 ) -> tuple[list[float], Array]:
     """The mean return after sampled adaptation along θ ← θ − β Σ E[estimate], and the last θ; the start favours arm 3."""
-    theta, returns = np.array([0.3, 0.0, 0.6]), []
+    theta, returns = START, []
     for _ in range(iterations + 1):
-        returns.append(_mean_return(theta, alpha, episodes))
-        estimates = [_mean_estimate(e, task, theta, alpha, episodes) for task in _each(two_bandits())]
+        returns.append(mean_return(theta, alpha, episodes))
+        estimates = [_mean_estimate(e, task, theta, alpha, episodes) for task in each_bandit()]
         theta = theta - beta * np.sum(estimates, axis=0)
     return returns, theta
 
@@ -162,9 +149,9 @@ def learning(rng: Generator, *, alpha: float = 6.0, episodes: int = 2, beta: flo
     chosen = [joint_estimator(), *(known[name] for name in ("first-order", "score-term-dropped", "e-maml"))]
     size: dict[str, Any] = {"alpha": alpha, "episodes": episodes, "beta": beta, "iterations": iterations}
     lines = {e.name: learning_curve(e, **size)[0] for e in chosen}
-    zeros = _mean_return(np.zeros(3), alpha, episodes)
+    zeros = mean_return(np.zeros(3), alpha, episodes)
     lines = {"no training": [lines["e-maml"][0]] * (iterations + 1)} | lines
-    bound = _bayes_bound(episodes)
+    bound = bayes_bound(episodes)
     shown = [0, iterations // 6, iterations // 3, iterations]
     rows = {name: [line[i] for i in shown] for name, line in lines.items()} | {"zeros": [zeros] * 4, "Bayes-adaptive optimum": [bound] * 4}
     title = f"Two bandits with three arms: training along the exact mean of an estimator, alpha = {alpha:g}, M = {episodes}"
@@ -183,18 +170,14 @@ def learning(rng: Generator, *, alpha: float = 6.0, episodes: int = 2, beta: flo
     ))  # fmt: skip
 
 
-def _bayes_bound(episodes: int) -> float:
-    """What can be earned at most in one episode after `episodes` others, when the two tasks are equally likely."""
-    return bayes_adaptive.optimum(two_bandits().mdp, episodes=episodes + 1, weights=np.eye(episodes + 1)[-1]).value
-
-
 ESTIMATORS_EXPERIMENT = Experiment(
     "estimators",
     "Estimators of the meta-gradient: bias, deviation, and what they do to training",
     "MAML with samples needs the gradient of the return after adaptation, and adaptation itself is random. Several "
     "estimators are in use; some leave out a term. How wrong are they on average, how much do they scatter, and does "
     "training with them end where it should?",
-    "what happens in large tasks: all trajectories of tiny processes are enumerated, which is why nothing here is random. "
-    "The gradient after the adaptation is exact; only the inner batch is sampled.",
-    {"step-size": against_alpha, "trajectories": against_episodes, "learning": learning},
+    "what happens in large tasks: all trajectories of tiny processes are enumerated, which is why nothing is random in the "
+    "first three parts. There the gradient after the adaptation is exact, and only the inner batch is sampled. In the part "
+    "training everything is sampled but the return that is shown.",
+    {"step-size": against_alpha, "trajectories": against_episodes, "learning": learning, "training": training},
 )

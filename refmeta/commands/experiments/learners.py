@@ -19,6 +19,7 @@ from refmeta.meta.model_based import Prior, Statistics
 from refmeta.meta.pearl.encoder import Gaussian
 from refmeta.meta.posterior_sampling import Adapted, posterior_sampling
 from refmeta.meta.reptile import Reptile
+from refmeta.meta.sampled_maml import EMAML, LVC, SampledMAML
 from refmeta.meta.train import Adam
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import reinforce
@@ -56,9 +57,10 @@ def mean_returns(returns: Array) -> list[float]:
 
 
 def gradient_starts(acting: Acting, rng: Generator, *, iterations: int) -> dict[str, Array]:
-    """Zeros, and starts trained from zeros on exact gradients."""
+    """Zeros; starts trained from zeros on exact gradients; and two that were trained on EPISODES episodes, as they act later."""
     family, alpha = acting.family, acting.alpha
-    rules = {"joint training": MAML(alpha, steps=0), "Reptile": Reptile(alpha, steps=3), "MAML": MAML(alpha)}
+    rules: dict[str, Any] = {"joint training": MAML(alpha, steps=0), "Reptile": Reptile(alpha, steps=3), "exact MAML": MAML(alpha)}
+    rules |= {name: SampledMAML(alpha, e, EPISODES, **acting.options) for name, e in (("E-MAML", EMAML), ("LVC", LVC))}
     zeros = np.zeros(family.dim)
     return {"zeros": zeros} | trained_starts(family, zeros, rules, rng, iterations=iterations)
 

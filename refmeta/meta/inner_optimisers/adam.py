@@ -38,7 +38,7 @@ class Adam:
         """
         (m, v, t), c1, c2 = _after(self, gradient, state)
         q = np.sqrt(v / c2) + self.epsilon
-        by_v = -m / (c1 * q**2) * root_slope(v, m, t) / np.sqrt(c2)
+        by_v = -m / (c1 * q**2) * root_slope(v, m, alpha * later.theta, t) / np.sqrt(c2)
         return _adjoint(self, gradient, later, alpha, m / (c1 * q), 1 / (c1 * q), by_v)
 
 
@@ -68,7 +68,7 @@ class AdamEpsilonHat:
         """
         (m, v, t), c1, c2 = _after(self, gradient, state)
         factor, q = np.sqrt(c2) / c1, np.sqrt(v) + self.epsilon
-        by_v = -factor * m / q**2 * root_slope(v, m, t)
+        by_v = -factor * m / q**2 * root_slope(v, m, alpha * later.theta, t)
         return _adjoint(self, gradient, later, alpha, factor * m / q, factor / q, by_v)
 
 

@@ -38,7 +38,8 @@ class RMSProp:
         v = self._mean_square(gradient, state)
         q = np.sqrt(v) + self.epsilon
         by_direction = -(alpha * later.theta)
-        by_v = later.second - by_direction * gradient / q**2 * root_slope(v, gradient, state.steps + 1)
+        slope = root_slope(v, gradient, by_direction, state.steps + 1)
+        by_v = later.second - by_direction * gradient / q**2 * slope
         by_gradient = by_direction / q + 2 * (1 - self.decay) * gradient * by_v
         return Slopes(later.theta, later.first, self.decay * by_v, by_gradient, -gradient / q * later.theta)
 

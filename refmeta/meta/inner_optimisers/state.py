@@ -47,16 +47,18 @@ def check_moments(state: Moments, gradient: Array) -> None:
             raise ValueError(f"state.{name} has shape {np.shape(moment)}, expected {shape} as the gradient")
 
 
-def root_slope(v: Array, m: Array, t: int) -> Array:
-    """d√v/dv = 1/(2√v), and 0 where v and m are 0, because m/(√v + ε) does not depend on v there, to first order.
+def root_slope(v: Array, m: Array, by_step: Array, t: int) -> Array:
+    """d√v/dv = 1/(2√v), and 0 where v is 0: there m/(√v + ε) with m = 0 does not depend on v, to first order.
+
+    `by_step` is α times the slope by θ'.
 
     Raises
     ------
     FloatingPointError
-        Where v = 0 and m ≠ 0: √v has no slope at 0, and it is multiplied by m.
+        Where v = 0 and neither m nor `by_step` is 0: √v has no slope at 0, and both multiply it.
     """
     at_zero = v == 0
-    if (kink := at_zero & (m != 0)).any():
+    if (kink := at_zero & (m != 0) & (by_step != 0)).any():
         *task, entry = np.argwhere(kink)[0]
         where = f"entry {entry}" + (f" of task {index_text(tuple(task))}" if task else "")
         raise FloatingPointError(

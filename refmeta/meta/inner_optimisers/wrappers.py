@@ -135,8 +135,8 @@ class ClippedByNorm:
             If ‖g‖ is c up to rounding: the clipped gradient has a kink there.
         """
         norm = _norm(gradient)
-        self._check_not_on_sphere(norm, gradient.shape[-1], state.steps + 1)
         before = as_optimiser(self.optimiser).adjoint(theta, self._clipped(gradient), state, later, alpha=alpha)
+        self._check_not_on_sphere(norm, before.gradient, state.steps + 1)
         p, outside = before.gradient, norm.real > self.max_norm
         norm = np.where(outside, norm, self.max_norm)
         across = p - gradient / norm * dot(gradient / norm, p)[..., None]
@@ -148,9 +148,10 @@ class ClippedByNorm:
         outside = norm.real > self.max_norm
         return np.where(outside, gradient * (self.max_norm / np.where(outside, norm, 1.0)), gradient)
 
-    def _check_not_on_sphere(self, norm: Array, dim: int, t: int) -> None:
-        """FloatingPointError where |‖g‖ − c| is at most the rounding error of the norm, (d + 2)·eps·c."""
-        on_sphere = np.abs(norm.real - self.max_norm) <= (dim + 2) * np.finfo(float).eps * self.max_norm
+    def _check_not_on_sphere(self, norm: Array, p: Array, t: int) -> None:
+        """FloatingPointError where |‖g‖ − c| is at most the rounding error of the norm, (d + 2)·eps·c, and p is not 0."""
+        rounding = (p.shape[-1] + 2) * np.finfo(float).eps * self.max_norm
+        on_sphere = (np.abs(norm.real - self.max_norm) <= rounding) & np.any(p != 0, axis=-1, keepdims=True)
         if on_sphere.any():
             *task, _ = np.argwhere(on_sphere)[0]
             of_task = f" of task {index_text(tuple(task))}" if task else ""

@@ -6,7 +6,9 @@ from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import (
     expected_estimators,
     implicit,
+    implicit_early,
     maml,
+    maml_optimisers,
     maml_sampled,
     meta_lstm,
     model,
@@ -25,8 +27,10 @@ SUITES: dict[str, Suite] = {
     for suite in (
         policy_gradient.SUITE,
         *maml.SUITES,
+        maml_optimisers.SUITE,
         reptile.SUITE,
         implicit.SUITE,
+        implicit_early.SUITE,
         returns.SUITE,
         surrogates.SUITE,
         maml_sampled.SUITE,
