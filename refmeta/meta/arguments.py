@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_scalar, batch_shape
 from refmeta.tasks.distributions import Split
 
-__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes"]
+__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes", "is_task"]
 
 
 class Point(Protocol):
