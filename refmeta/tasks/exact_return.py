@@ -19,7 +19,7 @@ from refmeta.arrays import (
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
-from refmeta.tasks.factors import Factors, factorise, solve, solve_transposed
+from refmeta.tasks.factors import LUFactors, factorise, solve, solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -108,7 +108,7 @@ class DiscountedPoint:
     __reduce__ = reduce_record
 
     @cached_property
-    def _factors(self) -> Factors:
+    def _factors(self) -> LUFactors:
         """LU factors of I − γP_π."""
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
         np.einsum("...ii->...i", M)[...] += 1

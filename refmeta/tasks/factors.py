@@ -6,10 +6,10 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Factors", "factorise", "solve", "solve_transposed"]
+__all__ = ["LUFactors", "factorise", "solve", "solve_transposed"]
 
 
-class Factors(NamedTuple):
+class LUFactors(NamedTuple):
     """For every matrix M of a batch, in the order of its axes, the LU factors of Mᵀ and their pivots; the shape is that of a b."""
 
     shape: tuple[int, ...]
@@ -17,7 +17,7 @@ class Factors(NamedTuple):
     each: list[tuple[Array, Array]]
 
 
-def factorise(M: Array) -> Factors:
+def factorise(M: Array) -> LUFactors:
     """The factors of matrices M (..., n, n), which overwrite M."""
     from scipy.linalg.lapack import dgetrf, zgetrf
 
@@ -29,10 +29,10 @@ def factorise(M: Array) -> Factors:
             task = [int(k) for k in np.unravel_index(i, M.shape[:-2])]
             raise FloatingPointError(f"I - gamma P of task {task} is singular: its pivot {info} is zero")
         each.append((lu, pivots))
-    return Factors(M.shape[:-1], M.dtype, each)
+    return LUFactors(M.shape[:-1], M.dtype, each)
 
 
-def solve(factors: Factors, b: Array, trans: int = 1) -> Array:
+def solve(factors: LUFactors, b: Array, trans: int = 1) -> Array:
     """M⁻¹b for b (..., n)."""
     from scipy.linalg.lapack import dgetrs, zgetrs
 
@@ -45,13 +45,13 @@ def solve(factors: Factors, b: Array, trans: int = 1) -> Array:
     return x
 
 
-def solve_transposed(factors: Factors, b: Array) -> Array:
+def solve_transposed(factors: LUFactors, b: Array) -> Array:
     """M⁻ᵀb for b (..., n)."""
     return solve(factors, b, trans=0)
 
 
-def _broadcast(factors: Factors, b: Array) -> tuple[Factors, Array]:
+def _broadcast(factors: LUFactors, b: Array) -> tuple[LUFactors, Array]:
     """The factors and b at every index of their common batch."""
     shape = np.broadcast_shapes(factors.shape, b.shape)
     index = np.broadcast_to(np.arange(len(factors.each)).reshape(factors.shape[:-1]), shape[:-1])
-    return Factors(shape, factors.dtype, [factors.each[i] for i in index.flat]), np.broadcast_to(b, shape)
+    return LUFactors(shape, factors.dtype, [factors.each[i] for i in index.flat]), np.broadcast_to(b, shape)
