@@ -13,5 +13,5 @@ __all__ = ["through"]
 def through(problem: Any, change: StepChange | None = None, *, optimisers: Sequence[str] = (), decays: Sequence[str] = ()) -> Array:
     """The exact meta-gradient, through a changed step if the optimiser and the decay are among those that are named."""
     rule = problem.rule
-    concerned = change and (not optimisers or rule.optimiser in optimisers) and (not decays or rule.decay in decays)
-    return gradients(unrolled(problem, *([change] if concerned else [])))[0]
+    concerned = (not optimisers or rule.optimiser in optimisers) and (not decays or rule.decay in decays)
+    return gradients(unrolled(problem, *(() if change is None or not concerned else (change,))))[0]
