@@ -14,6 +14,7 @@ from refmeta.oracle.suites import (
     policy_gradient,
     reptile,
     returns,
+    soft_return,
     surrogates,
 )
 
@@ -24,6 +25,7 @@ SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
         policy_gradient.SUITE,
+        soft_return.SUITE,
         *maml.SUITES,
         reptile.SUITE,
         implicit.SUITE,
