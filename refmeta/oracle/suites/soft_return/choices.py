@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.choices import Choices, Predicate
+from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import layouts, numbers
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
@@ -17,7 +17,7 @@ from refmeta.oracle.suites.policy_gradient.readings import ReadProcess
 from refmeta.oracle.suites.soft_return.variants import Counts, Entropy, shannon, variant
 from refmeta.tasks import fisher
 
-__all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+__all__ = ["CHOICES", "FAMILIES", "additions", "layouts", "numbers", "variant"]
 
 Measure = Callable[[Array, Array], Entropy]
 
@@ -62,13 +62,23 @@ def _times_count(c: Callable[[float], float]) -> Callable[[float], Counts]:
     return lambda gamma: Counts(*[c(gamma)] * 4)
 
 
+def _inverse(tau: float) -> float:
+    """1/τ, and 0 where there is no entropy."""
+    return 1 / tau if tau else 0.0
+
+
+def _weighted(own: float, later: float) -> Callable[[float], tuple[float, float]]:
+    """How often the slopes of the own state's entropy and of that of later states count."""
+    return lambda tau: (own * tau, later)
+
+
 SHARED = ("discount", "P", "reward", "start", "softmax over", "logits times", "layout of theta", "noise in the policy", "visits")
 LEFT_OUT = ("next state", "the state itself for the next")  # rewards of the next state
 CHOICES: Choices = {
     "horizon": {name: each for name, each in OF_RETURNS["horizon"].items() if "where there is none" not in name},
     **{name: {words: each for words, each in OF_RETURNS[name].items() if not any(w in words for w in LEFT_OUT)} for name in SHARED},
     "temperature": {
-        "tau": None, "left out, 1": lambda tau: 1.0, "0": lambda tau: 0.0, "tau^2": lambda tau: tau * tau, "1/tau": lambda tau: np.divide(1.0, tau),
+        "tau": None, "left out, 1": lambda tau: 1.0, "0": lambda tau: 0.0, "tau^2": lambda tau: tau * tau, "1/tau": _inverse,
         "-tau": lambda tau: -tau, "2 tau": lambda tau: 2 * tau, "tau/2": lambda tau: tau / 2, "sqrt tau": np.sqrt, "log tau": np.log, "exp tau": np.exp,
         "0.01": lambda tau: 0.01, "0.2": lambda tau: 0.2, "tau less 1": lambda tau: tau - 1,
     },
@@ -87,18 +97,19 @@ CHOICES: Choices = {
         "discounted twice, gamma^(2t)": lambda paid: paid._replace(gamma=paid.gamma**2),
     },
     "slope of the entropy": {
-        "of the own state and of later ones": None, "of the own state alone": (1.0, 0.0), "of later states alone": (0.0, 1.0), "none": (0.0, 0.0),
-        "of the own state twice": (2.0, 1.0), "of later states twice": (1.0, 2.0), "of the own state with the other sign": (-1.0, 1.0),
-        "of later states with the other sign": (1.0, -1.0),
+        "of the own state and of later ones": None, "of the own state alone": _weighted(1.0, 0.0), "of later states alone": _weighted(0.0, 1.0),
+        "none": _weighted(0.0, 0.0), "of the own state without tau": lambda tau: (1.0, 1.0), "of the own state twice": _weighted(2.0, 1.0),
+        "of later states twice": _weighted(1.0, 2.0), "of the own state with the other sign": _weighted(-1.0, 1.0),
+        "of later states with the other sign": _weighted(1.0, -1.0), "of the own state with tau^2": lambda tau: (tau * tau, 1.0),
     },
     "action value": {
-        "R + gamma P V": None, "with the entropy of its own state": lambda Q, plain, entropy: Q + entropy.value[..., None],
-        "without any entropy": lambda Q, plain, entropy: plain, "less tau log pi": lambda Q, plain, entropy: Q + entropy.reward,
-        "plus tau log pi": lambda Q, plain, entropy: Q - entropy.reward,
+        "R + gamma P V": None, "with the entropy of its own state": lambda Q, plain, tau, entropy: Q + tau * entropy.value[..., None],
+        "without any entropy": lambda Q, plain, tau, entropy: plain, "less tau log pi": lambda Q, plain, tau, entropy: Q + tau * entropy.reward,
+        "plus tau log pi": lambda Q, plain, tau, entropy: Q - tau * entropy.reward,
     },
     "advantage": {
         "Q - tau log pi - V": None, "Q - V": lambda Q, V, reward, pi, plain: Q - V, "Q less its mean": lambda Q, V, reward, pi, plain: Q - np.sum(pi * Q, axis=-1, keepdims=True),
-        "that without any entropy": lambda Q, V, reward, pi, plain: plain.Q - plain.V[..., None],
+        "Q - log pi - V": lambda Q, V, reward, pi, plain: Q - np.log(pi) - V, "that without any entropy": lambda Q, V, reward, pi, plain: plain.Q - plain.V[..., None],
         "that without entropy, less tau log pi": lambda Q, V, reward, pi, plain: plain.Q - plain.V[..., None] + reward,
         "Q - tau log pi": lambda Q, V, reward, pi, plain: Q + reward, "Q + tau log pi - V": lambda Q, V, reward, pi, plain: Q - reward - V,
         "Q - V, less the mean over actions of both": lambda Q, V, reward, pi, plain: Q + reward - np.mean(Q + reward, axis=-1, keepdims=True),
@@ -109,15 +120,15 @@ CHOICES: Choices = {
         "visits and log pi held": ("visits", "log pi"), "visits and Q held": ("visits", "Q"), "visits, Q and log pi held": ("visits", "Q", "log pi"),
     },
     "factor": {
-        "1": None, "1/tau": lambda tau, gamma, H: np.divide(1.0, tau), "1 - gamma where there is no horizon": lambda tau, gamma, H: 1 - gamma if H is None else 1.0,
+        "1": None, "1/tau": lambda tau, gamma, H: _inverse(tau) or 1.0, "1 - gamma where there is no horizon": lambda tau, gamma, H: 1 - gamma if H is None else 1.0,
         "1/H": lambda tau, gamma, H: 1.0 if H is None else 1 / H, "1 - gamma": lambda tau, gamma, H: 1 - gamma, "tau": lambda tau, gamma, H: tau,
     },
 }  # fmt: skip
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     "{} for tau": ("temperature", lambda c: lambda tau: c), "{} tau": ("temperature", lambda c: lambda tau: c * tau),
     "tau^{}": ("temperature", lambda c: lambda tau: np.power(tau, c)), "less {}": ("entropy", lambda c: less(lambda n: c)),
-    "the slope of the own state times {}": ("slope of the entropy", lambda c: (c, 1.0)),
-    "the slope of later states times {}": ("slope of the entropy", lambda c: (1.0, c)),
+    "the slope of the own state times {}": ("slope of the entropy", lambda c: _weighted(c, 1.0)),
+    "the slope of later states times {}": ("slope of the entropy", lambda c: _weighted(1.0, c)),
     "gamma is {}": ("discount", lambda c: lambda gamma: c),
 }  # fmt: skip
 
@@ -125,11 +136,3 @@ FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
 def additions(part: str, problem: Evaluation) -> dict[str, Callable[[], Any]]:
     """Fisher's product, which is what the derivative of log π adds to the Hessian product."""
     return {"Fisher's product with v": lambda: fisher.product(problem.task.at(problem.theta), problem.v)} if part == "hvp" else {}
-
-
-PREDICATES = (
-    Predicate(
-        "temperature = 0", "without entropy all is right: how the entropy enters differs",
-        lambda case: case.arguments()["temperature"] == 0, lambda x: x | {"temperature": 0.0},
-    ),
-)  # fmt: skip

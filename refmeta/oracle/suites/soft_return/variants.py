@@ -50,13 +50,14 @@ class Counts(NamedTuple):
 
 
 class _Pieces(NamedTuple):
-    """The run with rewards, the process that pays entropy and its run, π, τ times the entropy, and a common factor."""
+    """The run with rewards, the process that pays entropy and its run, π, the entropy (not times τ), and a common factor."""
 
     process: ReadProcess
     paid: ReadProcess
     plain: Run
     bonus: Run
     policy: ReadPolicy
+    tau: float
     entropy: Entropy
     counts: Counts
     factor: Any
@@ -84,12 +85,12 @@ def _pieces(problem: Evaluation, point: Point, theta: Array) -> _Pieces:
     """Both runs at θ."""
     process, policy, given = read(problem, point), policy_at(problem, point, theta), problem.task.temperature
     tau = point["temperature"](given) if "temperature" in point else given
-    entropy = Entropy(*(tau * x for x in point.get("entropy", shannon)(policy.pi, policy.logs)))
-    paid = process._replace(r=entropy.value[..., None] + 0 * process.r)
+    entropy = point.get("entropy", shannon)(policy.pi, policy.logs)
+    paid = process._replace(r=tau * entropy.value[..., None] + 0 * process.r)
     paid = point["steps of the entropy"](paid) if "steps of the entropy" in point else paid
     counts = point["entropy of"](process.gamma) if "entropy of" in point else Counts()
     factor = point["factor"](given, process.gamma, process.horizon) if "factor" in point else 1.0
-    return _Pieces(process, paid, run_of(process, policy.pi), run_of(paid, policy.pi), policy, entropy, counts, factor)
+    return _Pieces(process, paid, run_of(process, policy.pi), run_of(paid, policy.pi), policy, tau, entropy, counts, factor)
 
 
 def _in_time(pieces: _Pieces, x: Array) -> Array:
@@ -126,14 +127,14 @@ def _action_value(problem: Evaluation, point: Point, theta: Array) -> Array:
     """Q, or what is called so."""
     pieces = _pieces(problem, point, theta)
     Q = _ahead(pieces)
-    Q = point["action value"](Q, pieces.plain.Q, pieces.entropy) if "action value" in point else Q
+    Q = point["action value"](Q, pieces.plain.Q, pieces.tau, pieces.entropy) if "action value" in point else Q
     return np.asarray(pieces.factor * _in_time(pieces, Q))
 
 
 def _advantage(problem: Evaluation, point: Point, theta: Array) -> Array:
     """Q − τ log π − V."""
     pieces = _pieces(problem, point, theta)
-    Q, V, reward = _ahead(pieces), _values(pieces)[:-1, ..., None], pieces.counts.first_slope * pieces.entropy.reward
+    Q, V, reward = _ahead(pieces), _values(pieces)[:-1, ..., None], pieces.counts.first_slope * pieces.tau * pieces.entropy.reward
     how = point.get("advantage", lambda Q, V, reward, pi, plain: Q + reward - V)
     return np.asarray(pieces.factor * _in_time(pieces, how(Q, V, reward, pieces.policy.pi, pieces.plain)))
 
@@ -150,7 +151,7 @@ def _gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     moving = _pieces(problem, point, theta)
     still = _pieces(problem, point, np.real(theta)) if held else moving
     visited, valued, paying = (still if name in held else moving for name in ("visits", "Q", "log pi"))
-    own, ahead = point.get("slope of the entropy", (1.0, 1.0))
+    own, ahead = point.get("slope of the entropy", lambda tau: (tau, 1.0))(moving.tau)
     pi, counts, slope = moving.policy.pi, moving.counts, own * paying.entropy.slope
     later = ahead * counts.later * (valued.bonus.Q - valued.paid.r)
     g = np.sum(_visits(visited, point, visited.plain, visited.process)[..., None] * pi * valued.plain.Q, axis=0)

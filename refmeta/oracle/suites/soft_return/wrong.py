@@ -48,7 +48,6 @@ entropy_forgotten = wrong(
 
 temperature_left_out = wrong(
     "temperature-left-out", "r + Ent", quantity=EVERY, cause="the entropy is not multiplied by τ: it is 1",
-    source="p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch #21",
 )(_at("temperature", "left out, 1"))  # fmt: skip
 
 temperature_squared = wrong(
@@ -105,6 +104,11 @@ own_slope_missing = wrong(
     cause="the entropy is in the returns as a number, and −τ log π of the step's own action is missing",
     hint="r - tau * log_pi(a|s) in the return of the step itself, too; or add tau times the slope of the state's entropy",
 )(_at("slope of the entropy", "of later states alone", ("grad", "hvp")))  # fmt: skip
+
+log_without_temperature = wrong(
+    "log-without-temperature", "d π (Q − log π), Q with τ times later entropy", quantity=EVERY, source="p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch #21",
+    cause="log π of the step's own action is not multiplied by τ; the later entropy is", hint="q - tau * log_pi, as in the values",
+)(_at("slope of the entropy", "of the own state without tau", ("grad", "hvp")))  # fmt: skip
 
 action_value_with_entropy = wrong(
     "action-value-with-entropy", "Q + τ Ent(s)", quantity="action_value", kind="convention",
