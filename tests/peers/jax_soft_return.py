@@ -6,6 +6,8 @@ Suite: soft-return.
 import jax
 import jax.numpy as jnp
 
+jax.config.update("jax_enable_x64", True)
+
 
 def soft_returns(theta, P, R, rho, gamma, horizon, features, temperature, v, bonus=False, sign=1.0, mean=jnp.sum):
     """Everything that the suite takes: the loss is a sum of rewards and entropies, and JAX differentiates it.

@@ -14,7 +14,7 @@ from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import layouts, numbers
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.readings import ReadProcess
-from refmeta.oracle.suites.soft_return.variants import Counts, Entropy, shannon, variant
+from refmeta.oracle.suites.soft_return.variants import Entropy, EntropyCounts, shannon, variant
 from refmeta.tasks import fisher
 
 __all__ = ["CHOICES", "FAMILIES", "additions", "layouts", "numbers", "variant"]
@@ -22,12 +22,12 @@ __all__ = ["CHOICES", "FAMILIES", "additions", "layouts", "numbers", "variant"]
 Measure = Callable[[Array, Array], Entropy]
 
 
-def times(c: Callable[[int], float]) -> Measure:
+def _times(c: Callable[[int], float]) -> Measure:
     """The entropy times a number that depends on the number of actions."""
     return lambda pi, logs: Entropy(*(c(pi.shape[-1]) * x for x in shannon(pi, logs)))
 
 
-def less(c: Callable[[int], float]) -> Measure:
+def _less(c: Callable[[int], float]) -> Measure:
     """The entropy less such a number."""
 
     def measure(pi: Array, logs: Array) -> Entropy:
@@ -47,7 +47,7 @@ def _by_logarithm(pi: Array, logs: Array) -> Entropy:
     return Entropy(-np.sum(logs, axis=-1), -logs / pi, -1 / pi)
 
 
-def undiscounted(paid: ReadProcess) -> ReadProcess:
+def _undiscounted(paid: ReadProcess) -> ReadProcess:
     """The entropy of each step counts alike, where there is a horizon."""
     return paid if paid.horizon is None else paid._replace(gamma=1.0)
 
@@ -57,9 +57,9 @@ def _longer(steps: int) -> Callable[[ReadProcess], ReadProcess]:
     return lambda paid: paid if paid.horizon is None else paid._replace(horizon=max(paid.horizon + steps, 0))
 
 
-def _times_count(c: Callable[[float], float]) -> Callable[[float], Counts]:
+def _times_count(c: Callable[[float], float]) -> Callable[[float], EntropyCounts]:
     """Every entropy times a number that depends on γ."""
-    return lambda gamma: Counts(*[c(gamma)] * 4)
+    return lambda gamma: EntropyCounts(*[c(gamma)] * 4)
 
 
 def _inverse(tau: float) -> float:
@@ -83,17 +83,17 @@ CHOICES: Choices = {
         "0.01": lambda tau: 0.01, "0.2": lambda tau: 0.2, "tau less 1": lambda tau: tau - 1,
     },
     "entropy": {
-        "-sum pi log pi": None, "mean over actions": times(lambda n: 1 / n), "log base 2": times(lambda n: 1 / np.log(2)),
-        "log base 10": times(lambda n: 1 / np.log(10)), "over log A": times(lambda n: 1 / np.log(n)), "less log A": less(np.log),
-        "1 - sum pi^2": _gini, "-sum log pi": _by_logarithm, "times A": times(lambda n: n), "less 1": less(lambda n: 1.0),
+        "-sum pi log pi": None, "mean over actions": _times(lambda n: 1 / n), "log base 2": _times(lambda n: 1 / np.log(2)),
+        "log base 10": _times(lambda n: 1 / np.log(10)), "over log A": _times(lambda n: 1 / np.log(n)), "less log A": _less(np.log),
+        "1 - sum pi^2": _gini, "-sum log pi": _by_logarithm, "times A": _times(lambda n: n), "less 1": _less(lambda n: 1.0),
     },
     "entropy of": {
-        "every visited state": None, "all but the first": lambda gamma: Counts(0.0, 1.0, 0.0, 1.0), "the first state alone": lambda gamma: Counts(1.0, 0.0, 1.0, 0.0),
-        "each state twice in the value": lambda gamma: Counts(2.0, 2.0), "each state, discounted once more": _times_count(lambda gamma: gamma),
+        "every visited state": None, "all but the first": lambda gamma: EntropyCounts(0.0, 1.0, 0.0, 1.0), "the first state alone": lambda gamma: EntropyCounts(1.0, 0.0, 1.0, 0.0),
+        "each state twice in the value": lambda gamma: EntropyCounts(2.0, 2.0), "each state, discounted once more": _times_count(lambda gamma: gamma),
         "each state, discounted once less": _times_count(lambda gamma: np.divide(1, gamma)), "each state, times 1 - gamma": _times_count(lambda gamma: 1 - gamma),
     },
     "steps of the entropy": {
-        "as those of the rewards, discounted": None, "not discounted where there is a horizon": undiscounted, "one more": _longer(1), "one less": _longer(-1),
+        "as those of the rewards, discounted": None, "not discounted where there is a horizon": _undiscounted, "one more": _longer(1), "one less": _longer(-1),
         "discounted twice, gamma^(2t)": lambda paid: paid._replace(gamma=paid.gamma**2),
     },
     "slope of the entropy": {
@@ -126,7 +126,7 @@ CHOICES: Choices = {
 }  # fmt: skip
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     "{} for tau": ("temperature", lambda c: lambda tau: c), "{} tau": ("temperature", lambda c: lambda tau: c * tau),
-    "tau^{}": ("temperature", lambda c: lambda tau: np.power(tau, c)), "less {}": ("entropy", lambda c: less(lambda n: c)),
+    "tau^{}": ("temperature", lambda c: lambda tau: np.power(tau, c)), "less {}": ("entropy", lambda c: _less(lambda n: c)),
     "the slope of the own state times {}": ("slope of the entropy", lambda c: _weighted(c, 1.0)),
     "the slope of later states times {}": ("slope of the entropy", lambda c: _weighted(1.0, c)),
     "gamma is {}": ("discount", lambda c: lambda gamma: c),

@@ -22,7 +22,7 @@ from refmeta.oracle.suites.policy_gradient.readings import (
     run_of,
 )
 
-__all__ = ["CONCERNS", "Counts", "Entropy", "shannon", "variant"]
+__all__ = ["CONCERNS", "EntropyCounts", "Entropy", "shannon", "variant"]
 
 STEP = 1e-30
 EVERY, SLOPES = ("value", "action_value", "advantage", "loss", "grad", "hvp"), ("grad", "hvp")
@@ -40,7 +40,7 @@ class Entropy(NamedTuple):
     slope: Array
 
 
-class Counts(NamedTuple):
+class EntropyCounts(NamedTuple):
     """How often the entropy of the first state and that of later ones count in the value, and in the slope of their own state."""
 
     first: float = 1.0
@@ -59,7 +59,7 @@ class _Pieces(NamedTuple):
     policy: ReadPolicy
     tau: float
     entropy: Entropy
-    counts: Counts
+    counts: EntropyCounts
     factor: Any
 
 
@@ -88,7 +88,7 @@ def _pieces(problem: Evaluation, point: Point, theta: Array) -> _Pieces:
     entropy = point.get("entropy", shannon)(policy.pi, policy.logs)
     paid = process._replace(r=tau * entropy.value[..., None] + 0 * process.r)
     paid = point["steps of the entropy"](paid) if "steps of the entropy" in point else paid
-    counts = point["entropy of"](process.gamma) if "entropy of" in point else Counts()
+    counts = point["entropy of"](process.gamma) if "entropy of" in point else EntropyCounts()
     factor = point["factor"](given, process.gamma, process.horizon) if "factor" in point else 1.0
     return _Pieces(process, paid, run_of(process, policy.pi), run_of(paid, policy.pi), policy, tau, entropy, counts, factor)
 
