@@ -54,7 +54,7 @@ book: $(VENV)  ## write the chapters as a web site that needs no network: build/
 	$(RUN) -m derivations.book.publish book
 
 test-peers: $(VENV)  ## check JAX, PyTorch and Node end to end; installs them
-	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers,figures]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[peers,figures,scale]'
 	$(RUN) -m pytest tests/peers tests/commands/test_demo.py tests/commands/test_experiment.py
 
 lint: $(VENV)  ## ruff and mypy

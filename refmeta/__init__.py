@@ -23,6 +23,7 @@ from refmeta.meta import (
     sensitivity,
     zeroth_order,
 )
+from refmeta.meta import inner_optimisers as inner
 from refmeta.meta.arguments import Point, Task
 from refmeta.meta.implicit import ImplicitMAML
 from refmeta.meta.inner import Adaptation, adapt
@@ -63,7 +64,7 @@ __all__ = [
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
     "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "SampledMAML", "Sinusoids", "SoftOptimum",
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
-    "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "judges", "kl", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
+    "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "inner", "judges", "kl", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
     "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sampled_maml", "sensitivity", "soft_values", "surrogates",
     "targets", "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip

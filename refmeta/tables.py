@@ -2,6 +2,7 @@
 
 import difflib
 import shutil
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +10,8 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 __all__ = [
-    "Column", "Layout", "count_text", "layout", "number_table", "number_text", "paragraphs", "suggestion", "table",
-    "unknown_name", "width",
+    "Column", "Layout", "count_text", "layout", "number_table", "number_text", "paragraphs", "show_line", "suggestion",
+    "table", "unknown_name", "width",
 ]  # fmt: skip
 
 GAP = "  "
@@ -119,6 +120,12 @@ def number_text(value: float, form: str = ".3f") -> str:
 def count_text(n: int, one: str) -> str:
     """The number with its noun: "1 step", "2 steps"."""
     return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def show_line(text: str) -> None:
+    """Rewrite one line of standard error, if that is a terminal: how far the work is."""
+    if sys.stderr.isatty():
+        print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:

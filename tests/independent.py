@@ -257,6 +257,57 @@ def maml(theta, support, query, alpha, steps):
     return query.loss(x), query.grad(x) @ J, np.einsum("i,ikl->kl", query.grad(x), S)
 
 
+def root(w, dw):
+    """√w and its derivative; where w is 0 all gradients so far were 0, and N/(√w + ε) moves with N alone."""
+    size = np.sqrt(w)
+    return size, dw / np.where(w == 0, 1, 2 * size)[:, None] * (w != 0)[:, None]
+
+
+def rule_direction(name, g, dg, m, dm, v, dv, t, b1, b2, eps):
+    """The direction of a rule, the moments after it, and the derivatives of each, one row per parameter."""
+    column = lambda x: x[:, None]
+    if name == "heavy-ball":
+        m, dm = b1 * m + g, b1 * dm + dg
+        return m, dm, m, dm, v, dv
+    if name == "nesterov":
+        m, dm = b1 * m + g, b1 * dm + dg
+        return g + b1 * m, dg + b1 * dm, m, dm, v, dv
+    if name != "descent":
+        v, dv = b2 * v + (1 - b2) * g * g, b2 * dv + (1 - b2) * 2 * column(g) * dg
+    if name == "rmsprop":
+        N, dN, (size, dD) = g, dg, root(v, dv)
+        D = size + eps
+    elif name == "descent":
+        N, dN, D, dD = g, dg, np.ones_like(g), 0 * dg
+    else:
+        m, dm = b1 * m + (1 - b1) * g, b1 * dm + (1 - b1) * dg
+        N, dN, w, dw = m / (1 - b1**t), dm / (1 - b1**t), v / (1 - b2**t), dv / (1 - b2**t)
+        D, dD = root(w + eps, dw) if name == "adam-root" else root(w, dw)
+        D = D + {"adam": eps, "adam-hat": eps / np.sqrt(1 - b2**t), "adam-root": 0}[name]
+    return N / D, (dN * column(D) - column(N) * dD) / column(D) ** 2, m, dm, v, dv
+
+
+def unrolled(theta, support, query, alpha, steps, name, b1=0.0, b2=0.0, eps=0.0, clip=None, coupled=0.0, decoupled=0.0, plain=0.0):
+    """(F, ∇F, ∂F/∂α as (K, d)) through any rule, forward: the Jacobians of θ⁽ᵏ⁾, m_k and v_k by θ and by every step size."""
+    d = theta.size
+    x, m, v, alphas = theta, np.zeros(d), np.zeros(d), rows_of(alpha, steps, d)
+    dx = np.hstack([np.eye(d), np.zeros((d, steps * d))])
+    dm, dv = np.zeros_like(dx), np.zeros_like(dx)
+    for k in range(steps):
+        g, a, da = support.grad(x), alphas[k], np.zeros_like(dx)
+        dg = support.hess(x) @ dx
+        da[:, d + k * d : d + (k + 1) * d] = np.eye(d)
+        n = math.sqrt(math.fsum(g * g))
+        if clip is not None and n > clip:
+            g, dg = clip * g / n, clip * (dg / n - np.outer(g, g @ dg) / n**3)
+        g, dg = g + coupled * x, dg + coupled * dx
+        u, du, m, dm, v, dv = rule_direction(name, g, dg, m, dm, v, dv, k + 1, b1, b2, eps)
+        u, du = u + decoupled * x, du + decoupled * dx
+        x, dx = x - a * u - plain * x, dx - a[:, None] * du - u[:, None] * da - plain * dx
+    slope = query.grad(x) @ dx
+    return query.loss(x), slope[:d], slope[d:].reshape(steps, d)
+
+
 def adam(theta, gradient, alpha, steps, beta1, beta2, epsilon, hat=False, m=None, v=None, t=0):
     """Adam in plain scalars, coordinate by coordinate; `hat` is the form with α_t and ε beside √v."""
     theta = [float(x) for x in theta]

@@ -20,6 +20,7 @@ GROUPS = {
     "Policies": "TabularSoftmax LinearSoftmax LinearGaussian",
     "Values and geometry": "optimal_values Optimum soft_values SoftOptimum PolicyKL fisher",
     "Adaptation and MAML": "adapt Adaptation maml",
+    "Optimisers of the inner loop": "inner",
     "Reptile": "reptile",
     "Implicit and zeroth-order meta-gradients": "implicit zeroth_order",
     "Trajectories and estimators": "rollout Trajectories likelihood returns targets values estimators enumeration",

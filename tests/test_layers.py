@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "refmeta"
 FLOORS = (
-    "_start arrays conjugate_gradients judges numerics softmax tables tolerance",
+    "_start arrays conjugate_gradients judges numerics pieces softmax tables tolerance",
     "policies",
     "tasks",
     "sampling",
@@ -20,7 +20,7 @@ FLOORS = (
     "commands __main__",
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms.split()}
-SHARED = set("arguments belief_graph belief_values inner learned_model loop lstm optimisers posterior_sampling sampled task_posterior".split())  # of meta; the rest are algorithms
+SHARED = set("arguments belief_graph belief_values inner inner_optimisers learned_model loop lstm optimisers posterior_sampling sampled task_posterior".split())  # of meta; the rest are algorithms
 
 
 def room_of(path):

@@ -36,9 +36,10 @@ def test_a_module_says_in_its_first_line_what_it_is_and_in_all_what_it_offers(na
 
 
 def test_no_two_public_classes_share_a_name():
+    """But `rm.Adam`, which trains, and `rm.inner.Adam`, which adapts."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")]
     classes = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")
-    assert [name for name, times in classes.items() if times > 1] == []
+    assert [name for name, times in classes.items() if times > 1] == ["Adam"]
 
 
 def test_every_function_and_class_has_a_docstring():

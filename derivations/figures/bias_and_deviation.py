@@ -10,7 +10,7 @@ from refmeta.commands.bias import blocks, read_process
 __all__ = ["Errors", "data", "draw"]
 
 ZERO = 1e-12  # what is smaller is rounding, and not drawn
-DRAWN = {  # colour and marker; all eleven of the table would hide each other
+DRAWN = {  # colour and marker; all fourteen of the table would hide each other
     "e-maml": (style.RED, "o"),
     "score-term-dropped": (style.BLUE, "s"),
     "first-order": (style.ORANGE, "v"),

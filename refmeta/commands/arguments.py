@@ -10,7 +10,7 @@ from refmeta.oracle.suites import SUITES
 from refmeta.oracle.vectors import UsageError
 from refmeta.tables import unknown_name
 
-__all__ = ["as_suites", "this_folder_on_path", "whole_number"]
+__all__ = ["add_workers", "as_suites", "this_folder_on_path", "whole_number"]
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -22,6 +22,12 @@ def whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """The option --workers of a command whose work is in pieces."""
+    text = "so many processes; the results are the same (1)"
+    command.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help=text)
 
 
 def as_suites(names: Iterable[str] | None) -> tuple[str, ...]:

@@ -4,17 +4,20 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from refmeta.commands.arguments import whole_number
+from refmeta.commands.arguments import add_workers, whole_number
 from refmeta.commands.experiments import EXPERIMENTS
 from refmeta.commands.experiments.figure import check_figure, write_figure
 from refmeta.commands.experiments.record import Experiment, ExperimentPart, Result
 from refmeta.commands.experiments.views import as_json, head_text, limits_text, part_text
 from refmeta.oracle.vectors import UsageError
-from refmeta.tables import Column, table, unknown_name
+from refmeta.pieces import in_order, worker_pool
+from refmeta.tables import Column, show_line, table, unknown_name
 
 __all__ = ["add", "experiment"]
 
@@ -28,6 +31,7 @@ def add(commands: Any) -> None:
     command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
     command.add_argument("--format", choices=("text", "json"), default="text")
     command.add_argument("--figure", metavar="FILE", help="draw the curves, too: FILE.svg, .png or .pdf; needs matplotlib")
+    add_workers(command)
     command.set_defaults(run=_run)
 
 
@@ -38,7 +42,9 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.name is None:
         raise UsageError(f"the name of an experiment is required: {', '.join(EXPERIMENTS)}; --list says what each asks")
-    return experiment(options.name, options.part, seed=options.seed, form=options.format, figure=options.figure)
+    with worker_pool(options.workers) as executor:
+        settings = {"seed": options.seed, "form": options.format, "figure": options.figure}
+        return experiment(options.name, options.part, **settings, executor=executor)
 
 
 def _listing() -> str:
@@ -59,18 +65,25 @@ def _chosen(name: str, parts: Sequence[str]) -> tuple[Experiment, list[str]]:
     return EXPERIMENTS[name], list(parts or known)
 
 
-def _parts(each: Experiment, names: Sequence[str], seed: int) -> Iterator[tuple[str, ExperimentPart]]:
-    """The parts in turn, each with its own seed; on a terminal the one that runs is named."""
-    for i, name in enumerate(names):
-        if sys.stderr.isatty():
-            print(f"{each.name}: {name}, part {i + 1} of {len(names)}".ljust(78), end="\r", file=sys.stderr, flush=True)
-        part = each.parts[name](np.random.default_rng([seed, *name.encode()]))
-        if sys.stderr.isatty():
-            print("".ljust(78), end="\r", file=sys.stderr, flush=True)
+def _parts(each: Experiment, names: Sequence[str], seed: int, executor: Executor | None) -> Iterator[tuple[str, ExperimentPart]]:
+    """The parts in turn; on a terminal the one that is waited for is named."""
+    parts = in_order(partial(_part, each.name, seed), names, executor)
+    for i, name in enumerate(names, start=1):
+        show_line(f"{each.name}: {name}, part {i} of {len(names)}")
+        part = next(parts)
+        show_line("")
         yield name, part
 
 
-def experiment(name: str, parts: Sequence[str] = (), *, seed: int = 0, form: str = "text", figure: str | None = None) -> int:
+def _part(name: str, seed: int, part: str) -> ExperimentPart:
+    """One part of an experiment, with a seed of its own."""
+    return EXPERIMENTS[name].parts[part](np.random.default_rng([seed, *part.encode()]))
+
+
+def experiment(
+    name: str, parts: Sequence[str] = (), *, seed: int = 0, form: str = "text", figure: str | None = None,
+    executor: Executor | None = None,
+) -> int:  # fmt: skip
     """Run an experiment and print it; 0.  What cannot be drawn is refused before the work starts."""
     start = time.perf_counter()
     each, names = _chosen(name, parts)
@@ -79,7 +92,7 @@ def experiment(name: str, parts: Sequence[str] = (), *, seed: int = 0, form: str
     if form == "text":
         print(head_text(each, seed), flush=True)
     result = Result(each, seed, {})
-    for part_name, part in _parts(each, names, seed):
+    for part_name, part in _parts(each, names, seed, executor):
         result.parts[part_name] = part
         if form == "text":
             print(part_text(part), flush=True)

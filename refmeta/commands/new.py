@@ -135,7 +135,8 @@ def _words(about: Suite) -> dict[str, str]:
     rows = {f"{key}[i]": ", ".join(f"{name}[i]" for name in names) for key, names in (("support", support), ("query", query))}
     return rows | {
         "suite": about.name, "function": _function(about),
-        "names": ", ".join(about.inputs), "arguments": _broken(", ".join(about.inputs)), "support": ", ".join(support), "query": ", ".join(query),
+        "names": ", ".join(about.inputs), "listed": textwrap.fill(", ".join(about.inputs), COLUMNS, subsequent_indent="  "),
+        "arguments": _broken(", ".join(about.inputs)), "support": ", ".join(support), "query": ", ".join(query),
         "constants": "".join(f", {name}" for name in shared), "first": next(iter(support), ""),
         "unfilled": "this adapter is not filled in: put your own code where this line stands",
     }  # fmt: skip

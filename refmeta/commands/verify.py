@@ -1,18 +1,21 @@
 """`python -m refmeta verify`: judge every labelled formula on random problems, one row per label."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from refmeta.commands.arguments import whole_number
+from refmeta.commands.arguments import add_workers, whole_number
 from refmeta.evidence import CHECKS
 from refmeta.evidence.checks import Check
 from refmeta.oracle.vectors import UsageError
+from refmeta.pieces import in_order, worker_pool
 from refmeta.tables import Column, count_text, layout, paragraphs, suggestion, width
 
-__all__ = ["LabelRow", "add", "checks_of", "label_cells", "judge", "verify"]
+__all__ = ["LabelRow", "add", "checks_of", "label_cells", "judge", "judged", "verify"]
 
 
 def add(commands: Any) -> None:
@@ -21,7 +24,14 @@ def add(commands: Any) -> None:
     command.add_argument("label", nargs="*", metavar="LABEL", help="judge only these formulas")
     command.add_argument("--problems", type=whole_number(1), default=20, metavar="N", help="random problems per formula (20)")
     command.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="seed of everything random (0)")
-    command.set_defaults(run=lambda o: verify(o.label, seed=o.seed, problems=o.problems))
+    add_workers(command)
+    command.set_defaults(run=_run)
+
+
+def _run(options: Any) -> int:
+    """`verify`, with as many processes as the options say."""
+    with worker_pool(options.workers) as executor:
+        return verify(options.label, seed=options.seed, problems=options.problems, executor=executor)
 
 
 class LabelRow(NamedTuple):
@@ -64,6 +74,20 @@ def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     return LabelRow(check, worst, len(errors))
 
 
+def judged(
+    checks: Iterable[Check], *, seed: int, problems: int, executor: Executor | None = None
+) -> Iterator[LabelRow]:
+    """The formulas in turn; a piece for an executor is one label."""
+    checks = tuple(checks)
+    rows = in_order(partial(_judged, seed, problems), [check.label for check in checks], executor)
+    return (LabelRow(check, *row) for check, row in zip(checks, rows, strict=True))
+
+
+def _judged(seed: int, problems: int, label: str) -> tuple[float, int]:
+    """The worst of a label, and the number of its problems."""
+    return judge(*checks_of([label]), seed=seed, problems=problems)[1:]
+
+
 def checks_of(labels: Iterable[str]) -> tuple[Check, ...]:
     """The checks of these labels, by default all; UsageError names a label that does not exist."""
     wanted, known = list(labels), [check.label for check in CHECKS]
@@ -84,7 +108,9 @@ def label_cells(check: Check, *, columns: int) -> tuple[str, ...]:
     return three if columns == 3 else (f"{check.label}: {check.formula}\n  against {against}",)
 
 
-def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> int:
+def verify(
+    labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20, executor: Executor | None = None
+) -> int:
     """Print the table; 0 if every formula passes, else 1."""
     checks, start = checks_of(labels), time.perf_counter()
     narrow = ("label: formula, and what it is judged against",)
@@ -103,10 +129,9 @@ def verify(labels: Iterable[str] = (), *, seed: int = 0, problems: int = 20) -> 
     )
     print(form.heads())
     wrong = []
-    for check in checks:
-        row = judge(check, seed=seed, problems=problems)
-        wrong += [] if row.passed else [check.label]
-        print(form.row((row.verdict, row.error, *rows[check.label])), flush=True)
+    for row in judged(checks, seed=seed, problems=problems, executor=executor):
+        wrong += [] if row.passed else [row.check.label]
+        print(form.row((row.verdict, row.error, *rows[row.check.label])), flush=True)
     right, seconds = len(checks) - len(wrong), time.perf_counter() - start
     print(f"\n{right} of {count_text(len(checks), 'formula')} {'is' if right == 1 else 'are'} right ({seconds:.1f} s).")
     if wrong:

@@ -6,6 +6,8 @@ from refmeta.evidence import (
     differences,
     geometry,
     gradients,
+    hypergradients,
+    inner_optimisers,
     kl,
     maml,
     meta_lstm,
@@ -25,6 +27,7 @@ __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *soft_returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
-    *maml.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
+    *maml.CHECKS, *inner_optimisers.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *hypergradients.CHECKS,
+    *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
     *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.tables import show_line
 
 __all__ = ["LoopResult", "check_methods", "run_loop", "sum_over_tasks"]
 
@@ -41,15 +42,15 @@ def run_loop(
     try:
         while done < iterations:
             state, done = _step_with_note(step, state, done, name), done + 1
-            _show(f"{name}: {done} of {iterations}, {summary(state)}, {time.perf_counter() - start:.0f} s")
+            show_line(f"{name}: {done} of {iterations}, {summary(state)}, {time.perf_counter() - start:.0f} s")
             if callback is not None and _stops(callback, state, done):
                 break
     except KeyboardInterrupt:
-        _show("")
+        show_line("")
         print(f"{name}: interrupted after {done} of {iterations} iterations", file=sys.stderr)
         return LoopResult(state, done, True)
     finally:
-        _show("")
+        show_line("")
     return LoopResult(state, done, False)
 
 
@@ -76,12 +77,6 @@ def _stops(callback: Callable[[State, int], Any], state: State, done: int) -> bo
     except StopIteration:
         return True
     return False
-
-
-def _show(text: str) -> None:
-    """Rewrite one line of standard error, if that is a terminal."""
-    if sys.stderr.isatty():
-        print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
 
 
 def sum_over_tasks(gradients: Array) -> Array:

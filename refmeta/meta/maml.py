@@ -1,8 +1,9 @@
 """MAML: differentiate through the adaptation.  Derivation: derivations/maml.md
 
 `support` and `query` are tasks with their batch in the leading axes; `support` may also be a sequence of tasks, one
-per step; `query=None` is the support itself.  `alpha`, `steps` and the errors raised are as in `refmeta.adapt`.  There
-is one result per task; only `update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
+per step; `query=None` is the support itself.  `alpha`, `steps`, `optimiser` and the errors raised are as in `refmeta.adapt`;
+a gradient raises FloatingPointError where the optimiser's step has no derivative.  There is one result per task; only
+`update`, `meta_sgd_update` and `quadratic_minimiser` reduce: they sum over the tasks.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from refmeta.arrays import (
     matvec,
 )
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
-from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point
+from refmeta.meta.inner import Adaptation, adjoints, query_point, slopes, trusted_adaptation
+from refmeta.meta.inner_optimisers import UpdateRule
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
 
@@ -36,78 +38,87 @@ __all__ = [
 
 @finite_result
 def objective(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
-) -> Array:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """F(θ) = L_query(φ), where φ = θ⁽ᴷ⁾ is adapted on the support; (...).
 
     Eq: maml-objective
     """
-    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).loss)[()]
+    return np.array(query_point(trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).loss)[()]
 
 
 @finite_result
 def first_order_gradient(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
-) -> Array:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """∇L_query(φ), which is ∇F without its Hessians; (..., d).
 
     Eq: first-order-maml
     """
-    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps), support, query).grad)
+    return np.array(query_point(trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).grad)
 
 
 @finite_result
-def gradient(theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1) -> Array:
+def gradient(
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """∇F(θ) = λ_0, by λ_k = λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}) from λ_K = ∇L_query(φ); (..., d).
 
     Eq: maml-gradient
+    Eq: maml-gradient-optimiser
 
-    It is exact for every number of steps; time and memory are linear in the number of steps.
+    Another rule than gradient descent has its own adjoint.  It is exact for every number of steps; time and memory are linear in the number of steps.
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps)
-    return adjoints(inner, alpha, [query_point(inner, support, query).grad])[0]
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    return adjoints(inner, alpha, [query_point(inner, support, query).grad], optimiser)[0]
 
 
 @finite_result
 def step_size_gradient(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1
-) -> Array:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int = 1,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """∂F/∂α = −∇L(θ⁽ᵏ⁾) ⊙ λ_{k+1}, summed over all that share an entry of α; (...) + the shape of α.
 
     Eq: step-size-gradient
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps)
-    adjoint = adjoints(inner, alpha, [query_point(inner, support, query).grad])
-    rows = [np.zeros((*adjoint[0].shape[:-1], 0, adjoint[0].shape[-1]))]
-    rows += [(-point.grad * later)[..., None, :] for point, later in zip(inner.path, adjoint[1:], strict=False)]
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    before = slopes(inner, alpha, [query_point(inner, support, query).grad], optimiser)
+    rows = [np.zeros((*before[0].theta.shape[:-1], 0, before[0].theta.shape[-1]))]
+    rows += [slope.alpha[..., None, :] for slope in before[:-1]]
     return _sum_as_alpha(np.concatenate(rows, axis=-2), np.shape(alpha))
 
 
 @finite_result
 def multi_step_objective(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
-) -> Array:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """F(θ) = Σ_k w_k L_query(θ⁽ᵏ⁾), k = 0 … K, weights (K + 1,); (...).
 
     Eq: multi-step-loss
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     queries = _query_points(inner, support, query)
     return sum(w * point.loss for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True))
 
 
 @finite_result
 def multi_step_gradient(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike
-) -> Array:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, steps: int, weights: ArrayLike,
+    optimiser: UpdateRule | None = None,
+) -> Array:  # fmt: skip
     """∇F = λ_0, by λ_k = w_k ∇L_query(θ⁽ᵏ⁾) + λ_{k+1} − ∇²L(θ⁽ᵏ⁾)(α ⊙ λ_{k+1}); (..., d).
 
     Eq: multi-step-loss
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     queries = _query_points(inner, support, query)
     sources = [w * point.grad for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True)]
-    return adjoints(inner, alpha, sources)[0]
+    return adjoints(inner, alpha, sources, optimiser)[0]
 
 
 @finite_result
@@ -130,14 +141,15 @@ class MetaParameters(NamedTuple):
 
 @finite_result
 def meta_sgd_update(
-    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1
-) -> MetaParameters:
+    theta: ArrayLike, support: Tasks, query: Task | None = None, *, alpha: ArrayLike, beta: float, steps: int = 1,
+    optimiser: UpdateRule | None = None,
+) -> MetaParameters:  # fmt: skip
     """(θ, α) − β Σᵢ (∂Fᵢ/∂θ, ∂Fᵢ/∂α), for theta (d,) and α of any of its shapes.
 
     Eq: meta-sgd
     """
-    by_theta = gradient(theta, support, query, alpha=alpha, steps=steps)
-    by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps)
+    by_theta = gradient(theta, support, query, alpha=alpha, steps=steps, optimiser=optimiser)
+    by_alpha = step_size_gradient(theta, support, query, alpha=alpha, steps=steps, optimiser=optimiser)
     tasks = tuple(range(by_alpha.ndim - np.ndim(alpha)))
     new_alpha = np.asarray(alpha) - as_scalar(beta, "beta") * np.sum(by_alpha, axis=tasks)
     return MetaParameters(update(theta, by_theta, beta=beta), new_alpha)
@@ -149,10 +161,12 @@ class MAML:
 
     alpha: Any
     steps: int = 1
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ(θ), (d,)."""
-        return sum_over_tasks(gradient(as_initialisation(theta), support, query, alpha=self.alpha, steps=self.steps))
+        theta, settings = as_initialisation(theta), {"alpha": self.alpha, "steps": self.steps, "optimiser": self.optimiser}
+        return sum_over_tasks(gradient(theta, support, query, **settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +175,12 @@ class FirstOrderMAML:
 
     alpha: Any
     steps: int = 1
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
-        theta = as_initialisation(theta)
-        return sum_over_tasks(first_order_gradient(theta, support, query, alpha=self.alpha, steps=self.steps))
+        theta, settings = as_initialisation(theta), {"alpha": self.alpha, "steps": self.steps, "optimiser": self.optimiser}
+        return sum_over_tasks(first_order_gradient(theta, support, query, **settings))
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,7 @@ class MetaSGD:
     """Rule for `meta_train` on [θ, α], (2d,): an initialisation, and one step size per parameter."""
 
     steps: int = 1
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ [∂Fᵢ/∂θ, ∂Fᵢ/∂α], (2d,).
@@ -183,8 +199,9 @@ class MetaSGD:
         if (pair := as_initialisation(theta)).size != 2 * dim:
             raise ValueError(f"theta has shape {pair.shape}, expected ({2 * dim},): [theta, alpha], {dim} numbers each")
         theta, alpha = pair[:dim], pair[dim:]
-        slopes = (f(theta, support, query, alpha=alpha, steps=self.steps) for f in (gradient, step_size_gradient))
-        return np.concatenate([sum_over_tasks(slope) for slope in slopes])
+        settings: dict[str, Any] = {"alpha": alpha, "steps": self.steps, "optimiser": self.optimiser}
+        by_both = (f(theta, support, query, **settings) for f in (gradient, step_size_gradient))
+        return np.concatenate([sum_over_tasks(slope) for slope in by_both])
 
 
 def quadratic_closed_form(task: Quadratic, *, alpha: float, steps: int = 1) -> Quadratic:

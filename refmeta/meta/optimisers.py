@@ -1,12 +1,12 @@
 """Optimiser steps as pure functions of their state.  Derivation: derivations/reptile.md"""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Moments", "adam", "adam_epsilon_hat", "zero_moments"]
+__all__ = ["Moments", "adam", "adam_epsilon_hat", "moments", "zero_moments"]
 
 
 class Moments(NamedTuple):
@@ -23,30 +23,30 @@ def zero_moments(theta: Array) -> Moments:
 
 
 def adam(
-    theta: Array, gradient: Array, state: Moments, *, alpha: float, beta1: float, beta2: float, epsilon: float
+    theta: Array, gradient: Array, state: Moments, *, alpha: Any, beta1: float, beta2: float, epsilon: float
 ) -> tuple[Array, Moments]:
     """θ − α m̂ / (√v̂ + ε), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ): Kingma & Ba's algorithm 1.
 
     Eq: adam
     """
-    m, v, t = state = _moments(gradient, state, beta1, beta2)
+    m, v, t = state = moments(gradient, state, beta1, beta2)
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
     return theta - alpha * m_hat / (np.sqrt(v_hat) + epsilon), state
 
 
 def adam_epsilon_hat(
-    theta: Array, gradient: Array, state: Moments, *, alpha: float, beta1: float, beta2: float, epsilon: float
+    theta: Array, gradient: Array, state: Moments, *, alpha: Any, beta1: float, beta2: float, epsilon: float
 ) -> tuple[Array, Moments]:
     """θ − α_t m / (√v + ε), with α_t = α √(1 − β₂ᵗ)/(1 − β₁ᵗ): here ε is added to the uncorrected √v.
 
     Eq: adam-epsilon-hat
     """
-    m, v, t = state = _moments(gradient, state, beta1, beta2)
+    m, v, t = state = moments(gradient, state, beta1, beta2)
     alpha_t = alpha * np.sqrt(1 - beta2**t) / (1 - beta1**t)
     return theta - alpha_t * m / (np.sqrt(v) + epsilon), state
 
 
-def _moments(gradient: Array, state: Moments, beta1: float, beta2: float) -> Moments:
+def moments(gradient: Array, state: Moments, beta1: float, beta2: float) -> Moments:
     """m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², t ← t + 1."""
     m = beta1 * state.first + (1 - beta1) * gradient
     v = beta2 * state.second + (1 - beta2) * gradient**2

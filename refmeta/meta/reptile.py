@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_parameters, as_real_scalar, as_scalar, batch_shape, check_finite, finite_result
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_step_tasks, common_batch
 from refmeta.meta.inner import adapt
+from refmeta.meta.inner_optimisers import Adam, AdamEpsilonHat, UpdateRule, as_optimiser
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
 
 __all__ = [
-    "Expansion", "Reptile", "adam", "adam_epsilon_hat", "adapt_adam", "adapt_adam_carried", "expansion", "gradient",
-    "update", "update_serial",
+    "Expansion", "Reptile", "adam", "adam_epsilon_hat", "adapt_adam", "adapt_adam_carried", "adapt_carried", "expansion",
+    "gradient", "update", "update_serial",
 ]  # fmt: skip
 
 Step = Callable[..., tuple[Array, Moments]]
@@ -84,10 +85,11 @@ def gradient(theta: ArrayLike, adapted: ArrayLike, *, alpha: float) -> Array:
 
 @dataclass(frozen=True)
 class Reptile:
-    """Rule for `meta_train`: meanᵢ (θ − φᵢ)/α, for one step size α."""
+    """Rule for `meta_train`: meanᵢ (θ − φᵢ)/α, for one step size α; `optimiser` as in `refmeta.adapt`, fresh for each task."""
 
     alpha: float
     steps: int = 1
+    optimiser: UpdateRule | None = None
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all data of a task and has no query.
@@ -95,7 +97,8 @@ class Reptile:
         Eq: reptile-gradient
         """
         theta = as_initialisation(theta)
-        slopes = gradient(theta, adapt(theta, support, alpha=self.alpha, steps=self.steps).adapted, alpha=self.alpha)
+        inner = adapt(theta, support, alpha=self.alpha, steps=self.steps, optimiser=self.optimiser)
+        slopes = gradient(theta, inner.adapted, alpha=self.alpha)
         return np.mean(slopes, axis=tuple(range(slopes.ndim - 1)))
 
 
@@ -107,9 +110,53 @@ def adapt_adam(
 
     `task` is as in `adapt`, and `step` is `adam` or `adam_epsilon_hat`; β₁ = 0 as in the experiments of the paper.
     """
-    for name, value in {"alpha": alpha, "epsilon": epsilon, "beta1": beta1, "beta2": beta2}.items():
-        if not as_real_scalar(value, name, least=-np.inf if name == "alpha" else 0.0) < (1 if "beta" in name else np.inf):
-            raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {value}")
+    rule, alpha = _as_adam(step, beta1, beta2, epsilon), as_real_scalar(alpha, "alpha")
+    return _adapt_from(theta, task, rule, state, alpha=alpha, steps=steps, name="Adam step")
+
+
+def adapt_adam_carried(
+    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, step: Step = adam,
+    beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
+) -> tuple[Array, Moments]:  # fmt: skip
+    """φ₁ … φ_N (N, d), each from θ, with the moments and the step count of Adam carried over; and the last state."""
+    rule, alpha = _as_adam(step, beta1, beta2, epsilon), as_real_scalar(alpha, "alpha")
+    return _carried(theta, tasks, rule, state, alpha=alpha, steps=steps, name="Adam step")
+
+
+def adapt_carried(
+    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, optimiser: UpdateRule | None, state: Moments | None = None
+) -> tuple[Array, Moments]:
+    """φ₁ … φ_N (N, d), each from θ, with the state of any rule of `rm.inner` carried over; and the last state.
+
+    `tasks` is as in `update_serial`.
+    """
+    rule, alpha = as_optimiser(optimiser), as_real_scalar(alpha, "alpha")
+    return _carried(theta, tasks, rule, state, alpha=alpha, steps=steps, name="inner step")
+
+
+def _as_adam(step: Step, beta1: float, beta2: float, epsilon: float) -> UpdateRule:
+    """The rule of `rm.inner` that belongs to `adam` or to `adam_epsilon_hat`."""
+    for function, rule in ((adam, Adam), (adam_epsilon_hat, AdamEpsilonHat)):
+        if step is function:
+            return rule(beta1, beta2, epsilon)
+    raise ValueError(f"step must be adam or adam_epsilon_hat, got {step!r}; for other rules see adapt_carried and rm.adapt")
+
+
+def _carried(
+    theta: ArrayLike, tasks: Any, rule: UpdateRule, state: Moments | None, *, alpha: float, steps: int, name: str
+) -> tuple[Array, Moments]:
+    """One task after another, each from θ and from the state that the one before it left."""
+    adapted = []
+    for task in _as_sequence(tasks):
+        phi, state = _adapt_from(theta, task, rule, state, alpha=alpha, steps=steps, name=name)
+        adapted.append(phi)
+    return np.stack(adapted), state or zero_moments(adapted[0])
+
+
+def _adapt_from(
+    theta: ArrayLike, task: Tasks, rule: UpdateRule, state: Moments | None, *, alpha: float, steps: int, name: str
+) -> tuple[Array, Moments]:
+    """φ (..., d) after K steps of the rule from a state, zero moments if it is None; and the state then."""
     tasks = as_step_tasks(task, steps)
     theta = as_parameters(theta, dim=tasks[0].dim)
     phi = np.array(np.broadcast_to(theta, (*common_batch(theta, tasks), theta.shape[-1])))
@@ -118,24 +165,10 @@ def adapt_adam(
         raise ValueError(f"state has shape {state.second.shape}, expected that of the adapted parameters, {phi.shape}")
     for k, task in enumerate(tasks[:-1]):
         with np.errstate(all="ignore"):
-            phi, state = step(phi, task.at(phi).grad, state, alpha=alpha, beta1=beta1, beta2=beta2, epsilon=epsilon)
+            phi, state = rule.step(phi, np.asarray(task.at(phi).grad), state, alpha=alpha)
         for result in (phi, state.second):
-            check_finite(result, f"Adam step {k + 1} left the finite numbers")
+            check_finite(result, f"{name} {k + 1} left the finite numbers")
     return phi, state
-
-
-def adapt_adam_carried(
-    theta: ArrayLike, tasks: Any, *, alpha: float, steps: int, step: Step = adam,
-    beta1: float = 0.0, beta2: float = 0.999, epsilon: float = 1e-8, state: Moments | None = None,
-) -> tuple[Array, Moments]:  # fmt: skip
-    """φ₁ … φ_N (N, d), each from θ, with the moments and the step count of Adam carried over; and the last state."""
-    adapted = []
-    for task in _as_sequence(tasks):
-        phi, state = adapt_adam(
-            theta, task, alpha=alpha, steps=steps, step=step, beta1=beta1, beta2=beta2, epsilon=epsilon, state=state
-        )
-        adapted.append(phi)
-    return np.stack(adapted), state or zero_moments(adapted[0])
 
 
 class Expansion(NamedTuple):

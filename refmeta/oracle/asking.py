@@ -70,13 +70,21 @@ def varied(case: Case, seed: int, parts: Sequence[str] = ()) -> Case | None:
 
 
 def _varied(case: Case, seed: int, accepts: Callable[[Case, dict[str, Any]], Case | None]) -> dict[str, Any]:
-    """The inputs with every float input varied, if that is accepted."""
-    rng, inputs = np.random.default_rng(seed), case.arguments()
-    for name, value in inputs.items():
+    """The inputs with every float input varied, if that is accepted.  Arrays that are equal stay equal."""
+    rng, given = np.random.default_rng(seed), case.arguments()
+    inputs = given
+    for name, value in given.items():
         if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            others = (case.about.joined({**inputs, name: other}) for other in _variations(value, rng))
+            twins = _equal_to(value, given) or [name]
+            others = (case.about.joined({**inputs, **dict.fromkeys(twins, other)}) for other in _variations(value, rng))
             inputs = next((each for each in others if accepts(case, each) is not None), inputs)
     return inputs
+
+
+def _equal_to(value: Any, inputs: dict[str, Any]) -> list[str]:
+    """The names of the arrays that equal an array: a batch that was drawn where it is used stays one."""
+    same: Callable[[Any], bool] = lambda x: isinstance(x, np.ndarray) and x.dtype.kind == "f" and np.array_equal(x, value)
+    return [name for name, x in inputs.items() if same(x)] if np.ndim(value) else []
 
 
 def _variations(value: Any, rng: np.random.Generator) -> Iterator[Any]:

@@ -39,10 +39,10 @@ def certificate(suite: Suite, x: Inputs, part: str) -> tuple[list[Any], int]:
 
 
 def exact_inputs(suite: Suite, x: Inputs, number: Callable[[Any], Any]) -> Inputs:
-    """The inputs with every number in another arithmetic; None, and integers where the input may hold them, stay."""
+    """The inputs with every number in another arithmetic; None, words, and integers where the input may hold them, stay."""
 
     def convert(value: Any, kind: str) -> Any:
-        return value if value is None or isinstance(value, int) and kind != "number" else number(value)
+        return value if value is None or isinstance(value, str) or isinstance(value, int) and kind != "number" else number(value)
 
     return {name: map_numbers(partial(convert, kind=suite.inputs[name].kind), value) for name, value in x.items()}
 

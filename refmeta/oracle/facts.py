@@ -1,6 +1,7 @@
 """What a report says of one suite, sentence by sentence.  Derivation: derivations/using-the-oracle.md"""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,8 +80,20 @@ def parts_line(finding: Finding) -> list[str]:
 
 def unseen_line(finding: Finding) -> list[str]:
     """What the vectors cannot see, where all else is right."""
-    unseen = finding.outcomes[0].case.about.unseen if finding.word in ("RIGHT", "ROUNDING") else ()
+    if finding.word not in ("RIGHT", "ROUNDING"):
+        return []
+    unseen = [*finding.outcomes[0].case.about.unseen, *_left_out(finding.outcomes)]
     return [f"not seen: {'; '.join(unseen)}"] if unseen else []
+
+
+def _left_out(outcomes: Sequence[Outcome]) -> list[str]:
+    """The cases that a --skip-flag left out, and the known-wrong formulas that only they reject."""
+    skipped = [(o.case, o.message.rpartition(" ")[2]) for o in outcomes if o.verdict == "skip" and "by --skip-flag" in o.message]
+    flags = Counter(flag for case, flag in skipped if case.result == "valid")
+    rejected = {slug for o in outcomes if o.got is not None for slug in o.case.discriminates}
+    alone = dict.fromkeys(slug for case, _ in skipped for slug in case.discriminates if slug not in rejected)
+    named = [f"{count_text(n, 'case')} with the flag {flag}" for flag, n in flags.items()]
+    return named + ([f"{', '.join(alone)}, which only these reject"] if alone else [])
 
 
 def warnings_of(finding: Finding) -> list[str]:

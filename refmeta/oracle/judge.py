@@ -223,10 +223,17 @@ def _results(case: Case, returned: Any, settings: JudgeSettings) -> dict[str, Ar
     if not case.about.array:
         if not isinstance(returned, dict) or not returned or not set(returned) <= set(wanted):
             got = sorted(returned) if isinstance(returned, dict) else type(returned).__name__
-            raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}")
+            raise TypeError(f"returned {got}, expected a dict with some of {', '.join(wanted)}{_record_hint(returned, wanted)}")
         asked = {name: value for name, value in returned.items() if name in case.expected}
         return {name: _array(value, case, name, settings) for name, value in asked.items()}
     return {wanted[0]: _array(returned, case, wanted[0], settings)}
+
+
+def _record_hint(returned: Any, wanted: tuple[str, ...]) -> str:
+    """What an array alone lacks where a dict of parts is asked for."""
+    if isinstance(returned, (dict, str)) or returned is None:
+        return ""
+    return f"; an array alone does not say which of them it is: return it by name, as {{{wanted[0]!r}: array}}"
 
 
 def _array(value: Any, case: Case, name: str, settings: JudgeSettings) -> Array:

@@ -7,7 +7,6 @@ import argparse
 import json
 import re
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from refmeta.oracle.decimals import map_numbers
 from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
+from refmeta.pieces import in_order, worker_pool
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
 
 __all__ = ["json_text", "main", "renew"]
@@ -97,16 +97,17 @@ def json_text(document: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Renew or check every file, on two processes."""
+    """Renew or check every file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail on any difference")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="so many processes; the results are the same (2)")
     options, changed = parser.parse_args(), list[str]()
-    with ProcessPoolExecutor(2) as pool:
+    with worker_pool(options.workers) as executor:
         for name, suite in SUITES.items():
             path = Path(str(FOLDER / suite.vectors))
             document = json.loads(path.read_text("utf-8"))
             old = [case for group in document["groups"] for case in group["cases"]]
-            new, errors = zip(*pool.map(renew, [(name, case) for case in old]), strict=True)
+            new, errors = zip(*in_order(renew, [(name, case) for case in old], executor), strict=True)
             changed += [before["id"] for before, after in zip(old, new, strict=True) if before != after]
             cases = iter(new)
             for group in document["groups"]:

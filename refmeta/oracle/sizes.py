@@ -13,7 +13,7 @@ INTEGERS = {"steps": "K", "classes": "C", "state_count": "S", "action_count": "A
 
 def sizes_in(shapes: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, int]:
     """The sizes in the shapes of the values by name, as N, S, A; a size is taken from where it stands first."""
-    sizes = {INTEGERS[name]: int(value) for name, value in values.items() if name in INTEGERS}
+    sizes = {INTEGERS[name]: int(value) for name, value in values.items() if name in INTEGERS and value is not None}
     for name, shape in shapes.items():
         if name in values:
             fits(shape, values[name], sizes)
@@ -36,9 +36,9 @@ def axes_of(shape: str) -> list[str]:
 
 
 def _has(shape: str, value: Any, sizes: dict[str, int]) -> bool:
-    """Has the value the shape, which is an array's or that of a number, an integer or None?"""
-    if shape in ("number", "integer", "None"):
-        return type(value) is {"number": float, "integer": int, "None": type(None)}[shape]
+    """Has the value the shape, which is an array's or that of a number, an integer, a word or None?"""
+    if shape in ("number", "integer", "word", "None"):
+        return type(value) is {"number": float, "integer": int, "word": str, "None": type(None)}[shape]
     axes = axes_of(shape)
     if not isinstance(value, np.ndarray) or value.ndim != len(axes):
         return False

@@ -26,8 +26,8 @@ Effects = dict[str, Callable[[], Any]]
 class Input(NamedTuple):
     """An input of a suite: its shape (names are sizes, `*` multiplies), its meaning, and what it holds.
 
-    `kind` is "number", "integer", or "either": integers if every entry is one.  `place` is where the problem holds the
-    input, if not under its own name.
+    `kind` is "number", "integer", "either": integers if every entry is one, or "word": one of a list in the meaning.  `place`
+    is where the problem holds the input, if not under its own name.
     """
 
     shape: str
@@ -208,9 +208,9 @@ class Case:
 
 
 def typed(value: Any, kind: str, dtype: np.dtype[Any]) -> Any:
-    """An input as the user's function gets it: an array of the dtype, an int, a float, or None."""
-    if value is None:
-        return None
+    """An input as the user's function gets it: an array of the dtype, an int, a float, a word, or None."""
+    if value is None or kind == "word":
+        return value
     if kind == "integer" or kind == "either" and all(isinstance(x, int) for x in flatten(value)[0]):
         return np.array(value, dtype=np.int64) if isinstance(value, list) else int(value)
     if not isinstance(value, list):

@@ -107,7 +107,7 @@ def _check_complete(entry: dict[str, Any], suite: Suite, values: dict[str, Expec
         raise VectorError(f"{where}.input: expected {', '.join(suite.inputs)}, got {', '.join(entry['input'])}")
     for key, value in entry["input"].items():
         about = suite.inputs[key]
-        if value is None and about.optional:
+        if value is None and about.optional or isinstance(value, str) and about.kind == "word":
             continue
         kinds, whole = {type(number) for number in flatten(value)[0]}, about.kind == "integer"
         kinds -= {int} | (set() if whole else {float}) | ({str} if entry["result"] == "invalid" else set())

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_count, as_numbers, check_finite
+from refmeta.pieces import in_order
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.rollout import as_horizon, as_process_parameters, as_reward_noise
 from refmeta.sampling.trajectories import Policy, Trajectories
@@ -58,26 +61,27 @@ def number_of_paths(mdp: FiniteMDP, horizon: int | None = None) -> int:
     return int(ways @ last)
 
 
-def excess_text(number: int, tuples_of: int) -> str:
-    """Empty if there are at most a million tuples of `number` trajectories; else their number, in words."""
+def excess_text(number: int, tuples_of: int, most: int = MOST) -> str:
+    """Empty if there are at most `most` tuples of `number` trajectories; else their number, in words."""
     exponent = tuples_of * math.log10(max(number, 1))
-    if exponent < 20 and number**tuples_of <= MOST:
+    if exponent <= math.log10(max(most, 1)) + 1 and number**tuples_of <= most:
         return ""
     total = f"{number**tuples_of:.3g}" if exponent < 100 else f"10^{exponent:.0f} or more"
     return f"{number} trajectories in tuples of {tuples_of} make {total}"
 
 
-def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1) -> Paths:
+def paths(mdp: FiniteMDP, horizon: int | None = None, *, tuples_of: int = 1, most: int = MOST) -> Paths:
     """All trajectories of positive weight ρ(s_0) Π P(s_{t+1}|s_t, a_t).
 
     The last next state is part of a trajectory only if rewards depend on it.  ValueError, with the number, if there are
-    more than a million tuples of `tuples_of` trajectories.
+    more than `most` tuples of `tuples_of` trajectories.
     """
     number, H = number_of_paths(mdp, horizon), as_horizon(mdp, horizon)
-    tuples_of = as_count(tuples_of, "tuples_of")
-    if excess := excess_text(number, tuples_of):
+    tuples_of, most = as_count(tuples_of, "tuples_of"), as_count(most, "most", least=1)
+    if excess := excess_text(number, tuples_of, most):
         raise ValueError(
-            f"{excess} to enumerate, expected at most {MOST}; take a smaller process, horizon or number of episodes"
+            f"{excess} to enumerate, expected at most {most}; take a smaller process, horizon or number of episodes, or "
+            "a larger most=: time grows with the number of tuples, memory with that of trajectories"
         )
     over, by_next, s = mdp.terminal, mdp.R.ndim == 3, np.flatnonzero(mdp.rho)
     weight, past = mdp.rho[s], np.zeros((len(s), 0, 4))
@@ -119,17 +123,21 @@ def expectation(
     horizon: int | None = None,
     episodes: int = 1,
     reward_noise: ArrayLike = 0.0,
+    most: int = MOST,
+    executor: Executor | None = None,
 ) -> Expectation:
     """E[f(τ_1 … τ_M)] = Σ_τ p(τ|θ) f(τ), and the covariance, over every M-tuple of trajectories.
 
     Eq: trajectory-expectation
 
-    `f` takes a batch of n tuples, `Trajectories` with arrays (n, M, H), and returns one row per tuple, (n, ...).
+    `f` takes a batch of n tuples, `Trajectories` with arrays (n, M, H), and returns one row per tuple, (n, ...).  Batches
+    of some thousand tuples are in memory one after the other.  With an `executor` several are in work at once, and the
+    result is the same to the last bit; on other processes, f must be a function that pickle can send.
 
     Raises
     ------
     ValueError
-        For more than 10⁶ tuples, a process with batch axes, rewards with noise (which cannot be enumerated), or an f
+        For more than `most` tuples, a process with batch axes, rewards with noise (which cannot be enumerated), or an f
         that returns another number of rows.
     FloatingPointError
         If the result of f is not finite.
@@ -147,10 +155,10 @@ def expectation(
     shapes: set[tuple[int, ...]] = set()
 
     def chunks() -> Iterator[tuple[Array, Array]]:
-        for batch, weight in paths(mdp, horizon, tuples_of=M).batches(M):
-            values = _as_rows(f(batch), len(weight))
+        batches = paths(mdp, horizon, tuples_of=M, most=most).batches(M)
+        for p, values in in_order(partial(_weighted_rows, f, policy, theta), batches, executor):
             shapes.add(values.shape[1:])
-            yield weight * likelihoods(policy, theta, batch), values.reshape(len(weight), -1)
+            yield p, values.reshape(len(p), -1)
 
     with np.errstate(all="ignore"):
         moments = weighted_moments(chunks())
@@ -159,6 +167,16 @@ def expectation(
         raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()
     return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
+
+
+def _weighted_rows(
+    f: Callable[[Trajectories], ArrayLike], policy: Policy, theta: Array, batch: tuple[Trajectories, Array]
+) -> tuple[Array, Array]:
+    """The probabilities (n,) of a batch of tuples, and the rows of f, (n, ...)."""
+    trajectories, weight = batch
+    with np.errstate(all="ignore"):
+        values = _as_rows(f(trajectories), len(weight))
+        return weight * likelihoods(policy, theta, trajectories), values
 
 
 def weighted_moments(chunks: Iterable[tuple[Array, Array]]) -> Expectation:

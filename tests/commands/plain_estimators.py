@@ -48,7 +48,10 @@ def inner(pi, states, actions, rewards, mask, gamma, curvature, baseline, credit
     d, (M, H) = pi.size, rewards.shape
     g, h, scores, G = np.zeros(d), np.zeros((d, d)), np.zeros(d), to_go(rewards, gamma)
     b = exact_values(pi, gamma, H)[np.arange(H), states] if baseline else np.zeros((M, H))
-    w = {"normalised": lambda: (G - G.mean()) / (G.std() + 1e-8), "to go": lambda: G - b}[credit]() * gamma ** np.arange(H)
+    w = {
+        "normalised": lambda: (G - G.mean()) / (G.std() + 1e-8), "to go": lambda: G - b, "over time": lambda: G / H,
+        "ddof 1": lambda: (G - G.mean()) / (G.std(ddof=1) + 1e-8), "undiscounted": lambda: G / gamma ** np.arange(H),
+    }[credit]() * gamma ** np.arange(H)  # fmt: skip
     for m in range(M):
         past, past_bend = np.zeros(d), np.zeros((d, d))
         for t in np.flatnonzero(mask[m]):
@@ -92,6 +95,9 @@ dice = partial(meta_gradient, curvature="dice")
 naive_exact_v = partial(meta_gradient, baseline=True)
 tmaml_exact_v = partial(meta_gradient, curvature="dice", baseline=True)
 advantages_normalised = partial(meta_gradient, score=one, credit="normalised")
+normalised_ddof_1 = partial(meta_gradient, score=one, credit="ddof 1")
+mean_over_time = partial(meta_gradient, score=one, credit="over time")
+undiscounted_visits = partial(meta_gradient, score=one, credit="undiscounted")
 
 nine_tenths = partial(meta_gradient, score=lambda alpha, M: 0.9)
 

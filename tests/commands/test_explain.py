@@ -14,7 +14,7 @@ from tests.commands.conftest import ROWS, SLUGS, printed
     [
         (["λ", "1/λ"], ["implicit-strength-inverted"]),
         (["MAML-Pytorch", "#17"], ["first-order"]),
-        (["create_graph"], ["first-order", "first-step-only", "independent-called-exact", "model-first-order"]),
+        (["create_graph"], ["first-order", "first-step-only", "first-order", "inner-gradients-detached", "independent-called-exact", "model-first-order"]),
         (["reversed-p"], ["reversed-product"]),
         (["TRPO", "vanish"], ["kl-always-zero"]),
         (["meta-lstm", "taken for each other"], ["gates-swapped"]),

@@ -88,38 +88,96 @@ def implicit(theta, support, query, strength):
     return np.linalg.solve(A, grad(query, phi))
 
 
+def directions(rule):
+    """What an optimiser makes of a gradient: a function of g that remembers, in complex numbers."""
+    m, v, t, root = 0, 0, 0, np.sqrt
+
+    def direction(g):
+        nonlocal m, v, t
+        name, b, b1, b2, e = (rule[key] for key in ("optimiser", "momentum", "beta1", "beta2", "epsilon"))
+        if name == "gradient_descent":
+            return g
+        if b is not None:
+            m = b * m + g
+            return m if name == "heavy_ball" else g + b * m
+        v = b2 * v + (1 - b2) * g**2
+        if b1 is None:
+            return g / (root(v) + e)
+        t, m = t + 1, b1 * m + (1 - b1) * g
+        one, two = 1 - b1**t, 1 - b2**t
+        if name == "adam_epsilon_hat":
+            return m * root(two) / one / (root(v) + e)
+        return m / one / (root(v / two) + e if name == "adam" else root(v / two + e))
+
+    return direction
+
+
+def optimised(theta, support, query, alphas, rule, product):
+    """The slope of the query's loss along every axis, forwards through every step; the Hessian products are the library's."""
+    h, slopes, w = 1e-30, [], rule["weight_decay"]
+    for axis in np.eye(len(theta)):
+        phi, direction = theta + 1j * h * axis, directions(rule)
+        for a in alphas:
+            g = grad(support, phi.real) + 1j * h * product(phi.real, phi.imag / h)
+            size = np.sqrt(g @ g)
+            g = g * rule["clip"] / size if rule["clip"] is not None and size.real > rule["clip"] else g
+            shrink = {"decoupled": a * w, "decoupled_paper": w}.get(rule["decay"], 0) * phi
+            phi = phi - a * direction(g + (w if rule["decay"] == "coupled" else 0) * phi) - shrink
+        slopes.append(grad(query, phi.real) @ phi.imag / h)
+    return np.array(slopes)
+
+
+def early(theta, support, query, strength, eta, terms, cg_steps, steps, kept):
+    """Unrolled steps and a series, from gradients alone; conjugate gradients on a dense matrix."""
+    H = np.eye(len(theta)) + np.stack([hvp(support, theta, unit) for unit in np.eye(len(theta))]) / strength
+    phi = theta - np.linalg.solve(H, grad(support, theta)) / strength
+    g, at = grad(query, phi), [theta]
+    powers = [np.linalg.matrix_power(np.eye(len(theta)) - eta * H, j) for j in range(max(terms, kept))]
+    for _ in range(steps):
+        at.append(at[-1] - eta / strength * (grad(support, at[-1]) + strength * (at[-1] - theta)))
+    x, r, p = 0 * g, g, g
+    for _ in range(min(cg_steps, np.linalg.matrix_rank(np.stack([np.linalg.matrix_power(H, j) @ g for j in range(len(g))])))):
+        length = (r @ r) / (p @ H @ p)
+        x, r, old = x + length * p, r - length * H @ p, r
+        p = r + (r @ r) / (old @ old) * p
+    truncated = eta * sum(powers[:kept]) @ grad(query, at[-1])
+    return {"neumann": eta * sum(powers[:terms]) @ g, "one_step": eta * g, "cg": x, "truncated": truncated}
+
+
 def pearl(losses, at):
     """Each loss in what it trains; the encoder's is a dict."""
     slopes = {name: grad(losses[name], at[name]) for name in ("critic", "actor", "temperature")}
     return slopes | {"encoder": leaf_gradients(losses["encoder"], at["encoder"])}
 
 
-def on_batches(theta, support, query, alpha, product):
+def on_batches(theta, support, query, alphas, product):
     """Adapted parameters and meta-gradient, each inner step on a loss of its own; the Hessian products are the library's."""
     path = [theta]
-    for loss in support:
-        path.append(path[-1] - alpha * grad(loss, path[-1]))
+    for loss, a in zip(support, alphas, strict=True):
+        path.append(path[-1] - a * grad(loss, path[-1]))
     slope = grad(query, path[-1])
     for k in reversed(range(len(support))):
-        slope = slope - product(k, path[k], alpha * slope)
+        slope = slope - product(k, path[k], alphas[k] * slope)
     return path[-1], slope
 
 
 CODE = {
     "maml": "maml(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, next(products))[1]",
+    "maml-optimisers": "optimised(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, rule, next(products))",
     "reptile": "theta + epsilon * np.mean(adapted - theta, axis=0)",
     "implicit": "implicit(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), strength)",
+    "implicit-early": "early(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), strength, eta, terms, cg_steps, steps, kept)",
     "pearl": "pearl(losses, at)",
     "meta-lstm": "leaf_gradients(objective, weights)",
     "surrogates": "{'grad': grad(loss, theta)}",
     "returns": "by_loops(**locals())",
-    "maml-sampled": "on_batches(theta, support, query, alpha, next(products))",
+    "maml-sampled": "on_batches(theta, support, query, alphas, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "soft-return": "{'grad': grad(loss, theta)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
-HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, pearl)
+HELPERS = (by_loops, grad, hvp, maml, on_batches, expectations, leaf_gradients, learned, implicit, early, pearl, optimised)
 CALL = re.compile(rf"\b({'|'.join(helper.__name__ for helper in HELPERS)})\(")
 
 
@@ -139,7 +197,7 @@ def filled(suite):
 
 def products(suite, inputs):
     """The library's Hessian products of the support, task after task."""
-    if SUITES[suite].chapter == "maml":
+    if SUITES[suite].chapter == "maml" or suite == "maml-optimisers":
         support = SUITES[suite].problem(inputs).support
         for i in range(support.shape[0]):
             yield lambda phi, v, i=i: support.at(phi).hvp(v)[i]
@@ -216,8 +274,7 @@ def test_what_is_offered():
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
     maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
-    assert set(new.offered("torch")) == maml | {"implicit", "reptile", "pearl", "meta-lstm"}
-    assert set(new.offered("node")) == maml - {"maml-lq"} | {"implicit", "reptile"}
+    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm"}
     assert new.offered("numpy-module") == new.offered("node-module") == ()
 
 

@@ -9,7 +9,9 @@ from tests.commands.conftest import printed
 
 
 def numbers(value):
-    """An input as one flat array of floats."""
+    """An input as one flat array of floats; a word as it is."""
+    if isinstance(value, str):
+        return value
     return np.ravel(np.asarray(value, float)) if value is not None else np.zeros(0)
 
 

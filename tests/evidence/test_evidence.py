@@ -60,6 +60,13 @@ PLACES = {
     "meta-sgd": "refmeta.meta.maml:meta_sgd_update",
     "quadratic-maml": "refmeta.meta.maml:quadratic_minimiser",
     "thm:joint-tie": "refmeta.meta.inner:step_sizes",
+    "inner-momentum": "refmeta.meta.inner_optimisers:HeavyBall.adjoint",
+    "inner-nesterov": "refmeta.meta.inner_optimisers:Nesterov.adjoint",
+    "inner-rmsprop": "refmeta.meta.inner_optimisers:RMSProp.step",
+    "inner-adam": "refmeta.meta.inner_optimisers.adam:_adjoint",
+    "inner-weight-decay": "refmeta.meta.inner_optimisers:DecoupledDecayPaper.adjoint",
+    "inner-clip": "refmeta.meta.inner_optimisers:ClippedByNorm.adjoint",
+    "maml-gradient-optimiser": "refmeta.meta.maml:gradient",
     "reptile-update": "refmeta.meta.reptile:update",
     "reptile-serial": "refmeta.meta.reptile:update_serial",
     "reptile-gradient": "refmeta.meta.reptile:gradient",
@@ -81,6 +88,15 @@ PLACES = {
     "lq-undiscounted-cost": "refmeta.tasks.undiscounted_cost:UndiscountedCostPoint.loss",
     "lq-stationary": "refmeta.evidence.control:stationary",
     "implicit-maml": "refmeta.meta.implicit:gradient",
+    "neumann-hypergradient": "refmeta.meta.implicit:neumann_gradient",
+    "thm:neumann-error": "refmeta.meta.implicit:neumann_gradient",
+    "one-step-hypergradient": "refmeta.meta.implicit:one_step_gradient",
+    "cg-hypergradient": "refmeta.meta.implicit:cg_gradient",
+    "thm:cg-error": "refmeta.meta.implicit:cg_gradient",
+    "truncated-unroll": "refmeta.meta.implicit:truncated_gradient",
+    "thm:truncated-error": "refmeta.meta.implicit:truncated_gradient",
+    "finite-difference-hypergradient": "refmeta.meta.implicit:finite_difference_gradient",
+    "thm:finite-difference-order": "refmeta.meta.implicit:finite_difference_gradient",
     "hessian-free-maml": "refmeta.meta.zeroth_order:hessian_free_gradient",
     "es-maml": "refmeta.meta.zeroth_order:evolution_gradient",
     "clip-by-norm": "refmeta.evidence.gradients:clip_by_norm",
@@ -149,7 +165,7 @@ PLACES = {
     "wrong-prior": "refmeta.evidence.best_possible:value_of",
     "hyper-sensitivity": "refmeta.evidence.best_possible:step_size_sensitivity",
 }
-ORDERS = {"taylor-rate", "reptile-expansion"}
+ORDERS = {"taylor-rate", "reptile-expansion", "thm:finite-difference-order"}
 
 
 def worse(value, label):

@@ -12,7 +12,7 @@ import refmeta as rm
 from refmeta import implicit, maml
 from refmeta.conjugate_gradients import conjugate_gradients
 from refmeta.judges import central_difference
-from refmeta.meta.implicit import refine, solve
+from refmeta.meta.implicit.proximal import refine, solve
 from refmeta.problems import KINDS, curvatures, largest_curvature, random_problem
 from tests import independent
 from tests.strategies import assert_right, costly, problems, seeds

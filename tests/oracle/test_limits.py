@@ -66,8 +66,8 @@ def shortened(suite, p, most):
     if suite == "maml-sampled":
         return of_batches._with_few_steps(p, few)
     alpha = p.alpha[:few] if np.ndim(getattr(p, "alpha", 0)) == 2 else getattr(p, "alpha", 0)
-    if suite in MAML:
-        return maml.gradient(p.theta, *p.split, alpha=alpha, steps=few)
+    if hasattr(p, "hyper"):
+        return maml.gradient(p.theta, *p.split, **p.hyper | {"alpha": alpha, "steps": few})
     fewer = replace_fields(p, steps=few) if suite == "expected-estimators" else p._replace(steps=few)
     fewer = fewer._replace(alpha=alpha) if suite == "model" else fewer
     parts = {"meta-lstm": ("objective", "exact_c0"), "model": ("objective", "gradient"), "expected-estimators": ("formulation_exact",)}

@@ -160,7 +160,10 @@ def test_no_two_sizes_are_always_equal(suite):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_no_number_hides_what_is_done_with_it_and_no_two_hide_each_other(suite):
-    """0, 1, 2, -1 and 1/2 are their own squares, halves or complements; equal numbers, and x and 1 - x, stand for each other."""
+    """0, 1, 2, -1 and 1/2 are their own squares, halves or complements; equal numbers, and x and 1 - x, stand for each other.
+
+    Two numbers that stand in one vector differ in five vectors, or in all of fewer.
+    """
     vectors = [case.arguments() for case in cases(suite) if case.result == "valid"]
     numbers = [{name: x for name, x in inputs.items() if type(x) is float} for inputs in vectors]
     names = {name for each in numbers for name in each}
@@ -168,7 +171,7 @@ def test_no_number_hides_what_is_done_with_it_and_no_two_hide_each_other(suite):
         assert sum(each.get(name, 0.0) not in (-1.0, 0.0, 0.5, 1.0, 2.0) for each in numbers) >= 3, name
     for a, b in itertools.combinations(sorted(names), 2):
         both = [(each[a], each[b]) for each in numbers if a in each and b in each]
-        assert sum(x != y and abs(x + y - 1) > 1e-6 for x, y in both) >= 5, (a, b)
+        assert sum(x != y and abs(x + y - 1) > 1e-6 for x, y in both) >= min(5, len(both)), (a, b)
 
 
 NEVER_SQUARE = {"W", "encoder_mean", "encoder_log_variance"}  # (4h, 4+h), (Z, 1+2SA+2S)

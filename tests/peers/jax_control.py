@@ -1,6 +1,6 @@
 """Linear-quadratic MAML, implicit MAML, and the values and geometry of policies in JAX, as one would write them, and some mistakes.
 
-Suites: maml-lq, implicit, policy-gradient.
+Suites: maml-lq, implicit, implicit-early, policy-gradient.
 """
 
 import jax
@@ -64,6 +64,52 @@ def implicit(theta, strength, proximal=True, **data):
         return jnp.linalg.solve(jnp.eye(len(theta)) + H / strength, jax.grad(query_loss)(phi, *query))
 
     return jax.vmap(one)(support, query)
+
+
+def early(theta, strength, eta, terms, cg_steps, steps, kept, delta, held=True, **data):
+    """Series and conjugate gradients with products by `jvp`; unrolled steps by reverse mode, the first ones behind `stop_gradient`."""
+    kinds = [(squared, ("X", "y")) if data[prefix + "A"] is None else (quadratic, ("A", "c")) for prefix in ("", "query_")]
+    (loss, _), (query_loss, _) = kinds
+    support, query = (tuple(data[prefix + name] for name in names) for prefix, (_, names) in zip(("", "query_"), kinds, strict=True))
+
+    def one(support, query):
+        slope = jax.grad(lambda phi: loss(phi, *support))
+        product = lambda v: v + jax.jvp(slope, (phi,), (v,))[1] / strength
+        difference = lambda v: v + (slope(phi + delta * v) - slope(phi - delta * v)) / (2 * delta * strength)
+        phi = theta - jnp.linalg.solve(jax.jacobian(slope)(theta) + strength * jnp.eye(len(theta)), slope(theta))
+        g = jax.grad(query_loss)(phi, *query)
+
+        def series(H):
+            v = eta * g
+            for _ in range(terms - 1):
+                v = v + eta * (g - H(v))
+            return v
+
+        def unrolled(centre):
+            at = theta
+            for t in range(steps):
+                at = jax.lax.stop_gradient(at) if t == steps - kept and held else at
+                at = at - eta / strength * (slope(at) + strength * (at - centre))
+            return query_loss(at, *query)
+
+        def whole(start):
+            at = start
+            for _ in range(steps):
+                at = at - eta / strength * (slope(at) + strength * (at - start))
+            return query_loss(at, *query)
+
+        return {
+            "neumann": series(product), "one_step": eta * g, "finite_difference": series(difference),
+            "cg": jax.scipy.sparse.linalg.cg(product, g, tol=1e-13, maxiter=cg_steps)[0],
+            "truncated": jax.grad(unrolled if held else whole)(theta),
+        }  # fmt: skip
+
+    return jax.vmap(one)(support, query)
+
+
+def early_by_the_whole_path(**inputs):
+    """Only the unrolled answer, with every step and the start differentiated."""
+    return {"truncated": early(**{**inputs, "kept": inputs["steps"]}, held=False)["truncated"]}
 
 
 def implicit_doubled(theta, strength, **data):

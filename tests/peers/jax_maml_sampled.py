@@ -14,6 +14,7 @@ BATCH = ("theta_sampled", "states", "actions", "rewards", "mask", "baseline")
 def meta_gradients(theta, alpha, gamma, lam, state_count, action_count, features, frozen=True, held=False, **x):
     """φ and the meta-gradient with every surrogate, task after task."""
     sizes = (state_count, action_count, features)
+    alphas = np.broadcast_to(alpha, (x["rewards"].shape[1], len(theta)))
 
     def surrogate(name, phi, sampled, states, actions, rewards, mask, baseline):
         return loss(name, phi, sampled, (states, actions, mask.astype(bool)), rewards, baseline, gamma, lam, sizes, frozen)
@@ -25,13 +26,15 @@ def meta_gradients(theta, alpha, gamma, lam, state_count, action_count, features
         for name in NAMES:
 
             def adapted(phi, name=name, steps=steps):
-                for step in steps:
+                for step, a in zip(steps, alphas, strict=True):
                     g = jax.grad(lambda p, step=step: surrogate(name, p, *step))(phi)
-                    phi = phi - alpha * (jax.lax.stop_gradient(g) if held else g)
+                    phi = phi - a * (jax.lax.stop_gradient(g) if held else g)
                 return phi
 
+            objective = lambda t, name=name, own=own, adapted=adapted: surrogate(name, adapted(t), *own)
             parts.setdefault(f"{name}_adapted", []).append(adapted(theta))
-            gradient = jax.grad(lambda t, name=name, own=own, adapted=adapted: surrogate(name, adapted(t), *own))(theta)
+            parts.setdefault(f"{name}_objective", []).append(objective(theta))
+            gradient = jax.grad(objective)(theta)
             parts.setdefault(f"{name}_gradient", []).append(gradient)
     return {name: np.stack(rows) for name, rows in parts.items()}
 

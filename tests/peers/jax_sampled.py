@@ -53,7 +53,16 @@ def loss(name, theta, theta_sampled, batch, rewards, baseline, gamma, lam, sizes
     return -jnp.mean(jnp.sum(jnp.where(mask, weight * each, 0.0), axis=1))
 
 
-def surrogates(theta, theta_sampled, states, actions, rewards, mask, baseline, gamma, lam, v, frozen=True, **sizes):
+def penalty(k, theta, theta_sampled, batch, gamma, sizes, frozen=True, ratio=True):
+    """γᵗ k(l) times the ratio; the reference policy has half the parameters that drew the batch."""
+    mask, here = batch[2], log_probabilities(theta, *batch, *sizes)
+    y = here - log_probabilities(theta_sampled / 2, *batch, *sizes)
+    denominator = log_probabilities(theta_sampled, *batch, *sizes) if frozen else jax.lax.stop_gradient(here)
+    each = {"kl_k1": y, "kl_k2": y**2 / 2, "kl_k3": jnp.exp(-y) + y - 1}[k] * (jnp.exp(here - denominator) if ratio else 1.0)
+    return jnp.mean(jnp.sum(jnp.where(mask, gamma ** jnp.arange(mask.shape[1]) * each, 0.0), axis=1))
+
+
+def surrogates(theta, theta_sampled, states, actions, rewards, mask, baseline, gamma, lam, v, frozen=True, ratio=True, **sizes):
     sizes, results = (sizes["state_count"], sizes["action_count"], sizes["features"]), {}
     mask = mask.astype(bool)
     for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
@@ -68,12 +77,25 @@ def surrogates(theta, theta_sampled, states, actions, rewards, mask, baseline, g
         results |= {
             f"{name}_{part}": np.stack([row[i] for row in parts]) for i, part in enumerate(("loss", "grad", "hvp"))
         }
+    for k in ("kl_k1", "kl_k2", "kl_k3"):
+        of = [(k, theta, theta_sampled, (states[n], actions[n], mask[n]), gamma, sizes, frozen, ratio) for n in range(len(rewards))]
+        results[k] = np.stack([jax.grad(penalty, argnums=1)(*each) for each in of])
     return results
 
 
 def surrogates_following(**inputs):
     """The magic box as it is printed: exp(log p − stop_gradient(log p))."""
     return surrogates(**inputs, frozen=False)
+
+
+def penalties_in_the_loss(**inputs):
+    """The penalties alone, differentiated without the ratio."""
+    return {name: part for name, part in surrogates(**inputs, ratio=False).items() if name.startswith("kl")}
+
+
+def third_penalty_in_the_loss(**inputs):
+    """k3 alone, differentiated without the ratio, as for GRPO."""
+    return {"kl_k3": penalties_in_the_loss(**inputs)["kl_k3"]}
 
 
 def every_path(P, R, rho, horizon):

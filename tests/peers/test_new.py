@@ -43,6 +43,15 @@ PYTORCH = {
         return {name: torch.func.grad(loss)(at[name]) for name, loss in losses.items()}""",
     "meta-lstm": """
         return torch.func.grad(objective)(weights)""",
+    "returns": """
+        after = torch.where(kept & (terminated == 0), next_values, 0.0)
+        delta = torch.where(kept, rewards + gamma * after - values, 0.0)
+        advantages, running = [], torch.zeros(len(rewards))
+        for d, over in zip(reversed(delta.unbind(1)), reversed(end.unbind(1))):
+            running = d + gamma * lam * torch.where(over, 0.0, running)
+            advantages.insert(0, running)
+        gae = torch.where(kept, torch.stack(advantages, dim=1), 0.0)
+        return {"gae": gae, "lambda_return": torch.where(kept, gae + values, 0.0)}""",
 }
 JAX = {
     "maml": """
@@ -70,12 +79,20 @@ JAX = {
         return {name: jax.grad(loss)(at[name]) for name, loss in losses.items()}""",
     "meta-lstm": """
         return jax.jit(jax.grad(objective))(weights)""",
+    "returns": """
+        after = jnp.where(kept & (terminated == 0), next_values, 0.0)
+        delta = jnp.where(kept, rewards + gamma * after - values, 0.0)
+        advantages, running = [], jnp.zeros(len(rewards))
+        for t in reversed(range(delta.shape[1])):
+            running = delta[:, t] + gamma * lam * jnp.where(end[:, t], 0.0, running)
+            advantages.insert(0, running)
+        return {"gae": jnp.where(kept, jnp.stack(advantages, axis=1), 0.0)}""",
     "surrogates": """
         return {"grad": jax.grad(loss)(theta), "hvp": jax.jvp(jax.grad(loss), (theta,), (v,))[1]}""",
     "maml-sampled": """
         def adapted(phi):
-            for step in support:
-                phi = phi - alpha * jax.grad(step)(phi)
+            for step, a in zip(support, alphas):
+                phi = phi - a * jax.grad(step)(phi)
             return phi
 
         return adapted(theta), jax.grad(lambda t: query(adapted(t)))(theta)""",
@@ -241,7 +258,17 @@ NODE = {
 @pytest.mark.parametrize("suite", offered("node"))
 def test_an_adapter_in_javascript(suite, tmp_path):
     """By dual numbers; the loss of the adapter is held against theirs."""
-    if suite == "reptile":
+    if suite == "returns":
+        code = """
+        const gae = rewards.map((row) => row.map(() => 0));
+        for (const [n, row] of rewards.entries())
+          for (let t = row.length - 1; t >= 0; t--)
+            if (mask[n][t]) {
+              const after = terminated[n][t] ? 0 : next_values[n][t];
+              gae[n][t] = row[t] + gamma * after - values[n][t] + (end[n][t] ? 0 : gamma * lam * gae[n][t + 1]);
+            }
+        return { gae };"""
+    elif suite == "reptile":
         code = """
         const mean = (j) => adapted.reduce((sum, row) => sum + row[j], 0) / adapted.length;
         return theta.map((t, j) => t + epsilon * (mean(j) - t));"""

@@ -127,7 +127,7 @@ def test_single_precision_passes_where_it_is_what_is_meant(suite):
 
 @pytest.mark.parametrize(
     ("function", "suite", "least"),
-    [("lq", "maml-lq", well_conditioned("maml-lq")), ("implicit", "implicit", 13.5), ("geometry", "policy-gradient", 12), ("values", "policy-gradient", 12)],
+    [("lq", "maml-lq", well_conditioned("maml-lq")), ("implicit", "implicit", 13.5), ("early", "implicit-early", 13.5), ("geometry", "policy-gradient", 12), ("values", "policy-gradient", 12)],
 )
 def test_control_implicit_maml_and_geometry_in_jax_are_right(function, suite, least):
     pseudo_inverse = ["--allow-rounding"] if function == "geometry" else []  # JAX's loses a digit of the natural gradient
@@ -162,6 +162,8 @@ def test_surrogates_and_sampled_objectives_by_automatic_differentiation_are_righ
     ("function", "suite", "slug"),
     [
         ("surrogates_following", "surrogates", "denominator-follows"),
+        ("penalties_in_the_loss", "surrogates", "k1-in-the-loss"),
+        ("third_penalty_in_the_loss", "surrogates", "k3-in-the-loss"),
         ("score_dropped", "expected-estimators", "score-term-dropped"),
     ],
 )
@@ -174,7 +176,7 @@ def test_sampled_mistakes_are_named(function, suite, slug):
     ("target", "asked"),
     [
         ("torch_maml_sampled:maml", ["--suite", "maml-sampled"]),
-        ("jax_maml_sampled:meta_gradients", few("maml-sampled", (1, 2, 5, 7, 10, 11, 13, 14))),
+        ("jax_maml_sampled:meta_gradients", few("maml-sampled", (1, 2, 5, 7, 10, 11, 13, 14, 36, 37))),
     ],
 )
 def test_meta_gradients_of_batches_by_automatic_differentiation_are_right(target, asked):
@@ -314,3 +316,26 @@ def test_a_regression_in_pytorch_and_its_mistake(tmp_path):
     (tmp_path / "torch_regression.py").write_text(detached, encoding="utf-8")
     status, report = check(*command, cwd=tmp_path)
     assert status == 1 and MISTAKES["first_order"] in report, report
+
+
+@pytest.mark.parametrize(("function", "suite", "least"), [("exact", "implicit", 9), ("early", "implicit-early", 13)])
+def test_implicit_differentiation_of_torchopt_is_right(function, suite, least):
+    status, report = check(f"torch_implicit:{function}", "--suite", suite)
+    assert status == 0 and digits(report) >= least, report
+
+
+@pytest.mark.parametrize(
+    ("function", "suite", "named"),
+    [
+        ("early_one_term_more", "implicit-early", "EXACT match with known-wrong formula truncation-off-by-one ("),
+        ("series_as_it_comes", "implicit", "linear system: Neumann's series with 10 Hessians"),
+    ],
+)
+def test_where_torchopt_stops_is_named(function, suite, named):
+    status, report = check(f"torch_implicit:{function}", *few(suite))
+    assert status == 1 and named in report, report
+
+
+def test_the_whole_path_instead_of_its_end_is_named():
+    status, report = check("jax_control:early_by_the_whole_path", *few("implicit-early", (2, 5)))
+    assert status == 1 and "EXACT match with a convention: truncated-start-differentiated (" in report, report

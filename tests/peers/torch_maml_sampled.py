@@ -69,6 +69,7 @@ def maml(theta, theta_sampled, query_theta_sampled, state_count, action_count, f
     how = {name: x.pop(name) for name in ("follow", "normalise", "mean") if name in x}
     policy, parts = Policy(state_count, action_count, features), {}
     names = ("states", "actions", "rewards", "mask", "baseline")
+    alphas = torch.as_tensor(alpha).expand(x["rewards"].shape[1], len(theta))
     for kind in kinds:
         for i in range(len(x["rewards"])):
             start = torch.tensor(theta, requires_grad=True)
@@ -78,7 +79,7 @@ def maml(theta, theta_sampled, query_theta_sampled, state_count, action_count, f
                 old = policy.log_prob(torch.as_tensor(theta_sampled[i, k]), batch)
                 loss = surrogate(inner or kind, policy, phi, old, batch, gamma, **how)
                 (g,) = torch.autograd.grad(loss, phi, create_graph=create_graph)
-                phi = phi - alpha * g
+                phi = phi - alphas[k] * g
             batch = Batch(*(x[f"query_{name}"][i] for name in names))
             old = policy.log_prob(torch.as_tensor(query_theta_sampled[i]), batch)
             surrogate(kind, policy, phi, old, batch, gamma, **how).backward()

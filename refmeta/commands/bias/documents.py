@@ -26,9 +26,10 @@ def as_json(name: str, task: PolicyReturn, settings: Sequence[Block], gradients:
         return {"estimator": row.estimator.name} | biases
 
     def entry(block: Block) -> dict[str, Any]:
-        sizes = {key: getattr(block, key) for key in ("steps", "episodes", "alpha")}
+        sizes = {"steps": block.steps, "episodes": block.episodes if math.isfinite(block.episodes) else "inf", "alpha": block.alpha}
         both = {key: [number(float(x)) for x in getattr(block, key)] for key in ("exact", "sampled")}
-        likenesses = {"likenesses": as_dicts(block.likenesses)} if block.likenesses else {}
+        likenesses: dict[str, Any] = {"likenesses": as_dicts(block.likenesses)} if block.likenesses else {}
+        likenesses |= {"note": block.note} if block.note else {}
         return {**sizes, "gradient": both, "estimators": [estimator(row) for row in block.rows], **likenesses}
 
     def as_dicts(likenesses: Sequence[Likeness]) -> list[dict[str, Any]]:
@@ -38,6 +39,6 @@ def as_json(name: str, task: PolicyReturn, settings: Sequence[Block], gradients:
         rows = [{"estimator": row.name, **{f: number(x) for f, x in row.bias._asdict().items()}} for row in block.rows]
         return {"episodes": block.episodes, "gradient": block.gradient.tolist(), "estimators": rows, "likenesses": as_dicts(block.likenesses)}
 
-    document: dict[str, Any] = {"refmeta": refmeta.__version__, "process": name, "trajectories": number_of_paths(task.mdp)}
+    document: dict[str, Any] = {"refmeta": refmeta.__version__, "process": name, "trajectories": number_of_paths(task.mdp), "norm": "Euclidean"}
     document |= {"settings": [entry(block) for block in settings]}
     return json.dumps(document | ({"loss gradients": [of_gradient(block) for block in gradients]} if gradients else {}), indent=1)

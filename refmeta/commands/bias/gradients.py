@@ -1,5 +1,6 @@
 """A user's estimate of ∇L beside others in `python -m refmeta bias`.  Derivation: derivations/sampled-policy-gradients.md"""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -35,12 +36,12 @@ class GradientBlock(NamedTuple):
     likenesses: tuple[Likeness, ...]
 
 
-def gradient_blocks(yours: Yours, task: PolicyReturn, theta: Array, *, episodes: Sequence[int], alpha: float) -> Iterator[GradientBlock]:
-    """Every number of trajectories in turn, for a function that estimates ∇L; those that are too many are left out."""
+def gradient_blocks(yours: Yours, task: PolicyReturn, theta: Array, *, episodes: Sequence[float], alpha: float) -> Iterator[GradientBlock]:
+    """Every finite number of trajectories in turn, for a function that estimates ∇L; those that are too many are left out."""
     if yours.function.kind != "gradient":
         return
     truth, number = np.array(task.at(theta).grad), number_of_paths(task.mdp)
-    for M in episodes:
+    for M in (int(M) for M in episodes if math.isfinite(M)):
         if not excess_text(number, M):
             chunks = every_gradient(yours.function, theta, task, alpha=alpha, episodes=M)
             moments, likenesses = compared(chunks, {name: gradient_recipe(f, task, theta) for name, f in GRADIENTS.items()})

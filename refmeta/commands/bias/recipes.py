@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.commands.bias.credits import CREDITS, Credit, credited
 from refmeta.commands.bias.estimators import ESTIMATORS, Estimator, e_maml
 from refmeta.meta import maml
 from refmeta.oracle.suites.expected_estimators.problem import (
@@ -19,50 +20,14 @@ from refmeta.oracle.suites.expected_estimators.problem import (
     without_score,
 )
 from refmeta.sampling.estimators import gpomdp, reinforce, undiscounted_visits
-from refmeta.sampling.returns import exact_baseline, leave_one_out, reward_to_go, whole_return
-from refmeta.sampling.surrogates import Surrogate, Term, dice, emaml_score_term, exponential, linear
-from refmeta.sampling.trajectories import Trajectories, discounts
+from refmeta.sampling.returns import exact_baseline, leave_one_out
+from refmeta.sampling.surrogates import dice, emaml_score_term, exponential, linear
+from refmeta.sampling.trajectories import Trajectories
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = ["CREDITS", "GRADIENTS", "RECIPES", "GradientEstimate", "credit_gradient", "recipes_at"]
 
-Credit = Callable[[Trajectories, float], Array]
 GradientEstimate = Callable[[PolicyReturn, Array, Trajectories], Array]
-
-
-def _to_go(batch: Trajectories, gamma: float) -> Array:
-    """γᵗĜ_t."""
-    return discounts(batch.mask, gamma) * reward_to_go(batch, gamma=gamma)
-
-
-def _normalised(batch: Trajectories, gamma: float, ddof: int) -> Array:
-    """(Ĝ − mean Ĝ)/(std Ĝ + 1e-8) over the M·H steps of a batch; with one step, 0."""
-    G = reward_to_go(batch, gamma=gamma)
-    steps = G.shape[-2] * G.shape[-1]
-    centred = G - np.mean(G, axis=(-2, -1), keepdims=True)
-    variance = np.sum(centred**2, axis=(-2, -1), keepdims=True) / max(steps - ddof, 1)
-    return centred / (np.sqrt(variance) + 1e-8) * batch.mask
-
-
-CREDITS: dict[str, Credit] = {
-    "whole return": lambda batch, gamma: whole_return(batch, gamma=gamma)[..., None] * batch.mask,
-    "undiscounted visits": lambda batch, gamma: reward_to_go(batch, gamma=gamma) * batch.mask,
-    "mean over time": lambda batch, gamma: _to_go(batch, gamma) / batch.mask.shape[-1],
-    "sum over episodes": lambda batch, gamma: _to_go(batch, gamma) * batch.mask.shape[-2],
-    "normalised": lambda batch, gamma: discounts(batch.mask, gamma) * _normalised(batch, gamma, 0),
-    "normalised, undiscounted visits": lambda batch, gamma: _normalised(batch, gamma, 0),
-    "normalised by ddof 1, undiscounted visits": lambda batch, gamma: _normalised(batch, gamma, 1),
-}
-
-
-def _credited(credit: Credit, link: Any) -> Callable[[PolicyReturn, Array, Trajectories], Surrogate]:
-    """The surrogate −(1/M) Σ w g(x) with other weights w than γᵗĜ."""
-
-    def make(task: PolicyReturn, theta: Array, batch: Trajectories) -> Surrogate:
-        weights = credit(batch, task.mdp.gamma)
-        return Surrogate(task.policy, theta, batch, (Term(weights, 0.0, 0.0, link),))
-
-    return make
 
 
 def _first_score(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha: Any) -> Array:
@@ -72,13 +37,16 @@ def _first_score(task: PolicyReturn, theta: Array, surrogates: Surrogates, alpha
     return without_score(task, theta, surrogates, alpha) + term
 
 
+OF_TABLE = ("normalised", "normalised by ddof 1", "mean over time", "undiscounted visits")  # e-maml with them is in the table
+
+
 def _with(credit: str) -> tuple[Estimator, ...]:
     """E-MAML, its pathwise part, first-order MAML and LVC with other weights."""
-    naive, ratio = _credited(CREDITS[credit], linear), _credited(CREDITS[credit], exponential)
+    naive, ratio = credited(CREDITS[credit], linear), credited(CREDITS[credit], exponential)
     makes = {"e-maml": (naive, e_maml), "score-term-dropped": (naive, without_score), "first-order": (naive, first_order)}
     makes["lvc"] = (ratio, without_score)
-    if credit == "normalised":
-        del makes["e-maml"]  # the table's advantages-normalised
+    if credit in OF_TABLE:
+        del makes["e-maml"]
     return tuple(Estimator(f"{name}, {credit}", "", make, estimate) for name, (make, estimate) in makes.items())
 
 
@@ -99,7 +67,7 @@ def recipes_at(steps: int, episodes: int) -> tuple[Estimator, ...]:
 
 def credit_gradient(credit: Credit) -> GradientEstimate:
     """−(1/M) Σ w ∇ log π, the estimate of ∇L with the weights w."""
-    return lambda task, theta, batch: np.array(_credited(credit, linear)(task, theta, batch).at(theta).grad)
+    return lambda task, theta, batch: np.array(credited(credit, linear)(task, theta, batch).at(theta).grad)
 
 
 def _loss_gradient(estimator: Callable[..., Array], baseline: Callable[..., Any] = lambda task, theta, batch: 0.0) -> GradientEstimate:

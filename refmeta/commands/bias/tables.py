@@ -1,6 +1,7 @@
 """The tables of `python -m refmeta bias`.  Derivation: derivations/sampled-meta-gradients.md"""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -10,14 +11,15 @@ from refmeta.meta import sampled
 from refmeta.sampling.enumeration import MOST, excess_text
 from refmeta.tables import Column, paragraphs, table
 
-__all__ = ["block_table", "cells"]
+__all__ = ["block_table", "cells", "deviation"]
 
 ROUNDING = 1e-13
 
 
 def block_table(block: Block, number: int) -> str:
     """A block as a table, or how many of a process's `number` trajectories a tuple may have."""
-    head = f"K = {block.steps}, M = {block.episodes}, α = {block.alpha:g}"
+    how_many = "M → ∞" if math.isinf(block.episodes) else f"M = {block.episodes}"
+    head = f"K = {block.steps}, {how_many}, α = {block.alpha:g}"
     if not block.rows:
         most = next(k for k in itertools.count(1) if excess_text(number, k + 1))
         return paragraphs(
@@ -27,10 +29,15 @@ def block_table(block: Block, number: int) -> str:
     size = f"|∇I| = {np.linalg.norm(block.exact):.4g}, |∇II| = {np.linalg.norm(block.sampled):.4g}"
     heads = [f"{target}\n{text}" for target in ("∇I:", "∇II:") for text in ("|bias|", "in %", "cosine")]
     columns = [Column("estimator", text=True), *(Column(text, right=True) for text in (*heads, "deviation"))]
-    rows = [[e.name, *cells(exact), *cells(mean), f"{mean.deviation:#.3g}"] for e, exact, mean in block.rows]
+    rows = [[e.name, *cells(exact), *cells(mean), deviation(mean)] for e, exact, mean in block.rows]
     text = table(f"{head}; {size}\n", columns, rows)
-    tuples = number ** (block.steps * block.episodes)
-    return f"{text}\n\n{paragraphs(likeness_text(block.likenesses, tuples))}" if block.likenesses else text
+    note = likeness_text(block.likenesses, number ** (block.steps * int(block.episodes))) if block.likenesses else block.note
+    return f"{text}\n\n{paragraphs(note)}" if note else text
+
+
+def deviation(bias: sampled.Bias) -> str:
+    """The deviation to three digits; "0" and "∞" of a limit."""
+    return {0.0: "0", math.inf: "∞"}.get(bias.deviation, f"{bias.deviation:#.3g}")
 
 
 def cells(bias: sampled.Bias) -> tuple[str, str, str]:

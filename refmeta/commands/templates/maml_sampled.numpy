@@ -1,8 +1,9 @@
 <<include batch_losses>>
-def meta_gradient(theta, support, query, alpha):
+def meta_gradient(theta, support, query, alphas):
     """One task: phi and the gradient of query(phi) in theta, a tuple of two arrays (d,).
 
-    phi is theta after one step phi - alpha * dloss(phi)/dphi for each loss of the list support.
+    phi is theta after one step phi - a * dloss(phi)/dphi for each loss of the list support, with its
+    row a, (d,), of alphas.
     """
     # ==== YOUR CODE: your meta-gradient instead of the next line ====
     raise NotImplementedError("<<unfilled>>")
@@ -12,6 +13,7 @@ def meta_gradient(theta, support, query, alpha):
 def <<function>>(<<arguments>>):
     """The answer: a dict with one row per task in every part."""
     theta, sizes, parts = np.asarray(theta), (state_count, action_count, features), {}
+    alphas = np.broadcast_to(np.asarray(alpha), (rewards.shape[1], len(theta)))
 
     def task_loss(name, sampled_at, states, actions, rewards, mask, baseline):
         """The surrogate of one batch; the parameters at which the batch was drawn are numbers."""
@@ -26,7 +28,7 @@ def <<function>>(<<arguments>>):
         own = [each[i] for each in query]
         for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
             support = [task_loss(name, *batch) for batch in batches]
-            phi, gradient = meta_gradient(theta, support, task_loss(name, *own), alpha)
+            phi, gradient = meta_gradient(theta, support, task_loss(name, *own), alphas)
             parts.setdefault(f"{name}_adapted", []).append(phi)
             parts.setdefault(f"{name}_gradient", []).append(gradient)
     return {name: np.stack(rows) for name, rows in parts.items()}

@@ -47,8 +47,10 @@ def factor_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[
 
 
 def row_factor_matches(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """A known-wrong formula times a factor."""
+    """A known-wrong formula times a factor; results that are all zero are no multiples, and no formula is computed for them."""
     found: list[Match] = []
+    if not any(np.any(pair.got) for pair in wrong_pairs(failing, settings)):
+        return found
     for row in candidate_rows(failing[0].case, settings):
         base = Match(f"known-wrong formula {row.slug} ({row.formula}),", "", value_of(row, settings))
         found += [m._replace(slug=row.slug) for m in scaled(base, failing, settings, FEWEST_OF_ROW)]

@@ -88,6 +88,8 @@ def _of_input(suite: Suite, name: str, values: Sequence[Inputs]) -> list[Predica
     seen = [x[name] for x in values if x[name] is not None]
     ranks, whole = {np.ndim(x) for x in seen}, suite.inputs[name].kind == "integer"
     found = _of_optional(name, seen) if len(seen) < len(values) else []
+    if suite.inputs[name].kind == "word":
+        return [*found, *(_of_word(name, word) for word in sorted(set(seen)))]
     if {0} < ranks:
         mean: Callable[[Inputs], Inputs | None] = lambda x: x | {name: float(np.mean(x[name]))} if np.size(x[name]) else None
         found.append(_predicate(f"{name} is a number", f"an array of {name} is read otherwise", lambda x: np.ndim(x[name]) == 0, mean))
@@ -108,6 +110,11 @@ def _of_optional(name: str, seen: Sequence[Any]) -> list[Predicate]:
         _predicate(f"{name} is None", f"{name} enters otherwise", lambda x: x[name] is None, lambda x: x | {name: None}),
         _predicate(f"{name} is not None", f"a case without {name} goes another way", lambda x: x[name] is not None, other),
     ]
+
+
+def _of_word(name: str, word: str) -> Predicate:
+    """An input is one of its words; no other inputs can be made of those of a case that has another word."""
+    return _predicate(f"{name} is {word}", f"another {name} is computed otherwise", lambda x: x[name] == word, lambda x: None)
 
 
 def _constant(name: str, c: int, reading: str, *, arrays: bool = False) -> Predicate:
@@ -136,7 +143,7 @@ def thresholds(right: Sequence[Case], wrong: Sequence[Case]) -> list[Predicate]:
     """Bounds on the size of one input that separate right from wrong, and that are far from both."""
     found = []
     for name, entry in wrong[0].about.inputs.items() if right else ():
-        if entry.kind == "integer" and name not in INTEGERS:
+        if entry.kind == "integer" and name not in INTEGERS or entry.kind == "word":
             continue
         r, w = ([_size(case.arguments()[name]) for case in cases] for cases in (right, wrong))
         if 0 < max(r) < 0.9 * min(w):

@@ -74,10 +74,17 @@ def test_the_estimators_are_what_they_are_called():
     def by(make, advantage=False):
         return lambda t, batch: make(policy, t, batch, gamma=gamma, baseline=V(batch, t) if advantage else 0.0)
 
-    def normalised(t, batch):
-        G = rm.returns.reward_to_go(batch, gamma=gamma)
-        A = (G - G.mean((-2, -1), keepdims=True)) / (G.std((-2, -1), keepdims=True) + 1e-8)
-        return rm.surrogates.reinforce(policy, t, batch, gamma=gamma, baseline=G - A)
+    def weighted(change):
+        """γᵗA instead of γᵗĜ, A made of Ĝ and γᵗ."""
+
+        def make(t, batch):
+            G = rm.returns.reward_to_go(batch, gamma=gamma)
+            return rm.surrogates.reinforce(policy, t, batch, gamma=gamma, baseline=G - change(G, gamma ** np.arange(G.shape[-1])))
+
+        return make
+
+    def normalised(ddof):
+        return weighted(lambda G, g: (G - G.mean((-2, -1), keepdims=True)) / (G.std((-2, -1), keepdims=True, ddof=ddof) + 1e-8))
 
     S = rm.surrogates
     expected = {
@@ -85,7 +92,9 @@ def test_the_estimators_are_what_they_are_called():
         "score-term-alpha": (by(S.reinforce), score(alpha)), "score-term-mean": (by(S.reinforce), score(1 / M)),
         "first-order": (by(S.reinforce), first), "lvc": (by(S.likelihood_ratio), through), "dice": (by(S.dice), through),
         "naive, exact V": (by(S.reinforce, True), through), "loaded-dice, exact V": (by(S.loaded_dice, True), through),
-        "tmaml, exact V": (by(S.tmaml, True), through), "advantages-normalised": (normalised, score(1.0)),
+        "tmaml, exact V": (by(S.tmaml, True), through), "advantages-normalised": (normalised(0), score(1.0)),
+        "normalised, ddof 1": (normalised(1), score(1.0)), "mean-over-time": (weighted(lambda G, g: G / G.shape[-1]), score(1.0)),
+        "undiscounted-visits": (weighted(lambda G, g: G / g), score(1.0)),
     }  # fmt: skip
     (block,) = blocks(task, theta, steps=[1], episodes=[M], alphas=[alpha])
     assert [row.estimator.name for row in block.rows] == list(expected)

@@ -14,7 +14,6 @@ from refmeta.__main__ import main
 from refmeta.commands.bias.estimators import ESTIMATORS
 from refmeta.commands.bias.likeness import SINGLE, Likeness, always, likeness_text
 from refmeta.commands.bias.processes import read_process
-from refmeta.commands.bias.recipes import RECIPES
 from refmeta.commands.bias.tables import cells
 from refmeta.commands.bias.yours import your_moments
 from refmeta.meta import sampled
@@ -27,7 +26,8 @@ NAMES = {
     "e_maml": ["e-maml"], "score_term_dropped": ["score-term-dropped"], "score_term_alpha": ["score-term-alpha"],
     "score_term_mean": ["score-term-mean"], "first_order": ["first-order"], "lvc": ["lvc"], "dice": ["dice"],
     "naive_exact_v": ["naive, exact V"], "tmaml_exact_v": ["loaded-dice, exact V", "tmaml, exact V"],
-    "advantages_normalised": ["advantages-normalised"],
+    "advantages_normalised": ["advantages-normalised"], "normalised_ddof_1": ["normalised, ddof 1"],
+    "mean_over_time": ["mean-over-time"], "undiscounted_visits": ["undiscounted-visits"],
 }  # fmt: skip
 SETTINGS = (["--episodes", "2", "--steps", "1"], ["--episodes", "1", "--steps", "2"])
 
@@ -63,7 +63,7 @@ def test_an_estimator_of_the_table_in_plain_numpy_has_its_figures_and_its_name(n
                     assert got[figure] == pytest.approx(value, rel=1e-9, abs=1e-13), (options, key, figure)
             assert equal(setting)[expected] == pytest.approx(1.0, rel=1e-9)
         if options is SETTINGS[0]:
-            table = set(equal(setting)) & {e.name for e in RECIPES[:11]}
+            table = set(equal(setting)) & {e.name for e in ESTIMATORS}
             assert table == set(NAMES[name])
 
 
@@ -246,3 +246,13 @@ def test_as_a_user_types_it(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env={**os.environ, "PYTHONUTF8": "1"})
     assert done.returncode == 0, done.stderr
     assert "yours                  mine:dice" in done.stdout and done.stdout.endswith("At every setting above, yours is: dice.\n")
+
+
+def test_on_other_processes_the_figures_are_the_same_to_the_last_bit(capsys):
+    options = ("--alpha", "0.25", "0.75", "--episodes", "1", "--steps", "1", "2", "--format", "json")
+    printed = []
+    for workers in ("1", "2"):
+        assert main(["bias", PLAIN + "e_maml", *options, "--workers", workers]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert len(json.loads(printed[0])["settings"]) == 4

@@ -67,3 +67,21 @@ def test_other_numbers_are_no_known_formula(suite, change):
     with np.errstate(invalid="ignore"):  # where the right result is 0
         failing, settings = failures(suite, change, part)
     assert failing and not row_matches(failing, settings) and not quantity_matches(failing, settings)
+
+
+@pytest.mark.parametrize("suite", ["maml-quadratic", "maml-regression"])
+def test_half_of_the_right_result_and_its_mean_over_two_parameters_are_a_tie(suite):
+    """On vectors with d = 2 nothing tells them apart; with others one of them is named alone."""
+    about, settings = SUITES[suite], settings_of(suite, ROWS["mean-over-dimensions"])
+
+    def said(cases, scale):
+        target = as_target(lambda **x: about.answer("gradient", about.problem(x)) / scale(len(x["theta"])))
+        return diagnose(run(target, cases, settings), settings)
+
+    two = [case for case in valid(suite) if case.problem.support.dim == 2]
+    tie, row, half = said(two, lambda d: 2)
+    assert tie == "a tie: 2 formulas give the same numbers on these vectors"
+    assert "known-wrong formula mean-over-dimensions (1/d of the gradient)" in row and half.startswith("the right result times ½")
+    for scale, words in ((lambda d: 2, "the right result times ½"), (lambda d: d, "mean-over-dimensions")):
+        (line,) = said(valid(suite), scale)
+        assert words in line

@@ -1,6 +1,6 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
-from tests.oracle.right import batches, complex_step, dense, differences, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import batches, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
 from tests.oracle.right import returned, sampled, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
@@ -18,5 +18,6 @@ MODULES = (
     soft,
     differences,
     batches,
+    early,
 )
 RIGHT = [entry for module in MODULES for entry in module.RIGHT]

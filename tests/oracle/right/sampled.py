@@ -12,6 +12,7 @@ def by_recursion(surrogates, names):
         shared = {name: x[name] for name in ("state_count", "action_count", "features", "gamma", "lam")}
         x["rewards"] = rewards
         N, K = rewards.shape[:2]
+        alphas = np.broadcast_to(alpha, (K, len(theta)))
 
         def parts(i, k, at, v):
             prefix, index = ("query_", (slice(i, i + 1),)) if k == K else ("", (slice(i, i + 1), k))
@@ -24,11 +25,12 @@ def by_recursion(surrogates, names):
             for i in range(N):
                 path = [np.array(theta)]
                 for k in range(K):
-                    path.append(path[-1] - alpha * np.asarray(parts(i, k, path[-1], 0 * theta)[f"{name}_grad"])[0])
+                    path.append(path[-1] - alphas[k] * np.asarray(parts(i, k, path[-1], 0 * theta)[f"{name}_grad"])[0])
                 g = np.asarray(parts(i, K, path[-1], 0 * theta)[f"{name}_grad"])[0]
                 for k in reversed(range(K)):
-                    g = g - alpha * np.asarray(parts(i, k, path[k], g)[f"{name}_hvp"])[0]
+                    g = g - np.asarray(parts(i, k, path[k], alphas[k] * g)[f"{name}_hvp"])[0]
                 out.setdefault(f"{name}_adapted", []).append(path[-1])
+                out.setdefault(f"{name}_objective", []).append(np.asarray(parts(i, K, path[-1], 0 * theta)[f"{name}_loss"])[0])
                 out.setdefault(f"{name}_gradient", []).append(g)
         return out
 

@@ -61,6 +61,60 @@ def test_the_meta_gradient_is_the_complex_step_of_the_composed_objective(kind, n
     np.testing.assert_allclose(SUITE.answer(f"{name}_gradient", case), complex_step(F, case.theta), rtol=1e-10, atol=1e-11)
 
 
+SHAPES = {"(d,)": lambda K, d: (d,), "(K, 1)": lambda K, d: (K, 1), "(K, d)": lambda K, d: (K, d)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", POLICIES)
+def test_with_every_shape_of_alpha_and_with_negative_ones_definition_library_and_complex_step_agree(kind, shape):
+    """In one place α is below 0.  α stands between Hessian and adjoint: on its other side another number comes out."""
+    case = generic(kind, K=2)
+    alpha = np.random.default_rng(5).uniform(0.5, 1.5, SHAPES[shape](2, case.policy.dim)) * case.alpha
+    alpha[-1] *= -1
+    case = replace_fields(case, alpha=alpha)
+    for name in ("reinforce", "dice"):
+        support, query = case.split(name)
+        F = lambda theta, support=support, query=query: query.at(adapt(theta, support, **case.hyper).adapted).loss
+        np.testing.assert_allclose(SUITE.answer(f"{name}_gradient", case), complex_step(F, case.theta), rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(SUITE.answer(f"{name}_objective", case), F(case.theta), rtol=1e-13)
+        for kind_of in ("adapted", "objective", "gradient"):
+            part = f"{name}_{kind_of}"
+            np.testing.assert_allclose(by_definition(part, case), SUITE.answer(part, case), rtol=1e-10, atol=1e-11)
+    left = SUITE.variant("dice_gradient", case, {"order of the factors": "left"})
+    apart = np.max(np.abs(left - SUITE.answer("dice_gradient", case)))
+    assert (apart < 1e-12) == (shape == "(K, 1)")
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_without_a_step_the_objective_is_the_query_s_loss_at_theta(kind):
+    """The lists of an empty support, [[], []], are enough."""
+    inputs = generic(kind).inputs
+    inputs |= {name: [[], []] for name in ("theta_sampled", "states", "actions", "rewards", "mask", "baseline")}
+    case = problem(SUITE.arguments(inputs))
+    assert case.steps == 0 and case.inputs == inputs
+    for name in SUMMANDS:
+        point = case.surrogate(name, -1).at(case.theta)
+        np.testing.assert_allclose(SUITE.answer(f"{name}_objective", case), point.loss, rtol=1e-13)
+        np.testing.assert_allclose(SUITE.answer(f"{name}_gradient", case), point.grad, rtol=1e-13)
+        np.testing.assert_array_equal(SUITE.answer(f"{name}_adapted", case), [case.theta, case.theta])
+    for row in SUITE.rows:
+        for part, value in (row.result(case) or {}).items():
+            assert value.shape == SUITE.answer(part, case).shape, (row.slug, part)
+
+
+def test_the_vectors_have_every_shape_of_alpha_negative_ones_and_no_step():
+    given = [case.problem for case in VALID.values()]
+    shapes = {(np.ndim(x.alpha), np.shape(x.alpha)[1:] == (1,)) for x in given}
+    assert shapes == {(0, False), (1, False), (2, True), (2, False)} and {x.steps for x in given} == {0, 1, 2, 3, 7}
+    assert {np.ndim(x.alpha) for x in given if np.any(np.asarray(x.alpha) < 0)} == {0, 1, 2}
+
+
+def test_step_sizes_of_another_shape_get_a_sentence():
+    inputs = SUITE.arguments(generic("tabular").inputs) | {"alpha": np.ones(5)}
+    with pytest.raises(ValueError, match=r"alpha has shape \(5,\); one per parameter is \(6,\), one per step is \(3, 1\)"):
+        problem(inputs)
+
+
 def one_step():
     """One state, one decision, π = (½, ½): action 0 pays 4; α = ln(3)/4 leads to π = (¾, ¼), where action 1 pays 8.
 

@@ -43,6 +43,7 @@ def test_the_right_answers_to_the_row_by_hand():
         ("truncation-is-termination", "gae", [7 / 8, -1 / 2, 2, -7 / 2, -2, 3]),
         ("next-episode-bootstrap", "gae", [9 / 8, 1 / 2, 6, -7 / 2, -2, 3]),
         ("own-value-at-cut", "gae", [15 / 16, -1 / 4, 3, -7 / 2, -2, 3]),
+        ("ends-ignored", "gae", [1 + (-1 + 5.234375 / 4) / 4, -1 + 5.234375 / 4, 6 + (-3 - 1 / 16) / 4, -3 - 1 / 16, -1 / 4, 3]),
         ("trace-not-cut", "gae", [129 / 128, 1 / 32, 33 / 8, -7 / 2, -2, 3]),
         ("done-one-step-late", "discounted", [1 + 3 / 2, 2 + 2 / 2, 4 + 3 / 2, 3, 2 + 5 / 2, 5]),
         ("bootstrap-twice", "gae", [17 / 16, 1 / 4, 5, -7 / 2, -2, 3 + 8 / 4]),
@@ -81,6 +82,35 @@ def test_a_known_wrong_formula_is_rejected_on_random_batches_by_a_thousand_toler
         got = ROWS[slug].function(batch)
         worst.append(max(np.max(np.abs(value - SUITE.answer(part, batch))) for part, value in got.items()))
     assert sum(error > 1e3 * 30 * np.finfo(float).eps * 20 for error in worst) >= 3
+
+
+def test_an_advantage_without_mask_and_ends_is_named():
+    """With v of the next row, and after the last one v', or 0."""
+
+    def advantages(case, after):
+        b, (_, H) = case.problem, case.problem.rewards.shape
+        following, A = np.concatenate([b.values[:, 1:], after(b)], axis=1), np.zeros_like(b.rewards)
+        for t in reversed(range(H)):
+            rest = A[:, t + 1] if t + 1 < H else 0
+            A[:, t] = b.rewards[:, t] + b.gamma * following[:, t] - b.values[:, t] + b.gamma * b.lam * rest
+        return {"gae": A}
+
+    for after, words in (
+        (lambda b: b.next_values[:, -1:], "known-wrong formula ends-ignored "), (lambda b: 0 * b.values[:, :1], "v of the next row for v'"),
+    ):  # fmt: skip
+        outcomes = [judge(case, advantages(case, after), JudgeSettings()) for case in VALID]
+        said = "\n".join(first_of(explain(outcomes, JudgeSettings(), seconds=SECONDS)))
+        assert words in said and "nothing that is known" not in said, said
+
+
+def test_an_array_instead_of_a_dict_gets_a_hint():
+    """A list, or one array; not a dict with other names, and not nothing."""
+    of = lambda returned: judge(VALID[0], returned, JudgeSettings()).message
+    hint = "; an array alone does not say which of them it is: return it by name, as {'discounted': array}"
+    for returned in (VALID[0].problem.rewards, VALID[0].problem.rewards.tolist()):
+        assert of(returned).endswith(hint) and "expected a dict with some of discounted, n_step" in of(returned)
+    for returned in ({"advantages": 1.0}, None):
+        assert "expected a dict with some of" in of(returned) and hint not in of(returned)
 
 
 @pytest.mark.parametrize("slug", ROWS)

@@ -600,9 +600,20 @@ def test_predicates_hold_where_they_say_and_after_a_move():
         for predicate in SUITE.predicates:
             if not predicate.holds(case) and (inputs := predicate.move(case.arguments())) is not None:
                 assert predicate.holds(moved(case, inputs))
-    held_at = {p.name: [id[-3:] for id, case in CHOSEN.items() if p.holds(case)] for p in SUITE.predicates}
-    assert held_at["theta = theta_sampled"] == ["004", "012"]
-    assert held_at["the policy is Gaussian"] == ["010", "011", "012", "024", "026", "028"]
+    held_at = {p.name: {id for id, case in CHOSEN.items() if p.holds(case)} for p in SUITE.predicates}
+    assert held_at["theta = theta_sampled"] == {id for id, case in CHOSEN.items() if "off-policy" not in case.flags}
+    assert held_at["the policy is Gaussian"] == {id for id, case in CHOSEN.items() if "linear-gaussian" in case.flags}
+
+
+def test_most_vectors_are_on_policy_where_the_surrogates_have_one_gradient():
+    on_policy = [case for case in CHOSEN.values() if "off-policy" not in case.flags]
+    assert len(on_policy) > len(CHOSEN) / 2
+    for case in on_policy:
+        first, *others = (case.expected[f"{name}_grad"].value for name in SUMMANDS)
+        for other in others:
+            np.testing.assert_allclose(other, first, rtol=1e-12, atol=1e-12 * np.max(np.abs(first)))
+        products = [case.expected[f"{name}_hvp"].value for name in ("reinforce", "likelihood_ratio")]
+        assert not np.allclose(*products)
 
 
 def test_the_whole_return_by_hand():
@@ -627,3 +638,133 @@ def test_a_clamped_deviation_is_another_parameter_without_a_slope():
         np.testing.assert_allclose(parts[f"{name}_loss"], SUITE.answer(f"{name}_loss", right), rtol=1e-11)
         slopes = SUITE.answer(f"{name}_grad", right) * (np.arange(theta.size) < theta.size - 1)
         np.testing.assert_allclose(parts[f"{name}_grad"], slopes, rtol=1e-11, atol=1e-12)
+
+
+def of_penalties(u):
+    """∂/∂θ_0 of the penalties on `two_ratios` where a step has (l, ratio, γᵗ): the scores are ½, ½ and −½.
+
+    θ_ref = (0, ½ ln 3), so that π_ref = (1, √3)/(1 + √3).
+    """
+    y = np.log(0.5) - np.log(np.array([1, 3**0.5]) / (1 + 3**0.5))
+    return (u(y[0], 2.0) / 2 * (1 + 1 / 2) - u(y[1], 2 / 3) / 2) / 2
+
+
+K3 = lambda y: np.exp(-y) + y - 1  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("slug", "part", "u"),
+    [
+        (None, "kl_k1", lambda y, ratio: (y + 1) * ratio),
+        (None, "kl_k2", lambda y, ratio: (y**2 / 2 + y) * ratio),
+        (None, "kl_k3", lambda y, ratio: (K3(y) + 1 - np.exp(-y)) * ratio),
+        ("k1-in-the-loss", "kl_k1", lambda y, ratio: 1.0),
+        ("ratio-missing", "kl_k2", lambda y, ratio: y),
+        ("k3-in-the-loss", "kl_k3", lambda y, ratio: 1 - np.exp(-y)),
+        ("k1-of-own-step", "kl_k1", lambda y, ratio: y * ratio),
+        ("penalty-of-own-step", "kl_k2", lambda y, ratio: y**2 / 2 * ratio),
+        ("penalty-of-own-step", "kl_k3", lambda y, ratio: K3(y) * ratio),
+        ("kl-swapped", "kl_k1", lambda y, ratio: (-y - 1) * ratio),
+        ("kl-swapped", "kl_k3", lambda y, ratio: (K3(-y) - 1 + np.exp(y)) * ratio),
+        ("k3-log-sign", "kl_k3", lambda y, ratio: (np.exp(-y) - y - 1 - np.exp(-y) - 1) * ratio),
+        ("k2-without-half", "kl_k2", lambda y, ratio: (y**2 + 2 * y) * ratio),
+        ("kl-absolute", "kl_k1", lambda y, ratio: (abs(y) + np.sign(y)) * ratio),
+        ("kl-to-the-old-policy", "kl_k1", lambda y, ratio: (np.log(ratio) + 1) * ratio),
+        ("kl-to-the-old-policy", "kl_k2", lambda y, ratio: (np.log(ratio) ** 2 / 2 + np.log(ratio)) * ratio),
+        ("denominator-follows", "kl_k1", lambda y, ratio: y + 1),
+    ],
+)  # fmt: skip
+def test_penalties_and_their_rows_by_hand(slug, part, u):
+    case = two_ratios()
+    row = next((row for row in SUITE.rows if row.slug == slug), None)
+    value = row.function(case)[part] if row else SUITE.answer(part, case)
+    np.testing.assert_allclose(value, [[of_penalties(u), -of_penalties(u)]], rtol=1e-13)
+
+
+def test_a_penalty_in_the_reward_by_hand():
+    """The first action 0 also pays for the second one, half as much; l is that of θ_sampled = (0, ln 3) to θ_ref."""
+    case = two_ratios()
+    row = next(row for row in SUITE.rows if row.slug == "penalty-in-the-reward")
+    y = np.log([1 / 4, 3 / 4]) - np.log(np.array([1, 3**0.5]) / (1 + 3**0.5))
+    for part, k in (("kl_k1", y), ("kl_k2", y**2 / 2), ("kl_k3", K3(y))):
+        slope = (k[0] * (1 + 1 / 2) / 2 + k[0] / 2 / 2 - k[1] / 2) / 2
+        np.testing.assert_allclose(row.function(case)[part], [[slope, -slope]], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("slug", "point"),
+    [
+        ("k1-in-the-loss", {"form of the penalty": "in loss"}),
+        ("ratio-missing", {"form of the penalty": "in loss"}),
+        ("k3-in-the-loss", {"form of the penalty": "in loss"}),
+        ("penalty-in-the-reward", {"form of the penalty": "in reward"}),
+        ("k1-of-own-step", {"form of the penalty": "own step"}),
+        ("penalty-of-own-step", {"form of the penalty": "own step"}),
+        ("kl-swapped", {"log ratio of the penalty": "swapped"}),
+        ("k3-log-sign", {"function of the log ratio": "log sign"}),
+        ("k2-without-half", {"function of the log ratio": "square"}),
+        ("kl-absolute", {"function of the log ratio": "absolute"}),
+        ("kl-to-the-old-policy", {"log ratio of the penalty": "theta_sampled"}),
+    ],
+)
+@pytest.mark.parametrize("kind", POLICIES)
+def test_a_known_wrong_penalty_is_a_point(kind, slug, point):
+    case = generic(kind)
+    row = next(row for row in SUITE.rows if row.slug == slug)
+    for part, value in row.function(case).items():
+        np.testing.assert_allclose(SUITE.variant(part, case, point), value, rtol=1e-10, atol=1e-12)
+
+
+PLAIN = {
+    "own": lambda y: y**2 / 2, "kl_k1": lambda y: y, "kl_k3": K3, "square": lambda y: y**2, "absolute": lambda y: np.sqrt(y**2),
+    "log sign": lambda y: np.exp(-y) - y - 1, "without 1": lambda y: np.exp(-y) + y, "without l": lambda y: np.exp(-y) - 1,
+    "ratio less 1": lambda y: np.exp(y) - 1, "weighted": lambda y: y * np.exp(y),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+@pytest.mark.parametrize("function", PLAIN)
+def test_penalties_with_departures_are_the_derivatives_of_losses(function, kind):
+    """The loss written out, of another function of l, mean over the steps taken, γᵗ dropped, differentiated by a complex step."""
+    case = generic(kind)
+    batch, m = case.trajectories, case.trajectories.mask.astype(bool)
+    old, ref = (likelihood_at(case.policy, theta, batch).log_prob for theta in (case.theta_sampled, case.theta_ref))
+
+    def loss(theta, form, n):
+        here = likelihood_at(case.policy, theta, batch).log_prob
+        k, ratio = PLAIN[function](here - ref), np.exp(here - old)
+        each = {"with ratio": k * ratio, "in loss": k, "held": k * ratio.real, "own step": k.real * ratio, "own step alone": k.real * (here - old)}[form]
+        return np.sum(np.where(m, each, 0.0), axis=(-2, -1)) / n
+
+    taken, shared = np.sum(m, axis=(-2, -1)), {"discount": "dropped", "over time": "steps taken"}
+    point = shared | ({} if function == "own" else {"function of the log ratio": function})
+    for form in SUITE.choices["form of the penalty"].values():
+        if form not in ("in reward", "both"):
+            by_step = complex_step(lambda t, form=form: loss(t, form, taken), case.theta)
+            found = SUITE.variant("kl_k2", case, point | ({} if form == "with ratio" else {"form of the penalty": form}))
+            np.testing.assert_allclose(found, by_step, rtol=1e-10, atol=1e-12, err_msg=form)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_an_epsilon_in_a_penalty_has_the_effect_of_a_finite_one(kind):
+    """x = log π − log(π_sampled + e), l = log π − log(π_ref + e₀), written out."""
+    case = CHOSEN[{"tabular": "surrogates-005", "linear-features": "surrogates-009"}.get(kind, "surrogates-011")]
+    problem = case.problem
+    batch = problem.penalty("kl_k1").trajectories
+    old, ref = (np.exp(likelihood_at(problem.policy, theta, batch).log_prob) for theta in (problem.theta_sampled, problem.theta_ref))
+    gamma, M = problem.gamma ** np.arange(old.shape[-1]), old.shape[-2]
+    for part, k in (("kl_k1", lambda y: y), ("kl_k2", lambda y: y**2 / 2), ("kl_k3", K3)):
+
+        def grad(e, e0, k=k):
+            def loss(theta):
+                here = likelihood_at(problem.policy, theta, batch).log_prob
+                each = gamma * k(here - np.log(ref + e0)) * np.exp(here - np.log(old + e))
+                return np.sum(np.where(batch.mask, each, 0.0), axis=(-2, -1)) / M
+
+            return complex_step(loss, problem.theta)
+
+        effects = SUITE.effects(case, part)
+        for place, one in (("π/(π_sampled + ε)", lambda e, g=grad: g(e, 0.0)), ("log(π_ref + ε)", lambda e, g=grad: g(0.0, e))):
+            expected = slope(one, 1e-6)
+            np.testing.assert_allclose(effects[place](), expected, rtol=0, atol=1e-5 * max(np.max(np.abs(expected)), 1.0), err_msg=f"{part}, {place}")
+        np.testing.assert_allclose(effects["1/(M + ε)"](), -case.expected[part].value / M, rtol=1e-12)

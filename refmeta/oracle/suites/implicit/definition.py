@@ -14,17 +14,17 @@ from refmeta.oracle.decimals import (
     quadratic,
 )
 
-__all__ = ["define"]
+__all__ = ["ANY", "define", "losses"]
 
 ANY = Central(1)  # a difference of a quadratic is its derivative, for every step
 
 
 def define(part: str, x: Inputs, steps: Steps) -> list[Any]:
     """L_query(φ*), its gradient in θ, or ∇L_query at φ*, one entry for each task."""
-    return [_of_task(part, x, *pair, steps) for pair in zip(_losses(x, ""), _losses(x, "query_"), strict=True)]
+    return [_of_task(part, x, *pair, steps) for pair in zip(losses(x, ""), losses(x, "query_"), strict=True)]
 
 
-def _losses(x: Inputs, prefix: str) -> list[Loss]:
+def losses(x: Inputs, prefix: str) -> list[Loss]:
     """The loss of each task, of the support or of the query."""
     form, names = (quadratic, "Ac") if x[prefix + "A"] is not None else (linear_regression, "Xy")
     return [form(*data) for data in zip(*(x[prefix + name] for name in names), strict=True)]

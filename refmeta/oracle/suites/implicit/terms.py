@@ -105,7 +105,7 @@ APART = (0.05, 0.5, 3.0)
 FAMILIES: dict[str, tuple[Any, ...]] = {
     "(I + H/lambda + {} I)^-1 g": ("linear system", damped, APART),
     "(I + {} H/lambda)^-1 g": ("linear system", weighted_curvature, APART),
-    **{f"{k} step{'s' * (k > 1)} of rate {{}} for the linear system": ("linear system", lambda c, k=k: richardson(k, c), (0.05, 0.3)) for k in (1, 3, 5, 10)},
+    **{f"{k} step{'s' * (k > 1)} of rate {{}} for the linear system, {k} term{'s' * (k > 1)} of Neumann's series": ("linear system", lambda c, k=k: richardson(k, c), (0.05, 0.3)) for k in (1, 2, 3, 4, 5, 7, 10, 20)},
     **{
         f"after {k} step{'s' * (k > 1)} of rate {{}}": ("phi", lambda c, k=k: Descent(k, lambda strength, H: c), (0.05, 0.3))
         for k in (1, 2, 3, 5, 10, 20)

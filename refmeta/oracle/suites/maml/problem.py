@@ -65,7 +65,7 @@ def terms(part: str, problem: MetaProblem, value: Array) -> Array:
 
 def inner_path(problem: Any) -> tuple[list[Point], Array, Array]:
     """The points θ⁽⁰⁾ … θ⁽ᴷ⁾ on the support, the step sizes row by row, and g_q."""
-    inner = adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps)
+    inner = adapt(problem.theta, problem.support, alpha=problem.alpha, steps=problem.steps, optimiser=getattr(problem, "optimiser", None))
     alphas = as_step_sizes(problem.alpha, problem.steps, problem.support.dim)
     return list(inner.path), alphas, np.array(problem.query.at(inner.adapted).grad)
 

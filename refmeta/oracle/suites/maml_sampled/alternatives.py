@@ -6,6 +6,7 @@ What a surrogate's code chooses may be chosen in every batch, in the support's a
 from typing import Any
 
 from refmeta.oracle.choices import Choices
+from refmeta.oracle.suites.maml.schedules import READINGS
 from refmeta.oracle.suites.surrogates.alternatives import CHOICES as SURROGATES
 
 __all__ = ["CHOICES", "OF_SURROGATES", "SCOPES"]
@@ -37,6 +38,11 @@ FACTORS: dict[str, Any] = {
     "alpha": None, "1": lambda a, K, M: 1.0, "alpha^2": lambda a, K, M: a * a, "-alpha": lambda a, K, M: -a, "2 alpha": lambda a, K, M: 2 * a,
     "alpha/2": lambda a, K, M: a / 2, "alpha/M": lambda a, K, M: a / M, "alpha M": lambda a, K, M: a * M, "alpha/K": lambda a, K, M: a / K,
 }  # fmt: skip
+OF_ROWS = (
+    "its mean over the parameters", "its mean over the steps", "the first step's in every step", "the last step's in every step",
+    "the first parameter's in every place", "the last parameter's in every place", "steps in reverse", "parameters in reverse", "its size",
+)  # fmt: skip
+READ: dict[str, Any] = {words: lambda a, K, M, words=words: READINGS[words](a) for words in OF_ROWS}  # type: ignore[misc]
 SCORES: dict[str, Any] = {
     "none": None, "added": lambda a, K, M: 1.0, "subtracted": lambda a, K, M: -1.0, "added, times alpha": lambda a, K, M: a,
     "added, divided by M": lambda a, K, M: 1 / M, "added, alpha/M": lambda a, K, M: a / M,
@@ -58,8 +64,9 @@ CHOICES: Choices = {
     "curvature": SURROGATES["curvature"],
     "inner surrogate": SURROGATES["curvature"],
     "product": {words: value for words, value in SURROGATES["product"].items() if value in ("exact", "outer", "inner", "fisher", "outer twice")},
-    "alpha in the factors": FACTORS,
-    "alpha": FACTORS,
+    "alpha in the factors": FACTORS | READ,
+    "alpha": FACTORS | READ,
+    "order of the factors": {"as it is": None, "alpha on the left of the Hessian": "left"},
     "score term": SCORES,
     "support batches": BATCHES,
     "query batch": {"its own": None, "the last support batch": lambda K: K - 1, "the first support batch": lambda K: 0},

@@ -23,11 +23,13 @@ FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
 
 
 def additions(part: str, problem: SampledBatches) -> dict[str, Callable[[], Array]]:
-    """θ; of a meta-gradient also the query's gradient at θ, and the scores of the first batch."""
+    """θ; of a meta-gradient the query's gradient at θ, and the scores of the first batch; of an objective the query's loss at θ."""
     name, _, kind = part.rpartition("_")
     N = len(problem.baseline)
     terms: dict[str, Callable[[], Array]] = {"theta": lambda: np.zeros((N, 1)) + problem.theta}
-    if kind == "adapted":
+    if kind == "objective":
+        return {"the query's loss at theta": lambda: np.asarray(problem.surrogate(name, QUERY).at(problem.theta).loss)}
+    if kind == "adapted" or not problem.steps:
         return terms
     first = problem.batch(0, problem.theta).trajectories
     return terms | {
@@ -39,7 +41,8 @@ def additions(part: str, problem: SampledBatches) -> dict[str, Callable[[], Arra
 def numbers(problem: SampledBatches) -> dict[str, Any]:
     """Numbers of steps in time that were taken."""
     support, query = (np.sum(np.asarray(batch.mask), axis=-1) for batch in (problem.trajectories, problem.query))
-    return {"steps per trajectory of the query": np.mean(query, axis=-1), "steps per trajectory of the first batch": np.mean(support[:, 0], axis=-1)}
+    each = {"steps per trajectory of the query": np.mean(query, axis=-1)}
+    return each | ({"steps per trajectory of the first batch": np.mean(support[:, 0], axis=-1)} if problem.steps else {})
 
 
 def _path(x: dict[str, Any]) -> Array:
@@ -52,7 +55,7 @@ def _path(x: dict[str, Any]) -> Array:
 def _drawn_where_used(case: Any) -> bool:
     """Is every θ_sampled where its batch is used, to rounding?"""
     x = case.arguments()
-    drawn = np.concatenate([x["theta_sampled"], x["query_theta_sampled"][:, None]], axis=1)
+    drawn = np.concatenate([problem(x).theta_sampled, x["query_theta_sampled"][:, None]], axis=1)
     return bool(np.allclose(drawn, _path(x), rtol=1e-6, atol=1e-6))
 
 
@@ -71,10 +74,10 @@ PREDICATES = (
     ),
     Predicate(
         "the policy is a softmax", "the log-probability of the Gaussian policy differs",
-        lambda case: np.ndim(case.arguments()["states"]) == 4, lambda x: None,
+        lambda case: np.ndim(case.arguments()["query_states"]) == 3, lambda x: None,
     ),
     Predicate(
         "the policy is Gaussian", "the log-probability of the softmax policy differs",
-        lambda case: np.ndim(case.arguments()["states"]) == 5, lambda x: None,
+        lambda case: np.ndim(case.arguments()["query_states"]) == 4, lambda x: None,
     ),
 )  # fmt: skip

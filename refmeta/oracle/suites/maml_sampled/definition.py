@@ -6,7 +6,7 @@ No derivative formula stands here: the inner gradients are numeric, and so is th
 from collections.abc import Callable
 from typing import Any
 
-from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, adaptation, gradient
+from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, adaptation, gradient, step_size_rows
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, USUAL, Likelihood, TimeStep, surrogate, unchanged
 
 __all__ = ["define", "one_batch"]
@@ -17,7 +17,7 @@ ROWS, SHARED = ("states", "actions", "rewards", "mask", "baseline"), ("state_cou
 def define(
     part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], TimeStep] = unchanged, use: Likelihood = USUAL
 ) -> list[Any]:
-    """φ, or the gradient of L_query(φ) in θ, one entry per task; a `change` of the steps in time makes it a wrong one."""
+    """φ, L_query(φ), or its gradient in θ, one entry per task; a `change` of the steps in time makes it a wrong one."""
     name, _, kind = part.rpartition("_")
 
     def loss(batch: Inputs) -> Loss:
@@ -30,18 +30,21 @@ def define(
     return results
 
 
-def _of_task(kind: str, x: Inputs, support: list[Loss], query: Loss, steps: Steps) -> Vector:
-    """One task's part: each inner step has a loss of its own."""
+def _of_task(kind: str, x: Inputs, support: list[Loss], query: Loss, steps: Steps) -> Any:
+    """One task's part: each inner step has a loss and a row of step sizes of its own."""
+    alphas = step_size_rows(x["alpha"], len(support), len(x["theta"]))
 
     def phi(theta: Vector) -> Vector:
-        for loss in support:
-            theta = adaptation(theta, loss, [[x["alpha"]] * len(theta)], steps.inner)
+        for loss, row in zip(support, alphas, strict=True):
+            theta = adaptation(theta, loss, [row], steps.inner)
         return theta
 
     def objective(theta: Vector) -> Number:
         return query(phi(theta))
 
-    return phi(x["theta"]) if kind == "adapted" else gradient(objective, x["theta"], steps.outer)
+    if kind == "gradient":
+        return gradient(objective, x["theta"], steps.outer)
+    return phi(x["theta"]) if kind == "adapted" else objective(x["theta"])
 
 
 def one_batch(x: Inputs, prefix: str, task: int, *step: int) -> Inputs:

@@ -16,7 +16,7 @@ def effects(case: Case, part: str) -> Effects:
     """α + ε, and M + ε trajectories in every mean."""
     problem = case.problem
     return {
-        "α + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, alpha=problem.alpha + e))),
+        "α + ε": lambda: slope(lambda e: answer(part, replace_fields(problem, alpha=np.asarray(problem.alpha) + e))),
         "1/(M + ε)": lambda: slope(lambda e: _with_weights(part, problem, e)),
     }
 

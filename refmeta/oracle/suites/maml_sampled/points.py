@@ -23,14 +23,14 @@ def points_of(problem: SampledBatches, name: str, make: Make | None = None) -> l
     theta, points = np.broadcast_to(problem.theta, problem.query_theta_sampled.shape), []
     for k in range(problem.steps):
         points.append(make(name, k, theta))
-        theta = theta - problem.alpha * points[-1].grad
+        theta = theta - problem.alphas[k] * points[-1].grad
     return [*points, make(name, QUERY, theta)]
 
 
-def backwards(points: list[Point], alpha: float, g: Array) -> Array:
-    """(I − αH_0)(I − αH_1) … g: the last point acts first."""
-    for point in reversed(points):
-        g = g - alpha * point.hvp(g)
+def backwards(points: list[Point], alphas: Array, g: Array) -> Array:
+    """(I − H_0α_0)(I − H_1α_1) … g, one row of step sizes per point: the last point acts first."""
+    for point, row in reversed(list(zip(points, alphas, strict=True))):
+        g = g - point.hvp(row * g)
     return g
 
 
@@ -45,12 +45,13 @@ def all_parts(problem: SampledBatches, names: Any = SUMMANDS) -> dict[str, Array
 
 
 def with_points(problem: SampledBatches, make: Make) -> dict[str, Array]:
-    """Both parts of every surrogate on other points."""
+    """Every part of every surrogate on other points."""
     parts = {}
     for name in SUMMANDS:
         *points, query = points_of(problem, name, make)
         parts[f"{name}_adapted"] = np.array(query.theta)
-        parts[f"{name}_gradient"] = backwards(points, problem.alpha, query.grad)
+        parts[f"{name}_objective"] = np.array(query.loss)
+        parts[f"{name}_gradient"] = backwards(points, problem.alphas, query.grad)
     return parts
 
 
@@ -64,6 +65,11 @@ class _Scaled(NamedTuple):
     def theta(self) -> Array:
         """θ."""
         return self.point.theta
+
+    @property
+    def loss(self) -> Array:
+        """cL."""
+        return np.asarray(self.c[..., 0] * self.point.loss)
 
     @property
     def grad(self) -> Array:

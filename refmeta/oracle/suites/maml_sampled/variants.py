@@ -15,7 +15,8 @@ from refmeta.sampling.trajectories import Trajectories
 
 __all__ = ["variant"]
 
-OF_GRADIENTS = ("Hessians", "curvature", "product", "alpha in the factors", "score term", "query batch", "query taken at")
+OF_GRADIENTS = ("Hessians", "curvature", "product", "alpha in the factors", "order of the factors", "score term")
+OF_QUERY = ("query batch", "query taken at")
 
 
 class _NotConcerned(Exception):
@@ -23,9 +24,11 @@ class _NotConcerned(Exception):
 
 
 def variant(part: str, problem: SampledBatches, point: Point) -> Array | None:
-    """φ or the meta-gradient of every task at a point of the choices; None where the point does not concern the part."""
+    """φ, the objective or the meta-gradient of every task at a point; None where the point does not concern the part."""
     name, _, kind = part.rpartition("_")
-    if kind == "adapted" and any(choice in OF_GRADIENTS or choice.endswith("of the query") for choice in point):
+    if kind != "gradient" and any(choice in OF_GRADIENTS for choice in point):
+        return None
+    if kind == "adapted" and any(choice in OF_QUERY or choice.endswith("of the query") for choice in point):
         return None
     try:
         with np.errstate(all="ignore"):
@@ -38,31 +41,44 @@ def variant(part: str, problem: SampledBatches, point: Point) -> Array | None:
 
 def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Point) -> Array:
     """One task: forwards along the inner steps, backwards through their Hessians."""
-    K, M = problem.steps, problem.baseline.shape[2]
-    size = {key: point[key](problem.alpha, K, M) if key in point else problem.alpha for key in ("alpha", "alpha in the factors")}
-    size["alpha in the factors"] = size["alpha in the factors"] if "alpha in the factors" in point else size["alpha"]
+    K = problem.steps
+    alphas = _rows(point, "alpha", problem, problem.alphas)
+    in_factors = _rows(point, "alpha in the factors", problem, alphas)
     support, query = (_of_surrogates(point, scope) for scope in ("support", "query"))
     batch = point.get("support batches", lambda k, K: k)
     theta, path, inner = problem.theta, [], point.get("inner surrogate", name)
-    if inner == name and "inner surrogate" in point:
+    steps = point["steps"](K) if "steps" in point else K
+    if inner == name and "inner surrogate" in point or steps > K or not K and "query batch" in point:
         raise _NotConcerned
-    for k in range(point["steps"](K) if "steps" in point else K):
+    for k in range(steps):
         path.append(_one(problem, task, batch(k, K), theta))
-        theta = theta - size["alpha"] * _derivative(f"{inner}_grad", path[-1], support)
+        theta = theta - alphas[k] * _derivative(f"{inner}_grad", path[-1], support)
     if kind == "adapted":
         return np.asarray(theta)
     k = point["query batch"](K) if "query batch" in point else QUERY
     place = point["query taken at"](len(path)) if "query taken at" in point else len(path)
     end = _one(problem, task, k, [*(each.theta for each in path), theta][max(place, 0)])
+    if kind == "objective":
+        return _derivative(f"{name}_loss", end, query)
     g = _derivative(f"{name}_grad", end, query)
     value = end.surrogate(name).at(end.theta).loss if "score term" in point else 0.0
     bent = support | {choice: point[choice] for choice in ("curvature", "product") if choice in point}
     for j in (point["Hessians"](len(path)) if "Hessians" in point and path else range(len(path)))[::-1]:
-        g = g - size["alpha in the factors"] * _derivative(f"{inner}_hvp", path[j], bent, v=g)
+        left = "order of the factors" in point
+        product = _derivative(f"{inner}_hvp", path[j], bent, v=g if left else in_factors[j] * g)
+        g = g - (in_factors[j] * product if left else product)
         if "score term" in point:
-            weight = point["score term"](problem.alpha, K, M)
+            weight = _rows(point, "score term", problem, problem.alphas)[j]
             g = g + weight * emaml_score_term(problem.policy, path[j].theta, path[j].trajectories, value=value)[0]
     return g
+
+
+def _rows(point: Point, choice: str, problem: SampledBatches, otherwise: Array) -> Array:
+    """One row per step of what a choice makes of α, (K, 1) or (K, d); without the choice something else."""
+    if choice not in point:
+        return otherwise
+    alphas, M = problem.alphas, problem.baseline.shape[2]
+    return np.asarray(point[choice](alphas, problem.steps, M) + 0 * alphas)
 
 
 def _of_surrogates(point: Point, scope: str) -> dict[str, Any]:

@@ -39,41 +39,43 @@ def first_order(problem: Any) -> Any:
 @wrong("last-step-only", "(I − αH_{K−1}) ∇L_query(φ)", quantity=EVERY, cause="gradients cleared, or the graph freed, after every inner step",
        source="rlworkgroup/garage #1269, PR 1283", hint="PyTorch: the inner step in place on leaf tensors", chapter="maml")  # fmt: skip
 def last_step_only(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[-2:-1], problem.alpha, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1][-1:], problem.alphas[-1:], points[-1].grad))
 
 
 @wrong("first-step-only", "(I − αH_0) ∇L_query(φ)", quantity=EVERY, cause="only the first inner step is in the graph",
        hint="PyTorch: the later passes of the inner loop keep no graph", chapter="maml")  # fmt: skip
 def first_step_only(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[:1], problem.alpha, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1][:1], problem.alphas[:1], points[-1].grad))
 
 
 @wrong("reversed-product", "(I − αH_{K−1}) … (I − αH_0) ∇L_query(φ)", quantity=EVERY,
        cause="the backward recursion runs forwards in time", chapter="maml")  # fmt: skip
 def reversed_product(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[-2::-1], problem.alpha, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1][::-1], problem.alphas[::-1], points[-1].grad))
 
 
 @wrong("sign-flipped", "∏(I + αH_k) ∇L_query(φ)", quantity=EVERY, chapter="maml",
        cause="the sign of the Hessian term: a gradient of −L, or of J, in one place")  # fmt: skip
 def sign_flipped(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[:-1], -problem.alpha, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1], -problem.alphas, points[-1].grad))
 
 
 @wrong("alpha-missing", "∏(I − H_k) ∇L_query(φ)", quantity=EVERY, cause="the Hessian term is not scaled by alpha", chapter="maml")
 def alpha_missing(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[:-1], 1.0, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1], np.ones_like(problem.alphas), points[-1].grad))
 
 
 @wrong("alpha-twice", "∏(I − α²H_k) ∇L_query(φ)", quantity=EVERY, cause="the Hessian term is scaled by alpha twice", chapter="maml")
 def alpha_twice(problem: Any) -> Any:
-    return gradients(problem, lambda points: backwards(points[:-1], problem.alpha**2, points[-1].grad))
+    return gradients(problem, lambda points: backwards(points[:-1], problem.alphas**2, points[-1].grad))
 
 
-@wrong("gradient-at-start", "∇L_query(θ)", quantity=EVERY, cause="the adapted parameters are never used in the query's forward pass",
+@wrong("gradient-at-start", "L_query(θ) and ∇L_query(θ)", quantity=EVERY, cause="the adapted parameters are never used in the query's forward pass",
        source="facebookresearch/higher #30 #54", chapter="maml")  # fmt: skip
 def gradient_at_start(problem: Any) -> Any:
-    return {f"{name}_gradient": np.array(problem.surrogate(name, QUERY).at(problem.theta).grad) for name in SUMMANDS}
+    points = {name: problem.surrogate(name, QUERY).at(problem.theta) for name in SUMMANDS}
+    gradients_there = {f"{name}_gradient": np.array(point.grad) for name, point in points.items()}
+    return gradients_there | {f"{name}_objective": np.array(point.loss) for name, point in points.items()}
 
 
 @wrong("curvature-of-reinforce", "inner steps on REINFORCE's surrogate, the query on another", quantity=EVERY,
@@ -102,8 +104,8 @@ def _with_curvature(problem: SampledBatches, other: str) -> dict[str, Array]:
 def score_counted_twice(problem: Any) -> Any:
     def of(points: list[SurrogatePoint]) -> Array:
         g, value = points[-1].grad, points[-1].loss
-        for point in reversed(points[:-1]):
-            g = g - problem.alpha * point.hvp(g)
+        for point, row in reversed(list(zip(points[:-1], problem.alphas, strict=True))):
+            g = g - point.hvp(row * g)
             g = g + emaml_score_term(problem.policy, point.theta, point.task.trajectories, value=value)
         return np.asarray(g)
 

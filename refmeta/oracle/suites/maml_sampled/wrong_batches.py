@@ -26,9 +26,14 @@ DICE = ("dice", "tmaml")
        cause="no batch is drawn after adaptation: the query is the last support batch", source="hereismari/tensorflow-maml #4",
        hint="draw a new batch at phi for the outer loss", chapter="maml")  # fmt: skip
 def query_is_support(problem: Any) -> Any:
+    changed = _with_last_batch(problem) if problem.steps else problem
+    return {part: answer(part, changed) for part in part_names(SUMMANDS) if not part.endswith("adapted")}
+
+
+def _with_last_batch(problem: SampledBatches) -> SampledBatches:
+    """The problem whose query is its last support batch."""
     last = Trajectories(*(x[:, -1] for x in problem.trajectories))
-    changed = replace_fields(problem, query=last, query_theta_sampled=problem.theta_sampled[:, -1], query_baseline=problem.baseline[:, -1])
-    return {f"{name}_gradient": answer(f"{name}_gradient", changed) for name in SUMMANDS}
+    return replace_fields(problem, query=last, query_theta_sampled=problem.theta_sampled[:, -1], query_baseline=problem.baseline[:, -1])
 
 
 @wrong("one-batch-for-all-steps", "every inner step on the first support batch; with K = 1, right", quantity=EVERY,

@@ -49,11 +49,14 @@ def _with_softmax(problem: SampledBatches, use: ClampedSoftmax) -> dict[str, Arr
 
 def _with_clipped_gradient(problem: SampledBatches, most: float = NORM) -> dict[str, Array]:
     """The parts with inner gradients of at most this norm."""
+    if not problem.steps:
+        return {part: answer(part, problem) for part in part_names(SUMMANDS)}
     parts = {}
     for name in SUMMANDS:
         support, query = problem.split(name)
         clipped = [with_clipped_gradient(surrogate, most) for surrogate in support]
         parts[f"{name}_adapted"] = adapt(problem.theta, clipped, **problem.hyper).adapted
+        parts[f"{name}_objective"] = maml.objective(problem.theta, clipped, query, **problem.hyper)
         parts[f"{name}_gradient"] = maml.gradient(problem.theta, clipped, query, **problem.hyper)
     return parts
 
@@ -61,7 +64,8 @@ def _with_clipped_gradient(problem: SampledBatches, most: float = NORM) -> dict[
 def _with_few_steps(problem: SampledBatches, most: int = MOST_STEPS) -> dict[str, Array]:
     """The parts after at most so many steps."""
     batch = Trajectories(*(x[:, :most] for x in problem.trajectories))
-    fewer = replace_fields(problem, trajectories=batch, theta_sampled=problem.theta_sampled[:, :most], baseline=problem.baseline[:, :most])
+    alpha = problem.alpha[:most] if np.ndim(problem.alpha) == 2 else problem.alpha
+    fewer = replace_fields(problem, alpha=alpha, trajectories=batch, theta_sampled=problem.theta_sampled[:, :most], baseline=problem.baseline[:, :most])
     return {part: answer(part, fewer) for part in part_names(SUMMANDS)}
 
 

@@ -11,6 +11,7 @@ from refmeta.arrays import Array
 from refmeta.meta.arguments import Task
 from refmeta.oracle.own import SECONDS, Diagnosis, diagnosis_of
 from refmeta.oracle.suites.own.algorithms import ALGORITHMS, Algorithm
+from refmeta.oracle.suites.own.optimisers import through_optimiser
 from refmeta.tables import suggestion
 
 __all__ = ["Problem", "diagnose"]
@@ -20,7 +21,7 @@ __all__ = ["Problem", "diagnose"]
 class Problem:
     """A meta-gradient of your own on losses of your own: `python -m refmeta check MODULE:PROBLEM` judges it.
 
-    Eq: maml-gradient, implicit-maml, reptile-gradient
+    Eq: maml-gradient, maml-gradient-optimiser, implicit-maml, reptile-gradient
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class Problem:
         dF_i/dθ of MAML or of implicit MAML, or (θ − φ_i)/α.
     strength : float
         λ of "implicit".
+    optimiser : a rule of `refmeta.inner`
+        The inner optimiser of "maml": `refmeta.inner.Adam()` and so on; None is gradient descent.
     """
 
     theta: ArrayLike
@@ -49,6 +52,7 @@ class Problem:
     algorithm: str = "maml"
     _: KW_ONLY
     strength: float | None = None
+    optimiser: Any = None
 
     def diagnose(self, *, seconds: float = SECONDS) -> Diagnosis:
         """The `Diagnosis` of your gradient: verdict, sentences and evidence; a search takes so many seconds of the processor."""
@@ -66,7 +70,11 @@ class Problem:
         if self.algorithm not in ALGORITHMS:
             near = suggestion(str(self.algorithm), list(ALGORITHMS))
             raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}{near}")
-        return ALGORITHMS[self.algorithm]
+        if self.optimiser is None:
+            return ALGORITHMS[self.algorithm]
+        if self.algorithm != "maml":
+            raise ValueError(f"an optimiser is taken by the algorithm 'maml' alone, got {self.algorithm!r} and {self.optimiser}")
+        return through_optimiser(self.optimiser)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -97,7 +105,7 @@ class Problem:
 
 def diagnose(
     got: ArrayLike | Callable[[Array], ArrayLike], theta: ArrayLike, support: Task, query: Task | None = None, *, alpha: ArrayLike, steps: int,
-    seconds: float = SECONDS,
+    optimiser: Any = None, seconds: float = SECONDS,
 ) -> Diagnosis:  # fmt: skip
     """What a meta-gradient of your own computes: `got` is the array (N, d), or a function of theta that returns it.
 
@@ -114,7 +122,7 @@ def diagnose(
         Initialisation.
     support, query : tasks with `shape` (N,), `dim` d and `at(theta)`
         `query=None` is the support itself.  Of a point, `loss` (N,), `grad` (N, d) and `hvp(v)` (N, d) are used.
-    alpha, steps :
+    alpha, steps, optimiser :
         As in `refmeta.adapt`.
     seconds : float
         Processor time that the search for what it computes instead may take; with less, fewer mistakes are named.
@@ -128,4 +136,4 @@ def diagnose(
     TypeError, ValueError
         For arguments that do not fit, for a `grad` or `hvp` that is no derivative, and where `got` is no result.
     """
-    return diagnosis_of(Problem(theta, support, query, alpha, steps, got), "got", seconds=seconds)
+    return diagnosis_of(Problem(theta, support, query, alpha, steps, got, optimiser=optimiser), "got", seconds=seconds)

@@ -23,11 +23,12 @@ FALSE_ALARMS = {
 }
 
 
-def _at(parts: tuple[str, ...], choice: str, words: str) -> Callable[[Any], dict[str, Array]]:
-    """The parts at one departure, where it concerns them."""
+def _at(parts: tuple[str, ...], *departures: str) -> Callable[[Any], dict[str, Array]]:
+    """The parts at some departures, a choice and its words in turn, where they concern them."""
+    point = {choice: CHOICES[choice][words] for choice, words in zip(departures[::2], departures[1::2], strict=True)}
 
     def row(problem: Any) -> dict[str, Array]:
-        values = {part: variant(part, problem, {choice: CHOICES[choice][words]}) for part in parts}
+        values = {part: variant(part, problem, point) for part in parts}
         return {part: value for part, value in values.items() if value is not None}
 
     return row
@@ -43,6 +44,12 @@ next_episode_bootstrap = wrong(
     cause="values[t + 1] after an automatic reset is the first state of another episode",
     hint="gymnasium: the value of info['final_obs'] at a truncated step",
 )(_at((*OF_VALUES, *TRACES), "at a cut", "v of the next row"))  # fmt: skip
+
+ends_ignored = wrong(
+    "ends-ignored", "v of the next row for v', and a sum over the whole row", quantity=EVERY,
+    cause="no flag and no mask is read: every row is one episode without an end",
+    hint="next_values = values[1:] and no (1 - done) in the recursion",
+)(_at((*OF_VALUES, *TRACES), "flags", "neither", "mask", "ignored"))  # fmt: skip
 
 trace_not_cut = wrong(
     "trace-not-cut", "the sum goes on over a truncated step into the next episode", quantity=EVERY, source="Toni-SM/skrl #449",

@@ -13,6 +13,7 @@ MEANINGS = {
     "tmaml": "DiCE with T-MAML's baseline, minus the return",
     "loaded_dice": "Loaded DiCE with lam, minus the return",
 }
+PENALTIES = {"kl_k1": "k = l", "kl_k2": "k = l^2/2", "kl_k3": "k = exp(-l) + l - 1"}
 
 
 def _parts(name: str, meaning: str) -> dict[str, Part]:
@@ -32,7 +33,8 @@ SUITE = suite_of(
     title="surrogates of the return on batches of trajectories",
     sizes="N tasks, M trajectories, H steps, S states, A actions, d parameters",
     losses="x_t = log pi_theta(a_t|s_t) - log pi_theta_sampled(a_t|s_t). Means over trajectories, sums over time; "
-    "losses: minus the return.",
+    "losses: minus the return. Penalties: l_t = log pi_theta(a_t|s_t) - log pi_ref(a_t|s_t), pi_ref the policy of the parameters "
+    "theta_sampled/2, held; a positive penalty is added to a loss.",
     inputs={
         "theta": Input("(d,)", f"where the surrogates are evaluated; without features: {LOGITS}"),
         "theta_sampled": Input("(d,)", "where the trajectories were drawn; the ratios' denominators stay there"),
@@ -50,6 +52,9 @@ SUITE = suite_of(
         "lam": Input("number", "the lambda of Loaded DiCE"),
         **DIRECTION,
     },
-    parts={part: each for name, meaning in MEANINGS.items() for part, each in _parts(name, meaning).items()},
+    parts={part: each for name, meaning in MEANINGS.items() for part, each in _parts(name, meaning).items()} | {
+        name: Part("(N, d)", f"the gradient in theta of the penalty +(1/M) sum gamma^t k(l_t) exp(x_t), {k}", turned=False)
+        for name, k in PENALTIES.items()
+    },
     unseen=("clamps of logits beyond 800", "clamps of probabilities below 1e-12", "clamps of log sigma below -9", "clamps of log sigma above 3"),
 )

@@ -10,7 +10,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.jets import jets
 from refmeta.oracle.suites.surrogates.penalties import OF_POLICIES, OF_RATIOS, WEIGHTS, term
-from refmeta.oracle.suites.surrogates.problem import Batches
+from refmeta.oracle.suites.surrogates.problem import Batches, kind_of
 from refmeta.sampling.returns import discounted_sum
 
 __all__ = ["additions"]
@@ -20,7 +20,7 @@ WORDS = {"loss": "", "grad": ", its gradient", "hvp": ", its Hessian times v"}
 
 def additions(part: str, problem: Batches) -> dict[str, Callable[[], Array]]:
     """Weight decay, entropies, divergences, functions of the ratios; of a Hessian product also damping and Fisher's matrix."""
-    kind, theta, v = part.rpartition("_")[2], problem.theta, problem.v
+    kind, theta, v = kind_of(part), problem.theta, problem.v
     rows: Callable[[Any], Array] = lambda x: np.zeros((len(problem.baseline), *np.shape(x))) + x
     terms: dict[str, Callable[[], Array]] = {
         f"the {name} ({over}){WORDS[kind]}": partial(term, kind, problem, name, over) for name in (*OF_POLICIES, *OF_RATIOS) for over in WEIGHTS

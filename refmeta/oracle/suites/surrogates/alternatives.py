@@ -4,6 +4,7 @@ from typing import Any
 
 from refmeta.oracle.choices import Choices
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
+from refmeta.oracle.suites.surrogates.kl_alternatives import KL_CHOICES
 from refmeta.oracle.suites.surrogates.penalties import OF_POLICIES
 from refmeta.oracle.suites.surrogates.sums import FADING
 from refmeta.oracle.suites.surrogates.weighing import WEIGHING
@@ -111,4 +112,5 @@ CHOICES: Choices = {
         for over in ("sum over time", "discounted sum over time", "mean over the steps taken")
     },
     "sign": {"of the loss": "of the loss", "of the return": "of the return"},
+    **KL_CHOICES,
 }  # fmt: skip

@@ -17,10 +17,11 @@ from refmeta.oracle.decimals import (
     policy,
     softmax,
 )
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES, PenaltyStep, reference
 
 __all__ = [
     "SUMMANDS", "USUAL", "Likelihood", "TimeStep", "define", "dice", "gaussian", "likelihood_ratio", "loaded_dice",
-    "log_probabilities", "reinforce", "same", "surrogate", "tmaml", "trajectory", "unchanged",
+    "log_probabilities", "penalty", "reinforce", "same", "surrogate", "tmaml", "trajectory", "unchanged",
 ]  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def loaded_dice(s: TimeStep) -> Number:
 SUMMANDS = {f.__name__: f for f in (reinforce, likelihood_ratio, dice, tmaml, loaded_dice)}
 
 
-def unchanged(step: TimeStep) -> TimeStep:
+def unchanged(step: Any) -> Any:
     """The step as it is."""
     return step
 
@@ -91,10 +92,13 @@ USUAL = Likelihood()
 
 
 def define(
-    part: str, x: Inputs, steps: Steps, change: Callable[[TimeStep], TimeStep] = unchanged, use: Likelihood = USUAL
+    part: str, x: Inputs, steps: Steps, change: Callable[[Any], Any] = unchanged, use: Likelihood = USUAL
 ) -> list[Any]:
-    """The loss, the gradient or the Hessian product of a surrogate; a `change` of its steps makes it a wrong one."""
+    """The loss, the gradient or the Hessian product of a surrogate, or the gradient of a penalty; a `change` of the steps makes it a wrong one."""
     name, _, kind = part.rpartition("_")
+    if part in PENALTIES:
+        of_tasks = (penalty(lambda step: PENALTIES[part](change(step)), x, task, use) for task in range(len(x["rewards"])))
+        return [gradient(loss, x["theta"], steps.outer) for loss in of_tasks]
     summand = SUMMANDS[name]
     losses = [surrogate(lambda step: summand(change(step)), x, task, use) for task in range(len(x["rewards"]))]
     if kind == "loss":
@@ -115,6 +119,20 @@ def surrogate(summand: Callable[[TimeStep], Number], x: Inputs, task: int, use: 
             ratios = [p - q for p, q in zip(logs, old, strict=True)]
             each += sum(map(summand, trajectory(ratios, r, mask, b, x["gamma"], x["lam"])), 0 * x["gamma"])
         return -each / len(rows)
+
+    return loss
+
+
+def penalty(summand: Callable[[PenaltyStep], Number], x: Inputs, task: int, use: Likelihood = USUAL) -> Loss:
+    """(1/M) Σ Σ_t summand over a task's trajectories; the reference policy and the one that drew the batch are held."""
+    sampled, ref = (log_probabilities(theta, x, task, use) for theta in (x["theta_sampled"], reference(x["theta_sampled"])))
+
+    def loss(theta: Vector) -> Number:
+        each, gamma = 0 * x["gamma"], x["gamma"]
+        for logs, old, held in zip(log_probabilities(theta, x, task, use), sampled, ref, strict=True):
+            steps = enumerate(zip(logs, old, held, strict=True))
+            each += sum((summand(PenaltyStep(gamma**t if t else 1, p - r, p - q)) for t, (p, q, r) in steps), 0 * gamma)
+        return each / len(sampled)
 
     return loss
 

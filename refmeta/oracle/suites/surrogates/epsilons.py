@@ -1,24 +1,48 @@
 """Where an ε may stand in a surrogate on a batch.  Derivation: derivations/using-the-oracle.md"""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.epsilons import slope
-from refmeta.oracle.suite import Case, Effects
+from refmeta.oracle.suite import Case, Effects, at_most_one
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES
+from refmeta.oracle.suites.surrogates.kl_functions import FUNCTIONS
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.surrogates import Surrogate
+from refmeta.sampling.trajectories import discounts
 
 __all__ = ["effects", "ratio_effects"]
 
 
 def effects(case: Case, part: str) -> Effects:
     """An ε in the ratios of a surrogate, or in its mean over trajectories."""
+    if part in PENALTIES:
+        return _of_penalty(case, part)
     problem, (name, _, kind) = case.problem, part.rpartition("_")
     M = problem.trajectories.mask.shape[-2]
     ratios = ratio_effects(problem.surrogate(name), problem.theta, kind, problem.v)
     return ratios | {"1/(M + ε)": lambda: -case.expected[part].value / M}
+
+
+def _of_penalty(case: Case, part: str) -> Effects:
+    """An ε in the probability of the policy that drew the batch or of the reference, or in the mean over trajectories.
+
+    With u = (k + k') exp(x) and log π held, the slope of u is −u/π_sampled, or −(k' + k'') exp(x)/π_ref.
+    """
+    problem = case.problem
+    batch, M = problem.penalty(part).trajectories, problem.trajectories.mask.shape[-2]
+    thetas = problem.theta, problem.theta_sampled, problem.theta_ref
+    here, old, ref = (likelihood_at(problem.policy, theta, batch) for theta in thetas)
+    weights = discounts(batch.mask, at_most_one(problem.gamma)) * np.exp(here.log_prob - old.log_prob) / M
+    k, first = FUNCTIONS[part](here.log_prob - ref.log_prob + 1e-30j)
+    of: Callable[[Array, Any], Array] = lambda u, like: here.pull(-weights * u * np.exp(-like.log_prob))
+    return {
+        "π/(π_sampled + ε)": lambda: of(np.real(k + first), old), "log(π_ref + ε)": lambda: of(np.imag(k + first) / 1e-30, ref),
+        "1/(M + ε)": lambda: -case.expected[part].value / M,
+    }  # fmt: skip
 
 
 def ratio_effects(surrogate: Surrogate, theta: Array, kind: str, v: Array) -> Effects:

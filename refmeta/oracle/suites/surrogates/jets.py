@@ -14,7 +14,7 @@ from refmeta.oracle.suites.surrogates.readings import READINGS
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import TabularSoftmax
 
-__all__ = ["H", "Jets", "jets", "mask_of", "orders"]
+__all__ = ["H", "MASKS", "PLACE", "Jets", "jets", "log_ratios", "mask_of", "orders"]
 
 H = 1e-30
 ORDER, LOG_PI, READ, RATIO = "order of theta", "log pi", "a step is read with", "log ratio"
@@ -107,6 +107,16 @@ def _log_prob(problem: Batches, start: str, reading: tuple[Any, ...]) -> tuple[A
     back = np.empty_like(slopes)
     back[..., place] = slopes
     return logs, back
+
+
+def log_ratios(problem: Batches, point: Point, held: str) -> tuple[Array, Array]:
+    """ln π less that of other parameters, by their name, and its slopes, 0 after the end."""
+    start = "theta_sampled" if PLACE in point else "theta"
+    reading = point.get(ORDER, ""), point.get(LOG_PI, "own"), point.get(READ, "own")
+    logs, slopes = _log_prob(problem, start, reading)
+    y = logs.real - _log_prob(problem, held, reading)[0].real if held else logs.real
+    m = mask_of(problem, point)
+    return np.where(m, y, 0.0), slopes.real * m[..., None]
 
 
 def _changed(j: Jets, mask: Array, how: Any) -> Jets:

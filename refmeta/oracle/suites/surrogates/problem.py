@@ -11,13 +11,15 @@ from refmeta.arrays import Array
 from refmeta.oracle.bicomplex import complex_value
 from refmeta.oracle.decimals import Inputs
 from refmeta.oracle.suite import at_most_one
-from refmeta.oracle.suites.surrogates.definition import USUAL, Likelihood, TimeStep, define, unchanged
+from refmeta.oracle.suites.surrogates.definition import USUAL, Likelihood, define, unchanged
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax, TabularSoftmax
-from refmeta.sampling import surrogates
-from refmeta.sampling.trajectories import Trajectories
+from refmeta.sampling import kl, surrogates
+from refmeta.sampling.likelihood import likelihood_at
+from refmeta.sampling.trajectories import Trajectories, discounts
 
-__all__ = ["Batches", "answer", "by_definition", "part_names", "problem", "terms"]
+__all__ = ["Batches", "answer", "by_definition", "kind_of", "part_names", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,16 @@ class Batches:
         lam = {"lam": at_most_one(self.lam)} if name == "loaded_dice" else {}
         shared: dict[str, Any] = {"gamma": at_most_one(self.gamma), "baseline": self.baseline, **lam}
         return getattr(surrogates, name)(self.policy, self.theta_sampled, self.trajectories, **shared)
+
+    @property
+    def theta_ref(self) -> Array:
+        """The parameters of the reference policy, which the penalties hold."""
+        return self.theta_sampled / 2
+
+    def penalty(self, part: str) -> surrogates.Surrogate:
+        """The library's penalty of this name, in the loss without a ratio."""
+        make: Any = getattr(kl, part.removeprefix("kl_"))
+        return make(self.policy, self.theta_ref, self.trajectories, gamma=at_most_one(self.gamma))
 
     @property
     def inputs(self) -> Inputs:
@@ -64,8 +76,15 @@ def part_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{name}_{kind}" for name in names for kind in ("loss", "grad", "hvp"))
 
 
+def kind_of(part: str) -> str:
+    """"loss", "grad" or "hvp"; of a penalty the gradient is asked for."""
+    return "grad" if part in PENALTIES else part.rpartition("_")[2]
+
+
 def answer(part: str, problem: Batches) -> Array:
-    """The library's loss, gradient or Hessian product of a surrogate."""
+    """The library's loss, gradient or Hessian product of a surrogate, or its gradient of a penalty with the ratio."""
+    if part in PENALTIES:
+        return kl.with_ratio(problem.penalty(part), problem.theta_sampled).at(problem.theta).grad
     name, _, kind = part.rpartition("_")
     point = _point(name, problem)
     return np.asarray(point.hvp(problem.v) if kind == "hvp" else getattr(point, kind))
@@ -78,7 +97,7 @@ def _point(name: str, problem: Batches) -> surrogates.SurrogatePoint:
 
 
 def by_definition(
-    part: str, problem: Batches, change: Callable[[TimeStep], TimeStep] = unchanged, use: Likelihood = USUAL
+    part: str, problem: Batches, change: Callable[[Any], Any] = unchanged, use: Likelihood = USUAL
 ) -> Array:
     """A part by the definition in complex numbers; `change` exchanges what a surrogate reads of a step, `use` log π."""
     return complex_value(define, part, problem.inputs, change, use)
@@ -86,7 +105,19 @@ def by_definition(
 
 def terms(part: str, problem: Batches, value: Array) -> Any:
     """The mean over trajectories of Σ_t |∂f/∂x_t|, f the summand; times max |v| for a Hessian product."""
+    if part in PENALTIES:
+        return _terms_of_penalty(part, problem)
     name, _, kind = part.rpartition("_")
     slopes = _point(name, problem).slopes
     size = np.sum(np.abs(slopes), axis=(-2, -1)) / slopes.shape[-2]
     return size * (np.max(np.abs(problem.v)) if kind == "hvp" else 1.0)
+
+
+def _terms_of_penalty(part: str, problem: Batches) -> Array:
+    """The mean over trajectories of Σ γᵗ exp(x) times the terms of k + k', whose sum may be smaller than each of them."""
+    thetas, batch = (problem.theta, problem.theta_sampled, problem.theta_ref), problem.penalty(part).trajectories
+    here, drawn, ref = (likelihood_at(problem.policy, theta, batch).log_prob for theta in thetas)
+    y = np.abs(here - ref)
+    of = {"kl_k1": y + 1, "kl_k2": y**2 / 2 + y, "kl_k3": 2 * np.exp(ref - here) + y + 2}
+    weights = discounts(batch.mask, at_most_one(problem.gamma)) * np.exp(here - drawn)
+    return np.asarray(np.mean(np.sum(weights * of[part], axis=-1), axis=-1))

@@ -10,6 +10,9 @@ from refmeta.oracle.choices import Point
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.derivatives import finished, hessian_product
 from refmeta.oracle.suites.surrogates.jets import jets
+from refmeta.oracle.suites.surrogates.kl_alternatives import KL_CHOICES
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES
+from refmeta.oracle.suites.surrogates.kl_variants import of_penalty
 from refmeta.oracle.suites.surrogates.penalties import penalty
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.oracle.suites.surrogates.sums import (
@@ -53,10 +56,12 @@ RULES: dict[str, Callable[[str, str, str, Point], bool]] = {
 
 
 def variant(part: str, problem: Batches, point: Point) -> Array | None:
-    """The loss, gradient or Hessian product of a surrogate where a point departs from what is right."""
+    """The loss, gradient or Hessian product of a surrogate, or the gradient of a penalty, where a point departs from what is right."""
     own, _, kind = part.rpartition("_")
     name = point.get("curvature", own)
-    if not concerned(name, own, kind, point):
+    if part in PENALTIES:
+        return of_penalty(part, problem, point)
+    if not concerned(name, own, kind, point) or any(choice in KL_CHOICES for choice in point):
         return None
     with np.errstate(all="ignore"):
         value = finished(_value(name, kind, problem, point), problem, point, kind)

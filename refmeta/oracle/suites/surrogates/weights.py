@@ -15,7 +15,7 @@ from refmeta.oracle.suites.surrogates.returns import StepRewards, returns
 from refmeta.oracle.suites.surrogates.rewards import discounts, rewards
 from refmeta.oracle.suites.surrogates.statistics import normalised
 
-__all__ = ["DICE", "advantages", "own_return"]
+__all__ = ["DICE", "advantages", "own_return", "step_weights"]
 
 DICE = ("dice", "tmaml")
 READ = (
@@ -52,6 +52,13 @@ def _advantages(boxed: bool, problem: Batches, departures: tuple[tuple[str, Any]
     with np.errstate(all="ignore"):
         each = after * _over_time(point.get("over time", "sum"), mask) * _over_others(point, mask) * counted
         return each * A, each * b, mask
+
+
+def step_weights(problem: Batches, point: Point) -> Array:
+    """What stands before a function of each step that is no return: γᵗ, and 0 after the end; (N, M, H)."""
+    mask = mask_of(problem, point)
+    over = _over_time(point.get("over time", "sum"), mask) * _over_others(point, mask)
+    return np.asarray(discounts(point.get("discount", "kept"), at_most_one(problem.gamma), mask) * over * mask)
 
 
 def own_return(name: str) -> str:

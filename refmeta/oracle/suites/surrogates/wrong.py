@@ -1,4 +1,4 @@
-"""Known-wrong surrogates on a batch.  Right: the five of `refmeta.surrogates`, (N,) and (N, d).
+"""Known-wrong surrogates on a batch.  Right: the five of `refmeta.surrogates`, (N,) and (N, d), and penalties with the ratio.
 
 A row gives {part: value} for the parts that the mistake concerns: by the definition, if the mistake is in what a
 surrogate reads of a step; otherwise by the library, on another batch or of another surrogate.
@@ -13,8 +13,11 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.decimals import exp
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, TimeStep
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES
 from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, part_names
+from refmeta.oracle.suites.surrogates.wrong_kl import ROWS as OF_PENALTIES
 from refmeta.oracle.suites.surrogates.wrong_limits import ROWS as LIMITS
+from refmeta.sampling import kl
 from refmeta.sampling.returns import reward_to_go
 
 __all__ = ["ROWS"]
@@ -29,7 +32,7 @@ def _by_definition(problem: Batches, names: tuple[str, ...], change: Callable[[T
 
 def _all_parts(problem: Batches) -> dict[str, Array]:
     """Every part of a problem."""
-    return {part: answer(part, problem) for part in part_names(SUMMANDS)}
+    return {part: answer(part, problem) for part in (*part_names(SUMMANDS), *PENALTIES)}
 
 
 @wrong(
@@ -79,12 +82,13 @@ def sum_over_episodes(problem: Any) -> Any:
 
 
 @wrong(
-    "surrogate-undiscounted-visits", "Σ (Ĝ_t − b_t) …, without γᵗ", quantity=EVERY,
+    "surrogate-undiscounted-visits", "Σ (Ĝ_t − b_t) …, or Σ k(l_t) …, without γᵗ", quantity=EVERY,
     cause="γᵗ is dropped in the outer sum, as in most code for policy gradients; with γ = 1, right", source="most MAML-RL code",
     kind="convention",
 )  # fmt: skip
 def undiscounted_visits(problem: Any) -> Any:
-    return _by_definition(problem, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
+    surrogates = _by_definition(problem, ("reinforce", "likelihood_ratio", "loaded_dice"), lambda s: s._replace(discount=1))
+    return surrogates | {part: answer(part, replace_fields(problem, gamma=1.0)) for part in PENALTIES}
 
 
 @wrong(
@@ -94,7 +98,8 @@ def undiscounted_visits(problem: Any) -> Any:
     hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
 def denominator_follows(problem: Any) -> Any:
-    return _all_parts(replace_fields(problem, theta_sampled=problem.theta))
+    penalties = {part: kl.with_ratio(problem.penalty(part), problem.theta).at(problem.theta).grad for part in PENALTIES}
+    return _all_parts(replace_fields(problem, theta_sampled=problem.theta)) | penalties
 
 
 @wrong(
@@ -112,7 +117,8 @@ def mask_ignored(problem: Any) -> Any:
     cause="another unbiased estimate, not the one asked for: the baseline is subtracted somewhere else, or never handed over",
 )  # fmt: skip
 def baseline_dropped(problem: Any) -> Any:
-    return _all_parts(replace_fields(problem, baseline=0.0))
+    without = replace_fields(problem, baseline=0.0)
+    return {part: answer(part, without) for part in part_names(SUMMANDS)}
 
 
 @wrong(
@@ -152,4 +158,4 @@ def curvature_of_likelihood_ratio(problem: Any) -> Any:
     return {f"{name}_hvp": answer("likelihood_ratio_hvp", problem) for name in SUMMANDS if name != "likelihood_ratio"}
 
 
-ROWS = rows_in(globals()) + LIMITS
+ROWS = rows_in(globals()) + OF_PENALTIES + LIMITS

@@ -12,20 +12,23 @@ from refmeta.oracle.clamps import CLAMPED_LOGITS, CLAMPED_PROBABILITIES, Clamped
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.limits import between
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS, Likelihood
+from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES
 from refmeta.oracle.suites.surrogates.problem import Batches, answer, by_definition, part_names
 from refmeta.policies.linear_gaussian import LinearGaussian
 
 __all__ = ["ROWS"]
 
+PARTS = (*part_names(SUMMANDS), *PENALTIES)
+
 
 def _unchanged(problem: Batches) -> dict[str, Array]:
     """Every part of the library."""
-    return {part: answer(part, problem) for part in part_names(SUMMANDS)}
+    return {part: answer(part, problem) for part in PARTS}
 
 
 def _with_likelihood(problem: Batches, use: Likelihood, differs: bool) -> dict[str, Array]:
     """The parts with another log π; those of the library where it is the same on this batch."""
-    return {part: by_definition(part, problem, use=use) for part in part_names(SUMMANDS)} if differs else _unchanged(problem)
+    return {part: by_definition(part, problem, use=use) for part in PARTS} if differs else _unchanged(problem)
 
 
 def _with_log_sigma(problem: Batches, low: float, high: float) -> dict[str, Array]:

@@ -1,22 +1,19 @@
-"""Implicit MAML: the meta-gradient of a proximal minimiser, whatever path led to it.
+"""The proximal minimiser φ* = argmin L(φ) + (λ/2)‖φ − θ‖², and linear systems of its Hessian.
 
-`support` and `query` are tasks with their batch in the leading axes; `query=None` is the support itself; `strength` is
-λ > 0.  There is one result per task.  Derivation: derivations/implicit-and-zeroth-order.md
+Derivation: derivations/implicit-and-zeroth-order.md
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite, dot, finite_result
+from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite
 from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
-from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
-from refmeta.meta.loop import sum_over_tasks
+from refmeta.meta.arguments import Point, Task
 
-__all__ = ["ImplicitMAML", "Proximal", "adapt", "gradient", "objective", "solve"]
+__all__ = ["RESIDUAL", "Proximal", "adapt", "refine", "slope", "solve"]
 
 RESIDUAL = 1e-10
 MOST = 50
@@ -67,7 +64,7 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
 
     def residual(phi: Array) -> tuple[Array, Point]:
         point = support.at(check_finite(phi, "the proximal steps left the finite numbers"))
-        return _slope(point, phi, theta, strength), point
+        return slope(point, phi, theta, strength), point
 
     def newton(r: Array, point: Point) -> Array:
         return _solution(point, r, strength, 1e-4)
@@ -79,39 +76,6 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     check_numerics(size <= RESIDUAL, size, "the proximal problem is not solved: its residual is {:.3g} of its scale")
     _solution(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
     return Proximal(np.array(phi), size, point)
-
-
-@finite_result
-def objective(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
-    """F(θ) = L_query(φ*), (...).
-
-    Eq: implicit-maml
-    """
-    return _query_series(theta, support, query, strength)[1]
-
-
-@finite_result
-def gradient(theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float) -> Array:
-    """∇F = (I + ∇²L(φ*)/λ)⁻¹ ∇L_query(φ*), by conjugate gradients; (..., d).
-
-    Eq: implicit-maml
-
-    Exact up to the residuals of φ* and of the linear system.  Both are at most 1e-10 of their scale, and usually near
-    rounding.  The errors raised are those of `adapt`.
-    """
-    point, _, g = _query_series(theta, support, query, strength)
-    return solve(point, g, strength)
-
-
-@dataclass(frozen=True)
-class ImplicitMAML:
-    """Rule for `meta_train`: Σᵢ ∇Fᵢ(θ) of the proximal minimisers."""
-
-    strength: float
-
-    def direction(self, theta: ArrayLike, support: Task, query: Task | None = None) -> Array:
-        """Σᵢ (I + ∇²Lᵢ/λ)⁻¹ ∇L_query(φᵢ*), (d,)."""
-        return sum_over_tasks(gradient(as_initialisation(theta), support, query, strength=self.strength))
 
 
 def solve(point: Point, b: Array, strength: float) -> Array:
@@ -193,23 +157,6 @@ def _keep_last_point(support: Task, theta: Array) -> Callable[[Array], Point]:
     return at
 
 
-def _slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
+def slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
     """∇L(φ)/λ + φ − θ."""
     return check_finite(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
-
-
-def _query_series(theta: ArrayLike, support: Task, query: Task | None, strength: float) -> tuple[Point, Array, Array]:
-    """The point of the support at φ, and the loss (...) and gradient (..., d) of the query at φ*.
-
-    The Newton step −s from φ to φ* is smaller than the rounding of φ.  So it is taken in the Taylor series of the query
-    instead: the loss is L − sᵀg + ½sᵀHs, and the gradient g − Hs.
-    """
-    inner, task = adapt(theta, support, strength=strength), as_query(support, query)
-    batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    try:
-        point = inner.point if task is support else task.at(inner.adapted)
-    except ValueError as error:
-        raise FloatingPointError(f"the query has no loss at the adapted parameters: {error}") from None
-    s = solve(inner.point, _slope(inner.point, inner.adapted, np.asarray(theta), strength), strength)
-    Hs = point.hvp(s)
-    return inner.point, point.loss - dot(s, point.grad) + dot(s, Hs) / 2, point.grad - Hs

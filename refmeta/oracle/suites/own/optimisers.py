@@ -1,0 +1,46 @@
+"""MAML through an inner optimiser, on losses of one's own.  Derivation: derivations/inner-optimisers.md"""
+
+from typing import Any
+
+from refmeta.meta import inner_optimisers as inner
+from refmeta.oracle.suite import choice_facts
+from refmeta.oracle.suites import maml_optimisers
+from refmeta.oracle.suites.maml_optimisers import choices
+from refmeta.oracle.suites.maml_optimisers.problem import DECAY, OptimiserProblem
+from refmeta.oracle.suites.maml_optimisers.rules import InnerRule
+from refmeta.oracle.suites.own.algorithms import ALGORITHMS, Algorithm
+
+__all__ = ["rule_of", "through_optimiser"]
+
+NAMES = {
+    inner.GradientDescent: "gradient_descent", inner.HeavyBall: "heavy_ball", inner.Nesterov: "nesterov", inner.RMSProp: "rmsprop",
+    inner.Adam: "adam", inner.AdamEpsilonHat: "adam_epsilon_hat", inner.AdamEpsilonRoot: "adam_epsilon_root",
+}  # fmt: skip
+KINDS = {kind: name for name, kind in DECAY.items()}
+
+
+def rule_of(optimiser: Any) -> InnerRule:
+    """The words and numbers of a rule of `rm.inner`: a clip, a decay, and what they are around, each at most once."""
+    found: dict[str, Any] = {}
+    each: Any = inner.as_optimiser(optimiser)
+    if isinstance(each, inner.ClippedByNorm):
+        found, each = {"clip": float(each.max_norm)}, inner.as_optimiser(each.optimiser)
+    if (kind := KINDS.get(type(each))) is not None:
+        found, each = found | {"decay": kind, "weight_decay": float(each.weight)}, inner.as_optimiser(each.optimiser)
+    if (name := NAMES.get(type(each))) is None:
+        raise ValueError(f"optimiser must be a rule of refmeta.inner, perhaps inside one decay, inside one clip, got {optimiser!r}")
+    found |= {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
+    return InnerRule(name, **found)
+
+
+def through_optimiser(optimiser: Any) -> Algorithm:
+    """MAML through a rule of `rm.inner`: its formulas, what is known to be wrong, and what may be chosen otherwise."""
+    rule, suite = rule_of(optimiser), maml_optimisers.SUITE
+
+    def problem(theta: Any, support: Any, query: Any, alpha: Any, steps: int) -> OptimiserProblem:
+        return OptimiserProblem(theta, support, query, alpha, steps, rule)
+
+    rows = tuple(row for row in suite.rows if row.quantity in ("gradient", "sum", "mean"))
+    facts = {"chapter": suite.chapter, "rows": rows, "effects": suite.effects, "letters": suite.letters, **choice_facts(choices)}
+    compare_first = f"refmeta.adapt(theta, support, alpha=alpha, steps=steps, optimiser=refmeta.inner.{optimiser}).adapted, your phi"
+    return ALGORITHMS["maml"]._replace(problem=problem, facts=facts, compare_first=compare_first)

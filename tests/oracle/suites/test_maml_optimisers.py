@@ -1,0 +1,153 @@
+"""The suite of inner optimisers: two roads to one gradient, known-wrong formulas by hand, and departures that vectors see."""
+
+import numpy as np
+import pytest
+
+import refmeta as rm
+from refmeta.arrays import replace_fields
+from refmeta.oracle.choices import singles
+from refmeta.oracle.judge import JudgeSettings, gap, limit_of
+from refmeta.oracle.suites.maml_optimisers import SUITE, wrong
+from refmeta.oracle.suites.maml_optimisers.departures import CLIPS, DECAYS, EPSILONS, MOMENTS, OVER_ALL, UPDATES
+from refmeta.oracle.suites.maml_optimisers.problem import OptimiserProblem
+from refmeta.oracle.suites.maml_optimisers.rules import InnerRule
+from refmeta.oracle.suites.maml_optimisers.unrolled import forward_gradient, gradients, unrolled
+from refmeta.oracle.vectors import cases
+from refmeta.tolerance import error_in_tolerances
+
+VALID = [case for case in cases("maml-optimisers") if case.result == "valid"]
+ROWS = {row.slug: row for row in wrong.ROWS}
+
+
+def by_hand(rule, *, theta=1.0, alpha=0.5, steps=2, b=0.0, tasks=1):
+    """L = ½θ² in every task, query ½(φ − b)²."""
+    one = np.ones((tasks, 1, 1))
+    support, query = rm.Quadratic(one, np.zeros((tasks, 1))), rm.Quadratic(one, np.full((tasks, 1), b))
+    return OptimiserProblem(np.array([theta]), support, query, alpha, steps, rule)
+
+
+def test_the_point_without_departures_is_the_answer_of_the_library():
+    """Complex steps of each step, beside the library's adjoint of each rule."""
+    for case in VALID:
+        for part, expected in case.expected.items():
+            value = SUITE.variant(part, case.problem, {})
+            assert np.all(error_in_tolerances(value, expected.value, expected.kappa, expected.scale) < 0.2), (case.id, part)
+
+
+def test_forwards_and_backwards_are_one_gradient():
+    """Also with every change of a step."""
+    changes = [x for table in (UPDATES, EPSILONS, CLIPS, DECAYS) for x in table.values() if x is not None] + [MOMENTS["made anew in every step"]]
+    for case in VALID[::4]:
+        if "zero_gradient" in case.flags:
+            continue
+        for change in changes:
+            one, other = gradients(unrolled(case.problem, change))[0], forward_gradient(case.problem, change)
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12 * np.max(np.abs(one)))
+
+
+def check(problem, right, expected):
+    """The library's gradient, and rows by their slugs, of one task."""
+    np.testing.assert_allclose(SUITE.answer("gradient", problem)[0], [right], rtol=1e-14, atol=1e-15)
+    for slug, value in expected.items():
+        np.testing.assert_allclose(ROWS[slug].function(problem)[0], [value], rtol=1e-14, err_msg=slug)
+
+
+def test_heavy_ball_by_hand():
+    """All is linear: φ₂ = sθ, and the gradient is s(s − 3).  m = 1, φ₁ = ½, m = ½ + ½, φ₂ = 0: s = 0, and g_q = −3.
+
+    Nesterov: φ₁ = 1 − ½ · 3/2, φ₂ = ¼ − ½(¼ + ½ · ¾) = −1/16.  With (1 − β)g: φ₁ = ¾, φ₂ = ¾ − ½ · 5/8; with the first
+    step as it is: ½ − ½ · ¾.  With m held: φ₁ = ½θ and dφ₂/dφ₁ = ½.
+    """
+    slopes = {
+        "optimiser-ignored": 1 / 4, "optimiser-made-in-every-step": 1 / 4, "one-step-too-few": 1 / 2, "heavy-ball-as-nesterov": -1 / 16,
+        "momentum-as-mean": 7 / 16, "momentum-dampened": 1 / 8, "steps-at-most-five": 0, "gradient-clipped": 0,
+    }  # fmt: skip
+    others = {
+        "first-order": -3, "last-step-without-adjoint": -3 / 2, "moments-detached": -3 / 4, "gradient-at-start": -2, "query-is-support": 0,
+        "moments-carried-between-tasks": 0,
+    }  # fmt: skip
+    check(by_hand(InnerRule("heavy_ball", momentum=0.5), b=3.0), 0, {**{slug: s * (s - 3) for slug, s in slopes.items()}, **others})
+
+
+def test_a_memory_that_is_carried_is_that_of_the_task_before():
+    """The second task begins with m = 1 and K = 1: φ = 1 − ½(½ · 1 + 1) = ¼, the slope in its own θ is ½, g_q = ¼."""
+    problem = by_hand(InnerRule("heavy_ball", momentum=0.5), steps=1, tasks=2)
+    np.testing.assert_allclose(ROWS["moments-carried-between-tasks"].function(problem), [[1 / 4], [1 / 8]], rtol=1e-15)
+
+
+@pytest.mark.eq("inner-adam")
+def test_adam_by_hand():
+    """β₁ = β₂ = 0, α = ε = 1: φ = θ − θ/(θ + 1) = ½, φ' = 1 − 1/4.  With v held φ' = 1 − ½."""
+    rule = InnerRule("adam", beta1=0.0, beta2=0.0, epsilon=1.0)
+    check(by_hand(rule, alpha=1.0, steps=1), 3 / 8, {"second-moment-detached": 1 / 4, "moments-detached": 3 / 8, "amsgrad": 3 / 8, "epsilon-hat": 3 / 8})
+
+
+def test_where_the_gradient_is_zero_the_place_of_epsilon_is_the_slope():
+    """θ = 0, query ½(φ − 1)²: α over the slope's denominator, less 1."""
+    numbers = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    by_name = {"adam": 9999999.0, "adam_epsilon_root": 999.0, "adam_epsilon_hat": 316226.7660168}
+    for name, expected in by_name.items():
+        problem = by_hand(InnerRule(name, **numbers), theta=0.0, alpha=0.1, steps=1, b=1.0)
+        np.testing.assert_allclose(SUITE.answer("gradient", problem), [[expected]], rtol=1e-12)
+        np.testing.assert_allclose(SUITE.variant("gradient", problem, {}), [[expected]], rtol=1e-12)
+        rows = {"epsilon-outside": "adam", "epsilon-inside": "adam_epsilon_root", "epsilon-hat": "adam_epsilon_hat"}
+        for slug, other in rows.items():
+            assert other == name or abs(ROWS[slug].function(problem)[0, 0] / by_name[other] - 1) < 1e-12
+
+
+def test_clips_by_hand():
+    """θ = 4, c = 1, α = ½: φ = 7/2 with the slope 1; with the factor ¼ held 7/8; without a clip φ = 2 and ½.
+
+    Of two tasks that are alike the norm is 4√2, and g/‖g‖ has no slope.
+    """
+    problem = by_hand(InnerRule("gradient_descent", clip=1.0), theta=4.0, steps=1)
+    check(problem, 7 / 2, {"clip-held": 49 / 16, "clip-missing": 1, "clip-by-value": 7 / 2})
+    assert 0 < ROWS["clip-with-epsilon"].function(problem)[0, 0] - 7 / 2 < 1e-6
+    two = by_hand(InnerRule("gradient_descent", clip=1.0), theta=4.0, steps=1, tasks=2)
+    np.testing.assert_allclose(forward_gradient(two, OVER_ALL), 4 - 1 / np.sqrt(8), rtol=1e-14)
+    check(by_hand(InnerRule("gradient_descent", clip=5.0), theta=4.0, steps=1), 1, {"clip-held": 1, "clip-with-epsilon": 1, "clip-over-all-tasks": 1})
+
+
+def test_decays_by_hand():
+    """θ = 4, α = w = ½: coupled φ = 4 − ½ · 6 = 1, slope ¼; αw is the same here; w: φ = 0.  Heavy ball does the same in one step."""
+    coupled, decoupled, paper = (InnerRule("gradient_descent", decay=each, weight_decay=0.5) for each in ("coupled", "decoupled", "decoupled_paper"))
+    once = {"theta": 4.0, "steps": 1}
+    check(by_hand(coupled, **once), 1 / 4, {"decay-decoupled": 1 / 4, "decay-missing": 1, "decay-not-differentiated": 1 / 2, "inner-gradients-detached": 3 / 4})
+    check(by_hand(decoupled, **once), 1 / 4, {"decay-coupled": 1 / 4, "decay-without-alpha": 0})
+    check(by_hand(paper, **once), 0, {"decay-with-alpha": 1 / 4})
+    clipped = replace_fields(by_hand(coupled, **once), rule=coupled._replace(clip=1.0))
+    check(clipped, (4 - 3 / 2) * 3 / 4, {"clip-after-decay": 7 / 2})
+
+
+@pytest.mark.parametrize("row", [row for row in wrong.ROWS if row.quantity == "gradient"], ids=lambda row: row.slug)
+def test_a_row_is_wrong_where_a_vector_says_so_and_right_elsewhere(row):
+    for case in VALID:
+        off = gap(row.function(case.problem), case.expected["gradient"].value, limit_of(case, "gradient", JudgeSettings()))
+        assert off > 10 if row.slug in case.discriminates else off < 10, (case.id, off)
+
+
+def test_two_formulas_are_not_two_names():
+    """No two rows compute the same on every vector."""
+    found = {slug: [row.result(case.problem) for case in VALID] for slug, row in ROWS.items() if row.quantity == "gradient"}
+    for slug, mine in found.items():
+        for other, theirs in found.items():
+            same = [a is None and b is None or a is not None and b is not None and np.allclose(a, b, rtol=1e-7, atol=1e-12) for a, b in zip(mine, theirs, strict=True)]
+            assert slug == other or not all(same), (slug, other)
+
+
+@pytest.mark.parametrize(("choice", "words"), singles(SUITE.choices))
+def test_every_departure_is_seen_by_a_vector(choice, words):
+    point, settings = {choice: SUITE.choices[choice][words]}, JudgeSettings()
+    for part in SUITE.parts:
+        for case in VALID:
+            value = SUITE.variant(part, case.problem, point)
+            if value is not None and gap(value, case.expected[part].value, limit_of(case, part, settings)) > 10:
+                return
+    pytest.fail("no vector sees it")
+
+
+def test_bad_input_is_refused_by_the_library():
+    for case in cases("maml-optimisers"):
+        if case.result == "invalid":
+            with pytest.raises(ValueError, match="momentum|beta2|weight"):
+                case.about.answer("gradient", case.problem)
