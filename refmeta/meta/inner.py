@@ -81,11 +81,16 @@ def _along_path(
     """The adaptation on the points that `at` makes."""
     tasks, rule = as_step_tasks(task, steps), as_optimiser(optimiser)
     path = [at(tasks[0], theta, first=True)]
-    batch, state = common_batch(path[0].theta, tasks), zero_moments(path[0].theta)
+    batch, state = common_batch(path[0].theta, tasks), _no_moments(path[0].theta, rule)
     for k, step_size in enumerate(as_step_sizes(alpha, steps, tasks[0].dim), start=1):
         following, state = _step(path[-1], state, rule, step_size, k)
         path.append(at(tasks[k], following))
     return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
+
+
+def _no_moments(theta: Array, rule: UpdateRule) -> Moments:
+    """The state before the first step: zeros, or numbers where the rule has no state."""
+    return Moments(0.0, 0.0, 0) if isinstance(rule, GradientDescent) else zero_moments(theta)  # type: ignore[arg-type]
 
 
 def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) -> tuple[Array, Moments]:

@@ -103,7 +103,7 @@ class Surrogate:
 
     __reduce__ = reduce_record
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         batch = joint_batch(self.policy, self.theta_sampled, self.trajectories)

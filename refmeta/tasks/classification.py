@@ -1,6 +1,7 @@
 """Softmax regression: mean cross-entropy.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,7 +61,7 @@ class SoftmaxRegression:
         object.__setattr__(self, "classes", int(labels.max(initial=0)) + 1 if classes is None else classes)
         object.__setattr__(self, "ridge", as_real_scalar(self.ridge, "ridge", least=0.0))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.X.shape[:-2], self.labels.shape[:-1])

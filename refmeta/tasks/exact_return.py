@@ -19,7 +19,7 @@ from refmeta.arrays import (
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
-from refmeta.tasks.factors import LUFactors, factorise, solve, solve_transposed
+from refmeta.tasks.factors import Inverses, LUFactors, factorise, solve, solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -97,7 +97,7 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The return without a horizon at θ; every quantity uses one LU factorisation of I − γP_π."""
+    """The return without a horizon at θ; every quantity uses one factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
@@ -108,8 +108,8 @@ class DiscountedPoint:
     __reduce__ = reduce_record
 
     @cached_property
-    def _factors(self) -> LUFactors:
-        """LU factors of I − γP_π."""
+    def _factors(self) -> Inverses | LUFactors:
+        """I − γP_π, factorised."""
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
         np.einsum("...ii->...i", M)[...] += 1
         return factorise(M)
@@ -221,5 +221,5 @@ class DiscountedPoint:
 
 
 def _broadcast(pi: Array, batch: tuple[int, ...]) -> Array:
-    """π with these batch axes."""
-    return pi if pi.shape[:-2] == batch else np.broadcast_to(pi, batch + pi.shape[-2:])
+    """π with these batch axes, a copy for each task: what is computed from strides of 0 is laid out badly in memory."""
+    return pi if pi.shape[:-2] == batch else np.array(np.broadcast_to(pi, batch + pi.shape[-2:]), order="C")

@@ -6,6 +6,7 @@ length is 1, and its entry is the discounted sum.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,7 +46,7 @@ class PolicyCost:
         if not isinstance(self.lq, LinearQuadratic):
             raise TypeError(f"PolicyCost takes a LinearQuadratic, got {type(self.lq).__name__}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return self.lq.shape

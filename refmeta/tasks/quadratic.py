@@ -1,6 +1,7 @@
 """The quadratic loss: constant Hessian, everything in closed form.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,7 +48,7 @@ class Quadratic:
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "c", c)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.A.shape[:-2], self.c.shape[:-1])

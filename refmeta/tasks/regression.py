@@ -1,6 +1,7 @@
 """Linear regression.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,7 +58,7 @@ class LinearRegression:
         object.__setattr__(self, "X", as_inputs(self.X))
         object.__setattr__(self, "y", as_outputs(as_real(self.y, "y"), "y", self.X))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.X.shape[:-2], self.y.shape[:-1])
