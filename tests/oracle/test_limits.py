@@ -25,6 +25,7 @@ from refmeta.oracle.suites.model.problem import maml_parts
 from refmeta.oracle.suites.pearl import wrong_limits as of_pearl
 from refmeta.oracle.suites.pearl.definition import Pearl
 from refmeta.oracle.suites.policy_gradient import wrong as of_policies
+from refmeta.oracle.suites.soft_return import wrong as of_soft_returns
 from refmeta.oracle.suites.surrogates import wrong_limits as of_surrogates
 from refmeta.oracle.vectors import cases
 from refmeta.problems import KINDS, random_problem
@@ -33,7 +34,7 @@ from refmeta.tolerance import error_in_tolerances
 MAML = [name for name in SUITES if SUITES[name].chapter == "maml"]
 CLAMPED = {
     **dict.fromkeys(MAML, of_maml._with_softmax),
-    "policy-gradient": of_policies._with_softmax, "expected-estimators": of_expectations._with_softmax,
+    "policy-gradient": of_policies._with_softmax, "soft-return": of_soft_returns._with_softmax, "expected-estimators": of_expectations._with_softmax,
     "model": of_model._with_softmax, "surrogates": of_surrogates._with_softmax,
     "pearl": lambda p, use: of_pearl.all_parts(p, Pearl(softmax=use)),
     "maml-sampled": of_batches._with_softmax, "meta-lstm": lambda p, use: of_lstm.all_parts(p, Formulas(softmax=use)),
