@@ -10,6 +10,7 @@ from refmeta.arrays import (
     Array,
     along,
     as_parameters,
+    as_read_only,
     as_real_scalar,
     batch_shape,
     dot,
@@ -88,7 +89,7 @@ class PolicyReturn:
         batch = self.shape if theta.ndim == 1 else np.broadcast_shapes(theta.shape[:-1], self.shape)
         self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
-        return point(theta, self.mdp, self.policy, _broadcast(pi, batch), self.temperature)
+        return point(theta, self.mdp, self.policy, as_read_only(_broadcast(pi, batch)), self.temperature)
 
     def __getitem__(self, index: int | slice) -> "PolicyReturn":
         """Task `index` of the first batch axis, or a slice of the tasks."""
