@@ -6,13 +6,14 @@ end at a relative residual above 30 · eps, as in implicit MAML, the residual is
 Derivation: derivations/judges.md
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replace_fields
+from refmeta.arrays import Array, as_read_only, replace_fields
 
 __all__ = ["DELTA", "PATTERNS", "condition_number", "error_in_tolerances", "max_per_task", "perturbed_input", "signs", "tolerance"]
 
@@ -20,9 +21,10 @@ DELTA = 2.0**-26
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 
+@functools.lru_cache(4096)
 def signs(pattern: str, n: int) -> Array:
     """n signs, ±1, that repeat the pattern of + and −."""
-    return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
+    return as_read_only(np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n))
 
 
 def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
