@@ -24,6 +24,7 @@ from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import Surrogate, clipped, dice, likelihood_ratio, reinforce
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.sampling.trust_region import SampledKL
+from refmeta.tasks.entropy import check_no_entropy
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -162,8 +163,9 @@ class SampledMAML:
     def __post_init__(self) -> None:
         as_count(self.episodes, "episodes", least=1)
         as_count(self.steps, "steps", least=1)
-        if isinstance(self.estimator, type) or not callable(getattr(self.estimator, "direction", None)):
-            raise TypeError(f"estimator must be an object with direction(...), as sampled_maml.EMAML, got {self.estimator!r}")
+        methods = (getattr(self.estimator, name, None) for name in ("surrogate", "direction"))
+        if isinstance(self.estimator, type) or not all(map(callable, methods)):
+            raise TypeError(f"estimator must be an object with surrogate and direction(...), as sampled_maml.EMAML, got {self.estimator!r}")
 
     def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array:
         """`sample_direction` with a new generator."""
@@ -178,6 +180,8 @@ class SampledMAML:
         ------
         TypeError
             For tasks that are neither a `PolicyReturn` nor a `PolicyCost`.
+        ValueError
+            For a `PolicyReturn` with a temperature: episodes hold no entropy.
         """
         theta = as_initialisation(theta)
         return self.estimator.direction(theta, self.sample_episodes(theta, support, query, rng), self.alpha)
@@ -210,6 +214,7 @@ def _query(make: Callable[..., Surrogate], episodes: Episodes, **more: Any) -> S
 def _process(task: Any) -> tuple[Any, Policy]:
     """The process of a task, and the policy that acts in it."""
     if isinstance(task, PolicyReturn):
+        check_no_entropy(task.temperature)
         return task.mdp, task.policy
     if isinstance(task, PolicyCost):
         return task.lq, LinearGaussian(task.lq.states, task.lq.actions)
