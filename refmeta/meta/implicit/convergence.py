@@ -25,10 +25,13 @@ def check_converges(product: Product, g: Array, eta: float, terms: int) -> None:
 
 
 def _check_spectrum(H: Array, eta: float) -> None:
-    """Refuse an η at which ρ(I − ηH) is not below 1 by more than its rounding, 8d·eps·max(1, η‖H‖)."""
+    """Refuse an η at which the least eigenvalue of I − ηH is not above −1 by more than its rounding, 8d·eps·max(1, η‖H‖).
+
+    H is positive definite at a minimum, so that all eigenvalues are below 1, also where a tiny η leaves them at 1 by rounding.
+    """
     values = np.linalg.eigvalsh((H + H.swapaxes(-1, -2)) / 2)
-    radius, largest = np.max(np.abs(1 - eta * values), axis=-1), np.max(np.abs(values), axis=-1)
-    diverges = radius >= 1 - 8 * H.shape[-1] * EPS * np.maximum(1, eta * largest)
+    radius, largest = np.max(np.abs(1 - eta * values), axis=-1), np.max(values, axis=-1)
+    diverges = eta * largest >= 2 - 8 * H.shape[-1] * EPS * np.maximum(1, eta * largest)
     if np.any(diverges):
         at = np.unravel_index(np.argmax(np.where(diverges, radius, -np.inf)), radius.shape)
         raise ValueError(

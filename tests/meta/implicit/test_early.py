@@ -17,6 +17,7 @@ from tests.strategies import assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
 SUPPORT, QUERY = rm.Quadratic([[1.0]], [3.0]), rm.Quadratic([[2.0]], [0.0])  # by hand in the derivation
+QUERY_2 = rm.Quadratic(np.eye(2), np.zeros(2))
 HAND = {"strength": 2.0, "eta": 0.5}
 
 
@@ -227,6 +228,48 @@ def test_an_eta_at_which_the_series_diverges_is_refused_with_the_spectral_radius
     with pytest.raises(ValueError, match=r"the spectral radius of I - eta \(I \+ H/strength\) is 3, and"):
         implicit.one_step_gradient([1.0, 1.0], task[1], strength=1.0, eta=1.0)
     assert np.isfinite(implicit.truncated_gradient([1.0, 1.0], task, strength=1.0, eta=0.6, steps=3, kept=2)).all()
+
+
+def test_a_tiny_eta_is_slow_and_not_refused():
+    """I − ηH is I to rounding, and k terms are kηg."""
+    task, g = rm.Quadratic(np.diag([1.0, 2.0]), np.zeros(2)), np.array([1 / 2, 1 / 3])  # φ* = θ/(1 + curvature)
+    for k in (1, 2):
+        got = implicit.neumann_gradient([1.0, 1.0], task, QUERY_2, strength=1.0, eta=1e-17, terms=k)
+        np.testing.assert_allclose(got, k * 1e-17 * g, rtol=1e-12)
+
+
+class Counted:
+    """A quadratic task whose points count their Hessian products."""
+
+    shape, dim = SUPPORT.shape, SUPPORT.dim
+
+    def __init__(self):
+        self.products = 0
+
+    def at(self, theta):
+        return CountedPoint(self, SUPPORT.at(theta))
+
+
+class CountedPoint:
+    """A point that counts."""
+
+    def __init__(self, task, point):
+        self.task, self.point = task, point
+
+    def __getattr__(self, name):
+        return getattr(self.point, name)
+
+    def hvp(self, v):
+        self.task.products += 1
+        return self.point.hvp(v)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(1, 1), (4, 1), (4, 3), (4, 4)])
+def test_a_truncated_unrolling_takes_one_product_fewer_than_it_keeps_steps(steps, kept):
+    task = Counted()
+    got = implicit.truncated_gradient([0.0], task, QUERY, steps=steps, kept=kept, **HAND)
+    np.testing.assert_array_equal(got, implicit.truncated_gradient([0.0], SUPPORT, QUERY, steps=steps, kept=kept, **HAND))
+    assert task.products == kept - 1
 
 
 def test_of_many_parameters_the_residuals_tell_that_the_series_diverges():
