@@ -154,7 +154,7 @@ def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimi
         point, (gradient, state) = inner.path[k], made[k]
         with np.errstate(all="ignore"):
             before = rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k])
-            theta = s[k] + before.theta - point.hvp(-before.gradient)
+            theta = s[k] + before.theta - point.hvp(-before.gradient)  # twice −, so that gradient descent has the bits of `adjoints`
         check_finite(theta, f"the adjoint of inner step {k + 1} left the finite numbers")
         yield (later := before._replace(theta=theta))
 

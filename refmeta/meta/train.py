@@ -25,6 +25,7 @@ from refmeta.arrays import (
     finite_result,
 )
 from refmeta.meta.arguments import as_initialisation
+from refmeta.meta.inner_optimisers.state import as_rate
 from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 
@@ -117,10 +118,7 @@ class Adam:
 
     def __post_init__(self) -> None:
         _check_outer(self)
-        for name in ("beta1", "beta2"):
-            if not 0 <= as_real_scalar(getattr(self, name), name) < 1:
-                raise ValueError(f"{name} must satisfy 0 <= {name} < 1, got {getattr(self, name)}")
-        as_positive(self.epsilon, "epsilon")
+        as_rate(self.beta1, "beta1"), as_rate(self.beta2, "beta2"), as_positive(self.epsilon, "epsilon")
 
     def start(self, theta: Array) -> Moments:
         """Zero moments."""

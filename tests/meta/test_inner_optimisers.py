@@ -62,7 +62,7 @@ def test_steps_by_hand(rule, path):
 
 @pytest.mark.eq("inner-clip")
 def test_the_norm_of_clipping_is_over_the_parameters_of_one_task():
-    """Gradients (3, 4) and (6, 8) with c = 5 and 5: (3, 4) is on the sphere, (6, 8) becomes (3, 4)."""
+    """Gradients (0.3, 0.4) and (6, 8) with c = 5: the first stays as it is, the second becomes (3, 4), and so it does times 1e300."""
     g = np.array([[0.3, 0.4], [6.0, 8.0]])
     theta, _ = inner.ClippedByNorm(5.0).step(np.zeros((2, 2)), g, inner.zero_moments(g), alpha=1.0)
     np.testing.assert_allclose(theta, [[-0.3, -0.4], [-3, -4]], rtol=4 * EPS)
