@@ -7,7 +7,8 @@ number at many small perturbations.  No derivative formula stands here: a gradie
 import cmath
 import itertools
 from collections.abc import Callable, Sequence
-from functools import singledispatch
+from decimal import Decimal, getcontext
+from functools import lru_cache, singledispatch
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
@@ -75,6 +76,24 @@ def sqrt(x: Number) -> Number:
 exp.register(complex, cmath.exp)
 ln.register(complex, cmath.log)
 sqrt.register(complex, cmath.sqrt)
+
+
+@exp.register
+def _exp(x: Decimal) -> Decimal:
+    """Remembered: a difference along one axis leaves most numbers as they were."""
+    return _remembered(Decimal.exp, x, getcontext().prec)
+
+
+@ln.register
+def _ln(x: Decimal) -> Decimal:
+    """Remembered, as the exponential is."""
+    return _remembered(Decimal.ln, x, getcontext().prec)
+
+
+@lru_cache(maxsize=1 << 15)
+def _remembered(f: Callable[[Decimal], Decimal], x: Decimal, precision: int) -> Decimal:
+    """f(x) in the current context, which has this precision."""
+    return f(x)
 
 
 @singledispatch
