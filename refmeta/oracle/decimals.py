@@ -183,10 +183,9 @@ def policy_return(
 
 def policy(theta: Vector, S: int, A: int, features: Any = None, softmax: Softmax = softmax) -> list[Vector]:
     """π of the table θ or of the logits Φθ, one row per state."""
-    table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
-        table = [[dot(row, theta) for row in state] for state in features]
-    return [softmax(row) for row in table]
+        return [softmax([dot(row, theta) for row in state]) for state in features]
+    return [softmax(theta[s * A : (s + 1) * A]) for s in range(S)]
 
 
 def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | None, features: Any = None) -> Loss:
