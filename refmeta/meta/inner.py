@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_parameters, batch_shape, check_finite
 from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, as_step_tasks, common_batch
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
+from refmeta.meta.inner_optimisers.state import filled
 
 __all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes"]
 
@@ -123,9 +124,9 @@ def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimi
     for k in reversed(range(steps)):
         point, (gradient, state) = inner.path[k], made[k]
         with np.errstate(all="ignore"):
-            before = rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k])
-            theta = s[k] + before.theta - point.hvp(-before.gradient)
-        check_finite(theta, f"the adjoint of inner step {k + 1} left the finite numbers")
+            before = filled(rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k]), later.theta)
+            check_finite(before.gradient, sentence := f"the adjoint of inner step {k + 1} left the finite numbers")
+            theta = check_finite(s[k] + before.theta - point.hvp(-before.gradient), sentence)
         yield (later := before._replace(theta=theta))
 
 
