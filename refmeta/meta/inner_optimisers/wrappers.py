@@ -31,7 +31,8 @@ class DecayedWeights:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        keep(self, weight=as_weight(self.weight, "weight")), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step with g + wθ.
@@ -58,7 +59,8 @@ class DecoupledDecay:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        keep(self, weight=as_weight(self.weight, "weight")), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step − αwθ.
@@ -88,7 +90,8 @@ class DecoupledDecayPaper:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        keep(self, weight=as_weight(self.weight, "weight")), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step − wθ.
@@ -115,7 +118,8 @@ class ClippedByNorm:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        keep(self, max_norm=as_positive(self.max_norm, "max_norm")), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, max_norm=as_positive(self.max_norm, "max_norm"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step with g · min(1, c/‖g‖).
