@@ -479,6 +479,61 @@ def test_slopes_that_a_user_s_rule_leaves_out_are_zero():
             np.testing.assert_allclose(got[:, None], by_alpha.derivative, rtol=1e-6, atol=1e-8, err_msg=name)
 
 
+class WritesIntoItsState:
+    """The heavy ball of a user's own, in place, as optimisers of networks are written."""
+
+    def step(self, theta, gradient, state, *, alpha):
+        m = state.first
+        m *= 0.5
+        m += gradient
+        return theta - alpha * m, state._replace(steps=state.steps + 1)
+
+    adjoint = inner.HeavyBall(0.5).adjoint
+
+
+def test_a_rule_that_writes_into_the_state_before_its_step_is_refused():
+    """The way back needs that state: with it overwritten the gradient was wrong without a word."""
+    case = random_problem(np.random.default_rng(10), "quadratic")
+    with pytest.raises(ValueError, match="read-only"):
+        maml.gradient(np.broadcast_to(case.theta, (2, 1, case.theta.size)), *case.split, alpha=0.1, steps=3, optimiser=WritesIntoItsState())
+
+
+class OneBuffer:
+    """A task of a user's own whose points return every gradient in one array, and every product in another."""
+
+    shape = ()
+
+    def __init__(self, task):
+        self.task, self.dim, self.buffers = task, task.dim, np.zeros((2, task.dim))
+
+    def at(self, theta):
+        return OneBufferPoint(self.task.at(theta), *self.buffers)
+
+
+class OneBufferPoint:
+    def __init__(self, point, gradient, product):
+        self.point, self.gradient, self.product, self.theta, self.loss = point, gradient, product, point.theta, point.loss
+
+    @property
+    def grad(self):
+        self.gradient[:] = self.point.grad
+        return self.gradient
+
+    def hvp(self, v):
+        self.product[:] = self.point.hvp(v)
+        return self.product
+
+
+def test_a_task_may_return_its_gradients_in_one_array():
+    case = random_problem(np.random.default_rng(11), "quadratic", tasks=2)
+    support, query = case.support[0], case.query[0]
+    for name, rule in (("gradient descent", lambda rng: None), *RULES.items()):
+        settings = {"alpha": np.full((3, 1), 0.1), "steps": 3, "optimiser": rule(np.random.default_rng(1))}
+        for f, more in ((maml.gradient, {}), (maml.step_size_gradient, {}), (maml.multi_step_gradient, {"weights": [0.5, -0.25, 1.0, 0.75]})):
+            expected = f(case.theta, support, query, **settings, **more)
+            np.testing.assert_array_equal(f(case.theta, OneBuffer(support), OneBuffer(query), **settings, **more), expected, name)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [

@@ -207,7 +207,7 @@ def _difference_product(support: Task, point: Point, strength: float, delta: flo
     """v ↦ v + [∇L(φ + δv) − ∇L(φ − δv)]/(2δλ)."""
 
     def product(v: Array) -> Array:
-        up, down = (np.asarray(support.at(point.theta + step * v).grad) for step in (delta, -delta))
+        up, down = (np.array(support.at(point.theta + step * v).grad) for step in (delta, -delta))
         return v + (up - down) / (2 * delta * strength)
 
     return product

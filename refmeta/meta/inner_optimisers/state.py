@@ -4,10 +4,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from refmeta.arrays import Array, as_real_scalar, batch_shape, index_text
+from refmeta.arrays import Array, as_read_only, as_real_scalar, batch_shape, index_text
 from refmeta.meta.optimisers import Moments
 
-__all__ = ["UpdateRule", "Slopes", "as_rate", "as_weight", "check_moments", "filled", "keep", "root_slope"]
+__all__ = ["UpdateRule", "Slopes", "as_rate", "as_weight", "check_moments", "filled", "held", "keep", "root_slope"]
 
 
 class Slopes(NamedTuple):
@@ -23,6 +23,12 @@ class Slopes(NamedTuple):
 def filled(slopes: Slopes, like: Array) -> Slopes:
     """The slopes as arrays of at least the shape of `like`; the 0 that a rule leaves stands for every entry."""
     return Slopes(*(np.broadcast_to(x, np.broadcast_shapes(np.shape(x), np.shape(like))) for x in slopes))
+
+
+def held(state: Moments) -> Moments:
+    """The state, read-only: the way back needs it as it was before the step, so that a rule must not write into it."""
+    first, second = (as_read_only(np.asarray(x).view()) for x in (state.first, state.second))
+    return Moments(first, second, state.steps)
 
 
 class UpdateRule(Protocol):

@@ -14,6 +14,7 @@ from refmeta.judges import central_difference, complex_step
 from refmeta.meta.implicit.convergence import check_converges
 from refmeta.problems import KINDS, largest_curvature, random_problem
 from tests.independent import solved
+from tests.meta.test_inner_optimisers import OneBuffer
 from tests.strategies import assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
@@ -173,6 +174,14 @@ def test_batch_axes_broadcast_and_every_task_is_on_its_own(name):
         np.testing.assert_allclose(one, many[2, i], rtol=0, atol=1e-12 * np.max(np.abs(many)))
     alone = function(case.theta, case.support, strength=strength, **hyper)
     np.testing.assert_array_equal(alone, function(case.theta, case.support, case.support, strength=strength, **hyper))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_task_may_return_its_gradients_in_one_array(name):
+    case = random_problem(np.random.default_rng(5), "quadratic", tasks=1)
+    function, hyper = METHODS[name]
+    got, expected = (function(case.theta, of(case.support[0]), of(case.query[0]), strength=strong(case), **hyper) for of in (OneBuffer, lambda task: task))
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_values_by_hand():
