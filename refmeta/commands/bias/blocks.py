@@ -80,7 +80,7 @@ def _limit(
     if yours is None:
         return block
     if not named:
-        return block._replace(note="yours was called at no M, so that its limit is not computed; give a finite --episodes, too")
+        return block._replace(note="yours was called at no M above, so that its limit is not computed; give --episodes that can be enumerated, too")
     names = always(named)
     own = [bias for e, bias in biases.items() if e.name in names]
     if not own:

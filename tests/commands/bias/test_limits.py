@@ -243,5 +243,5 @@ def test_a_function_that_is_never_called_is_not_judged(capsys):
     """As where too many tuples are asked for."""
     assert main(["bias", PLAIN + "e_maml", "--alpha", "0.75", "--episodes", "inf", "--steps", "1"]) == 5
     said = " ".join(capsys.readouterr().out.split())
-    assert "yours was called at no M, so that its limit is not computed; give a finite --episodes, too" in said
+    assert "yours was called at no M above, so that its limit is not computed; give --episodes that can be enumerated, too" in said
     assert "no estimator of this table" not in said
