@@ -48,11 +48,20 @@ def max_per_task(difference: Array) -> Array:
 
 
 def condition_number(
-    function: Callable[[Any], Array], problem: Any, scale: Array, start: Array | None = None, patterns: Sequence[str] = PATTERNS
+    function: Callable[[Any], Array],
+    problem: Any,
+    scale: Array,
+    start: Array | None = None,
+    patterns: Sequence[str] = PATTERNS,
+    moved: Sequence[Any] | None = None,
 ) -> Array:
-    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale); `start` is F(x)."""
+    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale).
+
+    `start` is F(x), and `moved` are the perturbed problems, where several functions share them.
+    """
     start = function(problem) if start is None else start
-    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in patterns]
+    moved = [perturbed_input(problem, pattern) for pattern in patterns] if moved is None else moved
+    moves = [max_per_task(function(each) - start) for each in moved]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     exponents = np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1
     unit = np.array([float(f"1e{e:.0f}") for e in exponents])  # NumPy's powers differ in the last bit between processors

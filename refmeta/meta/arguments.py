@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_scalar, batch_shape
 from refmeta.tasks.distributions import Split
 
-__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes", "is_task"]
+__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes", "as_task", "is_task"]
 
 
 class Point(Protocol):
@@ -88,6 +88,13 @@ def as_step_tasks(tasks: Tasks, steps: int) -> list[Task]:
     return [*tasks, tasks[-1]]
 
 
+def as_task(task: Any, name: str) -> Task:
+    """The task as it is; TypeError for anything else, a sequence of tasks included."""
+    if not is_task(task):
+        raise TypeError(f"{name} must be a task with at(theta), got {type(task).__name__}")
+    return task
+
+
 def common_batch(theta: Array, tasks: Sequence[Task]) -> tuple[int, ...]:
     """The shape that the batch axes of theta and the tasks broadcast to."""
     several = len({id(task) for task in tasks}) > 1
@@ -101,8 +108,7 @@ def as_query(support: Tasks, query: Task | None) -> Task:
     if query is None and first is not support:
         raise ValueError("query is required where support is a sequence of tasks")
     query = first if query is None else query
-    if not is_task(query):
-        raise TypeError(f"query must be a task with at(theta), got {type(query).__name__}")
+    as_task(query, "query")
     if query.dim != first.dim:
         raise ValueError(f"query has {query.dim} parameters, expected {first.dim} as the support")
     return query

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_parameters, batch_shape, check_finite, trusted
 from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, as_step_tasks, common_batch
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
+from refmeta.meta.inner_optimisers.state import filled, held
 
 __all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation"]
 
@@ -98,12 +99,12 @@ def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) 
     gradient = np.asarray(point.grad)
     if gradient.shape[-1:] != point.theta.shape[-1:]:
         raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {point.theta.shape[-1]}")
+    plain = isinstance(rule, GradientDescent)  # it has no state
     with np.errstate(all="ignore"):
-        following, state = rule.step(point.theta, gradient, state, alpha=alpha)
-    if isinstance(rule, GradientDescent):
-        return check_finite(following, f"inner step {k} left the finite numbers; alpha may be too large"), state
-    for result in (state.second, following):
-        check_finite(result, f"inner step {k} left the finite numbers; alpha may be too large, or epsilon is 0 where the gradient is 0")
+        following, state = rule.step(point.theta, gradient, state if plain else held(state), alpha=alpha)
+    reason = "alpha may be too large" + ("" if plain else ", or epsilon is 0 where the gradient is 0")
+    for result in (following,) if plain else (state.second, following):
+        check_finite(result, f"inner step {k} left the finite numbers; {reason}")
     return following, state
 
 
@@ -153,9 +154,10 @@ def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimi
     for k in reversed(range(steps)):
         point, (gradient, state) = inner.path[k], made[k]
         with np.errstate(all="ignore"):
-            before = rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k])
-            theta = s[k] + before.theta - point.hvp(-before.gradient)  # twice −, so that gradient descent has the bits of `adjoints`
-        check_finite(theta, f"the adjoint of inner step {k + 1} left the finite numbers")
+            before = filled(rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k]), later.theta)
+            check_finite(before.gradient, sentence := f"the adjoint of inner step {k + 1} left the finite numbers")
+            # twice −, so that gradient descent has the bits of `adjoints`
+            theta = check_finite(s[k] + before.theta - point.hvp(-before.gradient), sentence)
         yield (later := before._replace(theta=theta))
 
 
@@ -165,9 +167,9 @@ def _at_all_points(sources: list[Array], steps: int) -> list[Any]:
 
 
 def _steps_again(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[tuple[Array, Moments]]:
-    """The gradient of each step, and the state before it."""
+    """The gradient of each step, a copy since a task may use one array for all, and the state before it."""
     made, state = [], zero_moments(inner.path[0].theta)
     for point, alpha in zip(inner.path[:-1], alphas, strict=True):
-        made.append((np.asarray(point.grad), state))
-        state = rule.step(point.theta, made[-1][0], state, alpha=alpha)[1]
+        made.append((np.array(point.grad), held(state)))
+        state = rule.step(point.theta, made[-1][0], made[-1][1], alpha=alpha)[1]
     return made

@@ -18,7 +18,6 @@ from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.returns import discounted_sum
 from refmeta.sampling.surrogates import Surrogate, emaml_score_term
 from refmeta.sampling.trajectories import Trajectories, discounts
-from refmeta.tasks.entropy import check_no_entropy
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = [
@@ -84,11 +83,20 @@ def _expected_loss(theta: Array, task: PolicyReturn, all_paths: Paths, alphas: A
     return loss, gradient
 
 
+def check_no_entropy(task: PolicyReturn) -> None:
+    """ValueError for a task with a temperature, whose entropy no trajectory holds."""
+    if task.temperature > 0:
+        raise ValueError(
+            f"task has the temperature {task.temperature}, expected 0: trajectories hold the rewards of the process and "
+            "no entropy; give PolicyReturn(task.mdp, task.policy)"
+        )
+
+
 def _all_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
     """All trajectories of the process of the task; ValueError if there are too many tuples of them over all steps."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
-    check_no_entropy(task.temperature)
+    check_no_entropy(task)
     return paths(task.mdp, tuples_of=as_count(episodes, "episodes", least=1) * as_count(steps, "steps"))
 
 

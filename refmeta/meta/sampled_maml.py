@@ -17,14 +17,13 @@ from refmeta.arrays import Array, as_count, as_generator, as_positive, as_real_s
 from refmeta.meta.arguments import as_initialisation, as_step_sizes
 from refmeta.meta.inner import adapt, adjoints
 from refmeta.meta.loop import sum_over_tasks
-from refmeta.meta.sampled import emaml_gradient, promp_gradient
+from refmeta.meta.sampled import check_no_entropy, emaml_gradient, promp_gradient
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.returns import whole_return
 from refmeta.sampling.rollout import rollout
 from refmeta.sampling.surrogates import Surrogate, clipped, dice, likelihood_ratio, reinforce
 from refmeta.sampling.trajectories import Policy, Trajectories
 from refmeta.sampling.trust_region import SampledKL
-from refmeta.tasks.entropy import check_no_entropy
 from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.policy_cost import PolicyCost
 
@@ -32,12 +31,16 @@ __all__ = ["Curvature", "DICE", "EMAML", "Episodes", "EpisodeEstimator", "LVC", 
 
 
 class Episodes(NamedTuple):
-    """What one iteration draws: the surrogate of each inner step, on M episodes of it; φ; M episodes at φ; and γ."""
+    """What one iteration draws: the surrogate of each inner step, on M episodes of it; φ; M episodes at φ; and γ.
+
+    policy : that of the query's episodes; None is that of the support.
+    """
 
     support: tuple[Surrogate, ...]
     adapted: Array
     query: Trajectories
     gamma: float
+    policy: Policy | None = None
 
 
 class EpisodeEstimator(Protocol):
@@ -181,7 +184,9 @@ class SampledMAML:
         TypeError
             For tasks that are neither a `PolicyReturn` nor a `PolicyCost`.
         ValueError
-            For a `PolicyReturn` with a temperature: episodes hold no entropy.
+            For a task with a temperature: episodes hold no entropy.
+        FloatingPointError
+            If an inner step leaves the finite numbers.
         """
         theta = as_initialisation(theta)
         return self.estimator.direction(theta, self.sample_episodes(theta, support, query, rng), self.alpha)
@@ -192,12 +197,14 @@ class SampledMAML:
         """M episodes at each of θ⁽⁰⁾ … θ⁽ᴷ⁻¹⁾ in the support, each after a step on the ones before it; and M at φ in the query."""
         (process, policy), rng, at = _process(support), as_generator(rng), as_initialisation(theta)
         surrogates = []
-        for step_size in as_step_sizes(self.alpha, self.steps, policy.dim):
+        for k, step_size in enumerate(as_step_sizes(self.alpha, self.steps, policy.dim), start=1):
             surrogate = self.estimator.surrogate(policy, at, self._rollout(process, policy, at, rng), gamma=process.gamma)
-            at = at - step_size * surrogate.at(at).grad
+            with np.errstate(all="ignore"):
+                at = at - step_size * surrogate.at(at).grad
+            check_finite(at, f"inner step {k} left the finite numbers; alpha may be too large")
             surrogates.append(surrogate)
         last, policy = _process(support if query is None else query)
-        return Episodes(tuple(surrogates), at, self._rollout(last, policy, at, rng), last.gamma)
+        return Episodes(tuple(surrogates), at, self._rollout(last, policy, at, rng), last.gamma, policy)
 
     def _rollout(self, process: Any, policy: Policy, theta: Array, rng: Generator) -> Trajectories:
         """M episodes at θ."""
@@ -207,14 +214,14 @@ class SampledMAML:
 
 def _query(make: Callable[..., Surrogate], episodes: Episodes, **more: Any) -> Surrogate:
     """A surrogate on the episodes after the adaptation."""
-    policy, gamma = episodes.support[-1].policy, episodes.gamma
-    return make(policy, episodes.adapted, episodes.query, gamma=gamma, **more)
+    policy = episodes.support[-1].policy if episodes.policy is None else episodes.policy
+    return make(policy, episodes.adapted, episodes.query, gamma=episodes.gamma, **more)
 
 
 def _process(task: Any) -> tuple[Any, Policy]:
     """The process of a task, and the policy that acts in it."""
     if isinstance(task, PolicyReturn):
-        check_no_entropy(task.temperature)
+        check_no_entropy(task)
         return task.mdp, task.policy
     if isinstance(task, PolicyCost):
         return task.lq, LinearGaussian(task.lq.states, task.lq.actions)

@@ -25,7 +25,7 @@ from refmeta.arrays import (
     finite_result,
 )
 from refmeta.meta.arguments import as_initialisation
-from refmeta.meta.inner_optimisers.state import as_rate
+from refmeta.meta.inner_optimisers.state import as_rate, keep
 from refmeta.meta.loop import check_methods, run_loop
 from refmeta.meta.optimisers import Moments, adam, zero_moments
 
@@ -93,7 +93,7 @@ class SGD:
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _check_outer(self)
+        _keep_numbers(self)
 
     def start(self, theta: Array) -> None:
         """No state."""
@@ -117,8 +117,9 @@ class Adam:
     max_norm: float | None = None
 
     def __post_init__(self) -> None:
-        _check_outer(self)
-        as_rate(self.beta1, "beta1"), as_rate(self.beta2, "beta2"), as_positive(self.epsilon, "epsilon")
+        _keep_numbers(self)
+        rates = {name: as_rate(getattr(self, name), name) for name in ("beta1", "beta2")}
+        keep(self, **rates, epsilon=as_positive(self.epsilon, "epsilon"))
 
     def start(self, theta: Array) -> Moments:
         """Zero moments."""
@@ -212,8 +213,8 @@ def _clip(direction: Array, max_norm: float | None) -> Array:
     return direction if max_norm is None else clip_by_norm(direction, max_norm)
 
 
-def _check_outer(outer: SGD | Adam) -> None:
-    """Check that the step size is real, and that `max_norm` is None or positive."""
-    as_real_scalar(outer.beta, "beta")
+def _keep_numbers(outer: SGD | Adam) -> None:
+    """Keep the step size, which must be real, and `max_norm`, which must be None or positive."""
+    keep(outer, beta=as_real_scalar(outer.beta, "beta"))
     if outer.max_norm is not None:
-        as_positive(outer.max_norm, "max_norm")
+        keep(outer, max_norm=as_positive(outer.max_norm, "max_norm"))

@@ -5,18 +5,9 @@ import numpy as np
 from refmeta.arrays import Array, as_read_only
 from refmeta.softmax import centred, log_softmax
 
-__all__ = ["check_no_entropy", "entropy_reward", "entropy_reward_jvp"]
+__all__ = ["entropy_reward", "entropy_reward_jvp"]
 
 NOTHING = as_read_only(np.full((1, 1), -0.0))  # x + (−0) is x, bit for bit
-
-
-def check_no_entropy(temperature: float) -> None:
-    """ValueError for a temperature above 0, where trajectories are listed or drawn."""
-    if temperature > 0:
-        raise ValueError(
-            f"task has the temperature {temperature}, expected 0: trajectories hold the rewards of the process and "
-            "no entropy; give PolicyReturn(task.mdp, task.policy)"
-        )
 
 
 def entropy_reward(logits: Array, temperature: float, terminal: Array) -> Array:

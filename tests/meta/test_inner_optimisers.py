@@ -424,6 +424,116 @@ def test_a_kink_that_the_query_does_not_see_is_no_reason_to_refuse(form):
     assert not np.any(maml.gradient([3.0, 4.0], rm.Quadratic(np.eye(2), [0.0, 0.0]), flat, **clip))
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.array])
+def test_numbers_of_a_rule_are_kept_in_double_precision(kind):
+    """1 − βᵗ of a number in single precision would have seven digits at most."""
+    case = random_problem(np.random.default_rng(8), "quadratic")
+    for make, numbers in (
+        (inner.Adam, (0.9, 0.99, 1e-4)), (inner.AdamEpsilonHat, (0.9, 0.99, 1e-4)), (inner.AdamEpsilonRoot, (0.9, 0.99, 1e-4)), (inner.RMSProp, (0.9, 1e-4)),
+        (inner.HeavyBall, (0.9,)), (inner.Nesterov, (0.9,)), (inner.DecayedWeights, (0.3,)), (inner.DecoupledDecay, (0.3,)),
+        (inner.DecoupledDecayPaper, (0.3,)), (inner.ClippedByNorm, (0.3,)),
+    ):  # fmt: skip
+        given = [kind(x) for x in numbers]
+        rule, same = make(*given), make(*(float(x) for x in given))
+        assert hash(rule) == hash(same) and rule == same
+        f = partial(maml.gradient, case.theta, *case.split, alpha=0.1, steps=5)
+        np.testing.assert_array_equal(f(optimiser=rule), f(optimiser=same))
+    outer, same = rm.Adam(*(kind(x) for x in (0.1, 0.9, 0.99, 1e-4))), rm.Adam(*(float(kind(x)) for x in (0.1, 0.9, 0.99, 1e-4)))
+    np.testing.assert_array_equal(*(o.step(case.theta, case.theta, o.start(case.theta))[0] for o in (outer, same)))
+    assert hash(rm.SGD(kind(0.1), kind(2.0))) == hash(rm.SGD(float(kind(0.1)), 2.0))
+
+
+class Signs:
+    """A rule of a user's own, θ − α sign g: its slopes are those by θ and by α, and zero for all that is left out."""
+
+    def step(self, theta, gradient, state, *, alpha):
+        return theta - alpha * np.sign(gradient), state._replace(steps=state.steps + 1)
+
+    def adjoint(self, theta, gradient, state, later, *, alpha):
+        return inner.Slopes(later.theta, alpha=-np.sign(gradient) * later.theta)
+
+
+class Still(Signs):
+    """A rule that does not move: nothing but the slope by θ is given."""
+
+    def step(self, theta, gradient, state, *, alpha):
+        return theta, state
+
+    def adjoint(self, theta, gradient, state, later, *, alpha):
+        return inner.Slopes(later.theta)
+
+
+def test_slopes_that_a_user_s_rule_leaves_out_are_zero():
+    case, alpha = random_problem(np.random.default_rng(9), "quadratic", tasks=2), 0.125
+    wrappers = {
+        "alone": lambda rule: rule, "clipped": lambda rule: inner.ClippedByNorm(0.5, rule), "coupled": lambda rule: inner.DecayedWeights(0.2, rule),
+        "decoupled": lambda rule: inner.DecoupledDecay(0.2, rule), "of the paper": lambda rule: inner.DecoupledDecayPaper(0.2, rule),
+    }  # fmt: skip
+    for name, wrap in wrappers.items():
+        for rule in (wrap(Signs()), wrap(Still())):
+            settings = {"steps": 3, "optimiser": rule}
+            by_theta = central_difference(lambda t, s=settings: maml.objective(t, *case.split, alpha=alpha, **s), case.theta)
+            np.testing.assert_allclose(maml.gradient(case.theta, *case.split, alpha=alpha, **settings), by_theta.derivative, rtol=1e-6, atol=1e-8, err_msg=name)
+            by_alpha = central_difference(lambda a, s=settings: maml.objective(case.theta, *case.split, alpha=a[0], **s), np.array([alpha]))
+            got = maml.step_size_gradient(case.theta, *case.split, alpha=alpha, **settings)
+            np.testing.assert_allclose(got[:, None], by_alpha.derivative, rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+class WritesIntoItsState:
+    """The heavy ball of a user's own, in place, as optimisers of networks are written."""
+
+    def step(self, theta, gradient, state, *, alpha):
+        m = state.first
+        m *= 0.5
+        m += gradient
+        return theta - alpha * m, state._replace(steps=state.steps + 1)
+
+    adjoint = inner.HeavyBall(0.5).adjoint
+
+
+def test_a_rule_that_writes_into_the_state_before_its_step_is_refused():
+    """The way back needs that state: with it overwritten the gradient was wrong without a word."""
+    case = random_problem(np.random.default_rng(10), "quadratic")
+    with pytest.raises(ValueError, match="read-only"):
+        maml.gradient(np.broadcast_to(case.theta, (2, 1, case.theta.size)), *case.split, alpha=0.1, steps=3, optimiser=WritesIntoItsState())
+
+
+class OneBuffer:
+    """A task of a user's own whose points return every gradient in one array, and every product in another."""
+
+    shape = ()
+
+    def __init__(self, task):
+        self.task, self.dim, self.buffers = task, task.dim, np.zeros((2, task.dim))
+
+    def at(self, theta):
+        return OneBufferPoint(self.task.at(theta), *self.buffers)
+
+
+class OneBufferPoint:
+    def __init__(self, point, gradient, product):
+        self.point, self.gradient, self.product, self.theta, self.loss = point, gradient, product, point.theta, point.loss
+
+    @property
+    def grad(self):
+        self.gradient[:] = self.point.grad
+        return self.gradient
+
+    def hvp(self, v):
+        self.product[:] = self.point.hvp(v)
+        return self.product
+
+
+def test_a_task_may_return_its_gradients_in_one_array():
+    case = random_problem(np.random.default_rng(11), "quadratic", tasks=2)
+    support, query = case.support[0], case.query[0]
+    for name, rule in (("gradient descent", lambda rng: None), *RULES.items()):
+        settings = {"alpha": np.full((3, 1), 0.1), "steps": 3, "optimiser": rule(np.random.default_rng(1))}
+        for f, more in ((maml.gradient, {}), (maml.step_size_gradient, {}), (maml.multi_step_gradient, {"weights": [0.5, -0.25, 1.0, 0.75]})):
+            expected = f(case.theta, support, query, **settings, **more)
+            np.testing.assert_array_equal(f(case.theta, OneBuffer(support), OneBuffer(query), **settings, **more), expected, name)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [
@@ -449,6 +559,7 @@ def test_a_kink_that_the_query_does_not_see_is_no_reason_to_refuse(form):
         (lambda: rm.adapt([1e200], HALF, alpha=0.1, steps=1, optimiser=inner.Adam()), FloatingPointError, "inner step 1 left the finite numbers; alpha may be too large, or epsilon is 0"),
         (lambda: rm.adapt([0.0], HALF, alpha=0.1, steps=1, optimiser=inner.AdamEpsilonRoot(epsilon=0)), FloatingPointError, "inner step 1 left the finite numbers; .* epsilon is 0 where the gradient is 0"),
         (lambda: maml.gradient([1e-200], HALF, alpha=0.1, optimiser=inner.Adam()), FloatingPointError, "inner step 1 has no derivative: at entry 0 the mean of squares v is 0"),
+        (lambda: maml.gradient([1e-160], HALF, alpha=0.1, optimiser=inner.AdamEpsilonRoot(epsilon=0)), FloatingPointError, "the adjoint of inner step 1 left the finite numbers"),
         (lambda: reptile.adapt_adam([1.0], HALF, alpha=0.1, steps=1, step=print), ValueError, "step must be adam or adam_epsilon_hat, got <built-in function print>"),
         (lambda: reptile.adapt_carried([1.0], [HALF], alpha=0.1, steps=1, optimiser=inner.Adam(), state=inner.zero_moments(np.ones(2))), ValueError, r"state has shape \(2,\)"),
     ],

@@ -14,6 +14,7 @@ from refmeta.sampling.enumeration import likelihoods, paths
 from refmeta.sampling.surrogates import dice, likelihood_ratio, reinforce
 from tests.strategies import assert_right, batch_sizes, policies, seeds
 
+BANDIT = rm.FiniteMDP([[[1.0], [1.0]]], [[1e200, 2e200]], [1.0], 0.5, 1)
 CURVATURES = {"naive": reinforce, "lvc": likelihood_ratio, "dice": dice}
 
 
@@ -132,6 +133,25 @@ def test_episodes_are_drawn_where_they_are_used_and_the_query_in_its_own_tasks()
     np.testing.assert_allclose(rule.sample_direction(theta, support, query, 7), expected, rtol=0, atol=1e-14)
 
 
+def test_the_query_is_scored_by_its_own_policy():
+    """Features of the query's own: the support's policy gives other probabilities at the same parameters."""
+    rng = np.random.default_rng(2)
+    task = rm.RandomMDPs(3, 2, horizon=3).sample(1, 0).support[0]
+    support, query = (rm.PolicyReturn(task.mdp, rm.LinearSoftmax(rng.normal(size=(3, 2, 5)))) for _ in range(2))
+    theta = rng.normal(size=5)
+    for estimator, link in ((sampled_maml.LVC, likelihood_ratio), (sampled_maml.DICE, dice)):
+        rule = rm.SampledMAML(0.5, estimator, 8)
+        drawn = rule.sample_episodes(theta, support, query, 3)
+        made = link(query.policy, drawn.adapted, drawn.query, gamma=1.0)
+        expected = rm.maml.gradient(theta, list(drawn.support), made, alpha=0.5)
+        assert np.max(np.abs(expected)) > 0.1
+        np.testing.assert_allclose(rule.sample_direction(theta, support, query, 3), expected, rtol=0, atol=1e-14)
+    drawn = rm.SampledMAML(0.5, sampled_maml.EMAML, 8).sample_episodes(theta, support, query, 3)
+    made, value = reinforce(query.policy, drawn.adapted, drawn.query, gamma=1.0), -np.mean(drawn.query.rewards.sum(-1))
+    expected = sampled.emaml_gradient(theta, drawn.support, made, alpha=0.5, value=value)
+    np.testing.assert_allclose(sampled_maml.EMAML.direction(theta, drawn, 0.5), expected, rtol=0, atol=1e-14)
+
+
 def test_horizon_noise_and_linear_quadratic_tasks():
     """Without a horizon the episodes are cut where the rule says; noise and costs reach the query."""
     grids = rm.GoalGridworlds(size=3).sample(2, 0).support
@@ -194,6 +214,20 @@ def test_training_is_reproducible_and_the_episodes_do_not_change_the_tasks():
         (
             lambda: rm.SampledMAML(1.0, sampled_maml.EMAML, 1).direction(np.zeros(36), *rm.GoalGridworlds(size=3).sample(1, 0)),
             ValueError, "horizon is required",
+        ),
+        (
+            lambda: rm.SampledMAML(1.0, sampled_maml.EMAML, 1).direction(np.zeros(2), rm.PolicyReturn(BANDIT, rm.TabularSoftmax(1, 2), 0.5)),
+            ValueError, "task has the temperature 0.5, expected 0: trajectories hold the rewards of the process and no entropy",
+        ),
+        (
+            lambda: rm.SampledMAML(1.0, sampled_maml.LVC, 1).direction(
+                np.zeros(2), *(rm.PolicyReturn(BANDIT, rm.TabularSoftmax(1, 2), tau) for tau in (0.0, 0.5))
+            ),
+            ValueError, "task has the temperature 0.5, expected 0",
+        ),
+        (
+            lambda: rm.SampledMAML(1e300, sampled_maml.EMAML, 1).direction(np.zeros(2), rm.PolicyReturn(BANDIT, rm.TabularSoftmax(1, 2))),
+            FloatingPointError, "inner step 1 left the finite numbers; alpha may be too large",
         ),
     ],
 )  # fmt: skip

@@ -86,6 +86,15 @@ def test_the_decimal_losses_are_those_of_plain_loops():
         np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["exp", "ln"])
+def test_a_remembered_value_is_that_of_the_precision_in_which_it_is_asked(name):
+    """Of one number at two precisions in turn, and of another number."""
+    for digits, x in ((100, Decimal("0.3")), (120, Decimal("0.3")), (100, Decimal("0.30")), (120, Decimal("0.7"))):
+        with localcontext() as context:
+            context.prec = digits
+            assert getattr(decimals, name)(x) == getattr(x, name)()
+
+
 def test_numeric_derivatives_by_hand():
     """f = x³y at (2, 3): f_x = 36, f_y = 8, Hessian (36, 12; 12, 0); the errors are the h² of the outer step."""
     f = lambda z: z[0] ** 3 * z[1]

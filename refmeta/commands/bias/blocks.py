@@ -107,6 +107,8 @@ def _limit(
     block = Block(K, math.inf, alpha, exact, exact, rows)
     if yours is None:
         return block
+    if not named:
+        return block._replace(note="yours was called at no M above, so that its limit is not computed; give --episodes that can be enumerated, too")
     names = always(named)
     own = [bias for e, bias in biases.items() if e.name in names]
     if not own:

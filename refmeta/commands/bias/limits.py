@@ -102,7 +102,13 @@ def limit_gradient(e: Estimator, task: PolicyReturn, theta: Array, *, alpha: flo
 
 
 def limit_bias(e: Estimator, task: PolicyReturn, theta: Array, truth: Array, *, alpha: float, steps: int) -> sampled.Bias:
-    """The bias as M grows; the deviation goes to 0, or, with a score term, to infinity as √M: the term is a sum over M."""
+    """The bias as M grows; the deviation goes to 0, or, with a score term that is not always 0, to infinity as √M: it is a sum over M."""
     mean = limit_gradient(e, task, theta, alpha=alpha, steps=steps)
     bias = sampled.estimator_bias(Expectation(mean, np.zeros((task.dim, task.dim))), truth)
-    return bias._replace(deviation=np.inf if e.limit.score(alpha) else 0.0)
+    return bias._replace(deviation=np.inf if e.limit.score(alpha) and _has_score_term(task, theta) else 0.0)
+
+
+def _has_score_term(task: PolicyReturn, theta: Array) -> bool:
+    """Are some scores other than 0, and some rewards?  Else L(φ) ∇ log p is 0 on every trajectory."""
+    each = [(np.any(p[:, None, None] * batch.rewards), np.any(p[:, None] * score)) for batch, p, score in _trajectories(task, theta)]
+    return all(any(these) for these in zip(*each, strict=True))

@@ -25,13 +25,19 @@ def check_converges(product: Product, g: Array, eta: float, terms: int) -> None:
 
 
 def _check_spectrum(H: Array, eta: float) -> None:
-    """Refuse an η at which the least eigenvalue of I − ηH is not above −1 by more than its rounding, 8d·eps·max(1, η‖H‖).
+    """Refuse an H with an eigenvalue that is not positive, and an η that is not below 2/h, up to the rounding 8d·eps.
 
-    H is positive definite at a minimum, so that all eigenvalues are below 1, also where a tiny η leaves them at 1 by rounding.
+    A small η is no reason to refuse: 1 − ηh is then 1 up to rounding, but below it.
     """
-    values = np.linalg.eigvalsh((H + H.swapaxes(-1, -2)) / 2)
-    radius, largest = np.max(np.abs(1 - eta * values), axis=-1), np.max(values, axis=-1)
-    diverges = eta * largest >= 2 - 8 * H.shape[-1] * EPS * np.maximum(1, eta * largest)
+    values, rounding = np.linalg.eigvalsh((H + H.swapaxes(-1, -2)) / 2), 8 * H.shape[-1] * EPS
+    radius, largest = np.max(np.abs(1 - eta * values), axis=-1), np.max(np.abs(values), axis=-1)
+    if np.any(flat := values[..., 0] <= rounding * largest):
+        at = tuple(np.argwhere(flat)[0])
+        raise ValueError(
+            f"I + H/strength must be positive definite, or Neumann's series converges for no eta; it has the eigenvalue "
+            f"{values[..., 0][at]:.3g}{_where(at)}"
+        )
+    diverges = eta * largest >= 2 - rounding * np.maximum(1, eta * largest)
     if np.any(diverges):
         at = np.unravel_index(np.argmax(np.where(diverges, radius, -np.inf)), radius.shape)
         raise ValueError(

@@ -19,7 +19,7 @@ from refmeta.arrays import (
     finite_result,
 )
 from refmeta.conjugate_gradients import check_numerics, max_abs
-from refmeta.meta.arguments import Point, Task, as_query
+from refmeta.meta.arguments import Point, Task, as_query, as_task
 from refmeta.meta.implicit.convergence import Product, check_converges
 from refmeta.meta.implicit.exact import query_series
 from refmeta.meta.implicit.proximal import RESIDUAL, slope, solve
@@ -161,7 +161,7 @@ def truncated_gradient(
         If the steps leave the finite numbers: η is too large.
     """
     eta, strength, steps = as_positive(eta, "eta"), as_positive(strength, "strength"), as_count(steps, "steps", least=1)
-    kept, task = as_count(kept, "kept", least=1), as_query(support, query)
+    kept, task = as_count(kept, "kept", least=1), as_query(as_task(support, "support"), query)
     if kept > steps:
         raise ValueError(f"kept must be at most steps = {steps}, got {kept}: no more steps than are taken can be differentiated")
     theta = as_parameters(theta, dim=support.dim)
@@ -210,7 +210,7 @@ def _difference_product(support: Task, point: Point, strength: float, delta: flo
     """v ↦ v + [∇L(φ + δv) − ∇L(φ − δv)]/(2δλ)."""
 
     def product(v: Array) -> Array:
-        up, down = (np.asarray(support.at(point.theta + step * v).grad) for step in (delta, -delta))
+        up, down = (np.array(support.at(point.theta + step * v).grad) for step in (delta, -delta))
         return v + (up - down) / (2 * delta * strength)
 
     return product

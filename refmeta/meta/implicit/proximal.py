@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite
 from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
-from refmeta.meta.arguments import Point, Task
+from refmeta.meta.arguments import Point, Task, as_task
 
 __all__ = ["RESIDUAL", "Proximal", "adapt", "refine", "slope", "solve"]
 
@@ -55,8 +55,7 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     """
     if np.iscomplexobj(as_numbers(theta, "theta")):
         raise TypeError("theta must be real: conjugate gradients use complex conjugates, so that a complex step is wrong")
-    if not isinstance(support, Task):
-        raise TypeError(f"support must be a task with at(theta), got {type(support).__name__}")
+    as_task(support, "support")
     strength = as_positive(strength, "strength")
     theta = as_parameters(theta, dim=support.dim)
     batch = batch_shape(theta=theta.shape[:-1], task=support.shape)

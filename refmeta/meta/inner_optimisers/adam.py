@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.meta.inner_optimisers.state import Slopes, as_rate, as_weight, check_moments, root_slope
+from refmeta.meta.inner_optimisers.state import Slopes, as_rate, as_weight, check_moments, keep, root_slope
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, moments
 
 __all__ = ["Adam", "AdamEpsilonHat", "AdamEpsilonRoot"]
@@ -21,7 +21,7 @@ class Adam:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check(self)
+        _keep_numbers(self)
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − α m̂/(√v̂ + ε), with m̂ = m'/(1 − β₁ᵗ) and v̂ = v'/(1 − β₂ᵗ).
@@ -51,7 +51,7 @@ class AdamEpsilonHat:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check(self)
+        _keep_numbers(self)
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − α √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m'/(√v' + ε̂).
@@ -81,7 +81,7 @@ class AdamEpsilonRoot:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _check(self)
+        _keep_numbers(self)
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − α m̂/√(v̂ + ε).
@@ -104,9 +104,10 @@ class AdamEpsilonRoot:
 Form = Adam | AdamEpsilonHat | AdamEpsilonRoot
 
 
-def _check(form: Form) -> None:
-    """ValueError unless β₁ and β₂ are in [0, 1) and ε is at least 0."""
-    as_rate(form.beta1, "beta1"), as_rate(form.beta2, "beta2"), as_weight(form.epsilon, "epsilon")
+def _keep_numbers(form: Form) -> None:
+    """Keep the numbers; ValueError unless β₁ and β₂ are in [0, 1) and ε is at least 0."""
+    betas = {name: as_rate(getattr(form, name), name) for name in ("beta1", "beta2")}
+    keep(form, **betas, epsilon=as_weight(form.epsilon, "epsilon"))
 
 
 def _numbers(form: Form) -> dict[str, float]:

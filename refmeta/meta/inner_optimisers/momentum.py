@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refmeta.arrays import Array
-from refmeta.meta.inner_optimisers.state import Slopes, as_rate, check_moments
+from refmeta.meta.inner_optimisers.state import Slopes, as_rate, check_moments, keep
 from refmeta.meta.optimisers import Moments
 
 __all__ = ["GradientDescent", "HeavyBall", "Nesterov"]
@@ -33,7 +33,7 @@ class HeavyBall:
     momentum: float
 
     def __post_init__(self) -> None:
-        as_rate(self.momentum, "momentum")
+        keep(self, momentum=as_rate(self.momentum, "momentum"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − αm', and m' = βm + g.
@@ -60,7 +60,7 @@ class Nesterov:
     momentum: float
 
     def __post_init__(self) -> None:
-        as_rate(self.momentum, "momentum")
+        keep(self, momentum=as_rate(self.momentum, "momentum"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − α(g + βm'), and m' = βm + g.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.meta.inner_optimisers.state import Slopes, as_rate, as_weight, check_moments, root_slope
+from refmeta.meta.inner_optimisers.state import Slopes, as_rate, as_weight, check_moments, keep, root_slope
 from refmeta.meta.optimisers import Moments
 
 __all__ = ["RMSProp"]
@@ -20,7 +20,7 @@ class RMSProp:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        as_rate(self.decay, "decay"), as_weight(self.epsilon, "epsilon")
+        keep(self, decay=as_rate(self.decay, "decay"), epsilon=as_weight(self.epsilon, "epsilon"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """θ − αg/(√v' + ε), and v' = βv + (1 − β)g².

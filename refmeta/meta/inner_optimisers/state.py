@@ -4,10 +4,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from refmeta.arrays import Array, as_real_scalar, batch_shape, index_text
+from refmeta.arrays import Array, as_read_only, as_real_scalar, batch_shape, index_text
 from refmeta.meta.optimisers import Moments
 
-__all__ = ["UpdateRule", "Slopes", "as_rate", "as_weight", "check_moments", "root_slope"]
+__all__ = ["UpdateRule", "Slopes", "as_rate", "as_weight", "check_moments", "filled", "held", "keep", "root_slope"]
 
 
 class Slopes(NamedTuple):
@@ -20,11 +20,28 @@ class Slopes(NamedTuple):
     alpha: Any = 0.0
 
 
+def filled(slopes: Slopes, like: Array) -> Slopes:
+    """The slopes as arrays of at least the shape of `like`; the 0 that a rule leaves stands for every entry."""
+    return Slopes(*(np.broadcast_to(x, np.broadcast_shapes(np.shape(x), np.shape(like))) for x in slopes))
+
+
+def held(state: Moments) -> Moments:
+    """The state, read-only: the way back needs it as it was before the step, so that a rule must not write into it."""
+    first, second = (as_read_only(np.asarray(x).view()) for x in (state.first, state.second))
+    return Moments(first, second, state.steps)
+
+
 class UpdateRule(Protocol):
     """One step (θ, m, v, t) ↦ (θ', m', v', t + 1) for a gradient g, and its adjoint: a pure function each."""
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]: ...
     def adjoint(self, theta: Array, gradient: Array, state: Moments, later: Slopes, *, alpha: Any) -> Slopes: ...
+
+
+def keep(record: Any, **numbers: float) -> None:
+    """Set fields of a frozen record, in its `__post_init__`, to the numbers as they were checked: in double precision."""
+    for name, number in numbers.items():
+        object.__setattr__(record, name, number)
 
 
 def as_rate(value: Any, name: str) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from refmeta.arrays import Array, as_positive, dot, index_text
 from refmeta.meta.inner_optimisers.momentum import GradientDescent
-from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule, as_weight
+from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule, as_weight, filled, keep
 from refmeta.meta.optimisers import Moments
 
 __all__ = ["ClippedByNorm", "DecayedWeights", "DecoupledDecay", "DecoupledDecayPaper", "as_optimiser"]
@@ -31,7 +31,8 @@ class DecayedWeights:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step with g + wθ.
@@ -58,7 +59,8 @@ class DecoupledDecay:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step − αwθ.
@@ -88,7 +90,8 @@ class DecoupledDecayPaper:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        as_weight(self.weight, "weight"), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, weight=as_weight(self.weight, "weight"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step − wθ.
@@ -115,7 +118,8 @@ class ClippedByNorm:
     optimiser: UpdateRule | None = None
 
     def __post_init__(self) -> None:
-        as_positive(self.max_norm, "max_norm"), as_optimiser(self.optimiser)
+        as_optimiser(self.optimiser)
+        keep(self, max_norm=as_positive(self.max_norm, "max_norm"))
 
     def step(self, theta: Array, gradient: Array, state: Moments, *, alpha: Any) -> tuple[Array, Moments]:
         """The rule's step with g · min(1, c/‖g‖).
@@ -135,7 +139,7 @@ class ClippedByNorm:
             If ‖g‖ is c up to rounding: the clipped gradient has a kink there.
         """
         norm = _norm(gradient)
-        before = as_optimiser(self.optimiser).adjoint(theta, self._clipped(gradient), state, later, alpha=alpha)
+        before = filled(as_optimiser(self.optimiser).adjoint(theta, self._clipped(gradient), state, later, alpha=alpha), gradient)
         self._check_not_on_sphere(norm, before.gradient, state.steps + 1)
         p, outside = before.gradient, norm.real > self.max_norm
         norm = np.where(outside, norm, self.max_norm)

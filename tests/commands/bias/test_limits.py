@@ -185,6 +185,20 @@ def test_a_process_whose_returns_are_all_alike_has_no_spread():
     np.testing.assert_allclose(got, 0, atol=1e-7)
 
 
+@pytest.mark.parametrize("case", ["one action", "no reward", "certain"])
+def test_a_score_term_that_is_zero_on_every_trajectory_has_no_deviation(case):
+    """Nor has it for any finite number of trajectories."""
+    import refmeta as rm
+    from refmeta.tasks.exact_return import PolicyReturn
+
+    actions, R = (1, 2.0) if case == "one action" else (2, 0.0 if case == "no reward" else 3.0)
+    P = np.full((2, actions, 2), 0.5)
+    task = PolicyReturn(rm.FiniteMDP(P, np.full((2, actions), R), [0.5, 0.5], 0.5, 2), rm.TabularSoftmax(2, actions))
+    theta = np.tile([800.0, -800.0][:actions], 2) if case == "certain" else np.arange(2.0 * actions)
+    for block in blocks(task, theta, steps=[1], episodes=[2, np.inf], alphas=[0.75]):
+        assert [row.sampled.deviation for row in block.rows] == [0.0] * len(block.rows), block.episodes
+
+
 def settings(capsys, *options, target=()):
     assert main(["bias", *target, "--alpha", "0.75", "--format", "json", *options]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -228,4 +242,6 @@ def test_a_function_that_is_named_has_the_limit_of_its_name(capsys):
 def test_a_function_that_is_never_called_is_not_judged(capsys):
     """As where too many tuples are asked for."""
     assert main(["bias", PLAIN + "e_maml", "--alpha", "0.75", "--episodes", "inf", "--steps", "1"]) == 5
-    assert "its limit is not computed" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "yours was called at no M above, so that its limit is not computed; give --episodes that can be enumerated, too" in said
+    assert "no estimator of this table" not in said

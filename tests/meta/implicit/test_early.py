@@ -11,13 +11,14 @@ import refmeta as rm
 from refmeta import implicit
 from refmeta.evidence.hypergradients import krylov_solution, random_early, random_krylov, random_unrolled
 from refmeta.judges import central_difference, complex_step
+from refmeta.meta.implicit.convergence import check_converges
 from refmeta.problems import KINDS, largest_curvature, random_problem
 from tests.independent import solved
+from tests.meta.test_inner_optimisers import OneBuffer
 from tests.strategies import assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
 SUPPORT, QUERY = rm.Quadratic([[1.0]], [3.0]), rm.Quadratic([[2.0]], [0.0])  # by hand in the derivation
-QUERY_2 = rm.Quadratic(np.eye(2), np.zeros(2))
 HAND = {"strength": 2.0, "eta": 0.5}
 
 
@@ -175,6 +176,14 @@ def test_batch_axes_broadcast_and_every_task_is_on_its_own(name):
     np.testing.assert_array_equal(alone, function(case.theta, case.support, case.support, strength=strength, **hyper))
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_task_may_return_its_gradients_in_one_array(name):
+    case = random_problem(np.random.default_rng(5), "quadratic", tasks=1)
+    function, hyper = METHODS[name]
+    got, expected = (function(case.theta, of(case.support[0]), of(case.query[0]), strength=strong(case), **hyper) for of in (OneBuffer, lambda task: task))
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_values_by_hand():
     """Two terms 5/4, three 21/16, one step 1, one unrolled step 3/4, one step of conjugate gradients 4/3."""
     at = lambda function, **hyper: function([0.0], SUPPORT, QUERY, **HAND, **hyper)[0]
@@ -230,14 +239,6 @@ def test_an_eta_at_which_the_series_diverges_is_refused_with_the_spectral_radius
     assert np.isfinite(implicit.truncated_gradient([1.0, 1.0], task, strength=1.0, eta=0.6, steps=3, kept=2)).all()
 
 
-def test_a_tiny_eta_is_slow_and_not_refused():
-    """I − ηH is I to rounding, and k terms are kηg."""
-    task, g = rm.Quadratic(np.diag([1.0, 2.0]), np.zeros(2)), np.array([1 / 2, 1 / 3])  # φ* = θ/(1 + curvature)
-    for k in (1, 2):
-        got = implicit.neumann_gradient([1.0, 1.0], task, QUERY_2, strength=1.0, eta=1e-17, terms=k)
-        np.testing.assert_allclose(got, k * 1e-17 * g, rtol=1e-12)
-
-
 class Counted:
     """A quadratic task whose points count their Hessian products."""
 
@@ -272,6 +273,22 @@ def test_a_truncated_unrolling_takes_one_product_fewer_than_it_keeps_steps(steps
     assert task.products == kept - 1
 
 
+@pytest.mark.parametrize("eta", [1e-14, 1e-20, 1e-200])
+def test_an_eta_that_is_small_beside_rounding_is_no_divergence(eta):
+    """The sum of k terms is kη∇L_query there, up to rounding."""
+    task, query = rm.Quadratic(np.diag([0.5, 3.0]), np.zeros(2)), rm.Quadratic(np.eye(2), [3.0, -1.0])
+    g = np.asarray(query.at(implicit.adapt([1.0, 1.0], task, strength=1.0).adapted).grad)
+    for terms in (1, 3):
+        got = implicit.neumann_gradient([1.0, 1.0], task, query, strength=1.0, eta=eta, terms=terms)
+        np.testing.assert_allclose(got, terms * eta * g, rtol=1e-12)
+
+
+def test_of_a_matrix_that_is_not_positive_definite_no_eta_is_named():
+    for lowest in (-1.0, 0.0):
+        with pytest.raises(ValueError, match=rf"I \+ H/strength must be positive definite, .* it has the eigenvalue {lowest:.0f} at task \[1\]"):
+            check_converges(lambda v, lowest=lowest: np.array([[1.0, 2.0], [lowest, 2.0]]) * v, np.ones((2, 2)), 0.1, 3)
+
+
 def test_of_many_parameters_the_residuals_tell_that_the_series_diverges():
     """65 parameters: no eigenvalues are computed.  A residual that grows is a proof; the last η is below 2/h = 0.2."""
     curves = np.stack([np.linspace(1, 3, 65), np.linspace(1, 9, 65)])
@@ -304,6 +321,10 @@ def test_bad_input_is_refused_in_a_sentence():
                     function([0.0], SUPPORT, QUERY, **{"strength": 2.0, **hyper, name: value})
         with pytest.raises(ValueError, match="query has 2 parameters, expected 1"):
             function([0.0], SUPPORT, rm.Quadratic(np.eye(2), np.zeros(2)), strength=2.0, **hyper)
+        for support, got in (([SUPPORT, SUPPORT], "list"), (None, "NoneType"), (3, "int")):
+            for query in (None, QUERY):
+                with pytest.raises(TypeError, match=rf"support must be a task with at\(theta\), got {got}"):
+                    function([0.0], support, query, strength=2.0, **hyper)
         with pytest.raises(ValueError, match=r"theta has shape \(2,\), expected last axis 1"):
             function([0.0, 1.0], SUPPORT, QUERY, strength=2.0, **hyper)
     with pytest.raises(FloatingPointError, match="the steps left the finite numbers: eta is too large|left the finite numbers"):
