@@ -22,14 +22,14 @@ KINDS = {kind: name for name, kind in DECAY.items()}
 def rule_of(optimiser: Any) -> InnerRule:
     """The words and numbers of a rule of `rm.inner`: a clip, a decay, and what they are around, each at most once."""
     found: dict[str, Any] = {}
-    each = inner.as_optimiser(optimiser)
+    each: Any = inner.as_optimiser(optimiser)
     if isinstance(each, inner.ClippedByNorm):
         found, each = {"clip": float(each.max_norm)}, inner.as_optimiser(each.optimiser)
     if (kind := KINDS.get(type(each))) is not None:
         found, each = found | {"decay": kind, "weight_decay": float(each.weight)}, inner.as_optimiser(each.optimiser)
     if (name := NAMES.get(type(each))) is None:
         raise ValueError(f"optimiser must be a rule of refmeta.inner, perhaps inside one decay, inside one clip, got {optimiser!r}")
-    own = {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
+    own: dict[str, Any] = {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
     return InnerRule(name, **own, **found)
 
 
