@@ -4,8 +4,8 @@ RUN := .venv/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 	XLA_FLAGS='--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1'
 
-.PHONY: help demo test test-kernels deep field bench vectors vectors-check pages figures notebooks book test-peers \
-	lint clean
+.PHONY: help demo test test-kernels deep field bench bench-compare vectors vectors-check pages figures notebooks book \
+	test-peers lint clean
 
 help:  ## print the targets
 	@echo "make TARGET; each makes .venv and installs into it if need be."
@@ -26,11 +26,11 @@ deep: $(VENV)  ## the suite with 5,000 examples for each property
 field: $(VENV)  ## diagnose some hundred wrong implementations by others
 	$(ONE_THREAD) $(RUN) -m tests.oracle.field
 
-bench: $(VENV)  ## time gradients, rollouts, surrogates, Meta-LSTM, PEARL
-	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_gradient.py
-	$(ONE_THREAD) $(RUN) tests/benchmarks/sampling.py
-	$(ONE_THREAD) $(RUN) tests/benchmarks/meta_lstm.py
-	$(ONE_THREAD) $(RUN) tests/benchmarks/pearl.py
+bench: $(VENV)  ## time everything beside floors and peers; WHAT=SUBJECT, JSON=FILE
+	$(ONE_THREAD) $(RUN) tests/benchmarks $(WHAT) $(if $(JSON),--json $(JSON))
+
+bench-compare: $(VENV)  ## time the library of the commit BASE=REV and this one; WHAT=SUBJECT
+	$(ONE_THREAD) $(RUN) tests/benchmarks/compare.py $(WHAT) --revision $(BASE)
 
 vectors: $(VENV)  ## derive every expected value of the vectors again, and write it
 	$(RUN) -m refmeta.oracle.renew

@@ -15,10 +15,10 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Array", "as_array", "as_count", "as_direction", "as_discount", "as_flags", "as_fraction", "as_generator",
+    "Array", "along", "as_array", "as_count", "as_direction", "as_discount", "as_flags", "as_fraction", "as_generator",
     "as_integers", "as_numbers", "as_parameters", "as_positive", "as_read_only", "as_real", "as_real_scalar",
     "as_scalar", "as_symmetric", "batch_shape", "check_all", "check_finite", "dot", "entry", "finite_result",
-    "index_text", "lazy_property", "matvec", "one_hot", "rebuild_record", "reduce_record", "replace_fields",
+    "index_text", "lazy_property", "matvec", "one_hot", "rebuild_record", "reduce_record", "replace_fields", "trusted",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -217,14 +217,39 @@ def finite_result(function: Callable[Arguments, Result]) -> Callable[Arguments, 
 
 
 def lazy_property(function: Callable[..., Any]) -> Any:
-    """Decorator: a property that is computed once, must be finite, and is read-only because the object keeps it."""
+    """Decorator: a property that is computed once, must be finite, and is read-only because the object keeps it.
+
+    At a `trusted` point it is only computed once.
+    """
     checked = finite_result(function)
 
     @functools.wraps(function)
     def kept(self: Any) -> Any:
-        return as_read_only(np.asarray(checked(self)))[()]
+        return function(self) if "_trusted" in self.__dict__ else as_read_only(np.asarray(checked(self)))[()]
 
     return functools.cached_property(kept)
+
+
+def along(function: Callable[..., Any]) -> Any:
+    """Decorator of a point's product with a direction v (..., d): v is checked, and the result must be finite.
+
+    At a `trusted` point neither is.  The point has `theta` and `batch`, the batch axes that those of v broadcast with.
+    """
+    checked = finite_result(function)
+
+    @functools.wraps(function)
+    def product(self: Any, v: ArrayLike) -> Any:
+        if "_trusted" in self.__dict__:
+            return function(self, v)
+        return checked(self, as_direction(v, self.theta.shape[-1], self.batch))
+
+    return product
+
+
+def trusted(point: Record) -> Record:
+    """The point, which from now on checks nothing: for points that no user sees, at checked parameters, and a checked result."""
+    point.__dict__["_trusted"] = True
+    return point
 
 
 def replace_fields(record: Record, **changes: Any) -> Record:

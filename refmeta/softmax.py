@@ -11,11 +11,18 @@ from refmeta.arrays import Array
 __all__ = ["centred", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
 
 
+def _taken(x: Array, index: Array) -> Array:
+    """x at one index of each row, (..., 1); a flat index is several times as fast as `take_along_axis`."""
+    if x.shape[:-1] != index.shape:
+        batch = np.broadcast_shapes(x.shape[:-1], index.shape)
+        x, index = np.broadcast_to(x, (*batch, x.shape[-1])), np.broadcast_to(index, batch)
+    rows = np.arange(0, x.size, x.shape[-1]).reshape(index.shape)
+    return x.reshape(-1)[rows + index][..., None]
+
+
 def _less_largest(x: Array) -> Array:
     """x minus the largest entry of its row, by the real part."""
-    if np.isrealobj(x):
-        return x - np.max(x, axis=-1, keepdims=True)
-    return x - np.take_along_axis(x, np.argmax(x.real, axis=-1)[..., None], axis=-1)
+    return x - _taken(x, x.real.argmax(-1))
 
 
 def softmax(x: Array) -> Array:
@@ -24,7 +31,7 @@ def softmax(x: Array) -> Array:
     Eq: softmax
     """
     e = np.exp(_less_largest(x))
-    return e / np.sum(e, axis=-1, keepdims=True)
+    return e / np.einsum("...a->...", e)[..., None]
 
 
 def log_softmax(x: Array) -> Array:
@@ -45,8 +52,7 @@ def one_hot_minus(pi: Array, e: Array) -> Array:
 
 def centred(pi: Array, x: Array) -> Array:
     """x_a − ⟨π, x⟩, (..., n): D_a − ⟨π, D⟩ with D_a = x_a − x_c, c the likeliest action, keeps all digits."""
-    likeliest = np.arange(pi.shape[-1]) == np.argmax(pi.real, axis=-1)[..., None]
-    D = x - np.einsum("...a,...a->...", likeliest, x)[..., None]
+    D = x - _taken(x, pi.real.argmax(-1))
     return D - np.einsum("...a,...a->...", pi, D)[..., None]
 
 

@@ -6,13 +6,14 @@ end at a relative residual above 30 · eps, as in implicit MAML, the residual is
 Derivation: derivations/judges.md
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array, replace_fields
+from refmeta.arrays import Array, as_read_only, replace_fields
 
 __all__ = ["DELTA", "PATTERNS", "condition_number", "error_in_tolerances", "max_per_task", "perturbed_input", "signs", "tolerance"]
 
@@ -20,9 +21,10 @@ DELTA = 2.0**-26
 PATTERNS = ("+", "-", "+-", "-+", "++-", "+--", "+++-", "+--+")
 
 
+@functools.lru_cache(4096)
 def signs(pattern: str, n: int) -> Array:
     """n signs, ±1, that repeat the pattern of + and −."""
-    return np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n)
+    return as_read_only(np.resize([1.0 if sign == "+" else -1.0 for sign in pattern], n))
 
 
 def perturbed_input(value: Any, pattern: str, delta: float = DELTA) -> Any:
@@ -46,11 +48,20 @@ def max_per_task(difference: Array) -> Array:
 
 
 def condition_number(
-    function: Callable[[Any], Array], problem: Any, scale: Array, start: Array | None = None, patterns: Sequence[str] = PATTERNS
+    function: Callable[[Any], Array],
+    problem: Any,
+    scale: Array,
+    start: Array | None = None,
+    patterns: Sequence[str] = PATTERNS,
+    moved: Sequence[Any] | None = None,
 ) -> Array:
-    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale); `start` is F(x)."""
+    """κ of each task, rounded up to two digits: max over patterns of |F(x + δ·s⊙x) − F(x)| / (δ·scale).
+
+    `start` is F(x), and `moved` are the perturbed problems, where several functions share them.
+    """
     start = function(problem) if start is None else start
-    moves = [max_per_task(function(perturbed_input(problem, pattern)) - start) for pattern in patterns]
+    moved = [perturbed_input(problem, pattern) for pattern in patterns] if moved is None else moved
+    moves = [max_per_task(function(each) - start) for each in moved]
     kappa = np.max(moves, axis=0) / (DELTA * scale)
     exponents = np.floor(np.log10(np.maximum(kappa, 1e-300))) - 1
     unit = np.array([float(f"1e{e:.0f}") for e in exponents])  # NumPy's powers differ in the last bit between processors

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.reading import FOLDER, anchor, first_reading, minutes, section, sections
+from tests.reading import FOLDER, SKIP, anchor, first_reading, minutes, section, sections
 from tests.test_derivations import CHAPTERS_TO_MAML
 
 PAGE = (FOLDER / "lessons.md").read_text(encoding="utf-8")
@@ -44,13 +44,25 @@ def read(name):
 
 
 def minutes_of(links):
-    """What a list of links takes: a chapter without what may be skipped, or the one section that is named."""
+    """What a list of links takes: a chapter or a section without what may be skipped; a section that is named counts, whatever it says of itself."""
     total = 0
     for name, part in re.findall(r"\]\(([\w-]+\.md)(?:#([\w-]+))?\)", links):
-        text = section(read(name), part) if part else first_reading(read(name))
+        text = first_reading(named(section(read(name), part)) if part else read(name))
         assert text, f"{name} has no section #{part}"
         total += minutes(text)
     return total
+
+
+def named(part):
+    """A section whose heading does not say that it may be skipped."""
+    heading, *rest = part.split("\n", 1)
+    return "\n".join([heading.replace(SKIP, ""), *rest])
+
+
+def test_a_section_that_is_named_is_read_without_its_parts_that_may_be_skipped():
+    text = "## Named (skip on first reading)\none two\n### A part (skip on first reading)\nthree\n### Another\nfour\n"
+    kept = first_reading(named(section(text, "named-skip-on-first-reading")))
+    assert "one two" in kept and "four" in kept and "three" not in kept
 
 
 def test_a_first_reading_leaves_out_what_says_so():

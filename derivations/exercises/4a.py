@@ -1,8 +1,8 @@
 """Exercise 4a: Three starts for two quadratic tasks.
 
 Task i has the loss L_i(theta) = a_i/2 (theta - c_i)^2 of one number theta.
-There are two tasks: a = (2, 3) and c = (0, 5). Each task is adapted to by K = 2
-gradient steps with the step size alpha = 1/4, which start from theta:
+There are two tasks: a = (2, 3) and c = (0, 10). Each task is adapted to by K =
+2 gradient steps with the step size alpha = 1/4, which start from theta:
 
     theta <- theta - alpha L_i'(theta),   twice; the result is phi_i.
 
@@ -14,8 +14,8 @@ Compute by hand the start theta at which each of three methods comes to rest:
     joint        the gradient of sum_i L_i(theta) is zero: joint training does
                  not adapt
 
-Each step multiplies theta - c_i by 1 - alpha a_i. Every answer is a weighted
-mean of c_1 and c_2.
+Each step of task i multiplies theta - c_i by 1 - alpha a_i. Every answer is a
+weighted mean of c_1 and c_2.
 
 Read: derivations/maml.md, "Two tasks with one parameter" and the closed form on
 quadratics. The chapter has this example with other numbers.

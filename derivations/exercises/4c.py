@@ -15,7 +15,9 @@ the Hessian of the support loss.
 1. Fill in `meta_gradient`, so that the oracle says that it is right. Several
    lines are needed.
 2. Fill in `broken`: the mistake that the oracle calls `reversed-product`.
-   `python -m refmeta explain reversed-product` says what it computes.
+   `python -m refmeta explain reversed-product` says what it computes (the first
+   of the two entries). It has one number alpha for all parameters. Here the
+   vector alphas[k] stays where it is, to the right of the Hessian of step k.
 
 A question for afterwards: the two functions differ, although the Hessian is the
 same in every step. Why?

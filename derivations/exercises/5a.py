@@ -1,7 +1,7 @@
 """Exercise 5a: Where Reptile comes to rest.
 
 The two tasks of exercise 4a: L_i(theta) = a_i/2 (theta - c_i)^2 with a = (2, 3)
-and c = (0, 5), and gradient steps with the step size alpha = 1/4. Reptile
+and c = (0, 10), and gradient steps with the step size alpha = 1/4. Reptile
 adapts theta to each task by K steps, to phi_i, and then moves theta a little
 towards the mean of the phi_i. It comes to rest where sum_i (theta - phi_i) = 0.
 

@@ -1,10 +1,11 @@
 """Exercise 6b: Why the cost after adaptation is a V in the step size.
 
-A start is trained with one step size, and is then adapted with others. The cost
-after adaptation, drawn on a logarithmic scale against alpha, is a V: it has its
-point at the alpha of the training, and rises steeply on both sides.
+How does the loss after adaptation depend on the step size alpha? If the loss is
+quadratic and its curvature is one number, the loss after adaptation, drawn on a
+logarithmic scale, is a V. It has its point at one step size, and rises steeply
+on both sides.
 
-Explain it on the simplest case. The loss of a task is L(theta) = a/2 (theta -
+Show it for one parameter. The loss of a task is L(theta) = a/2 (theta -
 c)^2. The step size best = 1/a goes to the minimum c in one step. Let `before`
 be the loss at the start. Write the loss after so many gradient steps with
 another step size alpha as a function of alpha, best, before and steps. (It
@@ -17,7 +18,8 @@ Then, for one step, fill in two numbers:
               most one hundredth of the loss before it exactly if alpha/best
               lies between 1 - w and 1 + w
 
-Read: derivations/meta-training.md, the paragraph "The edge of stability".
+Read: derivations/meta-training.md, the first sentence of the paragraph "The
+edge of stability" (the rest of it is not needed).
 To grade this file: python -m refmeta exercise 6b 6b.py
 """
 

@@ -18,8 +18,8 @@ among 0, 0.01, 0.02, ..., 0.60.
 You may compute the three numbers in this file with NumPy, instead of typing
 them.
 
-Read: derivations/meta-training.md; in its experiments joint training with a
-tuned step size stands beside MAML.
+Read: derivations/meta-training.md, the section "Tune every start before a
+comparison".
 To grade this file: python -m refmeta exercise 6c 6c.py
 """
 

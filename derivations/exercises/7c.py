@@ -18,8 +18,8 @@ Write three functions:
 
 The derivative of p in z is p (1 - p).
 
-Read: derivations/sampled-meta-gradients.md, on the naive curvature and "the
-test that exposes it".
+Read: derivations/sampled-meta-gradients.md, the section "The theorem behind
+'MAML-RL works as well first-order'", and there the test with shifted rewards.
 To grade this file: python -m refmeta exercise 7c 7c.py
 """
 

@@ -6,7 +6,7 @@ product of the factors, scaled so that it is a density again: a Gaussian, too.
 N(mean, variance) is the normal distribution; 1/variance is called its
 precision.
 
-The first transition gives the factor N(5, 1/2), the second the factor N(-1,
+The first transition gives the factor N(6, 1/2), the second the factor N(-1,
 1/3).
 Compute the mean and the variance of the belief in two versions:
     without_prior    the product of the two factors

@@ -1,5 +1,6 @@
 """`python -m refmeta show`: a vector, to paste as Python; or a suite: its inputs, answers and losses."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -86,8 +87,9 @@ def _keywords(name: str, entries: Entries, values: dict[str, Any]) -> Iterator[s
 def _literal(value: Any, indent: int, before: int) -> str:
     """A number, a word, None or a nested list as Python reads it; a list too long to follow `before` characters is broken."""
     if not isinstance(value, list):
-        number = float(value) if value in ("nan", "inf", "-inf") else value
-        return f"np.{number}" if isinstance(number, float) and not np.isfinite(number) else repr(number)
+        with contextlib.suppress(ValueError):  # a word stays one
+            value = float(value) if isinstance(value, str) else value
+        return f"np.{value}" if isinstance(value, float) and not np.isfinite(value) else repr(value)
     flat = "[" + ", ".join(_literal(entry, 0, 0) for entry in value) + "]"
     if before + len(flat) + 2 <= width():
         return flat

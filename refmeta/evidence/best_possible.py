@@ -1,5 +1,7 @@
 """Evidence for the Bayes-adaptive optimum and for sensitivities: the tree of all histories, and a closed form."""
 
+import operator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,8 @@ from refmeta.tasks.quadratic import Quadratic
 __all__ = ["CHECKS", "UnknownTask", "random_trained", "random_unknown_task", "values_by_histories"]
 
 N, S, A, HORIZON = 3, 2, 2, 2
+Values = tuple[float, float]  # under the believed prior, and under the true one
+Weights = list[Values]  # of each task
 
 
 class UnknownTask(NamedTuple):
@@ -45,28 +49,37 @@ def values_by_histories(case: UnknownTask, horizon: int) -> tuple[float, float]:
     """
     tasks, steps = case.tasks, len(case.weights) * horizon
     P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
-    R = np.broadcast_to(tasks.R if tasks.R.ndim >= tasks.P.ndim else tasks.R[..., None], P.shape)
-    rho = np.broadcast_to(tasks.rho, (*tasks.shape, tasks.states))[0].tolist()
+    R = np.broadcast_to(tasks.R if tasks.R.ndim >= tasks.P.ndim else tasks.R[..., None], P.shape).tolist()
+    P, rho = P.tolist(), np.broadcast_to(tasks.rho, (*tasks.shape, tasks.states))[0].tolist()
+    every = range(len(P))
 
-    def begin(t: int, both: Array) -> Array:
-        states = [s for s in range(tasks.states) if rho[s] > 0]
-        return sum((best(t, s, both * rho[s]) for s in states), np.zeros(2)) if t < steps else np.zeros(2)
+    def begin(t: int, both: Weights) -> Values:
+        if t == steps:
+            return 0.0, 0.0
+        starts = (best(t, s, [(p * rho[s], q * rho[s]) for p, q in both]) for s in range(tasks.states) if rho[s] > 0)
+        return _sum(starts)
 
-    def best(t: int, s: int, both: Array) -> Array:
-        return max((act(t, s, a, both) for a in range(tasks.actions)), key=lambda pair: pair[0])
+    def best(t: int, s: int, both: Weights) -> Values:
+        return max((act(t, s, a, both) for a in range(tasks.actions)), key=operator.itemgetter(0))
 
-    def act(t: int, s: int, a: int, both: Array) -> Array:
-        total = np.zeros(2)
+    def act(t: int, s: int, a: int, both: Weights) -> Values:
+        found = [(0.0, 0.0)]
         for following in range(tasks.states):
-            for r in sorted(set(R[:, s, a, following].tolist())):
-                after = both * P[:, s, a, following] * (R[:, s, a, following] == r)
-                if np.any(after > 0):
-                    total = total + case.weights[t // horizon] * tasks.gamma ** (t % horizon) * r * np.sum(after, axis=1)
-                    total = total + (begin(t + 1, after) if (t + 1) % horizon == 0 else best(t + 1, following, after))
-        return total
+            for r in sorted({R[i][s][a][following] for i in every}):
+                seen = [P[i][s][a][following] * (R[i][s][a][following] == r) for i in every]
+                after = [(p * x, q * x) for (p, q), x in zip(both, seen, strict=True)]
+                if any(p > 0 or q > 0 for p, q in after):
+                    paid = float(case.weights[t // horizon]) * tasks.gamma ** (t % horizon) * r
+                    found += [(paid * p, paid * q) for p, q in [_sum(after)]]
+                    found.append(begin(t + 1, after) if (t + 1) % horizon == 0 else best(t + 1, following, after))
+        return _sum(found)
 
-    believed, true = begin(0, np.stack([case.believed, case.prior]))
-    return float(believed), float(true)
+    return begin(0, list(zip(case.believed.tolist(), case.prior.tolist(), strict=True)))
+
+
+def _sum(pairs: Iterable[Values]) -> Values:
+    """The sums of the first and of the second entries."""
+    return tuple(map(sum, zip(*pairs, strict=True)))  # type: ignore[return-value]
 
 
 def _normalised(x: Any, case: UnknownTask) -> tuple[FiniteMDP, Array, Array]:

@@ -1,7 +1,7 @@
 """The arguments of the inner loop: tasks, initialisation, step sizes, query.  Derivation: derivations/maml.md"""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_count, as_numbers, as_parameters, as_scalar, batch_shape
 from refmeta.tasks.distributions import Split
 
-__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes", "as_task"]
+__all__ = ["Point", "Task", "Tasks", "common_batch", "as_step_tasks", "as_initialisation", "as_query", "as_step_sizes", "as_task", "is_task"]
 
 
 class Point(Protocol):
@@ -36,6 +36,13 @@ class Task(Protocol):
 
 
 Tasks = Task | Sequence[Task]
+
+
+def is_task(value: Any) -> TypeGuard[Task]:
+    """Whether it has what a task has: the same as `isinstance(value, Task)`, several times as fast."""
+    return hasattr(value, "at") and hasattr(value, "dim") and hasattr(value, "shape")
+
+
 MOST_STEPS = 10**7  # every step is kept in memory
 
 
@@ -66,9 +73,9 @@ def as_step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
 def as_step_tasks(tasks: Tasks, steps: int) -> list[Task]:
     """The tasks of the K + 1 points: always the same one, or one per step and the last once more."""
     steps = as_count(steps, "steps", most=MOST_STEPS)
-    if isinstance(tasks, Task):
+    if is_task(tasks):
         return [tasks] * (steps + 1)
-    if isinstance(tasks, Split) or not isinstance(tasks, Sequence) or not all(isinstance(t, Task) for t in tasks):
+    if isinstance(tasks, Split) or not isinstance(tasks, Sequence) or not all(is_task(t) for t in tasks):
         hint = "; give its support, or *split to a function that has a query" if isinstance(tasks, Split) else ""
         raise TypeError(f"expected a task with at(theta), or a sequence of tasks, got {type(tasks).__name__}{hint}")
     if len(tasks) != steps or steps == 0:
@@ -83,7 +90,7 @@ def as_step_tasks(tasks: Tasks, steps: int) -> list[Task]:
 
 def as_task(task: Any, name: str) -> Task:
     """The task as it is; TypeError for anything else, a sequence of tasks included."""
-    if not isinstance(task, Task):
+    if not is_task(task):
         raise TypeError(f"{name} must be a task with at(theta), got {type(task).__name__}")
     return task
 
@@ -97,7 +104,7 @@ def common_batch(theta: Array, tasks: Sequence[Task]) -> tuple[int, ...]:
 
 def as_query(support: Tasks, query: Task | None) -> Task:
     """The query task, with as many parameters as the support; by default the support itself."""
-    first = support if isinstance(support, Task) else support[0]
+    first: Task = support if is_task(support) else cast(Sequence[Task], support)[0]
     if query is None and first is not support:
         raise ValueError("query is required where support is a sequence of tasks")
     query = first if query is None else query

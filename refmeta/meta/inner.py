@@ -4,18 +4,18 @@ A task is a loss L.  `task.at(theta)` is a point with `theta`, `loss`, `grad` an
 else is needed.  `adapt` goes forwards from θ⁽⁰⁾ = θ to φ = θ⁽ᴷ⁾, and `adjoints` goes back over the same points.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_parameters, batch_shape, check_finite
+from refmeta.arrays import Array, as_parameters, batch_shape, check_finite, trusted
 from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, as_step_tasks, common_batch
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
 from refmeta.meta.inner_optimisers.state import filled, held
 
-__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes"]
+__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation"]
 
 
 class Adaptation(NamedTuple):
@@ -57,12 +57,41 @@ def adapt(
     FloatingPointError
         If a step leaves the finite numbers.
     """
-    tasks, theta, rule = as_step_tasks(task, steps), as_parameters(theta), as_optimiser(optimiser)
-    batch, path, state = common_batch(theta, tasks), [tasks[0].at(theta)], zero_moments(theta)
+    theta = as_parameters(theta)
+    return _along_path(lambda task, theta, first=False: task.at(theta), theta, task, alpha, steps, optimiser)
+
+
+def trusted_adaptation(
+    theta: ArrayLike, task: Tasks, *, alpha: ArrayLike, steps: int, optimiser: UpdateRule | None = None
+) -> Adaptation:
+    """As `adapt`, with points that check nothing again: they must not leave the library, and what comes of them is checked."""
+    with np.errstate(all="ignore"):
+        return _along_path(_trusted_point, theta, task, alpha, steps, optimiser)
+
+
+def _trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
+    """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
+    if not hasattr(task, "_at"):
+        return task.at(as_parameters(theta) if first else theta)
+    return trusted(task.at(theta) if first else task._at(theta))
+
+
+def _along_path(
+    at: Callable[..., Point], theta: ArrayLike, task: Tasks, alpha: ArrayLike, steps: int, optimiser: UpdateRule | None
+) -> Adaptation:
+    """The adaptation on the points that `at` makes."""
+    tasks, rule = as_step_tasks(task, steps), as_optimiser(optimiser)
+    path = [at(tasks[0], theta, first=True)]
+    batch, state = common_batch(path[0].theta, tasks), _no_moments(path[0].theta, rule)
     for k, step_size in enumerate(as_step_sizes(alpha, steps, tasks[0].dim), start=1):
         following, state = _step(path[-1], state, rule, step_size, k)
-        path.append(tasks[k].at(following))
+        path.append(at(tasks[k], following))
     return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
+
+
+def _no_moments(theta: Array, rule: UpdateRule) -> Moments:
+    """The state before the first step: zeros, or numbers where the rule has no state."""
+    return Moments(0.0, 0.0, 0) if isinstance(rule, GradientDescent) else zero_moments(theta)  # type: ignore[arg-type]
 
 
 def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) -> tuple[Array, Moments]:
@@ -70,10 +99,11 @@ def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) 
     gradient = np.asarray(point.grad)
     if gradient.shape[-1:] != point.theta.shape[-1:]:
         raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {point.theta.shape[-1]}")
+    plain = isinstance(rule, GradientDescent)  # it has no state
     with np.errstate(all="ignore"):
-        following, state = rule.step(point.theta, gradient, held(state), alpha=alpha)
-    reason = "alpha may be too large" + ("" if isinstance(rule, GradientDescent) else ", or epsilon is 0 where the gradient is 0")
-    for result in (state.second, following):
+        following, state = rule.step(point.theta, gradient, state if plain else held(state), alpha=alpha)
+    reason = "alpha may be too large" + ("" if plain else ", or epsilon is 0 where the gradient is 0")
+    for result in (following,) if plain else (state.second, following):
         check_finite(result, f"inner step {k} left the finite numbers; {reason}")
     return following, state
 
@@ -82,7 +112,7 @@ def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     """The query at φ; where the query is the support itself, this is the last point of the path."""
     task = as_query(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.path[-1] if task is support else task.at(inner.adapted)
+    return inner.path[-1] if task is support else _trusted_point(task, inner.adapted)
 
 
 def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Array]:

@@ -24,7 +24,7 @@ from refmeta.arrays import (
     matvec,
 )
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
-from refmeta.meta.inner import Adaptation, adapt, adjoints, query_point, slopes
+from refmeta.meta.inner import Adaptation, adjoints, query_point, slopes, trusted_adaptation
 from refmeta.meta.inner_optimisers import UpdateRule
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
@@ -45,7 +45,7 @@ def objective(
 
     Eq: maml-objective
     """
-    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).loss)[()]
+    return np.array(query_point(trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).loss)[()]
 
 
 @finite_result
@@ -57,7 +57,7 @@ def first_order_gradient(
 
     Eq: first-order-maml
     """
-    return np.array(query_point(adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).grad)
+    return np.array(query_point(trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser), support, query).grad)
 
 
 @finite_result
@@ -72,7 +72,7 @@ def gradient(
 
     Another rule than gradient descent has its own adjoint.  It is exact for every number of steps; time and memory are linear in the number of steps.
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     return adjoints(inner, alpha, [query_point(inner, support, query).grad], optimiser)[0]
 
 
@@ -85,7 +85,7 @@ def step_size_gradient(
 
     Eq: step-size-gradient
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     before = slopes(inner, alpha, [query_point(inner, support, query).grad], optimiser)
     rows = [np.zeros((*before[0].theta.shape[:-1], 0, before[0].theta.shape[-1]))]
     rows += [slope.alpha[..., None, :] for slope in before[:-1]]
@@ -101,7 +101,7 @@ def multi_step_objective(
 
     Eq: multi-step-loss
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     queries = _query_points(inner, support, query)
     return sum(w * point.loss for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True))
 
@@ -115,7 +115,7 @@ def multi_step_gradient(
 
     Eq: multi-step-loss
     """
-    inner = adapt(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
+    inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     queries = _query_points(inner, support, query)
     sources = [w * point.grad for w, point in zip(_as_weights(weights, len(queries)), queries, strict=True)]
     return adjoints(inner, alpha, sources, optimiser)[0]

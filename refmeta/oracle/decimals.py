@@ -7,7 +7,9 @@ number at many small perturbations.  No derivative formula stands here: a gradie
 import cmath
 import itertools
 from collections.abc import Callable, Sequence
-from functools import singledispatch
+from decimal import Decimal, getcontext
+from functools import lru_cache, singledispatch
+from operator import mul
 from typing import Any, NamedTuple, Protocol
 
 __all__ = [
@@ -42,8 +44,10 @@ class Central(NamedTuple):
         return (f(up) - f(down)) / (2 * self.h)
 
     def gradient(self, f: Loss, x: Vector) -> Vector:
-        """The slope along each axis in turn."""
-        return [self.slope(f, x, axis) for axis in _axes(len(x))]
+        """The slope along each axis in turn; the other coordinates keep their digits."""
+        x = [a + 0 * self.h for a in x]
+        lines = [[(*x[:j], x[j] + h, *x[j + 1 :]) for h in (self.h, -self.h)] for j in range(len(x))]
+        return [(f(list(up)) - f(list(down))) / (2 * self.h) for up, down in lines]
 
 
 class Steps(NamedTuple):
@@ -77,6 +81,24 @@ ln.register(complex, cmath.log)
 sqrt.register(complex, cmath.sqrt)
 
 
+@exp.register
+def _exp(x: Decimal) -> Decimal:
+    """Remembered: a difference along one axis leaves most numbers as they were."""
+    return _remembered(Decimal.exp, x, getcontext().prec)
+
+
+@ln.register
+def _ln(x: Decimal) -> Decimal:
+    """Remembered, as the exponential is."""
+    return _remembered(Decimal.ln, x, getcontext().prec)
+
+
+@lru_cache(maxsize=1 << 15)
+def _remembered(f: Callable[[Any], Any], x: Any, precision: int) -> Any:
+    """f(x) in the current context, which has this precision."""
+    return f(x)
+
+
 @singledispatch
 def real(x: Number) -> Number:
     """The real part, on which every comparison is made."""
@@ -94,7 +116,12 @@ def magnitude(x: Number) -> Number:
 
 
 def softmax(x: Vector) -> Vector:
-    """exp(x)/Σ exp(x), shifted by the largest."""
+    """exp(x)/Σ exp(x), shifted by the largest; of decimals it is remembered."""
+    return list(_remembered(_softmax, tuple(x), getcontext().prec)) if isinstance(x[0], Decimal) else _softmax(x)
+
+
+def _softmax(x: Sequence[Number]) -> Vector:
+    """The same, computed."""
     top = largest(x)
     e = [exp(a - top) for a in x]
     total = sum(e)
@@ -136,13 +163,13 @@ def policy_return(
 ) -> Loss:
     """−J: the Bellman system by Gaussian elimination, or H steps of its recursion."""
     S, A = len(R), len(R[0])
-    nested = isinstance(R[0][0], list)
+    reward = [[dot(*pair) if isinstance(pair[1], list) else pair[1] for pair in zip(*rows, strict=True)] for rows in zip(P, R, strict=True)]
+    reached = [list(zip(*P[s], strict=True)) for s in range(S)]
 
     def loss(theta: Vector) -> Number:
         pi = policy(theta, S, A, features, softmax)
-        reward = [[dot(P[s][a], R[s][a]) if nested else R[s][a] for a in range(A)] for s in range(S)]
         r = [dot(pi[s], reward[s]) for s in range(S)]
-        K = [[gamma * sum(pi[s][a] * P[s][a][t] for a in range(A)) for t in range(S)] for s in range(S)]
+        K = [[gamma * sum(map(mul, pi[s], p)) for p in reached[s]] for s in range(S)]
         if horizon is None:
             V = solution([[(s == t) - K[s][t] for t in range(S)] for s in range(S)], r)
         else:
@@ -156,10 +183,9 @@ def policy_return(
 
 def policy(theta: Vector, S: int, A: int, features: Any = None, softmax: Softmax = softmax) -> list[Vector]:
     """π of the table θ or of the logits Φθ, one row per state."""
-    table = [theta[s * A : (s + 1) * A] for s in range(S)]
     if features is not None:
-        table = [[dot(row, theta) for row in state] for state in features]
-    return [softmax(row) for row in table]
+        return [softmax([dot(row, theta) for row in state]) for state in features]
+    return [softmax(theta[s * A : (s + 1) * A]) for s in range(S)]
 
 
 def policy_kl(start: Vector, P: Any, rho: Any, gamma: Number, horizon: int | None, features: Any = None) -> Loss:
@@ -265,10 +291,10 @@ def solution(M: list[Vector], b: Vector) -> Vector:
         rows[k], rows[best] = rows[best], rows[k]
         for i in range(k + 1, n):
             factor = rows[i][k] / rows[k][k]
-            rows[i] = [x - factor * y for x, y in zip(rows[i], rows[k], strict=True)]
+            rows[i][k + 1 :] = [x - factor * y for x, y in zip(rows[i][k + 1 :], rows[k][k + 1 :], strict=True)]
     x: Vector = [0] * n
     for k in reversed(range(n)):
-        x[k] = (rows[k][n] - sum(rows[k][j] * x[j] for j in range(k + 1, n))) / rows[k][k]
+        x[k] = (rows[k][n] - sum(map(mul, rows[k][k + 1 : n], x[k + 1 :]))) / rows[k][k]
     return x
 
 
@@ -332,4 +358,6 @@ def _times(S: Any, x: Vector) -> Vector:
 
 def dot(a: Sequence[Number], b: Sequence[Number]) -> Number:
     """Σ a b."""
-    return sum((x * y for x, y in zip(a, b, strict=True)), start=0 * b[0])
+    if len(a) != len(b):
+        raise ValueError(f"dot takes two vectors of one length, got {len(a)} and {len(b)} numbers")
+    return sum(map(mul, a, b), start=0 * b[0])

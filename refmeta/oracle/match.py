@@ -1,6 +1,6 @@
 """Does a candidate give the numbers that a target returned?  Derivation: derivations/using-the-oracle.md"""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -148,7 +148,7 @@ def generic_first(failing: Sequence[Outcome]) -> list[Outcome]:
 
     def rank(o: Outcome) -> tuple[bool, bool, bool, bool, int]:
         few = sum(got.size for got in (o.got or {}).values()) < MANY
-        return few, o.case.result != "valid", EXTREME in o.case.flags, bool(o.case.flags), sum(_sizes(o))
+        return few, o.case.result != "valid", EXTREME in o.case.flags, bool(o.case.flags), _size(o.case)
 
     return sorted(failing, key=rank)
 
@@ -159,9 +159,10 @@ def inputs_of(case: Case) -> Mapping[str, Any]:
     return case.arguments()
 
 
-def _sizes(o: Outcome) -> Iterator[int]:
-    """The number of entries of every input."""
-    return (int(np.size(x)) for x in inputs_of(o.case).values() if x is not None)
+@lru_cache(maxsize=512)
+def _size(case: Case) -> int:
+    """The number of entries of all inputs."""
+    return sum(int(np.size(x)) for x in inputs_of(case).values() if x is not None)
 
 
 def task_count(case: Case) -> int:

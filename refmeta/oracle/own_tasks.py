@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, as_read_only
 from refmeta.meta.arguments import Point, Task
 from refmeta.numerics.differences import Difference
 from refmeta.oracle.results import on_host
@@ -17,7 +17,7 @@ __all__ = ["Opaque", "OpaquePoint", "as_task", "black_box", "check_derivatives",
 
 STEP, FAR, DIRECTIONS, FEWEST, NOISE, EPS = 1e-5, 1e-4, 8, 6.0, 1e3, float(np.finfo(float).eps)
 TIMES, REST = 4, "draw the samples once, switch dropout off with eval(), and keep no state between calls"
-KEPT, NUMBERS = 256, 10**7  # points that are kept, and numbers in them
+KEPT, PRODUCTS, NUMBERS = 256, 32, 10**7  # points that are kept, products of each of them, and numbers in them
 
 
 def as_task(value: Any, name: str, dim: int) -> Task:
@@ -118,13 +118,13 @@ def _as_floats(value: ArrayLike) -> Array:
 class Opaque:
     """A task of whose inside nothing is seen: a diagnosis changes θ and the step sizes, never the data of a user's task.
 
-    Points are kept: most formulas that a diagnosis tries begin at the same points.
+    Points are kept with their products: most formulas that a diagnosis tries begin at the same points, along the same directions.
     `noise` is a generator of signs: what is numeric is then off by its error, up or down.
     """
 
     def __init__(self, task: Task, noise: np.random.Generator | None = None) -> None:
         self.shape, self.dim, self._task, self._noise = tuple(task.shape), task.dim, task, noise
-        self._points: dict[tuple[Any, ...], Point] = {}
+        self._points: dict[tuple[Any, ...], tuple[Point, dict[tuple[Any, ...], Difference]]] = {}
 
     def at(self, theta: ArrayLike) -> "OpaquePoint":
         """The task linearised at θ; ValueError if θ is complex, which a user's loss need not take."""
@@ -135,8 +135,8 @@ class Opaque:
         if key not in self._points:
             while self._points and len(self._points) >= min(KEPT, NUMBERS // max(theta.size, 1)):
                 del self._points[next(iter(self._points))]
-            self._points[key] = self._task.at(theta)
-        return OpaquePoint(theta, self._points[key], self._noise)
+            self._points[key] = self._task.at(theta), {}
+        return OpaquePoint(theta, *self._points[key], self._noise)
 
     def noisy(self, seed: int) -> "Opaque":
         """The same task, its numeric derivatives off by their errors."""
@@ -144,10 +144,12 @@ class Opaque:
 
 
 class OpaquePoint:
-    """A user's point, of which only `loss`, `grad` and `hvp` are used, as arrays of double precision."""
+    """A user's point, of which only `loss`, `grad` and `hvp` are used, as arrays of double precision; `products` are those that are known."""
 
-    def __init__(self, theta: Array, point: Point, noise: np.random.Generator | None) -> None:
-        self.theta, self._point, self._noise = theta, point, noise
+    def __init__(
+        self, theta: Array, point: Point, products: dict[tuple[Any, ...], Difference], noise: np.random.Generator | None
+    ) -> None:
+        self.theta, self._point, self._products, self._noise = theta, point, products, noise
 
     @cached_property
     def loss(self) -> Array:
@@ -162,10 +164,18 @@ class OpaquePoint:
 
     def hvp(self, v: ArrayLike) -> Array:
         """∇²L(θ) v of every task."""
-        if self._noise is None:
-            return _as_floats(self._point.hvp(v))
-        product, error = product_of(self._point, np.asarray(v))
-        return product + self._signs(product) * error
+        product, error = self._product(np.asarray(v))
+        return product if self._noise is None else product + self._signs(product) * error
+
+    def _product(self, v: Array) -> Difference:
+        """∇²L(θ) v, and a bound on its error if there is noise; along each of the last directions it is asked once."""
+        key = (v.shape, v.dtype.str, v.tobytes())
+        if key not in self._products:
+            while self._products and len(self._products) >= min(PRODUCTS, NUMBERS // (KEPT * max(v.size, 1))):
+                del self._products[next(iter(self._products))]
+            both = product_of(self._point, v) if self._noise is not None else Difference(_as_floats(self._point.hvp(v)), np.zeros(()))
+            self._products[key] = Difference(*(as_read_only(np.array(x)) for x in both))
+        return self._products[key]
 
     def _signs(self, like: Array) -> Array:
         """Random signs of this shape."""
@@ -179,7 +189,7 @@ def check_derivatives(name: str, task: Task, theta: Array) -> None:
     lacks = [of for of in ("loss", "grad", "hvp") if not hasattr(first, of)]
     if lacks:
         raise TypeError(f"{name}.at(theta) is a {type(first).__name__} without {', '.join(lacks)}")
-    point, rows = OpaquePoint(theta, first, None), tuple(task.shape)
+    point, rows = OpaquePoint(theta, first, {}, None), tuple(task.shape)
     for of, value, shape in (("loss", point.loss, rows), ("grad", point.grad, (*rows, theta.size)), ("hvp(v)", point.hvp(v), (*rows, theta.size))):
         if np.shape(value) != shape:
             raise ValueError(f"{name}.at(theta).{of} has shape {np.shape(value)}, expected {shape}")

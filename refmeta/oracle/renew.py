@@ -20,7 +20,7 @@ from refmeta.oracle.known import EVERY, Wrong
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import FOLDER, SUITES
 from refmeta.pieces import in_order, worker_pool
-from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
+from refmeta.tolerance import PATTERNS, condition_number, error_in_tolerances, max_per_task, perturbed_input
 
 __all__ = ["json_text", "main", "renew"]
 
@@ -35,6 +35,7 @@ def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         return case, worst
     problem, valid = suite.problem(suite.arguments(case["input"])), case["result"] == "valid"
     wrong = {row: row.result(problem) for row in suite.rows} if valid else {}
+    moved = [perturbed_input(problem, pattern) for pattern in PATTERNS]
     for part in suite.parts:
         nested, digits = certificate(suite, case["input"], part)
         value = np.array(nested, dtype=object).astype(float)
@@ -42,7 +43,7 @@ def renew(job: tuple[str, dict[str, Any]]) -> tuple[dict[str, Any], float]:
         scale = np.where(scale > 0, scale, 1.0)
         answer = partial(_answer, suite, part)
         got = answer(problem)
-        kappa = condition_number(answer, problem, scale, got)
+        kappa = condition_number(answer, problem, scale, got, moved=moved)
         error = _error(suite, got, _task_rows(suite, part, value), kappa, scale)
         if valid and (np.max(kappa) >= LARGEST_KAPPA or error > LARGEST_ERROR or 0 < digits < FEWEST_DIGITS):
             raise ValueError(

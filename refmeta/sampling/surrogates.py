@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    as_direction,
+    along,
     as_fraction,
     as_numbers,
     as_parameters,
@@ -103,7 +103,7 @@ class Surrogate:
 
     __reduce__ = reduce_record
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         batch = joint_batch(self.policy, self.theta_sampled, self.trajectories)
@@ -118,6 +118,10 @@ class Surrogate:
         """The point theta (..., d)."""
         theta = as_policy_parameters(self.policy, theta)
         batch_shape(theta=theta.shape[:-1], surrogate=self.shape)
+        return self._at(theta)
+
+    def _at(self, theta: Array) -> "SurrogatePoint":
+        """The point at a theta that has been checked."""
         return SurrogatePoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "Surrogate":
@@ -151,16 +155,20 @@ class SurrogatePoint:
         """−(1/M) Dᵀ u, u = Σ_j Cᵀ w g'(Cx); (..., d)."""
         return -self._likelihood.pull(self.slopes) / self._episodes
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """−(1/M) (Dᵀ U D v + Σ u ∇² log π v), U = Σ_j Cᵀ diag(w g''(Cx)) C; (..., d).
 
         Eq: surrogate-hvp
         """
         like = self._likelihood
-        v = as_direction(v, self.task.dim, self.grad.shape[:-1])
-        along = like.along(v)
-        bent = _sum(term.spread(curve * term.mixed(along)) for term, (_, _, curve) in self._each)
+        ahead = like.along(v)
+        bent = _sum(term.spread(curve * term.mixed(ahead)) for term, (_, _, curve) in self._each)
         return -(like.pull(bent) + like.curve(self.slopes, v)) / self._episodes
 
     @property

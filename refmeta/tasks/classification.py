@@ -1,21 +1,21 @@
 """Softmax regression: mean cross-entropy.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
+    along,
     as_count,
-    as_direction,
     as_integers,
     as_parameters,
     as_real_scalar,
     batch_shape,
     dot,
     entry,
-    finite_result,
     lazy_property,
     one_hot,
     reduce_record,
@@ -61,7 +61,7 @@ class SoftmaxRegression:
         object.__setattr__(self, "classes", int(labels.max(initial=0)) + 1 if classes is None else classes)
         object.__setattr__(self, "ridge", as_real_scalar(self.ridge, "ridge", least=0.0))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.X.shape[:-2], self.labels.shape[:-1])
@@ -75,6 +75,10 @@ class SoftmaxRegression:
         """The point theta (..., d)."""
         theta = as_parameters(theta, dim=self.dim, why=f" = {self.classes} classes x {self.X.shape[-1]} features")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return self._at(theta)
+
+    def _at(self, theta: Array) -> "SoftmaxRegressionPoint":
+        """The point at a theta that has been checked."""
         return SoftmaxRegressionPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "SoftmaxRegression":
@@ -128,12 +132,16 @@ class SoftmaxRegressionPoint:
         """
         return self.task.ridge * self.theta - self._transposed(one_hot_minus(self.probabilities, self._targets))
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """meanⱼ dπ xⱼᵀ + ridge·v with dπ = π ⊙ (u − ⟨π, u⟩), u = Vx; (..., d).
 
         Eq: softmax-regression
         """
-        v = as_direction(v, self.task.dim, np.broadcast_shapes(self.theta.shape[:-1], self.task.shape))
         dpi = softmax_jvp(self.probabilities, self._logits(v)) + np.zeros(self._targets.shape)
         return self._transposed(dpi) + self.task.ridge * v

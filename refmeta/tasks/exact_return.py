@@ -8,18 +8,19 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    as_direction,
+    along,
     as_parameters,
+    as_read_only,
     as_real_scalar,
     batch_shape,
     dot,
-    finite_result,
     lazy_property,
     reduce_record,
 )
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax, softmax_jvp
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
+from refmeta.tasks.factors import Inverses, LUFactors, factorise, solve, solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -65,7 +66,7 @@ class PolicyReturn:
         batch_shape(mdp=self.mdp.shape, policy=self.policy.shape)
         object.__setattr__(self, "temperature", as_real_scalar(self.temperature, "temperature", least=0))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.mdp.shape, self.policy.shape)
@@ -78,12 +79,17 @@ class PolicyReturn:
     def at(self, theta: ArrayLike) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point theta (..., d)."""
         theta = as_parameters(theta, dim=self.dim, why=self.policy.why)
-        batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
+        batch_shape(theta=theta.shape[:-1], task=self.shape)
         with np.errstate(all="ignore"):
-            pi = softmax(self.policy.table(theta))
+            return self._at(theta)
+
+    def _at(self, theta: Array) -> "DiscountedPoint | FiniteHorizonPoint":
+        """The point at a theta that has been checked."""
+        pi = softmax(self.policy.table(theta))
+        batch = self.shape if theta.ndim == 1 else np.broadcast_shapes(theta.shape[:-1], self.shape)
         self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
-        return point(theta, self.mdp, self.policy, np.broadcast_to(pi, batch + pi.shape[-2:]), self.temperature)
+        return point(theta, self.mdp, self.policy, as_read_only(_broadcast(pi, batch)), self.temperature)
 
     def __getitem__(self, index: int | slice) -> "PolicyReturn":
         """Task `index` of the first batch axis, or a slice of the tasks."""
@@ -92,7 +98,7 @@ class PolicyReturn:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedPoint:
-    """The return without a horizon at θ; every quantity uses one LU factorisation of I − γP_π."""
+    """The return without a horizon at θ; every quantity uses one factorisation of I − γP_π."""
 
     theta: Array
     mdp: FiniteMDP
@@ -103,16 +109,16 @@ class DiscountedPoint:
     __reduce__ = reduce_record
 
     @cached_property
-    def _factors(self) -> tuple[Array, Array]:
-        """LU factors of (I − γP_π)ᵀ and their pivots."""
+    def _factors(self) -> Inverses | LUFactors:
+        """I − γP_π, factorised."""
         M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
         np.einsum("...ii->...i", M)[...] += 1
-        return _factorise(M)
+        return factorise(M)
 
     @property
     def _rewards(self) -> Array:
         """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k."""
-        return self.mdp.relative_reward(self.mdp.levels)
+        return self.mdp.level_reward
 
     @cached_property
     def _entropy_reward(self) -> Array:
@@ -122,7 +128,7 @@ class DiscountedPoint:
     @cached_property
     def _relative_value(self) -> Array:
         """V − k, (..., S)."""
-        return _solve(self._factors, dot(self.probabilities, self._rewards + self._entropy_reward))
+        return solve(self._factors, dot(self.probabilities, self._rewards + self._entropy_reward))
 
     @cached_property
     def _relative_action_value(self) -> Array:
@@ -159,7 +165,7 @@ class DiscountedPoint:
 
         Eq: occupancy
         """
-        return _solve_transposed(self._factors, self.mdp.starts)
+        return solve_transposed(self._factors, self.mdp.starts)
 
     @lazy_property
     def loss(self) -> Array:
@@ -183,21 +189,26 @@ class DiscountedPoint:
         """
         return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
 
-    @finite_result
-    def tangent(self, v: ArrayLike) -> Tangent:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return self.probabilities.shape[:-2]
+
+    @along
+    def tangent(self, v: Array) -> Tangent:
         """Derivatives dπ, dQ, dd and db, b = −τ log π, along the direction v (..., d) of θ.
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
         pi, gamma = self.probabilities, self.mdp.gamma
-        u = self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2]))
+        u = self.policy.table(v)
         dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal)
-        dV = _solve(self._factors, dot(dpi, self.advantage))
-        dd = _solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
+        dV = solve(self._factors, dot(dpi, self.advantage))
+        dd = solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
         return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd, db)
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @along
+    def hvp(self, v: Array) -> Array:
         """−∇²J v, (..., d): the product rule on d π A, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
 
         Eq: policy-hvp
@@ -210,38 +221,6 @@ class DiscountedPoint:
         return -self.policy.pullback(dd[..., None] * pi * A + d * dpi * A + d * pi * dA)
 
 
-def _factorise(matrices: Array) -> tuple[Array, Array]:
-    """LU factors of the transposes of M (..., S, S), which overwrite M, and their pivots."""
-    from scipy.linalg.lapack import dgetrf, zgetrf
-
-    factor = zgetrf if np.iscomplexobj(matrices) else dgetrf
-    pivots = np.empty(matrices.shape[:-1], dtype=np.int32)
-    for i in np.ndindex(matrices.shape[:-2]):
-        _, pivots[i], info = factor(matrices[i].T, overwrite_a=True)  # in place: the transpose has Fortran order
-        if info > 0:
-            raise FloatingPointError(f"I - gamma P of task {list(i)} is singular: its pivot {info} is zero")
-    return matrices, pivots
-
-
-def _solve(factors: tuple[Array, Array], b: Array, trans: int = 1) -> Array:
-    """M⁻¹b from the factors of Mᵀ, for b (..., S); `trans=0` gives M⁻ᵀb."""
-    from scipy.linalg.lapack import dgetrs, zgetrs
-
-    lu, pivots = factors
-    if lu.shape[:-1] != b.shape:
-        batch = np.broadcast_shapes(lu.shape[:-1], b.shape)
-        lu, pivots, b = (
-            np.broadcast_to(lu, (*batch, batch[-1])),
-            np.broadcast_to(pivots, batch),
-            np.broadcast_to(b, batch),
-        )
-    x = np.array(b, dtype=np.result_type(lu, b))
-    solve = zgetrs if np.iscomplexobj(x) else dgetrs
-    for i in np.ndindex(x.shape[:-1]):
-        x[i] = solve(lu[i].T, pivots[i].copy(), x[i], trans=trans)[0]  # SciPy shifts the pivots in place
-    return x
-
-
-def _solve_transposed(factors: tuple[Array, Array], b: Array) -> Array:
-    """M⁻ᵀb from the factors of Mᵀ."""
-    return _solve(factors, b, trans=0)
+def _broadcast(pi: Array, batch: tuple[int, ...]) -> Array:
+    """π with these batch axes, a copy for each task: what is computed from strides of 0 is laid out badly in memory."""
+    return pi if pi.shape[:-2] == batch else np.array(np.broadcast_to(pi, batch + pi.shape[-2:]), order="C")

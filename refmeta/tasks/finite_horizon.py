@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_direction, dot, finite_result, lazy_property, reduce_record
+from refmeta.arrays import Array, along, dot, lazy_property, reduce_record
 from refmeta.policies import Softmax
 from refmeta.softmax import centred, softmax_jvp
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
@@ -98,14 +97,19 @@ class FiniteHorizonPoint:
         """
         return -self.policy.pullback(np.sum(self.occupancy[..., None] * self._pi * self.advantage, axis=-3))
 
-    @finite_result
-    def tangent(self, v: ArrayLike) -> Tangent:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return self.probabilities.shape[:-2]
+
+    @along
+    def tangent(self, v: Array) -> Tangent:
         """Derivatives of π, of Q_t, of γᵗd_t and of b = −τ log π along the direction v (..., d) of θ.
 
         dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
         """
         mdp, pi, d = self.mdp, self.probabilities, self.occupancy[..., None]
-        u = self.policy.table(as_direction(v, self.policy.dim, pi.shape[:-2]))
+        u = self.policy.table(v)
         dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, mdp.terminal)
         gain = dot(dpi[..., None, :, :], self.advantage)
         dQ: list[Array] = [np.zeros(dpi.shape)]
@@ -115,8 +119,8 @@ class FiniteHorizonPoint:
             dd.append(mdp.gamma * mdp.push(dd[-1][..., None] * pi + d[..., t - 1, :, :] * dpi))
         return Tangent(dpi, np.stack(dQ, axis=-3), np.stack(dd, axis=-2), db)
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @along
+    def hvp(self, v: Array) -> Array:
         """−∇²J v, (..., d): the product rule on Σ_t γᵗ d_t π A_t, with dA_t = dq_t − ⟨π, dq_t⟩ − ⟨dπ, A_t⟩.
 
         Eq: finite-horizon-hvp

@@ -160,7 +160,7 @@ class FiniteMDP:
         """The number of axes of R that are not batch axes: 3 if the reward depends on the next state, else 2."""
         return 3 if self.R.ndim >= self.P.ndim else 2
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         flat = (x.shape[:-1] for x in (self.rho, self.terminal))
@@ -218,7 +218,13 @@ class FiniteMDP:
         _, less, excess = self.centred_reward
         return less + self.gamma * following[..., None, None] * excess
 
-    @property
+    @cached_property
+    @np.errstate(all="ignore")
+    def level_reward(self) -> Array:
+        """R − c + γkδ, (..., S, A), where the level k is the same at every step: without a horizon."""
+        return as_read_only(self.relative_reward(self.levels))
+
+    @cached_property
     def _matrix(self) -> Array:
         """P off the ends as a matrix (..., S·A, S)."""
         return self.onward.reshape(*self.onward.shape[:-3], self.states * self.actions, self.states)

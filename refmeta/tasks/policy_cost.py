@@ -6,17 +6,17 @@ length is 1, and its entry is the discounted sum.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    as_direction,
+    along,
     as_parameters,
     batch_shape,
     check_all,
-    finite_result,
     index_text,
     lazy_property,
     reduce_record,
@@ -46,7 +46,7 @@ class PolicyCost:
         if not isinstance(self.lq, LinearQuadratic):
             raise TypeError(f"PolicyCost takes a LinearQuadratic, got {type(self.lq).__name__}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return self.lq.shape
@@ -73,8 +73,13 @@ class PolicyCost:
             Without a horizon, if √γ times the spectral radius of the block of A + BK for the state is not below 1: the
             cost of such a gain is infinite.
         """
-        n, theta = self.lq.states - 1, as_parameters(theta, dim=self.dim, why=self.why)
+        theta = as_parameters(theta, dim=self.dim, why=self.why)
         batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return self._at(theta)
+
+    def _at(self, theta: Array) -> "PolicyCostPoint | UndiscountedCostPoint":
+        """The point at a theta that has been checked."""
+        n = self.lq.states - 1
         point = (UndiscountedCostPoint if self.lq.undiscounted else PolicyCostPoint)(theta, self.lq)
         if self.lq.horizon is None:
             radius = np.max(np.abs(np.linalg.eigvals(point.closed_loop[..., :n, :n])), axis=-1, initial=0.0)
@@ -155,8 +160,13 @@ class PolicyCostPoint:
         by_gain = np.sum(self._pressure @ self.moments, axis=-3)
         return _flat(2 * by_gain, 2 * self.variance * self._price(self.lq.R, self._following))
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.lq.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """∇²J v, (..., d): both recursions differentiated along v = [dK, d log σ], then the product rule.
 
         dM = B dK,  d(σ²) = 2σ² d log σ,
@@ -166,7 +176,6 @@ class PolicyCostPoint:
         Eq: lq-hvp
         """
         lq, S, P, M = self.lq, self.moments, self._following, _with_time_axis(self.closed_loop)
-        v = as_direction(v, self.theta.shape[-1], np.broadcast_shapes(self.theta.shape[:-1], lq.shape))
         dK, dvariance = _gain(v, lq), 2 * self.variance * v[..., -lq.actions :]
         dM = _with_time_axis(lq.B @ dK)
         moved = lq.before(lq.gamma * _plus_transpose(dM @ S @ _transpose(M)))

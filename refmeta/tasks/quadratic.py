@@ -1,20 +1,20 @@
 """The quadratic loss: constant Hessian, everything in closed form.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    as_direction,
+    along,
     as_parameters,
     as_real,
     as_symmetric,
     batch_shape,
     dot,
     entry,
-    finite_result,
     lazy_property,
     matvec,
     reduce_record,
@@ -48,7 +48,7 @@ class Quadratic:
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "c", c)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.A.shape[:-2], self.c.shape[:-1])
@@ -62,6 +62,10 @@ class Quadratic:
         """The point theta (..., d)."""
         theta = as_parameters(theta, dim=self.dim, why=" as A")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return self._at(theta)
+
+    def _at(self, theta: Array) -> "QuadraticPoint":
+        """The point at a theta that has been checked."""
         return QuadraticPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "Quadratic":
@@ -94,11 +98,15 @@ class QuadraticPoint:
         """
         return matvec(self.task.A, self.theta - self.task.c)
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """Av, (..., d).
 
         Eq: quadratic
         """
-        batch = np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
-        return matvec(self.task.A, as_direction(v, self.task.dim, batch)) + np.zeros((*batch, 1))
+        return matvec(self.task.A, v) + np.zeros((*self.batch, 1))

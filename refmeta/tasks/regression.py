@@ -1,19 +1,19 @@
 """Linear regression.  Derivation: derivations/supervised-tasks.md"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from refmeta.arrays import (
     Array,
-    as_direction,
+    along,
     as_parameters,
     as_real,
     batch_shape,
     dot,
     entry,
-    finite_result,
     lazy_property,
     matvec,
     reduce_record,
@@ -58,7 +58,7 @@ class LinearRegression:
         object.__setattr__(self, "X", as_inputs(self.X))
         object.__setattr__(self, "y", as_outputs(as_real(self.y, "y"), "y", self.X))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The batch axes."""
         return np.broadcast_shapes(self.X.shape[:-2], self.y.shape[:-1])
@@ -72,6 +72,10 @@ class LinearRegression:
         """The point theta (..., d)."""
         theta = as_parameters(theta, dim=self.dim, why=" = the number of columns of X")
         batch_shape(theta=theta.shape[:-1], task=self.shape)
+        return self._at(theta)
+
+    def _at(self, theta: Array) -> "LinearRegressionPoint":
+        """The point at a theta that has been checked."""
         return LinearRegressionPoint(theta, self)
 
     def __getitem__(self, index: int | slice) -> "LinearRegression":
@@ -109,13 +113,17 @@ class LinearRegressionPoint:
         """
         return self._transposed(self.residual)
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.task.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """XᵀXv/n, (..., d).
 
         Eq: linear-regression
         """
-        v = as_direction(v, self.task.dim, self.residual.shape[:-1])
         return self._transposed(matvec(self.task.X, v) + np.zeros(self.residual.shape))
 
     def _transposed(self, r: Array) -> Array:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_direction, finite_result, lazy_property, reduce_record
+from refmeta.arrays import Array, along, lazy_property, reduce_record
 from refmeta.tasks.lq import LinearQuadratic, stationary
 
 __all__ = ["UndiscountedCostPoint"]
@@ -56,15 +55,19 @@ class UndiscountedCostPoint:
         """
         return _flat(2 * self._pressure @ self.moments)
 
-    @finite_result
-    def hvp(self, v: ArrayLike) -> Array:
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch axes."""
+        return np.broadcast_shapes(self.theta.shape[:-1], self.lq.shape)
+
+    @along
+    def hvp(self, v: Array) -> Array:
         """∇²J v, (..., d): the product rule, with dM = B dK and
 
         dX = M dX Mᵀ + dM X Mᵀ + M X dMᵀ,  dP = Mᵀ dP M + dKᵀRK + KᵀR dK + dMᵀPM + MᵀP dM.
         """
         lq, X, P, M = self.lq, self.moments, self.values, self.closed_loop
-        B, batch = lq.B[..., :-1, :], np.broadcast_shapes(self.theta.shape[:-1], lq.shape)
-        v = as_direction(v, self.theta.shape[-1], batch)
+        B = lq.B[..., :-1, :]
         dK = v.reshape(*v.shape[:-1], lq.actions, lq.states - 1)
         dM = B @ dK
         dX = stationary(M, _plus_transpose(dM @ X @ _transpose(M)), 1.0)

@@ -173,6 +173,7 @@ CODE = {
     "returns": "by_loops(**locals())",
     "maml-sampled": "on_batches(theta, support, query, alphas, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
+    "soft-return": "{'grad': grad(loss, theta)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }

@@ -14,7 +14,7 @@ from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task
 from tests import independent
 
 SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-008
-    policy-gradient-009 reptile-001 maml-lq-001 maml-lq-011 implicit-004 implicit-008 surrogates-008 surrogates-011 maml-sampled-001 maml-sampled-013
+    policy-gradient-009 soft-return-002 soft-return-009 reptile-001 maml-lq-001 maml-lq-011 implicit-004 implicit-008 surrogates-008 surrogates-011 maml-sampled-001 maml-sampled-013
     expected-estimators-003 maml-optimisers-009 maml-optimisers-030 meta-lstm-006 pearl-004
     pearl-005 model-002 model-012""".split()
 ONE = decimals.Central(Fraction(1))
@@ -84,6 +84,15 @@ def test_the_decimal_losses_are_those_of_plain_loops():
             got = [float(f([Decimal(t) for t in theta.tolist()])) for f in losses]
         expected = [independent.single(problem.support, i).loss(theta) for i in range(len(got))]
         np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["exp", "ln"])
+def test_a_remembered_value_is_that_of_the_precision_in_which_it_is_asked(name):
+    """Of one number at two precisions in turn, and of another number."""
+    for digits, x in ((100, Decimal("0.3")), (120, Decimal("0.3")), (100, Decimal("0.30")), (120, Decimal("0.7"))):
+        with localcontext() as context:
+            context.prec = digits
+            assert getattr(decimals, name)(x) == getattr(x, name)()
 
 
 def test_numeric_derivatives_by_hand():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import refmeta as rm
-from refmeta.oracle.own_tasks import KEPT, Opaque, as_task, check_derivatives, product_of
+from refmeta.oracle.own_tasks import KEPT, PRODUCTS, Opaque, as_task, check_derivatives, product_of
 
 RNG = np.random.default_rng(3)
 M, C = RNG.normal(size=(3, 4, 4)), RNG.normal(size=(3, 4))
@@ -57,6 +57,22 @@ def test_points_are_kept_but_not_without_end():
     assert len(opaque._points) <= KEPT
     with pytest.raises(ValueError, match="theta must be real"):
         opaque.at(THETA + 1j)
+
+
+def test_a_product_is_asked_once_along_a_direction_and_its_noise_is_drawn_each_time():
+    """At another point or along another direction it is asked again; a kept product cannot be written to; few are kept."""
+    calls, v, w = [], np.array([1.0, 0.0, -1.0, 0.5]), np.array([0.0, 1.0, 2.0, 0.5])
+    single = lambda t, v: calls.append(1) or (np.cos(t) * v).astype(np.float32)
+    task = as_task([rm.BlackBox(lambda t: -np.sum(np.cos(t)), 4, grad=np.sin, hvp=single)], "support", 4)
+    exact, noisy = Opaque(task), Opaque(task).noisy(0)
+    first, other, elsewhere = exact.at(THETA).hvp(v), exact.at(THETA).hvp(w), exact.at(THETA + 1).hvp(v)
+    np.testing.assert_allclose([first[0], other[0], elsewhere[0]], [np.cos(THETA) * v, np.cos(THETA) * w, np.cos(THETA + 1) * v], rtol=1e-6)
+    assert exact.at(THETA.copy()).hvp(v.copy()) is first and len(calls) == 3 and not first.flags.writeable
+    drawn = [noisy.at(THETA).hvp(v) for _ in range(8)]
+    assert len(calls) == 4 and any(not np.array_equal(drawn[0], each) for each in drawn)
+    for k in range(2 * PRODUCTS):
+        exact.at(THETA).hvp(v + k)
+    assert len(exact.at(THETA)._products) <= PRODUCTS
 
 
 MISTAKES = {

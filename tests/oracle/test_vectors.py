@@ -233,6 +233,7 @@ MISREAD = {
     "0 to the power 0 as 0": (lambda x: {"R": 0 * x["R"]} if x["gamma"] == 0 and x["horizon"] else {}, {"policy-gradient"}),
     "the mean of R over the next state": (mean_over_next, {"policy-gradient", "expected-estimators"}),
     "tau at most 1": (lambda x: {"log_temperature": min(x["log_temperature"], 0.0)}, {"pearl"}),
+    "the temperature at most 1": (lambda x: {"temperature": min(x["temperature"], 1.0)}, {"soft-return"}),
     "beta at most 1": (lambda x: {"beta": min(x["beta"], 1.0)}, {"pearl"}),
 }
 

@@ -113,6 +113,8 @@ JAX = {
         parts = {"grad": grad, "hvp": product(loss, theta), "fisher": F @ v, "kl_hvp": product(kl, theta + v)}
         natural = jnp.linalg.pinv(F, rtol=1e-11, hermitian=True) @ -grad
         return parts | {"natural_gradient": natural, "kl_grad": jax.grad(kl)(theta + v)}""",
+    "soft-return": """
+        return {"grad": jax.grad(loss)(theta), "hvp": jax.jvp(jax.grad(loss), (theta,), (v,))[1]}""",
     "expected-estimators": """
         def exact(t):
             for _ in range(steps):

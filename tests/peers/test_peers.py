@@ -4,6 +4,7 @@
 """
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -262,23 +263,23 @@ def test_a_training_step_of_pearl_in_single_precision_is_right_to_single_precisi
     assert status == 0 and 5 <= digits(report) < 9, report
 
 
-def test_a_training_step_of_pearl_is_timed_beside_pytorch():
-    ran = subprocess.run(
-        [sys.executable, ROOT / "tests" / "benchmarks" / "pearl.py", "--seconds", "1"],
+@pytest.mark.parametrize(
+    "subject, peers",
+    [(kind, ("JAX", "torch")) for kind in ("discounted", "finite_horizon", "features", "linear_quadratic", "dice")]
+    + [("pearl", ("torch",)), ("rollouts", ("gymnasium",))],
+)
+def test_benchmarks_time_the_same_beside_the_peers(subject, peers, tmp_path):
+    """A meta-gradient is timed only if every peer's equals refmeta's to 1e-10."""
+    for peer in peers:
+        pytest.importorskip(peer.lower())
+    file = tmp_path / "bench.json"
+    subprocess.run(
+        [sys.executable, ROOT / "tests" / "benchmarks", subject, "--smallest", "--seconds", "0", "--json", file],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True, encoding="utf-8", timeout=300, check=True,
+        capture_output=True, timeout=300, check=True,
     )  # fmt: skip
-    assert re.search(r"^ +\d+( +\d+){2} +[\d.]+ +[\d.]+x +[\d.]+ +[\d.]+x$", ran.stdout, re.M), ran.stdout
-
-
-def test_the_rollout_is_timed_beside_gymnasium():
-    pytest.importorskip("gymnasium")
-    ran = subprocess.run(
-        [sys.executable, ROOT / "tests" / "benchmarks" / "sampling.py", "--seconds", "1"],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True, encoding="utf-8", timeout=300, check=True,
-    )  # fmt: skip
-    assert re.search(r"^gymnasium \(VectorEnv\) +[\d.]+ +[\d,]+ +[\d.]+x$", ran.stdout, re.M), ran.stdout
+    (row,) = json.loads(file.read_text("utf-8"))["subjects"][subject]["rows"]
+    assert all(row[peer] > 0 and row[f"refmeta/{peer}"] > 0 for peer in peers), row
 
 
 def test_invalid_inputs_that_are_accepted_are_named_if_asked_for():

@@ -170,7 +170,7 @@ def without_entropy(point, v):
         values = dot(pi[..., None, :, :], Q) + mdp.levels[..., :-1, None]
         values, pi, dpi = np.concatenate([values, np.zeros_like(values[..., :1, :])], axis=-2), pi[..., None, :, :], dpi[..., None, :, :]
     else:
-        values = exact_return._solve(point._factors, dot(pi, point._rewards)) + mdp.levels[..., None]
+        values = exact_return.solve(point._factors, dot(pi, point._rewards)) + mdp.levels[..., None]
     A, d = centred(pi, Q), point.occupancy[..., None]
     weights = dd[..., None] * pi * A + d * dpi * A + d * pi * (centred(pi, dQ) - dot(dpi, A)[..., None])
     return values, A, -point.policy.pullback(np.sum(weights, axis=-3) if timed else weights)

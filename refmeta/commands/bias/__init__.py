@@ -6,10 +6,10 @@ Derivation: derivations/sampled-meta-gradients.md
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
-from refmeta.arrays import Array
-from refmeta.commands.arguments import this_folder_on_path, whole_number
+from refmeta.commands.arguments import add_workers, this_folder_on_path, whole_number
 from refmeta.commands.bias.blocks import BiasRow, Block, blocks
 from refmeta.commands.bias.documents import as_json
 from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
@@ -20,6 +20,7 @@ from refmeta.commands.bias.tables import block_table
 from refmeta.commands.bias.yours import HELP, Yours, read_yours
 from refmeta.oracle.results import CallError
 from refmeta.oracle.vectors import UsageError
+from refmeta.pieces import worker_pool
 from refmeta.sampling.enumeration import number_of_paths
 from refmeta.tables import Column, count_text, paragraphs, table
 from refmeta.tasks.exact_return import PolicyReturn
@@ -52,11 +53,15 @@ def add(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")
-    command.set_defaults(
-        run=lambda o: bias(
-            o.mdp, steps=o.steps, episodes=o.episodes, alphas=o.alpha, form=o.format, target=o.target, vectorised=o.vectorised
-        )
-    )
+    add_workers(command)
+    command.set_defaults(run=_run)
+
+
+def _run(o: argparse.Namespace) -> int:
+    """`bias`, with as many processes as the options say."""
+    settings = {"steps": o.steps, "episodes": o.episodes, "alphas": o.alpha, "form": o.format, "target": o.target}
+    with worker_pool(o.workers) as executor:
+        return bias(o.mdp, **settings, vectorised=o.vectorised, executor=executor)
 
 
 def _number(text: str) -> float:
@@ -87,7 +92,7 @@ def _finite(name: str, yours: Yours | None, settings: Iterator[Any]) -> Iterator
 
 def bias(
     name: str, *, steps: Sequence[int], episodes: Sequence[float], alphas: Sequence[float], form: str = "text",
-    target: str | None = None, vectorised: bool = False,
+    target: str | None = None, vectorised: bool = False, executor: Executor | None = None,
 ) -> int:  # fmt: skip
     """Print the table, or the JSON; 0."""
     task, theta = read_process(name)
@@ -95,24 +100,23 @@ def bias(
         raise UsageError("--vectorised is of a function of your own: give MODULE:FUNCTION")
     with this_folder_on_path():
         yours = read_yours(target, vectorised=vectorised) if target else None
-        return _printed(name, task, theta, yours, form, steps=steps, episodes=episodes, alphas=alphas)
+        settings = blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours, executor=executor)
+        gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
+        return _printed(name, task, yours, form, _finite(name, yours, gradients), _finite(name, yours, settings))
 
 
 def _printed(
-    name: str, task: PolicyReturn, theta: Array, yours: Yours | None, form: str, *, steps: Sequence[int],
-    episodes: Sequence[float], alphas: Sequence[float],
-) -> int:  # fmt: skip
+    name: str, task: PolicyReturn, yours: Yours | None, form: str, gradients: Iterator[Any], settings: Iterator[Block]
+) -> int:
     """Print the table, or the JSON, of a process; 0, or 5 where no setting is small enough to be enumerated."""
-    gradients = gradient_blocks(yours, task, theta, episodes=episodes, alpha=alphas[0]) if yours else iter(())
-    settings = _finite(name, yours, blocks(task, theta, steps=steps, episodes=episodes, alphas=alphas, yours=yours))
     if form == "json":
         every = list(settings)
-        print(as_json(name, task, every, list(_finite(name, yours, gradients))))
+        print(as_json(name, task, every, list(gradients)))
         return _status(every, yours)
     print(_head(name, task, yours))
     number = number_of_paths(task.mdp)
     printed: list[Block] = []
-    for gradient_block in _finite(name, yours, gradients):
+    for gradient_block in gradients:
         print("\n" + gradient_table(gradient_block, number), flush=True)
     for block in settings:
         print("\n" + block_table(block, number), flush=True)

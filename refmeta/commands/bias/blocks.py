@@ -1,8 +1,10 @@
 """The settings of `python -m refmeta bias`.  Derivation: derivations/sampled-meta-gradients.md"""
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +13,9 @@ from refmeta.arrays import Array
 from refmeta.commands.bias.estimators import ESTIMATORS, Estimator
 from refmeta.commands.bias.likeness import Likeness, always
 from refmeta.commands.bias.limits import limit_bias
-from refmeta.commands.bias.yours import Yours, your_moments
+from refmeta.commands.bias.yours import Yours, read_yours, your_moments
 from refmeta.meta import sampled
+from refmeta.pieces import in_order
 from refmeta.sampling.enumeration import excess_text, number_of_paths
 from refmeta.tasks.exact_return import PolicyReturn
 
@@ -47,15 +50,40 @@ class Block(NamedTuple):
 
 def blocks(
     task: PolicyReturn, theta: Array, *, steps: Sequence[int], episodes: Sequence[float], alphas: Sequence[float],
-    yours: Yours | None = None,
+    yours: Yours | None = None, executor: Executor | None = None,
 ) -> Iterator[Block]:  # fmt: skip
-    """Every setting in turn, infinite M last, with a row for a user's estimator if there is one."""
+    """Every setting in turn, infinite M last, with a row for a user's estimator if there is one.
+
+    A piece for an executor is a setting of finite M.
+    """
+    finite = [int(M) for M in episodes if not math.isinf(M)]
+    enumerated = _enumerated(task, theta, itertools.product(steps, finite, alphas), yours, executor)
     for K in steps:
         named: list[tuple[Likeness, ...]] = []
         for M, alpha in itertools.product(sorted(episodes, key=math.isinf), alphas):
-            block = _limit(task, theta, K, alpha, yours, named) if math.isinf(M) else _block(task, theta, K, int(M), alpha, yours)
+            block = _limit(task, theta, K, alpha, yours, named) if math.isinf(M) else next(enumerated)
             named += [block.likenesses] if block.likenesses else []
             yield block
+
+
+def _enumerated(
+    task: PolicyReturn, theta: Array, settings: Iterable[tuple[int, int, float]], yours: Yours | None, executor: Executor | None
+) -> Iterator[Block]:
+    """The settings (K, M, α) in turn; other processes send numbers, and the functions of the estimators stay here."""
+    if executor is None:
+        yield from (_block(task, theta, *setting, yours) for setting in settings)
+        return
+    words = (yours.what, yours.function.vectorised) if yours else None
+    names: dict[Any, Any] = {e.name: e for e in ESTIMATORS} | ({yours.name: yours} if yours else {})
+    for block in in_order(functools.partial(_sent, task, theta, words), settings, executor):
+        yield block._replace(rows=tuple(row._replace(estimator=names[row.estimator]) for row in block.rows))
+
+
+def _sent(task: PolicyReturn, theta: Array, words: tuple[str, bool] | None, setting: tuple[int, int, float]) -> Any:
+    """The block of a setting, with names for its estimators."""
+    yours = read_yours(words[0], vectorised=words[1]) if words else None
+    block = _block(task, theta, *setting, yours)
+    return block._replace(rows=tuple(row._replace(estimator=row.estimator.name) for row in block.rows))  # type: ignore[arg-type]
 
 
 def _block(task: PolicyReturn, theta: Array, K: int, M: int, alpha: float, yours: Yours | None) -> Block:

@@ -101,7 +101,7 @@ def _accepted_and_wrong(answers: Answers) -> Iterator[str]:
     least, most = np.argmin(errors), np.argmax(errors)
     if errors[least] < 0.999 * LEAST:
         error = f"its error is {errors[least]:.2g} times the length of the gradient" if errors[least] > 1e-13 else "this is right"
-        yield f"`gradient`: at x = {_point(least)} {error}. Its error is to be {LEAST:g} times the length or more, at both points."
+        yield f"`gradient`: at x = {_point(least)} {error}. Its error is to be {LEAST:g} times the length of the right gradient or more, at both points."
     elif min(signs) < 1e-3:
         yield "`gradient`: the sign is turned, and the Taylor test sees it: R2 falls like h only."
     elif errors[most] > 1e-3:

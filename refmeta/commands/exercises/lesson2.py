@@ -44,7 +44,8 @@ def _chain(answers: Answers) -> Iterator[str]:
          "the visits d(s) are missing: the process starts in state 0 and goes on.": PI * A,
          "the probabilities π(a|s) are missing: this is d(s) A(s, a).": d[:, None] * A,
          "these are the advantages alone.": A, "state 1 is visited, too, although the process does not start there.":
-         [[1], [0]] * (d[:, None] * PI * A), "the visits must be the discounted ones, that sum to 1/(1 − gamma); these sum to 1.":
+         [[1], [0]] * (d[:, None] * PI * A), "in the row of state 0 the two actions are exchanged.": [[-1], [1]] * (d[:, None] * PI * A),
+         "in the row of state 1 the two actions are exchanged.": [[1], [-1]] * (d[:, None] * PI * A), "the visits must be the discounted ones, that sum to 1/(1 − gamma); these sum to 1.":
          d[:, None] * PI * A / 2},
         hint="The gradient is d(s) π(a|s) A(s, a) with A = Q − V. In each state the entries sum to 0.",
     )  # fmt: skip
@@ -59,6 +60,8 @@ def _row_sums(answers: Answers) -> Iterator[str]:
         {"this has Q instead of the advantage; sum your rows.": lambda d, pi, Q: d[:, None] * pi * Q,
          "π(a|s) is missing: this is d(s) A(s, a).": lambda d, pi, Q: d[:, None] * (Q - np.sum(pi * Q, 1, keepdims=True)),
          "d(s) is missing: this is π(a|s) A(s, a).": lambda d, pi, Q: pi * (Q - np.sum(pi * Q, 1, keepdims=True)),
+         "the visits are divided by their sum here; take d as it is.":
+         lambda d, pi, Q: d[:, None] / d.sum() * pi * (Q - np.sum(pi * Q, 1, keepdims=True)),
          "this is Q minus its plain mean over the actions; V weights the actions by π.":
          lambda d, pi, Q: d[:, None] * pi * (Q - Q.mean(1, keepdims=True))},
         hint="The formula is d(s) π(a|s) A(s, a). `d[:, None]` and `V[:, None]` have one row for each state.",
@@ -68,7 +71,8 @@ def _row_sums(answers: Answers) -> Iterator[str]:
     yield from compare(
         answers, "row_sums_of_the_wrong_formula", d * V,
         {"the right formula has these row sums; the wrong one does not.": [0, 0], "this is V(s). Each row is multiplied by d(s), too.": V,
-         "this is d(s).": d, "π is missing: this is d(s) times the plain sum of Q over the actions.": d * Q.sum(1),
+         "this is d(s).": d, "these are the row sums for the chapter's start. Here the start is state 0.": d[::-1] * V,
+         "π is missing: this is d(s) times the plain sum of Q over the actions.": d * Q.sum(1),
          "these are the sums over the states; a row belongs to one state.": np.sum(d[:, None] * PI * Q, axis=0)},
         hint="Sum d(s) π(a|s) Q(s, a) over the actions a. What is left of Q?",
     )  # fmt: skip
@@ -81,7 +85,8 @@ def _cash_or_wait(answers: Answers) -> Iterator[str]:
     V0 = 4 * p + (1 - p) * (1 + V1)
     yield from compare(
         answers, "p", p,
-        {"this is the answer for the chapter's game, where cashing pays 2.": 1 / 2, "p must lie strictly between 0 and 1.": 1,
+        {"this is the answer for the chapter's game, where cashing pays 2.": 1 / 2,
+         "the 1 that waiting pays is missing in V1.": 7 / 8, "p must lie strictly between 0 and 1.": 1,
          "this holds V1 fixed. V1 depends on p, too: insert it first, and differentiate then.": 2 / 3,
          "p must lie strictly between 0 and 1: never to cash is not the maximum.": 0,
          "this is the probability to wait. p is the probability to cash.": 1 - p},
@@ -90,7 +95,8 @@ def _cash_or_wait(answers: Answers) -> Iterator[str]:
     first, second = np.array([4, 1 + V1]) - V0, np.array([4, 1]) - V1
     yield from compare(
         answers, "advantages_at_0", first,
-        {"these are the advantages at t = 1. At t = 0 waiting earns V1, too.": second,
+        {"these are π(a) A(a). The advantages alone are asked for.": first * [p, 1 - p],
+         "these are the advantages at t = 1. At t = 0 waiting earns V1, too.": second,
          "waiting leads to a second step, and earns V1 there: it is missing in Q_0(wait).": np.array([4, 1]) - V0,
          "the sign is turned; or the 1 that waiting pays at once is missing in Q_0(wait).": -first,
          "after waiting the policy still cashes with the probability p only: V1 is not the reward of cashing.": np.array([4, 5]) - (4 * p + (1 - p) * 5),

@@ -33,7 +33,8 @@ def _natural(answers: Answers) -> Iterator[str]:
          "this is the plain gradient, before F is divided out.": start_0 * pi * A,
          "this is the plain gradient for the start of the chapter, before F is divided out.": chapter * pi * A,
          "the visits and the probabilities cancel: F has them, too. Here π is left over.": pi * A,
-         left: start_0 * centred, f"{left} They are those of the chapter's start.": chapter * centred},
+         "these are the rewards R minus their mean; later rewards count, too. (Or the two states are exchanged.)": centred[::-1],
+         f"{left} And the rows must sum to 0.": start_0 * A, left: start_0 * centred, f"{left} They are those of the chapter's start.": chapter * centred},
         hint="Insert grad J = d π A into F x = grad J, one state after the other, and see what cancels. "
         "Of all solutions, the shortest has rows that sum to 0.",
     )  # fmt: skip
@@ -75,7 +76,10 @@ def _trajectories(answers: Answers) -> Iterator[str]:
         {"this is KL(new || old): the mean must be taken over the old policy.": lambda p, q: _in_states(q, p),
          "the logarithm has the base 2; take the natural one.": lambda p, q: _in_states(p, q) / np.log(2),
          "each log ratio is weighted by the probability under the old policy; a plain sum has no weights.": lambda p, q: np.sum(np.log(p / q)),
-         "this is the plain mean of the log ratios; weight them by the old probabilities.": lambda p, q: np.mean(np.log(p / q))},
+         "this is the plain mean of the log ratios; weight them by the old probabilities.": lambda p, q: np.mean(np.log(p / q)),
+         "take the sum over the trajectories. The mean divides by their number, too.": lambda p, q: _in_states(p, q) / len(p),
+         "the mean of this log ratio must be taken over the old policy; here the weights are those of the new one.":
+         lambda p, q: -_in_states(q, p)},
         hint="The formula stands in the second paragraph of the exercise: p is the old policy.",
     )  # fmt: skip
     paths = _recorded(answers, "trajectory_probabilities")
@@ -118,16 +122,18 @@ def _orders(answers: Answers) -> Iterator[str]:
     """3c: ψ‴/6 and ψ‴/3; the difference has order 3, and 4 where ψ‴ = 0."""
     second, third = 4 / 25, 12 / 125
     factor, whole = "this is ψ'''. Which factor stands before it?", "the factor 1 − 2p of ψ''' is missing."
-    both = {factor: third, "this is ψ'''/2. Each KL has more than one term with h³: collect them all.": third / 2,
+    both = {factor: third,
             "this is the Fisher information: it belongs to h²/2.": second, "this is the coefficient of h².": second / 2}
     yield from compare(
         answers, "forward_third", third / 6,
-        {**both, "this belongs to the reverse KL.": third / 3, whole: second / 6, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 6},
+        {**both, "this is ψ'''/2. The only term with h³ comes from ψ(z + h): which factor has it in Taylor's formula?": third / 2,
+         "this belongs to the reverse KL.": third / 3, whole: second / 6, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 6},
         hint="Expand ψ(z + h) to the order h³. What is left when ψ(z) and h ψ'(z) are taken off?",
     )  # fmt: skip
     yield from compare(
         answers, "reverse_third", third / 3,
-        {**both, "this belongs to the forward KL.": third / 6, whole: second / 3, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 3,
+        {**both, "this is ψ'''/2, the term of h ψ'(z + h). There is another term with h³, from ψ(z + h).": third / 2,
+         "this belongs to the forward KL.": third / 6, whole: second / 3, "the factor is 1 − 2p, not 1 − p.": second * 4 / 5 / 3,
          "the signs of the two terms with h³ differ: h ψ'(z + h) has a plus, ψ(z + h) a minus.": third * 2 / 3},
         hint="Expand both ψ'(z + h) and ψ(z + h), each as far as h³ is reached, and collect the terms with h³.",
     )  # fmt: skip

@@ -11,7 +11,7 @@ from refmeta.commands.exercises.lesson4c import written_and_broken
 
 __all__ = ["EXERCISES"]
 
-A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 5.0]), 0.25
+A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 10.0]), 0.25
 
 
 def _rest(power: float, alpha: float = ALPHA) -> float:
@@ -22,20 +22,22 @@ def _rest(power: float, alpha: float = ALPHA) -> float:
 
 def _starts(answers: Answers) -> Iterator[str]:
     """4a: weights a(1 − αa)^2K, a(1 − αa)^K and a."""
-    other = "this is where {} comes to rest."
+    other, chapter = "this is where {} comes to rest.", "this is the chapter's answer. Here a and c are others."
     maml, first_order, joint = _rest(4), _rest(2), _rest(0)
     plain = {"the curvatures a_i belong into the weights: the gradient of L_i is a_i(θ − c_i).": C.mean()}
+    turned, whole = "the factor must be 1 − αa_i; this has 1 + αa_i.", "α is missing in the factor 1 − αa_i of a step."
     yield from compare(
-        answers, "joint", joint, {**plain, other.format("MAML"): maml, other.format("first-order MAML"): first_order,
+        answers, "joint", joint, {**plain, chapter: 3.0, other.format("MAML"): maml, other.format("first-order MAML"): first_order,
         "the two weights are exchanged: the steeper task pulls more.": float(A[::-1] @ C / A.sum())},
         hint="Set sum_i a_i(θ − c_i) to zero.",
     )  # fmt: skip
     yield from compare(
         answers, "first_order", first_order,
-        {other.format("joint training"): joint, other.format("MAML, through both steps,"): maml, **plain,
+        {other.format("joint training"): joint, other.format("MAML, through both steps,"): maml, **plain, chapter: 1.0,
+         turned: _rest(2, -ALPHA), whole: _rest(2, 1.0),
          "this is for one inner step; there are K = 2 steps.": _rest(1), "the weights need a factor a_i besides the factors of the K steps.":
          float((1 - ALPHA * A) ** 2 @ C / np.sum((1 - ALPHA * A) ** 2))},
-        hint="Each step multiplies θ − c_i by the same factor, so φ_i − c_i is known. Set sum_i a_i(φ_i − c_i) to zero.",
+        hint="Every step of task i multiplies θ − c_i by the factor 1 − αa_i of this task, so φ_i − c_i is known. Set sum_i a_i(φ_i − c_i) to zero.",
     )  # fmt: skip
     yield from compare(
         answers, "maml", maml,
@@ -44,7 +46,7 @@ def _starts(answers: Answers) -> Iterator[str]:
          "or a step.": first_order,
          "this has one factor 1 − αa_i for the two Hessians. There is one for each step.": _rest(3),
          "the curvatures a_i belong into the weights, too: the gradient of L_i has one.": float((1 - ALPHA * A) ** 4 @ C / np.sum((1 - ALPHA * A) ** 4)),
-         "the factor must be 1 − αa_i; this has 1 + αa_i.": _rest(4, -ALPHA), "this is the chapter's example. Here a and c are others.": 1 / 7},
+         turned: _rest(4, -ALPHA), whole: _rest(4, 1.0), chapter: 1 / 7},
         hint="The derivative of L_i(φ_i) in θ is a_i(φ_i − c_i) times the derivative of φ_i, one factor for each step.",
     )  # fmt: skip
 
@@ -63,7 +65,8 @@ def _arms(answers: Answers) -> Iterator[str]:
          _along_s(first * (1 - 8 / 9 * alpha)), "the Hessian term is half of what it must be: s s^T times s is 2s.": _along_s(first * (1 + 4 / 9 * alpha)),
          "the step size is missing before the Hessian.": _along_s(first * (1 + 8 / 9)),
          "this takes log 2 with the base 10; it must be the natural logarithm.": _along_s(first * (1 + 4 / 3 * np.log10(2))),
-         "this takes log 2 with the base 2.": _along_s(first * (1 + 4 / 3)), "this is the chapter's answer. Here the step size is another.":
+         "the factor log 2 of alpha is missing in the Hessian term, or it was taken with the base 2.": _along_s(first * (1 + 4 / 3)),
+         "the step size in the Hessian term is the chapter's. Here it is another.": _along_s(first * (1 + np.log(2) / 3)), "this is the chapter's answer. Here the step size is another.":
          _along_s(-3 / 2 * (1 + np.log(2) / 3)), "the gradient of the query must be taken at φ. This is the chapter's φ.": _along_s(-3 / 2 * factor),
          "the step went the wrong way: descent on L = −J makes the better arm more likely.": _along_s(-6 * 32 / 33**2 * factor),
          "this is the gradient of J; F is a loss.": _along_s(-first * factor)},

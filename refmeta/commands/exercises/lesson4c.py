@@ -16,7 +16,11 @@ from refmeta.oracle.verdict import Finding, finding
 __all__ = ["written_and_broken"]
 
 SUITE, WANTED, SEARCH = "maml-regression", "reversed-product", 8.0
-UNKNOWN = "It is none of the mistakes that it knows. Compare each line with the recursion in the question."
+UNKNOWN = "It is none of the mistakes that it knows. "
+COMPARE = {
+    "meta_gradient": "Compare each line with the recursion in the question.",
+    "broken": "Only the order of the steps in the loop backwards differs from the right function.",
+}
 
 
 def _asked(answers: Answers, name: str) -> Finding:
@@ -41,7 +45,7 @@ def written_and_broken(answers: Answers) -> Iterator[str]:
         return
     verdict = _asked(answers, "meta_gradient")
     if verdict.word != "RIGHT":
-        yield f"`meta_gradient`: the oracle says {verdict.word}. {_said(verdict)}"
+        yield f"`meta_gradient`: the oracle says {verdict.word}. {_said(verdict, 'meta_gradient')}"
         return
     if told := _own_mistake(answers, "broken"):
         yield f"`broken`: this is another mistake: {told}"
@@ -50,7 +54,7 @@ def written_and_broken(answers: Answers) -> Iterator[str]:
     if verdict.word == "RIGHT":
         yield f"`broken`: this is right. Break it: `python -m refmeta explain {WANTED}` says how."
     elif WANTED not in _slugs(verdict) and not _agrees(answers, "broken", {"order": 1}):  # on a slow machine the oracle's search may end early
-        yield f"`broken`: the oracle says that it is another mistake. {_said(verdict)}"
+        yield f"`broken`: the oracle says that it is another mistake. {_said(verdict, 'broken')}"
 
 
 def _slugs(verdict: Finding) -> list[str]:
@@ -58,11 +62,11 @@ def _slugs(verdict: Finding) -> list[str]:
     return list(dict.fromkeys(cause.slug for cause in verdict.causes if cause.slug))
 
 
-def _said(verdict: Finding) -> str:
+def _said(verdict: Finding, name: str) -> str:
     """The mistake by its name, with the command that explains it."""
     slugs = _slugs(verdict)
     if not slugs:
-        return UNKNOWN if verdict.word == "WRONG" else verdict.sentence.rstrip(".") + "."
+        return UNKNOWN + COMPARE[name] if verdict.word == "WRONG" else verdict.sentence.rstrip(".") + "."
     return f"It recognises the mistake `{slugs[0]}`: `python -m refmeta explain {slugs[0]}` says what this computes."
 
 
@@ -79,6 +83,7 @@ def _own_mistake(answers: Answers, name: str) -> str:
         "the step sizes are taken in the opposite order in both loops; only the loop backwards is to be turned.":
         {"forwards": turned, "backwards": turned},
         "alphas[k] belongs to the right of the Hessian: first multiply g by alphas[k], then by H.": {"left": True},
+        "the loop backwards begins with step 0, and alphas[k] stands to the left of the Hessian. It belongs to the right.": {"left": True, "order": 1},
         "the gradient of the query is taken at the start; it belongs at the end of the steps.": {"at_start": True},
         "the steps go up: a step goes against the gradient.": {"step": -1},
     }

@@ -11,7 +11,7 @@ from refmeta.commands.exercises.grading import Exercise, check_whole, compare, c
 
 __all__ = ["EXERCISES"]
 
-A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 5.0]), 0.25
+A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 10.0]), 0.25
 Weights = Callable[[Array, int], Array]
 
 
@@ -27,16 +27,16 @@ def _fixed_points(answers: Answers) -> Iterator[str]:
         answers, "fixed_points", _rests(lambda s, K: 1 - s**K, 1, 2, 3),
         {"these are the points of first-order MAML.": _rests(lambda s, K: A * s**K, 1, 2, 3),
          "these are the points of MAML.": _rests(lambda s, K: A * s ** (2 * K), 1, 2, 3),
-         "this is the point of joint training for every K.": [3.0, 3.0, 3.0],
+         "this is the point of joint training for every K.": [6.0, 6.0, 6.0],
          "these are the points for one step more each.": _rests(lambda s, K: 1 - s**K, 2, 3, 4),
          "these points set sum_i (φ_i − c_i) to zero. Reptile has θ − φ_i.":
-         _rests(lambda s, K: s**K, 1, 2, 3), "this is the mean of the centres for every K.": [2.5, 2.5, 2.5]},
+         _rests(lambda s, K: s**K, 1, 2, 3), "this is the mean of the centres for every K.": [5.0, 5.0, 5.0]},
         hint="Write θ − φ_i as a factor times θ − c_i. The factor depends on α, a_i and K.",
     )  # fmt: skip
     yield from compare(
-        answers, "limit", 2.5,
-        {"with many steps φ_i is c_i. Is it the second task alone that pulls θ?": 5.0, "this is the limit of MAML's points.": 0.0,
-         "this is the point for one step.": 3.0},
+        answers, "limit", 5.0,
+        {"with many steps φ_i is c_i. Is it the second task alone that pulls θ?": 10.0, "this is the limit of MAML's points.": 0.0,
+         "this is the point for one step.": 6.0},
         hint="For K → ∞ every φ_i is the minimum c_i of its task.",
     )  # fmt: skip
 
@@ -79,7 +79,8 @@ def _expansions(answers: Answers) -> Iterator[str]:
     )  # fmt: skip
     yield from compare_function(
         answers, "reptile", _batches(), lambda g, h, G, H, a: g + h - a * G @ h,
-        {chapter: lambda g, h, G, H, a: g + h - a * H @ g, "this is the second gradient alone; Reptile adds up both steps.":
+        {"this is alpha times the sum of the gradients; the sum alone is asked for.": lambda g, h, G, H, a: a * (g + h - a * G @ h),
+         chapter: lambda g, h, G, H, a: g + h - a * H @ g, "this is the second gradient alone; Reptile adds up both steps.":
          lambda g, h, G, H, a: g - a * G @ h, "the second gradient is taken after the first step, not at theta.": lambda g, h, G, H, a: g + h,
          "the first step starts at theta: only the second gradient has a term with alpha.": lambda g, h, G, H, a: g + h - a * G @ h - a * H @ g,
          "this is the mean of both gradients, Reptile is their sum.": lambda g, h, G, H, a: (g + h - a * G @ h) / 2,
@@ -95,14 +96,15 @@ def _implicit(answers: Answers) -> Iterator[str]:
     step: Callable[[float], float] = lambda x: 6 * (x - 1) / x**2
     yield from compare_function(
         answers, "implicit", strengths, exact,
-        {"this is one gradient step.": step, "this is the query gradient at φ* alone: divide by 1 + L''/strength.": lambda x: 6 / (1 + x),
+        {"this is one gradient step.": step, "either the division by 1 + L''/strength is missing, or φ* is the point after one gradient step.":
+         lambda x: 6 / (1 + x), "this divides by 1 + strength. L''/strength is 1/strength.": lambda x: 6 / (1 + x) ** 2,
          "this is the query gradient at φ* times 1 + 1/strength; it must be divided by it.": lambda x: 6 / x,
          "the query loss is φ², with the derivative 2φ.": lambda x: 3 * x / (1 + x) ** 2,
          "strength stands before (φ − θ)², not before L.": lambda x: 6 * x / (1 + x) ** 2 * x,
          "this has φ* = 1 for every strength, which holds at strength 2 alone. φ* depends on strength.": lambda x: 2 / (1 + 1 / x),
          "this is the chapter's number, for strength 2. Both φ* and the factor depend on strength.": lambda x: 4 / 3,
          "this multiplies by 1 − 1/strength: this is the factor of one step.": lambda x: 6 / (1 + x) * (1 - 1 / x)},
-        hint="Set the derivative (φ − 3) + strength φ to zero; this is φ*. Then use the formula in the first paragraph.",
+        hint="φ* is the φ at which the derivative (φ − 3) + strength φ is zero. Then use the formula in the first paragraph.",
     )  # fmt: skip
     yield from compare_function(
         answers, "one_step", strengths, step,

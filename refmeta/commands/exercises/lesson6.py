@@ -48,7 +48,8 @@ def _step_size(answers: Answers) -> Iterator[str]:
          "the factor must have no unit: it depends on alpha/best, not on best − alpha.": lambda a, b, L, K: L * (b - a) ** (2 * K),
          "the factor is applied once in each step, so that its exponent grows with `steps`, not with its square.":
          lambda a, b, L, K: L * (1 - a / b) ** (2 * K**2),
-         "this is one step for every `steps`.": lambda a, b, L, K: L * (1 - a / b) ** 2,
+         "this is the loss after one step, whatever `steps` is.": lambda a, b, L, K: L * (1 - a / b) ** 2,
+         "this is what the steps take away from the loss. What they leave is asked for.": lambda a, b, L, K: L * (1 - (1 - a / b) ** (2 * K)),
          "the factor is 1 − a alpha with a = 1/best; this has alpha times best.": lambda a, b, L, K: L * (1 - a * b) ** (2 * K),
          "the ratio is turned: it must be zero at alpha = 0.": lambda a, b, L, K: L * (1 - b / a) ** (2 * K),
          "a step goes against the gradient: the factor has a minus.": lambda a, b, L, K: L * (1 + a / b) ** (2 * K),

@@ -42,6 +42,12 @@ def _score_term(answers: Answers) -> Iterator[str]:
          "this is the derivative of exact_objective. With a sample there is a score term, too.": 2 / 9,
          "the score of arm 0 in theta_0 is 1 − π(0), and of arm 1 −π(0). Each is weighted by its probability.": path + 2 * score,
          "the adapted policy after arm 1 has a derivative, too: theta stays, and J depends on it.": path - 1 / 8 + score,
+         "arm 1 has a score term, too: if theta_0 grows, arm 1 is drawn less often.": path + 0.2,
+         "the derivative of g has the wrong sign: if theta_0 grows, π(0) grows, and 1 − π(0) falls.": 0.08 * (1 + np.log(2)) + 1 / 8 + score,
+         "the derivative of g is half of what it must be: both entries of g depend on π, and the gap is their difference.":
+         0.08 * (1 - np.log(2) / 2) + 1 / 8 + score,
+         "the derivative of g is twice what it must be: π(0) has the slope π(0) π(1) in theta_0.": 0.08 * (1 - 2 * np.log(2)) + 1 / 8 + score,
+         "the derivative of J after each arm is weighted by the probability of the arm.": 2 * path + score,
          "this is the chapter's example. Here alpha is another.": 0.5 * 0.09 * (1 - np.log(3)) + 1 / 8 + 0.1},
         hint="Sum over the arms: π(a) times the derivative of J after arm a, plus the derivative of π(a) times J after arm a.",
     )  # fmt: skip
@@ -54,7 +60,7 @@ def _others(G: Array) -> Array:
 
 def _baselines(answers: Answers) -> Iterator[str]:
     """7b: a mean in which the own return counts twice shrinks the gradient by (M − 1)/(M + 1)."""
-    batches = [[np.array([1.0, 3.0])], [np.array([2.0, -1.0, 5.0])], [np.array([0.5, 4.0, 1.0, 7.0, -2.0])]]
+    batches = [[np.array([1.0, 3.0])], [np.array([2.0, -1.0, 5.0])], [np.array([0.5, 4.0, 1.0, 7.0, -2.0])], [np.array([1.0, 1.0, 3.0])]]
     yield from compare_function(
         answers, "own_twice", batches, lambda G: (G.sum() + G) / (len(G) + 1),
         {"this is the mean of the OTHER returns.": _others, "this is the sum; divide it by the number of its terms.": lambda G: G.sum() + G,
@@ -65,7 +71,8 @@ def _baselines(answers: Answers) -> Iterator[str]:
     )  # fmt: skip
     yield from compare_function(
         answers, "leave_one_out", batches, _others,
-        {"G_i itself is still in the mean.": lambda G: np.full(len(G), G.mean()),
+        {"this leaves out every return with the value of G_i. Two trajectories may have the same return: leave out trajectory i alone.":
+         lambda G: np.array([np.mean(G[g != G]) for g in G]), "G_i itself is still in the mean.": lambda G: np.full(len(G), G.mean()),
          "there are M − 1 other trajectories; this divides by M.": lambda G: (G.sum() - G) / len(G),
          "this is the sum of the others; divide by their number.": lambda G: G.sum() - G,
          "this is G_i minus the baseline. The baseline alone is asked for.": lambda G: G - _others(G)},
@@ -89,7 +96,9 @@ def _curvatures(answers: Answers) -> Iterator[str]:
     yield from compare_function(
         answers, "naive_curvature", cases, lambda p, r, s: -p * (1 - p) * (p * r + (1 - p) * s),
         {"arm 1 is missing: it pays r1 with the probability 1 − p, and log(1 − p) has a second derivative, too.": lambda p, r, s: -p * (1 - p) * p * r,
-         "this is J''.": lambda p, r, s: p * (1 - p) * (1 - 2 * p) * (r - s), "this is the sum over the arms without their probabilities.":
+         "this is J''.": lambda p, r, s: p * (1 - p) * (1 - 2 * p) * (r - s), "the arms have the probabilities p and 1 − p; this has 1/2 for each.":
+         lambda p, r, s: -p * (1 - p) * (r + s) / 2, "this has the second derivative of π(a). That of log π(a) is asked for.":
+         lambda p, r, s: p * (1 - p) * (1 - 2 * p) * (p * r - (1 - p) * s), "this is the sum over the arms without their probabilities.":
          lambda p, r, s: -p * (1 - p) * (r + s), "this is J', the mean of r(a) times the FIRST derivative of log π(a). Differentiate once more.":
          lambda p, r, s: p * (1 - p) * (r - s),
          "the second derivatives of log p and of log(1 − p) are equal, and both negative.": lambda p, r, s: -p * (1 - p) * (p * r - (1 - p) * s),

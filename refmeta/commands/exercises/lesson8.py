@@ -14,26 +14,30 @@ def _belief(answers: Answers) -> Iterator[str]:
     """8a: precisions add, and the mean is weighted by them."""
     deviation = "the second number is the standard deviation; the variance is asked for."
     precision = "the second number is the precision; the variance is asked for."
+    minus, product = "the mean of the second factor is −1; its minus is lost.", "the variances are multiplied. The precisions add."
+    weights = "the weights of the mean are the precisions, not the variances."
     yield from compare(
-        answers, "without_prior", [7 / 5, 1 / 5],
-        {"this is the average of the means and of the variances: such a belief never narrows.": [2, 5 / 12],
-         precision: [7 / 5, 5], "the weights of the mean are the precisions, not the variances.": [13 / 5, 1 / 5],
-         "the mean is weighted by the precisions: a narrow factor counts more.": [2, 1 / 5],
-         "this has the prior as a factor.": [7 / 6, 1 / 6], deviation: [7 / 5, 5**-0.5],
-         "the variances are added. The precisions add.": [7 / 5, 5 / 6], "the sum of precision times mean is not yet the mean.": [7, 1 / 5],
-         "these are the sums of precision times mean and of the precisions. The mean and the variance are asked for.": [7, 5],
-         "means and variances are added: this is the sum of two numbers, not the product of two densities.": [4, 5 / 6],
-         "the second number of N(5, 1/2) is a variance; this takes it as a precision.": [13 / 5, 6 / 5],
+        answers, "without_prior", [9 / 5, 1 / 5],
+        {"this is the average of the means and of the variances: such a belief never narrows.": [5 / 2, 5 / 12],
+         precision: [9 / 5, 5], weights: [16 / 5, 1 / 5], minus: [3, 1 / 5], product: [9 / 5, 1 / 6],
+         "the mean is weighted by the precisions: a narrow factor counts more.": [5 / 2, 1 / 5],
+         "this has the prior as a factor.": [3 / 2, 1 / 6], deviation: [9 / 5, 5**-0.5],
+         "the variances are added. The precisions add.": [9 / 5, 5 / 6], "the sum of precision times mean is not yet the mean.": [9, 1 / 5],
+         "the variance is twice what it must be: 1 over the sum of the precisions, not the number of factors over it.": [9 / 5, 2 / 5],
+         "these are the sums of precision times mean and of the precisions. The mean and the variance are asked for.": [9, 5],
+         "means and variances are added: this is the sum of two numbers, not the product of two densities.": [5, 5 / 6],
+         "the second number of N(6, 1/2) is a variance; this takes it as a precision.": [16 / 5, 6 / 5],
          "this is the chapter's example. Here the factors are others.": [1, 1 / 3]},
         hint="The logarithm of a normal density is −(z − mean)² · precision / 2. Add two of these, and complete the square.",
     )  # fmt: skip
     yield from compare(
-        answers, "with_prior", [7 / 6, 1 / 6],
-        {"the prior is missing.": [7 / 5, 1 / 5], "the prior is N(0, 1): its precision counts in the mean, too, although its mean is zero.": [7 / 5, 1 / 6],
-         "the prior is counted twice.": [1, 1 / 7], precision: [7 / 6, 6], deviation: [7 / 6, 6**-0.5],
-         "this is the average of the three means and variances.": [4 / 3, 11 / 18], "the mean changed, and the variance did not.": [7 / 6, 1 / 5],
-         "these are the sums of precision times mean and of the precisions. The mean and the variance are asked for.": [7, 6],
-         "the variances are added. The precisions add.": [7 / 6, 11 / 6], "this is the chapter's example. Here the factors are others.": [3 / 4, 1 / 4]},
+        answers, "with_prior", [3 / 2, 1 / 6],
+        {"the prior is missing.": [9 / 5, 1 / 5], "the prior is N(0, 1): its precision counts in the mean, too, although its mean is zero.": [9 / 5, 1 / 6],
+         "the prior is counted twice.": [9 / 7, 1 / 7], precision: [3 / 2, 6], deviation: [3 / 2, 6**-0.5], minus: [5 / 2, 1 / 6],
+         weights: [16 / 11, 1 / 6], "this mean is halfway between the belief and the prior. The belief has the larger precision.": [9 / 10, 1 / 6],
+         "this is the average of the three means and variances.": [5 / 3, 11 / 18], "the mean changed, and the variance did not.": [3 / 2, 1 / 5],
+         "these are the sums of precision times mean and of the precisions. The mean and the variance are asked for.": [9, 6],
+         "the variances are added. The precisions add.": [3 / 2, 11 / 6], "this is the chapter's example. Here the factors are others.": [3 / 4, 1 / 4]},
         hint="The prior is one factor more, with precision 1 and mean 0.",
     )  # fmt: skip
 

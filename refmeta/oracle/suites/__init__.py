@@ -16,6 +16,7 @@ from refmeta.oracle.suites import (
     policy_gradient,
     reptile,
     returns,
+    soft_return,
     surrogates,
 )
 
@@ -26,6 +27,7 @@ SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
         policy_gradient.SUITE,
+        soft_return.SUITE,
         *maml.SUITES,
         maml_optimisers.SUITE,
         reptile.SUITE,

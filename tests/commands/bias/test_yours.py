@@ -257,3 +257,13 @@ def test_as_a_user_types_it(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path, env={**os.environ, "PYTHONUTF8": "1"})
     assert done.returncode == 0, done.stderr
     assert "yours                  mine:dice" in done.stdout and done.stdout.endswith("At every setting above, yours is: dice.\n")
+
+
+def test_on_other_processes_the_figures_are_the_same_to_the_last_bit(capsys):
+    options = ("--alpha", "0.25", "0.75", "--episodes", "1", "--steps", "1", "2", "--format", "json")
+    printed = []
+    for workers in ("1", "2"):
+        assert main(["bias", PLAIN + "e_maml", *options, "--workers", workers]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert len(json.loads(printed[0])["settings"]) == 4

@@ -8,27 +8,34 @@ from refmeta.commands.exercises.catalogue import exercise
 from tests.commands.exercises.filled import check_hint, check_right, hints, rights
 
 SOLUTIONS = {
-    "4a": ["3/7", "15/11", "3"],
+    "4a": ["6/7", "30/11", "6"],
     "4b": ["-(16/27)*(1 + 4/3*log2)", "(16/27)*(1 + 4/3*log2)"],
 }
 WRONG = {
     "4a": [
-        ({2: "5/2"}, "the curvatures a_i belong into the weights"),
-        ({2: "15/11"}, "where first-order MAML comes to rest"),
-        ({2: "2"}, "the two weights are exchanged"),
-        ({2: "5"}, "Set sum_i a_i(θ − c_i) to zero"),
-        ({1: "3"}, "where joint training comes to rest"),
-        ({1: "3/7"}, "where MAML, through both steps, comes to rest"),
-        ({1: "15/7"}, "this is for one inner step"),
-        ({1: "5/2"}, "the curvatures a_i belong into the weights"),
-        ({1: "1"}, "need a factor a_i"),
-        ({0: "15/11"}, "Either the derivative of φ_i in θ is missing, or a step"),
-        ({0: "15/19"}, "There is one for each step"),
-        ({0: "5/17"}, "L_i has one"),
-        ({0: "3"}, "where joint training comes to rest"),
-        ({0: "1/7"}, "the chapter's example"),
+        (["1/7", "1", "3"], "`joint`: this is the chapter's answer"),
+        ({2: "3"}, "the chapter's answer"),
+        ({2: "5"}, "the curvatures a_i belong into the weights"),
+        ({2: "30/11"}, "where first-order MAML comes to rest"),
+        ({2: "4"}, "the two weights are exchanged"),
+        ({2: "7"}, "Set sum_i a_i(θ − c_i) to zero"),
+        ({1: "6"}, "where joint training comes to rest"),
+        ({1: "6/7"}, "where MAML, through both steps, comes to rest"),
+        ({1: "30/7"}, "this is for one inner step"),
+        ({1: "5"}, "the curvatures a_i belong into the weights"),
+        ({1: "2"}, "need a factor a_i"),
+        ({1: "1"}, "the chapter's answer"),
+        ({1: "490/73"}, "this has 1 + αa_i"),
+        ({1: "60/7"}, "α is missing in the factor"),
+        ({1: "3.53"}, "the factor 1 − αa_i of this task"),
+        ({0: "30/11"}, "Either the derivative of φ_i in θ is missing, or a step"),
+        ({0: "30/19"}, "There is one for each step"),
+        ({0: "10/17"}, "L_i has one"),
+        ({0: "6"}, "where joint training comes to rest"),
+        ({0: "1/7"}, "the chapter's answer"),
+        ({0: "48/5"}, "α is missing in the factor"),
         ({0: "3.53"}, "one factor for each step"),
-        ({0: "0.4286"}, "this is rounded"),
+        ({0: "0.8571"}, "this is rounded"),
     ],
     "4b": [
         (["-16/27", "16/27"], "the Hessian is missing"),
@@ -39,7 +46,8 @@ WRONG = {
         (["-16/27*(1 + 2/3*log2)", "16/27*(1 + 2/3*log2)"], "s s^T times s is 2s"),
         (["-16/27*17/9", "16/27*17/9"], "step size is missing"),
         (["-16/27*(1 + 4/3*np.log10(2))", "16/27*(1 + 4/3*np.log10(2))"], "base 10"),
-        (["-16/27*7/3", "16/27*7/3"], "base 2"),
+        (["-16/27*7/3", "16/27*7/3"], "factor log 2 of alpha is missing in the Hessian term"),
+        (["-16/27*(1 + 1/3*log2)", "16/27*(1 + 1/3*log2)"], "the step size in the Hessian term is the chapter's"),
         (["-3/2*(1 + 4/3*log2)", "3/2*(1 + 4/3*log2)"], "the chapter's φ"),
         (["-3/2*(1 + 1/3*log2)", "3/2*(1 + 1/3*log2)"], "the chapter's answer"),
         (["-64/363*(1 + 4/3*log2)", "64/363*(1 + 4/3*log2)"], "the step went the wrong way"),
@@ -71,6 +79,6 @@ def test_the_numbers_of_the_two_arms_are_those_of_the_library():
 
 def test_the_numbers_of_the_two_quadratics_are_those_of_the_library():
     """4a by the meta-gradients, which are zero there."""
-    pair = rm.Quadratic(A=[[[2.0]], [[3.0]]], c=[[0.0], [5.0]])
-    for gradient, steps, rest in ((rm.maml.gradient, 2, 3 / 7), (rm.maml.first_order_gradient, 2, 15 / 11), (rm.maml.gradient, 0, 3.0)):
+    pair = rm.Quadratic(A=[[[2.0]], [[3.0]]], c=[[0.0], [10.0]])
+    for gradient, steps, rest in ((rm.maml.gradient, 2, 6 / 7), (rm.maml.first_order_gradient, 2, 30 / 11), (rm.maml.gradient, 0, 6.0)):
         assert abs(np.sum(gradient([rest], pair, alpha=0.25, steps=steps))) < 1e-14

@@ -35,7 +35,7 @@ WRONG = {
     "6b": [
         ({0: "before * abs(1 - alpha / best) ** steps"}, "the same factor as the distance to c."),
         ({0: "before * (1 - alpha / best) ** steps"}, "it is never negative"),
-        ({0: "before * (1 - alpha / best) ** 2"}, "one step for every"),
+        ({0: "before * (1 - alpha / best) ** 2"}, "whatever `steps` is"),
         ({0: AFTER.replace("/", "*")}, "alpha times best"),
         ({0: "before * (1 - best / alpha) ** (2 * steps)"}, "the ratio is turned"),
         ({0: AFTER.replace("-", "+")}, "the factor has a minus"),
@@ -47,6 +47,7 @@ WRONG = {
         ({0: "before * (1 - alpha / best) ** (steps ** 2)"}, "steps = 2, and wrong for alpha = 0.5, best = 1, before = 4, steps = 1."),
         ({0: "before * (1 - alpha / best) ** (2 * steps ** 2)"}, "not with its square"),
         ({0: "3 * before * (1 - alpha / best) ** (2 * steps)"}, "off by the same factor for all arguments"),
+        ({0: "before * (1 - (1 - alpha / best) ** (2 * steps))"}, "what the steps take away"),
         ({0: "before"}, "multiplies theta − c"),
         ({1: "1"}, "reaches the minimum"),
         ({1: "0"}, "a ratio larger than 0"),

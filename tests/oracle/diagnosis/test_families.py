@@ -16,6 +16,8 @@ FAMILIES = [
     ("reptile", "", "weights {}^i, sum", 0.6),
     ("implicit", "", "{} added to lambda", 0.21),
     ("policy-gradient", "hvp", "{} v more", 0.083),
+    ("soft-return", "grad", "{} for tau", 0.137),
+    ("soft-return", "grad", "the slope of later states times {}", 0.73),
 ]
 
 

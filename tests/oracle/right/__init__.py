@@ -1,7 +1,7 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
 from tests.oracle.right import batches, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
-from tests.oracle.right import returned, sampled, single, taped, taped_maml  # isort: skip
+from tests.oracle.right import returned, sampled, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
     taped_maml,
@@ -15,6 +15,7 @@ MODULES = (
     returned,
     sampled,
     single,
+    soft,
     differences,
     batches,
     early,

@@ -97,11 +97,18 @@ def policy_gradient(theta, P, R, rho, gamma, horizon, features, v):
 
 
 def surrogates(theta, theta_sampled, state_count, action_count, features, states, actions, rewards, mask, baseline,
-               gamma, lam, v):  # fmt: skip
+               gamma, lam, v, names=("dice", "tmaml", "loaded_dice")):  # fmt: skip
     """Three of them, step by step: what came before is carried along, G_t is counted from the end."""
     S, A, (N, M, H) = state_count, action_count, rewards.shape
 
-    def log_pi(theta, m, t):
+    def log_table(theta):
+        of = lambda i, j: entry(theta, i * A + j)
+        if features is not None:
+            of = lambda i, j: sum(entry(theta, k) * features[i, j, k] for k in range(len(theta_sampled)))
+        logits = [[of(i, j) for j in range(A)] for i in range(S)]
+        return [[z - log(sum(map(exp, row))) for z in row] for row in logits]
+
+    def log_pi(theta, table, m, t):
         s, a = (
             np.where(np.reshape(mask[:, m, t], (N, *(1,) * (x.ndim - 3))), x[:, m, t], 0) for x in (states, actions)
         )
@@ -109,16 +116,17 @@ def surrogates(theta, theta_sampled, state_count, action_count, features, states
             K = lambda j: sum(entry(theta, j * S + i) * s[:, i] for i in range(S))
             errors = ((a[:, j] - K(j)) * exp(-entry(theta, A * S + j)) for j in range(A))
             return sum((e * e * -0.5 - entry(theta, A * S + j) for j, e in enumerate(errors)), start=0.0)
-        d = len(theta_sampled)
-        of = lambda i, j: entry(theta, i * A + j)
-        if features is not None:
-            of = lambda i, j: sum(entry(theta, k) * features[i, j, k] for k in range(d))
-        logits = [[of(i, j) for j in range(A)] for i in range(S)]
-        picked = sum(logits[i][j] * ((s == i) & (a == j)) for i in range(S) for j in range(A))
-        return picked - sum(log(sum(map(exp, row))) * (s == i) for i, row in enumerate(logits))
+        there = [(i, j, (s == i) & (a == j)) for i in range(S) for j in range(A)]
+        return sum(table[i][j] * here for i, j, here in there if here.any())
+
+    def every_log_pi(theta):
+        table = log_table(theta) if states.ndim == 3 else None
+        return [[log_pi(theta, table, m, t) for t in range(H)] for m in range(M)]
+
+    old = every_log_pi(np.tile(theta_sampled, (N, 1)))
 
     def losses(theta):
-        total = dict.fromkeys(("dice", "tmaml", "loaded_dice"), 0.0)
+        total, new = dict.fromkeys(("dice", "tmaml", "loaded_dice"), 0.0), every_log_pi(theta)
         for m in range(M):
             G = np.zeros((H + 1, N))
             for t in reversed(range(H)):
@@ -126,7 +134,7 @@ def surrogates(theta, theta_sampled, state_count, action_count, features, states
             past, fading, w = 0.0, 0.0, 1.0 / M
             for t in range(H):
                 there = mask[:, m, t]
-                x = (log_pi(theta, m, t) - log_pi(np.tile(theta_sampled, (N, 1)), m, t)) * there
+                x = (new[m][t] - old[m][t]) * there
                 r, b = np.where(there, rewards[:, m, t], 0), np.where(there, baseline[:, m, t], 0)
                 before, fading = exp(past), fading * lam + x
                 now, box, adv = exp(x), exp(past + x), (G[t] - b) * w
@@ -137,7 +145,7 @@ def surrogates(theta, theta_sampled, state_count, action_count, features, states
         return total
 
     rows, out = np.tile(theta, (N, 1)), {}
-    for name in ("dice", "tmaml", "loaded_dice"):
+    for name in names:
         parts = hyper(lambda theta: losses(theta)[name], rows, v)
         out |= {f"{name}_{kind}": part for kind, part in zip(("loss", "grad", "hvp"), parts, strict=True)}
     return out

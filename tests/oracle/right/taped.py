@@ -53,7 +53,7 @@ def policy_gradient(theta, P, R, rho, gamma, horizon, features, v):
 
 
 def surrogates(theta, theta_sampled, state_count, action_count, features, states, actions, rewards, mask, baseline,
-               gamma, lam, v):  # fmt: skip
+               gamma, lam, v, names=("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice")):  # fmt: skip
     (N, M, H), S, A = rewards.shape, state_count, action_count
     at, here = np.indices(rewards.shape)[0], mask != 0
 
@@ -83,7 +83,9 @@ def surrogates(theta, theta_sampled, state_count, action_count, features, states
 
     rows, out = T(np.tile(theta, (N, 1))), {}
     x = (logs(rows) - logs(T(np.tile(theta_sampled, (N, 1)))).value) * here
-    for name, each in summands(x).items():
+    every = summands(x)
+    for name in names:
+        each = every[name]
         loss = total(weights * each, 1, 2) / -M
         slope = grad(loss, rows)
         parts = loss.value.reshape(N), slope.value, grad(total(slope * v, 1), rows).value

@@ -197,8 +197,13 @@ def _inside(rule: InnerRule, pieces: StepPieces, power: int = 1) -> tuple[InnerR
     return rule._replace(optimiser="adam_epsilon_root", epsilon=rule.epsilon**power) if rule.optimiser in ADAM else rule, pieces
 
 
+def _constant(v: Array) -> Array:
+    """v without its derivative, whose square may make it negative."""
+    return np.maximum(np.real(v), 0.0)
+
+
 def _held(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, StepPieces]:
     """v without its derivative, in this step and in later ones."""
     if rule.optimiser in RMSPROP:
-        return rule, pieces._replace(direction=rmsprop(lambda v, e: np.sqrt(v) + e, hold=np.real))
-    return rule, pieces._replace(direction=adam(PLACES[rule.optimiser], hold=np.real)) if rule.optimiser in ADAM else pieces
+        return rule, pieces._replace(direction=rmsprop(lambda v, e: np.sqrt(v) + e, hold=_constant))
+    return rule, pieces._replace(direction=adam(PLACES[rule.optimiser], hold=_constant)) if rule.optimiser in ADAM else pieces

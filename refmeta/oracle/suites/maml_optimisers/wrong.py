@@ -1,7 +1,7 @@
 """Known-wrong formulas of MAML through an inner optimiser.  Right: `maml.gradient` with that optimiser; (N, d).
 
 A problem has theta (d,), support, query, alpha (any shape), steps and `rule`, the words and numbers of its optimiser.  A row
-uses `at`, `grad` and `hvp` of the losses.  It says nothing of optimisers that its mistake does not concern.
+uses `at`, `grad` and `hvp` of the losses.  It is right where its mistake does not concern the optimiser.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle import limits
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.maml_optimisers.about import check_optimiser, through
+from refmeta.oracle.suites.maml_optimisers.about import through
 from refmeta.oracle.suites.maml_optimisers.departures import MOMENTS, RMSPROP, UPDATES
 from refmeta.oracle.suites.maml_optimisers.rules import ADAM, MOMENTA
 from refmeta.oracle.suites.maml_optimisers.unrolled import gradients, unrolled
@@ -38,12 +38,10 @@ def first_order(problem: Any) -> Array:
     return unrolled(problem).g
 
 
-@wrong("inner-gradients-detached", "(I − αw)ᴷ g_q where weights decay, else g_q", cause="the inner gradients are constants, and only the decay is differentiated",
+@wrong("inner-gradients-detached", "(I − αw)ᴷ g_q where weights decay", cause="the inner gradients are constants, and only the decay is differentiated",
        hint="PyTorch: autograd.grad without create_graph=True, then p = p - alpha * (g + w * p)")  # fmt: skip
 def inner_gradients_detached(problem: Any) -> Array:
-    if problem.rule.decay is None:
-        raise AttributeError("without decay it is the first order")
-    return gradients(unrolled(problem), hessians=False)[0]
+    return gradients(unrolled(problem), hessians=problem.rule.decay is None)[0]
 
 
 @wrong("last-step-without-adjoint", "the adjoint of all steps but the last, from g_q", cause="the backward recursion begins one step early",
@@ -55,37 +53,32 @@ def last_step_without_adjoint(problem: Any) -> Array:
 @wrong("optimiser-ignored", "θ ← θ − α∇L in every step", cause="the inner loop is plain gradient descent",
        hint="the optimiser given to the outer loop only")  # fmt: skip
 def optimiser_ignored(problem: Any) -> Array:
-    check_optimiser(problem, *MOMENTA, *ADAM, *RMSPROP)
-    return through(problem, UPDATES["gradient descent"])
+    return through(problem, UPDATES["gradient descent"], optimisers=(*MOMENTA, *ADAM, *RMSPROP))
 
 
 @wrong("moments-detached", "m and v of earlier steps held constant", cause="the state of the optimiser is detached between steps",
        hint="PyTorch: state kept under no_grad, torchopt.stop_gradient on the state; JAX: stop_gradient on opt_state")  # fmt: skip
 def moments_detached(problem: Any) -> Array:
-    check_optimiser(problem, *MOMENTA, *ADAM, *RMSPROP)
-    return through(problem, MOMENTS["the earlier ones held constant"])
+    return through(problem, MOMENTS["the earlier ones held constant"], optimisers=(*MOMENTA, *ADAM, *RMSPROP))
 
 
 @wrong("second-moment-detached", "v held constant, in its own step, too", cause="the division by the root of v is not differentiated",
        hint="PyTorch: v updated with g.detach() ** 2 or g.data; JAX: stop_gradient(v)")  # fmt: skip
 def second_moment_detached(problem: Any) -> Array:
-    check_optimiser(problem, *ADAM, *RMSPROP)
-    return through(problem, MOMENTS["v held constant"])
+    return through(problem, MOMENTS["v held constant"], optimisers=(*ADAM, *RMSPROP))
 
 
 @wrong("moments-carried-between-tasks", "task i begins with the m, v and t that task i − 1 left",
        cause="one optimiser for all tasks; Reptile has it on purpose, MAML not", source="openai/supervised-reptile reptile.py",
        hint="make the optimiser, or opt.init(params), inside the loop over tasks")  # fmt: skip
 def moments_carried_between_tasks(problem: Any) -> Array:
-    check_optimiser(problem, *MOMENTA, *ADAM, *RMSPROP)
-    return through(problem, MOMENTS["carried from task to task"])
+    return through(problem, MOMENTS["carried from task to task"], optimisers=(*MOMENTA, *ADAM, *RMSPROP))
 
 
 @wrong("optimiser-made-in-every-step", "every step begins with m = v = 0 and t = 1", cause="the optimiser is made inside the loop over steps",
        hint="opt.init(params) inside the loop over steps")  # fmt: skip
 def optimiser_made_in_every_step(problem: Any) -> Array:
-    check_optimiser(problem, *MOMENTA, *ADAM, *RMSPROP)
-    return through(problem, MOMENTS["made anew in every step"])
+    return through(problem, MOMENTS["made anew in every step"], optimisers=(*MOMENTA, *ADAM, *RMSPROP))
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", kind="convention", cause="a convention: mean where the sum is meant",

@@ -29,8 +29,8 @@ def rule_of(optimiser: Any) -> InnerRule:
         found, each = found | {"decay": kind, "weight_decay": float(each.weight)}, inner.as_optimiser(each.optimiser)
     if (name := NAMES.get(type(each))) is None:
         raise ValueError(f"optimiser must be a rule of refmeta.inner, perhaps inside one decay, inside one clip, got {optimiser!r}")
-    own: dict[str, Any] = {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
-    return InnerRule(name, **own, **found)
+    found |= {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
+    return InnerRule(name, **found)
 
 
 def through_optimiser(optimiser: Any) -> Algorithm:

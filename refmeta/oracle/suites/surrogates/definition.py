@@ -1,6 +1,8 @@
 """Surrogates of the return on a batch of trajectories, in any arithmetic.  Derivation: derivations/sampled-meta-gradients.md"""
 
+import itertools
 from collections.abc import Callable
+from operator import mul
 from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import (
@@ -21,7 +23,7 @@ from refmeta.oracle.suites.surrogates.kl_definition import PENALTIES, PenaltySte
 
 __all__ = [
     "SUMMANDS", "USUAL", "Likelihood", "TimeStep", "define", "dice", "gaussian", "likelihood_ratio", "loaded_dice",
-    "log_probabilities", "penalty", "reinforce", "same", "surrogate", "tmaml", "trajectory", "unchanged",
+    "log_probabilities", "payments", "penalty", "reinforce", "same", "surrogate", "tmaml", "trajectory", "unchanged",
 ]  # fmt: skip
 
 
@@ -111,14 +113,16 @@ def define(
 def surrogate(summand: Callable[[TimeStep], Number], x: Inputs, task: int, use: Likelihood = USUAL) -> Loss:
     """−(1/M) Σ Σ_t summand over a task's trajectories."""
     sampled = log_probabilities(x["theta_sampled"], x, task, use)
-    rows = list(zip(*(x[key][task] for key in ("rewards", "mask", "baseline")), strict=True))
+    rows = zip(*(x[key][task] for key in ("rewards", "mask", "baseline")), strict=True)
+    paid = [payments(r, mask, b, x["gamma"]) for r, mask, b in rows]
+    fading = _powers(x["lam"], len(paid[0]))
 
     def loss(theta: Vector) -> Number:
         each = 0 * x["gamma"]
-        for logs, old, (r, mask, b) in zip(log_probabilities(theta, x, task, use), sampled, rows, strict=True):
+        for logs, old, steps in zip(log_probabilities(theta, x, task, use), sampled, paid, strict=True):
             ratios = [p - q for p, q in zip(logs, old, strict=True)]
-            each += sum(map(summand, trajectory(ratios, r, mask, b, x["gamma"], x["lam"])), 0 * x["gamma"])
-        return -each / len(rows)
+            each += sum(map(summand, trajectory(ratios, steps, fading)), 0 * x["gamma"])
+        return -each / len(paid)
 
     return loss
 
@@ -137,21 +141,25 @@ def penalty(summand: Callable[[PenaltyStep], Number], x: Inputs, task: int, use:
     return loss
 
 
-def trajectory(x: Vector, rewards: Vector, mask: list[int], baseline: Vector, gamma: Number, lam: Number) -> list[TimeStep]:
-    """The steps of one trajectory, from the logarithms of its ratios."""
-    r, H, zero = [m * a for m, a in zip(mask, rewards, strict=True)], len(x), 0 * gamma
-    return [
-        TimeStep(
-            discount=gamma**t if t else 1,
-            reward=r[t],
-            to_go=sum((gamma ** (k - t) if k > t else 1) * r[k] for k in range(t, H)),
-            baseline=mask[t] * baseline[t],
-            past=sum(x[:t], zero),
-            now=x[t],
-            fading=sum(((lam ** (t - k) if k < t else 1) * x[k] for k in range(t + 1)), zero),
-        )
-        for t in range(H)
-    ]
+def _powers(x: Number, count: int) -> Vector:
+    """1, x, x², …"""
+    return [x**t if t else 1 for t in range(count)]
+
+
+def payments(rewards: Vector, mask: list[int], baseline: Vector, gamma: Number) -> list[TimeStep]:
+    """The steps of one trajectory with all that no policy changes: discount, reward, return to go and baseline."""
+    r, b = ([m * each for m, each in zip(mask, row, strict=True)] for row in (rewards, baseline))
+    powers, zero = _powers(gamma, len(r)), 0 * gamma
+    to_go = [sum(map(mul, powers, r[t:])) for t in range(len(r))]
+    return [TimeStep(*row, past=zero, now=zero, fading=zero) for row in zip(powers, r, to_go, b, strict=True)]
+
+
+def trajectory(x: Vector, paid: list[TimeStep], powers: Vector) -> list[TimeStep]:
+    """The steps of one trajectory, from the logarithms of its ratios, its payments and the powers of λ."""
+    zero = paid[0].past
+    past = itertools.accumulate(x[:-1], initial=zero)
+    fading = [sum(map(mul, powers[t::-1], x), zero) for t in range(len(x))]
+    return [TimeStep(*step[:4], *ratios) for step, *ratios in zip(paid, past, x, fading, strict=True)]
 
 
 def log_probabilities(theta: Vector, x: Inputs, task: int, use: Likelihood = USUAL) -> list[Vector]:

@@ -19,14 +19,14 @@ ALPHA, STEPS, STRENGTH = 0.3, 3, 2.0
 
 def loss(theta, split, task):
     """½ mean (w · tanh(a x + b) − y)² of one task; holomorphic in θ = (a, b, w)."""
-    a, b, w = np.split(theta, 3, axis=-1)
+    a, b, w = theta[..., :HIDDEN], theta[..., HIDDEN:-HIDDEN], theta[..., -HIDDEN:]
     hidden = np.tanh(INPUTS[split, task][:, None] * a + b)
     return np.mean((hidden @ w - OUTPUTS[split, task]) ** 2) / 2
 
 
 def slope(theta, split, task):
     """∇ of the loss, by hand; holomorphic in θ."""
-    a, b, w = np.split(theta, 3)
+    a, b, w = theta.reshape(3, HIDDEN)
     x = INPUTS[split, task][:, None]
     hidden = np.tanh(x * a + b)
     error = (hidden @ w - OUTPUTS[split, task])[:, None] / len(x)
