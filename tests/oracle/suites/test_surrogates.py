@@ -23,9 +23,9 @@ from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, pro
 from refmeta.oracle.suites.surrogates.weights import advantages
 from refmeta.oracle.vectors import cases
 from refmeta.problems import POLICIES, random_trajectories
-from refmeta.softmax import log_softmax
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
+from refmeta.softmax import log_softmax
 from refmeta.tolerance import tolerance
 
 
