@@ -71,6 +71,17 @@ def test_every_number_that_commits_are_compared_by_is_there(every):
                 assert low <= row["refmeta"] <= high and row["refmeta/refmeta"] == 1 and row["turns"] >= 3
 
 
+def test_a_ratio_is_the_time_of_refmeta_over_the_other_turn_by_turn():
+    measure = runpy.run_path(str(BENCHMARKS / "measure.py"))
+    turns = {"refmeta": iter([9.0, 3.0, 4.0, 6.0]), "work": iter([9.0, 2.0, 1.0, 3.0])}  # the first call of each is not timed
+    measure["timed"].__globals__["elapsed"] = lambda f, clock: f()
+    row = measure["timed"]({name: lambda times=times: next(times) for name, times in turns.items()} | {"JAX": None}, -1.0)
+    assert row["refmeta"] == 4000 and row["work"] == 2000 and row["refmeta/work"] == 2 and row["turns"] == 3 and "JAX" not in row
+    assert row["refmeta quartiles"] == [3500, 5000]
+    column = measure["Shown"]
+    assert [measure["cell"](row, column(*c)) for c in (("work", "", "ratio"), ("work", ""), ("JAX", "", "ratio"))] == ["2.00x", "2000.00", "–"]
+
+
 def test_the_floor_of_work_contains_its_parts(every):
     row = every[1]["subjects"]["discounted"]["rows"][0]
     assert all(row[part] > 0 and f"refmeta/{part}" in row for part in ("LU", "solves", "passes", "work", "factorisation"))

@@ -62,7 +62,7 @@ class LinearGaussian:
     def pullback(self, by_mean: Array, by_log: Array, state: Array) -> Array:
         """[by_mean xᵀ row by row, by_log], (..., d): the transpose at x of θ ↦ (Kx, log σ)."""
         gains = by_mean[..., :, None] * state[..., None, :]
-        return np.concatenate([gains.reshape(*gains.shape[:-2], -1), by_log + 0 * by_mean], axis=-1)
+        return np.concatenate([gains.reshape(*gains.shape[:-2], self.actions * self.states), by_log + 0 * by_mean], axis=-1)
 
     def noise(self, theta: Array, state: Array, action: Array) -> Array:
         """z = (a − Kx)/σ, (..., m); the arguments must have been checked."""

@@ -113,7 +113,8 @@ def linear_feature_baseline(
     trajectories, other, ridge = as_trajectories(trajectories), as_trajectories(fitted_on), as_positive(ridge, "ridge")
     G, here = reward_to_go(other, gamma=gamma), features(trajectories, states)
     phi = features(other, states) * other.mask[..., None]
-    X, y = phi.reshape(*phi.shape[:-3], -1, phi.shape[-1]), G.reshape(*G.shape[:-2], -1)
+    steps = G.shape[-2] * G.shape[-1]
+    X, y = phi.reshape(*phi.shape[:-3], steps, phi.shape[-1]), G.reshape(*G.shape[:-2], steps)
     if here.shape[-1] != X.shape[-1]:
         raise ValueError(f"fitted_on has {X.shape[-1]} features per step, expected {here.shape[-1]} as trajectories")
     batch_shape(trajectories=trajectories.mask.shape[:-2], fitted_on=other.mask.shape[:-2])

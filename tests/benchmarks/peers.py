@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +17,7 @@ def value(xp, pi, P, R, rho, gamma, horizon):
     r, M = (pi * R).sum(-1), xp.einsum("sa,sat->st", pi, P)
     if horizon is None:
         return -rho @ xp.solve(xp.eye(len(rho)) - gamma * M, r)
-    v = r
-    for _ in range(horizon - 1):
-        v = r + gamma * M @ v
-    return -rho @ v
+    return -rho @ xp.iterate(lambda v: r + gamma * M @ v, r, horizon - 1)
 
 
 def tabular(task):
@@ -44,11 +42,14 @@ def linear_quadratic(task):
         def at(theta, A, B, Q, R, start, noise):
             n, m = B.shape
             K, V = theta[: m * n].reshape(m, n), xp.diag(xp.exp(2 * theta[m * n :]))
-            M, added, S, total = A + B @ K, B @ V @ B.T + noise, start, 0.0
-            for t in range(lq.horizon):
-                total = total + gamma**t * (xp.trace((Q + K.T @ R @ K) @ S) + xp.trace(R @ V))
-                S = M @ S @ M.T + added
-            return total
+            M, added, free = A + B @ K, B @ V @ B.T + noise, xp.trace(R @ V)
+            weight, total = free * 0 + 1, free * 0
+
+            def step(state):
+                S, weight, total = state
+                return M @ S @ M.T + added, gamma * weight, total + weight * (xp.trace((Q + K.T @ R @ K) @ S) + free)
+
+            return xp.iterate(step, (start, weight, total), lq.horizon)[2]
 
         return at
 
@@ -102,6 +103,7 @@ def of_jax(loss, data, theta, alpha, steps):
     jax.config.update("jax_enable_x64", True)
     xp = SimpleNamespace(
         softmax=jax.nn.softmax, log_softmax=jax.nn.log_softmax, solve=jnp.linalg.solve,
+        iterate=lambda step, state, n: jax.lax.scan(lambda x, _: (step(x), None), state, length=n)[0],
         **{name: getattr(jnp, name) for name in ("asarray", "diag", "einsum", "exp", "eye", "trace")},
     )  # fmt: skip
     objective = descended(jax.grad, loss(xp), alpha, steps)
@@ -118,6 +120,7 @@ def torch_loss(loss, data):
     xp = SimpleNamespace(
         softmax=lambda x: torch.softmax(x, -1), log_softmax=lambda x: torch.log_softmax(x, -1), solve=torch.linalg.solve,
         asarray=torch.as_tensor, eye=lambda n: torch.eye(n, dtype=torch.float64),
+        iterate=lambda step, state, n: reduce(lambda x, _: step(x), range(n), state),
         **{name: getattr(torch, name) for name in ("diag", "einsum", "exp", "trace")},
     )  # fmt: skip
     return loss(xp), [torch.as_tensor(np.array(x)) for x in data]

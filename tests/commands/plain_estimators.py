@@ -156,6 +156,10 @@ def policy_gradient(theta, states, actions, rewards, gamma, state_count, action_
 undiscounted = partial(policy_gradient, whole=False)
 
 
+def policy_gradient_in_single_precision(theta, states, actions, rewards, gamma, state_count, action_count):
+    return undiscounted(theta, states, actions, rewards, gamma, state_count, action_count).astype(np.float32)
+
+
 def hessian_products(theta, states, actions, rewards, mask, gamma, v, state_count, action_count):
     pi = softmax(theta, state_count, action_count)
     of = lambda kind: -inner(pi, states, actions, rewards, mask, gamma, kind, False, "to go")[1] @ v

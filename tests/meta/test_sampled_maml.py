@@ -167,6 +167,13 @@ def test_horizon_noise_and_linear_quadratic_tasks():
     assert np.all(costs <= 0) and np.any(costs < 0)
 
 
+@pytest.mark.parametrize("estimator", [sampled_maml.EMAML, sampled_maml.LVC, sampled_maml.DICE, sampled_maml.ProMP(0.1)])
+def test_no_tasks_give_the_direction_zero(estimator):
+    for family in (rm.GoalGridworlds(size=3, horizon=4), rm.Navigation(horizon=3)):
+        tasks = family.sample(2, 0).support[0:0]
+        np.testing.assert_array_equal(rm.SampledMAML(0.1, estimator, 2).direction(np.zeros(tasks.dim), tasks), np.zeros(tasks.dim))
+
+
 def test_training_is_reproducible_and_the_episodes_do_not_change_the_tasks():
     family, start, seen = rm.GoalGridworlds(size=3, horizon=4), np.zeros(36), []
 

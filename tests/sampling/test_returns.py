@@ -174,6 +174,12 @@ def test_the_three_estimates_by_hand():
     np.testing.assert_allclose(rm.estimators.gpomdp(policy, theta, batch, gamma=0.5, baseline=2.0), 0 * e, atol=1e-16)
 
 
+def test_a_fitted_baseline_of_no_tasks_has_their_shape():
+    grids = rm.GoalGridworlds(size=3, horizon=4).sample(2, 0).support[0:0]
+    none = rm.rollout(grids.mdp, grids.policy, np.zeros(36), episodes=3, rng=0)
+    assert rm.returns.linear_feature_baseline(none, none, gamma=0.9, states=9).shape == (0, 3, 4)
+
+
 @pytest.mark.eq("linear-feature-baseline")
 def test_a_fitted_baseline_is_biased_on_its_own_batch_and_refuses_other_features():
     rng = np.random.default_rng(3)

@@ -88,7 +88,7 @@ def compared(chunks: Iterable[Tuples], recipes: Mapping[str, Recipe]) -> tuple[E
     def passed() -> Iterator[tuple[Array, Array]]:
         for chunk in chunks:
             largest[0] = max(largest[0], float(np.max(np.abs(chunk.rows))))
-            is_single[0] = is_single[0] and bool(np.all(chunk.rows.astype(np.float32) == chunk.rows))
+            is_single[0] = chunk.single
             for name, recipe in recipes.items():
                 y, p = recipe(chunk)
                 if name not in sums:

@@ -11,6 +11,7 @@ import numpy as np
 
 from refmeta.oracle.asking import Ask
 from refmeta.oracle.clock import now
+from refmeta.oracle.diagnosis.beside import consistent, not_contradicted
 from refmeta.oracle.diagnosis.choices import single_matches
 from refmeta.oracle.diagnosis.conditional import conditional_matches
 from refmeta.oracle.diagnosis.mechanisms import Mechanism, fits, is_large, mechanisms, quickest
@@ -19,13 +20,13 @@ from refmeta.oracle.diagnosis.refuted import flag_sentence, refutation
 from refmeta.oracle.diagnosis.standing import Evidence, first_standing, with_tie
 from refmeta.oracle.diagnosis.witnesses import Witnesses
 from refmeta.oracle.judge import JudgeSettings, Outcome
-from refmeta.oracle.match import Candidate, Match, alike, generic_first, is_like_right, is_right, pairs
+from refmeta.oracle.match import Candidate, Match, is_right
 
 __all__ = ["SECONDS", "UNCERTAIN", "UNKNOWN", "Explanation", "diagnose", "explain", "first_of"]
 
 UNCERTAIN = ("", "single precision", "asked twice")
 UNKNOWN = "no mistake that is known here explains every failing vector"
-SECONDS, PARTIAL, LATER, FEW, SINGLES = 10.0, 0.7, 0.2, 3, 1.0
+SECONDS, PARTIAL, LATER, SINGLES = 10.0, 0.7, 0.2, 1.0
 TWICE = (
     "the first case was asked twice and the answers differ: look for a random number, dropout, or a state that is kept "
     "between calls, and ask again when the answers are the same"
@@ -100,15 +101,6 @@ def _by_part(
     return explanations
 
 
-def _consistent(tied: list[Match], beside: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
-    """Of several matches of a part those that give most of the other wrong parts, too, on the first vectors."""
-    if len(tied) < 2:
-        return tied
-    others = [pair for pair in pairs(generic_first(beside)[:FEW], settings) if not is_like_right(pair)]
-    given = [sum(alike(pair, m.value(pair.case, pair.name)) for pair in others) for m in tied]
-    return [m for m, n in zip(tied, given, strict=True) if n == max(given)]
-
-
 def _wrong_alone(failing: Sequence[Outcome], name: str, settings: JudgeSettings) -> list[Outcome]:
     """The outcomes whose result of this name is wrong, with this result alone."""
     alone = [o._replace(got={name: o.got[name]}) for o in failing if o.got and name in o.got]
@@ -146,7 +138,8 @@ def _explanation(part: str, on: Evidence, seconds: float, beside: Sequence[Outco
     before, start = _before(part), now()
     found = first_standing(mechanisms(on.failing, on.passing, start, PARTIAL * seconds), on)
     if found.name:
-        return _said(part, found.name, _consistent(found.matches, beside, on.settings))
+        found = not_contradicted(found, beside, on, start + PARTIAL * seconds)
+        return _said(part, found.name, consistent(found.matches, beside, on.settings))
     if one_branch := conditional_matches(found.refuted, on):
         return _said(part, "in one branch", one_branch)
     if found.refuted:

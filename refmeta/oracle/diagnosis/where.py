@@ -63,6 +63,8 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
     names, parts = _right_parts(valid, wrong, settings, ask)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"
     first = [f"first in {part}; {others}"] if names > 1 else []
+    if any(o.verdict == "mismatch" for o in right):  # other parts are wrong in cases where this one is right
+        cases = cases._replace(lines=(*(f"{part}: {line}" for line in cases.lines), "where it is right, other parts are wrong"))
     more = (*in_rows(part, wrong, settings, ask), *in_entries(part, wrong, settings), *([] if cases.exactly else _in_size(part, right, wrong, settings, ask)))
     return cases._replace(lines=(*first, *cases.lines, *more, *_of_failures(valid).lines), right_parts=parts)
 
@@ -70,8 +72,12 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
 def _is_wrong_elsewhere(
     part: str, wrong: Sequence[Outcome], exactly: Callable[[Case], bool], settings: JudgeSettings, ask: Ask
 ) -> bool:
-    """Is the target wrong as well in wrong cases with other numbers?  A question without an answer says nothing."""
-    answers = [o for o in _elsewhere(wrong, ask, (part,), lambda case: not exactly(case)) if part in (o.got or {})]
+    """Is the target wrong as well in wrong cases with other numbers?
+
+    A question without an answer says nothing, nor does an extreme case: a mistake may vanish where all but rounding does.
+    """
+    asked = lambda case: EXTREME not in case.flags and not exactly(case)
+    answers = [o for o in _elsewhere(wrong, ask, (part,), asked) if part in (o.got or {})]
     return bool(answers) and not any(is_right(o, part, settings, 1 / LOOSER) for o in answers)
 
 

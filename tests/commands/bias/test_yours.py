@@ -105,6 +105,17 @@ def test_an_estimate_with_the_mean_of_another_is_not_called_that(capsys, monkeyp
     assert re.search(r"yours has the mean of e-maml, to \de-1\d, but is another estimator: single batches \d+ % away", out)
 
 
+def test_a_gradient_in_single_precision_is_recognised_after_the_adaptation_too(capsys):
+    """The gradient at φ is in double precision, and off by what φ is off: as torch's tensors are without a dtype."""
+    options = ["--mdp", "bandit", "--episodes", "1", "2", "inf", "--steps", "1", "2"]
+    found = document(capsys, "policy_gradient_in_single_precision", *options)
+    for setting in (*found["settings"], *found["loss gradients"]):
+        if setting["episodes"] != "inf":
+            assert [x["name"] for x in setting["likenesses"] if x["equal"] and abs(x["factor"] - 1) < 1e-5] != []
+        else:
+            assert "note" not in setting and setting["estimators"][-1]["estimator"] == "yours"
+
+
 def test_single_precision_is_still_recognised(capsys):
     (setting,) = document(capsys, "single_precision", "--episodes", "2", "--steps", "1")["settings"]
     assert "e-maml" in equal(setting)

@@ -54,6 +54,25 @@ def test_only_the_first_wrong_part_is_explained():
     assert list(SUITES["policy-gradient"].parts).index("grad") < list(SUITES["policy-gradient"].parts).index("hvp")
 
 
+def test_two_mistakes_with_one_number_are_told_apart_by_the_other_parts():
+    """k1 of a reversed log ratio is minus k1; k2 and k3 are not."""
+    parts = ("kl_k1", "kl_k2", "kl_k3")
+    minus, *_ = explained("surrogates", lambda case, right: {part: -right[part] for part in parts})
+    assert (minus.name, minus.part) == ("factor", "kl_k1") and "times −1" in minus.lines[0]
+    reversed_ratio = {"log ratio of the penalty": "swapped"}
+    answer = lambda case, right: {part: case.about.variant(part, case.problem, reversed_ratio) for part in parts}
+    assert explained("surrogates", answer)[0].slug == "kl-swapped"
+    alone = explained("surrogates", lambda case, right: {"kl_k1": -right["kl_k1"]})
+    assert alone[0].slug == "kl-swapped"
+
+
+def test_a_second_mistake_in_another_part_takes_the_name_from_no_first_one():
+    """No factor and no choice gives both parts: what is named of the first one stays."""
+    swapped = {"log ratio of the penalty": "swapped"}
+    answer = lambda case, right: {"kl_k1": case.about.variant("kl_k1", case.problem, swapped), "kl_k3": 1.7 * right["kl_k3"]}
+    assert explained("surrogates", answer)[0].slug == "kl-swapped"
+
+
 @pytest.mark.parametrize("suite", ["policy-gradient", "surrogates", "pearl"])
 def test_noise_on_one_small_vector_is_not_explained(suite):
     """Also where the right answer is 0, or one number: neither a wide tolerance nor a fitted number may explain it."""

@@ -69,6 +69,33 @@ def test_of_several_parts_the_first_wrong_one_is_said_and_those_that_are_right()
     assert locate(outcomes, JudgeSettings()).lines[0].startswith("first in variance; right in every case: mean, z, critic_loss")
 
 
+def test_where_a_part_is_right_is_said_of_the_part_alone_if_others_are_wrong_there():
+    """Not so where every other wrong part is right in the same cases."""
+    right = library("surrogates")
+
+    def answer(factor, other):
+        def target(**x):
+            parts = right(**x)
+            one = len(x["rewards"]) == 1
+            return {"kl_k1": parts["kl_k1"] * (1 if one else factor), "kl_k2": parts["kl_k2"] * (1 if one and other else factor)}
+
+        return target
+
+    alone, both = (found(answer(2.0, other), "surrogates")[0].lines for other in (False, True))
+    assert "first in kl_k1" in alone[0] and alone[1].startswith("kl_k1: right exactly where N = 1")
+    assert alone[2] == "where it is right, other parts are wrong" and alone[2] not in both
+    assert "first in kl_k1" in both[0] and both[1].startswith("right exactly where N = 1")
+
+
+def test_an_extreme_case_takes_no_exactly_away():
+    """γᵗ left out of a penalty: where a softmax is saturated, every slope is 0 and nothing differs."""
+    variant = SUITES["surrogates"].variant
+    answer = lambda case, settings: {"kl_k1": variant("kl_k1", case.problem, {"discount": "dropped"})}
+    settings = JudgeSettings()
+    where = locate(run(answer, valid("surrogates"), settings), settings, questions(answer, settings))
+    assert where.exactly is not None and where.lines[0].startswith("right exactly where H = 1 or gamma = 1"), where.lines
+
+
 def test_a_crash_in_some_cases_does_not_silence_the_rest():
     def target(**x):
         if np.ndim(x["alpha"]):

@@ -1,7 +1,7 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
-from tests.oracle.right import batches, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
-from tests.oracle.right import returned, sampled, single, soft, taped, taped_maml  # isort: skip
+from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import returned, sampled, second_order, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
     taped_maml,
@@ -18,6 +18,8 @@ MODULES = (
     soft,
     differences,
     batches,
+    buffers,
+    second_order,
     early,
 )
 RIGHT = [entry for module in MODULES for entry in module.RIGHT]

@@ -205,6 +205,26 @@ def test_a_known_wrong_formula_is_a_point(kind, slug, point):
     assert count
 
 
+@pytest.mark.parametrize("kind", POLICIES)
+def test_another_old_policy_is_as_if_it_had_drawn_the_batch(kind):
+    case = generic(kind)
+    at, first, query = case.theta_sampled, case.theta_sampled[:, :1] + 0 * case.theta_sampled, case.query_theta_sampled
+    before = np.concatenate([at[:, :1], at[:, :-1]], axis=1)
+    for choice, words, changed in (
+        ("support", "that of theta", {"theta_sampled": 0 * at + case.theta}), ("support", "that which drew the first batch", {"theta_sampled": first}),
+        ("support", "that which drew the batch before", {"theta_sampled": before}), ("query", "that of theta", {"query_theta_sampled": 0 * query + case.theta}),
+        ("support", "that which drew the query", {"theta_sampled": 0 * at + query[:, None]}),
+        ("query", "that which drew the last support batch", {"query_theta_sampled": at[:, -1]}),
+    ):  # fmt: skip
+        other, point = replace_fields(case, **changed), {f"old policy of the {choice}": SUITE.choices[f"old policy of the {choice}"][words]}
+        for part in ("dice_adapted", "tmaml_objective", "likelihood_ratio_gradient"):
+            found = SUITE.variant(part, case, point)
+            if choice == "query" and part.endswith("adapted"):
+                assert found is None
+            else:
+                np.testing.assert_allclose(found, SUITE.answer(part, other), rtol=1e-10, atol=1e-11, err_msg=f"{words}, {part}")
+
+
 VALID = {case.id: case for case in cases(SUITE.name) if case.result == "valid"}
 
 

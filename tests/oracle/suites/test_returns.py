@@ -103,6 +103,91 @@ def test_an_advantage_without_mask_and_ends_is_named():
         assert words in said and "nothing that is known" not in said, said
 
 
+@pytest.mark.parametrize(
+    ("choice", "words", "part", "expected"),
+    [
+        ("sum", "stops one step before every end", "gae", [3 / 4, -1, 17 / 4, -3, -2, 3]),
+        ("sum", "stops by the flags of the next step", "gae", [3 / 4, -1, 17 / 4, -3, -5 / 4, 3]),
+        ("sum", "stops by the flags of the step before", "gae", [1 + 1 / 64, 1 / 16, 17 / 4, -3, -5 / 4, 3]),
+        ("gamma of the sum", "left out", "gae", [7 / 4, 3 / 2, 5, -4, -2, 3]),
+        ("gamma of the sum", "its square", "gae", [1 - 3 / 64, -3 / 8, 5, -13 / 4, -2, 3]),
+        ("inside an episode", "q of the next row", "q_lambda", [49 / 16, 17 / 4, 7, 9 / 2, 2, 5]),
+        ("inside an episode", "q of the step itself", "q_lambda", [2 + 5 / 16, 21 / 4, 7, 13 / 2, 2, 5]),
+        ("inside an episode", "nothing", "q_lambda", [13 / 16, 13 / 4, 7, 5 / 2, 2, 5]),
+        ("mixture", "(1 - lam) v of the step itself and lam times the rest", "lambda_return", [21 / 8, 9 / 2, 6, 23 / 4, 3, 7 / 2]),
+        ("mixture", "v' and lam times the target", "lambda_return", [67 / 16, 19 / 4, 7, 11 / 2, 2, 5]),
+        ("mixture", "lam times the target alone", "lambda_return", [31 / 16, 15 / 4, 7, 7 / 2, 2, 5]),
+        ("value after n steps", "added behind n whole steps alone", "n_step", [5 / 2, 11 / 2, 4, 4, 2, 1]),
+        ("value after n steps", "with one gamma less", "n_step", [3, 7, 10, 4, 2, 9]),
+        ("value after n steps", "with one gamma more", "n_step", [9 / 4, 19 / 4, 11 / 2, 4, 2, 3]),
+        ("weights", "c is the ratio", "q_lambda", [2 + 1 + 0.25 * (-1 + 5), 4 - 1 + 5, 7, 8 - 3 - 0.125 * 2, 2, 5]),
+        ("weights", "c is lam times the ratio, at most 1", "q_lambda", [2 + 1 + 0.125 * (-1 + 0.25 * 5), 4 - 1 + 0.25 * 5, 7, 8 - 3 - 0.0625 * 2, 2, 5]),
+    ],
+)  # fmt: skip
+def test_a_departure_in_one_place_by_hand(choice, words, part, expected):
+    got = SUITE.variant(part, HAND, {choice: SUITE.choices[choice][words]})
+    np.testing.assert_allclose(got, [expected], rtol=1e-14)
+
+
+def test_other_ratios_of_the_advantage_by_hand():
+    target, ratios = SUITE.answer("v_trace", HAND)[0], HAND.ratios[0]
+    error = HAND.rewards[0] + np.array([target[1], target[2], 6, target[4], 0, 8]) / 2 - HAND.values[0]
+    for words, rho in (("left out", 1.0), ("not bounded", ratios), ("bounded by c_bar", np.minimum(1, ratios)), ("bounded by 1", np.minimum(1, ratios))):
+        got = SUITE.variant("v_trace_advantage", HAND, {"ratio of the advantage": SUITE.choices["ratio of the advantage"][words]})
+        np.testing.assert_allclose(got, [rho * error], rtol=1e-14)
+
+
+def test_where_both_flags_are_set_either_may_count():
+    """The right one: terminated, and v' is not read."""
+    both = Batch(**vars(HAND) | {"truncated": np.array([[0, 0, 1, 0, 1, 0]])})
+    wrong = {"flags": SUITE.choices["flags"]["truncated counts where both are set"]}
+    np.testing.assert_array_equal(SUITE.variant("gae", both, {}), SUITE.answer("gae", HAND))
+    np.testing.assert_allclose(SUITE.variant("gae", both, wrong), [[17 / 16, 1 / 4, 5, -3 + 36.5 / 4, 36.5, 3]], rtol=1e-14)
+    np.testing.assert_array_equal(SUITE.variant("gae", HAND, wrong), SUITE.answer("gae", HAND))
+
+
+def test_padding_that_is_cut_off_at_last_has_entered_the_sum():
+    """The sum goes on behind the mask; what stands behind the mask itself is 0."""
+    short = Batch(**vars(HAND) | {"mask": np.array([[1, 1, 1, 1, 0, 0]])})
+    got = SUITE.variant("gae", short, {"mask": SUITE.choices["mask"]["read when all is done"]})
+    np.testing.assert_allclose(got, [[17 / 16, 1 / 4, 5, -7 / 2, 0, 0]], rtol=1e-14)
+    np.testing.assert_allclose(SUITE.answer("gae", short), [[17 / 16, 1 / 4, 5, -3, 0, 0]], rtol=1e-14)
+
+
+def said_of(function, cases=VALID):
+    """What is said of a function whose answer is a dict."""
+    outcomes = [judge(case, function(case.problem), JudgeSettings()) for case in cases]
+    return "\n".join(first_of(explain(outcomes, JudgeSettings(), seconds=SECONDS)))
+
+
+def test_ppo_with_the_flags_of_the_next_step_in_the_sum_alone_is_named():
+    """CleanRL's loop, delta with the flags of its own step."""
+
+    def advantages(b):
+        A, rest = np.zeros_like(b.rewards), np.zeros(len(b.rewards))
+        kept = b.mask > 0
+        done = (b.terminated > 0) | (b.truncated > 0) | ~np.concatenate([kept[:, 1:], 0 * kept[:, :1] > 0], axis=1)
+        delta = np.where(kept, b.rewards + b.gamma * np.where(b.terminated > 0, 0, b.next_values) - b.values, 0)
+        for t in reversed(range(A.shape[1])):
+            on = ~done[:, t + 1] if t + 1 < A.shape[1] else False
+            A[:, t] = rest = np.where(kept[:, t], delta[:, t] + b.gamma * b.lam * on * rest, 0)
+        return {"gae": A}
+
+    assert "sum: stops one step before every end" in said_of(advantages)
+
+
+def test_retrace_with_the_value_of_the_next_action_is_named():
+    """Q(s', a') of the action that was taken, instead of the mean over the policy."""
+
+    def of_actions(b):
+        on = (b.mask[:, 1:] > 0) & (b.terminated[:, :-1] == 0) & (b.truncated[:, :-1] == 0)
+        following = np.array(b.next_q_values)
+        following[:, :-1] = np.where(on, b.q_values[:, 1:], following[:, :-1])
+        return {"retrace": SUITE.answer("retrace", Batch(**vars(b) | {"next_q_values": following}))}
+
+    assert "inside an episode: q of the next row" in said_of(of_actions)
+
+
 def test_an_array_instead_of_a_dict_gets_a_hint():
     """A list, or one array; not a dict with other names, and not nothing."""
     of = lambda returned: judge(VALID[0], returned, JudgeSettings()).message

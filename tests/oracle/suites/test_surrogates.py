@@ -17,6 +17,7 @@ from refmeta.oracle.suites.surrogates.choices import RECIPES
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
 from refmeta.oracle.suites.surrogates.epsilons import ratio_effects
 from refmeta.oracle.suites.surrogates.jets import jets, orders
+from refmeta.oracle.suites.surrogates.kl_functions import OTHERS
 from refmeta.oracle.suites.surrogates.penalties import OF_POLICIES, OF_RATIOS, WEIGHTS, term
 from refmeta.oracle.suites.surrogates.problem import Batches, by_definition, problem
 from refmeta.oracle.suites.surrogates.weights import advantages
@@ -24,6 +25,7 @@ from refmeta.oracle.vectors import cases
 from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
+from refmeta.softmax import log_softmax
 from refmeta.tolerance import tolerance
 
 
@@ -719,6 +721,7 @@ PLAIN = {
     "own": lambda y: y**2 / 2, "kl_k1": lambda y: y, "kl_k3": K3, "square": lambda y: y**2, "absolute": lambda y: np.sqrt(y**2),
     "log sign": lambda y: np.exp(-y) - y - 1, "without 1": lambda y: np.exp(-y) + y, "without l": lambda y: np.exp(-y) - 1,
     "ratio less 1": lambda y: np.exp(y) - 1, "weighted": lambda y: y * np.exp(y),
+    "clamped": lambda y: np.where(K3(y).real > 10, 10, K3(y)),
 }  # fmt: skip
 
 
@@ -732,17 +735,49 @@ def test_penalties_with_departures_are_the_derivatives_of_losses(function, kind)
 
     def loss(theta, form, n):
         here = likelihood_at(case.policy, theta, batch).log_prob
-        k, ratio = PLAIN[function](here - ref), np.exp(here - old)
-        each = {"with ratio": k * ratio, "in loss": k, "held": k * ratio.real, "own step": k.real * ratio, "own step alone": k.real * (here - old)}[form]
+        k, x, paid = PLAIN[function](here - ref), np.where(m, here - old, 0.0), PLAIN[function](old - ref)
+        ratio, to_go = np.exp(x), lambda y: np.cumsum(np.where(m, y.real, 0.0)[..., ::-1], axis=-1)[..., ::-1]
+        each = {
+            "with ratio": k * ratio, "in loss": k, "held": k * ratio.real, "own step": k.real * ratio, "own step alone": k.real * x,
+            "so far": k * np.exp(np.cumsum(x, axis=-1)), "in reward": to_go(paid) * x, "in reward, weighted": to_go(paid) * ratio,
+            "in reward anew": to_go(k) * x, "in reward anew, weighted": to_go(k) * ratio, "both": k + to_go(paid) * x,
+        }[form]  # fmt: skip
         return np.sum(np.where(m, each, 0.0), axis=(-2, -1)) / n
 
     taken, shared = np.sum(m, axis=(-2, -1)), {"discount": "dropped", "over time": "steps taken"}
     point = shared | ({} if function == "own" else {"function of the log ratio": function})
     for form in SUITE.choices["form of the penalty"].values():
-        if form not in ("in reward", "both"):
+        if not form.endswith("divergence"):
             by_step = complex_step(lambda t, form=form: loss(t, form, taken), case.theta)
             found = SUITE.variant("kl_k2", case, point | ({} if form == "with ratio" else {"form of the penalty": form}))
             np.testing.assert_allclose(found, by_step, rtol=1e-10, atol=1e-12, err_msg=form)
+
+
+@pytest.mark.parametrize("kind", ["tabular", "linear-features"])
+def test_divergences_from_the_reference_are_differentiated(kind):
+    """Σ γᵗ of the divergence in the state of each step, written out with the probabilities of all actions."""
+    case = generic(kind)
+    s, m = np.asarray(case.trajectories.states), np.asarray(case.trajectories.mask, bool)
+    table = lambda theta: log_softmax(case.policy.table(theta))
+
+    def loss(theta, other):
+        here, ref = table(theta), table(case.theta_ref)
+        each = np.sum(np.exp(ref) * (ref - here) if other else np.exp(here) * (here - ref), axis=-1)
+        return np.sum(np.where(m, case.gamma ** np.arange(m.shape[-1]) * each[s % len(each)], 0.0), axis=(-2, -1)) / m.shape[-2]
+
+    for form, other in (("divergence", False), ("other divergence", True)):
+        steps = [case.theta + h * e for e in np.eye(len(case.theta)) for h in (1e-6, -1e-6)]
+        values = np.array([loss(theta, other) for theta in steps])
+        by_difference = (values[::2] - values[1::2]).T / 2e-6
+        np.testing.assert_allclose(SUITE.variant("kl_k1", case, {"form of the penalty": form}), by_difference, rtol=0, atol=1e-8)
+    function = {"form of the penalty": "divergence", "function of the log ratio": "square"}
+    assert SUITE.variant("kl_k1", case, function) is None
+
+
+def test_a_clamped_k3_has_no_slope_where_it_is_clamped():
+    k, slope = OTHERS["clamped"](np.array([-30.0, -3.0, -1.0, 9.0, 15.0, 25.0]))
+    np.testing.assert_allclose(k, [10, 10, np.e - 2, 8 + np.exp(-9), 10, 10])
+    np.testing.assert_allclose(slope, [0, 0, 1 - np.e, 1 - np.exp(-9), 0, 0])
 
 
 @pytest.mark.parametrize("kind", POLICIES)

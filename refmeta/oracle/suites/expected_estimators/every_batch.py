@@ -5,13 +5,13 @@ at which it asks `query` if it is given the batches of k steps alone.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.results import CallError
-from refmeta.oracle.suites.expected_estimators.batch_calls import Calls, asked, shown
+from refmeta.oracle.suites.expected_estimators.batch_calls import Calls, as_estimates, asked, shown
 from refmeta.oracle.suites.expected_estimators.by_batch import BatchFunction
 from refmeta.sampling.enumeration import CHUNK, Expectation, Paths, likelihoods, paths, weighted_moments
 from refmeta.sampling.trajectories import Trajectories
@@ -26,12 +26,28 @@ class Tuples(NamedTuple):
     """n tuples of batches, the trajectories (n, K, M, H), and the estimates (n, d).
 
     p : (n,), the probabilities; `weight` : (n,), their factor from the process.
+    single : has all that the function returned, for these tuples and those before, no more digits than single precision?
     """
 
     p: Array
     weight: Array
     batches: Trajectories
     rows: Array
+    single: bool = False
+
+
+class _Single:
+    """Reads what a function returns, and keeps whether it is in single precision: where φ is its own, the rows are not."""
+
+    def __init__(self) -> None:
+        self.so_far = True
+
+    def read(self, value: Any, shape: tuple[int, ...], words: str) -> Array:
+        """The estimates, checked."""
+        array = as_estimates(value, shape, words)
+        with np.errstate(over="ignore"):
+            self.so_far = self.so_far and bool(np.all(array.astype(np.float32) == array))
+        return array
 
 
 def every_tuple(
@@ -48,7 +64,8 @@ def every_tuple(
     """
     if f.kind == "hessian":
         raise CallError("the function asks for v, as an estimate of Hessian products does; a meta-gradient asks for query")
-    calls, total = Calls(f, task, alpha), 0
+    single, total = _Single(), 0
+    calls = Calls(f, task, alpha, read=single.read)
     all_paths = paths(task.mdp, tuples_of=max(episodes * steps, 1))
     number = len(all_paths.weight) ** (episodes * steps)
     for p, weight, batches in _drawn(calls, theta, all_paths, episodes, steps):
@@ -56,18 +73,19 @@ def every_tuple(
         if total == 0:
             first, spread = batches, rows
         total += len(p)
-        yield Tuples(p, weight, batches, rows)
+        yield Tuples(p, weight, batches, rows, single.so_far)
     _check_repeats(calls, theta, first, spread, number)
 
 
 def every_gradient(f: BatchFunction, theta: Array, task: PolicyReturn, *, alpha: float, episodes: int) -> Iterator[Tuples]:
     """An estimate of ∇L on every batch of `episodes` trajectories, in chunks; the trajectories are (n, 1, M, H)."""
-    calls, done, all_paths = Calls(f, task, alpha), 0, paths(task.mdp, tuples_of=episodes)
+    single, done, all_paths = _Single(), 0, paths(task.mdp, tuples_of=episodes)
+    calls = Calls(f, task, alpha, read=single.read)
     number = len(all_paths.weight) ** episodes
     for p, weight, batches in _drawn(calls, theta, all_paths, episodes, 1):
         rows = asked(calls, _start(theta, batches), Trajectories(*(x[:, 0] for x in batches)), done, number)[0]
         done += len(p)
-        yield Tuples(p, weight, batches, rows)
+        yield Tuples(p, weight, batches, rows, single.so_far)
 
 
 def exact_moments(

@@ -24,7 +24,9 @@ OF_SURROGATES: dict[str, tuple[Any, ...]] = {
     "mask": ("ignored", "rewards", "early", "late"),
     "denominators": ("follow", "left out"),
     "sums": ("alone", "each to t", "before t", "from t on", "all steps", "over M", "fading"),
-    "control": ("tmaml", "dice", "held", "twice"),
+    "control": ("tmaml", "dice", "held", "twice", "up to t", "second added"),
+    "lam": ("1", "0"),
+    "fading": ("past not faded", "nothing subtracted"),
     "ratio": (("linear box",), ("clip", 0.2), ("clamp", 0.2), ("power", 2.0)),
     "log pi": ("mean", "over states", "temperature", "log variance"),
     "sign": ("of the return",),
@@ -51,6 +53,16 @@ BATCHES: dict[str, Any] = {
     "each step its own": None, "the first in every step": lambda k, K: 0, "the last in every step": lambda k, K: K - 1,
     "in the other order": lambda k, K: K - 1 - k, "the query's in every step": lambda k, K: -1,
 }  # fmt: skip
+OLD_POLICIES: Choices = {
+    "old policy of the support": {
+        "that which drew the batch": None, "that of theta": lambda p, i, k: p.theta, "that which drew the first batch": lambda p, i, k: p.theta_sampled[i, 0],
+        "that which drew the batch before": lambda p, i, k: p.theta_sampled[i, max(k - 1, 0)],
+        "that which drew the query": lambda p, i, k: p.query_theta_sampled[i],
+    },
+    "old policy of the query": {
+        "that which drew it": None, "that of theta": lambda p, i, k: p.theta, "that which drew the last support batch": lambda p, i, k: p.theta_sampled[i, -1] if p.steps else p.query_theta_sampled[i],
+    },
+}  # fmt: skip
 
 
 def _alternatives(name: str) -> dict[str, Any]:
@@ -73,5 +85,6 @@ CHOICES: Choices = {
     "steps": {"K": None, "K - 1": lambda K: K - 1, "1": lambda K: 1},
     "query taken at": {"phi": None, "theta": lambda K: 0, "one step before phi": lambda K: K - 1},
     "over tasks": {"each its own": None, "divided by N": True},
+    **OLD_POLICIES,
     **{f"{name}{words}": _alternatives(name) for name in OF_SURROGATES for words in SCOPES},
 }

@@ -51,13 +51,14 @@ def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Po
     if inner == name and "inner surrogate" in point or steps > K or not K and "query batch" in point:
         raise _NotConcerned
     for k in range(steps):
-        path.append(_one(problem, task, batch(k, K), theta))
+        path.append(_with_old(_one(problem, task, batch(k, K), theta), problem, task, k, point.get("old policy of the support")))
         theta = theta - alphas[k] * _derivative(f"{inner}_grad", path[-1], support)
     if kind == "adapted":
         return np.asarray(theta)
     k = point["query batch"](K) if "query batch" in point else QUERY
     place = point["query taken at"](len(path)) if "query taken at" in point else len(path)
     end = _one(problem, task, k, [*(each.theta for each in path), theta][max(place, 0)])
+    end = _with_old(end, problem, task, k, point.get("old policy of the query"))
     if kind == "objective":
         return _derivative(f"{name}_loss", end, query)
     g = _derivative(f"{name}_grad", end, query)
@@ -92,6 +93,11 @@ def _one(problem: SampledBatches, task: int, k: int, theta: Array) -> Batches:
     of = problem.batch(k, theta)
     one = Trajectories(*(np.asarray(x)[task : task + 1] for x in of.trajectories))
     return Batches(theta, of.theta_sampled[task], of.policy, one, of.baseline[task : task + 1], of.gamma, of.lam, of.v)
+
+
+def _with_old(batch: Batches, problem: SampledBatches, task: int, k: int, old: Any) -> Batches:
+    """The batch, its ratios to another policy than that which drew it."""
+    return batch if old is None else replace_fields(batch, theta_sampled=np.asarray(old(problem, task, k)))
 
 
 def _derivative(part: str, batch: Batches, point: Point, v: Array | None = None) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices, Point
+from refmeta.oracle.suites.returns.places import PLACES
 from refmeta.oracle.suites.returns.predicates import PREDICATES
 from refmeta.oracle.suites.returns.problem import TRACES, Batch
 from refmeta.oracle.suites.returns.recursions import OWN_STEP, departed, later
@@ -36,7 +37,8 @@ FLAGS: dict[str, Callable[[Array, Array], tuple[Array, Array]] | None] = {
     "terminated alone": lambda t, c: (t, c & False),
     "truncated alone": lambda t, c: (t & False, c),
     "neither": lambda t, c: (t & False, c & False),
-}
+    "truncated counts where both are set": lambda t, c: (t & ~c, c),
+}  # of terminated and truncated; where both are set after that, terminated counts
 
 
 def _bootstrap(part: str, gamma: float, lam: float, c: Array, kept: Array, going: Array, after: Array, terminated: Array) -> Array:
@@ -79,6 +81,8 @@ WEIGHTS: dict[str, Callable[..., tuple[Array, Array]] | None] = {
     "c without lam": lambda part, b, lam, front, c: (front, c / lam if lam and part != "importance_sampling" else c),
     "c with lam twice": lambda part, b, lam, front, c: (front, lam * c),
     "min(1, lam times the ratio)": lambda part, b, lam, front, c: (front, np.minimum(1, lam * b.ratios) if part in (*OWN_STEP, "retrace") else c),
+    "c is lam times the ratio, at most 1": lambda part, b, lam, front, c: (front, lam * np.minimum(1, b.ratios) if part in ("tree_backup", "q_lambda") else c),
+    "c is the ratio": lambda part, b, lam, front, c: (front, b.ratios if part in TRACES else c),
     "no ratio in c": lambda part, b, lam, front, c: (front, lam + 0 * c),
     "c is the probability": lambda part, b, lam, front, c: (front, lam * b.probabilities),
     "the ratios upside down": lambda part, b, lam, front, c: (
@@ -112,7 +116,12 @@ CHOICES: Choices = {
     "flags": FLAGS,
     "at a cut": GUESS | {"v of the next row": lambda v, after, there: np.where(there, later(v), after)},
     "after the last row": GUESS,
-    "sum": {"stops at every end": None, "goes on over cuts": "over cuts", "goes on over every end": "over every end"},
+    "sum": {
+        "stops at every end": None, "goes on over cuts": "over cuts", "goes on over every end": "over every end",
+        "stops by the flags of the next step": "next flags", "stops one step before every end": "next ends",
+        "stops by the flags of the step before": "flags before",
+    },
+    **PLACES,
     "added": {
         "nothing": None, "the last value once more, faded": _bootstrap,
         "the last value's part away": lambda *a: -_bootstrap(*a),
@@ -165,7 +174,7 @@ CHOICES: Choices = {
         "n": None, "n - 1": lambda n: n - 1, "n + 1": lambda n: n + 1, "1": lambda n: 1, "2": lambda n: 2, "3": lambda n: 3, "5": lambda n: 5,
         "all": lambda n: 10**3, "2 n": lambda n: 2 * n,
     },
-    "mask": {"read": None, "ignored": "ignored"},
+    "mask": {"read": None, "ignored": "ignored", "read when all is done": "late"},
     "after that": {
         "as it is": None,
         "normalised (ddof 0)": _normalised(0, 0.0), "normalised (ddof 0, + 1e-8)": _normalised(0, 1e-8), "normalised (ddof 0, + 1e-5)": _normalised(0, 1e-5),
@@ -190,6 +199,11 @@ CONCERNED: dict[str, Callable[[str], bool]] = {
     "lam": lambda part: part not in ("discounted", "n_step", "importance_sampling"),
     "error": lambda part: part != "n_step",
     "added": lambda part: part != "v_trace_advantage",
+    "inside an episode": lambda part: part in TRACES,
+    "mixture": lambda part: part == "lambda_return",
+    "value after n steps": lambda part: part == "n_step",
+    "gamma of the sum": lambda part: part != "n_step",
+    "ratio of the advantage": lambda part: part == "v_trace_advantage",
 }  # of a choice that does not concern every part: does it?
 
 

@@ -35,6 +35,10 @@ def _ends_terminated(case: Any) -> bool:
 
 
 PREDICATES = (
+    Predicate(
+        "every step is kept", "what stands behind the mask enters: it is read, or its flags are",
+        lambda case: bool(np.all(case.arguments()["mask"])), lambda x: joined(x | {"mask": 0 * x["mask"] + 1}),
+    ),
     _all_zero("truncated", "at a cut something differs: the next value, or where the sum stops"),
     _all_zero("terminated", "at a termination something differs: the next value counts, or the sum goes on"),
     Predicate(

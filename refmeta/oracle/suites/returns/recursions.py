@@ -8,6 +8,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suite import at_most_one
+from refmeta.oracle.suites.returns.places import mixture, n_step
 from refmeta.oracle.suites.returns.problem import TRACES, Batch, next_values
 
 __all__ = ["OWN_STEP", "backwards", "departed", "later", "numbers_of"]
@@ -41,11 +42,11 @@ def numbers_of(batch: Batch, point: Point) -> tuple[float, float]:
 
 def _flags(batch: Batch, point: Point) -> tuple[Array, Array, Array]:
     """Terminated, cut, and the mask, as the point reads them; the last kept step is no cut here."""
-    kept = np.ones(batch.mask.shape, bool) if point.get("mask") == "ignored" else batch.mask > 0
-    terminated, cut = batch.terminated > 0, (batch.truncated > 0) & (batch.terminated == 0)
+    kept = np.ones(batch.mask.shape, bool) if point.get("mask") in ("ignored", "late") else batch.mask > 0
+    terminated, cut = batch.terminated > 0, batch.truncated > 0
     if "flags" in point:
         terminated, cut = point["flags"](terminated, cut)
-    return terminated & kept, cut & kept, kept
+    return terminated & kept, cut & ~terminated & kept, kept
 
 
 def _guesses(part: str, batch: Batch, point: Point) -> tuple[Array, Array]:
@@ -60,6 +61,8 @@ def _following(v: Array, after: Array, terminated: Array, cut: Array, kept: Arra
     """What stands for the rest: v', or something else at a cut or after the last row; 0 after a termination."""
     last = kept & ~later(kept) & ~terminated & ~cut
     out = after
+    if "inside an episode" in point:
+        out = np.where(kept & later(kept) & ~terminated & ~cut, point["inside an episode"](v, later(v)), out)
     for where, name in ((cut, "at a cut"), (last, "after the last row")):
         if name in point:
             out = np.where(where, point[name](v, after, later(kept)), out)
@@ -68,8 +71,12 @@ def _following(v: Array, after: Array, terminated: Array, cut: Array, kept: Arra
 
 def _going(terminated: Array, cut: Array, kept: Array, point: Point) -> Array:
     """Does the recursion go on to the next row?"""
-    ends = {"over cuts": terminated, "over every end": terminated & False}.get(point.get("sum", ""), terminated | cut)
-    return ~ends & kept & later(kept)
+    every = terminated | cut
+    read = {
+        "over cuts": terminated, "over every end": every & False, "next flags": later(every), "next ends": later(every) | ~later(later(kept)),
+        "flags before": later(every, -1),
+    }  # fmt: skip
+    return ~read.get(point.get("sum", ""), every) & kept & later(kept)
 
 
 def _weights(part: str, batch: Batch, lam: float, point: Point) -> tuple[Array, Array]:
@@ -99,31 +106,24 @@ def departed(part: str, batch: Batch, point: Point) -> Array | None:
         after = np.where(going, later(v), after)  # where code takes two episodes for one, it takes v of the next row for v'
     following = _following(v, after, terminated, cut, kept, point)
     front, c = _weights(part, batch, lam, point)
+    carried = point["gamma of the sum"](gamma) if "gamma of the sum" in point else gamma
     error = point["error"](r, gamma, following, v) if "error" in point else r + gamma * following - v
     if part in ("discounted", "lambda_return") and "error" not in point:
-        weight = np.where(going, 1 - c, 1.0)  # (1 − λ)v' inside an episode, and v' at its end
-        result = backwards(r + gamma * weight * following, gamma * c * going)
+        result = backwards(r + mixture(point.get("mixture"), gamma, c, going, v, following), carried * c * going)
     elif part == "n_step":
-        result = _n_step(r, gamma, following, going, point["n"](batch.n_steps) if "n" in point else batch.n_steps)
+        n = point["n"](batch.n_steps) if "n" in point else batch.n_steps
+        result = n_step(r, gamma, following, going, n, point.get("value after n steps"))
     else:
-        D = backwards(front * error, gamma * c * going)
+        D = backwards(front * error, carried * c * going)
         result = D if part == "gae" else v + D
         if part == "v_trace_advantage":
             ahead = point["ahead"](later(result), following, lam) if "ahead" in point else later(result)
+            front = point["ratio of the advantage"](batch) if "ratio of the advantage" in point else front
             result = front * (r + gamma * np.where(going, ahead, following) - v)
     if "added" in point:
         result = result + point["added"](part, gamma, lam, c, kept, going, after, terminated)
+    kept = batch.mask > 0 if point.get("mask") == "late" else kept
     return _finished(np.where(kept, result, 0.0), kept, v, point)
-
-
-def _n_step(r: Array, gamma: float, following: Array, going: Array, n: int) -> Array:
-    """n rewards and the guess."""
-    if n < 1:
-        return following
-    target = r + gamma * following
-    for _ in range(n - 1):
-        target = r + gamma * np.where(going, later(target), following)
-    return target
 
 
 def _finished(result: Array, kept: Array, v: Array, point: Point) -> Array | None:

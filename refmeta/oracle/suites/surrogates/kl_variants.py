@@ -10,11 +10,15 @@ from refmeta.oracle.suites.surrogates.derivatives import finished
 from refmeta.oracle.suites.surrogates.jets import MASKS, PLACE, jets, log_ratios
 from refmeta.oracle.suites.surrogates.kl_alternatives import KL_CHOICES, SHARED
 from refmeta.oracle.suites.surrogates.kl_functions import FUNCTIONS, OTHERS
+from refmeta.oracle.suites.surrogates.penalties import divergence_slopes
 from refmeta.oracle.suites.surrogates.problem import Batches
 from refmeta.oracle.suites.surrogates.weights import step_weights
 from refmeta.sampling.returns import discounted_sum
 
 __all__ = ["of_penalty"]
+
+DIVERGENCES = {"divergence": 2, "other divergence": 1}
+OF_STEPS = ("log pi", "a step is read with", "order of theta", "evaluated at", "denominators", "log ratio")  # what a divergence of two policies does not read
 
 
 def of_penalty(part: str, problem: Batches, point: Point) -> Array | None:
@@ -28,7 +32,10 @@ def of_penalty(part: str, problem: Batches, point: Point) -> Array | None:
 
 def _concerned(part: str, point: Point) -> bool:
     """Does every departure of the point change a penalty, whatever the case?"""
-    without_ratio = point.get("form of the penalty") in ("in loss", "own step alone")
+    form = point.get("form of the penalty")
+    if form in DIVERGENCES and any(choice in point for choice in ("function of the log ratio", "log ratio of the penalty", *OF_STEPS)):
+        return False
+    without_ratio = form in ("in loss", "own step alone", "in reward anew", *DIVERGENCES)
     of_ratio = any(choice in point for choice in ("denominators", "log ratio"))
     return (
         all(choice in KL_CHOICES or choice in SHARED for choice in point)
@@ -47,19 +54,30 @@ def _value(part: str, problem: Batches, point: Point) -> Array:
     f = (FUNCTIONS | OTHERS)[part if own == "own" else own]
     y, turn = log_ratios(problem, point, held)
     (k, slope), paid = f(sign * y), f(sign * log_ratios(problem, {**point, PLACE: "theta_sampled"}, held)[0])[0]
-    j, w = jets(problem, point), step_weights(problem, point)
-    of = _forms(w * k, sign * w * slope, np.exp(j.x), discounted_sum(w * paid, 1.0))
-    each = of[point.get("form of the penalty", "with ratio")]
+    j, w, form = jets(problem, point), step_weights(problem, point), point.get("form of the penalty", "with ratio")
+    if form in DIVERGENCES:
+        return np.asarray(np.einsum("nmh,nmhd->nd", w, divergence_slopes(problem, DIVERGENCES[form])))
+    if form == "so far":
+        each = _with_ratios_so_far(w * k, sign * w * slope, j.x)
+    else:
+        each = _forms(w * k, sign * w * slope, np.exp(j.x), discounted_sum(w * paid, 1.0))[form]
     return np.asarray(sum(np.einsum("nmh,nmhd->nd", u, D) for u, D in zip(each, (turn, j.slopes), strict=True)))
 
 
 def _forms(k: Array, slope: Array, ratio: Array, later: Array) -> dict[str, tuple[Array, Array]]:
     """What multiplies ∇l and ∇x, by the form; k and its slope are weighted, `later` is the sum of what is still paid."""
-    none = 0 * k
+    none, anew = 0 * k, discounted_sum(k, 1.0)
     return {
         "with ratio": (slope * ratio, k * ratio), "in loss": (slope, none), "held": (slope * ratio, none), "in reward": (none, later),
+        "in reward, weighted": (none, later * ratio), "in reward anew": (none, anew), "in reward anew, weighted": (none, anew * ratio),
         "own step": (none, k * ratio), "own step alone": (none, k), "both": (slope, later),
     }  # fmt: skip
+
+
+def _with_ratios_so_far(k: Array, slope: Array, x: Array) -> tuple[Array, Array]:
+    """What multiplies ∇l and ∇x where the ratio of a step is the product of those of all steps up to it."""
+    ratio = np.exp(np.cumsum(x, axis=-1))
+    return slope * ratio, discounted_sum(k * ratio, 1.0)
 
 
 def _scale(problem: Batches, point: Point) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, replace_fields
 from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.surrogates.jets import H, jets
 from refmeta.oracle.suites.surrogates.problem import Batches
@@ -15,7 +15,7 @@ from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.policies.softmax import LinearSoftmax
 from refmeta.softmax import log_softmax
 
-__all__ = ["OF_POLICIES", "OF_RATIOS", "WEIGHTS", "penalty", "term"]
+__all__ = ["OF_POLICIES", "OF_RATIOS", "WEIGHTS", "divergence_slopes", "penalty", "term"]
 
 OF_RATIOS: dict[str, Link] = {
     "log ratios": lambda w, y: (w * y, w + 0 * y, 0 * w * y), "ratios": lambda w, y: (w * np.exp(y),) * 3,
@@ -55,6 +55,11 @@ def term(kind: str, problem: Batches, name: str, over: str) -> Array:
         return value
     grad = np.einsum("nmh,nmhd->nd", slope, j.slopes)
     return np.asarray(grad if kind == "grad" else np.einsum("nmh,nmhd->nd", bent, j.slopes) + np.einsum("nmh,nmhd->nd", slope, j.bend))
+
+
+def divergence_slopes(problem: Batches, which: int) -> Array:
+    """The slopes of a divergence of OF_POLICIES in the state of each step, the reference instead of the policy at θ_sampled."""
+    return _of_policy(replace_fields(problem, theta_sampled=problem.theta_ref), OF_POLICIES[which])[1].real
 
 
 @lru_cache(maxsize=256)
