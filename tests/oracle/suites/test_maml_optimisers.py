@@ -69,6 +69,21 @@ def test_heavy_ball_by_hand():
     check(by_hand(InnerRule("heavy_ball", momentum=0.5), b=3.0), 0, {**{slug: s * (s - 3) for slug, s in slopes.items()}, **others})
 
 
+def test_one_moment_may_be_held_alone():
+    """Heavy ball has m alone, RMSProp v alone; of Adam's the two differ from each other and from both."""
+
+    def slopes(rule):
+        held = [None, MOMENTS["the earlier ones held constant"], MOMENTS["the earlier m held constant"], MOMENTS["the earlier v held constant"]]
+        problem = by_hand(rule, theta=2.0, b=3.0)
+        return [gradients(unrolled(problem, *([each] if each else [])))[0].item() for each in held]
+
+    right, both, m, v = slopes(InnerRule("heavy_ball", momentum=0.5))
+    assert both == m != right == v
+    right, both, m, v = slopes(InnerRule("rmsprop", beta2=0.5, epsilon=0.1))
+    assert both == v != right == m
+    assert len(set(slopes(InnerRule("adam", beta1=0.5, beta2=0.5, epsilon=0.1)))) == 4
+
+
 def test_a_memory_that_is_carried_is_that_of_the_task_before():
     """The second task begins with m = 1 and K = 1: φ = 1 − ½(½ · 1 + 1) = ¼, the slope in its own θ is ½, g_q = ¼."""
     problem = by_hand(InnerRule("heavy_ball", momentum=0.5), steps=1, tasks=2)
@@ -90,6 +105,7 @@ def test_where_the_gradient_is_zero_the_place_of_epsilon_is_the_slope():
         problem = by_hand(InnerRule(name, **numbers), theta=0.0, alpha=0.1, steps=1, b=1.0)
         np.testing.assert_allclose(SUITE.answer("gradient", problem), [[expected]], rtol=1e-12)
         np.testing.assert_allclose(SUITE.variant("gradient", problem, {}), [[expected]], rtol=1e-12)
+        np.testing.assert_allclose(ROWS["second-moment-detached"].function(problem), [[expected]], rtol=1e-12)
         rows = {"epsilon-outside": "adam", "epsilon-inside": "adam_epsilon_root", "epsilon-hat": "adam_epsilon_hat"}
         for slug, other in rows.items():
             assert other == name or abs(ROWS[slug].function(problem)[0, 0] / by_name[other] - 1) < 1e-12

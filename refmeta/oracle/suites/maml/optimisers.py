@@ -80,11 +80,12 @@ REMEMBERING: dict[str, Step] = {
     "the steps' momentum 0.9": heavy_ball(0.9),
     "Adagrad": scaled(1.0, 1.0, 1e-10),
 }
+MOMENTS = ("m", "v")
 OPTIMISERS: dict[str, Optimiser | None] = {
     "gradient descent": None,
     **{words: Optimiser(step) for words, step in (REMEMBERING | {"every step from theta": _from_start, "the gradient at theta in every step": _first_gradient} | FORGETTING).items()},
     **{f"{words}, never reset between tasks": Optimiser(step, kept=True) for words, step in REMEMBERING.items()},
-    **{f"{words}, its memory not differentiated": Optimiser(step, detached=True) for words, step in REMEMBERING.items()},
+    **{f"{words}, its memory not differentiated": Optimiser(step, detached=MOMENTS) for words, step in REMEMBERING.items()},
 }
 REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
     "momentum {}": momentum,

@@ -105,7 +105,7 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
 def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -> tuple[Array, Array]:
     """dF/dθ (N, d) and dF by the step sizes (N, K, d), backwards through any optimiser, from s_k = ∂F/∂θ⁽ᵏ⁾.
 
-    What the optimiser remembers of earlier steps is a constant if it is detached.
+    What the optimiser remembers of earlier steps is a constant where it is detached.
     """
     step, memories = _step(path.optimiser), [path.first]
     for theta, point, alpha in zip(path.thetas, path.points, path.rows, strict=False):
@@ -119,8 +119,8 @@ def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -
                 before[given] = before[given] + _pulled(slope, later[result])
         rows.insert(0, before["alpha"])
         later = {"phi": sources[k] + before["phi"] + bends[k](before["g"])} | {name: before[name] for name in KEPT}
-        if path.optimiser is not None and path.optimiser.detached:
-            later = {name: each for name, each in later.items() if name not in ("m", "v")}
+        if path.optimiser is not None:
+            later = {name: each for name, each in later.items() if name not in path.optimiser.detached}
     N, d = sources[-1].shape
     return later["phi"] + later.get("start", 0.0), np.stack(rows, axis=1) if rows else np.zeros((N, 0, d))
 

@@ -34,11 +34,11 @@ Change = Callable[[InnerRule, StepPieces], tuple[InnerRule, StepPieces]]
 
 
 class StepChange(NamedTuple):
-    """A changed step, and whether its memory is kept between tasks, or not differentiated."""
+    """A changed step, and whether its memory is kept between tasks, and what of it is not differentiated."""
 
     change: Change
     kept: bool = False
-    detached: bool = False
+    detached: tuple[str, ...] = ()
 
 
 Table = dict[str, StepChange | None]
@@ -164,7 +164,9 @@ EPSILONS: Table = {
 }
 MOMENTS: Table = {
     "differentiated, and fresh for each task": None,
-    "the earlier ones held constant": StepChange(_same, detached=True),
+    "the earlier ones held constant": StepChange(_same, detached=("m", "v")),
+    "the earlier m held constant": StepChange(_same, detached=("m",)),
+    "the earlier v held constant": StepChange(_same, detached=("v",)),
     "v held constant": StepChange(lambda rule, pieces: _held(rule, pieces)),
     "carried from task to task": StepChange(_same, kept=True),
     "made anew in every step": StepChange(_anew),

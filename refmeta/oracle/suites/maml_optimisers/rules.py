@@ -102,7 +102,7 @@ def rmsprop(denominator: Callable[[Array, Any], Array], hold: Callable[[Array], 
     """g over a function of v and ε; v ← βv + (1 − β)g², of which `hold` may take the derivative."""
 
     def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
-        v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
+        v = rule.beta2 * hold(memory.v) + (1 - rule.beta2) * hold(g) ** 2
         return g / denominator(v, rule.epsilon), memory._replace(v=v)
 
     return direction
@@ -113,7 +113,7 @@ def adam(of: Callable[..., Array], later: float = 0.0, hold: Callable[[Array], A
 
     def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m = rule.beta1 * memory.m + (1 - rule.beta1) * g
-        v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
+        v = rule.beta2 * hold(memory.v) + (1 - rule.beta2) * hold(g) ** 2
         t = memory.t + 1.0
         return of(m, v, 1 - rule.beta1 ** (t + later), 1 - rule.beta2 ** (t + later), rule.epsilon), memory._replace(m=m, v=v, t=t)
 
