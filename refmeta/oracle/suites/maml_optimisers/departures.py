@@ -146,7 +146,8 @@ UPDATES: Table = {
     "Adam without bias correction": _of_moments(lambda place, m, v, one, two, e: place(m, v, 1.0, 1.0, e)),
     "Adam's bias correction of m only": _of_moments(lambda place, m, v, one, two, e: place(m, v, one, 1.0, e)),
     "Adam's bias correction of v only": _of_moments(lambda place, m, v, one, two, e: place(m, v, 1.0, two, e)),
-    "Adam's bias correction one step late": _of_moments(lambda place, *x: place(*x), later=1.0),
+    "Adam's bias correction one step late": _of_moments(lambda place, *x: place(*x), count=lambda t: t + 1.0),
+    "Adam's bias correction of the first step in every step": _of_moments(lambda place, *x: place(*x), count=lambda t: 1.0),
     "AMSGrad": StepChange(_amsgrad),
     "Adam with beta1 and beta2 exchanged": StepChange(
         lambda rule, pieces: (rule._replace(beta1=rule.beta2, beta2=rule.beta1) if rule.optimiser in ADAM else rule, pieces)

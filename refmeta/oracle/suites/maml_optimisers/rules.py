@@ -108,14 +108,14 @@ def rmsprop(denominator: Callable[[Array, Any], Array], hold: Callable[[Array], 
     return direction
 
 
-def adam(of: Callable[..., Array], later: float = 0.0, hold: Callable[[Array], Array] = _as_it_is) -> Direction:
-    """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²; t counts from 1 + later."""
+def adam(of: Callable[..., Array], count: Callable[[Any], Any] = _as_it_is, hold: Callable[[Array], Array] = _as_it_is) -> Direction:
+    """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²; t counts from 1, and `count` of it is taken."""
 
     def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m = rule.beta1 * memory.m + (1 - rule.beta1) * g
         v = rule.beta2 * hold(memory.v) + (1 - rule.beta2) * hold(g) ** 2
         t = memory.t + 1.0
-        return of(m, v, 1 - rule.beta1 ** (t + later), 1 - rule.beta2 ** (t + later), rule.epsilon), memory._replace(m=m, v=v, t=t)
+        return of(m, v, 1 - rule.beta1 ** count(t), 1 - rule.beta2 ** count(t), rule.epsilon), memory._replace(m=m, v=v, t=t)
 
     return direction
 
