@@ -69,6 +69,23 @@ def test_heavy_ball_by_hand():
     check(by_hand(InnerRule("heavy_ball", momentum=0.5), b=3.0), 0, {**{slug: s * (s - 3) for slug, s in slopes.items()}, **others})
 
 
+@pytest.mark.parametrize(
+    ("words", "slope"),
+    [("Nesterov's step m + beta m", 1 / 4 - (1 / 4 + 1 / 2) * 3 / 4), ("momentum with the factor 1 - beta, Nesterov's g without it", 3 / 8 - (3 / 8 + 7 / 32) / 2)],
+)
+def test_other_steps_of_nesterov_by_hand(words, slope):
+    """m = 1, φ₁ = 1 − ½ · 3/2, m = ½ + ¼; and m = ½, φ₁ = 1 − ½ · 5/4, m = ¼ + 3/16: the slope s of φ₂, and the gradient s(s − 3)."""
+    problem = by_hand(InnerRule("nesterov", momentum=0.5), b=3.0)
+    np.testing.assert_allclose(gradients(unrolled(problem, UPDATES[words]))[0], [[slope * (slope - 3)]], rtol=1e-14)
+
+
+def test_the_bias_correction_of_the_first_step_in_every_step():
+    """β₁ = β₂ = ½, ε = α = 1, θ = 1: φ₁ = 1 − 1/2; m = ½, v = 3/8, and with the factors ½ φ₂ = ½ − 1/(√¾ + 1)."""
+    change = UPDATES["Adam's bias correction of the first step in every step"]
+    path = unrolled(by_hand(InnerRule("adam", beta1=0.5, beta2=0.5, epsilon=1.0), alpha=1.0), change).path
+    np.testing.assert_allclose(path.thetas[-1], [[1 / 2 - 1 / (np.sqrt(3 / 4) + 1)]], rtol=1e-14)
+
+
 def test_one_moment_may_be_held_alone():
     """Heavy ball has m alone, RMSProp v alone; of Adam's the two differ from each other and from both."""
 
@@ -131,6 +148,8 @@ def test_decays_by_hand():
     check(by_hand(coupled, **once), 1 / 4, {"decay-decoupled": 1 / 4, "decay-missing": 1, "decay-not-differentiated": 1 / 2, "inner-gradients-detached": 3 / 4})
     check(by_hand(decoupled, **once), 1 / 4, {"decay-coupled": 1 / 4, "decay-without-alpha": 0})
     check(by_hand(paper, **once), 0, {"decay-with-alpha": 1 / 4})
+    for words, slope in {"decoupled, of the parameters after the step": 3 / 8, "2 w": 0, "w/2": 3 / 8}.items():
+        np.testing.assert_allclose(gradients(unrolled(by_hand(decoupled, **once), DECAYS[words]))[0], [[4 * slope**2]], rtol=1e-14)
     clipped = replace_fields(by_hand(coupled, **once), rule=coupled._replace(clip=1.0))
     check(clipped, (4 - 3 / 2) * 3 / 4, {"clip-after-decay": 7 / 2})
 

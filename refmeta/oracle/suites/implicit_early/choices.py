@@ -57,6 +57,7 @@ MATRICES: dict[str, Callable[[Any, Array, Array, float], Array] | None] = {
     "I + H, not over lambda": lambda m, one, A, s: one + A,
     "H/lambda, without I": lambda m, one, A, s: A / s,
     "lambda I + H": lambda m, one, A, s: s * one + A,
+    "-(I + H/lambda)": lambda m, one, A, s: -one - A / s,
     "I - H/lambda": lambda m, one, A, s: one - A / s,
     "I + 2 H/lambda": lambda m, one, A, s: one + 2 * A / s,
     "I + H/(2 lambda)": lambda m, one, A, s: one + A / (2 * s),

@@ -81,8 +81,8 @@ def _other_momentum(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, Ste
     return rule._replace(optimiser=other.get(rule.optimiser, rule.optimiser)), pieces
 
 
-def _momentum(share: Callable[[InnerRule, Memory], Any]) -> StepChange:
-    """Both momenta with m ← βm + share·g; Nesterov's step is share·g + βm."""
+def _momentum(share: Callable[[InnerRule, Memory], Any], whole: bool = False) -> StepChange:
+    """Both momenta with m ← βm + share·g; Nesterov's step is share·g + βm, or g + βm with the whole g."""
 
     def ball(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m, after = heavy_ball(rule, memory, g, share(rule, memory))
@@ -90,9 +90,15 @@ def _momentum(share: Callable[[InnerRule, Memory], Any]) -> StepChange:
 
     def ahead(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m, after = ball(rule, memory, g)
-        return share(rule, memory) * g + rule.momentum * m, after
+        return (g if whole else share(rule, memory) * g) + rule.momentum * m, after
 
     return _directions({("heavy_ball",): ball, ("nesterov",): ahead})
+
+
+def _twice(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """m + βm, m ← βm + g."""
+    m, after = heavy_ball(rule, memory, g)
+    return m + rule.momentum * m, after
 
 
 def _amsgrad(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, StepPieces]:
@@ -142,6 +148,8 @@ UPDATES: Table = {
     "gradient descent": StepChange(lambda rule, pieces: (rule._replace(optimiser="gradient_descent"), pieces)),
     "heavy ball for Nesterov's momentum, and the other way round": StepChange(_other_momentum),
     "momentum with the factor 1 - beta": _momentum(lambda rule, memory: 1 - rule.momentum),
+    "momentum with the factor 1 - beta, Nesterov's g without it": _momentum(lambda rule, memory: 1 - rule.momentum, whole=True),
+    "Nesterov's step m + beta m": _directions({("nesterov",): _twice}),
     "momentum with the factor 1 - beta after the first step": _momentum(lambda rule, memory: np.where(np.equal(memory.t, 0), 1.0, 1 - rule.momentum)),
     "Adam without bias correction": _of_moments(lambda place, m, v, one, two, e: place(m, v, 1.0, 1.0, e)),
     "Adam's bias correction of m only": _of_moments(lambda place, m, v, one, two, e: place(m, v, one, 1.0, e)),
@@ -189,6 +197,9 @@ DECAYS: Table = {
     "decoupled, alpha w": _with_decay(decay="decoupled"),
     "decoupled, w": _with_decay(decay="decoupled_paper"),
     "none": _with_decay(decay=None),
+    "decoupled, of the parameters after the step": StepChange(lambda rule, pieces: (rule, pieces._replace(last=True))),
+    "2 w": StepChange(lambda rule, pieces: (rule._replace(weight_decay=2 * rule.weight_decay), pieces)),
+    "w/2": StepChange(lambda rule, pieces: (rule._replace(weight_decay=rule.weight_decay / 2), pieces)),
     "not differentiated": StepChange(lambda rule, pieces: (rule, pieces._replace(decayed=np.real))),
 }
 

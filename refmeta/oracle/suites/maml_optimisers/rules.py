@@ -38,12 +38,13 @@ Clip = Callable[[Any, Array], Array]  # the bound, g → g
 
 
 class StepPieces(NamedTuple):
-    """What a step does: how it clips, the parameters that decay, how the two are joined, and the rule."""
+    """What a step does: how it clips, the parameters that decay, how the two are joined, the rule, and whether decoupled decay comes last."""
 
     clip: Clip
     decayed: Callable[[Array], Array]
     joined: Callable[[Callable[[Array], Array], Array, Array], Array]  # clip, g, wφ → the gradient that the rule sees
     direction: Direction | None = None
+    last: bool = False
 
 
 def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
@@ -58,6 +59,7 @@ def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
         weights = pieces.decayed(phi)
         move, memory = direction(rule, memory, pieces.joined(clip, g, coupled * weights) if coupled else clip(g))
+        weights = pieces.decayed(phi - alpha * move) if pieces.last else weights
         return phi - alpha * move - (alpha * by_alpha + alone) * weights, memory
 
     return step
