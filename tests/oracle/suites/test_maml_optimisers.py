@@ -86,6 +86,14 @@ def test_the_bias_correction_of_the_first_step_in_every_step():
     np.testing.assert_allclose(path.thetas[-1], [[1 / 2 - 1 / (np.sqrt(3 / 4) + 1)]], rtol=1e-14)
 
 
+def test_other_means_of_squares_by_hand():
+    """β = ½, ε = 1, θ = 1, α = 3: v = 1, φ = 1 − 3/2; and v = ½, over 1 − β it is 1."""
+    for words in ("RMSProp's v begins at 1", "RMSProp's v over 1 - beta^t, as Adam's"):
+        for steps, last in ((1, -1 / 2), (2, -1 / 2 + 3 / 2 / (np.sqrt(5 / 8 if "begins" in words else (1 / 4 + 1 / 8) / (3 / 4)) + 1))):
+            problem = by_hand(InnerRule("rmsprop", beta2=0.5, epsilon=1.0), alpha=3.0, steps=steps)
+            np.testing.assert_allclose(unrolled(problem, UPDATES[words]).path.thetas[-1], [[last]], rtol=1e-14)
+
+
 def test_one_moment_may_be_held_alone():
     """Heavy ball has m alone, RMSProp v alone; of Adam's the two differ from each other and from both."""
 

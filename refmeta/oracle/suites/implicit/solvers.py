@@ -120,7 +120,7 @@ SOLUTIONS: dict[str, Solution | None] = {
     **{f"conjugate gradients until the residual is {c:g} of g": _conjugate_gradients(MANY, False, c, _as_it_is) for c in (*TOLERANCES, 1e-5)},
     **{f"conjugate gradients until the residual is {c:g}": _conjugate_gradients(MANY, False, c, _unit) for c in TOLERANCES},
     **{f"Neumann's series with {k} Hessian{'s' * (k > 1)}": _series(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 19, 20)},
-    **{f"{k} steps of rate {rate:g}": richardson(k, rate) for rate in (0.01, 0.1, 0.5) for k in (1, 5, 10, 20, 50, 100)},
+    **{f"{k} steps of rate {rate:g}": richardson(k, rate) for rate in (0.01, 0.1, 0.5) for k in (1, 2, 3, 5, 8, 10, 16, 20, 32, 50, 100)},
     **{f"{k} step{'s' * (k > 1)} of the rate 1/(1 + L/lambda)": _descent(k) for k in (1, 2, 3, 5, 10, 20, 50)},
     "(2I + H/lambda)^-1 g (damped by 1)": _inverse(lambda M, one, strength: 2 * one + M),
     "(I + H/lambda + 0.1 I)^-1 g": _inverse(lambda M, one, strength: 1.1 * one + M),

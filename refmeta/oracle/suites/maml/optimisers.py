@@ -8,7 +8,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.directions import FORGETTING, FORGETTING_OF_NUMBERS
 from refmeta.oracle.suites.maml.steps import Memory, Optimiser, Step
 
-__all__ = ["OF_NUMBERS", "OPTIMISERS", "adam", "heavy_ball", "momentum", "scaled"]
+__all__ = ["OF_NUMBERS", "OPTIMISERS", "adam", "decoupled", "heavy_ball", "momentum", "scaled"]
 
 
 def _from_start(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -66,6 +66,16 @@ def scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Step
     return step
 
 
+def decoupled(step: Step, weight: float) -> Step:
+    """A step, less α·weight·φ."""
+
+    def decayed(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
+        moved, memory = step(memory, phi, g, alpha)
+        return moved - alpha * weight * phi, memory
+
+    return decayed
+
+
 def _made(make: Callable[[float], Step]) -> Callable[[float], Optimiser]:
     """The optimiser of a number."""
     return lambda c: Optimiser(make(c))
@@ -78,6 +88,7 @@ REMEMBERING: dict[str, Step] = {
     "Nesterov's momentum 0.9": momentum(0.9, ahead=True),
     "Adam": adam(),
     "Adam with epsilon hat 1e-7 (TensorFlow's)": adam(outside=1e-7, hat=True),
+    "AdamW (0.01)": decoupled(adam(), 0.01),
     "Adam without bias correction": adam(corrected=False),
     "RMSProp (0.99)": scaled(0.99, 0.01, 1e-8),
     "RMSProp (0.9)": scaled(0.9, 0.1, 0.0, 1e-8),
@@ -89,6 +100,7 @@ OPTIMISERS: dict[str, Optimiser | None] = {
     "gradient descent": None,
     **{words: Optimiser(step) for words, step in (REMEMBERING | {"every step from theta": _from_start, "the gradient at theta in every step": _first_gradient} | FORGETTING).items()},
     **{f"{words}, never reset between tasks": Optimiser(step, kept=True) for words, step in REMEMBERING.items()},
+    **{f"{words}, first order": Optimiser(step, detached=("g",)) for words, step in REMEMBERING.items()},
     **{f"{words}, its memory not differentiated": Optimiser(step, detached=MOMENTS) for words, step in REMEMBERING.items()},
 }
 REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
@@ -97,6 +109,7 @@ REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
     "Nesterov's momentum {}": lambda c: momentum(c, ahead=True),
     "the steps' momentum {}": heavy_ball,
     "Adam with epsilon {}": lambda c: adam(outside=c),
+    "AdamW ({})": lambda c: decoupled(adam(), c),
     "Adam with epsilon hat {}": lambda c: adam(outside=c, hat=True),
     "Adam (0.9, {})": lambda c: adam(second=c),
     "Adam ({}, 0.999)": lambda c: adam(first=c),

@@ -26,7 +26,7 @@ Step = Callable[[Memory, Array, Array, Array], tuple[Array, Memory]]  # memory, 
 
 
 class Optimiser(NamedTuple):
-    """A step, whether its memory is kept between tasks, and what of that memory is not differentiated."""
+    """A step, whether its memory is kept between tasks, and what is not differentiated: "m" or "v" of earlier steps, the gradients "g"."""
 
     step: Step
     kept: bool = False

@@ -101,6 +101,20 @@ def _twice(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
     return m + rule.momentum * m, after
 
 
+def _from_one(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """RMSProp whose v begins at 1."""
+    memory = memory if memory.first is not None else memory._replace(v=1.0, first=1.0)
+    return DIRECTIONS["rmsprop"](rule, memory, g)
+
+
+def _corrected(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """g/(√v̂ + ε), with v̂ = v/(1 − βᵗ)."""
+    t = memory.t + 1.0
+    divided: Direction = rmsprop(lambda v, e: np.sqrt(v / (1 - rule.beta2**t)) + e)
+    move, after = divided(rule, memory, g)
+    return move, after._replace(t=t)
+
+
 def _amsgrad(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, StepPieces]:
     """The largest v so far instead of v, wherever ε stands."""
     if rule.optimiser not in ADAM:
@@ -161,6 +175,8 @@ UPDATES: Table = {
         lambda rule, pieces: (rule._replace(beta1=rule.beta2, beta2=rule.beta1) if rule.optimiser in ADAM else rule, pieces)
     ),
     "Adam with g for m": _directions({ADAM: rmsprop(lambda v, e: np.sqrt(v) + e)}),
+    "RMSProp's v begins at 1": _directions({RMSPROP: _from_one}),
+    "RMSProp's v over 1 - beta^t, as Adam's": _directions({RMSPROP: _corrected}),
     "RMSProp's v summed": _directions({RMSPROP: lambda rule, memory, g: rmsprop(lambda v, e: np.sqrt(v / (1 - rule.beta2)) + e)(rule, memory, g)}),
 }
 EPSILONS: Table = {
