@@ -10,6 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array, dot, matvec
 from refmeta.oracle.choices import Choices, Point
+from refmeta.oracle.suites.implicit.choices import CHOICES as EXACT
 from refmeta.oracle.suites.implicit.inner_problem import hessian, minimum
 from refmeta.oracle.suites.implicit_early.problem import Early
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses
@@ -103,6 +104,7 @@ CHOICES: Choices = {
     },  # fmt: skip
     "right side": RIGHT_SIDES,
     "split": COMMON["split"],
+    "loss": {"as it is": None, **{words: x for words, x in EXACT["loss"].items() if "data points" in words or "regressions" in words}},
     "result": RESULTS,
 }
 CONCERNED: dict[str, tuple[str, ...]] = {
