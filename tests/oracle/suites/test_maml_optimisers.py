@@ -86,6 +86,14 @@ def test_the_bias_correction_of_the_first_step_in_every_step():
     np.testing.assert_allclose(path.thetas[-1], [[1 / 2 - 1 / (np.sqrt(3 / 4) + 1)]], rtol=1e-14)
 
 
+def test_momentum_of_alpha_times_the_gradient_by_hand():
+    """α = ½ and ¼, β = ½, θ = 1: φ₁ = ½, m = ¼ + ⅛; Nesterov φ₁ = ¼, m = ¼ + 1/16, φ₂ = ¼ − 1/16 − 5/32."""
+    for name, last in (("heavy_ball", 1 / 8), ("nesterov", 1 / 32)):
+        problem = by_hand(InnerRule(name, momentum=0.5), alpha=np.array([[0.5], [0.25]]))
+        path = unrolled(problem, UPDATES["momentum of alpha times the gradient"]).path
+        np.testing.assert_allclose(path.thetas[-1], [[last]], rtol=1e-14)
+
+
 def test_other_means_of_squares_by_hand():
     """β = ½, ε = 1, θ = 1, α = 3: v = 1, φ = 1 − 3/2; and v = ½, over 1 − β it is 1."""
     for words in ("RMSProp's v begins at 1", "RMSProp's v over 1 - beta^t, as Adam's"):
@@ -160,6 +168,8 @@ def test_decays_by_hand():
         np.testing.assert_allclose(gradients(unrolled(by_hand(decoupled, **once), DECAYS[words]))[0], [[4 * slope**2]], rtol=1e-14)
     clipped = replace_fields(by_hand(coupled, **once), rule=coupled._replace(clip=1.0))
     check(clipped, (4 - 3 / 2) * 3 / 4, {"clip-after-decay": 7 / 2})
+    held = gradients(unrolled(clipped, CLIPS["after the decay is added, its factor held constant"]))[0]
+    np.testing.assert_allclose(held, [[7 / 2 * (1 - 1 / 2 * 3 / 2 / 6)]], rtol=1e-14)
 
 
 @pytest.mark.parametrize("row", wrong.ROWS, ids=lambda row: row.slug)

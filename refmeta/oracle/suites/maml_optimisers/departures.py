@@ -161,6 +161,7 @@ UPDATES: Table = {
     "the one asked for": None,
     "gradient descent": StepChange(lambda rule, pieces: (rule._replace(optimiser="gradient_descent"), pieces)),
     "heavy ball for Nesterov's momentum, and the other way round": StepChange(_other_momentum),
+    "momentum of alpha times the gradient": StepChange(lambda rule, pieces: (rule, pieces._replace(scaled=rule.optimiser in MOMENTA))),
     "momentum with the factor 1 - beta": _momentum(lambda rule, memory: 1 - rule.momentum),
     "momentum with the factor 1 - beta, Nesterov's g without it": _momentum(lambda rule, memory: 1 - rule.momentum, whole=True),
     "Nesterov's step m + beta m": _directions({("nesterov",): _twice}),
@@ -203,6 +204,9 @@ CLIPS: Table = {
     "by norm, c/(norm + 1e-6) held constant": _with_clip(partial(clipped, more=1e-6, held=True)),
     "by value": _with_clip(_by_value),
     "after the decay is added": StepChange(lambda rule, pieces: (rule, pieces._replace(joined=lambda clip, g, decay: clip(g + decay)))),
+    "after the decay is added, its factor held constant": StepChange(
+        lambda rule, pieces: (rule, pieces._replace(joined=lambda clip, g, decay: clip(g + decay), clip=partial(clipped, held=True)))
+    ),
     "not at all": _with_clip(lambda bound, g: g),
     "always to the bound": _with_clip(lambda bound, g: g * bound / norm(g)),
 }

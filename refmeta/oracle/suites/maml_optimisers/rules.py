@@ -38,13 +38,17 @@ Clip = Callable[[Any, Array], Array]  # the bound, g → g
 
 
 class StepPieces(NamedTuple):
-    """What a step does: how it clips, the parameters that decay, how the two are joined, the rule, and whether decoupled decay comes last."""
+    """What a step does: how it clips, the parameters that decay, how the two are joined, and the rule.
+
+    last : is decoupled decay of the parameters after the step?  scaled : does the rule see α times its gradient?
+    """
 
     clip: Clip
     decayed: Callable[[Array], Array]
     joined: Callable[[Callable[[Array], Array], Array, Array], Array]  # clip, g, wφ → the gradient that the rule sees
     direction: Direction | None = None
     last: bool = False
+    scaled: bool = False
 
 
 def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
@@ -58,9 +62,11 @@ def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
         weights = pieces.decayed(phi)
-        move, memory = direction(rule, memory, pieces.joined(clip, g, coupled * weights) if coupled else clip(g))
-        weights = pieces.decayed(phi - alpha * move) if pieces.last else weights
-        return phi - alpha * move - (alpha * by_alpha + alone) * weights, memory
+        seen = pieces.joined(clip, g, coupled * weights) if coupled else clip(g)
+        move, memory = direction(rule, memory, alpha * seen if pieces.scaled else seen)
+        moved = phi - (move if pieces.scaled else alpha * move)
+        weights = pieces.decayed(moved) if pieces.last else weights
+        return moved - (alpha * by_alpha + alone) * weights, memory
 
     return step
 
