@@ -5,7 +5,7 @@ Derivation: derivations/using-the-oracle.md
 
 from collections.abc import Sequence
 
-from refmeta.oracle.diagnosis.kinds import Fact, facts
+from refmeta.oracle.diagnosis.kinds import Fact, facts, facts_of_words
 from refmeta.oracle.diagnosis.standing import Evidence
 from refmeta.oracle.diagnosis.witnesses import holds
 from refmeta.oracle.judge import JudgeSettings, right_result
@@ -32,7 +32,8 @@ def _in_branch(m: Match, on: Evidence) -> Match | None:
     if min(len(on.failing), len(against)) < FEWEST:
         return None
     others = [*against, *(o for o in on.passing if any(m.value(o.case, name) is None for name in o.got or {}))]
-    for fact in facts(on.failing[0].case.about):
+    about, wrong, right = on.failing[0].case.about, [o.case for o in on.failing], [o.case for o in against]
+    for fact in (*facts(about, wrong), *facts_of_words(about, right)):
         if all(fact.holds(o.case) for o in on.failing) and not any(fact.holds(o.case) for o in others):
             value = _where(fact, m.value, on.settings)
             one = m._replace(what=f"{m.what} where {fact.name}", line=f"{m.line}; only where {fact.name}", value=value)

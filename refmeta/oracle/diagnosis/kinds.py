@@ -1,9 +1,9 @@
-"""Simple facts on a case, which may tell the branches of a target apart: what kind an input is of, and whether there is one task.
+"""Simple facts on a case, which may tell the branches of a target apart: of what kind, or which word, an input is, and one task or more.
 
 Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.oracle.match import inputs_of, task_count
 from refmeta.oracle.suite import Case, Suite
 
-__all__ = ["Fact", "facts"]
+__all__ = ["Fact", "facts", "facts_of_words"]
 
 
 class Fact(NamedTuple):
@@ -36,10 +36,25 @@ KINDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def facts(suite: Suite) -> list[Fact]:
-    """What every input may be, and whether there is one task; each with its opposite."""
+def facts(suite: Suite, cases: Sequence[Case] = ()) -> list[Fact]:
+    """What every input may be, whether there is one task, and which words the cases have; each with its opposite."""
     one = [Fact("N = 1", lambda case: task_count(case) == 1), Fact("N > 1", lambda case: task_count(case) > 1)]
-    return [*(_fact(name, words) for name in suite.inputs for words in KINDS), *one]
+    return [*(_fact(name, words) for name in suite.inputs for words in KINDS), *one, *facts_of_words(suite, cases)]
+
+
+def facts_of_words(suite: Suite, cases: Sequence[Case]) -> list[Fact]:
+    """An input is one of the words that it is in the cases, or is not, or is any of two or three that it is there."""
+    found = []
+    for name in (name for name, entry in suite.inputs.items() if entry.kind == "word"):
+        seen = sorted({word for case in cases if (word := inputs_of(case).get(name)) is not None})
+        found += [_word(name, (word,)) for word in seen] + [_word(name, (word,), other=True) for word in seen]
+        found += [_word(name, tuple(seen))] * (2 <= len(seen) <= 3)
+    return found
+
+
+def _word(name: str, words: tuple[str, ...], other: bool = False) -> Fact:
+    """An input is one of the words, or another."""
+    return Fact(f"{name} is {'not ' * other}{' or '.join(words)}", lambda case: (inputs_of(case).get(name) in words) is not other)
 
 
 def _fact(name: str, words: str) -> Fact:

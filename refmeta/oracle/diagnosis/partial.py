@@ -82,4 +82,4 @@ def _facts(failing: Sequence[Outcome]) -> list[Fact]:
     flags = sorted({flag for o in failing for flag in o.case.flags})
     has = [Fact(f"the flag is {flag!r}", lambda case, f=flag: f in case.flags) for flag in flags]  # type: ignore[misc]
     has_not = [Fact(f"the flag is not {flag!r}", lambda case, f=flag: f not in case.flags) for flag in flags]  # type: ignore[misc]
-    return [*facts(failing[0].case.about), *has, *has_not]
+    return [*facts(failing[0].case.about, [o.case for o in failing]), *has, *has_not]

@@ -93,13 +93,22 @@ def _of_input(suite: Suite, name: str, values: Sequence[Inputs]) -> list[Predica
     if {0} < ranks:
         mean: Callable[[Inputs], Inputs | None] = lambda x: x | {name: float(np.mean(x[name]))} if np.size(x[name]) else None
         found.append(_predicate(f"{name} is a number", f"an array of {name} is read otherwise", lambda x: np.ndim(x[name]) == 0, mean))
-    if 0 in ranks and name not in INTEGERS:
+    if 0 in ranks and whole and name not in INTEGERS:
+        found += _of_count(name, seen)
+    elif 0 in ranks and name not in INTEGERS:
         found += [_constant(name, 0, f"what {name} multiplies differs"), _constant(name, 1, f"a factor or power of {name} differs")]
     elif ranks and not whole:
         found.append(_constant(name, 0, f"what {name} enters differs", arrays=True))
     elif ranks and set(np.unique(np.concatenate([np.ravel(x) for x in seen]))) == {0, 1}:
         found.append(_constant(name, 1, f"what stands where {name} is 0 is read", arrays=True))
     return found
+
+
+def _of_count(name: str, seen: Sequence[Any]) -> list[Predicate]:
+    """A count is 0 or 1, and multiplies nothing; one that is never more than 1 is a mark of a case."""
+    if set(seen) <= {0, 1}:
+        return [_constant(name, c, f"a case with {name} = {1 - c} goes another way") for c in (0, 1)]
+    return [_constant(name, c, f"what is done only with {name} above {c} differs") for c in (0, 1)]
 
 
 def _of_optional(name: str, seen: Sequence[Any]) -> list[Predicate]:

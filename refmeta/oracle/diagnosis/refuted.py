@@ -25,8 +25,8 @@ def refutation(m: Match, failing: Sequence[Outcome], passing: Sequence[Outcome],
 
 
 def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:
-    """The flags, and the whole numbers or bounds of numbers, that all failing vectors have and no other."""
-    words, bounds = [f"the flag {flag!r}" for flag in _flags(failing, against)], []
+    """The words, the flags, and the whole numbers or bounds of numbers, that all failing vectors have and no other."""
+    words, bounds = [*_words(failing, against), *(f"the flag {flag!r}" for flag in _flags(failing, against))], []
     for name in _numbers(failing[0]):
         ours, theirs = ({_numbers(o).get(name, np.nan) for o in outcomes} for outcomes in (failing, against))
         if None in ours | theirs:
@@ -38,6 +38,16 @@ def _special(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str
         elif min(ours) > max(theirs):
             bounds.append(f"{name} is at least {min(ours):g}")
     return (words or bounds)[:3]
+
+
+def _words(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:
+    """Inputs that are one word, or one of two or three, in the failing vectors and none of them in the others."""
+    found = []
+    for name in (name for name, entry in failing[0].case.about.inputs.items() if entry.kind == "word"):
+        ours, theirs = ({inputs_of(o.case).get(name) for o in outcomes} for outcomes in (failing, against))
+        if len(ours) <= 3 and not ours & theirs and None not in ours:
+            found.append(f"{name} is {' or '.join(sorted(map(str, ours)))}")
+    return found
 
 
 def _numbers(o: Outcome) -> dict[str, Any]:

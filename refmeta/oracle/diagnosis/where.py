@@ -58,7 +58,8 @@ def locate(outcomes: Sequence[Outcome], settings: JudgeSettings, ask: Ask | None
             ask, found = None, _candidates(right, wrong)  # nothing is asked any more
         cases = _in_cases(found, right, wrong, asked=ask is not None)
     if cases.exactly is not None and ask is not None and not _is_wrong_elsewhere(part, wrong, cases.exactly, settings, ask):
-        lines = (_names_of(cases.sufficient, "right where"), "with other numbers than those of the vectors it is right in some more cases")
+        holds = _names_of(cases.sufficient, "right where") if cases.sufficient else cases.lines[0].split(":")[0].replace("exactly", "only")
+        lines = (holds, "with other numbers than those of the vectors it is right in some more cases")
         cases = cases._replace(lines=lines, exactly=None)
     names, parts = _right_parts(valid, wrong, settings, ask)
     others = f"right in every case: {', '.join(parts)}" if parts else "no part is right in every case"

@@ -58,3 +58,15 @@ def test_no_branch_is_named_in_which_another_vector_is_right_and_nothing_is_said
     outcomes = run(as_target(target), regression, JudgeSettings())
     (found,) = explain(outcomes, JudgeSettings(), questions(as_target(target), JudgeSettings()), seconds=1.0)
     assert found.name == "refuted" and "only where" not in found.lines[0] and found.lines[0].endswith("steps is 2")
+
+
+def test_a_word_of_the_input_may_be_the_branch():
+    """Coupled decay where `decoupled` is asked for; where `decoupled_paper` is, the target is right, and the formula is not."""
+    every = [case for case in cases("maml-optimisers") if case.result == "valid"]
+
+    def target(**x):
+        return every[0].about.answer("gradient", every[0].about.problem(x | {"decay": "coupled"} if x["decay"] == "decoupled" else x))
+
+    settings, called = JudgeSettings(), as_target(target)
+    found = explain(run(called, every, settings, repeat=None), settings, questions(called, settings), seconds=SECONDS)[0]
+    assert found.name == "in one branch" and "decay-coupled" in found.lines[0] and found.lines[0].endswith("only where decay is decoupled")

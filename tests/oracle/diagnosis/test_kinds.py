@@ -24,3 +24,16 @@ def test_facts_are_true_of_the_inputs():
         x = case.arguments()
         assert holds["horizon is None"](case) == (x["horizon"] is None)
         assert holds["steps is more than 1"](case) == (x["steps"] > 1)
+
+
+def test_words_that_the_cases_have_are_facts():
+    """Seven optimisers are too many for one of them; two decays, with those that do not decay, are not."""
+    every = valid("maml-optimisers")
+    holds = {fact.name: fact.holds for fact in facts(SUITES["maml-optimisers"], every)}
+    two = [case for case in every if case.arguments()["optimiser"] in ("adam", "rmsprop")]
+    either = {fact.name: fact.holds for fact in facts(SUITES["maml-optimisers"], two)}["optimiser is adam or rmsprop"]
+    for case in every:
+        word = case.arguments()["optimiser"]
+        assert holds["optimiser is adam"](case) == (word == "adam") != holds["optimiser is not adam"](case)
+        assert either(case) == (word in ("adam", "rmsprop"))
+    assert not any("adam or" in name for name in holds) and "decay is coupled or decoupled or decoupled_paper" in holds

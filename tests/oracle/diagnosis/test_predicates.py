@@ -78,3 +78,11 @@ def test_a_bound_far_from_both_separates_right_from_wrong_and_one_between_neighb
     near = [i for i in range(1, len(size)) if size[i - 1] >= 0.9 * size[i]]
     assert near and not any(p.name.startswith("|theta|") for p in thresholds(ordered[: near[0]], ordered[near[0] :]))
     assert thresholds([], ordered) == []
+
+
+def test_a_count_is_no_factor():
+    """One term is Neumann's series without a product; what is wrong with two is not a power of the number of terms."""
+    early, pearl, implicit = named("implicit-early"), named("pearl"), named("implicit")
+    assert early["terms = 1"].reading == "what is done only with terms above 1 differs"
+    assert pearl["prior_factors = 1"].reading == "a case with prior_factors = 0 goes another way"
+    assert implicit["strength = 1"].reading == "a factor or power of strength differs"

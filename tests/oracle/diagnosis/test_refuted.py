@@ -121,6 +121,15 @@ def test_what_all_failing_vectors_have_and_no_other_is_said():
     assert failing and passing and "what only the failing have: no flag and no number" in refutation(twice, failing, passing, settings)
 
 
+def test_a_word_that_the_failing_vectors_have_is_said_and_no_bound_of_a_number_beside_it():
+    settings, of = JudgeSettings(), SUITES["maml-optimisers"]
+    twice = Match("twice", "twice", lambda case, name: 2 * right_result(case, name, settings))
+    answer = as_target(lambda **x: of.answer("gradient", of.problem(x)) * (2 if x["decay"] in ("coupled", "decoupled") else 1))
+    every = run(answer, valid("maml-optimisers"), settings)
+    failing, passing = ([o for o in every if (o.verdict == "pass") is right] for right in (False, True))
+    assert refutation(twice, failing, passing, settings).endswith("what only the failing have: decay is coupled or decoupled")
+
+
 def test_a_flag_is_named_only_if_every_failing_vector_has_it_and_no_passing_one():
     failing, passing = outcomes_of(lambda c: "one-task" in c.flags)
     assert flag_sentence(failing, passing).startswith("; it is wrong exactly where the flag is ") and "'one-task'" in flag_sentence(failing, passing)

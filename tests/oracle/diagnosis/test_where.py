@@ -192,3 +192,11 @@ def test_a_part_that_is_wrong_with_other_numbers_is_not_called_right_in_every_ca
 
     where, _ = found(target, "pearl")
     assert "mean" not in where.right_parts and "critic_loss" in where.right_parts, where
+
+
+def test_what_is_wrong_in_one_branch_and_with_some_numbers_is_said_without_exactly():
+    """Wrong for one task with the theta of a vector; with another theta it is right."""
+    known = [case.arguments()["theta"] for case in valid("maml-quadratic")]
+    target = times("maml-quadratic", lambda x: 1.3 if len(x["A"]) == 1 and any(np.array_equal(x["theta"], theta) for theta in known) else 1.0)
+    where, _ = found(target, "maml-quadratic")
+    assert where.exactly is None and where.lines[0] == "wrong only where N = 1" and "right in some more cases" in where.lines[1], where.lines

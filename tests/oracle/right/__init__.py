@@ -1,7 +1,7 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
 from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
-from tests.oracle.right import returned, sampled, second_order, single, soft, taped, taped_maml  # isort: skip
+from tests.oracle.right import jets, products, returned, sampled, second_order, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
     taped_maml,
@@ -21,5 +21,7 @@ MODULES = (
     buffers,
     second_order,
     early,
+    jets,
+    products,
 )
 RIGHT = [entry for module in MODULES for entry in module.RIGHT]

@@ -42,6 +42,15 @@ def test_rows_by_hand(slug, expected):
         assert got[part][0, 0] == pytest.approx(value, abs=1e-14), part
 
 
+@pytest.mark.parametrize(("words", "g"), [("after the unrolled steps", 15 / 8), ("the minimiser without the proximal term", 6)])
+def test_another_phi_by_hand(words, g):
+    """One step is g/2, two terms are 5/8 of g, and one step of conjugate gradients is 2/3 of g."""
+    point = {"phi": SUITE.choices["phi"][words]}
+    for part, share in {"one_step": 1 / 2, "neumann": 5 / 8, "finite_difference": 5 / 8, "cg": 2 / 3}.items():
+        assert SUITE.variant(part, HAND, point)[0, 0] == pytest.approx(share * g, abs=1e-14)
+    assert SUITE.variant("truncated", HAND, point) is None
+
+
 def test_every_row_is_told_from_what_is_right_by_a_vector():
     assert set(ROWS) == {slug for case in VALID for slug in case.discriminates}
 

@@ -69,6 +69,54 @@ def test_heavy_ball_by_hand():
     check(by_hand(InnerRule("heavy_ball", momentum=0.5), b=3.0), 0, {**{slug: s * (s - 3) for slug, s in slopes.items()}, **others})
 
 
+@pytest.mark.parametrize(
+    ("words", "slope"),
+    [("Nesterov's step m + beta m", 1 / 4 - (1 / 4 + 1 / 2) * 3 / 4), ("momentum with the factor 1 - beta, Nesterov's g without it", 3 / 8 - (3 / 8 + 7 / 32) / 2)],
+)
+def test_other_steps_of_nesterov_by_hand(words, slope):
+    """m = 1, φ₁ = 1 − ½ · 3/2, m = ½ + ¼; and m = ½, φ₁ = 1 − ½ · 5/4, m = ¼ + 3/16: the slope s of φ₂, and the gradient s(s − 3)."""
+    problem = by_hand(InnerRule("nesterov", momentum=0.5), b=3.0)
+    np.testing.assert_allclose(gradients(unrolled(problem, UPDATES[words]))[0], [[slope * (slope - 3)]], rtol=1e-14)
+
+
+def test_the_bias_correction_of_the_first_step_in_every_step():
+    """β₁ = β₂ = ½, ε = α = 1, θ = 1: φ₁ = 1 − 1/2; m = ½, v = 3/8, and with the factors ½ φ₂ = ½ − 1/(√¾ + 1)."""
+    change = UPDATES["Adam's bias correction of the first step in every step"]
+    path = unrolled(by_hand(InnerRule("adam", beta1=0.5, beta2=0.5, epsilon=1.0), alpha=1.0), change).path
+    np.testing.assert_allclose(path.thetas[-1], [[1 / 2 - 1 / (np.sqrt(3 / 4) + 1)]], rtol=1e-14)
+
+
+def test_momentum_of_alpha_times_the_gradient_by_hand():
+    """α = ½ and ¼, β = ½, θ = 1: φ₁ = ½, m = ¼ + ⅛; Nesterov φ₁ = ¼, m = ¼ + 1/16, φ₂ = ¼ − 1/16 − 5/32."""
+    for name, last in (("heavy_ball", 1 / 8), ("nesterov", 1 / 32)):
+        problem = by_hand(InnerRule(name, momentum=0.5), alpha=np.array([[0.5], [0.25]]))
+        path = unrolled(problem, UPDATES["momentum of alpha times the gradient"]).path
+        np.testing.assert_allclose(path.thetas[-1], [[last]], rtol=1e-14)
+
+
+def test_other_means_of_squares_by_hand():
+    """β = ½, ε = 1, θ = 1, α = 3: v = 1, φ = 1 − 3/2; and v = ½, over 1 − β it is 1."""
+    for words in ("RMSProp's v begins at 1", "RMSProp's v over 1 - beta^t, as Adam's"):
+        for steps, last in ((1, -1 / 2), (2, -1 / 2 + 3 / 2 / (np.sqrt(5 / 8 if "begins" in words else (1 / 4 + 1 / 8) / (3 / 4)) + 1))):
+            problem = by_hand(InnerRule("rmsprop", beta2=0.5, epsilon=1.0), alpha=3.0, steps=steps)
+            np.testing.assert_allclose(unrolled(problem, UPDATES[words]).path.thetas[-1], [[last]], rtol=1e-14)
+
+
+def test_one_moment_may_be_held_alone():
+    """Heavy ball has m alone, RMSProp v alone; of Adam's the two differ from each other and from both."""
+
+    def slopes(rule):
+        held = [None, MOMENTS["the earlier ones held constant"], MOMENTS["the earlier m held constant"], MOMENTS["the earlier v held constant"]]
+        problem = by_hand(rule, theta=2.0, b=3.0)
+        return [gradients(unrolled(problem, *([each] if each else [])))[0].item() for each in held]
+
+    right, both, m, v = slopes(InnerRule("heavy_ball", momentum=0.5))
+    assert both == m != right == v
+    right, both, m, v = slopes(InnerRule("rmsprop", beta2=0.5, epsilon=0.1))
+    assert both == v != right == m
+    assert len(set(slopes(InnerRule("adam", beta1=0.5, beta2=0.5, epsilon=0.1)))) == 4
+
+
 def test_a_memory_that_is_carried_is_that_of_the_task_before():
     """The second task begins with m = 1 and K = 1: φ = 1 − ½(½ · 1 + 1) = ¼, the slope in its own θ is ½, g_q = ¼."""
     problem = by_hand(InnerRule("heavy_ball", momentum=0.5), steps=1, tasks=2)
@@ -90,6 +138,7 @@ def test_where_the_gradient_is_zero_the_place_of_epsilon_is_the_slope():
         problem = by_hand(InnerRule(name, **numbers), theta=0.0, alpha=0.1, steps=1, b=1.0)
         np.testing.assert_allclose(SUITE.answer("gradient", problem), [[expected]], rtol=1e-12)
         np.testing.assert_allclose(SUITE.variant("gradient", problem, {}), [[expected]], rtol=1e-12)
+        np.testing.assert_allclose(ROWS["second-moment-detached"].function(problem), [[expected]], rtol=1e-12)
         rows = {"epsilon-outside": "adam", "epsilon-inside": "adam_epsilon_root", "epsilon-hat": "adam_epsilon_hat"}
         for slug, other in rows.items():
             assert other == name or abs(ROWS[slug].function(problem)[0, 0] / by_name[other] - 1) < 1e-12
@@ -115,8 +164,12 @@ def test_decays_by_hand():
     check(by_hand(coupled, **once), 1 / 4, {"decay-decoupled": 1 / 4, "decay-missing": 1, "decay-not-differentiated": 1 / 2, "inner-gradients-detached": 3 / 4})
     check(by_hand(decoupled, **once), 1 / 4, {"decay-coupled": 1 / 4, "decay-without-alpha": 0})
     check(by_hand(paper, **once), 0, {"decay-with-alpha": 1 / 4})
+    for words, slope in {"decoupled, of the parameters after the step": 3 / 8, "2 w": 0, "w/2": 3 / 8}.items():
+        np.testing.assert_allclose(gradients(unrolled(by_hand(decoupled, **once), DECAYS[words]))[0], [[4 * slope**2]], rtol=1e-14)
     clipped = replace_fields(by_hand(coupled, **once), rule=coupled._replace(clip=1.0))
     check(clipped, (4 - 3 / 2) * 3 / 4, {"clip-after-decay": 7 / 2})
+    held = gradients(unrolled(clipped, CLIPS["after the decay is added, its factor held constant"]))[0]
+    np.testing.assert_allclose(held, [[7 / 2 * (1 - 1 / 2 * 3 / 2 / 6)]], rtol=1e-14)
 
 
 @pytest.mark.parametrize("row", [row for row in wrong.ROWS if row.quantity == "gradient"], ids=lambda row: row.slug)

@@ -3,7 +3,7 @@
 A point is run as it is written: the losses are changed, φ is found, the linear system is made and solved.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from refmeta.oracle.suites.implicit.terms import (
     strengths,
 )
 from refmeta.oracle.suites.maml.data_scaled import INPUTS, OUTPUTS
-from refmeta.oracle.suites.maml.losses import COMMON, SCALES, Change, changed_losses, sided
+from refmeta.oracle.suites.maml.losses import COMMON, SCALES, changed_losses, having, sided
 from refmeta.oracle.suites.maml.losses_of_data import BY_POINT_COUNT, QUADRATICS
 from refmeta.oracle.suites.maml.losses_of_points import POINTS
 from refmeta.oracle.suites.maml.results import RESULTS
@@ -40,19 +40,10 @@ CONCERNED = {
 FAILURES = (ArithmeticError, AttributeError, KeyError, ValueError, np.linalg.LinAlgError)
 
 
-def _where(field: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of losses that have a field; other losses stay."""
-
-    def of(change: Change) -> Change:
-        return change._replace(of=lambda task, side: change.of(task, side) if hasattr(side.own, field) else task)
-
-    return {words: each and of(each) for words, each in table.items()}
-
-
 ONE_KIND = {
     f"{words}, {what} only": each
     for what, field in (("regressions", "X"), ("quadratics", "A"))
-    for words, each in _where(field, sided(SCALES)).items() if each is not None
+    for words, each in having(field, sided(SCALES)).items() if each is not None
 }  # fmt: skip
 AS_STRENGTH = ("halved, in the support only", "doubled, in the support only")  # these are 2λ and λ/2
 CHOICES: Choices = {
@@ -65,11 +56,11 @@ CHOICES: Choices = {
         "around theta less a step": lambda problem, support, theta: theta - support.at(theta).grad / problem.strength,
     },
     "gradient": GRADIENTS,
-    "points": _where("X", POINTS),
-    "inputs": _where("X", INPUTS),
-    "outputs": _where("X", OUTPUTS),
-    "matrix": _where("A", QUADRATICS["matrix"]),
-    "centre": _where("A", QUADRATICS["centre"]),
+    "points": having("X", POINTS),
+    "inputs": having("X", INPUTS),
+    "outputs": having("X", OUTPUTS),
+    "matrix": having("A", QUADRATICS["matrix"]),
+    "centre": having("A", QUADRATICS["centre"]),
     "phi": PHI,
     "Hessian": HESSIANS,
     "right side": RIGHT_SIDES,

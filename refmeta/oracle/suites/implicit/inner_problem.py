@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array, dot, matvec
 from refmeta.oracle.choices import unit_vectors
 
-__all__ = ["Descent", "PHI", "Stop", "hessian", "largest", "minimum", "square"]
+__all__ = ["Descent", "PHI", "RATES", "Stop", "hessian", "largest", "minimum", "square"]
 
 
 class Descent(NamedTuple):
@@ -49,6 +49,7 @@ RATES: dict[str, Callable[[float, Array], Any]] = {
     "1/(2(lambda + L))": lambda strength, H: 0.5 / (strength + largest(H)),
     "2/(2 lambda + L + the least eigenvalue)": lambda strength, H: 2 / (2 * strength + largest(H) + np.linalg.eigvalsh(H)[..., :1]),
     "1/lambda": lambda strength, H: 1 / strength,
+    "1/(2 lambda)": lambda strength, H: 0.5 / strength,
     "0.5": lambda strength, H: 0.5,
     "0.1": lambda strength, H: 0.1,
     "0.05": lambda strength, H: 0.05,

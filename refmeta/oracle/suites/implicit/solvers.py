@@ -8,6 +8,7 @@ from refmeta.arrays import Array, dot, matvec
 
 __all__ = ["SOLUTIONS", "damped", "richardson", "weighted_curvature"]
 
+MANY, TOLERANCES = 50, (0.1, 0.01, 1e-3, 1e-4)
 Solution = Callable[[Array, Array, float], Array]  # H/λ, g and λ → a direction
 
 
@@ -29,21 +30,34 @@ def _series(terms: int) -> Solution:
     return solution
 
 
-def _conjugate_gradients(steps: int, from_g: bool = False) -> Solution:
-    """So many steps of conjugate gradients on (I + H/λ)x = g, from x = 0 or from x = g, every task on its own."""
+def _conjugate_gradients(steps: int, from_g: bool = False, least: float = 0.0, of: Callable[[Array], Array] = np.zeros_like) -> Solution:
+    """So many steps of conjugate gradients on (I + H/λ)x = g, from x = 0 or from x = g, every task on its own.
+
+    A task whose residual is not longer than `least` times the length of `of(g)` stays.
+    """
 
     def solution(M: Array, g: Array, strength: float) -> Array:
         x = g if from_g else 0 * g
         r = g - x - matvec(M, x)
-        p = r
+        p, enough = r, least**2 * dot(of(g), of(g))
         for _ in range(steps):
             product, square = p + matvec(M, p), dot(r, r)
-            length = _ratio(square, dot(p, product))
+            length = np.where(square > enough, 1.0, 0.0)[..., None] * _ratio(square, dot(p, product))
             x, r = x + length * p, r - length * product
             p = r + _ratio(dot(r, r), square) * p
         return x
 
     return solution
+
+
+def _as_it_is(g: Array) -> Array:
+    """g."""
+    return g
+
+
+def _unit(g: Array) -> Array:
+    """A vector of length 1."""
+    return np.eye(g.shape[-1])[0] + 0 * g
 
 
 def _ratio(a: Array, b: Array) -> Array:
@@ -103,8 +117,10 @@ SOLUTIONS: dict[str, Solution | None] = {
     "(I + H/lambda) g (not inverted)": lambda M, g, strength: g + matvec(M, g),
     **{f"{k} step{'s' * (k > 1)} of conjugate gradients": _conjugate_gradients(k) for k in (1, 2, 3, 4, 5)},
     **{f"{k} step{'s' * (k > 1)} of conjugate gradients from g": _conjugate_gradients(k, True) for k in (1, 2, 3)},
+    **{f"conjugate gradients until the residual is {c:g} of g": _conjugate_gradients(MANY, False, c, _as_it_is) for c in (*TOLERANCES, 1e-5)},
+    **{f"conjugate gradients until the residual is {c:g}": _conjugate_gradients(MANY, False, c, _unit) for c in TOLERANCES},
     **{f"Neumann's series with {k} Hessian{'s' * (k > 1)}": _series(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 19, 20)},
-    **{f"{k} steps of rate {rate:g}": richardson(k, rate) for rate in (0.01, 0.1, 0.5) for k in (1, 5, 10, 20, 50, 100)},
+    **{f"{k} steps of rate {rate:g}": richardson(k, rate) for rate in (0.01, 0.1, 0.5) for k in (1, 2, 3, 5, 8, 10, 16, 20, 32, 50, 100)},
     **{f"{k} step{'s' * (k > 1)} of the rate 1/(1 + L/lambda)": _descent(k) for k in (1, 2, 3, 5, 10, 20, 50)},
     "(2I + H/lambda)^-1 g (damped by 1)": _inverse(lambda M, one, strength: 2 * one + M),
     "(I + H/lambda + 0.1 I)^-1 g": _inverse(lambda M, one, strength: 1.1 * one + M),

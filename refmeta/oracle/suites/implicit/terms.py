@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, matvec
-from refmeta.oracle.suites.implicit.inner_problem import Descent, hessian, largest, square
+from refmeta.oracle.suites.implicit.inner_problem import RATES, Descent, hessian, largest, square
 from refmeta.oracle.suites.implicit.solvers import damped, richardson, weighted_curvature
 from refmeta.oracle.suites.maml.matrices import MATRICES
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS
@@ -83,6 +83,22 @@ HESSIANS: dict[str, Callable[[Solved], Array] | None] = {
     "the support's diagonal": lambda s: hessian(s.support, s.phi) * np.eye(s.phi.shape[-1]),
     **{words: _changed(change) for words, change in MATRICES.items()},
 }
+def through_steps(count: int, rate: Callable[[float, Array], Any]) -> Callable[[Solved], Array]:
+    """The derivative through so many steps of descent from θ, of which θ is also the centre."""
+
+    def gradient(s: Solved) -> Array:
+        each, path = rate(s.strength, hessian(s.support, s.theta)), [s.theta]
+        for _ in range(count):
+            path.append(path[-1] - each * (s.support.at(path[-1]).grad + s.strength * (path[-1] - s.theta)))
+        total, back = 0 * s.theta, s.query.at(path[-1]).grad
+        for phi in reversed(path[:-1]):
+            pulled = each * back
+            total, back = total + s.strength * pulled, back - s.support.at(phi).hvp(pulled) - s.strength * pulled
+        return np.asarray(total + back)
+
+    return gradient
+
+
 GRADIENTS: dict[str, Callable[[Solved], Array] | None] = {
     "of the query's loss at phi": None,
     "lambda (theta - phi)": lambda s: s.strength * (s.theta - s.phi),
@@ -100,7 +116,11 @@ GRADIENTS: dict[str, Callable[[Solved], Array] | None] = {
     "the mean of the query's at theta and phi": lambda s: (s.query.at(s.theta).grad + s.query.at(s.phi).grad) / 2,
     "the support's at phi": lambda s: s.support.at(s.phi).grad,
     "the support's at theta": lambda s: s.support.at(s.theta).grad,
-}
+    **{
+        f"through {k} step{'s' * (k > 1)} of {name}": through_steps(k, RATES[name])
+        for name in ("0.1", "0.5", "0.01", "1/lambda", "1/(lambda + L)") for k in (1, 3, 5, 10, 20)
+    },
+}  # fmt: skip
 APART = (0.05, 0.5, 3.0)
 FAMILIES: dict[str, tuple[Any, ...]] = {
     "(I + H/lambda + {} I)^-1 g": ("linear system", damped, APART),
@@ -113,6 +133,10 @@ FAMILIES: dict[str, tuple[Any, ...]] = {
     **{
         f"after {k} step{'s' * (k > 1)} of {{}}/(lambda + L)": ("phi", lambda c, k=k: Descent(k, lambda strength, H: c / (strength + largest(H))), (0.5, 1.5))
         for k in (1, 3, 5, 10)
+    },
+    **{
+        f"through {k} step{'s' * (k > 1)} of rate {{}}": ("gradient", lambda c, k=k: through_steps(k, lambda strength, H: c), (0.05, 0.3))
+        for k in (1, 5, 10)
     },
     "lambda times {}": ("lambda", lambda c: Strength(lambda s: c * s), APART),
     "lambda times {}, for phi only": ("lambda", lambda c: Strength(lambda s: c * s, in_system=False), APART),

@@ -10,6 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array, dot, matvec
 from refmeta.oracle.choices import Choices, Point
+from refmeta.oracle.suites.implicit.choices import CHOICES as EXACT
 from refmeta.oracle.suites.implicit.inner_problem import hessian, minimum
 from refmeta.oracle.suites.implicit_early.problem import Early
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses
@@ -57,6 +58,7 @@ MATRICES: dict[str, Callable[[Any, Array, Array, float], Array] | None] = {
     "I + H, not over lambda": lambda m, one, A, s: one + A,
     "H/lambda, without I": lambda m, one, A, s: A / s,
     "lambda I + H": lambda m, one, A, s: s * one + A,
+    "-(I + H/lambda)": lambda m, one, A, s: -one - A / s,
     "I - H/lambda": lambda m, one, A, s: one - A / s,
     "I + 2 H/lambda": lambda m, one, A, s: one + 2 * A / s,
     "I + H/(2 lambda)": lambda m, one, A, s: one + A / (2 * s),
@@ -96,15 +98,20 @@ CHOICES: Choices = {
         "until nothing moves": lambda T: 400,
     },  # fmt: skip
     "differentiated": {"the last steps": None, "the first steps": "first"},
+    "phi": {
+        "the minimiser": None, "after the unrolled steps": lambda m, steps: _descended(m, steps),
+        "the minimiser without the proximal term": lambda m, steps: minimum(m.support, m.theta, 0.0, m.theta, None),
+    },  # fmt: skip
     "right side": RIGHT_SIDES,
     "split": COMMON["split"],
+    "loss": {"as it is": None, **{words: x for words, x in EXACT["loss"].items() if "data points" in words or "regressions" in words}},
     "result": RESULTS,
 }
 CONCERNED: dict[str, tuple[str, ...]] = {
     "solved": AT_MINIMUM, "number": (*SERIES, "cg", "truncated"), "eta": (*SERIES, "one_step", "truncated"),
     "factor in front": (*SERIES, "one_step", "truncated"), "matrix": (*SERIES, "cg", "truncated"), "begins at": (*SERIES, "cg"), "directions": ("cg",),
     "difference": ("finite_difference",), "start": ("truncated",), "unrolled steps": ("truncated",), "differentiated": ("truncated",),
-    "right side": AT_MINIMUM,
+    "right side": AT_MINIMUM, "phi": AT_MINIMUM,
 }  # fmt: skip
 FAMILIES: dict[str, tuple[Any, ...]] = {
     "eta times {}": ("eta", lambda c: lambda s, e: c * e, (0.5, 1.5)), "{} for eta": ("eta", lambda c: lambda s, e: c, (0.1, 0.5)),
@@ -133,6 +140,9 @@ def _made(problem: Early, point: Point) -> EarlySolved:
     eta = float(point["eta"](problem.strength, problem.eta)) if "eta" in point else problem.eta
     phi = minimum(support, theta, pull, theta, None)
     made = EarlySolved(support, query, theta, pull, strength, eta, phi, hessian(support, phi), query.at(phi).grad)
+    if "phi" in point:
+        phi = point["phi"](made, problem.steps)
+        made = made._replace(phi=phi, H=hessian(support, phi), g=query.at(phi).grad)
     A, one = made.H, np.eye(theta.shape[-1])
     H = point["matrix"](made, one, A, strength) if "matrix" in point else one + A / strength
     return made._replace(H=H, g=np.asarray(point["right side"](made) if "right side" in point else made.g))
@@ -167,14 +177,20 @@ def _conjugate_gradients(H: Array, g: Array, x: Array, count: int, beta: Callabl
     return x
 
 
+def _descended(m: EarlySolved, steps: int) -> Array:
+    """φ after so many unrolled steps from θ."""
+    phi = m.theta
+    for _ in range(steps):
+        phi = phi - m.eta * (m.support.at(phi).grad / m.pull + phi - m.theta)
+    return phi
+
+
 def _truncated(problem: Early, m: EarlySolved, point: Point) -> Array | None:
     """Through the last, or the first, steps."""
     steps, kept = problem.steps, problem.kept
     steps = kept if point.get("unrolled steps") == "kept" else point["unrolled steps"](steps) if "unrolled steps" in point else steps
     kept = min(max(0, point["number"](kept) if "number" in point else kept), steps)
-    A, phi = hessian(m.support, m.phi), m.theta
-    for _ in range(steps):
-        phi = phi - m.eta * ((m.support.at(phi).grad) / m.pull + phi - m.theta)
+    A, phi = hessian(m.support, m.phi), _descended(m, steps)
     adjoint = m.query.at(phi).grad
     one = np.eye(m.theta.shape[-1])
     H = m.H if "matrix" in point or m.strength != m.pull else one + A / m.strength

@@ -9,7 +9,7 @@ from refmeta.arrays import replace_fields
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.maml.changed import Made, one_for_all, rolled, weighted
 
-__all__ = ["COMMON", "BOTH", "QUERY", "SCALES", "SUPPORT", "Change", "Side", "changed_losses", "from_query", "from_support", "scaled", "sided"]
+__all__ = ["COMMON", "BOTH", "QUERY", "SCALES", "SUPPORT", "Change", "Side", "changed_losses", "from_query", "from_support", "having", "scaled", "sided"]
 
 SUPPORT, QUERY, BOTH = ("support",), ("query",), ("support", "query")
 
@@ -48,6 +48,15 @@ def sided(table: Mapping[str, Any], sides: tuple[tuple[str, ...], ...] = (SUPPOR
     changes = {words: x for words, x in table.items() if x is not None}
     alone = {f"{words}, in the {each[0]} only": x._replace(sides=each) for words, x in changes.items() for each in sides}
     return {**table, **alone}
+
+
+def having(field: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of losses that have a field; other losses stay."""
+
+    def of(change: Change) -> Change:
+        return change._replace(of=lambda task, side: change.of(task, side) if hasattr(side.own, field) else task)
+
+    return {words: each and of(each) for words, each in table.items()}
 
 
 def scaled(factor: Callable[[Side], float]) -> Change:

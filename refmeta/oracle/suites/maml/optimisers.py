@@ -8,7 +8,7 @@ from refmeta.arrays import Array
 from refmeta.oracle.suites.maml.directions import FORGETTING, FORGETTING_OF_NUMBERS
 from refmeta.oracle.suites.maml.steps import Memory, Optimiser, Step
 
-__all__ = ["OF_NUMBERS", "OPTIMISERS", "adam", "heavy_ball", "momentum", "scaled"]
+__all__ = ["OF_NUMBERS", "OPTIMISERS", "adam", "decoupled", "heavy_ball", "momentum", "scaled"]
 
 
 def _from_start(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
@@ -42,13 +42,16 @@ def heavy_ball(rate: float) -> Step:
     return step
 
 
-def adam(corrected: bool = True, first: float = 0.9, second: float = 0.999, outside: float = 1e-8) -> Step:
-    """m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², φ − α m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ) or m and v."""
+def adam(corrected: bool = True, first: float = 0.9, second: float = 0.999, outside: float = 1e-8, hat: bool = False) -> Step:
+    """m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², φ − α m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ) or m and v.
+
+    With `hat` ε stands beside √v, as TensorFlow's: ε/√(1 − β₂ᵗ) beside √v̂.
+    """
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
         m, v, t = first * memory.m + (1 - first) * g, second * memory.v + (1 - second) * g**2, memory.t + 1.0
         of_m, of_v = (1 - first**t, 1 - second**t) if corrected else (1.0, 1.0)
-        return phi - alpha * m / of_m / (np.sqrt(v / of_v) + outside), memory._replace(m=m, v=v, t=t)
+        return phi - alpha * m / of_m / (np.sqrt(v / of_v) + (outside / np.sqrt(of_v) if hat else outside)), memory._replace(m=m, v=v, t=t)
 
     return step
 
@@ -63,6 +66,16 @@ def scaled(keep: float, new: float, outside: float, inside: float = 0.0) -> Step
     return step
 
 
+def decoupled(step: Step, weight: float) -> Step:
+    """A step, less α·weight·φ."""
+
+    def decayed(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
+        moved, memory = step(memory, phi, g, alpha)
+        return moved - alpha * weight * phi, memory
+
+    return decayed
+
+
 def _made(make: Callable[[float], Step]) -> Callable[[float], Optimiser]:
     """The optimiser of a number."""
     return lambda c: Optimiser(make(c))
@@ -74,17 +87,21 @@ REMEMBERING: dict[str, Step] = {
     "momentum 0.9 as a running mean": momentum(0.9, 0.1),
     "Nesterov's momentum 0.9": momentum(0.9, ahead=True),
     "Adam": adam(),
+    "Adam with epsilon hat 1e-7 (TensorFlow's)": adam(outside=1e-7, hat=True),
+    "AdamW (0.01)": decoupled(adam(), 0.01),
     "Adam without bias correction": adam(corrected=False),
     "RMSProp (0.99)": scaled(0.99, 0.01, 1e-8),
     "RMSProp (0.9)": scaled(0.9, 0.1, 0.0, 1e-8),
     "the steps' momentum 0.9": heavy_ball(0.9),
     "Adagrad": scaled(1.0, 1.0, 1e-10),
 }
+MOMENTS = ("m", "v")
 OPTIMISERS: dict[str, Optimiser | None] = {
     "gradient descent": None,
     **{words: Optimiser(step) for words, step in (REMEMBERING | {"every step from theta": _from_start, "the gradient at theta in every step": _first_gradient} | FORGETTING).items()},
     **{f"{words}, never reset between tasks": Optimiser(step, kept=True) for words, step in REMEMBERING.items()},
-    **{f"{words}, its memory not differentiated": Optimiser(step, detached=True) for words, step in REMEMBERING.items()},
+    **{f"{words}, first order": Optimiser(step, detached=("g",)) for words, step in REMEMBERING.items()},
+    **{f"{words}, its memory not differentiated": Optimiser(step, detached=MOMENTS) for words, step in REMEMBERING.items()},
 }
 REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
     "momentum {}": momentum,
@@ -92,6 +109,8 @@ REMEMBERING_OF_NUMBERS: dict[str, Callable[[float], Step]] = {
     "Nesterov's momentum {}": lambda c: momentum(c, ahead=True),
     "the steps' momentum {}": heavy_ball,
     "Adam with epsilon {}": lambda c: adam(outside=c),
+    "AdamW ({})": lambda c: decoupled(adam(), c),
+    "Adam with epsilon hat {}": lambda c: adam(outside=c, hat=True),
     "Adam (0.9, {})": lambda c: adam(second=c),
     "Adam ({}, 0.999)": lambda c: adam(first=c),
     "Adam without bias correction, with epsilon {}": lambda c: adam(False, outside=c),

@@ -105,9 +105,9 @@ def first_powers(factors: Sequence[Factor], sources: Sequence[Array]) -> list[Ar
 def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -> tuple[Array, Array]:
     """dF/dθ (N, d) and dF by the step sizes (N, K, d), backwards through any optimiser, from s_k = ∂F/∂θ⁽ᵏ⁾.
 
-    What the optimiser remembers of earlier steps is a constant if it is detached.
+    What the optimiser has detached is a constant: of its memory of earlier steps, or the gradients "g".
     """
-    step, memories = _step(path.optimiser), [path.first]
+    step, memories, detached = _step(path.optimiser), [path.first], path.optimiser.detached if path.optimiser else ()
     for theta, point, alpha in zip(path.thetas, path.points, path.rows, strict=False):
         memories.append(step(memories[-1], theta, point.grad, alpha)[1])
     later, rows = {"phi": sources[-1]}, list[Array]()
@@ -118,9 +118,8 @@ def pullback(path: InnerPath, bends: Sequence[Bend], sources: Sequence[Array]) -
             if result in later:
                 before[given] = before[given] + _pulled(slope, later[result])
         rows.insert(0, before["alpha"])
-        later = {"phi": sources[k] + before["phi"] + bends[k](before["g"])} | {name: before[name] for name in KEPT}
-        if path.optimiser is not None and path.optimiser.detached:
-            later = {name: each for name, each in later.items() if name not in ("m", "v")}
+        bent = 0.0 if "g" in detached else bends[k](before["g"])
+        later = {"phi": sources[k] + before["phi"] + bent} | {name: before[name] for name in KEPT if name not in detached}
     N, d = sources[-1].shape
     return later["phi"] + later.get("start", 0.0), np.stack(rows, axis=1) if rows else np.zeros((N, 0, d))
 

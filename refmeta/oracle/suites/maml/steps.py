@@ -26,11 +26,11 @@ Step = Callable[[Memory, Array, Array, Array], tuple[Array, Memory]]  # memory, 
 
 
 class Optimiser(NamedTuple):
-    """A step, whether its memory is kept between tasks, and whether that memory is differentiated."""
+    """A step, whether its memory is kept between tasks, and what is not differentiated: "m" or "v" of earlier steps, the gradients "g"."""
 
     step: Step
     kept: bool = False
-    detached: bool = False
+    detached: tuple[str, ...] = ()
 
 
 def descent(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:

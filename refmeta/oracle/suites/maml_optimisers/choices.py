@@ -8,6 +8,9 @@ from refmeta.oracle.choices import Choices, Point
 from refmeta.oracle.suites.maml import choices as of_maml
 from refmeta.oracle.suites.maml import variants
 from refmeta.oracle.suites.maml.choices import numbers
+from refmeta.oracle.suites.maml.losses import having, sided
+from refmeta.oracle.suites.maml.losses_of_classes import CLASSIFICATION
+from refmeta.oracle.suites.maml.losses_of_data import BY_POINT_COUNT
 from refmeta.oracle.suites.maml.predicates import PREDICATES
 from refmeta.oracle.suites.maml.steps import Optimiser
 from refmeta.oracle.suites.maml_optimisers.departures import CLIPS, DECAYS, EPSILONS, MOMENTS, UPDATES, StepChange
@@ -23,8 +26,11 @@ SHARED = (
 WITHOUT = (  # no step is a product of factors, and no vector has a step size below 0 or above 1
     "all, the last one twice", "all, the first one twice", "all twice", "all, and one more at phi", "not negative", "its size", "at most 1",
 )  # fmt: skip
+RIDGES = ("as it is", "none", "doubled (no 1/2)", "halved")
 CHOICES: Choices = {
     **OF_THE_STEP,
+    "ridge": having("ridge", {words: x for words, x in CLASSIFICATION["ridge"].items() if words.split(", in the ")[0] in RIDGES}),
+    "mean over the data points": {"as it is": None, **having("labels", sided(BY_POINT_COUNT))},
     **{name: {words: x for words, x in of_maml.CHOICES[name].items() if name == "result" or words not in WITHOUT} for name in SHARED},
 }
 additions = of_maml.additions

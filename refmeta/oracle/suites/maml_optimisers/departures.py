@@ -34,11 +34,11 @@ Change = Callable[[InnerRule, StepPieces], tuple[InnerRule, StepPieces]]
 
 
 class StepChange(NamedTuple):
-    """A changed step, and whether its memory is kept between tasks, or not differentiated."""
+    """A changed step, and whether its memory is kept between tasks, and what of it is not differentiated."""
 
     change: Change
     kept: bool = False
-    detached: bool = False
+    detached: tuple[str, ...] = ()
 
 
 Table = dict[str, StepChange | None]
@@ -81,8 +81,8 @@ def _other_momentum(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, Ste
     return rule._replace(optimiser=other.get(rule.optimiser, rule.optimiser)), pieces
 
 
-def _momentum(share: Callable[[InnerRule, Memory], Any]) -> StepChange:
-    """Both momenta with m ← βm + share·g; Nesterov's step is share·g + βm."""
+def _momentum(share: Callable[[InnerRule, Memory], Any], whole: bool = False) -> StepChange:
+    """Both momenta with m ← βm + share·g; Nesterov's step is share·g + βm, or g + βm with the whole g."""
 
     def ball(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m, after = heavy_ball(rule, memory, g, share(rule, memory))
@@ -90,9 +90,29 @@ def _momentum(share: Callable[[InnerRule, Memory], Any]) -> StepChange:
 
     def ahead(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m, after = ball(rule, memory, g)
-        return share(rule, memory) * g + rule.momentum * m, after
+        return (g if whole else share(rule, memory) * g) + rule.momentum * m, after
 
     return _directions({("heavy_ball",): ball, ("nesterov",): ahead})
+
+
+def _twice(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """m + βm, m ← βm + g."""
+    m, after = heavy_ball(rule, memory, g)
+    return m + rule.momentum * m, after
+
+
+def _from_one(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """RMSProp whose v begins at 1."""
+    memory = memory if memory.first is not None else memory._replace(v=1.0, first=1.0)
+    return DIRECTIONS["rmsprop"](rule, memory, g)
+
+
+def _corrected(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
+    """g/(√v̂ + ε), with v̂ = v/(1 − βᵗ)."""
+    t = memory.t + 1.0
+    divided: Direction = rmsprop(lambda v, e: np.sqrt(v / (1 - rule.beta2**t)) + e)
+    move, after = divided(rule, memory, g)
+    return move, after._replace(t=t)
 
 
 def _amsgrad(rule: InnerRule, pieces: StepPieces) -> tuple[InnerRule, StepPieces]:
@@ -141,17 +161,23 @@ UPDATES: Table = {
     "the one asked for": None,
     "gradient descent": StepChange(lambda rule, pieces: (rule._replace(optimiser="gradient_descent"), pieces)),
     "heavy ball for Nesterov's momentum, and the other way round": StepChange(_other_momentum),
+    "momentum of alpha times the gradient": StepChange(lambda rule, pieces: (rule, pieces._replace(scaled=rule.optimiser in MOMENTA))),
     "momentum with the factor 1 - beta": _momentum(lambda rule, memory: 1 - rule.momentum),
+    "momentum with the factor 1 - beta, Nesterov's g without it": _momentum(lambda rule, memory: 1 - rule.momentum, whole=True),
+    "Nesterov's step m + beta m": _directions({("nesterov",): _twice}),
     "momentum with the factor 1 - beta after the first step": _momentum(lambda rule, memory: np.where(np.equal(memory.t, 0), 1.0, 1 - rule.momentum)),
     "Adam without bias correction": _of_moments(lambda place, m, v, one, two, e: place(m, v, 1.0, 1.0, e)),
     "Adam's bias correction of m only": _of_moments(lambda place, m, v, one, two, e: place(m, v, one, 1.0, e)),
     "Adam's bias correction of v only": _of_moments(lambda place, m, v, one, two, e: place(m, v, 1.0, two, e)),
-    "Adam's bias correction one step late": _of_moments(lambda place, *x: place(*x), later=1.0),
+    "Adam's bias correction one step late": _of_moments(lambda place, *x: place(*x), count=lambda t: t + 1.0),
+    "Adam's bias correction of the first step in every step": _of_moments(lambda place, *x: place(*x), count=lambda t: 1.0),
     "AMSGrad": StepChange(_amsgrad),
     "Adam with beta1 and beta2 exchanged": StepChange(
         lambda rule, pieces: (rule._replace(beta1=rule.beta2, beta2=rule.beta1) if rule.optimiser in ADAM else rule, pieces)
     ),
     "Adam with g for m": _directions({ADAM: rmsprop(lambda v, e: np.sqrt(v) + e)}),
+    "RMSProp's v begins at 1": _directions({RMSPROP: _from_one}),
+    "RMSProp's v over 1 - beta^t, as Adam's": _directions({RMSPROP: _corrected}),
     "RMSProp's v summed": _directions({RMSPROP: lambda rule, memory, g: rmsprop(lambda v, e: np.sqrt(v / (1 - rule.beta2)) + e)(rule, memory, g)}),
 }
 EPSILONS: Table = {
@@ -164,7 +190,9 @@ EPSILONS: Table = {
 }
 MOMENTS: Table = {
     "differentiated, and fresh for each task": None,
-    "the earlier ones held constant": StepChange(_same, detached=True),
+    "the earlier ones held constant": StepChange(_same, detached=("m", "v")),
+    "the earlier m held constant": StepChange(_same, detached=("m",)),
+    "the earlier v held constant": StepChange(_same, detached=("v",)),
     "v held constant": StepChange(lambda rule, pieces: _held(rule, pieces)),
     "carried from task to task": StepChange(_same, kept=True),
     "made anew in every step": StepChange(_anew),
@@ -176,6 +204,9 @@ CLIPS: Table = {
     "by norm, c/(norm + 1e-6) held constant": _with_clip(partial(clipped, more=1e-6, held=True)),
     "by value": _with_clip(_by_value),
     "after the decay is added": StepChange(lambda rule, pieces: (rule, pieces._replace(joined=lambda clip, g, decay: clip(g + decay)))),
+    "after the decay is added, its factor held constant": StepChange(
+        lambda rule, pieces: (rule, pieces._replace(joined=lambda clip, g, decay: clip(g + decay), clip=partial(clipped, held=True)))
+    ),
     "not at all": _with_clip(lambda bound, g: g),
     "always to the bound": _with_clip(lambda bound, g: g * bound / norm(g)),
 }
@@ -186,6 +217,9 @@ DECAYS: Table = {
     "decoupled, alpha w": _with_decay(decay="decoupled"),
     "decoupled, w": _with_decay(decay="decoupled_paper"),
     "none": _with_decay(decay=None),
+    "decoupled, of the parameters after the step": StepChange(lambda rule, pieces: (rule, pieces._replace(last=True))),
+    "2 w": StepChange(lambda rule, pieces: (rule._replace(weight_decay=2 * rule.weight_decay), pieces)),
+    "w/2": StepChange(lambda rule, pieces: (rule._replace(weight_decay=rule.weight_decay / 2), pieces)),
     "not differentiated": StepChange(lambda rule, pieces: (rule, pieces._replace(decayed=np.real))),
 }
 

@@ -38,12 +38,17 @@ Clip = Callable[[Any, Array], Array]  # the bound, g → g
 
 
 class StepPieces(NamedTuple):
-    """What a step does: how it clips, the parameters that decay, how the two are joined, and the rule."""
+    """What a step does: how it clips, the parameters that decay, how the two are joined, and the rule.
+
+    last : is decoupled decay of the parameters after the step?  scaled : does the rule see α times its gradient?
+    """
 
     clip: Clip
     decayed: Callable[[Array], Array]
     joined: Callable[[Callable[[Array], Array], Array, Array], Array]  # clip, g, wφ → the gradient that the rule sees
     direction: Direction | None = None
+    last: bool = False
+    scaled: bool = False
 
 
 def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
@@ -57,8 +62,11 @@ def step_of(rule: InnerRule, pieces: StepPieces | None = None) -> Step:
 
     def step(memory: Memory, phi: Array, g: Array, alpha: Array) -> tuple[Array, Memory]:
         weights = pieces.decayed(phi)
-        move, memory = direction(rule, memory, pieces.joined(clip, g, coupled * weights) if coupled else clip(g))
-        return phi - alpha * move - (alpha * by_alpha + alone) * weights, memory
+        seen = pieces.joined(clip, g, coupled * weights) if coupled else clip(g)
+        move, memory = direction(rule, memory, alpha * seen if pieces.scaled else seen)
+        moved = phi - (move if pieces.scaled else alpha * move)
+        weights = pieces.decayed(moved) if pieces.last else weights
+        return moved - (alpha * by_alpha + alone) * weights, memory
 
     return step
 
@@ -102,20 +110,20 @@ def rmsprop(denominator: Callable[[Array, Any], Array], hold: Callable[[Array], 
     """g over a function of v and ε; v ← βv + (1 − β)g², of which `hold` may take the derivative."""
 
     def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
-        v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
+        v = rule.beta2 * hold(memory.v) + (1 - rule.beta2) * hold(g) ** 2
         return g / denominator(v, rule.epsilon), memory._replace(v=v)
 
     return direction
 
 
-def adam(of: Callable[..., Array], later: float = 0.0, hold: Callable[[Array], Array] = _as_it_is) -> Direction:
-    """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²; t counts from 1 + later."""
+def adam(of: Callable[..., Array], count: Callable[[Any], Any] = _as_it_is, hold: Callable[[Array], Array] = _as_it_is) -> Direction:
+    """`of` m, v, 1 − β₁ᵗ, 1 − β₂ᵗ and ε; m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²; t counts from 1, and `count` of it is taken."""
 
     def direction(rule: InnerRule, memory: Memory, g: Array) -> tuple[Array, Memory]:
         m = rule.beta1 * memory.m + (1 - rule.beta1) * g
-        v = hold(rule.beta2 * memory.v + (1 - rule.beta2) * g**2)
+        v = rule.beta2 * hold(memory.v) + (1 - rule.beta2) * hold(g) ** 2
         t = memory.t + 1.0
-        return of(m, v, 1 - rule.beta1 ** (t + later), 1 - rule.beta2 ** (t + later), rule.epsilon), memory._replace(m=m, v=v, t=t)
+        return of(m, v, 1 - rule.beta1 ** count(t), 1 - rule.beta2 ** count(t), rule.epsilon), memory._replace(m=m, v=v, t=t)
 
     return direction
 

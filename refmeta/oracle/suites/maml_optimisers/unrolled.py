@@ -31,7 +31,7 @@ def optimiser_with(rule: InnerRule, *departures: StepChange) -> Optimiser:
     pieces = RIGHT
     for each in departures:
         rule, pieces = each.change(rule, pieces)
-    return Optimiser(step_of(rule, pieces), any(each.kept for each in departures), any(each.detached for each in departures))
+    return Optimiser(step_of(rule, pieces), any(each.kept for each in departures), sum((each.detached for each in departures), ()))
 
 
 def unrolled(problem: Any, *departures: StepChange) -> UnrolledPath:
