@@ -46,7 +46,7 @@ def _words(failing: Sequence[Outcome], against: Sequence[Outcome]) -> list[str]:
     for name in (name for name, entry in failing[0].case.about.inputs.items() if entry.kind == "word"):
         ours, theirs = ({inputs_of(o.case).get(name) for o in outcomes} for outcomes in (failing, against))
         if len(ours) <= 3 and not ours & theirs and None not in ours:
-            found.append(f"{name} is {' or '.join(sorted(ours))}")
+            found.append(f"{name} is {' or '.join(sorted(map(str, ours)))}")
     return found
 
 
