@@ -19,7 +19,7 @@ MISTAKES = [
        [('    p = g\n', '    p = 0 * g\n')]),
     of("no-identity", 'H leaves out the identity: Hessian / lambda alone.', 'identity without I',
        [('return v + hessian(support) @ v / lam', 'return hessian(support) @ v / lam'), ('return v + (up - down)', 'return (up - down)')]),
-    of("not-over-lambda", 'H is not divided by lambda: I + Hessian.', 'lambda',
+    of("not-over-lambda", 'H is not divided by lambda: I + Hessian.', 'lambda strength',
        [('hessian(support) @ v / lam', 'hessian(support) @ v'), ('(2 * delta * lam)', '(2 * delta)')]),
     of("lambda-on-the-identity", 'H is lambda I + Hessian, and nothing is multiplied by lambda afterwards.', 'lambda I',
        [('return v + hessian(support) @ v / lam', 'return lam * v + hessian(support) @ v'), ('return v + (up - down) / (2 * delta * lam)', 'return lam * v + (up - down) / (2 * delta)')]),

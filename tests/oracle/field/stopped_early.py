@@ -82,7 +82,7 @@ MISTAKES = [
     Mistake("implicit", "phi-after-ten-steps", target(after(lambda theta, s, lam: descend(theta, s, lam, 10, 0.1), solve)),
             'Phi after ten gradient steps of 0.1; the linear system is exact.', ('after', '10', 'steps')),
     Mistake("implicit", "phi-is-theta", target(after(lambda theta, s, lam: theta, solve)),
-            'Phi is theta: the inner problem is not solved.', ('theta',)),
+            'Phi is theta: the inner problem is not solved.', ('start',)),
     Mistake("implicit", "imaml-sixteen-and-five", target(after(lambda theta, s, lam: descend(theta, s, lam, 16, 0.5 / lam), lambda g, s, lam: E.conjugate(g, product(s, lam), 5))),
             "Phi after 16 steps of 1/(2 lambda), and five conjugate steps: iMAML's defaults.", ('conjugate', 'after', 'steps')),
     Mistake("implicit", "unrolled-twenty", target(lambda theta, s, q, lam: full(theta, s, q, lam, 20, 0.1)),

@@ -146,6 +146,14 @@ def test_where_both_flags_are_set_either_may_count():
     np.testing.assert_array_equal(SUITE.variant("gae", HAND, wrong), SUITE.answer("gae", HAND))
 
 
+def test_where_every_ratio_is_one_no_bound_may_be_smaller():
+    """A bound below 1 changes a ratio of 1."""
+    (on_policy,) = (p for p in SUITE.predicates if p.name.startswith("every ratio is 1"))
+    case = next(case for case in VALID if on_policy.holds(case))
+    low = moved(case, case.arguments() | {"rho_bar": 0.5})
+    assert not on_policy.holds(low) and on_policy.holds(moved(low, on_policy.move(low.arguments())))
+
+
 def test_padding_that_is_cut_off_at_last_has_entered_the_sum():
     """The sum goes on behind the mask; what stands behind the mask itself is 0."""
     short = Batch(**vars(HAND) | {"mask": np.array([[1, 1, 1, 1, 0, 0]])})

@@ -34,6 +34,12 @@ def _ends_terminated(case: Any) -> bool:
     return bool(np.array_equal(_last_terminated(x)["terminated"], x["terminated"]))
 
 
+def _on_policy(case: Any) -> bool:
+    """Is every ratio of a kept step 1, and no bound smaller, which would change them?"""
+    x = case.arguments()
+    return bool(np.all((x["ratios"] == 1) | (x["mask"] == 0))) and min(x["rho_bar"], x["c_bar"]) >= 1
+
+
 PREDICATES = (
     Predicate(
         "every step is kept", "what stands behind the mask enters: it is read, or its flags are",
@@ -45,8 +51,7 @@ PREDICATES = (
         "every row ends terminated", "at the end of the batch something differs: the value after the last row", _ends_terminated, _last_terminated
     ),
     Predicate(
-        "every ratio is 1", "off policy something differs: which ratio, of which step, or how it is bounded",
-        lambda case: bool(np.all((case.arguments()["ratios"] == 1) | (case.arguments()["mask"] == 0))),
-        lambda x: x | {"ratios": 0 * x["ratios"] + 1},
+        "every ratio is 1 (no bound below 1)", "off policy something differs: which ratio, of which step, or how it is bounded",
+        _on_policy, lambda x: x | {"ratios": 0 * x["ratios"] + 1, "rho_bar": max(x["rho_bar"], 1.0), "c_bar": max(x["c_bar"], 1.0)},
     ),
 )  # fmt: skip
