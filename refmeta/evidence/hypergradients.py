@@ -191,7 +191,7 @@ def _truncated_error(case: UnrolledCase) -> float:
 
 
 def _truncated_quadratic_error(case: EarlyCase) -> float:
-    """The series of T' terms of ∇L_query at φ* + (I − ηH)ᵀ(θ − φ*), with T = T' + 2."""
+    """The series of T' terms of ∇L_query at φ_T = φ* + (I − ηH)^T (θ − φ*), T a power, with T = T' + 2."""
     steps = case.terms + 2
     g = case.slope + matvec(case.query.A, case.left(steps, case.theta - case.minimum))
     got = lambda z: implicit.truncated_gradient(z.theta, z.support, z.query, steps=steps, kept=z.terms, **z.hyper)
@@ -222,7 +222,7 @@ CHECKS = (
     Check("cg-hypergradient", "x_k of span{g, Hg, …}", "least of a quadratic, in fractions", random_krylov, _cg_error),
     Check("thm:cg-error", "‖x* − x_k‖_H ≤ 2((√κ−1)/(√κ+1))ᵏ‖x*‖_H", "the best of the span, in fractions", random_krylov, _cg_rest_error),
     Check("truncated-unroll", "the last T' of T steps", "complex step of L_query(φ_T)", random_unrolled, _truncated_error),
-    Check("thm:truncated-error", "T' terms at φ* + (I − ηH)ᵀ(θ − φ*)", "eigenvectors on quadratics", random_early,
+    Check("thm:truncated-error", "η Σ_{j<T'} (I − ηH)ʲ ∇L_query(φ_T)", "eigenvectors on quadratics", random_early,
           _truncated_quadratic_error),
     Check("finite-difference-hypergradient", "Hv = v + [∇L(φ+δv) − ∇L(φ−δv)]/2δλ", "Neumann's series on quadratics", random_early,
           _difference_error),

@@ -131,28 +131,22 @@ def walked(rule: Any, theta: Array, gradient: Callable[[int, Array], Array], alp
     return np.array(x)
 
 
-def _last(case: RuleSteps, theta: Array, gradient: Array, alpha: Array) -> tuple[Array, Any, Any]:
-    """θ and the state before the last step, and after it for other numbers of that step."""
+def _after(case: RuleSteps, steps: int) -> tuple[Array, inner.Moments]:
+    """θ and the state after the first steps."""
     x, state = case.theta, inner.zero_moments(case.theta)
-    for g in case.gradients[:-1]:
+    for g in case.gradients[:steps]:
         x, state = case.rule.step(x, g, state, alpha=case.alpha)
-    return x, state, case.rule.step(theta, gradient, state, alpha=alpha)
+    return x, state
 
 
 def _path_error(case: RuleSteps) -> float:
     """θ⁽ᴷ⁾ against plain scalars, task by task."""
 
-    def end(z: RuleSteps) -> Array:
-        x, state = z.theta, inner.zero_moments(z.theta)
-        for g in z.gradients:
-            x, state = z.rule.step(x, g, state, alpha=z.alpha)
-        return x
-
     def expected(n: int) -> Array:
         K = len(case.gradients)
         return walked(case.rule, case.theta[n], lambda k, x: case.gradients[k, n], [case.alpha[n]] * K, K)
 
-    return off(end, case, [expected(n) for n in range(len(case.theta))], max_per_task(case.theta))
+    return off(lambda z: _after(z, len(z.gradients))[0], case, [expected(n) for n in range(len(case.theta))], max_per_task(case.theta))
 
 
 def objective_slopes(case: RuleSteps) -> tuple[Callable[[RuleSteps], Array], Array]:
@@ -162,11 +156,11 @@ def objective_slopes(case: RuleSteps) -> tuple[Callable[[RuleSteps], Array], Arr
     """
 
     def adjoint(z: RuleSteps) -> Array:
-        _, state, _ = _last(z, z.theta, z.gradients[-1], z.alpha)
+        _, state = _after(z, len(z.gradients) - 1)
         slopes = z.rule.adjoint(z.theta, z.gradients[-1], state, Slopes(*z.later), alpha=z.alpha)
         return np.concatenate([np.broadcast_to(part, z.theta.shape) for part in slopes], axis=-1)
 
-    _, state, _ = _last(case, case.theta, case.gradients[-1], case.alpha)
+    _, state = _after(case, len(case.gradients) - 1)
 
     def after(z: Array) -> Any:
         theta, moments = case.rule.step(z[0], z[3], inner.Moments(z[1], z[2], state.steps), alpha=z[4])

@@ -156,6 +156,7 @@ def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimi
         with np.errstate(all="ignore"):
             before = filled(rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k]), later.theta)
             check_finite(before.gradient, sentence := f"the adjoint of inner step {k + 1} left the finite numbers")
+            # twice −, so that gradient descent has the bits of `adjoints`
             theta = check_finite(s[k] + before.theta - point.hvp(-before.gradient), sentence)
         yield (later := before._replace(theta=theta))
 

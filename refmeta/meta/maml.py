@@ -70,7 +70,8 @@ def gradient(
     Eq: maml-gradient
     Eq: maml-gradient-optimiser
 
-    Another rule than gradient descent has its own adjoint.  It is exact for every number of steps; time and memory are linear in the number of steps.
+    With an optimiser λ goes back by the adjoint of its step: see `refmeta.meta.inner.slopes`.  ∇F is exact for every number of
+    steps; time and memory are linear in the number of steps.
     """
     inner = trusted_adaptation(theta, support, alpha=alpha, steps=steps, optimiser=optimiser)
     return adjoints(inner, alpha, [query_point(inner, support, query).grad], optimiser)[0]

@@ -166,8 +166,9 @@ class SampledMAML:
     def __post_init__(self) -> None:
         as_count(self.episodes, "episodes", least=1)
         as_count(self.steps, "steps", least=1)
-        if isinstance(self.estimator, type) or not callable(getattr(self.estimator, "direction", None)):
-            raise TypeError(f"estimator must be an object with direction(...), as sampled_maml.EMAML, got {self.estimator!r}")
+        methods = (getattr(self.estimator, name, None) for name in ("surrogate", "direction"))
+        if isinstance(self.estimator, type) or not all(map(callable, methods)):
+            raise TypeError(f"estimator must be an object with surrogate and direction(...), as sampled_maml.EMAML, got {self.estimator!r}")
 
     def direction(self, theta: ArrayLike, support: Any, query: Any = None) -> Array:
         """`sample_direction` with a new generator."""

@@ -145,13 +145,7 @@ def expectation(
     if not callable(f):
         raise TypeError(f"f must be a function of a batch of trajectories, got {type(f).__name__}")
     theta, M = as_process_parameters(mdp, policy, theta), as_count(episodes, "episodes", least=1)
-    if np.any(sigma := as_reward_noise(reward_noise, mdp.shape)):
-        raise ValueError(
-            f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be enumerated; "
-            "without noise the mean is exact for every f that is linear in the rewards"
-        )
-    if theta.ndim != 1:
-        raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
+    _check_can_be_enumerated(mdp, policy, theta, reward_noise)
     shapes: set[tuple[int, ...]] = set()
 
     def chunks() -> Iterator[tuple[Array, Array]]:
@@ -167,6 +161,17 @@ def expectation(
         raise ValueError(f"f returned rows of different shapes, {sorted(shapes)}, expected one shape for all batches")
     shape = shapes.pop()
     return Expectation(np.reshape(mean, shape), np.reshape(covariance, shape + shape))
+
+
+def _check_can_be_enumerated(mdp: FiniteMDP, policy: Policy, theta: Array, reward_noise: ArrayLike) -> None:
+    """ValueError for rewards with noise, or more than one θ."""
+    if np.any(sigma := as_reward_noise(reward_noise, mdp.shape)):
+        raise ValueError(
+            f"reward_noise must be 0, got {sigma}: trajectories with Gaussian rewards cannot be enumerated; "
+            "without noise the mean is exact for every f that is linear in the rewards"
+        )
+    if theta.ndim != 1:
+        raise ValueError(f"theta has shape {theta.shape}, expected ({policy.dim},)")
 
 
 def _weighted_rows(

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, as_read_only
 from refmeta.softmax import centred, log_softmax
 
 __all__ = ["entropy_reward", "entropy_reward_jvp"]
 
-NOTHING = np.full((1, 1), -0.0)  # x + (−0) is x, bit for bit
+NOTHING = as_read_only(np.full((1, 1), -0.0))  # x + (−0) is x, bit for bit
 
 
 def entropy_reward(logits: Array, temperature: float, terminal: Array) -> Array:

@@ -45,7 +45,16 @@ def _inverses(M: Array) -> Array:
     try:
         return np.linalg.inv(M)
     except np.linalg.LinAlgError:
-        raise _singular(M, next(i for i in np.ndindex(M.shape[:-2]) if np.linalg.matrix_rank(M[i]) < M.shape[-1])) from None
+        raise _singular(M, next(i for i in np.ndindex(M.shape[:-2]) if _has_zero_pivot(M[i]))) from None
+
+
+def _has_zero_pivot(matrix: Array) -> bool:
+    """Whether this one matrix is refused as a batch with it is."""
+    try:
+        np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return True
+    return False
 
 
 def _singular(M: Array, task: Any) -> FloatingPointError:

@@ -29,7 +29,10 @@ ROUNDING = 1e-12
 
 
 class Tangent(NamedTuple):
-    """Derivatives along a direction of θ of π (..., S, A), of Q, of the visits d, in the shapes of these, and of −τ log π."""
+    """Derivatives along a direction of θ: of π (..., S, A), of Q and of the visits d in their shapes, and of −τ log π.
+
+    The last is (..., S, A), and a zero that broadcasts, (1, 1), at temperature 0.
+    """
 
     probabilities: Array
     action_value: Array

@@ -1,5 +1,6 @@
 """Optimisers of the inner loop: steps by hand, plain scalars, complex steps, forward Jacobians, limits, and what is refused."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_steps_by_hand(rule, path):
 
 @pytest.mark.eq("inner-clip")
 def test_the_norm_of_clipping_is_over_the_parameters_of_one_task():
-    """Gradients (3, 4) and (6, 8) with c = 5 and 5: (3, 4) is on the sphere, (6, 8) becomes (3, 4)."""
+    """Gradients (0.3, 0.4) and (6, 8) with c = 5: the first stays as it is, the second becomes (3, 4), and so it does times 1e300."""
     g = np.array([[0.3, 0.4], [6.0, 8.0]])
     theta, _ = inner.ClippedByNorm(5.0).step(np.zeros((2, 2)), g, inner.zero_moments(g), alpha=1.0)
     np.testing.assert_allclose(theta, [[-0.3, -0.4], [-3, -4]], rtol=4 * EPS)
@@ -328,6 +329,25 @@ def test_each_step_needs_one_hessian_product(name, monkeypatch):
     monkeypatch.setattr(point, "hvp", lambda self, v: calls.append(1) or right(self, v))
     maml.gradient(case.theta, *case.split, **case.hyper, optimiser=RULES[name](np.random.default_rng(2)))
     assert len(calls) == 7
+
+
+@pytest.mark.parametrize(("rule", "vectors"), [(None, 3), (inner.HeavyBall(0.5), 5), (inner.Adam(0.9, 0.99, 0.01), 6)])
+def test_memory_is_linear_in_the_number_of_steps(rule, vectors):
+    """Per step: θ, its gradient and λ; and with a state the moments and a copy of the gradient."""
+    rng, d = np.random.default_rng(0), 20000
+    task, theta = rm.LinearRegression(rng.normal(size=(5, d)), rng.normal(size=5)), np.full(d, 1e-3)
+    peaks = [peak_memory(lambda K=K: maml.gradient(theta, task, alpha=1e-4, steps=K, optimiser=rule)) for K in (10, 30, 50)]
+    np.testing.assert_allclose(np.diff(peaks) / (8 * d * 20), vectors, atol=0.1)
+
+
+def peak_memory(call):
+    """The most bytes that a call holds at once."""
+    call()
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))

@@ -202,8 +202,9 @@ def test_training_is_reproducible_and_the_episodes_do_not_change_the_tasks():
     [
         (lambda: rm.SampledMAML(1.0, sampled_maml.EMAML, 0), ValueError, "episodes must be at least 1"),
         (lambda: rm.SampledMAML(1.0, sampled_maml.EMAML, 1, steps=0), ValueError, "steps must be at least 1"),
-        (lambda: rm.SampledMAML(1.0, dice, 1), TypeError, r"estimator must be an object with direction\(...\)"),
-        (lambda: rm.SampledMAML(1.0, sampled_maml.ProMP, 1), TypeError, r"estimator must be an object with direction\(...\)"),
+        (lambda: rm.SampledMAML(1.0, dice, 1), TypeError, r"estimator must be an object with surrogate and direction\(...\)"),
+        (lambda: rm.SampledMAML(1.0, sampled_maml.ProMP, 1), TypeError, r"estimator must be an object with surrogate and direction\(...\)"),
+        (lambda: rm.SampledMAML(1.0, rm.MAML(0.1), 1), TypeError, r"surrogate and direction\(...\), as sampled_maml.EMAML, got MAML"),
         (lambda: sampled_maml.ProMP(0.0), ValueError, "beta must be"),
         (lambda: sampled_maml.ProMP(0.1, epochs=0), ValueError, "epochs must be at least 1"),
         (lambda: sampled_maml.ProMP(0.1, penalty=-1.0), ValueError, "penalty must be"),

@@ -185,6 +185,7 @@ def test_a_temperature_of_0_changes_no_bit(kind, size):
         zeros = np.array([[-0.0, 0.0]])
         assert np.signbit(zeros + point._entropy_reward).tolist() == [[True, False]]
         assert np.signbit(zeros + point.tangent(v).entropy_reward).tolist() == [[True, False]]
+        assert not point.tangent(v).entropy_reward.flags.writeable
         for got, expected in zip((point.value, point.advantage, point.hvp(v)), without_entropy(point, v), strict=True):
             np.testing.assert_array_equal(got, expected)
             np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
@@ -383,3 +384,7 @@ def test_formulas_over_sampled_rewards_refuse_a_temperature():
     task, theta, _ = random_soft_return(np.random.default_rng(3), "finite-horizon")
     with pytest.raises(ValueError, match=r"task has the temperature .*, expected 0: trajectories hold the rewards of the process"):
         rm.sampled.formulation_sampled(theta, task[0], alpha=0.1, episodes=1)
+    with pytest.raises(ValueError, match=r"task has the temperature .*, expected 0: trajectories hold the rewards of the process"):
+        rm.SampledMAML(0.1, rm.sampled_maml.EMAML, episodes=1).direction(theta, task)
+    plain = rm.PolicyReturn(task.mdp, task.policy)
+    assert np.all(np.isfinite(rm.SampledMAML(0.1, rm.sampled_maml.EMAML, episodes=1).direction(theta, plain)))

@@ -38,8 +38,8 @@ def two_bandits() -> PolicyReturn:
 
 def each_bandit() -> tuple[PolicyReturn, ...]:
     """The tasks of the batch one by one: an enumeration takes one task."""
-    tasks, mdp = two_bandits(), two_bandits().mdp
-    return tuple(PolicyReturn(FiniteMDP(P, R, mdp.rho, mdp.gamma, mdp.horizon), tasks.policy) for P, R in zip(mdp.P, mdp.R, strict=True))
+    tasks = two_bandits()
+    return tuple(tasks[i] for i in range(*tasks.shape))
 
 
 def mean_return(theta: Array, alpha: float, episodes: int) -> float:

@@ -51,12 +51,13 @@ def neumann_gradient(
     eta : float
         η in (0, 2/h), h the largest eigenvalue of H.
     terms : int
-        k of at least 1; term 0 is η∇L_query and takes no product.
+        k of at least 1; term 0 is η∇L_query and has no product.
 
     Raises
     ------
     ValueError
-        For a theta, strength, eta or number of terms of the wrong shape or sign; where the series diverges.
+        For a theta, strength, eta or number of terms of the wrong shape or sign; where the series diverges.  Up to 64
+        parameters the eigenvalues of H are computed for this, from d products; beyond, the residuals, from k products.
     FloatingPointError
         As `adapt`.
     """
@@ -75,7 +76,8 @@ def one_step_gradient(
 
     Eq: one-step-hypergradient
 
-    It is Neumann's series with one term, and takes no product with H.  The errors raised are those of `neumann_gradient`.
+    It is Neumann's series with one term, and has no product with H; only the check of η, and φ* itself, take products here.
+    The errors raised are those of `neumann_gradient`.
     """
     return neumann_gradient(theta, support, query, strength=strength, eta=eta, terms=1)
 
@@ -88,8 +90,8 @@ def finite_difference_gradient(
 
     Eq: finite-difference-hypergradient
 
-    No Hessian is needed.  It is Neumann's series itself on a quadratic, for every δ, and O(δ²) off elsewhere; rounding
-    adds some eps‖∇L‖/(δλ).
+    The formula needs no Hessian; here φ* and the check of η take its products.  It is Neumann's series itself on a quadratic,
+    for every δ, and O(δ²) off elsewhere; rounding adds some eps‖∇L‖/(δλ).
 
     Parameters
     ----------
@@ -144,7 +146,7 @@ def truncated_gradient(
 
     φ_{T−T'} is held, also where it is θ itself, T' = T: what moves with θ is the centre of the proximal term.  So at
     φ* this is Neumann's series of T' terms.  It is the exact derivative of what it says for every η; the minimum is not
-    looked for.
+    looked for.  T' − 1 Hessian products are taken.
 
     Parameters
     ----------
@@ -167,12 +169,13 @@ def truncated_gradient(
     phi, path = np.broadcast_to(theta, (*batch, support.dim)), list[Point]()
     for t in range(steps):
         point = support.at(phi)
-        path += [point] if t >= steps - kept else []
+        path += [point] if t > steps - kept else []
         phi = check_finite(phi - eta * slope(point, phi, theta, strength), "the steps left the finite numbers: eta is too large")
-    adjoint, total = np.asarray(task.at(phi).grad), 0 * phi
+    adjoint = np.asarray(task.at(phi).grad)
+    total = eta * adjoint
     for point in reversed(path):
-        total = total + eta * adjoint
         adjoint = adjoint - eta * (adjoint + np.asarray(point.hvp(adjoint)) / strength)
+        total = total + eta * adjoint
     return total
 
 

@@ -67,7 +67,7 @@ def check_moments(state: Moments, gradient: Array) -> None:
 def root_slope(v: Array, m: Array, by_step: Array, t: int) -> Array:
     """d√v/dv = 1/(2√v), and 0 where v is 0: there m/(√v + ε) with m = 0 does not depend on v, to first order.
 
-    `by_step` is α times the slope by θ'.
+    `by_step` is α times the slope by θ', of either sign.
 
     Raises
     ------

@@ -239,6 +239,40 @@ def test_an_eta_at_which_the_series_diverges_is_refused_with_the_spectral_radius
     assert np.isfinite(implicit.truncated_gradient([1.0, 1.0], task, strength=1.0, eta=0.6, steps=3, kept=2)).all()
 
 
+class Counted:
+    """A quadratic task whose points count their Hessian products."""
+
+    shape, dim = SUPPORT.shape, SUPPORT.dim
+
+    def __init__(self):
+        self.products = 0
+
+    def at(self, theta):
+        return CountedPoint(self, SUPPORT.at(theta))
+
+
+class CountedPoint:
+    """A point that counts."""
+
+    def __init__(self, task, point):
+        self.task, self.point = task, point
+
+    def __getattr__(self, name):
+        return getattr(self.point, name)
+
+    def hvp(self, v):
+        self.task.products += 1
+        return self.point.hvp(v)
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(1, 1), (4, 1), (4, 3), (4, 4)])
+def test_a_truncated_unrolling_takes_one_product_fewer_than_it_keeps_steps(steps, kept):
+    task = Counted()
+    got = implicit.truncated_gradient([0.0], task, QUERY, steps=steps, kept=kept, **HAND)
+    np.testing.assert_array_equal(got, implicit.truncated_gradient([0.0], SUPPORT, QUERY, steps=steps, kept=kept, **HAND))
+    assert task.products == kept - 1
+
+
 @pytest.mark.parametrize("eta", [1e-14, 1e-20, 1e-200])
 def test_an_eta_that_is_small_beside_rounding_is_no_divergence(eta):
     """The sum of k terms is kη∇L_query there, up to rounding."""

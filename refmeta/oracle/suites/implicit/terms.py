@@ -11,7 +11,7 @@ from refmeta.oracle.suites.implicit.solvers import damped, richardson, weighted_
 from refmeta.oracle.suites.maml.matrices import MATRICES
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS
 
-__all__ = ["FAMILIES", "GRADIENTS", "HESSIANS", "OUTER", "RIGHT_SIDES", "Solved", "Strength", "strengths"]
+__all__ = ["FAMILIES", "GRADIENTS", "HESSIANS", "OUTER", "RIGHT_SIDES", "Solved", "Strength", "strengths", "through_steps"]
 
 
 class Strength(NamedTuple):

@@ -19,15 +19,24 @@ COUNTS = ("terms", "cg_steps", "steps", "kept")
 
 
 @dataclass(frozen=True, eq=False)
-class Early(Proximity):
-    """An implicit meta-gradient, η, the number of terms, of steps of conjugate gradients, of unrolled and of kept steps, and δ."""
+class Early:
+    """theta (d,), support, query, λ; η, the number of terms, of steps of conjugate gradients, of unrolled and of kept steps, and δ."""
 
+    theta: Array
+    support: Any
+    query: Any
+    strength: float
     eta: float
     terms: int
     cg_steps: int
     steps: int
     kept: int
     delta: float
+
+    @property
+    def split(self) -> tuple[Any, Any]:
+        """(support, query)."""
+        return self.support, self.query
 
 
 def problem(x: dict[str, Any]) -> Early:
@@ -53,7 +62,7 @@ def answer(part: str, problem: Early) -> Array:
 
 def terms(part: str, problem: Early, value: Array) -> Array:
     """‖∇L_query(φ*)‖∞; of unrolled steps also that at θ."""
-    size = max_per_task(exact_answer("first_order", problem))
+    size = max_per_task(exact_answer("first_order", Proximity(problem.theta, *problem.split, problem.strength)))
     if part == "truncated":
         return np.maximum(size, max_per_task(problem.query.at(np.broadcast_to(problem.theta, value.shape)).grad))
     return size
