@@ -86,11 +86,12 @@ def one_step_gradient(
 def finite_difference_gradient(
     theta: ArrayLike, support: Task, query: Task | None = None, *, strength: float, eta: float, terms: int, delta: float
 ) -> Array:
-    """Neumann's series of k terms with Hv = v + [∇L(φ* + δv) − ∇L(φ* − δv)]/(2δλ); (..., d).
+    """v ← v + η(g − Ĥv), k − 1 times from v = ηg, with Ĥv = v + [∇L(φ* + δv) − ∇L(φ* − δv)]/(2δλ); (..., d).
 
     Eq: finite-difference-hypergradient
 
-    The formula needs no Hessian; here φ* and the check of η take its products.  It is Neumann's series itself on a quadratic,
+    With H instead of Ĥ this recursion is Neumann's series of k terms.  Ĥ is not linear in v, so that other ways to write
+    the series give other numbers, O(δ²) apart.  The formula needs no Hessian; here φ* and the check of η take its products.  It is Neumann's series itself on a quadratic,
     for every δ, and O(δ²) off elsewhere; rounding adds some eps‖∇L‖/(δλ).
 
     Parameters
