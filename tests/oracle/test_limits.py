@@ -88,6 +88,8 @@ LIMITS = {
     "clips of gradients above": (1, clipped),
     "limits of K from": (1, shortened),
     "limits of conjugate gradients from": (1, lambda suite, p, b: of_implicit._by_few_steps(p, int(b))),
+    "limits of terms from": (1, lambda suite, p, b: bounded(suite, p, terms=min(p.terms, int(b)))),
+    "limits of unrolled steps from": (1, lambda suite, p, b: bounded(suite, p, steps=min(p.steps, int(b)), kept=min(p.kept, int(b)))),
     "clamps of log sigma below": (-1, lambda suite, p, b: BOUNDED[suite](p, b, np.inf)),
     "clamps of log sigma above": (1, lambda suite, p, b: BOUNDED[suite](p, -np.inf, b)),
     "clamps of log variances below": (-1, lambda suite, p, b: BOUNDED[suite](p, b, np.inf)),
