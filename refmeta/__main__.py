@@ -1,6 +1,7 @@
 """The command line: `python -m refmeta verify | check | list | show | explain | new | bias | experiment | demo | exercise`."""
 
 import argparse
+import contextlib
 import io
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import refmeta
+from refmeta.numerics.returned import EndedBySignal
 from refmeta.oracle.documents import VectorError
 from refmeta.tables import paragraphs, unknown_name
 
@@ -103,7 +105,14 @@ def _listen() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    """Say which signal ends the command, if somebody still reads, and end it."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        print(f"ended by {signal.Signals(number).name}", file=sys.stderr)
+    raise EndedBySignal(128 + number)
 
 
 def _failed(error: Exception) -> int:

@@ -94,6 +94,51 @@ def test_a_signal_ends_it_with_a_status_of_its_own_unless_it_is_ignored(number, 
     assert end.value.code == 128 + number
 
 
+ENDED = """
+import os, signal
+import refmeta as rm
+
+def end(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def estimate(theta, states):
+    end()
+
+def with_query(theta, query):
+    end()
+
+def maker():
+    end()
+
+def some(name):
+    return rm.oracle.Problem([1.0], [end if name == "loss" else sum], None, 0.1, 1, end if name == "gradient" else sum)
+
+loss, gradient = some("loss"), some("gradient")
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bias", "ended:estimate", "--episodes", "1"), ("bias", "ended:with_query", "--episodes", "1", "--steps", "1"),
+        ("check", "ended:loss"), ("check", "ended:gradient"), ("check", "ended:maker"),
+        ("bias", "ended_at_once:f"), ("check", "ended_at_once:f"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_signal_while_a_function_of_the_user_runs_is_not_blamed_on_it(words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "ended.py").write_text(ENDED)
+    (tmp_path / "ended_at_once.py").write_text("import os; os.kill(os.getpid(), 15)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ended", raising=False)
+    monkeypatch.setattr(sys, "argv", ["refmeta", *words])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with pytest.raises(SystemExit) as end:
+        command.run()
+    assert end.value.code == 128 + signal.SIGTERM and capsys.readouterr().err == "ended by SIGTERM\n"
+
+
 @pytest.mark.parametrize(("ignored", "status"), [(False, -signal.SIGINT), (True, 1)])
 def test_an_interrupt_while_numpy_is_loaded_ends_the_command_quietly(ignored, status, tmp_path):
     """A NumPy that interrupts its own import, and says that this is an ImportError."""

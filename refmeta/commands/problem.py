@@ -8,6 +8,7 @@ import inspect
 import sys
 from typing import Any
 
+from refmeta.numerics.returned import EndedBySignal
 from refmeta.oracle.judge import JudgeSettings
 from refmeta.oracle.own import judged
 from refmeta.oracle.own_process import judged_program
@@ -44,6 +45,8 @@ def _made(function: Any, target: str) -> Problem | None:
         return None
     try:
         made = function()
+    except EndedBySignal:
+        raise
     except (Exception, SystemExit) as error:
         raise Unjudged(f"{target}() {_ended(error)}; it must make a refmeta.oracle.Problem") from error
     return made if isinstance(made, Problem) else None
@@ -61,6 +64,8 @@ def report_on(name: str, problem: Problem, *, allow_rounding: bool) -> Report:
             verdict, _ = judged(problem)
     except (TypeError, ValueError, FloatingPointError) as error:
         raise Unjudged(f"{name}: {error}") from None
+    except EndedBySignal:
+        raise
     except (ArithmeticError, SystemExit) as error:
         raise Unjudged(f"{name}: one of its functions {_ended(error)}") from None
     return Report(name, JudgeSettings(), (verdict,), allow_rounding)

@@ -7,7 +7,11 @@ import numpy as np
 
 from refmeta.arrays import Array, index_text
 
-__all__ = ["error_text", "in_single_precision", "on_host", "returned_array", "text_of", "user_function"]
+__all__ = ["EndedBySignal", "error_text", "in_single_precision", "on_host", "returned_array", "text_of", "user_function"]
+
+
+class EndedBySignal(SystemExit):
+    """A signal ends the process: where a user's function runs at that moment, it is not to blame, and this passes on."""
 
 
 def text_of(value: Any, form: Callable[[Any], str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from refmeta.numerics.returned import EndedBySignal
 from refmeta.oracle.results import CallError, as_array, error_text, failure_text
 from refmeta.oracle.suites import SUITES
 
@@ -19,12 +20,12 @@ __all__ = ["CallError", "changed_arrays", "error_text", "result_of", "failure_te
 def result_of(function: Callable[..., Any], inputs: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
     """What the function returns, as arrays, and warnings; `CallError` says why there is no result.
 
-    An interrupt is passed on: in the process of the judge it is the user's.
+    An interrupt and the end by a signal are passed on: in the process of the judge they are the user's.
     """
     before = copy.deepcopy(inputs)
     try:
         value = function(**inputs)
-    except (KeyboardInterrupt, CallError):
+    except (KeyboardInterrupt, EndedBySignal, CallError):
         raise
     except BaseException as error:
         sentence = parameter_sentence(function, inputs) if isinstance(error, TypeError) else ""

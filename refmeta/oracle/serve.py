@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from refmeta.numerics.returned import EndedBySignal
 from refmeta.oracle.calls import CallError, error_text, failure_text, result_of
 from refmeta.oracle.check import printable
 from refmeta.oracle.protocol import json_value
@@ -32,6 +33,8 @@ def import_member(target: str) -> Any:
         member: Any = importlib.import_module(module)
         for part in name.split("."):
             member = _member(member, part)
+    except EndedBySignal:
+        raise
     except BaseException as error:
         absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
         why = str(error) if isinstance(error, Misnamed) else "it " * isinstance(error, SystemExit) + error_text(error)

@@ -185,7 +185,8 @@ def _remedy(o: Outcome) -> str:
             return remedy
     inputs = ", ".join(o.case.input)
     if "cannot be called" in o.message:
-        return f"write it for the keywords of {o.case.suite}: {inputs}; or is it meant for another --suite?"
+        unused = "" if "it requires" in o.message else " A last parameter `**unused` takes those that it does not need."
+        return f"write it for the keywords of {o.case.suite}: {inputs}; or is it meant for another --suite?{unused}"
     return f"call it by hand on `python -m refmeta show {o.case.id}`; its keywords are {inputs}"
 
 

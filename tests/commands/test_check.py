@@ -77,6 +77,9 @@ def leaves(**inputs):
 def unwanted(X, y):
     pass
 
+def some(theta, A):
+    pass
+
 def imports(**inputs):
     import no_such_library
 
@@ -157,7 +160,8 @@ def test_the_command_names_first_order_on_the_terminal_and_in_every_format_at_on
         ("nan", 1, "2 cases: mismatch: returned nan for gradient at index [0, 0]: maml-quadratic-004, 005"),
         ("turned", 1, "expected (2, 3); it is the transposed shape"),
         ("leaves", 5, "2 cases: error: the target called sys.exit("),
-        ("unwanted", 5, "the keywords of maml-quadratic: theta, A, c, query_A, query_c, alpha, steps; or is it meant for another --suite?"),
+        ("unwanted", 5, "the keywords of maml-quadratic: theta, A, c, query_A, query_c, alpha, steps; or is it meant for another --suite? Not judged"),
+        ("some", 5, "another --suite? A last parameter `**unused` takes those that it does not need."),
         ("imports", 5, "install what is missing in the Python that runs this command"),
         ("leaves", 5, "take out exit(): a target returns its result or raises an error"),
     ],

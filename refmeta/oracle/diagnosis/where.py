@@ -112,8 +112,11 @@ def _of_failures(outcomes: Sequence[Outcome]) -> Where:
         return Where()
     cases = [o.case for o in (*right, *failed)]
     holds = [p for p in predicates_of(cases[0].about, cases) if all(p.holds(o.case) for o in failed)]
-    names = [p.name for p in holds if not any(p.holds(o.case) for o in right)]
-    return Where((f"no result exactly where {names[0]}",) if names else ())
+    names = [f"where {p.name}" for p in holds if not any(p.holds(o.case) for o in right)]
+    flags = set.intersection(*(set(o.case.flags) for o in failed)) - {flag for o in right for flag in o.case.flags}
+    where = [*names, *(f"in the cases with the flag {flag}" for flag in sorted(flags))][:1]
+    option = f"; if yours is not made for such cases, --skip-flag {min(flags)} leaves them out" if flags else ""
+    return Where(tuple(f"no result exactly {each}{option}" for each in where))
 
 
 def _only_where(

@@ -106,6 +106,31 @@ def test_a_crash_in_some_cases_does_not_silence_the_rest():
     assert where.lines[0].startswith("right exactly where K <= 1")
 
 
+LEFT_OUT = "; if yours is not made for such cases, --skip-flag {} leaves them out"
+
+
+@pytest.mark.parametrize(
+    ("suite", "fails", "lines"),
+    [
+        ("surrogates", lambda x: np.ndim(x["actions"]) == 4, ("no result exactly where the policy is Gaussian" + LEFT_OUT.format("linear-gaussian"),)),
+        ("maml-tabular", lambda x: x["horizon"] is not None, ("no result exactly where horizon is not None" + LEFT_OUT.format("finite-horizon"),)),
+        ("maml-regression", lambda x: np.ndim(x["alpha"]), ("no result exactly in the cases with the flag array-alpha" + LEFT_OUT.format("array-alpha"),)),
+        ("maml-regression", lambda x: np.ndim(x["alpha"]) == 1, ()),
+        ("maml-regression", lambda x: x["steps"] <= 1, ("no result exactly where K <= 1",)),
+    ],
+)
+def test_where_there_is_no_result_the_flag_of_exactly_these_cases_is_named(suite, fails, lines):
+    """Of more cases, or of fewer, no flag is."""
+
+    def target(**x):
+        if fails(x):
+            raise NotImplementedError
+        return library(suite)(**x)
+
+    where, _ = found(target, suite)
+    assert where.lines == lines
+
+
 def test_a_right_target_is_nowhere_wrong():
     for suite in ("maml-regression", "pearl"):
         assert found(library(suite), suite)[0].lines == ()

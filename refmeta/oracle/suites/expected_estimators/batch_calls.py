@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
+from refmeta.numerics.returned import EndedBySignal
 from refmeta.oracle.results import CallError, as_array, failure_text
 from refmeta.oracle.suites.expected_estimators.by_batch import BatchFunction, Query
 from refmeta.sampling.trajectories import Trajectories
@@ -88,7 +89,7 @@ def _returned(
     try:
         with contextlib.redirect_stdout(sys.stderr):
             value = f.function(**inputs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EndedBySignal):
         raise
     except BaseException as error:
         raise CallError(f"{words}: {failure_text(error)}") from error

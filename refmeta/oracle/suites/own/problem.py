@@ -31,9 +31,9 @@ class Problem:
         A loss is a function of theta (d,) that returns a number; a task may be `refmeta.BlackBox(loss, d, grad=, hvp=)`.
         `query=None` is the support itself.
     alpha, steps :
-        As in `refmeta.adapt`; None for "implicit".
+        As in `refmeta.adapt`; "implicit" takes `strength` instead.
     gradient : function of theta that returns (N, d), or such an array
-        One row per task, never reduced.  A function is asked at other theta, too; one that has the parameters `alpha` or
+        Required.  One row per task, never reduced.  A function is asked at other theta, too; one that has the parameters `alpha` or
         `steps`, or `**inputs`, gets them, and is asked with others.
     algorithm : "maml", "implicit" or "reptile"
         dF_i/dθ of MAML or of implicit MAML, or (θ − φ_i)/α.
@@ -46,9 +46,9 @@ class Problem:
     theta: ArrayLike
     support: Any
     query: Any
-    alpha: Any
-    steps: int | None
-    gradient: Any
+    alpha: Any = None
+    steps: int | None = None
+    gradient: Any = None
     algorithm: str = "maml"
     _: KW_ONLY
     strength: float | None = None

@@ -150,6 +150,15 @@ def test_implicit_maml_is_judged_and_diagnosed():
     assert "refmeta.implicit.adapt" in found.next[-1]
 
 
+def test_an_algorithm_is_given_its_own_inputs_and_no_others():
+    of_implicit = {"gradient": implicit, "algorithm": "implicit", "strength": STRENGTH}
+    assert Problem(THETA, tasks(0), tasks(1), **of_implicit).diagnose().word == "RIGHT"
+    with pytest.raises(ValueError, match="the algorithm 'maml' takes alpha and steps, got none of them"):
+        Problem(THETA, tasks(0), tasks(1), gradient=mine).diagnose()
+    with pytest.raises(TypeError, match="^gradient is None: it must be a function of theta"):
+        Problem(THETA, tasks(0), tasks(1), ALPHA, STEPS).diagnose()
+
+
 def displacement(theta, steps=STEPS, sign=1.0):
     phis = [theta] * TASKS
     for _ in range(steps):
