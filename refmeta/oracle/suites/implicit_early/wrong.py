@@ -5,7 +5,7 @@ from typing import Any
 
 from refmeta.arrays import Array
 from refmeta.oracle.known import EVERY, rows_in, wrong
-from refmeta.oracle.suites.implicit_early.choices import AT_MINIMUM, CHOICES, SERIES, variant
+from refmeta.oracle.suites.implicit_early.choices import AT_MINIMUM, CHOICES, COUNTED, SERIES, variant
 
 __all__ = ["ROWS"]
 
@@ -19,6 +19,12 @@ def _at(parts: tuple[str, ...], **departures: str) -> Callable[[Any], dict[str, 
         return {part: value for part, value in values.items() if value is not None}
 
     return row
+
+
+def _counted(words: str) -> Callable[[Any], dict[str, Array]]:
+    """The parts that count terms or steps, with another number of them."""
+    rows = [_at((part,), **{name.replace(" ", "_"): words}) for part, name in COUNTED.items()]
+    return lambda problem: {part: value for row in rows for part, value in row(problem).items()}
 
 
 neumann_without_step_size = wrong(
@@ -37,12 +43,12 @@ truncation_off_by_one = wrong(
     "truncation-off-by-one", "one term, or one step, more", quantity=EVERY, source="metaopt/torchopt, where `maxiter` counts products",
     cause="the loop runs `terms` times after the first term, which is there before it",
     repair="terms = 1 is eta * g, without any product; a step that is taken is one whose Jacobian is multiplied",
-)(_at((*SERIES, "cg", "truncated"), number="one more"))  # fmt: skip
+)(_counted("one more"))  # fmt: skip
 
 truncation_one_fewer = wrong(
     "truncation-one-fewer", "one term, or one step, fewer", quantity=EVERY,
     cause="the loop ends one step before it should", repair="count the terms: eta * g is the first",
-)(_at((*SERIES, "cg", "truncated"), number="one fewer"))  # fmt: skip
+)(_counted("one fewer"))  # fmt: skip
 
 finite_difference_wrong_factor = wrong(
     "finite-difference-wrong-factor", "(p − n)/2 · δ instead of (p − n)/(2δ)", quantity=EVERY, source="antoyang/NAS-Benchmark #4, microsoft/nni #3044, khanrc/pt.darts #43",
