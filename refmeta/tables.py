@@ -1,16 +1,17 @@
 """Text that fits the terminal: paragraphs, tables, and messages about unknown names."""
 
+import contextlib
 import difflib
 import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 __all__ = [
-    "Column", "Layout", "count_text", "layout", "number_table", "number_text", "paragraphs", "show_line", "suggestion",
+    "Column", "Layout", "count_text", "layout", "number_table", "number_text", "paragraphs", "show_line", "shown_line", "suggestion",
     "table", "unknown_name", "width",
 ]  # fmt: skip
 
@@ -126,6 +127,16 @@ def show_line(text: str) -> None:
     """Rewrite one line of standard error, if that is a terminal: how far the work is."""
     if sys.stderr.isatty():
         print(text.ljust(78), end="\r", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def shown_line(text: str) -> Iterator[None]:
+    """The line of `show_line` while the work inside goes on; it is empty afterwards, also where an error ends the work."""
+    show_line(text)
+    try:
+        yield
+    finally:
+        show_line("")
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:

@@ -141,7 +141,8 @@ def _check_no_suite_options(options: Any) -> None:
     names = ("case", *usual, "ascent", "convention", "skip_flag", "validation", "by_batch", "vectorised", "repeat", "expected_failures")
     for name in names:
         if getattr(options, name) not in (None, False, "", [], usual.get(name)):
-            raise UsageError(f"--{name.replace('_', '-')} is for the cases of a suite: a Problem says itself what its gradient is")
+            more = "; the line Next of its report says what to write in it for a convention" * (name == "convention")
+            raise UsageError(f"--{name.replace('_', '-')} is for the cases of a suite: a Problem says itself what its gradient is{more}")
 
 
 def _check_own(options: Any) -> None:

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "words", nargs="*", metavar="WORD",
-        help="a slug, or words to look for in slugs, formulas, causes, hints and sources; none: all slugs by chapter",
+        help="a slug, or words to look for in slugs, formulas, causes, code, repairs and sources; none: all slugs by chapter",
     )  # fmt: skip
     command.set_defaults(run=_explain)
 
@@ -53,7 +53,7 @@ def _explain(options: Any) -> int:
     pairs = [pair for pair in every if pair[1].slug == word]
     suspected = {slug: text for slug, text in alarms.items() if slug == word}
     if not (pairs or suspected):
-        pairs = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:6])]
+        pairs = [(suite, row) for suite, row in every if _matches(options.words, suite.chapter_of(row), *row[:7])]
         suspected = {slug: text for slug, text in alarms.items() if _matches(options.words, slug, text)}
     if not (pairs or suspected):
         raise UsageError(_unknown(word, [*(row.slug for _, row in every), *alarms]))
@@ -103,7 +103,8 @@ def _full_text(suite: Suite, row: Wrong) -> str:
         "computes": row.formula + place,
         "where": "; ".join(text for letter, text in suite.letters.items() if letter in row.formula),
         "likely": row.cause,
-        "in code": row.hint,
+        "written as": row.hint,
+        "repair": row.repair,
         "seen in": row.source,
         "chapter": derivation(f"{suite.chapter_of(row)}.md"),
     }

@@ -8,12 +8,14 @@ import numpy as np
 __all__ = ["EVERY", "Wrong", "rows_in", "wrong"]
 
 EVERY = "parts"
+EVERYWHERE = "the same in every library"
 
 
 class Wrong(NamedTuple):
     """A known-wrong formula: what it computes, instead of which quantity, its likely cause, where it was seen.
 
     `quantity` is a part of the suite, `sum` or `mean` of its array over the tasks, or `EVERY`: a dict of parts is computed.
+    `hint` is the mistake as people write it, `repair` what to write instead; one of them may be empty.
     `kind` is "wrong"; "convention", which somebody may mean; or "right": not a mistake, but not what was asked for.
     """
 
@@ -23,6 +25,7 @@ class Wrong(NamedTuple):
     cause: str
     source: str
     hint: str
+    repair: str
     chapter: str
     function: Callable[[Any], Any]
     kind: str = "wrong"
@@ -43,12 +46,17 @@ def wrong(
     cause: str,
     source: str = "not yet in public code",
     quantity: str = "gradient",
-    hint: str = "the same in every library",
+    hint: str = "",
+    repair: str = "",
     chapter: str = "",
     kind: str = "wrong",
 ) -> Callable[[Callable[[Any], Any]], Wrong]:
-    """Turn a function of a problem into a row; its chapter is that of the suite unless another is given."""
-    return lambda function: Wrong(slug, formula, quantity, cause, source, hint, chapter, function, kind)
+    """Turn a function of a problem into a row; its chapter is that of the suite unless another is given.
+
+    With neither a hint nor a repair, the mistake is written the same in every library.
+    """
+    written = hint or ("" if repair else EVERYWHERE)
+    return lambda function: Wrong(slug, formula, quantity, cause, source, written, repair, chapter, function, kind)
 
 
 def rows_in(module: dict[str, Any]) -> tuple[Wrong, ...]:

@@ -68,13 +68,21 @@ def judged(problem: Any, name: str = "gradient", *, seconds: float = SECONDS) ->
         verdict = finding(case.suite, [judge(case, _as_rows(got, case, name), settings)], settings, seconds=seconds)
     shown = -np.log10(np.max(limit_of(case, "gradient", settings)) / size_of(case, "gradient", settings))
     slugs = [e.slug for e in verdict.causes if e.slug]
-    steps = (*(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.rules.compare_first}")
+    steps = (*_meant(problem, case, slugs[:1]), *(f"`python -m refmeta explain {slug}`" for slug in slugs[:1]), f"compare yours with {problem.rules.compare_first}")
     if shown < LEAST and verdict.word in ("RIGHT", "ROUNDING"):
         verdict = verdict._replace(word="CANNOT TELL", explanation=(VAGUE,))
     verdict = verdict._replace(explanation=tuple(map(_without_options, verdict.explanation)))
     wrong = verdict.word == "WRONG"
     shows = f"your losses show {max(shown, 0.0):.1f} digits{'' if wrong else _unseen(problem, cases, settings)}"
     return verdict._replace(sentence=f"{verdict.sentence}; {shows}", next=steps if wrong else ()), case
+
+
+def _meant(problem: Any, case: Case, slugs: list[str]) -> list[str]:
+    """What to write in the problem if a convention that was named is meant."""
+    conventions = [row.slug for row in case.about.rows if row.kind == "convention"]
+    named, words = [slug for slug in slugs if slug in conventions], problem.rules.meant
+    none = "a Problem has no word for it; judge your function on the vectors of a suite, with --convention"
+    return [f"if you mean {slug}: {f'say so in the problem, {words[slug]}' if slug in words else f'{none} {slug}'}" for slug in named]
 
 
 def _unseen(problem: Any, cases: list[Case], settings: JudgeSettings) -> str:

@@ -48,8 +48,35 @@ def test_every_known_wrong_formula_is_explained(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     for suite, row in ROWS:
         out = explain._full_text(suite, row)
-        assert all(text in out for text in (row.slug, row.formula, row.cause, row.source, row.hint))
+        assert all(text in out for text in (row.slug, row.formula, row.cause, row.source, row.hint, row.repair))
         assert "instead of: parts" not in out
+
+
+REPAIRING = re.compile(r"^(use|write|keep|add|drop|count|multiply|divide|subtract|draw|leave|hand|start at|differentiate)\b|\b(must|instead|needs? no)\b|\) for ")
+
+
+def test_what_is_written_is_the_mistake_and_the_repair_stands_on_a_line_of_its_own(monkeypatch):
+    """As far as words show it: no mistake is told by what to do, or in one breath with what is right."""
+    monkeypatch.setenv("COLUMNS", "400")
+    assert [row.slug for _, row in ROWS if REPAIRING.search(row.hint)] == [] and all(row.hint != row.repair for _, row in ROWS)
+    for suite, row in ROWS:
+        heads = [line[2:13].rstrip() for line in explain._full_text(suite, row).splitlines()[1:]]
+        assert ("written as" in heads, "repair" in heads) == (bool(row.hint), bool(row.repair)) != (False, False)
+
+
+@pytest.mark.parametrize(
+    ("slug", "written", "repair"),
+    [
+        ("trace-not-cut", "", "lastgaelam is multiplied by 1 - (terminated or truncated)"),
+        ("epsilon-inside", "optax.adam(eps_root=); PyTorch: (v + eps).sqrt()", ""),
+        ("last-step-without-adjoint", "reversed(states[:-1])", "reversed(states)"),
+        ("decay-coupled", "PyTorch: Adam(weight_decay=)", "PyTorch: AdamW(weight_decay=)"),
+    ],
+)
+def test_code_of_a_mistake_and_of_its_repair_are_told_apart(slug, written, repair, capsys):
+    out, _ = printed(capsys, "explain", slug)
+    assert [line[13:] for line in out.splitlines() if line.startswith("  written as")] == ([written] if written else [])
+    assert [line[13:] for line in out.splitlines() if line.startswith("  repair")] == ([repair] if repair else [])
 
 
 def test_a_chapter_is_the_path_of_a_file_that_exists_or_a_name(tmp_path, monkeypatch):

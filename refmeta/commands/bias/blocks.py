@@ -17,6 +17,7 @@ from refmeta.commands.bias.yours import Yours, read_yours, your_moments
 from refmeta.meta import sampled
 from refmeta.pieces import in_order
 from refmeta.sampling.enumeration import excess_text, number_of_paths
+from refmeta.tables import shown_line
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = ["BiasRow", "Block", "blocks"]
@@ -54,14 +55,17 @@ def blocks(
 ) -> Iterator[Block]:  # fmt: skip
     """Every setting in turn, infinite M last, with a row for a user's estimator if there is one.
 
-    A piece for an executor is a setting of finite M.
+    A piece for an executor is a setting of finite M.  On a terminal the setting that is waited for is named.
     """
+    total, numbers = len(steps) * len(episodes) * len(alphas), itertools.count(1)
     finite = [int(M) for M in episodes if not math.isinf(M)]
     enumerated = _enumerated(task, theta, itertools.product(steps, finite, alphas), yours, executor)
     for K in steps:
         named: list[tuple[Likeness, ...]] = []
         for M, alpha in itertools.product(sorted(episodes, key=math.isinf), alphas):
-            block = _limit(task, theta, K, alpha, yours, named) if math.isinf(M) else next(enumerated)
+            size = "M → ∞" if math.isinf(M) else f"M = {M}"
+            with shown_line(f"setting {next(numbers)} of {total}: K = {K}, {size}, α = {alpha:g}"):
+                block = _limit(task, theta, K, alpha, yours, named) if math.isinf(M) else next(enumerated)
             named += [block.likenesses] if block.likenesses else []
             yield block
 

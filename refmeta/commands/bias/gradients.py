@@ -14,7 +14,7 @@ from refmeta.commands.bias.yours import Yours
 from refmeta.meta import sampled
 from refmeta.oracle.suites.expected_estimators.every_batch import every_gradient
 from refmeta.sampling.enumeration import Expectation, excess_text, expectation, number_of_paths
-from refmeta.tables import Column, paragraphs, table
+from refmeta.tables import Column, paragraphs, shown_line, table
 from refmeta.tasks.exact_return import PolicyReturn
 
 __all__ = ["GradientBlock", "GradientRow", "gradient_blocks", "gradient_table"]
@@ -43,10 +43,12 @@ def gradient_blocks(yours: Yours, task: PolicyReturn, theta: Array, *, episodes:
     truth, number = np.array(task.at(theta).grad), number_of_paths(task.mdp)
     for M in (int(M) for M in episodes if math.isfinite(M)):
         if not excess_text(number, M):
-            chunks = every_gradient(yours.function, theta, task, alpha=alpha, episodes=M)
-            moments, likenesses = compared(chunks, {name: gradient_recipe(f, task, theta) for name, f in GRADIENTS.items()})
-            row = GradientRow(yours.name, sampled.estimator_bias(moments, truth))
-            yield GradientBlock(M, truth, (*_rows(task, theta, M, truth), row), likenesses)
+            with shown_line(f"your estimate of the gradient ∇L, M = {M}"):
+                chunks = every_gradient(yours.function, theta, task, alpha=alpha, episodes=M)
+                moments, likenesses = compared(chunks, {name: gradient_recipe(f, task, theta) for name, f in GRADIENTS.items()})
+                row = GradientRow(yours.name, sampled.estimator_bias(moments, truth))
+                block = GradientBlock(M, truth, (*_rows(task, theta, M, truth), row), likenesses)
+            yield block
 
 
 def _rows(task: PolicyReturn, theta: Array, M: int, truth: Array) -> Iterator[GradientRow]:

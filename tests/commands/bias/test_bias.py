@@ -1,7 +1,9 @@
 """`python -m refmeta bias`: the table, the JSON, and what is refused of a user's own process."""
 
+import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -40,6 +42,39 @@ def test_the_table_has_one_row_per_estimator_and_aligned_columns(capsys, monkeyp
             assert name == row.estimator.name
             written = [1e-14, 0.05, 5e-6, 1e-14, 0.05, 5e-6, 1e-14] + 0.05 * np.abs(expected) * ([1, 0, 0, 1, 0, 0, 1])
             assert np.all(np.abs(np.subtract(numbers, expected)) <= 1.01 * written), line
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "json"], ["--workers", "2"]], ids=" ".join)
+def test_a_terminal_sees_which_setting_is_waited_for(options, capsys, monkeypatch):
+    """Every setting once, the infinite M last, and the line is empty at the end; what is printed is the same without a terminal."""
+    arguments = ["bias", "--alpha", "0.5", "0.25", "--episodes", "inf", "1", "--steps", "1", *options]
+    assert main(arguments) == 0
+    out, nothing = capsys.readouterr()
+    assert not nothing
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(arguments) == 0 and capsys.readouterr().out == out
+    *lines, end = sys.stderr.getvalue().split("\r")
+    assert [line.strip() for line in lines] == [
+        "setting 1 of 4: K = 1, M = 1, α = 0.5", "", "setting 2 of 4: K = 1, M = 1, α = 0.25", "",
+        "setting 3 of 4: K = 1, M → ∞, α = 0.5", "", "setting 4 of 4: K = 1, M → ∞, α = 0.25", "",
+    ] and not end  # fmt: skip
+
+
+def test_a_terminal_sees_that_a_gradient_of_yours_is_waited_for_and_the_line_goes_where_it_fails(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(["bias", "tests.commands.plain_estimators:policy_gradient", *SMALL]) == 0
+    shown = [line.strip() for line in sys.stderr.getvalue().split("\r")]
+    assert shown[:5] == ["your estimate of the gradient ∇L, M = 1", "", "your estimate of the gradient ∇L, M = 2", "", "setting 1 of 2: K = 1, M = 1, α = 0.5"]
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with pytest.raises(SystemExit):
+        main(["bias", "tests.commands.plain_estimators:crashes", *SMALL])
+    first, empty, *_ = sys.stderr.getvalue().split("\r")
+    assert first.startswith("setting 1 of 2: ") and not empty.strip()
 
 
 def test_the_json_holds_the_numbers_of_the_library(capsys):

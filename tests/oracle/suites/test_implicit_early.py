@@ -5,7 +5,8 @@ import pytest
 
 import refmeta as rm
 from refmeta.oracle.choices import singles
-from refmeta.oracle.judge import JudgeSettings, gap, limit_of
+from refmeta.oracle.diagnosis.choices import single_matches
+from refmeta.oracle.judge import JudgeSettings, gap, judge, limit_of
 from refmeta.oracle.suites.implicit_early import SUITE
 from refmeta.oracle.suites.implicit_early.problem import Early, answer, problem
 from refmeta.oracle.vectors import cases
@@ -123,10 +124,38 @@ def test_who_stops_after_five_steps_on_purpose_is_right_here_and_who_does_so_by_
         rm.oracle.check(lambda **data: plain_conjugate_gradients(**data, steps=2), "implicit", seconds=3.0)
 
 
+def test_who_takes_five_steps_whatever_is_asked_for_is_told_so():
+    def five(eta, terms, cg_steps, steps, kept, delta, **data):
+        return {"cg": plain_conjugate_gradients(**data, steps=5)}
+
+    with pytest.raises(AssertionError, match=r"cg: computes another formula, in (\d+) of \1 failing vectors: steps of conjugate gradients: five in every case"):
+        rm.oracle.check(five, "implicit-early", seconds=10.0)
+
+
 def library_without_a_factor(eta, terms, cg_steps, steps, kept, delta, **data):
     """Neumann's series as it is often written."""
     given = problem(data | {"eta": eta, "terms": terms, "cg_steps": cg_steps, "steps": steps, "kept": kept, "delta": delta})
     return {"neumann": answer("neumann", given) / eta}
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("cg", "steps of conjugate gradients: five in every case"), ("neumann", "terms of the series: three in every case"),
+        ("finite_difference", "terms of the series: ten in every case"), ("truncated", "differentiated steps: two in every case"),
+    ],
+)  # fmt: skip
+def test_who_takes_the_same_number_in_every_case_is_told_of_what(part, words):
+    name, each = words.split(": ")
+    failing = []
+    for case in VALID:
+        value = SUITE.variant(part, case.problem, {name: SUITE.choices[name][each]})
+        if judge(case, {part: value}, JudgeSettings()).verdict == "mismatch":
+            failing.append(judge(case, {part: value}, JudgeSettings()))
+    (line,) = [m.line for m in single_matches(failing, JudgeSettings()) if words in m.line]
+    assert line == f"computes another formula, in {len(failing)} of {len(failing)} failing vectors: {words}"
+    others = [other for other in SUITE.parts if SUITE.variant(other, VALID[0].problem, {name: SUITE.choices[name][each]}) is not None]
+    assert part in others and set(others) <= {"neumann", "finite_difference"} or others == [part]
 
 
 def test_a_mistake_is_named():

@@ -62,7 +62,7 @@ def _expectation(problem: Any, estimate: Estimate, make: Make = naive_surrogate,
 @wrong(
     "score-term-dropped", "E-MAML without L(φ) Σ ∇log p(τ)", quantity=EVERY,
     cause="the trajectories are taken as data: that they depend on θ is lost", source="most MAML-RL code",
-    hint="add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
+    repair="add (loss_after.detach() * log_prob_of_the_whole_inner_batch.sum()) to the outer loss",
 )  # fmt: skip
 def score_term_dropped(problem: Any) -> Any:
     return _expectation(problem, without_score)
@@ -79,7 +79,7 @@ def score_term_alpha(problem: Any) -> Any:
 @wrong(
     "score-term-mean", "E-MAML with 1/M times the score term; with M = 1, right", quantity=EVERY,
     cause="the score is averaged over trajectories as a gradient is; but the likelihood of a batch is a product",
-    source="ProMP trpo_maml.py", hint="log_prob.mean() instead of .sum() over the trajectories of the inner batch",
+    source="ProMP trpo_maml.py", hint="log_prob.mean() over the trajectories of the inner batch", repair="log_prob.sum() over them",
 )  # fmt: skip
 def score_term_mean(problem: Any) -> Any:
     return _expectation(problem, scaled_score(1 / problem.episodes))

@@ -67,7 +67,7 @@ def query_hessian(problem: Any) -> Array:
 @wrong("steps-at-most-five", "(I + H/λ)⁻¹ ∇L_query(φ*) by at most five steps of conjugate gradients",
        cause="the number of conjugate gradients' steps has a bound below the number of parameters",
        source="the five steps of aravindr93/imaml_dev, for large networks",
-       hint="more steps, until the residual is small; d steps are exact but for rounding.  Meant as it is, it is judged by the suite implicit-early")  # fmt: skip
+       repair="more steps, until the residual is small; d steps are exact but for rounding.  Meant as it is, it is judged by the suite implicit-early")  # fmt: skip
 def steps_at_most_five(problem: Any) -> Array:
     return _by_few_steps(problem, MOST_STEPS)
 

@@ -16,7 +16,7 @@ from refmeta.oracle.suites.implicit_early.problem import Early
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS, RESULTS
 
-__all__ = ["CHOICES", "FAMILIES", "EarlySolved", "additions", "variant"]
+__all__ = ["CHOICES", "COUNTED", "FAMILIES", "EarlySolved", "additions", "variant"]
 
 SERIES = ("neumann", "finite_difference")
 AT_MINIMUM = (*SERIES, "one_step", "cg")
@@ -50,8 +50,11 @@ LAMBDAS: dict[str, Any] = {
 }  # fmt: skip
 COUNTS: dict[str, Callable[[int], int] | None] = {
     "as many as asked for": None, "one more": lambda k: k + 1, "one fewer": lambda k: k - 1, "two more": lambda k: k + 2,
-    "one": lambda k: 1, "two": lambda k: 2, "three": lambda k: 3, "five": lambda k: 5, "ten": lambda k: 10,
-    "twice as many": lambda k: 2 * k, "until nothing is left": lambda k: 400,
+    "one in every case": lambda k: 1, "two in every case": lambda k: 2, "three in every case": lambda k: 3, "five in every case": lambda k: 5,
+    "ten in every case": lambda k: 10, "twice as many": lambda k: 2 * k, "until nothing is left": lambda k: 400,
+}  # fmt: skip
+COUNTED = {  # of a part: what there is a number of
+    "neumann": "terms of the series", "finite_difference": "terms of the series", "cg": "steps of conjugate gradients", "truncated": "differentiated steps",
 }  # fmt: skip
 MATRICES: dict[str, Callable[[Any, Array, Array, float], Array] | None] = {
     "I + H/lambda": None,
@@ -84,7 +87,7 @@ DIFFERENCES: dict[str, Callable[[float, float], float] | None] = {
 }  # fmt: skip
 CHOICES: Choices = {
     "solved": {"early": None, "to the end": "exact", "not at all": "first order"},
-    "number": COUNTS,
+    **dict.fromkeys(COUNTED.values(), COUNTS),
     "eta": ETAS,
     "factor in front": FRONT,
     "lambda": LAMBDAS,
@@ -108,7 +111,8 @@ CHOICES: Choices = {
     "result": RESULTS,
 }
 CONCERNED: dict[str, tuple[str, ...]] = {
-    "solved": AT_MINIMUM, "number": (*SERIES, "cg", "truncated"), "eta": (*SERIES, "one_step", "truncated"),
+    **{name: tuple(part for part in COUNTED if COUNTED[part] == name) for name in COUNTED.values()},
+    "solved": AT_MINIMUM, "eta": (*SERIES, "one_step", "truncated"),
     "factor in front": (*SERIES, "one_step", "truncated"), "matrix": (*SERIES, "cg", "truncated"), "begins at": (*SERIES, "cg"), "directions": ("cg",),
     "difference": ("finite_difference",), "start": ("truncated",), "unrolled steps": ("truncated",), "differentiated": ("truncated",),
     "right side": AT_MINIMUM, "phi": AT_MINIMUM,
@@ -153,7 +157,7 @@ def _solution(part: str, problem: Early, m: EarlySolved, point: Point) -> Array 
     if "solved" in point:
         return m.g if point["solved"] == "first order" else matvec(np.linalg.inv(m.H), m.g)
     count = {"cg": problem.cg_steps, "one_step": 1}.get(part, problem.terms)
-    count = point["number"](count) if "number" in point else count
+    count = point.get(COUNTED.get(part, ""), int)(count)
     x = point.get("begins at", lambda g: 0 * g)
     x = m.eta * m.g if x == "eta" else x(m.g)
     if part == "cg":
@@ -189,7 +193,7 @@ def _truncated(problem: Early, m: EarlySolved, point: Point) -> Array | None:
     """Through the last, or the first, steps."""
     steps, kept = problem.steps, problem.kept
     steps = kept if point.get("unrolled steps") == "kept" else point["unrolled steps"](steps) if "unrolled steps" in point else steps
-    kept = min(max(0, point["number"](kept) if "number" in point else kept), steps)
+    kept = min(max(0, point.get(COUNTED["truncated"], int)(kept)), steps)
     A, phi = hessian(m.support, m.phi), _descended(m, steps)
     adjoint = m.query.at(phi).grad
     one = np.eye(m.theta.shape[-1])

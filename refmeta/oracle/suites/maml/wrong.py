@@ -109,13 +109,13 @@ def alpha_missing(problem: Any) -> Array:
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", kind="convention", cause="a convention: mean where the sum is meant",
-       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
+       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="jnp.mean or loss / batch_size over the tasks", repair="the sum over the tasks; or say --reduce mean, if you mean it")  # fmt: skip
 def mean_over_tasks(problem: Any) -> Array:
     return np.mean(_exact(problem), axis=0)
 
 
 @wrong("sum-over-tasks", "N times the mean", quantity="mean", kind="convention", cause="a convention: sum where the mean is meant",
-       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
+       source="facebookresearch/higher #7 #92, learnables/learn2learn #232", hint="a sum, or accumulated .backward() calls, over the tasks", repair="the mean over the tasks; or say --reduce sum, if you mean it")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return np.sum(_exact(problem), axis=0)
 

@@ -33,7 +33,7 @@ LETTERS = {
 
 
 @wrong("first-order", "g_q", cause="the inner steps are not differentiated: create_graph=True missing, an optimiser of the outer kind used inside",
-       source="dragen1860/MAML-Pytorch #17 #26", hint="PyTorch: torch.optim steps in place and cuts the graph: use TorchOpt's MetaAdam or higher's DifferentiableOptimizer")  # fmt: skip
+       source="dragen1860/MAML-Pytorch #17 #26", hint="PyTorch: torch.optim, which steps in place and cuts the graph", repair="TorchOpt's MetaAdam, or higher's DifferentiableOptimizer")  # fmt: skip
 def first_order(problem: Any) -> Array:
     return unrolled(problem).g
 
@@ -45,7 +45,7 @@ def inner_gradients_detached(problem: Any) -> Array:
 
 
 @wrong("last-step-without-adjoint", "the adjoint of all steps but the last, from g_q", cause="the backward recursion begins one step early",
-       hint="reversed(states[:-1]) for reversed(states)")  # fmt: skip
+       hint="reversed(states[:-1])", repair="reversed(states)")  # fmt: skip
 def last_step_without_adjoint(problem: Any) -> Array:
     return gradients(unrolled(problem), max(problem.steps - 1, 0))[0]
 
@@ -70,7 +70,7 @@ def second_moment_detached(problem: Any) -> Array:
 
 @wrong("moments-carried-between-tasks", "task i begins with the m, v and t that task i − 1 left",
        cause="one optimiser for all tasks; Reptile has it on purpose, MAML not", source="openai/supervised-reptile reptile.py",
-       hint="make the optimiser, or opt.init(params), inside the loop over tasks")  # fmt: skip
+       repair="make the optimiser, or opt.init(params), inside the loop over tasks")  # fmt: skip
 def moments_carried_between_tasks(problem: Any) -> Array:
     return through(problem, MOMENTS["carried from task to task"], optimisers=(*MOMENTA, *ADAM, *RMSPROP))
 
@@ -82,13 +82,13 @@ def optimiser_made_in_every_step(problem: Any) -> Array:
 
 
 @wrong("mean-over-tasks", "1/N of the sum", quantity="sum", kind="convention", cause="a convention: mean where the sum is meant",
-       hint="jnp.mean or loss / batch_size over the tasks; say it with --reduce mean")  # fmt: skip
+       hint="jnp.mean or loss / batch_size over the tasks", repair="the sum over the tasks; or say --reduce mean, if you mean it")  # fmt: skip
 def mean_over_tasks(problem: Any) -> Array:
     return np.mean(through(problem), axis=0)
 
 
 @wrong("sum-over-tasks", "N times the mean", quantity="mean", kind="convention", cause="a convention: sum where the mean is meant",
-       hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
+       hint="a sum, or accumulated .backward() calls, over the tasks", repair="the mean over the tasks; or say --reduce sum, if you mean it")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return np.sum(through(problem), axis=0)
 

@@ -39,12 +39,12 @@ def rmsprop_epsilon_inside(problem: Any) -> Array:
     return through(problem, EPSILONS["inside the root"], optimisers=RMSPROP)
 
 
-@wrong("bias-correction-missing", "m and v for m̂ and v̂", cause="Adam without its division by 1 − βᵗ", hint="m / (1 - beta1 ** t), v / (1 - beta2 ** t)")
+@wrong("bias-correction-missing", "m and v for m̂ and v̂", cause="Adam without its division by 1 − βᵗ", repair="m / (1 - beta1 ** t), v / (1 - beta2 ** t)")
 def bias_correction_missing(problem: Any) -> Array:
     return through(problem, UPDATES["Adam without bias correction"], optimisers=ADAM)
 
 
-@wrong("bias-correction-late", "1 − βᵗ⁺¹ for 1 − βᵗ", cause="the number of steps is off by one in the bias correction", hint="t counts from 1, and is counted up once in a step")
+@wrong("bias-correction-late", "1 − βᵗ⁺¹ for 1 − βᵗ", cause="the number of steps is off by one in the bias correction", repair="t counts from 1, and is counted up once in a step")
 def bias_correction_late(problem: Any) -> Array:
     return through(problem, UPDATES["Adam's bias correction one step late"], optimisers=ADAM)
 
@@ -54,7 +54,7 @@ def amsgrad(problem: Any) -> Array:
     return through(problem, UPDATES["AMSGrad"], optimisers=ADAM)
 
 
-@wrong("nesterov-as-heavy-ball", "αm for α(∇L + βm)", cause="Nesterov's momentum is not switched on", hint="PyTorch: nesterov=True; optax.sgd(nesterov=True)")
+@wrong("nesterov-as-heavy-ball", "αm for α(∇L + βm)", cause="Nesterov's momentum is not switched on", repair="PyTorch: nesterov=True; optax.sgd(nesterov=True)")
 def nesterov_as_heavy_ball(problem: Any) -> Array:
     return through(problem, UPDATES["heavy ball for Nesterov's momentum, and the other way round"], optimisers=("nesterov",))
 
@@ -65,7 +65,7 @@ def heavy_ball_as_nesterov(problem: Any) -> Array:
 
 
 @wrong("momentum-as-mean", "m ← βm + (1 − β)∇L", cause="momentum with the factor 1 − β of Adam's first moment", kind="convention",
-       hint="optax.ema or optax.trace: only trace has no factor")  # fmt: skip
+       hint="optax.ema", repair="optax.trace, which has no factor")  # fmt: skip
 def momentum_as_mean(problem: Any) -> Array:
     return through(problem, UPDATES["momentum with the factor 1 - beta"], optimisers=MOMENTA)
 
@@ -77,7 +77,7 @@ def momentum_dampened(problem: Any) -> Array:
 
 
 @wrong("clip-with-epsilon", "c/(‖∇L‖ + 1e-6) for c/‖∇L‖", cause="PyTorch's clip_grad_norm_ adds 1e-6 to the norm", kind="convention",
-       source="pytorch torch/nn/utils/clip_grad.py", hint="PyTorch: clip_grad_norm_; optax.clip_by_global_norm adds nothing")  # fmt: skip
+       source="pytorch torch/nn/utils/clip_grad.py", hint="PyTorch: clip_grad_norm_", repair="optax.clip_by_global_norm, which adds nothing")  # fmt: skip
 def clip_with_epsilon(problem: Any) -> Array:
     return through(problem, CLIPS["by norm, c/(norm + 1e-6)"])
 
@@ -103,22 +103,22 @@ def clip_missing(problem: Any) -> Array:
     return through(problem, CLIPS["not at all"])
 
 
-@wrong("clip-after-decay", "∇L + wθ clipped", cause="the decay is added before the clip", hint="optax.chain: clip_by_global_norm comes before add_decayed_weights")
+@wrong("clip-after-decay", "∇L + wθ clipped", cause="the decay is added before the clip", hint="optax.chain(add_decayed_weights, clip_by_global_norm, …)", repair="optax.chain(clip_by_global_norm, add_decayed_weights, …)")
 def clip_after_decay(problem: Any) -> Array:
     return through(problem, CLIPS["after the decay is added"])
 
 
-@wrong("decay-coupled", "wθ added to ∇L for αwθ subtracted from θ", cause="coupled decay for decoupled decay", hint="PyTorch: Adam(weight_decay=) for AdamW(weight_decay=)")
+@wrong("decay-coupled", "wθ added to ∇L for αwθ subtracted from θ", cause="coupled decay for decoupled decay", hint="PyTorch: Adam(weight_decay=)", repair="PyTorch: AdamW(weight_decay=)")
 def decay_coupled(problem: Any) -> Array:
     return through(problem, DECAYS["coupled"], decays=("decoupled", "decoupled_paper"))
 
 
-@wrong("decay-decoupled", "αwθ subtracted from θ for wθ added to ∇L", cause="decoupled decay for coupled decay", hint="PyTorch: AdamW(weight_decay=) for Adam(weight_decay=)")
+@wrong("decay-decoupled", "αwθ subtracted from θ for wθ added to ∇L", cause="decoupled decay for coupled decay", hint="PyTorch: AdamW(weight_decay=)", repair="PyTorch: Adam(weight_decay=)")
 def decay_decoupled(problem: Any) -> Array:
     return through(problem, DECAYS["decoupled, alpha w"], decays=("coupled",))
 
 
-@wrong("decay-without-alpha", "wθ for αwθ", cause="the paper's decoupled decay, where PyTorch's is asked for", kind="convention", hint="p = p - w * p for p - alpha * w * p")
+@wrong("decay-without-alpha", "wθ for αwθ", cause="the paper's decoupled decay, where PyTorch's is asked for", kind="convention", hint="p = p - w * p", repair="p = p - alpha * w * p")
 def decay_without_alpha(problem: Any) -> Array:
     return through(problem, DECAYS["decoupled, w"], decays=("decoupled",))
 

@@ -80,7 +80,7 @@ def gradient_at_start(problem: Any) -> Any:
 
 @wrong("curvature-of-reinforce", "inner steps on REINFORCE's surrogate, the query on another", quantity=EVERY,
        cause="the inner step is differentiated through a loss made for first derivatives: Σ γᵗ(Ĝ − b) log π",
-       source="MAML-RL as first released", hint="differentiate the ratio or the magic box in the inner loss, not log π times the advantage")  # fmt: skip
+       source="MAML-RL as first released", repair="differentiate the ratio or the magic box in the inner loss, not log π times the advantage")  # fmt: skip
 def curvature_of_reinforce(problem: Any) -> Any:
     return _with_curvature(problem, "reinforce")
 
@@ -100,7 +100,7 @@ def _with_curvature(problem: SampledBatches, other: str) -> dict[str, Array]:
 
 @wrong("score-counted-twice", "∇F + L_query(φ) Σ ∇log p of every support batch", quantity=EVERY,
        cause="E-MAML's score term on a magic box, which already differentiates the likelihood of the batch",
-       hint="leave the score term to a surrogate whose inner gradient is plain REINFORCE")  # fmt: skip
+       repair="leave the score term to a surrogate whose inner gradient is plain REINFORCE")  # fmt: skip
 def score_counted_twice(problem: Any) -> Any:
     def of(points: list[SurrogatePoint]) -> Array:
         g, value = points[-1].grad, points[-1].loss

@@ -24,7 +24,7 @@ DICE = ("dice", "tmaml")
 
 @wrong("query-is-support", "∇F with the last support batch as the query", quantity=EVERY,
        cause="no batch is drawn after adaptation: the query is the last support batch", source="hereismari/tensorflow-maml #4",
-       hint="draw a new batch at phi for the outer loss", chapter="maml")  # fmt: skip
+       repair="draw a new batch at phi for the outer loss", chapter="maml")  # fmt: skip
 def query_is_support(problem: Any) -> Any:
     changed = _with_last_batch(problem) if problem.steps else problem
     return {part: answer(part, changed) for part in part_names(SUMMANDS) if not part.endswith("adapted")}
@@ -48,13 +48,13 @@ def one_batch_for_all_steps(problem: Any) -> Any:
 @wrong("denominator-follows", "every ratio's denominator at the parameters where it is used, held constant", quantity=EVERY,
        cause="exp(log p − stop_gradient(log p)) on a batch that was drawn elsewhere: every ratio is 1",
        source="the magic box as printed, in a second outer step on the same batches",
-       hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right on policy only")  # fmt: skip
+       repair="keep the log-probabilities of the time of sampling as data; logp.detach() is right on policy only")  # fmt: skip
 def denominator_follows(problem: Any) -> Any:
     return with_points(problem, lambda name, k, theta: replace_fields(problem.batch(k, theta), theta_sampled=theta).surrogate(name).at(theta))
 
 
 @wrong("mask-ignored", "the steps after the end are counted", quantity=EVERY,
-       cause="padding enters the sums; where no trajectory ends early, right", hint="torch.where(mask, x, 0) before every sum")  # fmt: skip
+       cause="padding enters the sums; where no trajectory ends early, right", repair="torch.where(mask, x, 0) before every sum")  # fmt: skip
 def mask_ignored(problem: Any) -> Any:
     every: Any = lambda batch: batch._replace(mask=np.ones(batch.mask.shape, bool))
     return all_parts(replace_fields(problem, trajectories=every(problem.trajectories), query=every(problem.query)))
@@ -107,7 +107,7 @@ def _by_definition(problem: SampledBatches, names: tuple[str, ...], change: Call
 
 @wrong("dice-averaged-dependencies", "Σ γᵗ r_t exp((1/M) Σ_{k≤t} x_k)", quantity=EVERY,
        cause="the cumulative log-probabilities are divided by the number of episodes", source="learn2learn maml_dice.py",
-       hint="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only")  # fmt: skip
+       repair="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only")  # fmt: skip
 def dice_averaged_dependencies(problem: Any) -> Any:
     M = problem.trajectories.mask.shape[-2]
     return _by_definition(problem, DICE, lambda s: s._replace(box=lambda y: exp(y / M)))

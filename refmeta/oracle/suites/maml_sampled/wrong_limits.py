@@ -83,14 +83,14 @@ def steps_at_most_five(problem: Any) -> Any:
 
 @wrong("probabilities-clamped", "log max(π, 1e-6) for log π", quantity=EVERY, chapter="softmax-policies",
        cause="probabilities are kept away from 0 in the logarithm, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6).log(); log_softmax needs no clamp")  # fmt: skip
+       hint="PyTorch: probs.clamp(min=1e-6).log()", repair="log_softmax, which needs no clamp")  # fmt: skip
 def probabilities_clamped(problem: Any) -> Any:
     return _with_softmax(problem, CLAMPED_PROBABILITIES)
 
 
 @wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
        cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10); subtract the largest logit instead")  # fmt: skip
+       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
 def logits_clamped(problem: Any) -> Any:
     return _with_softmax(problem, CLAMPED_LOGITS)
 

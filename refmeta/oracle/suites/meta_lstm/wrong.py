@@ -26,7 +26,7 @@ FALSE_ALARMS = {
     "gates-before-sigmoid", "i_t = σ(W_I[h, θ, z_{t−1}] + b_I), z before the sigmoid", quantity=EVERY,
     cause="the gates' pre-activations are kept as the state, as in the released code; the paper feeds back the gates",
     source="twitter/meta-learning-lstm, markdtw/meta-learning-lstm-pytorch",
-    hint="keep sigmoid(z), not z, as the state of the gates",
+    hint="z is kept as the state of the gates", repair="keep sigmoid(z) as the state of the gates",
 )  # fmt: skip
 def gates_before_sigmoid(problem: Any) -> Any:
     return all_parts(problem, Formulas(gates=gates_released))
@@ -65,7 +65,7 @@ def input_gate_tied_to_forget(problem: Any) -> Any:
 @wrong(
     "start-not-learned", "∂F/∂c0 = 0", quantity=EVERY,
     cause="c0 is copied into the learner, and the copy is what is trained on",
-    hint="c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
+    repair="c0 must be a parameter of the meta-learner and enter the graph itself, not a clone of its data",
 )  # fmt: skip
 def start_not_learned(problem: Any) -> Any:
     return {f"{kind}_c0": np.zeros((problem.support.shape[0], problem.support.dim)) for kind in ("exact", "independent")}
@@ -86,7 +86,7 @@ def preprocessing_without_sign(problem: Any) -> Any:
 @wrong(
     "independent-called-exact", "the gradient with ∇L_t and L_t held", quantity=EVERY,
     cause="the learner's gradient is detached before it enters the meta-learner", source="the paper and every port of it, on purpose",
-    hint="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
+    repair="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip
 def independent_called_exact(problem: Any) -> Any:
     return {f"exact_{leaf}": by_definition(f"independent_{leaf}", problem) for leaf in LEAVES}
@@ -123,7 +123,7 @@ def steps_at_most_five(problem: Any) -> Any:
 @wrong(
     "probabilities-clamped", "log max(p, 1e-6) in the learner's loss", quantity=EVERY, chapter="softmax-policies",
     cause="probabilities are kept away from 0, and their gradient is cut there",
-    hint="PyTorch: probs.clamp(min=1e-6).log(); log_softmax needs no clamp",
+    hint="PyTorch: probs.clamp(min=1e-6).log()", repair="log_softmax, which needs no clamp",
 )  # fmt: skip
 def probabilities_clamped(problem: Any) -> Any:
     return all_parts(problem, Formulas(softmax=clamps.CLAMPED_PROBABILITIES))
@@ -132,7 +132,7 @@ def probabilities_clamped(problem: Any) -> Any:
 @wrong(
     "logits-clamped", "the learner's logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
     cause="logits are clamped against overflow, and their gradient is cut there",
-    hint="logits.clamp(-10, 10); subtract the largest logit instead",
+    hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all",
 )  # fmt: skip
 def logits_clamped(problem: Any) -> Any:
     return all_parts(problem, Formulas(softmax=clamps.CLAMPED_LOGITS))

@@ -63,7 +63,7 @@ def model_reward_of_one(problem: Any) -> Any:
 @wrong(
     "query-on-the-model", "the objective is the model's loss of φ", quantity=EVERY,
     cause="the query is the model again, and what it does not know costs nothing",
-    hint="the query's return is that of the true process, or of trajectories from it",
+    repair="the query's return is that of the true process, or of trajectories from it",
 )  # fmt: skip
 def query_on_the_model(problem: Any) -> Any:
     return maml_parts(problem, problem.support, problem.support)
@@ -80,7 +80,7 @@ def support_on_the_truth(problem: Any) -> Any:
 @wrong(
     "model-first-order", "∇L(φ) of the true task", quantity=EVERY,
     cause="the adapted parameters are detached: the Hessian of the model's loss is missing",
-    hint="PyTorch: create_graph=True in the step on the model; JAX: no stop_gradient on phi",
+    repair="PyTorch: create_graph=True in the step on the model; JAX: no stop_gradient on phi",
 )  # fmt: skip
 def model_first_order(problem: Any) -> Any:
     arguments, options = (problem.theta, problem.support, problem.truth), {"alpha": problem.alpha, "steps": problem.steps}

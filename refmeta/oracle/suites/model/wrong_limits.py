@@ -25,7 +25,7 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> Any:
 @wrong(
     "probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
     cause="probabilities are kept away from 0, and their gradient is cut there",
-    hint="PyTorch: probs.clamp(min=1e-6); log_softmax needs no clamp",
+    hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp",
 )  # fmt: skip
 def probabilities_clamped(problem: Any) -> Any:
     return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
@@ -34,7 +34,7 @@ def probabilities_clamped(problem: Any) -> Any:
 @wrong(
     "logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
     cause="logits are clamped against overflow, and their gradient is cut there",
-    hint="logits.clamp(-10, 10); subtract the largest logit instead",
+    hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all",
 )  # fmt: skip
 def logits_clamped(problem: Any) -> Any:
     return _with_softmax(problem, clamps.CLAMPED_LOGITS)

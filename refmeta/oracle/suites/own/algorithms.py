@@ -32,6 +32,11 @@ ADAPTED = (
     "refmeta.adapt(theta, support, alpha=alpha, steps=steps).adapted, your phi; losses as tasks are "
     "[refmeta.BlackBox(loss, len(theta)) for loss in losses]"
 )
+MEANT = {
+    "loss-scale-half": "a support and a query whose losses are half as large, as yours are",
+    "loss-scale-double": "a support and a query whose losses are twice as large, as yours are",
+    "loss-summed": "a support and a query whose losses are sums over the data points, as yours are",
+}
 
 
 class Algorithm(NamedTuple):
@@ -42,6 +47,7 @@ class Algorithm(NamedTuple):
     check_inputs : the inputs beside the losses and theta, checked for a number of parameters.
     problem : of the theta, the support, the query and the other inputs.
     answer, terms : of the problem, as of a suite.
+    meant : what to write in the problem for a convention, by its slug.
     """
 
     inputs: Mapping[str, Input]
@@ -53,6 +59,7 @@ class Algorithm(NamedTuple):
     terms: Callable[[str, Any, Array], Any]
     facts: Mapping[str, Any]
     first_order: Callable[[Any], Array] | None = None
+    meant: Mapping[str, str] = {}
 
     def suite(self, problem: Callable[[dict[str, Any]], Any]) -> Suite:
         """The suite of one problem: `problem` of other inputs is the same losses with them."""
@@ -133,7 +140,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "chapter": "maml", "rows": OF_MAML.rows, "effects": maml.epsilons.effects, "letters": OF_MAML.letters,
             "patterns": {"detached step": detached_steps, "odd terms": odd_terms}, **choice_facts(maml_choices),
         },
-        lambda problem: maml_problem.answer("first_order", problem),
+        lambda problem: maml_problem.answer("first_order", problem), MEANT,
     ),
     "implicit": Algorithm(
         THETA | {"strength": Input("number", "lambda, the weight of the proximal term")},

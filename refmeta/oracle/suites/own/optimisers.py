@@ -6,8 +6,8 @@ from refmeta.meta import inner_optimisers as inner
 from refmeta.oracle.suite import choice_facts
 from refmeta.oracle.suites import maml_optimisers
 from refmeta.oracle.suites.maml_optimisers import choices
-from refmeta.oracle.suites.maml_optimisers.problem import DECAY, OptimiserProblem
-from refmeta.oracle.suites.maml_optimisers.rules import InnerRule
+from refmeta.oracle.suites.maml_optimisers.problem import DECAY, OptimiserProblem, library_optimiser
+from refmeta.oracle.suites.maml_optimisers.rules import ADAM, MOMENTA, InnerRule
 from refmeta.oracle.suites.own.algorithms import ALGORITHMS, Algorithm
 
 __all__ = ["rule_of", "through_optimiser"]
@@ -17,6 +17,8 @@ NAMES = {
     inner.Adam: "adam", inner.AdamEpsilonHat: "adam_epsilon_hat", inner.AdamEpsilonRoot: "adam_epsilon_root",
 }  # fmt: skip
 KINDS = {kind: name for name, kind in DECAY.items()}
+EPSILONS = {"epsilon-outside": "adam", "epsilon-hat": "adam_epsilon_hat", "epsilon-inside": "adam_epsilon_root"}
+DECAYS = {"decay-with-alpha": "decoupled", "decay-without-alpha": "decoupled_paper"}
 
 
 def rule_of(optimiser: Any) -> InnerRule:
@@ -43,4 +45,15 @@ def through_optimiser(optimiser: Any) -> Algorithm:
     rows = tuple(row for row in suite.rows if row.quantity in ("gradient", "sum", "mean"))
     facts = {"chapter": suite.chapter, "rows": rows, "effects": suite.effects, "letters": suite.letters, **choice_facts(choices)}
     compare_first = f"refmeta.adapt(theta, support, alpha=alpha, steps=steps, optimiser=refmeta.inner.{optimiser}).adapted, your phi"
-    return ALGORITHMS["maml"]._replace(problem=problem, facts=facts, compare_first=compare_first)
+    maml = ALGORITHMS["maml"]
+    return maml._replace(problem=problem, facts=facts, compare_first=compare_first, meant={**maml.meant, **_meant(rule)})
+
+
+def _meant(rule: InnerRule) -> dict[str, str]:
+    """What to write in the problem for a convention of inner optimisers; nothing where the library has no such rule."""
+    changes = {slug: {"optimiser": form} for slug, form in EPSILONS.items() if rule.optimiser in ADAM}
+    changes |= {slug: {"decay": kind} for slug, kind in DECAYS.items() if rule.decay in DECAYS.values()}
+    meant = {slug: f"optimiser=refmeta.inner.{library_optimiser(rule._replace(**change))}" for slug, change in changes.items()}
+    if rule.optimiser in MOMENTA and rule.decay != "decoupled":  # there alpha multiplies the decay, too
+        meant["momentum-as-mean"] = f"alpha=(1 - {rule.momentum:g}) * alpha"
+    return meant

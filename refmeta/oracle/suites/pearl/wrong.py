@@ -20,7 +20,7 @@ __all__ = ["ROWS"]
 
 @wrong("mean-of-factors", "μ = mean of μ_n, σ² = mean of σ_n²", quantity=EVERY,
        cause="the encoder's outputs are averaged over the context, as a permutation-invariant network's would be",
-       hint="precision = exp(-log_variance); mean = (precision * means).sum(context) / precision.sum(context)")  # fmt: skip
+       repair="precision = exp(-log_variance); mean = (precision * means).sum(context) / precision.sum(context)")  # fmt: skip
 def mean_of_factors(problem: Any) -> dict[str, Array]:
     def product(factors: Any) -> tuple[Vector, Vector]:
         means, log_variances = (list(zip(*rows, strict=True)) for rows in zip(*factors, strict=True))
@@ -32,7 +32,7 @@ def mean_of_factors(problem: Any) -> dict[str, Array]:
 
 @wrong("deviation-for-variance", "σ² = 1/Σ σ_n⁻¹, μ = σ² Σ μ_n σ_n⁻¹", quantity=EVERY,
        cause="the encoder's second output, a deviation, is taken for a variance in the product",
-       hint="PyTorch: Normal takes a deviation; precisions are 1 / deviation ** 2")  # fmt: skip
+       repair="PyTorch: Normal takes a deviation; precisions are 1 / deviation ** 2")  # fmt: skip
 def deviation_for_variance(problem: Any) -> dict[str, Array]:
     def factor(x: Inputs, psi: Vector) -> tuple[Vector, Vector]:
         mean, log_variance = definition.factor(x, psi)
@@ -58,7 +58,7 @@ def kl_without_half(problem: Any) -> dict[str, Array]:
 
 @wrong("actor-reaches-encoder", "∇(critic_loss + actor_loss + β KL) in the encoder", quantity=EVERY,
        cause="z is not detached where it enters the policy's loss",
-       hint="z.detach() in the policy's input and in the Q of the policy's loss")  # fmt: skip
+       repair="z.detach() in the policy's input and in the Q of the policy's loss")  # fmt: skip
 def actor_reaches_encoder(problem: Any) -> dict[str, Array]:
     both_losses = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) + actor_loss(f, x, task, z)
     return all_parts(problem, Pearl(latent_loss=both_losses))
@@ -67,7 +67,7 @@ def actor_reaches_encoder(problem: Any) -> dict[str, Array]:
 @wrong("next-state-missing", "ψ without e_s' and r e_s'", quantity=EVERY,
        cause="the context holds (s, a, r) only, and tasks that differ in their dynamics cannot be told apart",
        source="katerakelly/oyster issue #4: an option since",
-       hint="oyster: use_next_obs_in_context")  # fmt: skip
+       repair="oyster: use_next_obs_in_context")  # fmt: skip
 def next_state_missing(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(features=lambda x, s, a, r, after: definition.features(x, s, a, r, -1)))
 
@@ -75,14 +75,14 @@ def next_state_missing(problem: Any) -> dict[str, Array]:
 @wrong("temperature-missing", "log π for τ log π, in the target and in the actor's loss", quantity=EVERY,
        cause="the rewards are to be scaled instead, and are not",
        source="katerakelly/oyster issue #9",
-       hint="alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it")  # fmt: skip
+       repair="alpha.detach() * log_pi in the target and in the policy's loss, or rewards divided by it")  # fmt: skip
 def temperature_missing(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(temperature=lambda x: 1))
 
 
 @wrong("kl-summed-loss-averaged", "∇critic_loss/N + β ∇KL", quantity=EVERY,
        cause="the critic's loss is a mean over all transitions of all tasks, the KL divergence a sum over the tasks",
-       hint="both .mean() or both .sum() over the tasks; beta carries over only with both alike")  # fmt: skip
+       repair="both .mean() or both .sum() over the tasks; beta carries over only with both alike")  # fmt: skip
 def kl_summed_loss_averaged(problem: Any) -> dict[str, Array]:
     mean_loss = lambda f, x, task, z, y: critic_loss(f, x, task, z, y) / len(problem.noise)
     return all_parts(problem, Pearl(latent_loss=mean_loss))
@@ -112,7 +112,7 @@ def sample_by_variance(problem: Any) -> dict[str, Array]:
 
 @wrong("target-not-held", "∇(Q − y(z))² in the encoder, y moving with z", quantity=EVERY,
        cause="the target is not detached",
-       hint="PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)")  # fmt: skip
+       repair="PyTorch: with torch.no_grad() around the target; JAX: stop_gradient(y)")  # fmt: skip
 def target_not_held(problem: Any) -> dict[str, Array]:
     moving_target_loss = lambda f, x, task, z, y: critic_loss(f, x, task, z, targets(f, x, task, z))
     return all_parts(problem, Pearl(latent_loss=moving_target_loss))
@@ -133,21 +133,21 @@ def target_without_entropy(problem: Any) -> dict[str, Array]:
 
 @wrong("end-ignored", "y = r + γ V(s') at the end, too", quantity=EVERY,
        cause="the target goes on after a terminal state",
-       hint="gamma * (1 - done) * V; a time limit is no terminal state")  # fmt: skip
+       repair="gamma * (1 - done) * V; a time limit is no terminal state")  # fmt: skip
 def end_ignored(problem: Any) -> dict[str, Array]:
     return all_parts(problem, terminal=np.zeros_like(problem.batch.terminal).tolist())
 
 
 @wrong("context-mask-ignored", "every factor counts, padded or not", quantity=EVERY,
        cause="the context's mask is not applied",
-       hint="padded transitions have precision 0, not exp(-log_variance(0))")  # fmt: skip
+       repair="padded transitions have precision 0, not exp(-log_variance(0))")  # fmt: skip
 def context_mask_ignored(problem: Any) -> dict[str, Array]:
     return all_parts(problem, context_mask=np.ones_like(problem.context.mask).tolist())
 
 
 @wrong("batch-mask-ignored", "means over the batch, padding and all", quantity=EVERY,
        cause="the batch's mask is not applied",
-       hint="(mask * loss).sum() / mask.sum(), not loss.mean()")  # fmt: skip
+       hint="loss.mean()", repair="(mask * loss).sum() / mask.sum()")  # fmt: skip
 def batch_mask_ignored(problem: Any) -> dict[str, Array]:
     return all_parts(problem, mask=np.ones_like(problem.batch.mask).tolist())
 

@@ -45,14 +45,14 @@ def variance_floored(problem: Any) -> dict[str, Array]:
 
 @wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
        cause="probabilities are kept away from 0, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6); log_softmax needs no clamp")  # fmt: skip
+       hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
 def probabilities_clamped(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(softmax=CLAMPED_PROBABILITIES))
 
 
 @wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
        cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10); subtract the largest logit instead")  # fmt: skip
+       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
 def logits_clamped(problem: Any) -> dict[str, Array]:
     return all_parts(problem, Pearl(softmax=CLAMPED_LOGITS))
 
@@ -66,7 +66,7 @@ def _scaled(problem: Any, losses: tuple[str, ...], factor: Array) -> dict[str, A
 
 @wrong("loss-summed", "sums over the batch for means", quantity=EVERY, kind="convention",
        cause="a convention: the losses are b times as large, b the number of transitions",
-       hint="PyTorch: reduction='sum', or .sum() for .mean()")  # fmt: skip
+       hint="PyTorch: reduction='sum', or .sum()", repair="PyTorch: reduction='mean', or .mean()")  # fmt: skip
 def loss_summed(problem: Any) -> dict[str, Array]:
     return _scaled(problem, ("critic", "actor", "temperature"), np.sum(problem.batch.mask, axis=-1))
 

@@ -108,14 +108,14 @@ def discounted_reward_as_return(problem: Any) -> Array:
 
 
 @wrong("fisher-normalised", "(1 − γ) F v", quantity="fisher", cause="a mean over visited states instead of the sum",
-       chapter=GEOMETRY, hint="a .mean() over visited states, as in most code for TRPO, instead of the discounted sum")  # fmt: skip
+       chapter=GEOMETRY, hint="a .mean() over visited states, as in most code for TRPO", repair="the discounted sum over visited states")  # fmt: skip
 def fisher_normalised(problem: Any) -> Array:
     point = problem.task.at(problem.theta)
     return fisher.product(point, problem.v) / np.sum(fisher.visits(point), axis=-1, keepdims=True)
 
 
 @wrong("kl-swapped", "Σ d KL(π_new ‖ π_old)", quantity="kl", cause="the two policies exchanged", chapter=GEOMETRY,
-       hint="PyTorch: kl_divergence(new, old); the old policy comes first")  # fmt: skip
+       hint="PyTorch: kl_divergence(new, old)", repair="PyTorch: kl_divergence(old, new)")  # fmt: skip
 def kl_swapped(problem: Any) -> Array:
     old, new = problem.task.at(problem.theta), problem.task.at(problem.theta + problem.v)
     return _kl(fisher.visits(old), new, old)
@@ -153,14 +153,14 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
 
 @wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
        cause="probabilities are kept away from 0, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6); log_softmax needs no clamp")  # fmt: skip
+       hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
 def probabilities_clamped(problem: Any) -> dict[str, Array]:
     return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
 
 
 @wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
        cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10); subtract the largest logit instead")  # fmt: skip
+       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
 def logits_clamped(problem: Any) -> dict[str, Array]:
     return _with_softmax(problem, clamps.CLAMPED_LOGITS)
 

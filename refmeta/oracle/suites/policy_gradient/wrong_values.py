@@ -86,7 +86,7 @@ def action_value_as_advantage(problem: Any) -> Array:
 
 
 @wrong("advantage-from-plain-mean", "Q − mean_a Q", quantity="advantage", source="the dueling networks of Wang et al. 2016",
-       cause="the mean over the actions is not weighted by the policy", hint="Q.mean(-1) instead of (pi * Q).sum(-1)")  # fmt: skip
+       cause="the mean over the actions is not weighted by the policy", hint="Q.mean(-1)", repair="(pi * Q).sum(-1)")  # fmt: skip
 def advantage_from_plain_mean(problem: Any) -> Array:
     Q = problem.task.at(problem.theta).action_value
     return np.asarray(Q - np.mean(Q, axis=-1, keepdims=True))
@@ -105,13 +105,13 @@ def occupancy_undiscounted(problem: Any) -> Array:
 
 
 @wrong("occupancy-transposed", "(I − γP_π)⁻¹ρ", quantity="occupancy", cause="P_π instead of its transpose: the system of the values",
-       hint="d is a row vector: solve(I - gamma * P.T, rho)")  # fmt: skip
+       hint="solve(I - gamma * P, rho)", repair="solve(I - gamma * P.T, rho): d is a row vector")  # fmt: skip
 def occupancy_transposed(problem: Any) -> Array:
     return _visits(problem, "by the transposed P")
 
 
 @wrong("stationary-best-actions", "the value of the actions that are best in the first step", quantity="optimal_value",
-       cause="with a horizon the best action depends on the time that is left", hint="keep one table of actions for each t")  # fmt: skip
+       cause="with a horizon the best action depends on the time that is left", repair="keep one table of actions for each t")  # fmt: skip
 def stationary_best_actions(problem: Any) -> Array:
     if problem.task.mdp.horizon is None:
         return optimal_values(problem.task.mdp).value
@@ -158,7 +158,7 @@ def soft_value_entropy_missing(problem: Any) -> Array:
 
 
 @wrong("soft-value-entropy-sign", "Σ w (Q + τ log w), w = softmax(Q/τ)", quantity="soft_value", chapter=GEOMETRY,
-       cause="the sign of the entropy: + α log π in the target", hint="in soft actor-critic: q - alpha * log_pi")  # fmt: skip
+       cause="the sign of the entropy: + α log π in the target", repair="in soft actor-critic: q - alpha * log_pi")  # fmt: skip
 def soft_value_entropy_sign(problem: Any) -> Array:
     return _best(problem, weighted_sum(TAU, -TAU))
 

@@ -52,13 +52,13 @@ def serial_from_one_start(problem: Any) -> Array:
 
 
 @wrong("sum-over-tasks", "N times the step", quantity="update", kind="convention", cause="a convention: sum where the mean is meant",
-       hint="a sum, or accumulated .backward() calls, over the tasks; say it with --reduce sum")  # fmt: skip
+       hint="a sum, or accumulated .backward() calls, over the tasks", repair="the mean over the tasks; or say --reduce sum, if you mean it")  # fmt: skip
 def sum_over_tasks(problem: Any) -> Array:
     return problem.theta + _epsilon(problem) * np.sum(_step(problem), axis=0)
 
 
 @wrong("wrong-direction", "θ − ε · mean(φ − θ)", quantity="update", cause="φ − θ fed to an optimiser that descends",
-       hint="theta.grad = phi - theta for an optimiser that descends: it must be theta - phi")  # fmt: skip
+       hint="theta.grad = phi - theta, with an optimiser that descends", repair="theta.grad = theta - phi")  # fmt: skip
 def wrong_direction(problem: Any) -> Array:
     return problem.theta - _epsilon(problem) * np.mean(_step(problem), axis=0)
 

@@ -39,7 +39,7 @@ def _at(choice: str, words: str, parts: tuple[str, ...] = PARTS) -> Callable[[An
 entropy_sign = wrong(
     "entropy-sign", "r − τ Ent", quantity=EVERY, source="google-deepmind/open_spiel #962, Kaixhin/ACER #2",
     cause="the entropy is subtracted from the return: its sign was turned once for the loss and once more",
-    hint="loss = -(reward + tau * entropy); with log_prob: reward - tau * log_prob",
+    repair="loss = -(reward + tau * entropy); with log_prob: reward - tau * log_prob",
 )(_at("temperature", "-tau"))  # fmt: skip
 
 entropy_forgotten = wrong(
@@ -56,7 +56,7 @@ temperature_squared = wrong(
 
 temperature_inverted = wrong(
     "temperature-inverted", "r + Ent/τ", quantity=EVERY, cause="1/τ for τ: a reward scale or an inverse temperature taken for the temperature",
-    hint="a reward scale c is the temperature 1/c, and the return is then c times as large",
+    repair="a reward scale c is the temperature 1/c, and the return is then c times as large",
 )(_at("temperature", "1/tau"))  # fmt: skip
 
 reward_scaled = wrong(
@@ -66,7 +66,7 @@ reward_scaled = wrong(
 
 entropy_mean_over_actions = wrong(
     "entropy-mean-over-actions", "−(1/A) Σ π log π", quantity=EVERY, cause="a mean over the actions where the weights already add to 1",
-    source="p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch #54", hint="(-p * log_p).sum(-1).mean(), not (-p * log_p).mean()",
+    source="p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch #54", hint="(-p * log_p).mean()", repair="(-p * log_p).sum(-1).mean()",
 )(_at("entropy", "mean over actions"))  # fmt: skip
 
 entropy_in_bits = wrong(
@@ -75,18 +75,18 @@ entropy_in_bits = wrong(
 
 entropy_undiscounted = wrong(
     "entropy-undiscounted", "Σ γᵗr + τ Σ Ent", quantity=EVERY, cause="with a horizon the entropy is summed without γᵗ",
-    hint="add the entropy to the reward before the discount",
+    repair="add the entropy to the reward before the discount",
 )(_at("steps of the entropy", "not discounted where there is a horizon"))  # fmt: skip
 
 entropy_one_state_more = wrong(
     "entropy-one-state-more", "the entropy of s_0 … s_H", quantity=EVERY, cause="with a horizon the state after the last step is paid its entropy, too",
-    hint="H actions are chosen: the state that is reached last has none",
+    repair="no entropy for the state that is reached last: H actions are chosen, and it has none",
 )(_at("steps of the entropy", "one more"))  # fmt: skip
 
 entropy_of_next_states = wrong(
     "entropy-of-next-states", "Σ_{t≥0} γᵗr + τ Σ_{t≥1} γᵗ Ent", quantity=EVERY, kind="convention", source="the action value of Haarnoja et al. 2018a, averaged over the first action",
     cause="the entropy of the first state is missing: the mean of Q is taken for V",
-    hint="V = (pi * (q - tau * log_pi)).sum(-1)",
+    repair="V = (pi * (q - tau * log_pi)).sum(-1)",
 )(_at("entropy of", "all but the first"))  # fmt: skip
 
 entropy_twice = wrong(
@@ -96,33 +96,33 @@ entropy_twice = wrong(
 entropy_bonus = wrong(
     "entropy-bonus", "d π (Q₀ − τ log π), Q₀ without entropy", quantity=EVERY, source="the entropy bonus of A3C and PPO (Mnih et al. 2016)",
     cause="the sum of the entropies of the visited states with the visits held: the entropy of later states is not in the advantage",
-    hint="pay tau times the entropy as a reward, so that it enters the returns", kind="convention",
+    repair="pay tau times the entropy as a reward, so that it enters the returns", kind="convention",
 )(_at("slope of the entropy", "of the own state alone", ("grad", "hvp")))  # fmt: skip
 
 own_slope_missing = wrong(
     "entropy-own-slope-missing", "d π Q, Q with later entropy", quantity=EVERY,
     cause="the entropy is in the returns as a number, and −τ log π of the step's own action is missing",
-    hint="r - tau * log_pi(a|s) in the return of the step itself, too; or add tau times the slope of the state's entropy",
+    repair="r - tau * log_pi(a|s) in the return of the step itself, too; or add tau times the slope of the state's entropy",
 )(_at("slope of the entropy", "of later states alone", ("grad", "hvp")))  # fmt: skip
 
 log_without_temperature = wrong(
     "log-without-temperature", "d π (Q − log π), Q with τ times later entropy", quantity=EVERY, source="p-christ/Deep-Reinforcement-Learning-Algorithms-with-PyTorch #21",
-    cause="log π of the step's own action is not multiplied by τ; the later entropy is", hint="q - tau * log_pi, as in the values",
+    cause="log π of the step's own action is not multiplied by τ; the later entropy is", repair="q - tau * log_pi, as in the values",
 )(_at("slope of the entropy", "of the own state without tau", ("grad", "hvp")))  # fmt: skip
 
 action_value_with_entropy = wrong(
     "action-value-with-entropy", "Q + τ Ent(s)", quantity="action_value", kind="convention",
-    cause="the entropy of its own state is counted in Q", hint="in the gradient it is a baseline, and no mistake",
+    cause="the entropy of its own state is counted in Q", repair="no entropy of its own state in Q; in the gradient it is a baseline, and no mistake",
 )(lambda problem: variant("action_value", problem, {"action value": CHOICES["action value"]["with the entropy of its own state"]}))  # fmt: skip
 
 advantage_without_log = wrong(
     "advantage-without-log", "Q − V", quantity="advantage", cause="−τ log π is missing: the mean over the actions is −τ Ent instead of 0",
-    hint="A = q - tau * log_pi - v",
+    repair="A = q - tau * log_pi - v",
 )(lambda problem: variant("advantage", problem, {"advantage": CHOICES["advantage"]["Q - V"]}))  # fmt: skip
 
 log_slope_forgotten = wrong(
     "log-slope-forgotten", "∇²J v + τ F v", quantity="hvp", cause="log π is held constant in the Hessian product",
-    hint="E grad log pi is 0, and so it may be forgotten in the gradient; its slope is minus Fisher's matrix",
+    repair="differentiate log pi, too: the mean of grad log pi is 0, but the slope of that mean is minus Fisher's matrix",
 )(lambda problem: variant("hvp", problem, {"Hessian": CHOICES["Hessian"]["log pi held"]}))  # fmt: skip
 
 visits_frozen = wrong(
@@ -147,14 +147,14 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
 
 @wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
        cause="probabilities are kept away from 0, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6); log_softmax needs no clamp")  # fmt: skip
+       hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
 def probabilities_clamped(problem: Any) -> dict[str, Array]:
     return _with_softmax(problem, CLAMPED_PROBABILITIES)
 
 
 @wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
        cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10); subtract the largest logit instead")  # fmt: skip
+       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
 def logits_clamped(problem: Any) -> dict[str, Array]:
     return _with_softmax(problem, CLAMPED_LOGITS)
 

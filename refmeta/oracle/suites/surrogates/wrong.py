@@ -38,7 +38,7 @@ def _all_parts(problem: Batches) -> dict[str, Array]:
 @wrong(
     "dice-averaged-dependencies", "Σ γᵗ r_t exp((1/M) Σ_{k≤t} x_k)", quantity=EVERY,
     cause="the cumulative log-probabilities are divided by the number of episodes", source="learn2learn maml_dice.py",
-    hint="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only",
+    repair="cumsum over time of each trajectory's own log-probabilities; divide the sum by M at the end only",
 )  # fmt: skip
 def dice_averaged_dependencies(problem: Any) -> Any:
     M = problem.trajectories.mask.shape[-2]
@@ -57,7 +57,7 @@ def dice_over_returns(problem: Any) -> Any:
 @wrong(
     "no-magic-box", "Σ γᵗ r_t Σ_{k≤t} x_k", quantity=EVERY,
     cause="the sum of log-probabilities itself, not its exponential: right to first order only", source="alshedivat/lola rpg.py",
-    hint="exp(logp - logp.detach()), not logp, multiplies each reward",
+    hint="logp multiplies each reward", repair="exp(logp - logp.detach()) multiplies each reward",
 )  # fmt: skip
 def no_magic_box(problem: Any) -> Any:
     return _by_definition(problem, DICE, lambda s: s._replace(box=lambda y: y))
@@ -95,7 +95,7 @@ def undiscounted_visits(problem: Any) -> Any:
     "denominator-follows", "π_θ in the denominator as well, held constant, instead of π_θ_sampled", quantity=EVERY,
     cause="exp(log p − stop_gradient(log p)) evaluated away from where the batch was drawn: every ratio is 1",
     source="the magic box as printed, after a step on the same batch",
-    hint="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
+    repair="keep the log-probabilities of the time of sampling as data; logp.detach() is right there only",
 )  # fmt: skip
 def denominator_follows(problem: Any) -> Any:
     penalties = {part: kl.with_ratio(problem.penalty(part), problem.theta).at(problem.theta).grad for part in PENALTIES}
@@ -105,7 +105,7 @@ def denominator_follows(problem: Any) -> Any:
 @wrong(
     "mask-ignored", "the steps after the end are counted", quantity=EVERY,
     cause="padding enters the sums; where no trajectory ends early, right",
-    hint="torch.where(mask, x, 0) before every sum, in the log-probabilities, too",
+    repair="torch.where(mask, x, 0) before every sum, in the log-probabilities, too",
 )  # fmt: skip
 def mask_ignored(problem: Any) -> Any:
     batch = problem.trajectories

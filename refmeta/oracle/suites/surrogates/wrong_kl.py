@@ -40,7 +40,7 @@ def _in_the_loss(problem: Batches, part: str) -> dict[str, Array]:
 @wrong(
     "k1-in-the-loss", "the gradient of Σ γᵗ l", quantity=EVERY, chapter=CHAPTER,
     cause="the ratio is left out, or held where it is 1: the mean of this gradient is 0, whatever the reference",
-    hint="multiply by exp(logp − logp_sampled), which is 1 where the batch was drawn and has a gradient, or put l into the reward",
+    repair="multiply by exp(logp − logp_sampled), which is 1 where the batch was drawn and has a gradient, or put l into the reward",
 )  # fmt: skip
 def k1_in_the_loss(problem: Any) -> Any:
     return _in_the_loss(problem, "kl_k1")
@@ -57,7 +57,7 @@ def ratio_missing(problem: Any) -> Any:
 @wrong(
     "k3-in-the-loss", "the gradient of Σ γᵗ (exp(−l) + l − 1)", quantity=EVERY, chapter=CHAPTER,
     cause="the ratio is left out, or held where it is 1: the mean of this gradient is that of the other divergence, KL(π_ref ‖ π)",
-    source="huggingface/trl #4967, #6503", hint="multiply by exp(logp − logp_sampled), which is 1 where the batch was drawn and has a gradient",
+    source="huggingface/trl #4967, #6503", repair="multiply by exp(logp − logp_sampled), which is 1 where the batch was drawn and has a gradient",
 )  # fmt: skip
 def k3_in_the_loss(problem: Any) -> Any:
     return _in_the_loss(problem, "kl_k3")
@@ -107,7 +107,7 @@ def kl_swapped(problem: Any) -> Any:
 @wrong(
     "k3-log-sign", "(exp(−l) − l − 1) times the ratio", quantity=EVERY, chapter=CHAPTER,
     cause="the ratio of k3 is that of the reference to the policy, its logarithm that of the policy to the reference",
-    hint="d = logp_ref − logp; exp(d) − d − 1",
+    repair="d = logp_ref − logp; exp(d) − d − 1",
 )  # fmt: skip
 def k3_log_sign(problem: Any) -> Any:
     return {"kl_k3": _gradient(problem, lambda y, x: (np.exp(-y) - y - 1 - np.exp(-y) - 1) * np.exp(x))}
@@ -120,7 +120,7 @@ def k2_without_half(problem: Any) -> Any:
 
 @wrong(
     "kl-absolute", "|l| times the ratio", quantity=EVERY, chapter=CHAPTER,
-    cause="the absolute value of the log ratio, so that no step is negative: neither divergence", hint="k3 is not negative, either",
+    cause="the absolute value of the log ratio, so that no step is negative: neither divergence", repair="k3, if no step may be negative",
 )  # fmt: skip
 def kl_absolute(problem: Any) -> Any:
     return {"kl_k1": _gradient(problem, lambda y, x: (np.abs(y) + np.sign(y)) * np.exp(x))}
@@ -129,7 +129,7 @@ def kl_absolute(problem: Any) -> Any:
 @wrong(
     "kl-to-the-old-policy", "k(log π − log π_sampled) times the ratio", quantity=EVERY, chapter=CHAPTER,
     cause="the log ratio to the policy that drew the batch, instead of that to the reference: where they are drawn k2 and k3 give 0",
-    hint="the reference's log-probabilities are data of their own, beside those of the time of sampling",
+    repair="the reference's log-probabilities are data of their own, beside those of the time of sampling",
 )  # fmt: skip
 def kl_to_the_old_policy(problem: Any) -> Any:
     def to_the_old(part: str) -> Array:

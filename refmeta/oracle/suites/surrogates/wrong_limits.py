@@ -51,7 +51,7 @@ def _with_softmax(problem: Batches, use: ClampedSoftmax) -> dict[str, Array]:
 @wrong(
     "probabilities-clamped", "log max(π, 1e-6) for log π", quantity=EVERY, chapter="softmax-policies",
     cause="probabilities are kept away from 0 in the logarithm, and their gradient is cut there",
-    hint="PyTorch: probs.clamp(min=1e-6).log(); log_softmax needs no clamp",
+    hint="PyTorch: probs.clamp(min=1e-6).log()", repair="log_softmax, which needs no clamp",
 )  # fmt: skip
 def probabilities_clamped(problem: Any) -> Any:
     return _with_softmax(problem, CLAMPED_PROBABILITIES)
@@ -60,7 +60,7 @@ def probabilities_clamped(problem: Any) -> Any:
 @wrong(
     "logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
     cause="logits are clamped against overflow, and their gradient is cut there",
-    hint="logits.clamp(-10, 10); subtract the largest logit instead",
+    hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all",
 )  # fmt: skip
 def logits_clamped(problem: Any) -> Any:
     return _with_softmax(problem, CLAMPED_LOGITS)

@@ -5,6 +5,7 @@ import pytest
 
 import refmeta as rm
 from refmeta import inner
+from refmeta.oracle.own_case import case_of
 from refmeta.oracle.suites.maml_optimisers.problem import library_optimiser
 from refmeta.oracle.suites.own.optimisers import rule_of
 
@@ -44,6 +45,46 @@ def test_the_rule_that_is_meant_is_right_and_another_one_is_named():
         assert found.word == "WRONG" and f"{slug} " in found.what[0], found
         assert found.next[-1].startswith("compare yours with refmeta.adapt(theta, support, alpha=alpha, steps=steps, optimiser=refmeta.inner.Adam(")
     assert rm.oracle.diagnose(meta(adam), THETA, SUPPORT, QUERY, optimiser=adam, **INSIDE).word == "RIGHT"
+
+
+@pytest.mark.parametrize(
+    ("rule", "got", "slug", "written"),
+    [
+        (4, RULES[6], "epsilon-inside", f"optimiser=refmeta.inner.{RULES[6]}"),
+        (4, RULES[5], "epsilon-hat", f"optimiser=refmeta.inner.{RULES[5]}"),
+        (6, RULES[4], "epsilon-outside", f"optimiser=refmeta.inner.{RULES[4]}"),
+        (9, RULES[8], "decay-with-alpha", f"optimiser=refmeta.inner.{RULES[8]}"),
+        (8, RULES[9], "decay-without-alpha", f"optimiser=refmeta.inner.{RULES[9]}"),
+    ],
+)
+def test_a_convention_that_is_meant_is_said_in_the_problem(rule, got, slug, written):
+    """And the problem in which it is said so is right."""
+    found = problem(meta(got), RULES[rule]).diagnose()
+    assert f"a convention: {slug} (" in found.what[0] and found.next[0] == f"if you mean {slug}: say so in the problem, {written}", found
+    assert not any("--" in line for line in (*found.what, *found.next)) and problem(meta(got), got).diagnose().word == "RIGHT"
+
+
+def test_momentum_as_a_mean_is_another_step_size():
+    ball = RULES[1]
+    smaller = lambda theta: rm.maml.gradient(theta, SUPPORT, QUERY, alpha=(1 - 0.9) * INSIDE["alpha"], steps=INSIDE["steps"], optimiser=ball)
+    found = problem(smaller, ball).diagnose()
+    assert found.next[0] == "if you mean momentum-as-mean: say so in the problem, alpha=(1 - 0.9) * alpha", found
+
+
+def test_a_convention_for_which_the_library_has_no_rule_is_judged_on_a_suite():
+    rule = inner.ClippedByNorm(0.5)
+    case = case_of(problem(None, rule))
+    (row,) = [row for row in case.about.rows if row.slug == "clip-with-epsilon"]
+    found = problem(row.result(case.problem), rule).diagnose()
+    assert "a convention: clip-with-epsilon (" in found.what[0] and found.next[0].startswith("if you mean clip-with-epsilon: a Problem has no word"), found
+    assert found.next[0].endswith("with --convention clip-with-epsilon")
+
+
+def test_losses_of_another_scale_are_given_in_the_problem():
+    """The suite of MAML without an optimiser has conventions of its own."""
+    double = rm.maml.gradient(THETA, *(rm.Quadratic(2 * task.A, task.c) for task in (SUPPORT, QUERY)), **INSIDE)
+    found = rm.oracle.diagnose(double, THETA, SUPPORT, QUERY, **INSIDE)
+    assert found.next[0] == "if you mean loss-scale-double: say so in the problem, a support and a query whose losses are twice as large, as yours are", found
 
 
 def test_what_is_no_rule_is_refused():
