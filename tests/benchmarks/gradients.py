@@ -63,12 +63,15 @@ def parts(kind, task, K):
     from scipy.linalg.lapack import dgetrf, dgetrs  # here, so that a cold start loads what the library itself loads
 
     lu, pivots, _ = dgetrf(M[0].T.copy(order="F"))
-    F = np.array(task.policy.features).reshape(S * ACTIONS, -1) if kind == "features" else np.ones((1, 1))
-    x = np.ones(F.shape[1])
+    one_pass = lambda i: rows[i] @ b
+    if kind == "features":
+        F = np.array(task.policy.features).reshape(S * ACTIONS, -1)
+        x = np.ones(F.shape[1])
+        one_pass = lambda i: (rows[i] @ b, F @ x)
     return {
         "LU": lambda i: [dgetrf(M[i].T.copy(order="F"), overwrite_a=True) for _ in points],
         "solves": lambda i: [dgetrs(lu, pivots, b) for _ in range(evaluations)],
-        "passes": lambda i: [(rows[i] @ b, F @ x) for _ in range(evaluations)],
+        "passes": lambda i: [one_pass(i) for _ in range(evaluations)],
     }
 
 
