@@ -17,19 +17,18 @@ from refmeta.oracle.suites import SUITES
 ROOT = Path(__file__).parents[2]
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 HOLE = re.compile(r"^( *)(raise NotImplementedError|throw new Error)\(.*this adapter is not filled in: .*\n", re.M)
-PYTORCH = {
-    "maml-optimisers": """
+OPTIMISED = """
         def root(x):
-            return torch.where(x == 0, 0.0, torch.where(x == 0, 1.0, x) ** 0.5)
+            return xp.where(x == 0, 0.0, xp.where(x == 0, 1.0, x) ** 0.5)
 
         def objective(phi):
             name, b, b1, b2, e, c, w = (rule[key] for key in ("optimiser", "momentum", "beta1", "beta2", "epsilon", "clip", "weight_decay"))
             m, v = 0 * phi, 0 * phi
             for t, a in enumerate(alphas, start=1):
-                g = torch.func.grad(loss)(phi, *support)
+                g = slope(loss)(phi, *support)
                 if c is not None:
                     size = root(g @ g)
-                    g = g * torch.where(size > c, c / torch.where(size > c, size, 1.0), 1.0)
+                    g = g * xp.where(size > c, c / xp.where(size > c, size, 1.0), 1.0)
                 g = g + w * phi if rule["decay"] == "coupled" else g
                 if b is not None:
                     m = b * m + g
@@ -45,7 +44,10 @@ PYTORCH = {
                 phi = phi - a * step - {"decoupled": a * w, "decoupled_paper": w}.get(rule["decay"], 0.0) * phi
             return loss(phi, *query)
 
-        return torch.func.grad(objective)(theta)""",
+        return slope(objective)(theta)"""
+
+PYTORCH = {
+    "maml-optimisers": OPTIMISED.replace("xp.", "torch.").replace("slope(", "torch.func.grad("),
     "maml": """
         def objective(phi):
             for a in alphas:
@@ -82,34 +84,7 @@ PYTORCH = {
         return {"gae": gae, "lambda_return": torch.where(kept, gae + values, 0.0)}""",
 }
 JAX = {
-    "maml-optimisers": """
-        def root(x):
-            return jnp.where(x == 0, 0.0, jnp.where(x == 0, 1.0, x) ** 0.5)
-
-        def objective(phi):
-            name, b, b1, b2, e, c, w = (rule[key] for key in ("optimiser", "momentum", "beta1", "beta2", "epsilon", "clip", "weight_decay"))
-            m, v = 0 * phi, 0 * phi
-            for t, a in enumerate(alphas, start=1):
-                g = jax.grad(loss)(phi, *support)
-                if c is not None:
-                    size = root(g @ g)
-                    g = g * jnp.where(size > c, c / jnp.where(size > c, size, 1.0), 1.0)
-                g = g + w * phi if rule["decay"] == "coupled" else g
-                if b is not None:
-                    m = b * m + g
-                    step = m if name == "heavy_ball" else g + b * m
-                elif name == "gradient_descent":
-                    step = g
-                else:
-                    v = b2 * v + (1 - b2) * g**2
-                    m = g if b1 is None else b1 * m + (1 - b1) * g
-                    one, two = (1, 1) if b1 is None else (1 - b1**t, 1 - b2**t)
-                    under = {"adam": root(v / two) + e, "rmsprop": root(v) + e, "adam_epsilon_hat": (root(v) + e) / two**0.5}
-                    step = m / one / (under[name] if name in under else (v / two + e) ** 0.5)
-                phi = phi - a * step - {"decoupled": a * w, "decoupled_paper": w}.get(rule["decay"], 0.0) * phi
-            return loss(phi, *query)
-
-        return jax.grad(objective)(theta)""",
+    "maml-optimisers": OPTIMISED.replace("xp.", "jnp.").replace("slope(", "jax.grad("),
     "implicit-early": """
         unit, H = jnp.eye(len(theta)), jax.hessian(loss)(theta, *support)
         phi, M = theta - jnp.linalg.solve(H + strength * unit, jax.grad(loss)(theta, *support)), unit + H / strength
