@@ -4,6 +4,7 @@ A task is a loss L.  `task.at(theta)` is a point with `theta`, `loss`, `grad` an
 else is needed.  `adapt` goes forwards from θ⁽⁰⁾ = θ to φ = θ⁽ᴷ⁾, and `adjoints` goes back over the same points.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -71,9 +72,15 @@ def trusted_adaptation(
 
 def _trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
     """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
-    if not hasattr(task, "_at"):
+    if not _has_trusted_points(type(task)):
         return task.at(as_parameters(theta) if first else theta)
-    return trusted(task.at(theta) if first else task._at(theta))
+    return trusted(task.at(theta) if first else task._at(theta))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _has_trusted_points(kind: type) -> bool:
+    """Whether the class that has `at` has `_at`, too: a subclass or a wrapper with an `at` of its own is asked for that."""
+    return any("_at" in vars(owner) for owner in [c for c in kind.__mro__ if "at" in vars(c)][:1])
 
 
 def _along_path(

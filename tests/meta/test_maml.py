@@ -392,3 +392,33 @@ def test_a_minimiser_that_rounding_would_choose_is_refused(turned):
             A = (Q * values) @ Q.T
             with pytest.raises(FloatingPointError, match="must be positive definite for a unique minimiser"):
                 maml.quadratic_minimiser(rm.Quadratic(A, np.ones(dim)), alpha=alpha, steps=steps)
+
+
+class Steeper(rm.Quadratic):
+    """A subclass whose loss is twice that of its parent: its `at` is that of another quadratic."""
+
+    def at(self, theta):
+        return rm.Quadratic(2 * self.A, self.c).at(theta)
+
+
+class Wrapped:
+    """A task that has everything of another one but its `at`."""
+
+    def __init__(self, task):
+        self.task = task
+
+    def __getattr__(self, name):
+        return getattr(self.task, name)
+
+    def at(self, theta):
+        return rm.Quadratic(2 * self.task.A, self.task.c).at(theta)
+
+
+def test_a_task_with_an_at_of_its_own_is_asked_for_that():
+    rng = np.random.default_rng(8)
+    task, theta = random_quadratic(rng, 2, 3), rng.normal(size=3)
+    twice = rm.Quadratic(2 * task.A, task.c)
+    expected = maml.gradient(theta, twice, alpha=0.1, steps=2)
+    for own in (Steeper(task.A, task.c), Wrapped(task)):
+        np.testing.assert_array_equal(maml.gradient(theta, own, alpha=0.1, steps=2), expected)
+        np.testing.assert_array_equal(maml.gradient(theta, task, own, alpha=0.1, steps=2), maml.gradient(theta, task, twice, alpha=0.1, steps=2))
