@@ -19,8 +19,8 @@ def limit_of(e: Estimator, task: PolicyReturn, theta: Array, *, alpha: float, st
     def step(x: Array) -> StepLimit:
         return normalised_step_limit(x, task) if e.limit.normalised else step_limit(lambda y, batch: e.make(task, y, batch), x, task)
 
-    left = {"score": e.limit.score(alpha), "curvature": float(e.limit.curvature)}
-    return gradient_limit(step, theta, task, alpha=alpha, steps=steps, **left)
+    score, curvature = e.limit.score(alpha), float(e.limit.curvature)
+    return gradient_limit(step, theta, task, alpha=alpha, steps=steps, score=score, curvature=curvature)
 
 
 def limit_bias(e: Estimator, task: PolicyReturn, theta: Array, truth: Array, *, alpha: float, steps: int) -> sampled.Bias:
