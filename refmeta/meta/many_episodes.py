@@ -170,7 +170,7 @@ def _mean_step(make: MakeSurrogate, theta: Array, chunks: Iterable[_Chunk]) -> S
 
 def _spread(task: PolicyReturn, theta: Array, each: Paths) -> _Spread:
     """μ = E mean_t Ĝ, σ² = E mean_t (Ĝ − μ)², and ∇σ = E[∇ log p · mean_t (Ĝ − μ)²]/2σ; 0 where σ is."""
-    to_go = lambda batch: reward_to_go(batch, gamma=task.mdp.gamma)
+    to_go: Callable[[Trajectories], Array] = lambda batch: reward_to_go(batch, gamma=task.mdp.gamma)
     mean = sum((p @ np.mean(to_go(batch), axis=(-2, -1)) for batch, p, _ in _chunks(task, theta, each)), np.zeros(()))
     variance, slope = np.zeros(()), np.zeros(task.dim)
     for batch, p, score in _chunks(task, theta, each):
