@@ -14,6 +14,7 @@ from refmeta.meta import (
     bayes_adaptive,
     implicit,
     maml,
+    many_episodes,
     meta_lstm,
     model_based,
     pearl,
@@ -64,7 +65,7 @@ __all__ = [
     "MAML", "MetaLSTM", "MetaSGD", "Navigation", "Optimum", "Point", "PolicyCost", "PolicyKL", "PolicyReturn",
     "Quadratic", "RadialSinusoids", "RandomMDPs", "Reptile", "SGD", "SampledKL", "SampledMAML", "Sinusoids", "SoftOptimum",
     "SoftmaxRegression", "Split", "TabularSoftmax", "Task", "Trained", "Trajectories", "TrustRegionStep", "adapt",
-    "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "inner", "judges", "kl", "likelihood", "maml", "meta_lstm", "meta_train", "model_based",
+    "bayes_adaptive", "enumeration", "estimators", "fisher", "implicit", "inner", "judges", "kl", "likelihood", "maml", "many_episodes", "meta_lstm", "meta_train", "model_based",
     "optimal_values", "oracle", "pearl", "reptile", "returns", "rollout", "sampled", "sampled_maml", "sensitivity", "soft_values", "surrogates",
     "targets", "trpo_step", "values", "zeroth_order",
 ]  # fmt: skip

@@ -12,6 +12,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
+from refmeta.arrays import as_count
+
 __all__ = ["in_order", "worker_pool"]
 
 Piece = TypeVar("Piece")
@@ -33,12 +35,13 @@ def in_order(
 ) -> Iterator[Result]:
     """function(piece) for each piece, in the order of the pieces; without an executor here, one after the other.
 
-    At most `ahead` results wait to be used.  If a worker dies, the pieces that were in work are tried once more, one by one,
+    At most `ahead` results, 1 or more, wait to be used.  If a worker dies, the pieces that were in work are tried once more, one by one,
     for a broken pool of processes on a new one; RuntimeError names the piece in which a worker dies again.  An error of the
     function gets a note with the number of its piece.  Where the caller stops, no further piece is begun.
     """
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor must have submit(function, piece), as in concurrent.futures, got {type(executor).__name__}")
+    ahead = as_count(ahead, "ahead", least=1)
     if executor is None:
         yield from (_noted(i, lambda piece=piece: function(piece)) for i, piece in enumerate(pieces, start=1))  # type: ignore[misc]
         return

@@ -25,7 +25,7 @@ GROUPS = {
     "Implicit and zeroth-order meta-gradients": "implicit zeroth_order",
     "Trajectories and estimators": "rollout Trajectories likelihood returns targets values estimators enumeration",
     "Surrogates and steps in a trust region": "surrogates kl SampledKL trpo_step TrustRegionStep",
-    "Sampled meta-gradients": "sampled sampled_maml",
+    "Sampled meta-gradients": "sampled many_episodes sampled_maml",
     "Meta-LSTM": "meta_lstm",
     "PEARL": "pearl",
     "Learned models": "model_based",

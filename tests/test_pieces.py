@@ -71,6 +71,13 @@ def test_no_more_than_so_many_pieces_are_taken_ahead():
         assert result == i * i and len(taken) <= i + 4
 
 
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(1)], ids=["here", "threads"])
+@pytest.mark.parametrize("ahead", [0, -1])
+def test_that_no_piece_may_be_in_work_is_refused(ahead, executor):
+    with pytest.raises(ValueError, match=f"ahead must be at least 1, got {ahead}"):
+        list(in_order(square, range(3), executor, ahead=ahead))
+
+
 def test_a_worker_that_dies_once_loses_nothing(tmp_path):
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         assert list(in_order(partial(dies_once, tmp_path), range(30), executor)) == [x * x for x in range(30)]

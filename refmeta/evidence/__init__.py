@@ -10,6 +10,7 @@ from refmeta.evidence import (
     inner_optimisers,
     kl,
     maml,
+    many_episodes,
     meta_lstm,
     model_based,
     pearl,
@@ -28,6 +29,6 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[Check, ...] = (
     *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *soft_returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *inner_optimisers.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *hypergradients.CHECKS,
-    *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS,
+    *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS, *many_episodes.CHECKS,
     *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,
 )  # fmt: skip

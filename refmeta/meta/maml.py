@@ -25,7 +25,7 @@ from refmeta.arrays import (
 )
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_query
 from refmeta.meta.inner import Adaptation, adjoints, query_point, slopes, trusted_adaptation
-from refmeta.meta.inner_optimisers import UpdateRule
+from refmeta.meta.inner_optimisers import UpdateRule, as_optimiser
 from refmeta.meta.loop import sum_over_tasks
 from refmeta.tasks.quadratic import Quadratic
 
@@ -164,6 +164,9 @@ class MAML:
     steps: int = 1
     optimiser: UpdateRule | None = None
 
+    def __post_init__(self) -> None:
+        as_optimiser(self.optimiser)
+
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇Fᵢ(θ), (d,)."""
         theta, settings = as_initialisation(theta), {"alpha": self.alpha, "steps": self.steps, "optimiser": self.optimiser}
@@ -178,6 +181,9 @@ class FirstOrderMAML:
     steps: int = 1
     optimiser: UpdateRule | None = None
 
+    def __post_init__(self) -> None:
+        as_optimiser(self.optimiser)
+
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ ∇L_query(φᵢ), (d,)."""
         theta, settings = as_initialisation(theta), {"alpha": self.alpha, "steps": self.steps, "optimiser": self.optimiser}
@@ -190,6 +196,9 @@ class MetaSGD:
 
     steps: int = 1
     optimiser: UpdateRule | None = None
+
+    def __post_init__(self) -> None:
+        as_optimiser(self.optimiser)
 
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """Σᵢ [∂Fᵢ/∂θ, ∂Fᵢ/∂α], (2d,).

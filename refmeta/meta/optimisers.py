@@ -6,7 +6,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Moments", "adam", "adam_epsilon_hat", "moments", "zero_moments"]
+__all__ = ["Moments", "adam", "adam_epsilon_hat", "clipped", "moments", "row_norms", "zero_moments"]
 
 
 class Moments(NamedTuple):
@@ -29,6 +29,7 @@ def adam(
 
     Eq: adam
     """
+    beta1, beta2 = _double(beta1), _double(beta2)
     m, v, t = state = moments(gradient, state, beta1, beta2)
     m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
     return theta - alpha * m_hat / (np.sqrt(v_hat) + epsilon), state
@@ -41,6 +42,7 @@ def adam_epsilon_hat(
 
     Eq: adam-epsilon-hat
     """
+    beta1, beta2 = _double(beta1), _double(beta2)
     m, v, t = state = moments(gradient, state, beta1, beta2)
     alpha_t = alpha * np.sqrt(1 - beta2**t) / (1 - beta1**t)
     return theta - alpha_t * m / (np.sqrt(v) + epsilon), state
@@ -51,3 +53,22 @@ def moments(gradient: Array, state: Moments, beta1: float, beta2: float) -> Mome
     m = beta1 * state.first + (1 - beta1) * gradient
     v = beta2 * state.second + (1 - beta2) * gradient**2
     return Moments(m, v, state.steps + 1)
+
+
+def _double(beta: Any) -> Any:
+    """β in double precision: in single precision 1 − βᵗ has seven digits."""
+    return beta if isinstance(beta, float) else np.asarray(beta, dtype=np.result_type(beta, np.float64))[()]
+
+
+def clipped(gradient: Array, max_norm: float) -> Array:
+    """g · min(1, c/‖g‖) for every row of (..., d), with c = `max_norm`."""
+    norm = row_norms(gradient)
+    outside = norm.real > max_norm
+    return np.where(outside, gradient * (max_norm / np.where(outside, norm, 1.0)), gradient)
+
+
+def row_norms(g: Array) -> Array:
+    """√(Σg²), (..., 1), scaled against overflow; complex numbers are not conjugated."""
+    scale = np.max(np.abs(g), axis=-1, keepdims=True, initial=0.0)
+    scale = np.where(scale == 0, 1.0, scale)
+    return scale * np.sqrt(np.sum((g / scale) ** 2, axis=-1, keepdims=True))

@@ -91,6 +91,9 @@ class Reptile:
     steps: int = 1
     optimiser: UpdateRule | None = None
 
+    def __post_init__(self) -> None:
+        as_optimiser(self.optimiser)
+
     def direction(self, theta: ArrayLike, support: Tasks, query: Task | None = None) -> Array:
         """meanᵢ (θ − φᵢ)/α, (d,); Reptile adapts to all data of a task and has no query.
 

@@ -61,7 +61,7 @@ def formulation_sampled(
     ValueError
         For more than 10⁶ tuples of trajectories over all steps, or a task without a horizon.
     """
-    all_paths, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    all_paths, M = enumerable_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
     theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
     return Formulation(*_expected_loss(theta, task, all_paths, as_step_sizes(alpha, steps, task.dim), M))
 
@@ -92,7 +92,7 @@ def check_no_entropy(task: PolicyReturn) -> None:
         )
 
 
-def _all_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
+def enumerable_paths(task: PolicyReturn, episodes: int, steps: int) -> Paths:
     """All trajectories of the process of the task; ValueError if there are too many tuples of them over all steps."""
     if not isinstance(task, PolicyReturn):
         raise TypeError(f"expected a PolicyReturn, got {type(task).__name__}")
@@ -193,7 +193,7 @@ def moments(
     `make(theta, trajectories)` is the surrogate of an inner step, on a batch that was sampled at theta.
     `estimate(theta, surrogates)` is the meta-gradient, (..., d), from theta (d,) and one surrogate per step.
     """
-    all_paths, M = _all_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
+    all_paths, M = enumerable_paths(task, episodes, steps), as_count(episodes, "episodes", least=1)
     theta = as_parameters(theta, dim=task.dim, why=task.policy.why)
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected ({task.dim},)")

@@ -27,7 +27,7 @@ from refmeta.arrays import (
 from refmeta.meta.arguments import as_initialisation
 from refmeta.meta.inner_optimisers.state import as_rate, keep
 from refmeta.meta.loop import check_methods, run_loop
-from refmeta.meta.optimisers import Moments, adam, zero_moments
+from refmeta.meta.optimisers import Moments, adam, clipped, zero_moments
 
 __all__ = ["Adam", "Iteration", "Outer", "Rule", "SGD", "SamplingRule", "Trained", "clip_by_norm", "meta_train"]
 
@@ -70,7 +70,7 @@ class Trained(NamedTuple):
 
 @finite_result
 def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
-    """g · min(1, c/‖g‖₂), (d,): the same direction, with a norm of at most c = `max_norm`.
+    """g · min(1, c/‖g‖₂), (..., d): each row keeps its direction and has a norm of at most c = `max_norm`.
 
     Eq: clip-by-norm
 
@@ -79,10 +79,7 @@ def clip_by_norm(direction: ArrayLike, max_norm: float) -> Array:
     ValueError
         If max_norm is not positive.
     """
-    g = as_parameters(direction, "direction")
-    largest = np.max(np.abs(g), initial=0.0)
-    norm = largest * np.linalg.norm(g / largest) if largest > 0 else 0.0
-    return np.array(g) if norm <= as_positive(max_norm, "max_norm") else g * (max_norm / norm)
+    return clipped(as_parameters(direction, "direction"), as_positive(max_norm, "max_norm"))
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,8 @@ def meta_train(
     Raises
     ------
     TypeError, ValueError
-        For a distribution, rule or outer optimiser without its methods, or a theta that is not real and (d,).
+        For a distribution, rule or outer optimiser without its methods, or a theta that is not real and (d,); for a rule
+        that draws episodes with a legacy `RandomState`, which cannot spawn a generator.
     FloatingPointError
         If a direction or θ leaves the finite numbers; a note names the iteration.
     """
@@ -173,7 +171,7 @@ def meta_train(
     if np.iscomplexobj(start := as_initialisation(theta)):
         raise TypeError("theta must be real to be trained, got complex numbers")
     rng, iterations, batch = as_generator(rng), as_count(iterations, "iterations"), as_count(batch, "batch", least=1)
-    along = partial(rule.sample_direction, rng=rng.spawn(1)[0]) if isinstance(rule, SamplingRule) else rule.direction
+    along = partial(rule.sample_direction, rng=_spawned(rng)) if isinstance(rule, SamplingRule) else rule.direction
 
     def step(state: _State, done: int) -> _State:
         direction = _direction(along, state.theta, distribution.sample(batch, rng))
@@ -190,6 +188,17 @@ def meta_train(
     summary = lambda state: f"largest slope {np.max(np.abs(state.direction), initial=0.0):.3g}"
     last, done, interrupted = run_loop(step, first, iterations, name="meta_train", summary=summary, callback=report)
     return Trained(last.theta, done, interrupted)
+
+
+def _spawned(rng: Generator) -> Generator:
+    """A generator for a rule that draws episodes."""
+    try:
+        return rng.spawn(1)[0]
+    except TypeError:
+        raise TypeError(
+            "rng must spawn a second generator, for a rule that draws episodes, and a legacy RandomState cannot: "
+            "give a seed, or numpy.random.default_rng(seed)"
+        ) from None
 
 
 class _State(NamedTuple):

@@ -215,6 +215,12 @@ def test_an_adapter_in_numpy_is_right_once_it_is_filled(suite):
     assert sum(o.got is not None for o in outcomes) > 7
 
 
+def test_the_adapter_of_sampled_maml_answers_with_every_part():
+    """The objective, too: a wrong adaptation shows in it without a gradient."""
+    case = next(case for case in rm.oracle.cases("maml-sampled") if case.result == "valid")
+    assert set(filled("maml-sampled")(**case.arguments())) == set(SUITES["maml-sampled"].parts)
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_an_adapter_in_numpy_says_that_it_is_not_filled(suite):
     space = {}

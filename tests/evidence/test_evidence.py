@@ -146,6 +146,9 @@ PLACES = {
     "promp-outer-step": "refmeta.meta.sampled_maml:promp_gradient",
     "estimator-bias": "refmeta.meta.sampled:estimator_bias",
     "estimator-covariance": "refmeta.evidence.sampled:_moments",
+    "many-episodes-step": "refmeta.evidence.many_episodes:step_limit",
+    "many-episodes-limit": "refmeta.evidence.many_episodes:gradient_limit",
+    "thm:many-episodes": "refmeta.evidence.many_episodes:gradient_limit",
     "gaussian-product": "refmeta.meta.pearl.encoder:softmax",
     "gaussian-product-prior": "refmeta.meta.pearl.encoder:posterior_without_prior",
     "gaussian-kl": "refmeta.evidence.pearl:kl",
@@ -165,7 +168,7 @@ PLACES = {
     "wrong-prior": "refmeta.evidence.best_possible:value_of",
     "hyper-sensitivity": "refmeta.evidence.best_possible:step_size_sensitivity",
 }
-ORDERS = {"taylor-rate", "reptile-expansion", "thm:finite-difference-order"}
+ORDERS = {"taylor-rate", "reptile-expansion", "thm:finite-difference-order", "thm:many-episodes"}
 
 
 def worse(value, label):

@@ -233,3 +233,16 @@ def test_adam_is_holomorphic():
         f = lambda g, step=step: step(np.zeros(2), g, state, **args)[0]
         numeric = central_difference(f, np.array([0.7, -0.4]))
         assert np.all(np.abs(complex_step(f, np.array([0.7, -0.4])) - numeric.derivative) <= 4 * numeric.error + 1e-12)
+
+
+@pytest.mark.parametrize("step", [adam, adam_epsilon_hat])
+def test_rates_in_single_precision_cost_no_digits(step):
+    """β is the number that float32 holds, in double precision: 1 − βᵗ keeps its sixteen digits."""
+    theta, g, state = np.array([0.5, -1.0]), np.array([0.25, 3.0]), zero_moments(np.zeros(2))
+    single = {"beta1": np.float32(0.9), "beta2": np.float32(0.999)}
+    of = lambda rates: step(theta, g, state, alpha=0.1, epsilon=1e-8, **rates)
+    got, expected = of(single), of({name: float(rate) for name, rate in single.items()})
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_array_equal(got[1].second, expected[1].second)
+    by_zero_dim = of({name: np.array(rate) for name, rate in single.items()})
+    np.testing.assert_array_equal(by_zero_dim[0], expected[0])

@@ -40,8 +40,37 @@ def test_clipping_by_hand_and_at_the_edges():
     np.testing.assert_array_equal(clip_by_norm([0.0, 0.0], 1.0), [0.0, 0.0])
     np.testing.assert_allclose(clip_by_norm([3e200, 4e200], 5.0), [3.0, 4.0], rtol=1e-15)
     np.testing.assert_allclose(clip_by_norm([3e-200, 4e-200], 1e-200), [0.6e-200, 0.8e-200], rtol=1e-15)
+    np.testing.assert_allclose(clip_by_norm([[3.0, 4.0], [0.3, 0.4]], 1.0), [[0.6, 0.8], [0.3, 0.4]], rtol=4e-16)
     short = np.array([3.0, 4.0])
     assert clip_by_norm(short, 10.0) is not short
+
+
+@given(rng=seeds, limit=st.sampled_from((0.5, 2.0)))
+def test_the_outer_and_the_inner_optimisers_clip_alike_and_complex_steps_go_through(rng, limit):
+    g, v = 2 * rng.normal(size=(2, 3, 4))
+    moved = rm.inner.ClippedByNorm(limit).step(np.zeros(4), g, rm.inner.zero_moments(g), alpha=1.0)[0]
+    np.testing.assert_array_equal(-moved, clip_by_norm(g, limit))
+    clip, norm = lambda x: clip_by_norm(x, limit), np.linalg.norm(g[0])
+    along = v[0] if norm <= limit else limit / norm * (v[0] - g[0] * (g[0] @ v[0]) / norm**2)
+    np.testing.assert_allclose(rm.judges.complex_step(clip, g[0], v[0]), along, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("make", [lambda o: rm.MAML(0.1, 1, o), lambda o: rm.FirstOrderMAML(0.1, 1, o), lambda o: rm.MetaSGD(1, o), lambda o: rm.Reptile(0.1, 1, o)])
+@pytest.mark.parametrize("optimiser", ["adam", rm.Adam(0.1), rm.inner.Adam])
+def test_a_rule_with_an_outer_optimiser_inside_is_refused_where_it_is_made(make, optimiser):
+    with pytest.raises(TypeError, match="optimiser must be None or a rule with step and adjoint, such as rm.inner.Adam"):
+        make(optimiser)
+    assert make(rm.inner.Adam()).optimiser == rm.inner.Adam()
+
+
+def test_a_legacy_generator_trains_a_plain_rule_and_is_refused_for_one_that_draws_episodes():
+    """Its bit generator has no seed sequence that could spawn a second one."""
+    legacy = lambda: np.random.Generator(np.random.RandomState(3)._bit_generator)
+    shared = {"outer": rm.SGD(0.1), "iterations": 2, "batch": 2}
+    once, again = (rm.meta_train(FAMILY, START, rule=rm.MAML(0.3), rng=legacy(), **shared) for _ in range(2))
+    np.testing.assert_array_equal(once.theta, again.theta)
+    with pytest.raises(TypeError, match=r"a legacy RandomState cannot: give a seed, or numpy\.random\.default_rng\(seed\)"):
+        rm.meta_train(rm.RandomMDPs(), np.zeros(9), rule=rm.SampledMAML(0.1, rm.sampled_maml.DICE, 2), rng=legacy(), **shared)
 
 
 @given(rng=seeds, limit=st.sampled_from((0.5, 2.0)))

@@ -16,7 +16,11 @@ A, C, ALPHA = np.array([2.0, 3.0]), np.array([0.0, 10.0]), 0.25
 
 def _rest(power: float, alpha: float = ALPHA) -> float:
     """The mean of the centres with the weights a(1 − αa)^power."""
-    weights = A * (1 - alpha * A) ** power
+    return _mean(A * (1 - alpha * A) ** power)
+
+
+def _mean(weights: Array) -> float:
+    """The weighted mean of the centres."""
     return float(weights @ C / weights.sum())
 
 
@@ -26,6 +30,7 @@ def _starts(answers: Answers) -> Iterator[str]:
     maml, first_order, joint = _rest(4), _rest(2), _rest(0)
     plain = {"the curvatures a_i belong into the weights: the gradient of L_i is a_i(θ − c_i).": C.mean()}
     turned, whole = "the factor must be 1 − αa_i; this has 1 + αa_i.", "α is missing in the factor 1 − αa_i of a step."
+    travelled, squared = "the factor of a step is 1 − αa_i; this has αa_i.", "there is a factor a_i too many: the gradient of L_i has one."
     yield from compare(
         answers, "joint", joint, {**plain, chapter: 3.0, other.format("MAML"): maml, other.format("first-order MAML"): first_order,
         "the two weights are exchanged: the steeper task pulls more.": float(A[::-1] @ C / A.sum())},
@@ -34,7 +39,7 @@ def _starts(answers: Answers) -> Iterator[str]:
     yield from compare(
         answers, "first_order", first_order,
         {other.format("joint training"): joint, other.format("MAML, through both steps,"): maml, **plain, chapter: 1.0,
-         turned: _rest(2, -ALPHA), whole: _rest(2, 1.0),
+         turned: _rest(2, -ALPHA), whole: _rest(2, 1.0), travelled: _mean(A**3), squared: _mean(A**2 * (1 - ALPHA * A) ** 2),
          "this is for one inner step; there are K = 2 steps.": _rest(1), "the weights need a factor a_i besides the factors of the K steps.":
          float((1 - ALPHA * A) ** 2 @ C / np.sum((1 - ALPHA * A) ** 2))},
         hint="Every step of task i multiplies θ − c_i by the factor 1 − αa_i of this task, so φ_i − c_i is known. Set sum_i a_i(φ_i − c_i) to zero.",
@@ -46,7 +51,7 @@ def _starts(answers: Answers) -> Iterator[str]:
          "or a step.": first_order,
          "this has one factor 1 − αa_i for the two Hessians. There is one for each step.": _rest(3),
          "the curvatures a_i belong into the weights, too: the gradient of L_i has one.": float((1 - ALPHA * A) ** 4 @ C / np.sum((1 - ALPHA * A) ** 4)),
-         turned: _rest(4, -ALPHA), whole: _rest(4, 1.0), chapter: 1 / 7},
+         turned: _rest(4, -ALPHA), whole: _rest(4, 1.0), travelled: _mean(A**5), squared: _mean(A**2 * (1 - ALPHA * A) ** 4), chapter: 1 / 7},
         hint="The derivative of L_i(φ_i) in θ is a_i(φ_i − c_i) times the derivative of φ_i, one factor for each step.",
     )  # fmt: skip
 

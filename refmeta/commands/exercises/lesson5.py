@@ -29,6 +29,9 @@ def _fixed_points(answers: Answers) -> Iterator[str]:
          "these are the points of MAML.": _rests(lambda s, K: A * s ** (2 * K), 1, 2, 3),
          "this is the point of joint training for every K.": [6.0, 6.0, 6.0],
          "these are the points for one step more each.": _rests(lambda s, K: 1 - s**K, 2, 3, 4),
+         "there is a factor a_i too many: Reptile takes differences θ − φ_i, not gradients.": _rests(lambda s, K: A * (1 - s**K), 1, 2, 3),
+         "the two weights are exchanged: the task that moves farther pulls more.": _rests(lambda s, K: (1 - s**K)[::-1], 1, 2, 3),
+         "this has 2K factors 1 − αa_i. Reptile makes K steps, and differentiates none of them.": _rests(lambda s, K: 1 - s ** (2 * K), 1, 2, 3),
          "these points set sum_i (φ_i − c_i) to zero. Reptile has θ − φ_i.":
          _rests(lambda s, K: s**K, 1, 2, 3), "this is the mean of the centres for every K.": [5.0, 5.0, 5.0]},
         hint="Write θ − φ_i as a factor times θ − c_i. The factor depends on α, a_i and K.",

@@ -27,6 +27,9 @@ def _belief(answers: Answers) -> Iterator[str]:
          "these are the sums of precision times mean and of the precisions. The mean and the variance are asked for.": [9, 5],
          "means and variances are added: this is the sum of two numbers, not the product of two densities.": [5, 5 / 6],
          "the second number of N(6, 1/2) is a variance; this takes it as a precision.": [16 / 5, 6 / 5],
+         "the weights of the mean are the precisions, not the variances; and precisions add, not variances.": [16 / 5, 5 / 6],
+         "the second number of N(6, 1/2) is a variance; this takes it as a standard deviation.": [15 / 13, 1 / 13],
+         "means are averaged and variances added. The logarithms of the two densities add.": [5 / 2, 5 / 6],
          "this is the chapter's example. Here the factors are others.": [1, 1 / 3]},
         hint="The logarithm of a normal density is −(z − mean)² · precision / 2. Add two of these, and complete the square.",
     )  # fmt: skip

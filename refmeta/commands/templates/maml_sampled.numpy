@@ -28,7 +28,9 @@ def <<function>>(<<arguments>>):
         own = [each[i] for each in query]
         for name in ("reinforce", "likelihood_ratio", "dice", "tmaml", "loaded_dice"):
             support = [task_loss(name, *batch) for batch in batches]
-            phi, gradient = meta_gradient(theta, support, task_loss(name, *own), alphas)
+            query_loss = task_loss(name, *own)
+            phi, gradient = meta_gradient(theta, support, query_loss, alphas)
             parts.setdefault(f"{name}_adapted", []).append(phi)
+            parts.setdefault(f"{name}_objective", []).append(query_loss(phi))
             parts.setdefault(f"{name}_gradient", []).append(gradient)
     return {name: np.stack(rows) for name, rows in parts.items()}

@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array, as_positive, dot, index_text
 from refmeta.meta.inner_optimisers.momentum import GradientDescent
 from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule, as_weight, filled, keep
-from refmeta.meta.optimisers import Moments
+from refmeta.meta.optimisers import Moments, clipped, row_norms
 
 __all__ = ["ClippedByNorm", "DecayedWeights", "DecoupledDecay", "DecoupledDecayPaper", "as_optimiser"]
 
@@ -126,7 +126,7 @@ class ClippedByNorm:
 
         Eq: inner-clip
         """
-        return as_optimiser(self.optimiser).step(theta, self._clipped(gradient), state, alpha=alpha)
+        return as_optimiser(self.optimiser).step(theta, clipped(gradient, self.max_norm), state, alpha=alpha)
 
     def adjoint(self, theta: Array, gradient: Array, state: Moments, later: Slopes, *, alpha: Any) -> Slopes:
         """Slopes before the step from those after it.
@@ -138,19 +138,13 @@ class ClippedByNorm:
         FloatingPointError
             If ‖g‖ is c up to rounding: the clipped gradient has a kink there.
         """
-        norm = _norm(gradient)
-        before = filled(as_optimiser(self.optimiser).adjoint(theta, self._clipped(gradient), state, later, alpha=alpha), gradient)
+        norm = row_norms(gradient)
+        before = filled(as_optimiser(self.optimiser).adjoint(theta, clipped(gradient, self.max_norm), state, later, alpha=alpha), gradient)
         self._check_not_on_sphere(norm, before.gradient, state.steps + 1)
         p, outside = before.gradient, norm.real > self.max_norm
         norm = np.where(outside, norm, self.max_norm)
         across = p - gradient / norm * dot(gradient / norm, p)[..., None]
         return before._replace(gradient=np.where(outside, self.max_norm / norm * across, p))
-
-    def _clipped(self, gradient: Array) -> Array:
-        """g · min(1, c/‖g‖)."""
-        norm = _norm(gradient)
-        outside = norm.real > self.max_norm
-        return np.where(outside, gradient * (self.max_norm / np.where(outside, norm, 1.0)), gradient)
 
     def _check_not_on_sphere(self, norm: Array, p: Array, t: int) -> None:
         """FloatingPointError where |‖g‖ − c| is at most the rounding error of the norm, (d + 2)·eps·c, and p is not 0."""
@@ -163,10 +157,3 @@ class ClippedByNorm:
                 f"inner step {t} has no derivative: the norm of the gradient{of_task} is max_norm, {self.max_norm}, up to "
                 "rounding, and clipping has a kink there; use another max_norm, or another starting point"
             )
-
-
-def _norm(g: Array) -> Array:
-    """√(Σg²), (..., 1), scaled against overflow; complex numbers are not conjugated."""
-    scale = np.max(np.abs(g), axis=-1, keepdims=True, initial=0.0)
-    scale = np.where(scale == 0, 1.0, scale)
-    return scale * np.sqrt(np.sum((g / scale) ** 2, axis=-1, keepdims=True))

@@ -10,7 +10,7 @@ from scipy.special import gammaln
 from refmeta.__main__ import main
 from refmeta.commands.bias.blocks import blocks
 from refmeta.commands.bias.estimators import ESTIMATORS
-from refmeta.commands.bias.limits import limit_bias, limit_gradient
+from refmeta.commands.bias.limits import limit_bias, limit_of
 from refmeta.commands.bias.processes import PROCESSES, read_process
 from refmeta.judges import complex_step
 from refmeta.meta import sampled
@@ -86,7 +86,7 @@ def test_with_the_whole_score_term_the_limit_is_the_gradient_of_the_limit_of_the
             x = inner_step(name, x, 0.75, probabilities(x, world), x, world)
         return task.at(x).loss
 
-    got = limit_gradient(BY_NAME[name], task, theta, alpha=0.75, steps=steps)
+    got = limit_of(BY_NAME[name], task, theta, alpha=0.75, steps=steps)
     np.testing.assert_allclose(got, complex_step(objective, theta), rtol=1e-11, atol=1e-13)
 
 
@@ -107,8 +107,8 @@ def test_without_a_score_term_the_trajectories_are_held(process, steps):
 
     expected = complex_step(objective, theta)
     for name in ("score-term-dropped", "score-term-mean"):
-        np.testing.assert_allclose(limit_gradient(BY_NAME[name], task, theta, alpha=0.75, steps=steps), expected, rtol=1e-11, atol=1e-13)
-    first = limit_gradient(BY_NAME["first-order"], task, theta, alpha=0.75, steps=steps)
+        np.testing.assert_allclose(limit_of(BY_NAME[name], task, theta, alpha=0.75, steps=steps), expected, rtol=1e-11, atol=1e-13)
+    first = limit_of(BY_NAME["first-order"], task, theta, alpha=0.75, steps=steps)
     np.testing.assert_allclose(first, task.at(path[-1]).grad, rtol=1e-12)
 
 
@@ -155,7 +155,7 @@ def test_the_mean_over_many_trajectories_goes_to_the_limit_as_one_over_m(name):
     (block,) = blocks(task, theta, steps=[1], episodes=[3], alphas=[0.75])
     own = next(row for row in block.rows if row.estimator.name == name)
     assert np.linalg.norm(mean_of_many(name, 3) - block.sampled) == pytest.approx(own.sampled.norm, rel=1e-9, abs=1e-13)
-    limit = limit_gradient(BY_NAME[name], task, theta, alpha=0.75, steps=1)
+    limit = limit_of(BY_NAME[name], task, theta, alpha=0.75, steps=1)
     means = [mean_of_many(name, M) for M in (200, 400, 800)]
     gaps = [np.linalg.norm(mean - limit) for mean in means]
     rests = [np.linalg.norm(2 * more - few - limit) for few, more in itertools.pairwise(means)]
@@ -166,7 +166,7 @@ def test_the_mean_over_many_trajectories_goes_to_the_limit_as_one_over_m(name):
 @pytest.mark.parametrize("name", SCORED)
 def test_more_trajectories_come_nearer_to_the_limit_on_two_states_with_two_steps_in_time(name):
     task, theta = read_process("two-state")
-    limit = limit_gradient(BY_NAME[name], task, theta, alpha=0.25, steps=1)
+    limit = limit_of(BY_NAME[name], task, theta, alpha=0.25, steps=1)
     e, means = BY_NAME[name], []
     for M in (2, 4):
         make, estimate = lambda x, b: e.make(task, x, b), lambda x, s: e.estimate(task, x, s, 0.25)
@@ -181,7 +181,7 @@ def test_a_process_whose_returns_are_all_alike_has_no_spread():
     from refmeta.tasks.exact_return import PolicyReturn
 
     task = PolicyReturn(rm.FiniteMDP(np.ones((1, 2, 1)), np.full((1, 2), 0.1), [1.0], 0.5, 1), rm.TabularSoftmax(1, 2))
-    got = limit_gradient(BY_NAME["advantages-normalised"], task, np.array([0.3, -0.2]), alpha=0.75, steps=2)
+    got = limit_of(BY_NAME["advantages-normalised"], task, np.array([0.3, -0.2]), alpha=0.75, steps=2)
     np.testing.assert_allclose(got, 0, atol=1e-7)
 
 

@@ -1,7 +1,6 @@
 """MAML through an inner optimiser as the library takes it.  Derivation: derivations/inner-optimisers.md"""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from refmeta.arrays import Array
@@ -12,15 +11,11 @@ from refmeta.oracle.suites.maml_optimisers.rules import InnerRule
 
 __all__ = ["OptimiserProblem", "answer", "library_optimiser", "problem", "terms"]
 
-LIBRARY: dict[str, Callable[[InnerRule], Any]] = {
-    "gradient_descent": lambda rule: inner.GradientDescent(),
-    "heavy_ball": lambda rule: inner.HeavyBall(rule.momentum),
-    "nesterov": lambda rule: inner.Nesterov(rule.momentum),
-    "rmsprop": lambda rule: inner.RMSProp(rule.beta2, rule.epsilon),
-    "adam": lambda rule: inner.Adam(rule.beta1, rule.beta2, rule.epsilon),
-    "adam_epsilon_hat": lambda rule: inner.AdamEpsilonHat(rule.beta1, rule.beta2, rule.epsilon),
-    "adam_epsilon_root": lambda rule: inner.AdamEpsilonRoot(rule.beta1, rule.beta2, rule.epsilon),
-}
+LIBRARY: dict[str, Any] = {
+    "gradient_descent": inner.GradientDescent, "heavy_ball": inner.HeavyBall, "nesterov": inner.Nesterov, "rmsprop": inner.RMSProp,
+    "adam": inner.Adam, "adam_epsilon_hat": inner.AdamEpsilonHat, "adam_epsilon_root": inner.AdamEpsilonRoot,
+}  # fmt: skip
+RENAMED = {"decay": "beta2"}  # fields of the library's rules that have another name here
 DECAY = {"coupled": inner.DecayedWeights, "decoupled": inner.DecoupledDecay, "decoupled_paper": inner.DecoupledDecayPaper}
 
 
@@ -64,7 +59,8 @@ def _task(x: dict[str, Any], prefix: str) -> Any:
 
 def library_optimiser(rule: InnerRule) -> Any:
     """The library's optimiser of a rule: clip, then decay, then the rule."""
-    optimiser = LIBRARY[rule.optimiser](rule)
+    kind = LIBRARY[rule.optimiser]
+    optimiser = kind(*(getattr(rule, RENAMED.get(field.name, field.name)) for field in fields(kind)))
     if rule.decay is not None:
         optimiser = DECAY[rule.decay](rule.weight_decay, optimiser)
     return optimiser if rule.clip is None else inner.ClippedByNorm(rule.clip, optimiser)

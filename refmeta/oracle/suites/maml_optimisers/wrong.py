@@ -11,7 +11,7 @@ import numpy as np
 from refmeta.arrays import Array, replace_fields
 from refmeta.oracle import limits
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.maml_optimisers.about import through
+from refmeta.oracle.suites.maml_optimisers.changed_gradient import through
 from refmeta.oracle.suites.maml_optimisers.departures import MOMENTS, RMSPROP, UPDATES
 from refmeta.oracle.suites.maml_optimisers.rules import ADAM, MOMENTA
 from refmeta.oracle.suites.maml_optimisers.unrolled import gradients, unrolled

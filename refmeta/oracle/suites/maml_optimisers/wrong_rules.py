@@ -7,7 +7,7 @@ from typing import Any
 
 from refmeta.arrays import Array
 from refmeta.oracle.known import rows_in, wrong
-from refmeta.oracle.suites.maml_optimisers.about import through
+from refmeta.oracle.suites.maml_optimisers.changed_gradient import through
 from refmeta.oracle.suites.maml_optimisers.departures import CLIPS, DECAYS, EPSILONS, OVER_ALL, RMSPROP, UPDATES
 from refmeta.oracle.suites.maml_optimisers.rules import ADAM, DECAYED, MOMENTA
 from refmeta.oracle.suites.maml_optimisers.unrolled import forward_gradient

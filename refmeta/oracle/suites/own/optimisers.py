@@ -6,16 +6,13 @@ from refmeta.meta import inner_optimisers as inner
 from refmeta.oracle.suite import choice_facts
 from refmeta.oracle.suites import maml_optimisers
 from refmeta.oracle.suites.maml_optimisers import choices
-from refmeta.oracle.suites.maml_optimisers.problem import DECAY, OptimiserProblem, library_optimiser
+from refmeta.oracle.suites.maml_optimisers.problem import DECAY, LIBRARY, RENAMED, OptimiserProblem, library_optimiser
 from refmeta.oracle.suites.maml_optimisers.rules import ADAM, MOMENTA, InnerRule
 from refmeta.oracle.suites.own.algorithms import ALGORITHMS, Algorithm
 
 __all__ = ["rule_of", "through_optimiser"]
 
-NAMES = {
-    inner.GradientDescent: "gradient_descent", inner.HeavyBall: "heavy_ball", inner.Nesterov: "nesterov", inner.RMSProp: "rmsprop",
-    inner.Adam: "adam", inner.AdamEpsilonHat: "adam_epsilon_hat", inner.AdamEpsilonRoot: "adam_epsilon_root",
-}  # fmt: skip
+NAMES = {kind: name for name, kind in LIBRARY.items()}
 KINDS = {kind: name for name, kind in DECAY.items()}
 EPSILONS = {"epsilon-outside": "adam", "epsilon-hat": "adam_epsilon_hat", "epsilon-inside": "adam_epsilon_root"}
 DECAYS = {"decay-with-alpha": "decoupled", "decay-without-alpha": "decoupled_paper"}
@@ -31,7 +28,7 @@ def rule_of(optimiser: Any) -> InnerRule:
         found, each = found | {"decay": kind, "weight_decay": float(each.weight)}, inner.as_optimiser(each.optimiser)
     if (name := NAMES.get(type(each))) is None:
         raise ValueError(f"optimiser must be a rule of refmeta.inner, perhaps inside one decay, inside one clip, got {optimiser!r}")
-    found |= {"beta2" if field == "decay" else field: float(value) for field, value in vars(each).items()}
+    found |= {RENAMED.get(field, field): float(value) for field, value in vars(each).items()}
     return InnerRule(name, **found)
 
 

@@ -1,4 +1,4 @@
-"""What the known-wrong formulas of an inner optimiser share.  Derivation: derivations/inner-optimisers.md"""
+"""The meta-gradient through a changed step, which the known-wrong formulas share.  Derivation: derivations/inner-optimisers.md"""
 
 from collections.abc import Sequence
 from typing import Any
