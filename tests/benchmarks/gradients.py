@@ -19,7 +19,12 @@ from measure import Shown, Subject, installed, megabytes, timed
 
 import refmeta as rm
 from refmeta.policies import LinearSoftmax
-from refmeta.problems import random_linear_quadratic, random_linear_regression, random_process, random_softmax_regression
+from refmeta.problems import (
+    random_linear_quadratic,
+    random_linear_regression,
+    random_process,
+    random_softmax_regression,
+)
 
 ACTIONS, GAMMA, HORIZON = 4, 0.9, 20
 ROWS, CLASSES = 50, 5
