@@ -176,7 +176,7 @@ GROWTH = Subject(
     [Shown("refmeta", "ms"), *(Shown(f"{x}{n} grown", f"{n}{x}", "times") for x, n in ("S2", "S4", "N4", "K4")),
      Shown("MB", "MB"), Shown("K4 MB grown", "MB 4K", "times")],
     [("discounted", 50, 10, 4), ("finite_horizon", 50, 10, 4), ("features", 50, 10, 4), ("linear_quadratic", 5, 10, 4),
-     ("dice", 5, 10, 4), ("meta_lstm", 20, 20, 5)],
+     ("softmax_regression", 20, 10, 4), ("dice", 5, 10, 4), ("meta_lstm", 20, 20, 5)],
     [("discounted", 2, 1, 1)], growth,
 )  # fmt: skip
 
