@@ -142,6 +142,7 @@ def _recursion(left: Array, source: Array, right: Array) -> Array:
     batch = np.broadcast_shapes(left.shape[:-2], source.shape[:-3])
     source = np.broadcast_to(source, (*batch, *source.shape[-3:]))
     X = np.array(np.moveaxis(source, -3, 0), np.result_type(left, source), order="C")
+    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     for before, now in zip(X[:-1], X[1:], strict=True):
         now += left @ before @ right
     return np.moveaxis(X, 0, -3)
