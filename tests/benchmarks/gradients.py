@@ -180,14 +180,14 @@ GROWTH = Subject(
     [("discounted", 2, 1, 1)], growth,
 )  # fmt: skip
 
-RULES = ("GradientDescent", "HeavyBall", "Nesterov", "RMSProp", "Adam")
+RULES = {"GradientDescent": {}, "HeavyBall": {"momentum": 0.9}, "Nesterov": {"momentum": 0.9}, "RMSProp": {}, "Adam": {}}
 
 
 def through(size, seconds):
     """The gradient through K steps of a rule on the exact return, 50 states and 10 tasks, beside gradient descent."""
     name, states, most = size
     task, theta = problem("discounted", states, 10 if most > 4 else 1)
-    rules = {"refmeta": None if name == "GradientDescent" else getattr(rm.inner, name)(), "descent": None}
+    rules = {"refmeta": None if name == "GradientDescent" else getattr(rm.inner, name)(**RULES[name]), "descent": None}
     run = lambda rule, K: rm.maml.gradient(theta, task, alpha=0.01, steps=K, optimiser=rule)
     several = {f"K{n}": partial(run, rules["refmeta"], K) for n, K in zip((1, 4), (most // 4, most // 2), strict=True)}
     row = timed({**several, **{key: partial(run, rule, most) for key, rule in rules.items()}}, seconds)
@@ -198,7 +198,7 @@ OPTIMISERS = Subject(
     "optimisers", "Meta-gradient through 16 steps of an inner optimiser, 50 states, 10 tasks",
     "median ms; its multiple of the time of K = 4, K = 8, and of gradient descent's", "rule",
     [Shown("refmeta", "ms, K = 16"), Shown("quarter", "of K = 4", "times"), Shown("half", "of K = 8", "times"), Shown("descent", "of descent", "ratio")],
-    [(name, 50, 16) for name in RULES], [("Adam", 2, 4)], through,
+    [(name, 50, 16) for name in RULES], [(name, 2, 4) for name in RULES], through,
 )  # fmt: skip
 
 
