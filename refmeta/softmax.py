@@ -47,7 +47,7 @@ def log_softmax(x: Array) -> Array:
 def one_hot_minus(pi: Array, e: Array) -> Array:
     """e − π for a one-hot e; 1 − π_a is computed as the sum of the other π, without cancellation; all (..., n)."""
     rest = pi * (1 - e)
-    return e * np.sum(rest, axis=-1, keepdims=True) - rest
+    return e * np.einsum("...a->...", rest)[..., None] - rest
 
 
 def centred(pi: Array, x: Array) -> Array:

@@ -1,8 +1,8 @@
 """`make test-kernels`: the tests whose outcome a BLAS kernel can change, under several kernels, and with new random draws.
 
 Each row is a process of its own.  OpenBLAS chooses its kernel from OPENBLAS_CORETYPE, NumPy its loops from
-NPY_DISABLE_CPU_FEATURES.  A processor that cannot run a kernel is told; a BLAS without kernels to choose from runs its
-one.
+NPY_DISABLE_CPU_FEATURES.  A processor that cannot run a kernel is told, and so is a name for a kernel that has run; a BLAS
+without kernels to choose from runs its one.
 """
 
 import os
@@ -68,7 +68,7 @@ def main() -> int:
     rows += [({"HYPOTHESIS_PROFILE": "random"}, "1", (f"--hypothesis-seed={seed}",))]
     print("The tests whose outcome a BLAS kernel can change, each row in a process of its own.\n")
     print(f"{'environment':35}{'kernel':11}{'threads':>7}  result\n{'-' * 33}  {'-' * 9}  {'-' * 7}  {'-' * 24}")
-    failures = []
+    failures, done = [], set[tuple[str, str]]()
     for environment, threads, options in rows:
         name, value = next(iter(environment.items()), ("", ""))
         row = {"NPY_DISABLE_CPU_FEATURES": "NumPy without chosen loops"}.get(name, " ".join((value, *options)))
@@ -77,6 +77,10 @@ def main() -> int:
         if kernel is None:
             print("not for this processor")
             continue
+        if "OPENBLAS_CORETYPE" in environment and (kernel, threads) in done:
+            print("has run, by another name")
+            continue
+        done.add((kernel, threads))
         passed, printed = outcome(TESTS, *options, **environment, OPENBLAS_NUM_THREADS=threads)
         counts = re.findall(r"^.*\b(?:passed|failed|errors?)\b.*$", printed, re.M)
         print(counts[-1].strip("= ") if counts else "passed" if passed else "nothing ran", flush=True)

@@ -20,6 +20,7 @@ HEADS = {
     "finite_horizon": "S, N, K ms work LU/solve/P/rest",
     "features": "S, N, K ms factor. work LU/solve/P/rest",
     "linear_quadratic": "S, N, K ms work LU/solve/P/rest",
+    "softmax_regression": "S, N, K ms work LU/solve/P/rest",
     "dice": "S, N, K ms",
     "growth": "of, S, N, K ms 2S 4S 4N 4K MB MB 4K",
     "optimisers": "rule ms, K = 16 of K = 4 of K = 8 of descent",
@@ -104,3 +105,16 @@ def test_two_documents_are_compared_by_medians_of_pairs_with_their_spread(tmp_pa
     assert "1 numbers are those of one side only" in three
     one = runpy.run_path(str(BENCHMARKS / "compare.py"))["report"](*([json.loads(side[0].read_text("utf-8"))] for side in (base, this)))
     assert re.search(r"^dice +3, 2, 1 +refmeta +0\.50x +0\.36–0\.69$", one, re.M), one
+
+
+def test_a_row_that_does_not_end_or_fails_is_named_and_the_others_go_on(monkeypatch, capfd):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    main = runpy.run_path(str(BENCHMARKS / "__main__.py"), run_name="benchmarks")
+    subject = main["SUBJECTS"]["gae"]
+    row = main["apart"](subject, 0, 0.0, limit=0.01)
+    assert row["size"] == "100, 1,000" and row["failed"] and row["error"] == "failed: not done within 0 seconds"
+    assert "100, 1,000: failed: not done within 0 seconds" in main["printed"](subject, [row])
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, stdout='{"size": "x", "refmeta": 1.0}\n'))
+    assert main["rows_of"](subject, False, 0.0) == [{"size": "x", "refmeta": 1.0}] * 2
+    assert capfd.readouterr().err.startswith("gae: row 1 of 2, 100, 1,000; 0 s so far\ngae: row 2 of 2, 1,000, 1,000")

@@ -15,10 +15,8 @@ P = 10.0
 
 
 def sigmoid(z: Array) -> Array:
-    """σ(z) = 1/(1 + e^−z), holomorphic, and accurate for z of both signs."""
-    low = np.real(z) < 0
-    e = np.exp(np.where(low, z, -z))
-    return np.where(low, e, 1) / (1 + e)
+    """σ(z) = 1/(1 + e^−z), holomorphic, and accurate for z of both signs: NumPy's minimum is by the real part."""
+    return np.exp(np.minimum(z, 0)) / (1 + np.exp(np.minimum(z, -z)))
 
 
 def preprocessing(x: Array) -> Array:

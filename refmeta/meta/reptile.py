@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_parameters, as_real_scalar, as_scalar, batch_shape, check_finite, finite_result
 from refmeta.meta.arguments import Point, Task, Tasks, as_initialisation, as_step_tasks, common_batch
-from refmeta.meta.inner import adapt
+from refmeta.meta.inner import trusted_adaptation
 from refmeta.meta.inner_optimisers import Adam, AdamEpsilonHat, UpdateRule, as_optimiser
 from refmeta.meta.optimisers import Moments, adam, adam_epsilon_hat, zero_moments
 
@@ -60,7 +60,7 @@ def update_serial(theta: ArrayLike, tasks: Any, *, alpha: ArrayLike, steps: int,
     """
     theta = as_initialisation(theta)
     for task in _as_sequence(tasks):
-        theta = update(theta, adapt(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
+        theta = update(theta, trusted_adaptation(theta, task, alpha=alpha, steps=steps).adapted, epsilon=epsilon)
     return np.array(theta)
 
 
@@ -100,7 +100,7 @@ class Reptile:
         Eq: reptile-gradient
         """
         theta = as_initialisation(theta)
-        inner = adapt(theta, support, alpha=self.alpha, steps=self.steps, optimiser=self.optimiser)
+        inner = trusted_adaptation(theta, support, alpha=self.alpha, steps=self.steps, optimiser=self.optimiser)
         slopes = gradient(theta, inner.adapted, alpha=self.alpha)
         return np.mean(slopes, axis=tuple(range(slopes.ndim - 1)))
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, as_parameters, as_positive, as_real, as_scalar, finite_result
 from refmeta.meta.arguments import Task, Tasks, as_initialisation, as_step_tasks
-from refmeta.meta.inner import adapt, query_point
+from refmeta.meta.inner import query_point, trusted_adaptation
 from refmeta.meta.loop import sum_over_tasks
 
 __all__ = ["ESMAML", "evolution_gradient", "hessian_free_gradient"]
@@ -36,7 +36,7 @@ def hessian_free_gradient(
     """
     alpha, delta = as_scalar(alpha, "alpha"), as_positive(delta, "delta")
     theta, task = as_parameters(theta), as_step_tasks(support, 1)[0]
-    g = np.asarray(query_point(adapt(theta, support, alpha=alpha, steps=1), support, query).grad)
+    g = np.asarray(query_point(trusted_adaptation(theta, support, alpha=alpha, steps=1), support, query).grad)
     return g - alpha / (2 * delta) * (task.at(theta + delta * g).grad - task.at(theta - delta * g).grad)
 
 
@@ -63,7 +63,7 @@ def evolution_gradient(
     total: Any = 0
     for row in e:
         up, down = (
-            query_point(adapt(theta + step * row, support, alpha=alpha, steps=steps), support, query).loss
+            query_point(trusted_adaptation(theta + step * row, support, alpha=alpha, steps=steps), support, query).loss
             for step in (sigma, -sigma)
         )
         total = total + np.asarray(up - down)[..., None] * row

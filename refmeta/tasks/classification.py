@@ -12,6 +12,7 @@ from refmeta.arrays import (
     as_count,
     as_integers,
     as_parameters,
+    as_read_only,
     as_real_scalar,
     batch_shape,
     dot,
@@ -66,6 +67,11 @@ class SoftmaxRegression:
         """The batch axes."""
         return np.broadcast_shapes(self.X.shape[:-2], self.labels.shape[:-1])
 
+    @cached_property
+    def targets(self) -> Array:
+        """The labels as one-hot rows, (..., n, classes)."""
+        return as_read_only(one_hot(self.labels, self.classes or 0))
+
     @property
     def dim(self) -> int:
         """The number of parameters, classes x features."""
@@ -106,11 +112,6 @@ class SoftmaxRegressionPoint:
         return table.reshape(*table.shape[:-2], self.task.dim)
 
     @lazy_property
-    def _targets(self) -> Array:
-        """The labels as one-hot rows, (..., n, classes)."""
-        return one_hot(self.task.labels, self.task.classes or 0)
-
-    @lazy_property
     def probabilities(self) -> Array:
         """π = softmax(Wx), (..., n, classes)."""
         return softmax(self._logits(self.theta))
@@ -121,7 +122,7 @@ class SoftmaxRegressionPoint:
 
         Eq: softmax-regression
         """
-        log_likelihood = np.sum(self._targets * log_softmax(self._logits(self.theta)), axis=-1)
+        log_likelihood = np.sum(self.task.targets * log_softmax(self._logits(self.theta)), axis=-1)
         return -np.mean(log_likelihood, axis=-1) + 0.5 * self.task.ridge * dot(self.theta, self.theta)
 
     @lazy_property
@@ -130,7 +131,7 @@ class SoftmaxRegressionPoint:
 
         Eq: softmax-regression
         """
-        return self.task.ridge * self.theta - self._transposed(one_hot_minus(self.probabilities, self._targets))
+        return self.task.ridge * self.theta - self._transposed(one_hot_minus(self.probabilities, self.task.targets))
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -143,5 +144,5 @@ class SoftmaxRegressionPoint:
 
         Eq: softmax-regression
         """
-        dpi = softmax_jvp(self.probabilities, self._logits(v)) + np.zeros(self._targets.shape)
-        return self._transposed(dpi) + self.task.ridge * v
+        dpi = softmax_jvp(self.probabilities, self._logits(v))
+        return self._transposed(dpi) + self.task.ridge * v + np.zeros((*self.task.shape, 1))

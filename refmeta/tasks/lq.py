@@ -116,19 +116,13 @@ class LinearQuadratic:
         """X_t = source_t + γ M X_{t−1} Mᵀ, X_{−1} = 0; (..., T, n+1, n+1).  Without a horizon T = 1 and X_t = X_{t−1}."""
         if self.horizon is None:
             return stationary(M, source[..., 0, :, :], self.gamma)[..., None, :, :]
-        X, transposed = [source[..., 0, :, :]], M.swapaxes(-1, -2)
-        for t in range(1, self.horizon):
-            X.append(source[..., t, :, :] + self.gamma * (M @ X[-1] @ transposed))
-        return np.stack(np.broadcast_arrays(*X), axis=-3)
+        return _recursion(self.gamma * M, source, M.swapaxes(-1, -2))
 
     def backward(self, M: Array, source: Array) -> Array:
         """X_t = source_t + γ Mᵀ X_{t+1} M, X_T = 0; (..., T, n+1, n+1): the transpose of `forward`."""
         if self.horizon is None:
             return stationary(M.swapaxes(-1, -2), source[..., 0, :, :], self.gamma)[..., None, :, :]
-        X, transposed = [source[..., -1, :, :]], M.swapaxes(-1, -2)
-        for t in range(2, self.horizon + 1):
-            X.append(source[..., -t, :, :] + self.gamma * (transposed @ X[-1] @ M))
-        return np.stack(np.broadcast_arrays(*X[::-1]), axis=-3)
+        return _recursion(self.gamma * M.swapaxes(-1, -2), source[..., ::-1, :, :], M)[..., ::-1, :, :]
 
     def before(self, X: Array) -> Array:
         """X_{t−1} at step t, and 0 at the first step; without a horizon X itself."""
@@ -141,6 +135,17 @@ class LinearQuadratic:
     def entry(self, index: int | slice, shape: tuple[int, ...]) -> "LinearQuadratic":
         """The system of task `index`, where the tasks have the batch axes `shape`."""
         return replace_fields(self, **{f.name: entry(getattr(self, f.name), index, shape, core=2) for f in fields(self)[:6]})
+
+
+def _recursion(left: Array, source: Array, right: Array) -> Array:
+    """X_t = source_t + left X_{t−1} right, X_{−1} = 0; (..., T, n, n), with time in front in memory."""
+    batch = np.broadcast_shapes(left.shape[:-2], source.shape[:-3])
+    source = np.broadcast_to(source, (*batch, *source.shape[-3:]))
+    X = np.array(np.moveaxis(source, -3, 0), np.result_type(left, source), order="C")
+    left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
+    for before, now in zip(X[:-1], X[1:], strict=True):
+        now += left @ before @ right
+    return np.moveaxis(X, 0, -3)
 
 
 def stationary(M: Array, source: Array, gamma: float) -> Array:

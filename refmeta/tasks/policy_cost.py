@@ -158,7 +158,7 @@ class PolicyCostPoint:
         Eq: lq-gradient
         """
         by_gain = np.sum(self._pressure @ self.moments, axis=-3)
-        return _flat(2 * by_gain, 2 * self.variance * self._price(self.lq.R, self._following))
+        return _flat(2 * by_gain, 2 * self.variance * self._price(self.lq.R, self._ahead))
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -174,18 +174,19 @@ class PolicyCostPoint:
         dP_t = dKᵀRK + KᵀRdK + γ(MᵀdP_{t+1}M + dMᵀP_{t+1}M + MᵀP_{t+1}dM).
 
         Eq: lq-hvp
+
+        B and Bᵀ stand outside, so that the products in between have the m rows of dK: in dP, γdMᵀP_{t+1}M + dKᵀRK is dKᵀ
+        times RK + γBᵀP_{t+1}M.
         """
-        lq, S, P, M = self.lq, self.moments, self._following, _with_time_axis(self.closed_loop)
-        dK, dvariance = _gain(v, lq), 2 * self.variance * v[..., -lq.actions :]
-        dM = _with_time_axis(lq.B @ dK)
-        moved = lq.before(lq.gamma * _plus_transpose(dM @ S @ _transpose(M)))
+        lq, S, M, B = self.lq, self.moments, _with_time_axis(self.closed_loop), _with_time_axis(self.lq.B)
+        dK, dvariance = _with_time_axis(_gain(v, lq)), 2 * self.variance * v[..., -lq.actions :]
+        moved = lq.before(lq.gamma * _plus_transpose(B @ (dK @ S @ _transpose(M))))
         dS = lq.forward(self.closed_loop, moved + _with_time_axis(_spread(lq, dvariance)) * lq.injected[:, None, None])
-        cost = _with_time_axis(_plus_transpose(_transpose(dK) @ lq.R @ self.gain))
-        dP = lq.after(lq.backward(self.closed_loop, cost + lq.gamma * _plus_transpose(_transpose(dM) @ P @ M)))
-        B = _with_time_axis(lq.B)
-        dpressure = _with_time_axis(lq.R @ dK) + lq.gamma * _transpose(B) @ (dP @ M + P @ dM)
+        dP = lq.after(lq.backward(self.closed_loop, _plus_transpose(_transpose(dK) @ self._pressure)))
+        dahead = lq.gamma * _transpose(B) @ dP
+        dpressure = _with_time_axis(lq.R) @ dK + dahead @ M + self._ahead @ B @ dK
         by_gain = np.sum(dpressure @ S + self._pressure @ dS, axis=-3)
-        by_log = dvariance * self._price(lq.R, P) + self.variance * self._price(0 * lq.R, dP)
+        by_log = dvariance * self._price(lq.R, self._ahead) + self.variance * self._price(0 * lq.R, dahead)
         return _flat(2 * by_gain, 2 * by_log)
 
     @property
@@ -194,20 +195,18 @@ class PolicyCostPoint:
         return self.lq.Q + _transpose(self.gain) @ self.lq.R @ self.gain
 
     @lazy_property
-    def _following(self) -> Array:
-        """P_{t+1} at step t."""
-        return self.lq.after(self.values)
+    def _ahead(self) -> Array:
+        """γBᵀP_{t+1} at step t, (..., H, m, n+1)."""
+        return self.lq.gamma * _transpose(_with_time_axis(self.lq.B)) @ self.lq.after(self.values)
 
     @lazy_property
     def _pressure(self) -> Array:
         """RK + γBᵀP_{t+1}M at step t, (..., H, m, n+1)."""
-        B, M = _with_time_axis(self.lq.B), _with_time_axis(self.closed_loop)
-        return _with_time_axis(self.lq.R @ self.gain) + self.lq.gamma * _transpose(B) @ self._following @ M
+        return _with_time_axis(self.lq.R @ self.gain) + self._ahead @ _with_time_axis(self.closed_loop)
 
-    def _price(self, R: Array, P: Array) -> Array:
-        """Σ γᵗ [R + γBᵀP_tB]_jj, (..., m); γᵗ is the last entry of γᵗΣ_t."""
-        B = _with_time_axis(self.lq.B)
-        each = np.einsum("...jj->...j", R)[..., None, :] + self.lq.gamma * np.sum(B * (P @ B), axis=-2)
+    def _price(self, R: Array, ahead: Array) -> Array:
+        """Σ γᵗ [R + ahead B]_jj with γBᵀP_{t+1} ahead, (..., m); γᵗ is the last entry of γᵗΣ_t."""
+        each = np.einsum("...jj->...j", R)[..., None, :] + np.einsum("...ji,...ij->...j", ahead, _with_time_axis(self.lq.B))
         return np.einsum("...t,...tj->...j", self.moments[..., -1, -1], each)
 
 

@@ -1,6 +1,7 @@
 """`make bench`: one table per subject; each row in a process of its own, on one thread, so that no library's pools disturb the next.
 
-`python tests/benchmarks [SUBJECT ...] [--seconds S] [--json FILE]`; refmeta is that of PYTHONPATH.
+`python tests/benchmarks [SUBJECT ...] [--seconds S] [--json FILE]`; refmeta is that of PYTHONPATH.  Standard error names each row
+before it starts.  A row that fails, or does not end within five minutes, is named below its table; the others go on.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gradients
@@ -17,6 +19,7 @@ from measure import Subject, machine, printed, size_text
 
 from refmeta.tables import show_line
 
+LIMIT = 300.0  # seconds for a row to load, to compile and to compare, besides those of its timing
 SUBJECTS = {s.name: s for module in (gradients, samples, judging) for s in module.SUBJECTS}
 MISSING = (AttributeError, ImportError, KeyError, StopIteration, TypeError)  # what an older library raises where it lacks a name
 
@@ -32,11 +35,35 @@ def row_of(subject: Subject, index: int, smallest: bool, seconds: float) -> dict
         return {"size": size_text(size), "error": f"not in this library: {error!r}"}
 
 
-def apart(subject: Subject, index: int, seconds: float) -> dict[str, object]:
-    """A row from a new process."""
+def apart(subject: Subject, index: int, seconds: float, limit: float = LIMIT) -> dict[str, object]:
+    """A row from a new process; a sentence instead of its numbers where the process fails or does not end."""
     command = [sys.executable, str(Path(__file__).parent), subject.name, "--seconds", str(seconds), "--row", str(index)]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=900 + 10 * seconds)
+    size = size_text(subject.sizes[index])
+    try:
+        ran = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=limit + 10 * seconds)
+    except subprocess.TimeoutExpired as error:
+        return {"size": size, "failed": True, "error": f"failed: not done within {error.timeout:.0f} seconds"}
+    except subprocess.CalledProcessError as error:
+        return {"size": size, "failed": True, "error": f"failed: its process ended with code {error.returncode}, see standard error"}
     return json.loads(ran.stdout.splitlines()[-1])
+
+
+def tell(text: str) -> None:
+    """How far the work is: one line of the terminal that is written anew, or lines of a file or a pipe."""
+    if sys.stderr.isatty():
+        show_line(text)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def rows_of(subject: Subject, smallest: bool, seconds: float) -> list[dict[str, object]]:
+    """Every row of a subject, each told before it starts."""
+    rows, sizes, start = [], subject.smallest if smallest else subject.sizes, time.perf_counter()
+    for i, size in enumerate(sizes):
+        tell(f"{subject.name}: row {i + 1} of {len(sizes)}, {size_text(size)}; {time.perf_counter() - start:.0f} s so far")
+        rows.append(row_of(subject, i, True, seconds) if smallest else apart(subject, i, seconds))
+    tell("")
+    return rows
 
 
 def options() -> argparse.Namespace:
@@ -58,20 +85,20 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     """Print the tables."""
-    given, out = options(), {}
+    given, out = options(), dict[str, dict[str, object]]()
+    failed = list[str]()
     for name in given.subject or SUBJECTS:
         subject = SUBJECTS[name]
         if given.row is not None:
             return print(json.dumps(row_of(subject, given.row, given.smallest, given.seconds)))
-        rows = []
-        for i in range(len(subject.smallest if given.smallest else subject.sizes)):
-            show_line(f"{name}: row {i + 1}")
-            rows.append(row_of(subject, i, True, given.seconds) if given.smallest else apart(subject, i, given.seconds))
-        show_line("")
+        rows = rows_of(subject, given.smallest, given.seconds)
+        failed += [f"{name} ({row['size']})" for row in rows if "failed" in row]
         out[name] = {"title": subject.title, "unit": subject.unit, "own": list(subject.own), "rows": rows}
         print(printed(subject, rows), flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps({"machine": machine(), "subjects": out}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if failed:
+        raise SystemExit(f"these rows have no numbers: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,18 @@ TEXT: dict[str, Any] = {"check": True, "stdout": subprocess.PIPE, "encoding": "u
 
 
 def in_turns(revision: str, rounds: int, given: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Base, this, base, this ...: the documents of each side."""
+    """Base, this, base, this ...: the documents of each side; each run is named on standard error before it starts."""
+    sides: dict[str, list[dict[str, Any]]] = {"base": [], "this": []}
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder).resolve() / "base"
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), revision], cwd=ROOT, check=True)
         try:
-            pairs = [[run(library, Path(folder) / "run.json", given) for library in (tree, ROOT)] for _ in range(rounds)]
+            for i, (side, library) in product(range(rounds), (("base", tree), ("this", ROOT))):
+                print(f"{side}, round {i + 1} of {rounds}", file=sys.stderr, flush=True)
+                sides[side].append(run(library, Path(folder) / "run.json", given))
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
-    return [a for a, _ in pairs], [b for _, b in pairs]
+    return sides["base"], sides["this"]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from refmeta.tables import Column, paragraphs, table
 
 ROUNDS = 3  # at least
-PEERS = {"JAX": "jax", "torch": "torch", "higher": "higher", "learn2learn": "learn2learn", "gymnasium": "gymnasium"}
+PEERS = {"JAX": "jax", "torch": "torch", "higher": "higher", "learn2learn": "torch", "gymnasium": "gymnasium"}
 
 
 class Shown(NamedTuple):
@@ -36,6 +36,7 @@ class Subject(NamedTuple):
     smallest: Sequence[Any]
     row: Callable[[Any, float], dict[str, Any]]
     own: Sequence[str] = ("refmeta",)
+    note: str = ""
 
 
 def installed(peer: str) -> bool:
@@ -94,14 +95,15 @@ def cell(row: dict[str, Any], column: Shown) -> str:
 
 
 def printed(subject: Subject, rows: Sequence[dict[str, Any]]) -> str:
-    """The table, without empty columns; below it the peers that are not installed, and the rows that this library lacks."""
+    """The table, without empty columns; below it a note, the peers that are not installed, and the rows without numbers."""
     good = [row for row in rows if "error" not in row]
     shown = [c for c in subject.columns if any(c.key in row for row in good)]
     columns = [Column(subject.corner), *(Column(c.head, right=True) for c in shown)]
     text = table(f"{subject.title}\n({subject.unit})\n", columns, [[row["size"], *(cell(row, c) for c in shown)] for row in good])
     if absent := {c.key: None for c in subject.columns if c.key in PEERS and not installed(c.key)}:
         text += f"\nnot installed: {', '.join(absent)}"
-    return "\n".join([text, *(paragraphs(f"{row['size']}: {row['error']}") for row in rows if "error" in row)]) + "\n"
+    note = [paragraphs(subject.note)] if subject.note and any(c.key in PEERS for c in shown) else []
+    return "\n".join([text, *note, *(paragraphs(f"{row['size']}: {row['error']}") for row in rows if "error" in row)]) + "\n"
 
 
 def machine() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from measure import installed
 
-__all__ = ["OBJECTIVES", "meta_gradients", "pearl_step"]
+__all__ = ["OBJECTIVES", "meta_gradients", "meta_lstm_gradient", "pearl_step"]
 
 
 def value(xp, pi, P, R, rho, gamma, horizon):
@@ -73,8 +73,23 @@ def dice(task, gamma=0.9):
     return loss, (batch.states, batch.actions, sampled, weights)
 
 
+def softmax_regression(task):
+    """Mean cross-entropy and ridge."""
+    ridge, labels = task.ridge, np.eye(task.classes)[task.labels]
+
+    def loss(xp):
+        def at(theta, X, wanted):
+            x = xp.log_softmax(X @ theta.reshape(task.classes, X.shape[-1]).T)
+            return -(wanted * x).sum() / len(x) + ridge / 2 * theta @ theta
+
+        return at
+
+    return loss, (task.X, labels)
+
+
 OBJECTIVES = {
-    "discounted": tabular, "finite_horizon": tabular, "features": features, "linear_quadratic": linear_quadratic, "dice": dice,
+    "discounted": tabular, "finite_horizon": tabular, "features": features, "linear_quadratic": linear_quadratic,
+    "softmax_regression": softmax_regression, "dice": dice,
 }  # fmt: skip
 
 
@@ -168,19 +183,39 @@ def of_higher(loss, data, theta, alpha, steps):
 
 
 def of_learn2learn(loss, data, theta, alpha, steps):
-    import learn2learn
+    """The update of its MAML written out, p - lr g with the graph of g: it does not install beside the PyTorch used here."""
     import torch
 
     loss, data = torch_loss(loss, data)
+    start = torch.as_tensor(theta).clone().requires_grad_()
 
     def one(*data):
-        start = module_of(loss, theta)
-        learner = learn2learn.algorithms.MAML(start, lr=alpha).clone()
+        p = start.clone()
         for _ in range(steps):
-            learner.adapt(learner(*data))
-        return torch.autograd.grad(learner(*data), start.theta)[0]
+            p = p - alpha * torch.autograd.grad(loss(p, *data), p, create_graph=True)[0]
+        return torch.autograd.grad(loss(p, *data), start)[0]
 
     return lambda: torch.stack([one(*row) for row in zip(*data, strict=True)]).numpy()
+
+
+def meta_lstm_gradient(weights, task, steps):
+    """The exact gradients of Meta-LSTM on linear regression by `tests/peers/jax_lstm.py`, jitted; one per task.
+
+    None for many steps: they are unrolled, and to compile 20 takes a minute.
+    """
+    if not installed("JAX") or steps > 10:
+        return None
+    import jax
+    import jax.numpy as jnp
+
+    sys.path.insert(0, __file__.rpartition("benchmarks")[0] + "peers")
+    import jax_lstm
+
+    jax_lstm.loss = lambda theta, X, y, classes, ridge: jnp.mean((X @ theta - y) ** 2) / 2
+    of_one = lambda w, X, y: jax_lstm.query_loss(w, (X, y), (X, y), None, None, steps, False, False)
+    run = jax.jit(jax.vmap(jax.grad(of_one), in_axes=(None, 0, 0)))
+    leaves, X, y = tuple(jnp.asarray(leaf) for leaf in weights), jnp.asarray(task.X), jnp.asarray(task.y)
+    return lambda: [np.asarray(slope) for slope in jax.block_until_ready(run(leaves, X, y))]
 
 
 def pearl_step(agent, context, batch, noise, **given):

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import numpy as np
 from measure import Shown, Subject, installed, megabytes, timed
-from peers import pearl_step
+from peers import meta_lstm_gradient, pearl_step
 
 import refmeta as rm
 from refmeta.problems import random_linear_regression, random_process
@@ -178,8 +178,12 @@ def learned_steps(size, seconds):
     K, d, N = size
     rng = np.random.default_rng(0)
     task, learner = random_linear_regression(rng, N, d, 40), rm.meta_lstm.init(d, hidden=20, rng=rng)
+    own, jax = lambda: rm.meta_lstm.gradient(learner, task, steps=K), meta_lstm_gradient(learner, task, K)
+    for mine, theirs in zip(own(), jax() if jax else (), strict=bool(jax)):
+        np.testing.assert_allclose(theirs, mine, rtol=0, atol=1e-10 * np.max(np.abs(mine)))
     return timed({
-        "refmeta": lambda: rm.meta_lstm.gradient(learner, task, steps=K),
+        "refmeta": own,
+        "JAX": jax,
         "independent": lambda: rm.meta_lstm.gradient_independent(learner, task, steps=K),
         "MAML": lambda: rm.maml.gradient(learner.c0, task, alpha=0.01, steps=K),
     }, seconds)  # fmt: skip
@@ -187,8 +191,9 @@ def learned_steps(size, seconds):
 
 META_LSTM = Subject(
     "meta-lstm", "Meta-LSTM on linear regression, 40 rows, 20 hidden units, d parameters",
-    "median ms of the exact gradient, the independent one, and MAML's; the multiple of MAML's", "K, d, N",
-    [Shown("refmeta", "exact"), Shown("independent", "independent"), Shown("MAML", "MAML"), Shown("MAML", "of MAML", "ratio")],
+    "median ms of the exact gradient, the independent one, and MAML's; multiples of MAML's, JAX", "K, d, N",
+    [Shown("refmeta", "exact"), Shown("independent", "independent"), Shown("MAML", "MAML"), Shown("MAML", "of MAML", "ratio"),
+     Shown("JAX", "JAX", "ratio")],
     [(5, 20, 20), (10, 20, 20), (20, 20, 20), (5, 80, 20), (5, 20, 80)], [(1, 2, 1)], learned_steps, ("refmeta", "independent"),
 )  # fmt: skip
 

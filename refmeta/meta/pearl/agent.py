@@ -37,13 +37,7 @@ from refmeta.meta.pearl.encoder import (
     pullback,
     sample,
 )
-from refmeta.meta.pearl.soft_actor_critic import (
-    actor_gradient,
-    critic_gradient,
-    critic_loss,
-    soft_target,
-    temperature_gradient,
-)
+from refmeta.meta.pearl.soft_actor_critic import critic_gradient, critic_loss, gradients
 from refmeta.sampling.transitions import Transitions
 
 __all__ = [
@@ -186,15 +180,13 @@ def gradient(agent: Agent, context: Context, batch: Transitions, noise: ArrayLik
     """All gradients, at one z = μ + σ ⊙ ε per task; a training step descends along their sum over the tasks."""
     agent, settings = as_agent(agent), as_settings(settings)
     q, q_factors = posterior_and_factors(agent.encoder, context, settings.infer)
-    z, tau = sample(q, noise), {"log_temperature": agent.log_temperature}
-    target = soft_target(batch, z, agent.target_critic, agent.policy, gamma=settings.gamma, **tau)
-    critic = critic_gradient(agent.critic, z, batch, target)
-    return Gradient(
-        _encoder_gradient(q, q_factors, context, z, critic.z, settings.beta),
-        critic.critic,
-        actor_gradient(agent.policy, z, batch, agent.critic, **tau),
-        temperature_gradient(agent.log_temperature, agent.policy, z, batch, target_entropy=settings.target_entropy),
-    )
+    z = sample(q, noise)
+    of_step = gradients(
+        agent.critic, agent.target_critic, agent.policy, z, batch,
+        log_temperature=agent.log_temperature, gamma=settings.gamma, target_entropy=settings.target_entropy,
+    )  # fmt: skip
+    of_encoder = _encoder_gradient(q, q_factors, context, z, of_step.z, settings.beta)
+    return Gradient(of_encoder, of_step.critic, of_step.policy, of_step.log_temperature)
 
 
 def init(

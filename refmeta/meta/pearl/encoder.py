@@ -19,7 +19,6 @@ from refmeta.arrays import (
     dot,
     finite_result,
     index_text,
-    one_hot,
 )
 from refmeta.sampling.transitions import Transitions, as_transitions
 from refmeta.softmax import log_softmax, softmax
@@ -28,6 +27,9 @@ __all__ = [
     "Context", "Encoder", "Gaussian", "Inference", "as_gaussian", "as_mask", "as_pair", "check_variance", "context_of",
     "factors", "feature_count", "kl", "posterior", "posterior_without_prior", "pullback", "sample",
 ]  # fmt: skip
+
+
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Gaussian(NamedTuple):
@@ -81,9 +83,14 @@ def context_of(transitions: Transitions, states: int, actions: int) -> Context:
         If the transitions differ in shape, or have a state or action that does not exist.
     """
     s, a, r, following, _, mask = as_transitions(transitions, states, actions)
-    pair, after = one_hot(s * actions + a, states * actions), one_hot(following, states)
-    r = r[..., None]
-    return Context(np.concatenate([np.ones_like(r), pair, after, r * pair, r * after], axis=-1), mask)
+    F, half = feature_count(states, actions), states * actions + states
+    pair, after = 1 + s * actions + a, 1 + states * actions + following
+    psi = np.zeros((*mask.shape, F))
+    psi[..., 0] = 1
+    rows, flat = np.arange(0, psi.size, F).reshape(mask.shape), psi.reshape(-1)
+    for place, value in ((pair, 1.0), (after, 1.0), (half + pair, r), (half + after, r)):
+        flat[rows + place] = value
+    return Context(psi, mask)
 
 
 def factors(encoder: Encoder, features: ArrayLike) -> Gaussian:
@@ -112,8 +119,9 @@ def as_pair(value: Any, name: str, kind: type[Gaussian] | type[Encoder]) -> tupl
 
 
 def _linear(psi: Array, mean: Array, log_variance: Array) -> Gaussian:
-    """Both weights times the features."""
-    return Gaussian(psi @ mean.swapaxes(-1, -2), psi @ log_variance.swapaxes(-1, -2))
+    """Both weights times the features, in one product."""
+    both = psi @ np.concatenate([mean, log_variance], axis=-2).swapaxes(-1, -2)
+    return Gaussian(both[..., : mean.shape[-2]], both[..., mean.shape[-2] :])
 
 
 def posterior_without_prior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
@@ -134,7 +142,11 @@ def posterior_without_prior(factors: Gaussian, mask: ArrayLike | None = None) ->
     FloatingPointError
         If a variance of the product underflows or overflows.
     """
-    mean, log_variance, present = _as_factors(factors, mask)
+    return _product(*_as_factors(factors, mask))
+
+
+def _product(mean: Array, log_variance: Array, present: Array) -> Gaussian:
+    """The product of the factors that are present."""
     check_all(
         np.any(present, axis=-1),
         lambda i: (
@@ -158,9 +170,9 @@ def posterior(factors: Gaussian, mask: ArrayLike | None = None) -> Gaussian:
     """
     mean, log_variance, present = _as_factors(factors, mask)
     prior = np.zeros((*mean.shape[:-2], 1, mean.shape[-1]))
-    with_prior = Gaussian(*(np.concatenate([prior, x], axis=-2) for x in (mean, log_variance)))
+    mean, log_variance = (np.concatenate([prior, x], axis=-2) for x in (mean, log_variance))
     first = np.ones((*present.shape[:-1], 1), bool)
-    return posterior_without_prior(with_prior, np.concatenate([first, present], axis=-1))
+    return _product(mean, log_variance, np.concatenate([first, present], axis=-1))
 
 
 def _as_factors(factors: Gaussian, mask: ArrayLike | None) -> tuple[Array, Array, Array]:
@@ -184,7 +196,7 @@ def check_variance(gaussian: Gaussian) -> Gaussian:
     """The Gaussian; FloatingPointError unless its mean is finite and no variance underflows or overflows."""
     with np.errstate(all="ignore"):
         variance = np.abs(np.exp(gaussian.log_variance.real))
-    bad = ~((variance > np.finfo(float).tiny) & np.isfinite(variance))
+    bad = ~((variance > TINY) & np.isfinite(variance))
     if bad.any():
         i = tuple(np.argwhere(bad)[0])
         how = "underflows" if gaussian.log_variance.real[i] < 0 else "overflows"
@@ -237,4 +249,5 @@ def pullback(q: Gaussian, factors: Gaussian, context: Context, slopes: Gaussian)
     p = np.where(present[..., None], np.exp(q.log_variance[..., None, :] - factors.log_variance), 0)
     by_mean, by_log_variance = (slope[..., None, :] for slope in slopes)
     by_mean, by_log_variance = p * by_mean, p * (by_log_variance - (factors.mean - q.mean[..., None, :]) * by_mean)
-    return Encoder(*(slope.swapaxes(-1, -2) @ context.features for slope in (by_mean, by_log_variance)))
+    both = np.concatenate([by_mean, by_log_variance], axis=-1).swapaxes(-1, -2) @ context.features
+    return Encoder(both[..., : by_mean.shape[-1], :], both[..., by_mean.shape[-1] :, :])

@@ -18,14 +18,13 @@ from refmeta.arrays import (
     batch_shape,
     dot,
     finite_result,
-    one_hot,
 )
 from refmeta.sampling.transitions import Transitions, as_transitions, mean_weights
 from refmeta.softmax import centred, log_softmax, softmax
 
 __all__ = [
-    "CriticGradient", "actor_gradient", "actor_loss", "as_target_entropy", "bilinear_table", "critic_gradient",
-    "critic_loss", "entropy", "polyak_average", "soft_target", "table_transpose", "temperature_gradient",
+    "CriticGradient", "StepGradients", "actor_gradient", "actor_loss", "as_target_entropy", "bilinear_table", "critic_gradient",
+    "critic_loss", "entropy", "gradients", "polyak_average", "soft_target", "table_transpose", "temperature_gradient",
     "temperature_loss",
 ]  # fmt: skip
 
@@ -79,8 +78,13 @@ def soft_target(
     logits, tau = bilinear_table(policy, z, "policy"), _temperature(log_temperature)
     Q = _critic_table(target_critic, z, logits, "target_critic")
     batch = _as_batch(batch, Q)
-    V = dot(softmax(logits), Q - tau * log_softmax(logits))
-    return batch.rewards + as_fraction(gamma, "gamma") * ~batch.terminal * _at(V, batch.following)
+    return _soft_target(batch, softmax(logits), log_softmax(logits), Q, tau, as_fraction(gamma, "gamma"))
+
+
+def _soft_target(batch: Transitions, pi: Array, log_pi: Array, Q: Array, tau: Array, gamma: float) -> Array:
+    """r + γ (1 − terminal) V(s'), V = Σ_a π (Q − τ log π)."""
+    V = dot(pi, Q - tau * log_pi)
+    return batch.rewards + gamma * ~batch.terminal * _at(V, batch.following)
 
 
 @finite_result
@@ -94,8 +98,9 @@ def critic_loss(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: Arr
     ValueError, TypeError
         If the shapes of weights, z, batch and target do not match, or a task has no transition.
     """
-    batch, mean, error = _errors(critic, z, batch, target)
-    return dot(mean, error**2) / 2
+    Q = bilinear_table(critic, z, "critic")
+    batch, y = _as_batch_and_target(batch, target, Q)
+    return dot(mean_weights(batch, "the batch"), _errors(Q, batch, y) ** 2) / 2
 
 
 @finite_result
@@ -105,11 +110,16 @@ def critic_gradient(critic: ArrayLike, z: ArrayLike, batch: Transitions, target:
     Eq: soft-critic-loss
     """
     w, z = as_parameters(critic, "critic"), as_parameters(z, "z")
-    batch, mean, error = _errors(w, z, batch, target)
-    D = np.zeros((*error.shape[:-1], *w.shape[-3:-1]), error.dtype)
-    task = tuple(np.expand_dims(i, -1) for i in np.indices(error.shape[:-1]))
-    at = (*task, *(np.broadcast_to(i, error.shape) for i in (batch.states, batch.actions)))
-    np.add.at(D, at, mean * error)
+    Q = bilinear_table(w, z, "critic")
+    batch, y = _as_batch_and_target(batch, target, Q)
+    return _critic_gradient(w, z, Q, batch, mean_weights(batch, "the batch"), y)
+
+
+def _critic_gradient(w: Array, z: Array, Q: Array, batch: Transitions, mean: Array, y: Array) -> CriticGradient:
+    """D ⊗ [1, z] and Σ D w."""
+    S, A = Q.shape[-2:]
+    D = _sums(mean * _errors(Q, batch, y), batch.states * A + batch.actions, S * A)
+    D = D.reshape(*D.shape[:-1], S, A)
     return CriticGradient(table_transpose(D, z), np.einsum("...sa,...saz->...z", D, w[..., 1:]))
 
 
@@ -135,8 +145,13 @@ def actor_gradient(
     Eq: soft-actor-loss
     """
     logits, visits = _policy_and_visits(policy, z, batch)
-    pi, Q, tau = softmax(logits), _critic_table(critic, z, logits), _temperature(log_temperature)
-    return table_transpose(visits[..., None] * pi * centred(pi, tau * log_softmax(logits) - Q), as_parameters(z, "z"))
+    Q, tau = _critic_table(critic, z, logits), _temperature(log_temperature)
+    return _actor_gradient(as_parameters(z, "z"), visits, softmax(logits), tau * log_softmax(logits) - Q)
+
+
+def _actor_gradient(z: Array, visits: Array, pi: Array, f: Array) -> Array:
+    """ν π (f − ⟨π, f⟩) ⊗ [1, z]."""
+    return table_transpose(visits[..., None] * pi * centred(pi, f), z)
 
 
 @finite_result
@@ -148,8 +163,8 @@ def temperature_loss(
     Eq: temperature-loss
     """
     logits, visits = _policy_and_visits(policy, z, batch)
-    surplus = dot(visits, entropy(logits)) - as_target_entropy(target_entropy, logits.shape[-1])
-    return _temperature(log_temperature) * surplus
+    least = as_target_entropy(target_entropy, logits.shape[-1])
+    return _temperature(log_temperature) * (dot(visits, entropy(logits)) - least)
 
 
 def temperature_gradient(
@@ -160,6 +175,32 @@ def temperature_gradient(
     Eq: temperature-loss
     """
     return temperature_loss(log_temperature, policy, z, batch, target_entropy=target_entropy)
+
+
+class StepGradients(NamedTuple):
+    """The gradients of a training step by critic, z, policy and log τ: those of a `CriticGradient` and two more."""
+
+    critic: Array
+    z: Array
+    policy: Array
+    log_temperature: Array
+
+
+@finite_result
+def gradients(
+    critic: ArrayLike, target_critic: ArrayLike, policy: ArrayLike, z: ArrayLike, batch: Transitions, *,
+    log_temperature: ArrayLike, gamma: float, target_entropy: float,
+) -> StepGradients:  # fmt: skip
+    """`critic_gradient` at `soft_target`, `actor_gradient` and `temperature_gradient`: every table is computed once."""
+    z, w, tau = as_parameters(z, "z"), as_parameters(critic, "critic"), _temperature(log_temperature)
+    logits = bilinear_table(policy, z, "policy")
+    later, Q = _critic_table(target_critic, z, logits, "target_critic"), _critic_table(w, z, logits)
+    batch = _as_batch(batch, Q)
+    mean, pi, log_pi = mean_weights(batch, "the batch"), softmax(logits), log_softmax(logits)
+    y, visits = _soft_target(batch, pi, log_pi, later, tau, as_fraction(gamma, "gamma")), _visits(batch, mean, Q.shape[-2])
+    surplus = -dot(visits, dot(pi, log_pi)) - as_target_entropy(target_entropy, Q.shape[-1])
+    by_policy = _actor_gradient(z, visits, pi, tau * log_pi - Q)
+    return StepGradients(*_critic_gradient(w, z, Q, batch, mean, y), by_policy, tau * surplus)
 
 
 def as_target_entropy(value: float, actions: int) -> float:
@@ -202,22 +243,38 @@ def _as_batch(batch: Transitions, Q: Array) -> Transitions:
     return batch
 
 
-def _errors(critic: ArrayLike, z: ArrayLike, batch: Transitions, target: ArrayLike) -> tuple[Transitions, Array, Array]:
-    """The batch, 1/n for each of its transitions, and Q − y (..., n), 0 where there is none."""
-    Q = bilinear_table(critic, z, "critic")
+def _as_batch_and_target(batch: Transitions, target: ArrayLike, Q: Array) -> tuple[Transitions, Array]:
+    """The batch, and one target per transition."""
     batch, y = _as_batch(batch, Q), as_parameters(target, "target", dim=batch.mask.shape[-1], why=" as the batch")
     batch_shape(target=y.shape[:-1], batch=batch.mask.shape[:-1])
-    mean, A = mean_weights(batch, "the batch"), Q.shape[-1]
-    error = _at(Q.reshape(*Q.shape[:-2], -1), batch.states * A + batch.actions) - y
-    return batch, mean, np.where(batch.mask, error, 0)
+    return batch, y
+
+
+def _errors(Q: Array, batch: Transitions, y: Array) -> Array:
+    """Q − y (..., n), 0 where there is no transition."""
+    pairs = batch.states * Q.shape[-1] + batch.actions
+    return np.where(batch.mask, _at(Q.reshape(*Q.shape[:-2], -1), pairs) - y, 0)
+
+
+def _sums(values: Array, index: Array, size: int) -> Array:
+    """The sums of the values (..., n) that have the same index, (..., size)."""
+    shape = np.broadcast_shapes(values.shape, index.shape)
+    total = np.zeros((*shape[:-1], size), values.dtype)
+    rows = np.arange(0, total.size, size).reshape(*shape[:-1], 1)
+    np.add.at(total.reshape(-1), np.ravel(rows + index), np.ravel(np.broadcast_to(values, shape)))
+    return total
 
 
 def _policy_and_visits(policy: ArrayLike, z: ArrayLike, batch: Transitions) -> tuple[Array, Array]:
     """Logits (..., S, A), and the fraction ν (..., S) of the batch in each state."""
     logits = bilinear_table(policy, z, "policy")
     batch = _as_batch(batch, logits)
-    visits = mean_weights(batch, "the batch")[..., None] * one_hot(batch.states, logits.shape[-2])
-    return logits, np.sum(visits, axis=-2)
+    return logits, _visits(batch, mean_weights(batch, "the batch"), logits.shape[-2])
+
+
+def _visits(batch: Transitions, mean: Array, states: int) -> Array:
+    """ν (..., S), the fraction of the transitions in each state, from their weights in a mean."""
+    return _sums(mean, batch.states, states)
 
 
 def _critic_table(critic: ArrayLike, z: ArrayLike, logits: Array, name: str = "critic") -> Array:
