@@ -6,9 +6,9 @@ the largest term is then exactly 1, and derivatives keep their digits where the 
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, dot
 
-__all__ = ["centred", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
+__all__ = ["centred", "centred_at", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
 
 
 def _taken(x: Array, index: Array) -> Array:
@@ -52,8 +52,13 @@ def one_hot_minus(pi: Array, e: Array) -> Array:
 
 def centred(pi: Array, x: Array) -> Array:
     """x_a − ⟨π, x⟩, (..., n): D_a − ⟨π, D⟩ with D_a = x_a − x_c, c the likeliest action, keeps all digits."""
-    D = x - _taken(x, pi.real.argmax(-1))
-    return D - np.einsum("...a,...a->...", pi, D)[..., None]
+    return centred_at(pi.real.argmax(-1), pi, x)
+
+
+def centred_at(likeliest: Array, pi: Array, x: Array, more: Array | float = 0.0) -> Array:
+    """x_a − ⟨π, x⟩ − more, where the likeliest action of each row is known; `likeliest` and `more` are (...)."""
+    D = x - _taken(x, likeliest)
+    return D - (dot(pi, D) + more)[..., None]
 
 
 def sum_of_others(pi: Array, x: Array) -> Array:

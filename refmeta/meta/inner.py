@@ -93,7 +93,8 @@ def _along_path(
     for k, step_size in enumerate(as_step_sizes(alpha, steps, tasks[0].dim), start=1):
         following, state = _step(path[-1], state, rule, step_size, k)
         path.append(at(tasks[k], following))
-    return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
+    adapted, shape = path[-1].theta, (*batch, tasks[0].dim)
+    return Adaptation(np.array(adapted if adapted.shape == shape else np.broadcast_to(adapted, shape)), tuple(path))
 
 
 def _no_moments(theta: Array, rule: UpdateRule) -> Moments:

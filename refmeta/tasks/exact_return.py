@@ -18,8 +18,8 @@ from refmeta.arrays import (
     reduce_record,
 )
 from refmeta.policies import Softmax
-from refmeta.softmax import centred, softmax, softmax_jvp
-from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
+from refmeta.softmax import centred_at, softmax
+from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp, plus
 from refmeta.tasks.factors import Inverses, LUFactors, factorise, solve, solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
@@ -86,7 +86,7 @@ class PolicyReturn:
     def _at(self, theta: Array) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point at a theta that has been checked."""
         pi = softmax(self.policy.table(theta))
-        batch = self.shape if theta.ndim == 1 else np.broadcast_shapes(theta.shape[:-1], self.shape)
+        batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
         return point(theta, self.mdp, self.policy, as_read_only(_broadcast(pi, batch)), self.temperature)
@@ -126,9 +126,14 @@ class DiscountedPoint:
         return entropy_reward(self.policy.table(self.theta), self.temperature, self.mdp.terminal)
 
     @cached_property
+    def _likeliest(self) -> Array:
+        """The likeliest action of each state, (..., S)."""
+        return self.probabilities.real.argmax(-1)
+
+    @cached_property
     def _relative_value(self) -> Array:
         """V − k, (..., S)."""
-        return solve(self._factors, dot(self.probabilities, self._rewards + self._entropy_reward))
+        return solve(self._factors, dot(self.probabilities, plus(self._rewards, self._entropy_reward)))
 
     @cached_property
     def _relative_action_value(self) -> Array:
@@ -157,7 +162,7 @@ class DiscountedPoint:
 
         Eq: advantage
         """
-        return centred(self.probabilities, self._relative_action_value + self._entropy_reward)
+        return centred_at(self._likeliest, self.probabilities, plus(self._relative_action_value, self._entropy_reward))
 
     @lazy_property
     def occupancy(self) -> Array:
@@ -179,6 +184,11 @@ class DiscountedPoint:
         """
         return -dot(self.mdp.rho, self.value)
 
+    @cached_property
+    def _visits(self) -> Array:
+        """x(s, a) = d(s) π(a|s), (..., S, A)."""
+        return self.occupancy[..., None] * self.probabilities
+
     @lazy_property
     def grad(self) -> Array:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
@@ -187,7 +197,7 @@ class DiscountedPoint:
 
         Eq: soft-return-gradient
         """
-        return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
+        return -self.policy.pullback(self._visits * self.advantage)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -200,27 +210,40 @@ class DiscountedPoint:
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
-        pi, gamma = self.probabilities, self.mdp.gamma
-        u = self.policy.table(v)
-        dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal)
-        dV = solve(self._factors, dot(dpi, self.advantage))
-        dd = solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
-        return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd, db)
+        pi, u = self.probabilities, self.policy.table(v)
+        y = centred_at(self._likeliest, pi, u)
+        dQ, dd = self._after_gain(dot(pi * y, self.advantage)), self._after_moves(self._visits * y)
+        return Tangent(pi * y, dQ, dd, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
+
+    def _after_gain(self, gain: Array) -> Array:
+        """γP(I − γP_π)⁻¹ g, (..., S, A): dQ for g = Σ_a dπ A, (..., S)."""
+        return self.mdp.gamma * self.mdp.expect(solve(self._factors, gain))
+
+    def _after_moves(self, moves: Array) -> Array:
+        """γ(I − γP_πᵀ)⁻¹ Pᵀw, (..., S): dd for w = d dπ, (..., S, A)."""
+        return self.mdp.gamma * solve_transposed(self._factors, self.mdp.push(moves))
 
     @along
     def hvp(self, v: Array) -> Array:
-        """−∇²J v, (..., d): the product rule on d π A, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
+        """−∇²J v, (..., d): the product rule on x A, x = d π, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
 
         Eq: policy-hvp
 
         Eq: soft-return-hvp
         """
-        pi, A, d = self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi, dQ, dd, db = self.tangent(v)
-        dA = centred(pi, dQ + db) - dot(dpi, A)[..., None]
-        return -self.policy.pullback(dd[..., None] * pi * A + d * dpi * A + d * pi * dA)
+        pi, A, x, u = self.probabilities, self.advantage, self._visits, self.policy.table(v)
+        y = centred_at(self._likeliest, pi, u)  # dπ = π y
+        gain, moves = dot(pi * y, A), x * y
+        dq = plus(self._after_gain(gain), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
+        dA = centred_at(self._likeliest, pi, dq, gain)
+        dx = self._after_moves(moves)[..., None] * pi + moves
+        return -self.policy.pullback(dx * A + x * dA)
 
 
 def _broadcast(pi: Array, batch: tuple[int, ...]) -> Array:
     """π with these batch axes, a copy for each task: what is computed from strides of 0 is laid out badly in memory."""
-    return pi if pi.shape[:-2] == batch else np.array(np.broadcast_to(pi, batch + pi.shape[-2:]), order="C")
+    if pi.shape[:-2] == batch:
+        return pi
+    out = np.empty(batch + pi.shape[-2:], pi.dtype)
+    out[...] = pi
+    return out

@@ -85,7 +85,7 @@ def _solve(factors: LUFactors, b: Array, trans: int) -> Array:
     x = np.array(b, dtype=np.result_type(b, factors.dtype), order="C")
     solver = zgetrs if x.dtype.kind == "c" else dgetrs
     for row, (lu, pivots) in zip(x.reshape(-1, x.shape[-1]), factors.each, strict=True):
-        solver(lu, pivots.copy(), row, trans=trans, overwrite_b=True)  # SciPy shifts the pivots in place, too
+        solver(lu, pivots.copy(), row, trans, True)  # in place; SciPy shifts the pivots in place, too
     return x
 
 
