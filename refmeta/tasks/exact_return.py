@@ -20,7 +20,8 @@ from refmeta.arrays import (
 from refmeta.policies import Softmax
 from refmeta.softmax import centred_at, softmax
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp, plus
-from refmeta.tasks.factors import Inverses, LUFactors, factorise, solve, solve_transposed
+from refmeta.tasks.evaluation import Evaluation, evaluation, evaluation_jvp
+from refmeta.tasks.factors import solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -108,13 +109,6 @@ class DiscountedPoint:
 
     __reduce__ = reduce_record
 
-    @cached_property
-    def _factors(self) -> Inverses | LUFactors:
-        """I − γP_π, factorised."""
-        M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
-        np.einsum("...ii->...i", M)[...] += 1
-        return factorise(M)
-
     @property
     def _rewards(self) -> Array:
         """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k."""
@@ -131,14 +125,15 @@ class DiscountedPoint:
         return self.probabilities.real.argmax(-1)
 
     @cached_property
-    def _relative_value(self) -> Array:
-        """V − k, (..., S)."""
-        return solve(self._factors, dot(self.probabilities, plus(self._rewards, self._entropy_reward)))
+    def _evaluation(self) -> Evaluation:
+        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A)."""
+        r = dot(self.probabilities, plus(self._rewards, self._entropy_reward))
+        return evaluation(self.mdp, self.probabilities, r)
 
     @cached_property
     def _relative_action_value(self) -> Array:
         """Q − k, (..., S, A)."""
-        return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
+        return self._rewards + self.mdp.gamma * self._evaluation.expected
 
     @lazy_property
     def value(self) -> Array:
@@ -146,7 +141,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self._relative_value + self.mdp.levels[..., None]
+        return self._evaluation.value + self.mdp.levels[..., None]
 
     @lazy_property
     def action_value(self) -> Array:
@@ -170,7 +165,7 @@ class DiscountedPoint:
 
         Eq: occupancy
         """
-        return solve_transposed(self._factors, self.mdp.starts)
+        return solve_transposed(self._evaluation.factors, self.mdp.starts)
 
     @lazy_property
     def loss(self) -> Array:
@@ -212,16 +207,13 @@ class DiscountedPoint:
         """
         pi, u = self.probabilities, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)
-        dQ, dd = self._after_gain(dot(pi * y, self.advantage)), self._after_moves(self._visits * y)
+        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._visits * y)
         return Tangent(pi * y, dQ, dd, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
 
-    def _after_gain(self, gain: Array) -> Array:
-        """γP(I − γP_π)⁻¹ g, (..., S, A): dQ for g = Σ_a dπ A, (..., S)."""
-        return self.mdp.gamma * self.mdp.expect(solve(self._factors, gain))
-
-    def _after_moves(self, moves: Array) -> Array:
-        """γ(I − γP_πᵀ)⁻¹ Pᵀw, (..., S): dd for w = d dπ, (..., S, A)."""
-        return self.mdp.gamma * solve_transposed(self._factors, self.mdp.push(moves))
+    def _evaluation_jvp(self, gain: Array, moves: Array) -> tuple[Array, Array]:
+        """dQ = γP(I − γP_π)⁻¹ g and dd = γ(I − γP_πᵀ)⁻¹ Pᵀw, for g = Σ_a dπ A (..., S) and w = d dπ (..., S, A)."""
+        expected, visits = evaluation_jvp(self.mdp, self._evaluation.factors, gain, moves)
+        return self.mdp.gamma * expected, self.mdp.gamma * visits
 
     @along
     def hvp(self, v: Array) -> Array:
@@ -234,9 +226,10 @@ class DiscountedPoint:
         pi, A, x, u = self.probabilities, self.advantage, self._visits, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)  # dπ = π y
         gain, moves = dot(pi * y, A), x * y
-        dq = plus(self._after_gain(gain), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
+        dQ, dd = self._evaluation_jvp(gain, moves)
+        dq = plus(dQ, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
         dA = centred_at(self._likeliest, pi, dq, gain)
-        dx = self._after_moves(moves)[..., None] * pi + moves
+        dx = dd[..., None] * pi + moves
         return -self.policy.pullback(dx * A + x * dA)
 
 

@@ -169,7 +169,7 @@ def without_entropy(point, v):
         values = dot(pi[..., None, :, :], Q) + mdp.levels[..., :-1, None]
         values, pi, dpi = np.concatenate([values, np.zeros_like(values[..., :1, :])], axis=-2), pi[..., None, :, :], dpi[..., None, :, :]
     else:
-        values = exact_return.solve(point._factors, dot(pi, point._rewards)) + mdp.levels[..., None]
+        values = exact_return.evaluation(mdp, pi, dot(pi, point._rewards)).value + mdp.levels[..., None]
         A, x = centred(pi, Q), point.occupancy[..., None] * pi
         dx = dd[..., None] * pi + x * centred(pi, point.policy.table(v))
         return values, A, -point.policy.pullback(dx * A + x * centred_at(pi.argmax(-1), pi, dQ, dot(dpi, A)))
