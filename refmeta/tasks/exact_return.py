@@ -18,7 +18,7 @@ from refmeta.arrays import (
     reduce_record,
 )
 from refmeta.policies import Softmax
-from refmeta.softmax import centred_at, softmax
+from refmeta.softmax import centred_at, likeliest, softmax
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp, plus
 from refmeta.tasks.evaluation import Evaluation, evaluation, evaluation_jvp
 from refmeta.tasks.factors import solve_transposed
@@ -121,8 +121,8 @@ class DiscountedPoint:
 
     @cached_property
     def _likeliest(self) -> Array:
-        """The likeliest action of each state, (..., S)."""
-        return self.probabilities.real.argmax(-1)
+        """Where in the flat π the likeliest action of each state is, (..., S)."""
+        return likeliest(self.probabilities)
 
     @cached_property
     def _evaluation(self) -> Evaluation:

@@ -17,7 +17,7 @@ from refmeta.meta import model_based
 from refmeta.problems import hessian, random_ending_process, random_process
 from refmeta.sampling.returns import discounts
 from refmeta.sampling.transitions import sample_experience
-from refmeta.softmax import centred, centred_at, softmax_jvp
+from refmeta.softmax import centred, centred_at, likeliest, softmax_jvp
 from refmeta.tasks import exact_return
 from tests.strategies import assert_close, assert_right, costly, seeds
 
@@ -172,7 +172,7 @@ def without_entropy(point, v):
         values = exact_return.evaluation(mdp, pi, dot(pi, point._rewards)).value + mdp.levels[..., None]
         A, x = centred(pi, Q), point.occupancy[..., None] * pi
         dx = dd[..., None] * pi + x * centred(pi, point.policy.table(v))
-        return values, A, -point.policy.pullback(dx * A + x * centred_at(pi.argmax(-1), pi, dQ, dot(dpi, A)))
+        return values, A, -point.policy.pullback(dx * A + x * centred_at(likeliest(pi), pi, dQ, dot(dpi, A)))
     A, d = centred(pi, Q), point.occupancy[..., None]
     weights = dd[..., None] * pi * A + d * dpi * A + d * pi * (centred(pi, dQ) - dot(dpi, A)[..., None])
     return values, A, -point.policy.pullback(np.sum(weights, axis=-3))
