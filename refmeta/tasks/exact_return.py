@@ -20,7 +20,7 @@ from refmeta.arrays import (
 from refmeta.policies import Softmax
 from refmeta.softmax import centred_at, likeliest, softmax
 from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp, plus
-from refmeta.tasks.evaluation import Evaluation, evaluation, evaluation_jvp
+from refmeta.tasks.evaluation import EvaluatedPolicy, evaluation, evaluation_jvp
 from refmeta.tasks.factors import solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
@@ -125,7 +125,7 @@ class DiscountedPoint:
         return likeliest(self.probabilities)
 
     @cached_property
-    def _evaluation(self) -> Evaluation:
+    def _evaluation(self) -> EvaluatedPolicy:
         """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A)."""
         r = dot(self.probabilities, plus(self._rewards, self._entropy_reward))
         return evaluation(self.mdp, self.probabilities, r)
