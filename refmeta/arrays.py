@@ -8,6 +8,7 @@ import functools
 import operator
 from collections.abc import Callable
 from dataclasses import fields
+from math import isfinite
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -42,7 +43,7 @@ def as_array(value: Any, name: str) -> Array:
 def as_numbers(value: ArrayLike, name: str) -> Array:
     """The value as an array of numbers in double precision or less; TypeError for anything else."""
     array = as_array(value, name)
-    if array.dtype.kind not in "iufc" or array.dtype in (np.longdouble, np.clongdouble):
+    if array.dtype.kind not in "iufc" or array.dtype.char in "gG":  # long doubles
         raise TypeError(f"{name} must be numbers of float64 or less, got dtype {array.dtype}")
     return array
 
@@ -142,6 +143,8 @@ def as_direction(v: ArrayLike, dim: int, batch: tuple[int, ...], name: str = "v"
 
 def as_scalar(value: Any, name: str) -> Any:
     """One finite number, real or complex."""
+    if type(value) is float and isfinite(value):
+        return value
     array = as_numbers(value, name)
     if array.ndim:
         raise ValueError(f"{name} must be one number, got shape {array.shape}")
@@ -184,6 +187,9 @@ def as_discount(gamma: Any, horizon: Any, *, ends: bool = False, remedy: str = R
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that the batch axes of all arguments broadcast to; keywords are the names for the message."""
+    different = {shape for shape in shapes.values() if shape}
+    if len(different) < 2:
+        return different.pop() if different else ()
     try:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:

@@ -6,9 +6,9 @@ the largest term is then exactly 1, and derivatives keep their digits where the 
 
 import numpy as np
 
-from refmeta.arrays import Array
+from refmeta.arrays import Array, dot
 
-__all__ = ["centred", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
+__all__ = ["centred", "centred_at", "likeliest", "log_softmax", "one_hot_minus", "softmax", "softmax_jvp", "sum_of_others"]
 
 
 def _taken(x: Array, index: Array) -> Array:
@@ -53,7 +53,20 @@ def one_hot_minus(pi: Array, e: Array) -> Array:
 def centred(pi: Array, x: Array) -> Array:
     """x_a − ⟨π, x⟩, (..., n): D_a − ⟨π, D⟩ with D_a = x_a − x_c, c the likeliest action, keeps all digits."""
     D = x - _taken(x, pi.real.argmax(-1))
-    return D - np.einsum("...a,...a->...", pi, D)[..., None]
+    return D - dot(pi, D)[..., None]
+
+
+def likeliest(pi: Array) -> Array:
+    """Where in `pi.ravel()` the likeliest action of each row is, (...)."""
+    return pi.real.argmax(-1) + np.arange(0, pi.size, pi.shape[-1]).reshape(pi.shape[:-1])
+
+
+def centred_at(place: Array, pi: Array, x: Array, less: Array | None = None) -> Array:
+    """x_a − ⟨π, x⟩, or x_a − ⟨π, x⟩ − less with `less` (...), where `place`, that of `likeliest`, is known."""
+    top = x.reshape(-1)[place][..., None] if x.shape == pi.shape else _taken(x, pi.real.argmax(-1))
+    D = x - top
+    mean = dot(pi, D)
+    return D - (mean if less is None else mean + less)[..., None]
 
 
 def sum_of_others(pi: Array, x: Array) -> Array:

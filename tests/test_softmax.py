@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refmeta.judges import complex_step
-from refmeta.softmax import centred, log_softmax, softmax
+from refmeta.softmax import centred, centred_at, likeliest, log_softmax, softmax
 from tests import independent
 from tests.strategies import assert_right, seeds, widths
 
@@ -84,6 +84,19 @@ def test_centring_is_holomorphic_and_broadcasts_without_an_array_of_pairs():
     many = np.zeros(40_000)
     many[7] = 1
     assert centred(softmax(many), many)[7] == pytest.approx(1 - np.e / (np.e + 39_999), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (5, 1, 3, 4)])
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+@pytest.mark.parametrize("size", [1, 1j])
+def test_centring_at_known_places_is_centring(batch, shape, size):
+    rng = np.random.default_rng(len(shape))
+    pi, x = softmax(rng.normal(size=(*batch, 4)) * (1 + 0.01 * size)), rng.normal(size=shape) * (1 + size)
+    place = likeliest(pi)
+    np.testing.assert_array_equal(pi.reshape(-1)[place].real, pi.real.max(-1))
+    np.testing.assert_array_equal(centred_at(place, pi, x), centred(pi, x))
+    less = rng.normal(size=np.broadcast_shapes(shape[:-1], batch))
+    np.testing.assert_allclose(centred_at(place, pi, x, less), centred(pi, x) - less[..., None], rtol=0, atol=20 * EPS)
 
 
 def test_the_pairwise_form_keeps_its_digits_at_a_logit_gap_of_forty():

@@ -56,10 +56,13 @@ def as_initialisation(theta: ArrayLike) -> Array:
 
 def as_step_sizes(alpha: ArrayLike, steps: int, dim: int) -> Array:
     """α with one row per step, (K, 1) or (K, d); its number of axes says which of (), (d,), (K, 1) or (K, d) it is."""
-    steps, alpha = as_count(steps, "steps", most=MOST_STEPS), as_numbers(alpha, "alpha")
-    shape = alpha.shape
+    steps = as_count(steps, "steps", most=MOST_STEPS)
+    shape = () if type(alpha) is float else (alpha := as_numbers(alpha, "alpha")).shape
     if len(shape) == 0:
-        return np.full((steps, 1), as_scalar(alpha, "alpha"))
+        alpha = as_scalar(alpha, "alpha")
+        alphas = np.empty((steps, 1), type(alpha))
+        alphas.fill(alpha)
+        return alphas
     if len(shape) == 1 and shape != (dim,):
         raise ValueError(f"alpha has shape {shape}; one per parameter is ({dim},), one per step is ({steps}, 1)")
     if len(shape) == 2 and (shape[0] != steps or shape[1] not in (1, dim)):
@@ -97,7 +100,7 @@ def as_task(task: Any, name: str) -> Task:
 
 def common_batch(theta: Array, tasks: Sequence[Task]) -> tuple[int, ...]:
     """The shape that the batch axes of theta and the tasks broadcast to."""
-    several = len({id(task) for task in tasks}) > 1
+    several = any(task is not tasks[0] for task in tasks)
     shapes = {f"task {i}": task.shape for i, task in enumerate(tasks)} if several else {"task": tasks[0].shape}
     return batch_shape(theta=theta.shape[:-1], **shapes)
 
@@ -107,7 +110,8 @@ def as_query(support: Tasks, query: Task | None) -> Task:
     first: Task = support if is_task(support) else cast(Sequence[Task], support)[0]
     if query is None and first is not support:
         raise ValueError("query is required where support is a sequence of tasks")
-    query = first if query is None else query
+    if query is None or query is first:
+        return first
     as_task(query, "query")
     if query.dim != first.dim:
         raise ValueError(f"query has {query.dim} parameters, expected {first.dim} as the support")

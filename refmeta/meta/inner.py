@@ -93,7 +93,8 @@ def _along_path(
     for k, step_size in enumerate(as_step_sizes(alpha, steps, tasks[0].dim), start=1):
         following, state = _step(path[-1], state, rule, step_size, k)
         path.append(at(tasks[k], following))
-    return Adaptation(np.array(np.broadcast_to(path[-1].theta, (*batch, tasks[0].dim))), tuple(path))
+    adapted, shape = path[-1].theta, (*batch, tasks[0].dim)
+    return Adaptation(np.array(adapted if adapted.shape == shape else np.broadcast_to(adapted, shape)), tuple(path))
 
 
 def _no_moments(theta: Array, rule: UpdateRule) -> Moments:
@@ -118,8 +119,10 @@ def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) 
 def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     """The query at φ; where the query is the support itself, this is the last point of the path."""
     task = as_query(support, query)
+    if task is support:
+        return inner.path[-1]
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.path[-1] if task is support else _trusted_point(task, inner.adapted)
+    return _trusted_point(task, inner.adapted)
 
 
 def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Array]:
@@ -136,7 +139,7 @@ def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimise
     adjoint = [np.array(sources[-1])]
     for k in reversed(range(steps)):
         later = adjoint[0]
-        earlier = s[k] + later - inner.path[k].hvp(alphas[k] * later)
+        earlier = _plus(s[k], later) - inner.path[k].hvp(alphas[k] * later)
         adjoint.insert(0, check_finite(earlier, f"the adjoint of inner step {k + 1} left the finite numbers"))
     return adjoint
 
@@ -164,13 +167,18 @@ def _backwards(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimi
             before = filled(rule.adjoint(point.theta, gradient, state, later, alpha=alphas[k]), later.theta)
             check_finite(before.gradient, sentence := f"the adjoint of inner step {k + 1} left the finite numbers")
             # twice −, so that gradient descent has the bits of `adjoints`
-            theta = check_finite(s[k] + before.theta - point.hvp(-before.gradient), sentence)
+            theta = check_finite(_plus(s[k], before.theta) - point.hvp(-before.gradient), sentence)
         yield (later := before._replace(theta=theta))
 
 
 def _at_all_points(sources: list[Array], steps: int) -> list[Any]:
-    """s_0 … s_K: zeros where none is given."""
-    return [*([0] * (steps + 1 - len(sources))), *sources]
+    """s_0 … s_K: None where none is given."""
+    return [*([None] * (steps + 1 - len(sources))), *sources]
+
+
+def _plus(source: Array | None, slope: Array) -> Array:
+    """s + λ, and λ where no s is given."""
+    return slope if source is None else source + slope
 
 
 def _steps_again(inner: Adaptation, alphas: Array, rule: UpdateRule) -> list[tuple[Array, Moments]]:

@@ -18,9 +18,10 @@ from refmeta.arrays import (
     reduce_record,
 )
 from refmeta.policies import Softmax
-from refmeta.softmax import centred, softmax, softmax_jvp
-from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp
-from refmeta.tasks.factors import Inverses, LUFactors, factorise, solve, solve_transposed
+from refmeta.softmax import centred_at, likeliest, softmax
+from refmeta.tasks.entropy import entropy_reward, entropy_reward_jvp, plus
+from refmeta.tasks.evaluation import EvaluatedPolicy, evaluation, evaluation_jvp
+from refmeta.tasks.factors import solve_transposed
 from refmeta.tasks.finite_horizon import FiniteHorizonPoint
 from refmeta.tasks.mdp import FiniteMDP, Tangent
 
@@ -86,7 +87,7 @@ class PolicyReturn:
     def _at(self, theta: Array) -> "DiscountedPoint | FiniteHorizonPoint":
         """The point at a theta that has been checked."""
         pi = softmax(self.policy.table(theta))
-        batch = self.shape if theta.ndim == 1 else np.broadcast_shapes(theta.shape[:-1], self.shape)
+        batch = batch_shape(theta=theta.shape[:-1], task=self.shape)
         self.mdp.check_ends_reached(pi, "the policy at theta does not reach one")
         point = DiscountedPoint if self.mdp.horizon is None else FiniteHorizonPoint
         return point(theta, self.mdp, self.policy, as_read_only(_broadcast(pi, batch)), self.temperature)
@@ -108,13 +109,6 @@ class DiscountedPoint:
 
     __reduce__ = reduce_record
 
-    @cached_property
-    def _factors(self) -> Inverses | LUFactors:
-        """I − γP_π, factorised."""
-        M = self.mdp.transitions(-self.mdp.gamma * self.probabilities)
-        np.einsum("...ii->...i", M)[...] += 1
-        return factorise(M)
-
     @property
     def _rewards(self) -> Array:
         """R − c + γkδ, (..., S, A): the rewards whose values are V − k and Q − k."""
@@ -126,14 +120,20 @@ class DiscountedPoint:
         return entropy_reward(self.policy.table(self.theta), self.temperature, self.mdp.terminal)
 
     @cached_property
-    def _relative_value(self) -> Array:
-        """V − k, (..., S)."""
-        return solve(self._factors, dot(self.probabilities, self._rewards + self._entropy_reward))
+    def _likeliest(self) -> Array:
+        """Where in the flat π the likeliest action of each state is, (..., S)."""
+        return likeliest(self.probabilities)
+
+    @cached_property
+    def _evaluation(self) -> EvaluatedPolicy:
+        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A)."""
+        r = dot(self.probabilities, plus(self._rewards, self._entropy_reward))
+        return evaluation(self.mdp, self.probabilities, r)
 
     @cached_property
     def _relative_action_value(self) -> Array:
         """Q − k, (..., S, A)."""
-        return self._rewards + self.mdp.gamma * self.mdp.expect(self._relative_value)
+        return self._rewards + self.mdp.gamma * self._evaluation.expected
 
     @lazy_property
     def value(self) -> Array:
@@ -141,7 +141,7 @@ class DiscountedPoint:
 
         Eq: bellman
         """
-        return self._relative_value + self.mdp.levels[..., None]
+        return self._evaluation.value + self.mdp.levels[..., None]
 
     @lazy_property
     def action_value(self) -> Array:
@@ -157,7 +157,7 @@ class DiscountedPoint:
 
         Eq: advantage
         """
-        return centred(self.probabilities, self._relative_action_value + self._entropy_reward)
+        return centred_at(self._likeliest, self.probabilities, plus(self._relative_action_value, self._entropy_reward))
 
     @lazy_property
     def occupancy(self) -> Array:
@@ -165,7 +165,7 @@ class DiscountedPoint:
 
         Eq: occupancy
         """
-        return solve_transposed(self._factors, self.mdp.starts)
+        return solve_transposed(self._evaluation.factors, self.mdp.starts)
 
     @lazy_property
     def loss(self) -> Array:
@@ -179,6 +179,11 @@ class DiscountedPoint:
         """
         return -dot(self.mdp.rho, self.value)
 
+    @cached_property
+    def _visits(self) -> Array:
+        """x(s, a) = d(s) π(a|s), (..., S, A)."""
+        return self.occupancy[..., None] * self.probabilities
+
     @lazy_property
     def grad(self) -> Array:
         """−∂J/∂θ, with ∂J/∂logit[s, a] = d(s) π(a|s) A(s, a); (..., d).
@@ -187,7 +192,7 @@ class DiscountedPoint:
 
         Eq: soft-return-gradient
         """
-        return -self.policy.pullback(self.occupancy[..., None] * self.probabilities * self.advantage)
+        return -self.policy.pullback(self._visits * self.advantage)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -200,27 +205,38 @@ class DiscountedPoint:
 
         dV = (I − γP_π)⁻¹ Σ_a dπ A,  dQ = γP dV,  dd = γ(I − γP_πᵀ)⁻¹ dP_πᵀ d.
         """
-        pi, gamma = self.probabilities, self.mdp.gamma
-        u = self.policy.table(v)
-        dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal)
-        dV = solve(self._factors, dot(dpi, self.advantage))
-        dd = solve_transposed(self._factors, self.mdp.push(self.occupancy[..., None] * dpi))
-        return Tangent(dpi, gamma * self.mdp.expect(dV), gamma * dd, db)
+        pi, u = self.probabilities, self.policy.table(v)
+        y = centred_at(self._likeliest, pi, u)
+        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._visits * y)
+        return Tangent(pi * y, dQ, dd, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
+
+    def _evaluation_jvp(self, gain: Array, moves: Array) -> tuple[Array, Array]:
+        """dQ = γP(I − γP_π)⁻¹ g and dd = γ(I − γP_πᵀ)⁻¹ Pᵀw, for g = Σ_a dπ A (..., S) and w = d dπ (..., S, A)."""
+        expected, visits = evaluation_jvp(self.mdp, self._evaluation.factors, gain, moves)
+        return self.mdp.gamma * expected, self.mdp.gamma * visits
 
     @along
     def hvp(self, v: Array) -> Array:
-        """−∇²J v, (..., d): the product rule on d π A, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
+        """−∇²J v, (..., d): the product rule on x A, x = d π, with dA = dq − ⟨π, dq⟩ − ⟨dπ, A⟩, q = Q − τ log π.
 
         Eq: policy-hvp
 
         Eq: soft-return-hvp
         """
-        pi, A, d = self.probabilities, self.advantage, self.occupancy[..., None]
-        dpi, dQ, dd, db = self.tangent(v)
-        dA = centred(pi, dQ + db) - dot(dpi, A)[..., None]
-        return -self.policy.pullback(dd[..., None] * pi * A + d * dpi * A + d * pi * dA)
+        pi, A, x, u = self.probabilities, self.advantage, self._visits, self.policy.table(v)
+        y = centred_at(self._likeliest, pi, u)  # dπ = π y
+        gain, moves = dot(pi * y, A), x * y
+        dQ, dd = self._evaluation_jvp(gain, moves)
+        dq = plus(dQ, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
+        dA = centred_at(self._likeliest, pi, dq, gain)
+        dx = dd[..., None] * pi + moves
+        return -self.policy.pullback(dx * A + x * dA)
 
 
 def _broadcast(pi: Array, batch: tuple[int, ...]) -> Array:
     """π with these batch axes, a copy for each task: what is computed from strides of 0 is laid out badly in memory."""
-    return pi if pi.shape[:-2] == batch else np.array(np.broadcast_to(pi, batch + pi.shape[-2:]), order="C")
+    if pi.shape[:-2] == batch:
+        return pi
+    out = np.empty(batch + pi.shape[-2:], pi.dtype)
+    out[...] = pi
+    return out

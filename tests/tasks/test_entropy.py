@@ -17,7 +17,7 @@ from refmeta.meta import model_based
 from refmeta.problems import hessian, random_ending_process, random_process
 from refmeta.sampling.returns import discounts
 from refmeta.sampling.transitions import sample_experience
-from refmeta.softmax import centred, softmax_jvp
+from refmeta.softmax import centred, centred_at, likeliest, softmax_jvp
 from refmeta.tasks import exact_return
 from tests.strategies import assert_close, assert_right, costly, seeds
 
@@ -165,15 +165,17 @@ def without_entropy(point, v):
     """V, A and the Hessian product of a point by the formulas in which no entropy stands, (values, advantage, hvp)."""
     mdp, pi, Q = point.mdp, point.probabilities, point._relative_action_value
     dpi, dQ, dd, _ = point.tangent(v)
-    timed = mdp.horizon is not None
-    if timed:
+    if mdp.horizon is not None:
         values = dot(pi[..., None, :, :], Q) + mdp.levels[..., :-1, None]
         values, pi, dpi = np.concatenate([values, np.zeros_like(values[..., :1, :])], axis=-2), pi[..., None, :, :], dpi[..., None, :, :]
     else:
-        values = exact_return.solve(point._factors, dot(pi, point._rewards)) + mdp.levels[..., None]
+        values = exact_return.evaluation(mdp, pi, dot(pi, point._rewards)).value + mdp.levels[..., None]
+        A, x = centred(pi, Q), point.occupancy[..., None] * pi
+        dx = dd[..., None] * pi + x * centred(pi, point.policy.table(v))
+        return values, A, -point.policy.pullback(dx * A + x * centred_at(likeliest(pi), pi, dQ, dot(dpi, A)))
     A, d = centred(pi, Q), point.occupancy[..., None]
     weights = dd[..., None] * pi * A + d * dpi * A + d * pi * (centred(pi, dQ) - dot(dpi, A)[..., None])
-    return values, A, -point.policy.pullback(np.sum(weights, axis=-3) if timed else weights)
+    return values, A, -point.policy.pullback(np.sum(weights, axis=-3))
 
 
 @pytest.mark.parametrize("kind", KINDS)

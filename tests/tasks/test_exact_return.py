@@ -453,16 +453,16 @@ def test_the_advantage_with_a_horizon_keeps_its_digits_too():
 
 
 def test_one_factorisation_serves_everything_and_results_are_kept():
-    from refmeta.tasks import exact_return
+    from refmeta.tasks import evaluation
 
-    calls, right = [], exact_return.factorise
+    calls, right = [], evaluation.factorise
     task = random_policy_return(np.random.default_rng(0), "discounted", 3)
     try:
-        exact_return.factorise = lambda M: calls.append(1) or right(M)
+        evaluation.factorise = lambda M: calls.append(1) or right(M)
         point = task.at(np.zeros(9))
         _ = point.loss, point.grad, point.hvp(np.ones(9)), point.hvp(np.arange(9.0)), point.occupancy
     finally:
-        exact_return.factorise = right
+        evaluation.factorise = right
     assert len(calls) == 1 and point.grad is point.grad
 
 

@@ -19,7 +19,7 @@ class GradientDescent:
 
         Eq: inner-step
         """
-        return theta - alpha * gradient, state._replace(steps=state.steps + 1)
+        return theta - alpha * gradient, Moments(state.first, state.second, state.steps + 1)
 
     def adjoint(self, theta: Array, gradient: Array, state: Moments, later: Slopes, *, alpha: Any) -> Slopes:
         """Slopes before the step from those after it."""
