@@ -39,9 +39,9 @@ class FiniteHorizonPoint:
         """b = −τ log π, (..., S, A): what the policy pays itself."""
         return entropy_reward(self.policy.table(self.theta), self.temperature, self.mdp.terminal)
 
-    @cached_property
+    @property
     def _moves(self) -> Array:
-        """γP_π, (..., S, S)."""
+        """γP_π, (..., S, S); not kept, since it would be the largest array of every point of an adaptation."""
         return self.mdp.transitions(self.mdp.gamma * self.probabilities)
 
     @cached_property
@@ -146,7 +146,8 @@ class FiniteHorizonPoint:
         dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, mdp.terminal)
         dM = mdp.transitions(mdp.gamma * dpi)
         gain = self._mean(dpi, self._centred_reward) + self._relative_value[..., 1:, :] @ dM.swapaxes(-1, -2)
-        return dpi, _backwards(self._moves, gain), _forwards(self._moves, self._visits[..., :-1, :] @ dM), db
+        M, flow = self._moves, self._visits[..., :-1, :] @ dM
+        return dpi, _backwards(M, gain), _forwards(M, flow), db
 
     @cached_property
     def _visited_advantage(self) -> Array:
