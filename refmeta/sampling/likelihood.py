@@ -106,29 +106,25 @@ class SoftmaxLikelihood:
     @functools.cached_property
     def _places(self) -> Callable[[tuple[int, ...]], Array]:
         """The index of every step in flat tables (..., S, A) with given batch axes, (..., M, H); kept."""
-        return functools.cache(functools.partial(_places, self.policy, self.trajectories))
+        steps, size = self.trajectories, self.policy.states * self.policy.actions
+        cells = steps.states * self.policy.actions + steps.actions
+
+        def places(batch: tuple[int, ...]) -> Array:
+            """The cells, and the number of entries in the tables before."""
+            return cells + size * np.arange(math.prod(batch)).reshape(*batch, 1, 1) if batch else cells
+
+        return functools.cache(places)
 
     def _at_steps(self, table: Array) -> Array:
         """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""
-        return self._within(table.reshape(-1).take(self._places(table.shape[:-2])))
+        return _within(self, table.reshape(-1).take(self._places(table.shape[:-2])))
 
     def _sum_of_steps(self, w: Array) -> Array:
         """The transpose of `_at_steps`: Σ w over the steps at (s, a), (..., S, A)."""
         batch = np.broadcast_shapes(w.shape[:-2], self.trajectories.mask.shape[:-2])
         places, shape = self._places(batch), (*batch, self.policy.states, self.policy.actions)
-        each = np.broadcast_to(self._within(w), places.shape)
+        each = np.broadcast_to(_within(self, w), places.shape)
         return _sums_by_place(places.ravel(), each.ravel(), math.prod(shape)).reshape(shape)
-
-    def _within(self, x: Array) -> Array:
-        """x (..., M, H) with 0 after the end."""
-        mask = self.trajectories.mask
-        return x if mask.all() else x * mask
-
-
-def _places(policy: Softmax, trajectories: Trajectories, batch: tuple[int, ...]) -> Array:
-    """The index of every step in flat tables with these batch axes: s·A + a, and S·A more for each table before its own."""
-    before = policy.states * policy.actions * np.arange(math.prod(batch)).reshape(*batch, 1, 1)
-    return trajectories.states * policy.actions + trajectories.actions + before
 
 
 def _sums_by_place(place: Array, w: Array, size: int) -> Array:
@@ -155,7 +151,7 @@ class GaussianLikelihood:
         Eq: log-likelihood
         """
         each = self._z**2 / 2 + self._log_deviation + np.log(2 * np.pi) / 2
-        return -np.sum(each, axis=-1) * self.trajectories.mask
+        return _within(self, -np.sum(each, axis=-1))
 
     @_product
     def along(self, u: ArrayLike) -> Array:
@@ -165,7 +161,7 @@ class GaussianLikelihood:
         """
         u = _direction(self, u)
         each = self._z * self._scaled_means(u) + (self._z**2 - 1) * self._log(u)
-        return np.sum(each, axis=-1) * self.trajectories.mask
+        return _within(self, np.sum(each, axis=-1))
 
     @_product
     def pull(self, w: ArrayLike) -> Array:
@@ -215,15 +211,26 @@ class GaussianLikelihood:
 
     def _sum(self, w: Array, by_mean: Array, by_log: Array) -> Array:
         """Σ w [by_mean xᵀ, by_log] over M and H, (..., d)."""
-        w = (w * self.trajectories.mask)[..., None]
-        gains = np.einsum("...mhi,...mhj->...ij", w * by_mean, self.trajectories.states + 0 * w)
-        logs = np.sum(w * by_log, axis=(-3, -2))
+        w = _within(self, w)[..., None]
+        gains = _steps_in_rows(w * by_mean).swapaxes(-1, -2) @ _steps_in_rows(self.trajectories.states)
+        logs = np.einsum("...mhi,...mhj->...j", w, by_log)
         flat = gains.reshape(*gains.shape[:-2], math.prod(gains.shape[-2:]))
         batch = np.broadcast_shapes(flat.shape[:-1], logs.shape[:-1])
         return np.concatenate([np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, logs)], axis=-1)
 
 
+def _steps_in_rows(x: Array) -> Array:
+    """x (..., M, H, n) as (..., M·H, n)."""
+    return x.reshape(*x.shape[:-3], math.prod(x.shape[-3:-1]), x.shape[-1])
+
+
 Likelihood = SoftmaxLikelihood | GaussianLikelihood
+
+
+def _within(like: Likelihood, x: Array) -> Array:
+    """x (..., M, H) with 0 after the end."""
+    mask = like.trajectories.mask
+    return x if mask.all() else x * mask
 
 
 def _direction(like: Likelihood, u: ArrayLike) -> Array:

@@ -35,7 +35,7 @@ from refmeta.arrays import (
     reduce_record,
 )
 from refmeta.sampling.likelihood import Likelihood, likelihood, likelihood_at, trusted_at
-from refmeta.sampling.returns import as_step_values, discounted_sum, reward_to_go
+from refmeta.sampling.returns import as_step_values, discounted_sum
 from refmeta.sampling.trajectories import (
     Policy,
     Trajectories,
@@ -213,8 +213,9 @@ def _ingredients(
     theta = as_real(as_policy_parameters(policy, theta_sampled, "theta_sampled"), "theta_sampled")
     batch = as_trajectories(trajectories, policy)
     joint_batch(policy, theta, batch)
-    weight, b = discounts(batch.mask, as_fraction(gamma, "gamma")), as_step_values(baseline, batch, "baseline")
-    return theta, batch, weight * batch.rewards, weight * b, weight * (reward_to_go(batch, gamma=gamma) - b)
+    gamma, b = as_fraction(gamma, "gamma"), as_step_values(baseline, batch, "baseline")
+    weight, G = discounts(batch.mask, gamma), finite_result(discounted_sum)(batch.rewards, gamma)
+    return theta, batch, weight * batch.rewards, weight * b, weight * (G - b)
 
 
 def _needed(first: Term, *others: Term) -> tuple[Term, ...]:
