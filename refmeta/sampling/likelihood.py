@@ -10,19 +10,43 @@
 No Jacobian and no Hessian is formed.  Softmax policies use tables (S, A): gather, scatter, and one product per state.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refmeta.arrays import Array, as_direction, as_parameters, batch_shape, finite_result, lazy_property, reduce_record
+from refmeta.arrays import (
+    Array,
+    as_direction,
+    as_parameters,
+    batch_shape,
+    finite_result,
+    lazy_property,
+    reduce_record,
+    replace_fields,
+    trusted,
+)
 from refmeta.policies import Softmax
 from refmeta.policies.linear_gaussian import LinearGaussian
 from refmeta.sampling.trajectories import Policy, Trajectories, as_policy_parameters, as_trajectories, joint_batch
 from refmeta.softmax import centred, log_softmax, softmax, sum_of_others
 
-__all__ = ["GaussianLikelihood", "Likelihood", "SoftmaxLikelihood", "likelihood", "likelihood_at"]
+__all__ = ["GaussianLikelihood", "Likelihood", "SoftmaxLikelihood", "likelihood", "likelihood_at", "trusted_at"]
+
+
+def _product(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Decorator: the result must be finite; at a `trusted` likelihood it is not looked at."""
+    checked = finite_result(function)
+
+    @functools.wraps(function)
+    def product(self: Any, *args: ArrayLike) -> Array:
+        return function(self, *args) if "_trusted" in self.__dict__ else checked(self, *args)
+
+    return product
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +67,7 @@ class SoftmaxLikelihood:
         """
         return self._at_steps(log_softmax(self.policy.table(self.theta)))
 
-    @finite_result
+    @_product
     def along(self, u: ArrayLike) -> Array:
         """x_a − ⟨π, x⟩ at (s, a), x the logits of u.
 
@@ -51,16 +75,16 @@ class SoftmaxLikelihood:
         """
         return self._at_steps(centred(self._pi, self.policy.table(_direction(self, u))))
 
-    @finite_result
+    @_product
     def pull(self, w: ArrayLike) -> Array:
         """Φᵀg, g(s, a) = n(s, a) − π(a|s) Σ_b n(s, b), n(s, a) the sum of w over the visits to (s, a).
 
         Eq: log-likelihood-score
         """
         n, pi = self._sum_of_steps(_weights(self, w)), self._pi
-        return self.policy.pullback(n * sum_of_others(pi, pi) - pi * sum_of_others(pi, n))
+        return self.policy.pullback(n * self._rest - pi * sum_of_others(pi, n))
 
-    @finite_result
+    @_product
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Φᵀg, g(s, ·) = −n(s) π ⊙ (x − ⟨π, x⟩), n the sum of w over the visits to s.
 
@@ -74,33 +98,40 @@ class SoftmaxLikelihood:
         """π, (..., S, A)."""
         return softmax(self.policy.table(self.theta))
 
-    def _cells(self) -> Array:
-        """The index s·A + a of every step in a flat table, (..., M·H)."""
-        cell = self.trajectories.states * self.policy.actions + self.trajectories.actions
-        return cell.reshape(*cell.shape[:-2], self._steps)
+    @functools.cached_property
+    def _rest(self) -> Array:
+        """1 − π, (..., S, A)."""
+        return sum_of_others(self._pi, self._pi)
 
-    @property
-    def _steps(self) -> int:
-        """M·H."""
-        return math.prod(self.trajectories.mask.shape[-2:])
+    @functools.cached_property
+    def _places(self) -> Callable[[tuple[int, ...]], Array]:
+        """The index of every step in flat tables (..., S, A) with given batch axes, (..., M, H); kept."""
+        steps, size = self.trajectories, self.policy.states * self.policy.actions
+        cells = steps.states * self.policy.actions + steps.actions
+
+        def places(batch: tuple[int, ...]) -> Array:
+            """The cells, and the number of entries in the tables before."""
+            return cells + size * np.arange(math.prod(batch)).reshape(*batch, 1, 1) if batch else cells
+
+        return functools.cache(places)
 
     def _at_steps(self, table: Array) -> Array:
         """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""
-        cells, mask = self._cells(), self.trajectories.mask
-        flat = table.reshape(*table.shape[:-2], self.policy.states * self.policy.actions)
-        batch = np.broadcast_shapes(flat.shape[:-1], cells.shape[:-1])
-        flat, cells = (np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, cells))
-        return np.take_along_axis(flat, cells, axis=-1).reshape(*batch, *mask.shape[-2:]) * mask
+        return _within(self, table.reshape(-1).take(self._places(table.shape[:-2])))
 
     def _sum_of_steps(self, w: Array) -> Array:
         """The transpose of `_at_steps`: Σ w over the steps at (s, a), (..., S, A)."""
-        w, cells, size = w * self.trajectories.mask, self._cells(), self.policy.states * self.policy.actions
-        batch = np.broadcast_shapes(w.shape[:-2], cells.shape[:-1])
-        rows = (math.prod(batch), self._steps)
-        place = np.broadcast_to(cells, (*batch, self._steps)).reshape(rows) + size * np.arange(rows[0])[:, None]
-        flat = np.zeros(rows[0] * size, w.dtype)
-        np.add.at(flat, place.ravel(), np.broadcast_to(w, (*batch, *w.shape[-2:])).ravel())
-        return flat.reshape(*batch, self.policy.states, self.policy.actions)
+        batch = np.broadcast_shapes(w.shape[:-2], self.trajectories.mask.shape[:-2])
+        places, shape = self._places(batch), (*batch, self.policy.states, self.policy.actions)
+        each = np.broadcast_to(_within(self, w), places.shape)
+        return _sums_by_place(places.ravel(), each.ravel(), math.prod(shape)).reshape(shape)
+
+
+def _sums_by_place(place: Array, w: Array, size: int) -> Array:
+    """Σ w at each place, (size,), for flat indices and weights; real and imaginary parts apart."""
+    if np.iscomplexobj(w):
+        return _sums_by_place(place, w.real, size) + 1j * _sums_by_place(place, w.imag, size)
+    return np.bincount(place, w, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +151,9 @@ class GaussianLikelihood:
         Eq: log-likelihood
         """
         each = self._z**2 / 2 + self._log_deviation + np.log(2 * np.pi) / 2
-        return -np.sum(each, axis=-1) * self.trajectories.mask
+        return _within(self, -np.sum(each, axis=-1))
 
-    @finite_result
+    @_product
     def along(self, u: ArrayLike) -> Array:
         """Σ_j z_j (Ux)_j/σ_j + (z_j² − 1) ν_j.
 
@@ -130,9 +161,9 @@ class GaussianLikelihood:
         """
         u = _direction(self, u)
         each = self._z * self._scaled_means(u) + (self._z**2 - 1) * self._log(u)
-        return np.sum(each, axis=-1) * self.trajectories.mask
+        return _within(self, np.sum(each, axis=-1))
 
-    @finite_result
+    @_product
     def pull(self, w: ArrayLike) -> Array:
         """Σ w [(z/σ) xᵀ, z² − 1].
 
@@ -140,7 +171,7 @@ class GaussianLikelihood:
         """
         return self._sum(_weights(self, w), self._z * self._scale, self._z**2 - 1)
 
-    @finite_result
+    @_product
     def curve(self, w: ArrayLike, u: ArrayLike) -> Array:
         """Σ w [((dz − zν)/σ) xᵀ, 2 z dz], dz = −(Ux)/σ − zν.
 
@@ -180,24 +211,39 @@ class GaussianLikelihood:
 
     def _sum(self, w: Array, by_mean: Array, by_log: Array) -> Array:
         """Σ w [by_mean xᵀ, by_log] over M and H, (..., d)."""
-        w = (w * self.trajectories.mask)[..., None]
-        gains = np.einsum("...mhi,...mhj->...ij", w * by_mean, self.trajectories.states + 0 * w)
-        logs = np.sum(w * by_log, axis=(-3, -2))
+        w = _within(self, w)[..., None]
+        gains = _steps_in_rows(w * by_mean).swapaxes(-1, -2) @ _steps_in_rows(self.trajectories.states)
+        logs = np.einsum("...mhi,...mhj->...j", w, by_log)
         flat = gains.reshape(*gains.shape[:-2], math.prod(gains.shape[-2:]))
         batch = np.broadcast_shapes(flat.shape[:-1], logs.shape[:-1])
         return np.concatenate([np.broadcast_to(x, (*batch, x.shape[-1])) for x in (flat, logs)], axis=-1)
 
 
+def _steps_in_rows(x: Array) -> Array:
+    """x (..., M, H, n) as (..., M·H, n)."""
+    return x.reshape(*x.shape[:-3], math.prod(x.shape[-3:-1]), x.shape[-1])
+
+
 Likelihood = SoftmaxLikelihood | GaussianLikelihood
 
 
+def _within(like: Likelihood, x: Array) -> Array:
+    """x (..., M, H) with 0 after the end."""
+    mask = like.trajectories.mask
+    return x if mask.all() else x * mask
+
+
 def _direction(like: Likelihood, u: ArrayLike) -> Array:
-    """A direction u (..., d) of θ."""
+    """A direction u (..., d) of θ; at a `trusted` likelihood it is one already."""
+    if "_trusted" in like.__dict__:
+        return np.asarray(u)
     return as_direction(u, like.policy.dim, joint_batch(like.policy, like.theta, like.trajectories), "u")
 
 
 def _weights(like: Likelihood, w: ArrayLike) -> Array:
-    """Weights w (..., M, H), one per step."""
+    """Weights w (..., M, H), one per step; at a `trusted` likelihood they are so already."""
+    if "_trusted" in like.__dict__:
+        return np.asarray(w)
     array, shape = as_parameters(w, "w"), like.trajectories.mask.shape
     if array.shape[-2:] != shape[-2:]:
         raise ValueError(f"w has shape {array.shape}, expected (..., {shape[-2]}, {shape[-1]}) as the trajectories")
@@ -209,6 +255,14 @@ def likelihood_at(policy: Policy, theta: Array, trajectories: Trajectories) -> L
     """`likelihood` of arguments that have been checked."""
     kind = GaussianLikelihood if isinstance(policy, LinearGaussian) else SoftmaxLikelihood
     return kind(policy, theta, trajectories)  # type: ignore[arg-type]
+
+
+def trusted_at(like: Likelihood, theta: Array) -> Likelihood:
+    """The same steps under other parameters, which have been checked: for results that are checked where they are published."""
+    new = trusted(replace_fields(like, theta=theta))
+    if isinstance(like, SoftmaxLikelihood):
+        new.__dict__["_places"] = like._places
+    return new
 
 
 def likelihood(policy: Policy, theta: ArrayLike, trajectories: Trajectories) -> Likelihood:

@@ -32,10 +32,14 @@ __all__ = [
 
 def discounted_sum(x: Array, factor: float) -> Array:
     """Σ_{k≥t} factorᵏ⁻ᵗ x_k over the last axis."""
-    out = np.array(x)
-    for t in reversed(range(x.shape[-1] - 1)):
-        out[..., t] += factor * out[..., t + 1]
-    return out
+    if factor == 0:
+        return np.array(x)
+    if factor == 1:
+        return np.cumsum(x[..., ::-1], axis=-1)[..., ::-1]
+    out = np.array(np.moveaxis(x, -1, 0), order="C")
+    for t in reversed(range(len(out) - 1)):
+        out[t] += factor * out[t + 1]
+    return np.moveaxis(out, 0, -1)
 
 
 @finite_result

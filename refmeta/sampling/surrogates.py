@@ -12,6 +12,7 @@ reward to go and baseline all surrogates have the same gradient at θ_sampled, b
 """
 
 import functools
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,8 +34,8 @@ from refmeta.arrays import (
     lazy_property,
     reduce_record,
 )
-from refmeta.sampling.likelihood import Likelihood, likelihood, likelihood_at
-from refmeta.sampling.returns import as_step_values, discounted_sum, reward_to_go
+from refmeta.sampling.likelihood import Likelihood, likelihood, likelihood_at, trusted_at
+from refmeta.sampling.returns import as_step_values, discounted_sum
 from refmeta.sampling.trajectories import (
     Policy,
     Trajectories,
@@ -62,11 +63,13 @@ class Term(NamedTuple):
 
     def mixed(self, x: Array) -> Array:
         """Cx."""
-        return discounted_sum(x[..., ::-1], self.trace)[..., ::-1] + self.shift * x
+        y = discounted_sum(x[..., ::-1], self.trace)[..., ::-1]
+        return y + self.shift * x if self.shift else y
 
     def spread(self, y: Array) -> Array:
         """Cᵀy."""
-        return discounted_sum(y, self.trace) + self.shift * y
+        x = discounted_sum(y, self.trace)
+        return x + self.shift * y if self.shift else x
 
 
 def exponential(w: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -108,6 +111,11 @@ class Surrogate:
         """The batch axes."""
         batch = joint_batch(self.policy, self.theta_sampled, self.trajectories)
         return np.broadcast_shapes(batch, *(term.weights.shape[:-2] for term in self.terms))
+
+    @functools.cached_property
+    def _sampled(self) -> Likelihood:
+        """ℓ at θ_sampled."""
+        return likelihood_at(self.policy, self.theta_sampled, self.trajectories)
 
     @property
     def dim(self) -> int:
@@ -179,13 +187,12 @@ class SurrogatePoint:
     @functools.cached_property
     def _likelihood(self) -> Likelihood:
         """ℓ at θ."""
-        return likelihood_at(self.task.policy, self.theta, self.task.trajectories)
+        return trusted_at(self.task._sampled, self.theta)
 
     @functools.cached_property
     def _each(self) -> list[tuple[Term, tuple[Array, Array, Array]]]:
         """Every term with w g, w g' and w g'' at Cx."""
-        sampled = likelihood_at(self.task.policy, self.task.theta_sampled, self.task.trajectories)
-        x = self._likelihood.log_prob - sampled.log_prob
+        x = self._likelihood.log_prob - self.task._sampled.log_prob
         return [(term, term.link(term.weights, term.mixed(x))) for term in self.task.terms]
 
     @lazy_property
@@ -196,7 +203,7 @@ class SurrogatePoint:
 
 def _sum(terms: Iterable[Array]) -> Array:
     """The sum of arrays whose batch axes broadcast."""
-    return np.sum(np.broadcast_arrays(*terms), axis=0)
+    return functools.reduce(operator.add, terms)
 
 
 def _ingredients(
@@ -206,8 +213,15 @@ def _ingredients(
     theta = as_real(as_policy_parameters(policy, theta_sampled, "theta_sampled"), "theta_sampled")
     batch = as_trajectories(trajectories, policy)
     joint_batch(policy, theta, batch)
-    weight, b = discounts(batch.mask, as_fraction(gamma, "gamma")), as_step_values(baseline, batch, "baseline")
-    return theta, batch, weight * batch.rewards, weight * b, weight * (reward_to_go(batch, gamma=gamma) - b)
+    gamma, b = as_fraction(gamma, "gamma"), as_step_values(baseline, batch, "baseline")
+    weight, G = discounts(batch.mask, gamma), finite_result(discounted_sum)(batch.rewards, gamma)
+    return theta, batch, weight * batch.rewards, weight * b, weight * (G - b)
+
+
+def _needed(first: Term, *others: Term) -> tuple[Term, ...]:
+    """The first term, and the others without those whose weights are all 0, as they are without a baseline."""
+    shape = first.weights.shape
+    return (first, *(term for term in others if term.weights.shape != shape or term.weights.any()))
 
 
 def reinforce(
@@ -241,7 +255,7 @@ def dice(
     """
     theta, batch, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 0.0, -1.0, exponential), Term(-b, 0.0, 0.0, exponential))
-    return Surrogate(policy, theta, batch, (Term(rewards, 1.0, 0.0, exponential), *base))
+    return Surrogate(policy, theta, batch, _needed(Term(rewards, 1.0, 0.0, exponential), *base))
 
 
 def tmaml(
@@ -255,7 +269,7 @@ def tmaml(
     """
     theta, batch, rewards, b, _ = _ingredients(policy, theta_sampled, trajectories, gamma, baseline)
     base = (Term(b, 1.0, -1.0, exponential), Term(-b, 1.0, 0.0, exponential))
-    return Surrogate(policy, theta, batch, (Term(rewards, 1.0, 0.0, exponential), *base))
+    return Surrogate(policy, theta, batch, _needed(Term(rewards, 1.0, 0.0, exponential), *base))
 
 
 def loaded_dice(

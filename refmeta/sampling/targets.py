@@ -269,7 +269,8 @@ def _read(value: Any, where: Array, name: str) -> Array:
     array = as_numbers(_same_shape(value, where.shape, name), name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
-    kept = np.where(where, array, np.zeros((), array.dtype)).astype(float, copy=False)
+    kept = array if where.all() else np.where(where, array, np.zeros((), array.dtype))
+    kept = kept.astype(float, copy=False)
     check_all(np.isfinite(kept), lambda i: f"{name}{index_text(i)} is {kept[i]}; every number that is read must be finite")
     return kept
 
@@ -297,12 +298,17 @@ def _rounding(*arrays: Any) -> float:
 
 def _check_consistent(v: Array, following: Array, inside: Array, rounding: float) -> None:
     """Check that inside an episode v' of a step is v of the next one, to rounding of the row's largest value."""
-    largest = np.maximum(np.max(np.abs(v), axis=-1, keepdims=True), np.max(np.abs(following), axis=-1, keepdims=True))
-    later = _next(v)
+    largest = np.maximum(_largest(v), _largest(following))
+    gap = following[..., :-1] - v[..., 1:]  # the last step is never inside
     check_all(
-        ~inside | (np.abs(following - later) <= rounding * largest),
+        ~inside[..., :-1] | (np.abs(gap, out=gap) <= rounding * largest),
         lambda i: (
-            f"next_values{index_text(i)} is {following[i]}, but values{index_text((*i[:-1], i[-1] + 1))} is {later[i]}; inside an "
+            f"next_values{index_text(i)} is {following[i]}, but values{index_text((*i[:-1], i[-1] + 1))} is {v[..., 1:][i]}; inside an "
             f"episode both are the value of one state: set truncated{index_text(i)} if the episode was cut there"
         ),
     )
+
+
+def _largest(x: Array) -> Array:
+    """max |x| of each row, (..., 1)."""
+    return np.maximum(np.max(x, axis=-1, keepdims=True), -np.min(x, axis=-1, keepdims=True))

@@ -83,6 +83,8 @@ def _zero_after_end(value: Any, mask: Array, core: int, name: str) -> Array:
         raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
     if array.ndim != mask.ndim + core or array.shape[: mask.ndim] != mask.shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {mask.shape}{' + (n,)' * core} as the mask's")
+    if mask.all():
+        return np.array(array)
     return np.where(mask.reshape(mask.shape + (1,) * core), array, np.zeros((), array.dtype))
 
 

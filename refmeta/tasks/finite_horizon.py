@@ -1,7 +1,15 @@
-"""The exact return over H steps of a stationary policy.  Derivation: derivations/exact-policy-gradient.md"""
+"""The exact return over H steps of a stationary policy.  Derivation: derivations/exact-policy-gradient.md
+
+Neither the gradient nor the Hessian product needs an array (H, S, A).  π does not change with time, so that
+
+    Σ_t γᵗ d_t(s) A_t(s, a) = G(s, a) − Σ_b π(b|s) G(s, b),    G(s, a) = Σ_t γᵗ d_t(s) q_t(s, a),
+
+and in G the matrix P meets Σ_t γᵗ d_t(s) V_{t+1}(s'), (S, S), once for all steps.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,15 +39,29 @@ class FiniteHorizonPoint:
         """b = −τ log π, (..., S, A): what the policy pays itself."""
         return entropy_reward(self.policy.table(self.theta), self.temperature, self.mdp.terminal)
 
+    @property
+    def _moves(self) -> Array:
+        """γP_π, (..., S, S); not kept, since it would be the largest array of every point of an adaptation."""
+        return self.mdp.transitions(self.mdp.gamma * self.probabilities)
+
     @cached_property
+    def _relative_value(self) -> Array:
+        """V_t − k_t, (..., H+1, S)."""
+        return _backwards(self._moves, self._mean(self.probabilities, self._reward))
+
+    @cached_property
+    def _visits(self) -> Array:
+        """γᵗd_t, (..., H, S)."""
+        x = np.zeros((*self.batch, self.mdp.horizon or 0, self.mdp.states))
+        x[..., 0, :] = self.mdp.starts
+        return _forwards(self._moves, x)[..., 1:, :]
+
+    @property
     def _relative_action_value(self) -> Array:
         """Q_t − k_t = R − c + γk_{t+1}δ + γP(V_{t+1} − k_{t+1}), (..., H, S, A)."""
-        V: Array = np.zeros(self.probabilities.shape[:-1], self.probabilities.dtype)
-        Q: list[Array] = []
-        for t in range(self.mdp.horizon or 0, 0, -1):
-            Q.insert(0, self.mdp.relative_reward(self.mdp.levels[..., t]) + self.mdp.gamma * self.mdp.expect(V))
-            V = dot(self.probabilities, Q[0] + self._entropy_reward)
-        return np.stack(Q, axis=-3)
+        _, less, excess = self.mdp.centred_reward
+        k = self.mdp.gamma * self.mdp.levels[..., 1:, None, None]
+        return less[..., None, :, :] + k * excess[..., None, :, :] + self._expected(self._relative_value)
 
     @lazy_property
     def action_value(self) -> Array:
@@ -55,8 +77,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-bellman
         """
-        V = dot(self._pi, self._worth) + self.mdp.levels[..., :-1, None]
-        return np.concatenate([V, np.zeros_like(V[..., :1, :])], axis=-2)
+        return self._relative_value + self.mdp.levels[..., None]
 
     @lazy_property
     def advantage(self) -> Array:
@@ -64,7 +85,8 @@ class FiniteHorizonPoint:
 
         Eq: advantage
         """
-        return centred(self._pi, self._worth)
+        q = self._relative_action_value + self._entropy_reward[..., None, :, :]
+        return centred(self.probabilities[..., None, :, :], q)
 
     @lazy_property
     def occupancy(self) -> Array:
@@ -72,10 +94,7 @@ class FiniteHorizonPoint:
 
         Eq: finite-horizon-occupancy
         """
-        d = [np.broadcast_to(self.mdp.starts, self.probabilities.shape[:-1])]
-        for _ in range((self.mdp.horizon or 0) - 1):
-            d.append(self.mdp.gamma * self.mdp.push(d[-1][..., None] * self.probabilities))
-        return np.stack(d, axis=-2)
+        return self._visits
 
     @lazy_property
     def loss(self) -> Array:
@@ -95,7 +114,7 @@ class FiniteHorizonPoint:
 
         Eq: soft-return-gradient
         """
-        return -self.policy.pullback(np.sum(self.occupancy[..., None] * self._pi * self.advantage, axis=-3))
+        return -self.policy.pullback(self.probabilities * self._visited_advantage)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -104,20 +123,9 @@ class FiniteHorizonPoint:
 
     @along
     def tangent(self, v: Array) -> Tangent:
-        """Derivatives of π, of Q_t, of γᵗd_t and of b = −τ log π along the direction v (..., d) of θ.
-
-        dV_t = Σ_a dπ A_t + Σ_a π dQ_t,  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
-        """
-        mdp, pi, d = self.mdp, self.probabilities, self.occupancy[..., None]
-        u = self.policy.table(v)
-        dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, mdp.terminal)
-        gain = dot(dpi[..., None, :, :], self.advantage)
-        dQ: list[Array] = [np.zeros(dpi.shape)]
-        dd: list[Array] = [np.zeros(dpi.shape[:-1])]
-        for t in range(1, mdp.horizon or 0):
-            dQ.insert(0, mdp.gamma * mdp.expect(gain[..., -t, :] + dot(pi, dQ[0])))
-            dd.append(mdp.gamma * mdp.push(dd[-1][..., None] * pi + d[..., t - 1, :, :] * dpi))
-        return Tangent(dpi, np.stack(dQ, axis=-3), np.stack(dd, axis=-2), db)
+        """Derivatives of π, of Q_t, of γᵗd_t and of b = −τ log π along the direction v (..., d) of θ."""
+        dpi, dV, dd, db = self._tangent(v)
+        return Tangent(dpi, self._expected(dV), dd, db)
 
     @along
     def hvp(self, v: Array) -> Array:
@@ -127,18 +135,76 @@ class FiniteHorizonPoint:
 
         Eq: soft-return-hvp
         """
-        pi, A, d = self._pi, self.advantage, self.occupancy[..., None]
-        dpi, dQ, dd, db = self.tangent(v)
-        dpi, db = dpi[..., None, :, :], db[..., None, :, :]
-        dA = centred(pi, dQ + db) - dot(dpi, A)[..., None]
-        return -self.policy.pullback(np.sum(dd[..., None] * pi * A + d * dpi * A + d * pi * dA, axis=-3))
+        pi, A, V, d = self.probabilities, self._visited_advantage, self._relative_value, self._visits
+        dpi, dV, dd, db = self._tangent(v)
+        dA = self._centred_over_time(dd, _paired(dd, V) + _paired(d, dV)) + np.einsum("...ts->...s", d)[..., None] * db
+        return -self.policy.pullback(dpi * A + pi * (dA - dot(dpi, A)[..., None]))
 
-    @property
-    def _worth(self) -> Array:
-        """q_t − k_t, q_t = Q_t − τ log π, (..., H, S, A)."""
-        return self._relative_action_value + self._entropy_reward[..., None, :, :]
+    def _tangent(self, v: Array) -> tuple[Array, Array, Array, Array]:
+        """dπ, dV_t = Σ_a dπ q_t + γP_π dV_{t+1} (..., H+1, S), γᵗdd_t, dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t, and db."""
+        mdp, pi, u = self.mdp, self.probabilities, self.policy.table(v)
+        dpi, db = softmax_jvp(pi, u), entropy_reward_jvp(pi, u, self.temperature, mdp.terminal)
+        dM = mdp.transitions(mdp.gamma * dpi)
+        gain = self._mean(dpi, self._centred_reward) + self._relative_value[..., 1:, :] @ dM.swapaxes(-1, -2)
+        M, flow = self._moves, self._visits[..., :-1, :] @ dM
+        return dpi, _backwards(M, gain), _forwards(M, flow), db
 
-    @property
-    def _pi(self) -> Array:
-        """π with an axis for time."""
-        return self.probabilities[..., None, :, :]
+    @cached_property
+    def _visited_advantage(self) -> Array:
+        """Σ_t γᵗ d_t A_t, (..., S, A)."""
+        return self._centred_over_time(self._visits, _paired(self._visits, self._relative_value))
+
+    def _centred_over_time(self, d: Array, W: Array) -> Array:
+        """G − ⟨π, G⟩, G = Σ_t d_t (R − c + b + γk_{t+1}δ) + γ Σ_s' P(s'|s, a) W(s, s'), (..., S, A).
+
+        Rewards are centred before they are multiplied: their differences have no rounding error.
+        """
+        times = (self._factors @ d)[..., None]
+        met = self.mdp.gamma * (self.mdp.onward @ W[..., None])[..., 0] + times[..., 1, :, :] * self.mdp.centred_reward[2]
+        return times[..., 0, :, :] * self._centred_reward + centred(self.probabilities, met)
+
+    @cached_property
+    def _reward(self) -> Array:
+        """R − c + b, (..., S, A): what is paid at every step."""
+        return self.mdp.centred_reward[1] + self._entropy_reward
+
+    @cached_property
+    def _centred_reward(self) -> Array:
+        """r − ⟨π, r⟩ of it, (..., S, A)."""
+        return centred(self.probabilities, self._reward)
+
+    @cached_property
+    def _factors(self) -> Array:
+        """1 and γk_{t+1}, (..., 2, H): of them R − c + b and δ are the factors in the reward of step t."""
+        k = self.mdp.gamma * self.mdp.levels[..., 1:]
+        return np.stack([np.ones_like(k), k], axis=-2)
+
+    def _mean(self, weight: Array, reward: Array) -> Array:
+        """Σ_a w (r + γk_{t+1}δ) for w and r (..., S, A), (..., H, S)."""
+        k = self._factors[..., 1, :, None]
+        return dot(weight, reward)[..., None, :] + k * dot(weight, self.mdp.centred_reward[2])[..., None, :]
+
+    def _expected(self, V: Array) -> Array:
+        """γPV_{t+1} for V (..., H+1, S), (..., H, S, A)."""
+        out = V[..., 1:, :] @ self.mdp.onward.reshape(*self.mdp.onward.shape[:-3], -1, self.mdp.states).swapaxes(-1, -2)
+        return self.mdp.gamma * out.reshape(*out.shape[:-1], self.mdp.states, self.mdp.actions)
+
+
+def _paired(d: Array, V: Array) -> Array:
+    """Σ_t d_t(s) V_{t+1}(s') for d (..., H, S) and V (..., H+1, S), (..., S, S)."""
+    return d.swapaxes(-1, -2) @ V[..., 1:, :]
+
+
+def _forwards(M: Array, x: Array) -> Array:
+    """y_0 = 0, y_{t+1} = Mᵀy_t + x_t for M (..., S, S) and x (..., n, S), (..., n+1, S)."""
+    x = np.einsum("...ts->t...s", x)
+    y = np.zeros((len(x) + 1, *x.shape[1:-1], 1, x.shape[-1]), np.result_type(M, x))
+    y[1:, ..., 0, :] = x
+    for before, after in pairwise(y[1:]):
+        after += before @ M
+    return np.einsum("t...s->...ts", y[..., 0, :])
+
+
+def _backwards(M: Array, x: Array) -> Array:
+    """y_H = 0, y_t = My_{t+1} + x_t for M (..., S, S) and x (..., H, S), (..., H+1, S)."""
+    return _forwards(M.swapaxes(-1, -2), x[..., ::-1, :])[..., ::-1, :]

@@ -11,6 +11,7 @@ import refmeta as rm
 from refmeta.evidence.sampling import random_batch, random_direction
 from refmeta.judges import adjoint_gap, complex_step
 from refmeta.problems import POLICIES, random_trajectories
+from refmeta.sampling.likelihood import likelihood_at, trusted_at
 from tests.strategies import assert_right, batch_sizes, policies, seeds
 
 
@@ -45,6 +46,37 @@ def test_the_weighted_score_and_its_product_are_complex_steps_and_keep_their_sym
     assert adjoint_gap(lambda x: like.along(x), lambda y: np.sum(like.pull(y), axis=0), u, w) < 1e-14
     size = np.max(np.abs(like.curve(w, u))) + np.max(np.abs(like.curve(w, v)))
     np.testing.assert_allclose(like.curve(w, u) @ v, like.curve(w, v) @ u, rtol=0, atol=1e-12 * size)
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+@pytest.mark.parametrize("step", [0.0, 1e-20j])
+def test_a_likelihood_of_the_same_steps_has_the_bits_of_a_new_one(kind, step):
+    """`trusted_at` checks nothing and keeps the places of the steps, for tables with and without batch axes."""
+    rng = np.random.default_rng(4)
+    policy, theta, batch = random_trajectories(rng, kind)
+    first = likelihood_at(policy, theta, batch)
+    w, u = rng.normal(size=batch.mask.shape), rng.normal(size=(2, 1, policy.dim))
+    for at in (theta, theta + 0.1 * rng.normal(size=(3, 1, policy.dim)) + step):
+        new, right = trusted_at(first, at), rm.likelihood(policy, at, batch)
+        for of in (lambda x: x.log_prob, lambda x: x.pull(w), lambda x: x.along(u[0]), lambda x: x.curve(w, u[0])):
+            np.testing.assert_array_equal(of(new), of(right))
+
+
+@pytest.mark.eq("log-likelihood", "log-likelihood-score", "log-likelihood-hvp")
+@pytest.mark.parametrize("kind", POLICIES)
+def test_batch_axes_of_parameters_and_directions_are_those_of_one_after_another(kind):
+    """θ (3, 1, d) and u (2, 1, 1, d) on trajectories (N, M, H): each slice is that of one θ and one u."""
+    rng = np.random.default_rng(5)
+    policy, theta, batch = random_trajectories(rng, kind)
+    w, thetas, us = rng.normal(size=batch.mask.shape), theta + rng.normal(size=(3, 1, policy.dim)), rng.normal(size=(2, 1, 1, policy.dim))
+    like = rm.likelihood(policy, thetas, batch)
+    for i in range(3):
+        one = rm.likelihood(policy, thetas[i, 0], batch)
+        np.testing.assert_allclose(like.log_prob[i], one.log_prob, rtol=1e-14)
+        np.testing.assert_allclose(like.pull(w)[i], one.pull(w), rtol=1e-13, atol=1e-14)
+        for j in range(2):
+            np.testing.assert_allclose(like.along(us)[j, i], one.along(us[j, 0, 0]), rtol=1e-13, atol=1e-14)
+            np.testing.assert_allclose(like.curve(w, us)[j, i], one.curve(w, us[j, 0, 0]), rtol=1e-12, atol=1e-13)
 
 
 def test_a_nearly_certain_policy_keeps_its_digits():

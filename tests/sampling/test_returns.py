@@ -32,6 +32,22 @@ def test_returns_by_hand():
     np.testing.assert_array_equal(rm.returns.reward_to_go(BY_HAND, gamma=1), [[7, 6, 4], [1, -2, 0]])
 
 
+@pytest.mark.parametrize("factor", [0.0, 1.0, 0.9])
+@pytest.mark.parametrize("imaginary", [0.0, 1.0])
+def test_a_discounted_sum_has_the_bits_of_a_loop_over_time(factor, imaginary):
+    """Factors 0 and 1 have ways of their own; the order of the additions is the same."""
+    rng = np.random.default_rng(0)
+    for shape in ((1,), (5,), (2, 3, 40)):
+        x = rng.normal(size=shape) + imaginary * 1j * rng.normal(size=shape) if imaginary else rng.normal(size=shape)
+        before, expected = x.copy(), x.copy()
+        for t in reversed(range(shape[-1] - 1)):
+            expected[..., t] += factor * expected[..., t + 1]
+        got = rm.returns.discounted_sum(x, factor)
+        np.testing.assert_array_equal(got, expected)
+        got[...] = 0
+        np.testing.assert_array_equal(x, before)
+
+
 @pytest.mark.eq("leave-one-out")
 def test_leave_one_out_by_hand_and_alone():
     np.testing.assert_array_equal(rm.returns.leave_one_out(BY_HAND, gamma=0.5), [[2, -2, 0], [3, 4, 4]])

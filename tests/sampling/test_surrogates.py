@@ -49,6 +49,24 @@ def test_values_by_hand(make, expected):
     assert surrogate.at(np.zeros(2)).loss == pytest.approx(-expected, rel=1e-14)
 
 
+@pytest.mark.parametrize("make", [dice, tmaml])
+def test_a_baseline_of_zeros_needs_no_term_and_one_with_axes_of_its_own_keeps_them(make):
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(2), "tabular")
+    task = lambda b: make(policy, start, batch, gamma=0.7, baseline=b)
+    assert [len(task(x).terms) for x in (0.0, 0 * b, b)] == [1, 1, 3]
+    assert task(np.zeros((5, 1, 1, 1))).at(theta).loss.shape == (5, *batch.mask.shape[:-2])
+    tiny_one = task(1e-300 * b).at(theta)
+    np.testing.assert_array_equal(task(0.0).at(theta).grad, tiny_one.grad)
+    np.testing.assert_array_equal(task(0.0).at(theta).loss, tiny_one.loss)
+
+
+def test_an_inner_step_that_is_too_large_is_named_and_no_array_of_the_library():
+    policy, theta, start, batch, b = random_inputs(np.random.default_rng(2), "linear-gaussian")
+    surrogate = dice(policy, start, batch, gamma=0.7, baseline=b)
+    with pytest.raises(FloatingPointError, match=r"^inner step \d left the finite numbers; alpha may be too large"):
+        rm.maml.gradient(theta, surrogate, alpha=1e200, steps=3)
+
+
 @pytest.mark.eq("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice")
 @given(
     label=st.sampled_from(("surrogate-naive", "lvc", "dice", "tmaml-baseline", "loaded-dice")),

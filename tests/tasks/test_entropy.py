@@ -18,7 +18,7 @@ from refmeta.problems import hessian, random_ending_process, random_process
 from refmeta.sampling.returns import discounts
 from refmeta.sampling.transitions import sample_experience
 from refmeta.softmax import centred, centred_at, likeliest, softmax_jvp
-from refmeta.tasks import exact_return
+from refmeta.tasks import exact_return, finite_horizon
 from tests.strategies import assert_close, assert_right, costly, seeds
 
 EPS = np.finfo(float).eps
@@ -163,19 +163,26 @@ def test_the_return_is_linear_in_the_temperature(rng, kind):
 
 def without_entropy(point, v):
     """V, A and the Hessian product of a point by the formulas in which no entropy stands, (values, advantage, hvp)."""
+    if point.mdp.horizon is not None:
+        return without_entropy_over_time(point, v)
     mdp, pi, Q = point.mdp, point.probabilities, point._relative_action_value
     dpi, dQ, dd, _ = point.tangent(v)
-    if mdp.horizon is not None:
-        values = dot(pi[..., None, :, :], Q) + mdp.levels[..., :-1, None]
-        values, pi, dpi = np.concatenate([values, np.zeros_like(values[..., :1, :])], axis=-2), pi[..., None, :, :], dpi[..., None, :, :]
-    else:
-        values = exact_return.evaluation(mdp, pi, dot(pi, point._rewards)).value + mdp.levels[..., None]
-        A, x = centred(pi, Q), point.occupancy[..., None] * pi
-        dx = dd[..., None] * pi + x * centred(pi, point.policy.table(v))
-        return values, A, -point.policy.pullback(dx * A + x * centred_at(likeliest(pi), pi, dQ, dot(dpi, A)))
-    A, d = centred(pi, Q), point.occupancy[..., None]
-    weights = dd[..., None] * pi * A + d * dpi * A + d * pi * (centred(pi, dQ) - dot(dpi, A)[..., None])
-    return values, A, -point.policy.pullback(np.sum(weights, axis=-3))
+    values = exact_return.evaluation(mdp, pi, dot(pi, point._rewards)).value + mdp.levels[..., None]
+    A, x = centred(pi, Q), point.occupancy[..., None] * pi
+    dx = dd[..., None] * pi + x * centred(pi, point.policy.table(v))
+    return values, A, -point.policy.pullback(dx * A + x * centred_at(likeliest(pi), pi, dQ, dot(dpi, A)))
+
+
+def without_entropy_over_time(point, v):
+    """The same with a horizon, where the reward is the process's own, and nothing is added to the slope of the advantage."""
+    mdp, pi, reward = point.mdp, point.probabilities, point.mdp.centred_reward[1]
+    plain = rm.PolicyReturn(mdp, point.policy).at(point.theta)
+    plain.__dict__.update(_reward=reward, _centred_reward=centred(pi, reward))
+    dpi, dV, dd, _ = plain._tangent(v)
+    A, V = plain._visited_advantage, plain._relative_value
+    dA = plain._centred_over_time(dd, finite_horizon._paired(dd, V) + finite_horizon._paired(plain._visits, dV))
+    hvp = -point.policy.pullback(dpi * A + pi * (dA - dot(dpi, A)[..., None]))
+    return V + mdp.levels[..., None], centred(pi[..., None, :, :], plain._relative_action_value), hvp
 
 
 @pytest.mark.parametrize("kind", KINDS)

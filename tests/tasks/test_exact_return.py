@@ -110,6 +110,37 @@ def test_the_advantage_is_q_less_v_and_derivatives_are_complex_steps(case):
     assert_right(f"{kind}-hvp", case)
 
 
+@pytest.mark.eq("finite-horizon-gradient", "finite-horizon-hvp", "finite-horizon-bellman")
+@pytest.mark.parametrize("horizon", [1, 2, 9])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_sums_over_time_inside_the_gradient_are_the_formulas_of_each_step(horizon, temperature):
+    """The library centres once, and multiplies P once, for all steps; here each step has its own A_t, dA_t and π."""
+    rng = np.random.default_rng(horizon)
+    for scale in (0.1, 3.0):
+        policy, mdp = TabularSoftmax(4, 3), random_process(rng, 2, 4, 3, horizon=horizon, gamma=0.8)
+        theta, v = scale * rng.normal(size=(2, policy.dim))
+        point = PolicyReturn(mdp, policy, temperature).at(theta)
+        pi, A, d = point.probabilities[:, None], point.advantage, point.occupancy[..., None]
+        dpi, dQ, dd, db = point.tangent(v)
+        dq, dpi, dd = dQ + db[:, None], dpi[:, None], dd[..., None]
+        dA = dq - np.sum(pi * dq, axis=-1, keepdims=True) - np.sum(dpi * A, axis=-1, keepdims=True)
+        gradient, product = (-np.sum(x, axis=1).reshape(2, -1) for x in (d * pi * A, dd * pi * A + d * dpi * A + d * pi * dA))
+        tolerance = 40 * EPS * horizon
+        np.testing.assert_allclose(point.grad, gradient, rtol=0, atol=tolerance * np.max(np.abs(gradient)))
+        np.testing.assert_allclose(point.hvp(v), product, rtol=0, atol=tolerance * np.max(np.abs(product)))
+        np.testing.assert_allclose(np.sum(pi * A, axis=-1), 0, atol=tolerance * np.max(np.abs(A)))
+
+
+def test_with_a_horizon_differences_of_rewards_keep_their_digits_in_the_gradient():
+    """γ = 0: the gradient is ρ π (r − ⟨π, r⟩).  The large reward of one state, in eighths, costs it no digit."""
+    r, large = np.array([[0.25, 1.0, 0.75], [-0.5, 0.125, 0.0]]), np.array([[1e8], [0.0]])
+    mdp = FiniteMDP(np.full((2, 3, 2), 0.5), r + large, [0.3, 0.7], 0.0, 4)
+    point = PolicyReturn(mdp, TabularSoftmax(2, 3)).at([0.3, -0.2, 0.9, 1.4, -0.6, 0.1])
+    pi = point.probabilities
+    expected = np.array([[0.3], [0.7]]) * pi * (r - np.sum(pi * r, axis=-1, keepdims=True))
+    np.testing.assert_allclose(-point.grad, expected.ravel(), rtol=0, atol=8 * EPS * np.max(np.abs(expected)))
+
+
 @pytest.mark.parametrize("gap", [10.0, 40.0])
 def test_the_advantage_keeps_its_digits_at_a_large_logit_gap(gap):
     """One state, γ = 0: A_0 = π_1(r_0 − r_1), of the order of e^−gap, to 10 eps relatively."""
