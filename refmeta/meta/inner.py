@@ -16,7 +16,7 @@ from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, 
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
 from refmeta.meta.inner_optimisers.state import filled, held
 
-__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation"]
+__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation", "trusted_point"]
 
 
 class Adaptation(NamedTuple):
@@ -67,10 +67,10 @@ def trusted_adaptation(
 ) -> Adaptation:
     """As `adapt`, with points that check nothing again: they must not leave the library, and what comes of them is checked."""
     with np.errstate(all="ignore"):
-        return _along_path(_trusted_point, theta, task, alpha, steps, optimiser)
+        return _along_path(trusted_point, theta, task, alpha, steps, optimiser)
 
 
-def _trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
+def trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
     """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
     if not _has_trusted_points(type(task)):
         return task.at(as_parameters(theta) if first else theta)
@@ -119,7 +119,7 @@ def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     """The query at φ; where the query is the support itself, this is the last point of the path."""
     task = as_query(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return inner.path[-1] if task is support else _trusted_point(task, inner.adapted)
+    return inner.path[-1] if task is support else trusted_point(task, inner.adapted)
 
 
 def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Array]:
