@@ -16,7 +16,7 @@ from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.decimals import Loss, flatten, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
-from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, of_task
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, slopes, task_objective
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, leaves
 from refmeta.problems import KINDS, random_problem
 from refmeta.tasks.classification import SoftmaxRegression
@@ -90,8 +90,8 @@ def by_definition(case: LearnerCase, kind: str = "") -> Array:
     x = complex_numbers(leaves(one.parameters)) | {"steps": one.steps}
     for support, query in zip(losses(one.support), losses(one.query), strict=True):
         if kind:
-            parts = [of_task(f"{kind}_{leaf}", x, support, query, COMPLEX, case.formulas) for leaf in LEAVES]
-            rows.append(flatten(parts)[0])
+            objective = task_objective(kind, x, support, query, COMPLEX, case.formulas)
+            rows.append(flatten(slopes(objective, x, LEAVES, COMPLEX.outer))[0])
         else:
             rows.append(adaptation(x, support, COMPLEX.inner, case.formulas)[0])
     return real_part(rows)
