@@ -11,7 +11,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, SecondUnit, real_part
-from refmeta.oracle.decimals import Loss, Vector, policy_return, softmax, softmax_regression
+from refmeta.oracle.decimals import Loss, Vector, gradient, policy_return, softmax, softmax_regression
 from refmeta.oracle.epsilons import ChangedTask, logits
 from refmeta.oracle.limits import between
 from refmeta.softmax import softmax as probabilities
@@ -53,7 +53,7 @@ class NumericPoint:
     @cached_property
     def grad(self) -> Array:
         """∇L."""
-        return np.stack([COMPLEX.outer.gradient(loss, row) for loss, row in self._rows()])
+        return np.stack([gradient(loss, row, COMPLEX.outer) for loss, row in self._rows()])
 
     def hvp(self, v: Array) -> Array:
         """∇²L v: the slope of the gradient along v."""
