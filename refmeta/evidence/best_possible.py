@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.maml import random_minimum
 from refmeta.judges import complex_step
 from refmeta.meta import maml
@@ -95,7 +95,7 @@ def _normalised(x: Any, case: UnknownTask) -> tuple[FiniteMDP, Array, Array]:
     return FiniteMDP(P, case.tasks.R, case.tasks.rho, case.tasks.gamma), believed, prior
 
 
-def _optimum_error(case: UnknownTask) -> float:
+def _optimum_error(case: UnknownTask) -> Error:
     """The best value against all histories; the sum of the returns of the episodes is that value, too."""
 
     def both(x: Any) -> Array:
@@ -107,7 +107,7 @@ def _optimum_error(case: UnknownTask) -> float:
     return off(both, (case.tasks.P, case.believed, case.prior), [[value], [value]], scale=np.max(np.abs(case.tasks.R)))
 
 
-def _wrong_prior_error(case: UnknownTask) -> float:
+def _wrong_prior_error(case: UnknownTask) -> Error:
     """The value under the true prior of the policy for the believed one."""
     policy = optimum(case.tasks, case.believed, episodes=2, horizon=HORIZON, weights=case.weights).policy
 
@@ -130,7 +130,7 @@ def _adapted_quadratic(task: Quadratic, alpha: Any) -> Any:
     return form, np.einsum("nij,nj->i", form, task.c)
 
 
-def _sensitivity_error(case: tuple[Quadratic, Quadratic, float]) -> float:
+def _sensitivity_error(case: tuple[Quadratic, Quadratic, float]) -> Error:
     """dG/dα in two steps against the complex step through the closed form of the minimum."""
 
     def judged(alpha: Any) -> Any:

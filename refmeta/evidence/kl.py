@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.sampled import random_tiny
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
@@ -81,7 +81,7 @@ def _point(case: PenaltyCase) -> Any:
     return _as_form(case.form, penalty, case.theta_sampled).at(case.theta)
 
 
-def _penalty_error(case: PenaltyCase) -> float:
+def _penalty_error(case: PenaltyCase) -> Error:
     """The loss by its definition, the gradient by a complex step of that, the product by one of the gradient."""
     grad = complex_step(lambda t: _loss(case, t), case.theta)
     hvp = complex_step(lambda t: _point(case._replace(theta=t)).grad, case.theta, case.v)
@@ -150,7 +150,7 @@ def _mean_gradients(case: DivergenceCase) -> Array:
     return expectation(every, task.mdp, task.policy, theta).mean
 
 
-def _divergence_error(case: DivergenceCase) -> float:
+def _divergence_error(case: DivergenceCase) -> Error:
     """The nine mean gradients against the exact ones."""
     return off(lambda z: _mean_gradients(z)[None], case, exact_gradients(case)[None])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, SecondUnit, real_part
+from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, real_part
 from refmeta.oracle.decimals import Loss, Vector, gradient, policy_return, softmax, softmax_regression
 from refmeta.oracle.epsilons import ChangedTask, logits
 from refmeta.oracle.limits import between
@@ -59,7 +59,7 @@ class NumericPoint:
         """∇²L v: the slope of the gradient along v."""
         h, ways = FirstUnit().h, np.broadcast_to(v, self.theta.shape)
         moved = [
-            SecondUnit().gradient(loss, [complex(t, h * u) for t, u in zip(row, way, strict=True)])
+            gradient(loss, [complex(t, h * u) for t, u in zip(row, way, strict=True)], COMPLEX.inner)
             for (loss, row), way in zip(self._rows(), ways, strict=True)
         ]
         return np.imag(np.array(moved, dtype=complex)) / h
