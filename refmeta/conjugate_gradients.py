@@ -19,35 +19,49 @@ def conjugate_gradients(
 ) -> Array:
     """(sI + H)⁻¹ b for every task, b (..., d), to a residual of rtol·‖b‖; `product(x)` is Hx, (..., d), and `shift` s.
 
-    SciPy solves all tasks at once, as the blocks of one matrix.  Every b is first scaled to largest entry 1, so that
-    a task with a small b is solved as exactly as others.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at
-    most 8d·eps·w, where w is the largest s + ‖Hx‖/‖x‖ of the task so far.
+    Every task has steps of its own, and rests where its residual is reached.  Every b is first scaled to largest entry 1,
+    so that nothing overflows.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at most 8d·eps·w, where w is
+    the largest s + ‖Hx‖/‖x‖ of the task so far.
 
     Raises
     ------
     FloatingPointError
         If a curvature is not above that bound; the message is `refusal` with the curvature and the task.
     """
-    from scipy.sparse.linalg import LinearOperator, cg
+    size = _one_where_zero(max_abs(b))[..., None]
+    x, r = np.zeros(b.shape), b / size
+    p, rr, widest = r, dot(r, r), np.zeros(b.shape[:-1])
+    least, going = rtol**2 * rr, rr > 0
+    for _ in range(10 * b.size):
+        if not np.any(going):
+            break
+        Ap, widest = _shifted_product(product, p, shift, widest, refusal)
+        length = (rr / np.where(going, dot(p, Ap), np.inf))[..., None]
+        x, r, before = x + length * p, r - length * Ap, _one_where_zero(rr)
+        rr = dot(r, r)
+        going = going & (rr > least)
+        p = np.where(going[..., None], r + (rr / before)[..., None] * p, 0)
+    return size * x
 
-    size, wide = max_abs(b), np.zeros(b.shape[:-1])
-    size = np.where(size > 0, size, 1)[..., None]
 
-    def shifted_product(flat: Array) -> Array:
-        nonlocal wide
-        x = flat.reshape(b.shape)
-        length = max_abs(x)
-        check_numerics(np.isfinite(length), length, refusal)
-        moving = length > 0
-        x = x / np.where(moving, length, 1)[..., None]
-        Hx, square = product(x), np.where(moving, dot(x, x), 1)
-        wide = np.maximum(wide, shift + np.sqrt(dot(Hx, Hx) / square))
-        curvature = shift + dot(x, Hx) / square
-        check_numerics(~moving | (curvature > 8 * b.shape[-1] * EPS * wide), curvature, refusal)
-        return (length[..., None] * (shift * x + Hx)).ravel()
+def _shifted_product(
+    product: Callable[[Array], Array], x: Array, shift: float, widest: Array, refusal: str
+) -> tuple[Array, Array]:
+    """(sI + H)x, and w with this x; a curvature that may be only rounding is refused."""
+    length = max_abs(x)
+    check_numerics(np.isfinite(length), length, refusal)
+    unit = _one_where_zero(length)[..., None]
+    x = x / unit
+    Hx, square = product(x), _one_where_zero(dot(x, x))
+    widest = np.maximum(widest, shift + np.sqrt(dot(Hx, Hx) / square))
+    curvature = shift + dot(x, Hx) / square
+    check_numerics((length == 0) | (curvature > 8 * x.shape[-1] * EPS * widest), curvature, refusal)
+    return unit * (shift * x + Hx), widest
 
-    matrix = LinearOperator((b.size, b.size), matvec=shifted_product, dtype=float)
-    return size * cg(matrix, (b / size).ravel(), rtol=rtol, atol=0.0, maxiter=10 * b.size)[0].reshape(b.shape)
+
+def _one_where_zero(x: Array) -> Array:
+    """x, with 1 instead of 0: a number that may divide."""
+    return np.where(x == 0, 1, x)
 
 
 def max_abs(x: Array) -> Array:

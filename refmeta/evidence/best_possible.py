@@ -1,14 +1,13 @@
 """Evidence for the Bayes-adaptive optimum and for sensitivities: the tree of all histories, and a closed form."""
 
 import operator
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.maml import random_minimum
 from refmeta.judges import complex_step
 from refmeta.meta import maml
@@ -21,7 +20,8 @@ __all__ = ["CHECKS", "UnknownTask", "random_trained", "random_unknown_task", "va
 
 N, S, A, HORIZON = 3, 2, 2, 2
 Values = tuple[float, float]  # under the believed prior, and under the true one
-Weights = list[Values]  # of each task
+Weights = list[float]  # of each task
+Outcome = tuple[int, float, Weights]
 
 
 class UnknownTask(NamedTuple):
@@ -48,38 +48,45 @@ def values_by_histories(case: UnknownTask, horizon: int) -> tuple[float, float]:
     weight of a task is its prior times the probability of the whole history in it; no belief is computed.
     """
     tasks, steps = case.tasks, len(case.weights) * horizon
-    P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
-    R = np.broadcast_to(tasks.R if tasks.R.ndim >= tasks.P.ndim else tasks.R[..., None], P.shape).tolist()
-    P, rho = P.tolist(), np.broadcast_to(tasks.rho, (*tasks.shape, tasks.states))[0].tolist()
-    every = range(len(P))
+    outcomes, rho = _outcomes(tasks), np.broadcast_to(tasks.rho, (*tasks.shape, tasks.states))[0].tolist()
+    worth = [float(w) * tasks.gamma**h for w in case.weights for h in range(horizon)]
 
-    def begin(t: int, both: Weights) -> Values:
+    def begin(t: int, p: Weights, q: Weights) -> Values:
         if t == steps:
             return 0.0, 0.0
-        starts = (best(t, s, [(p * rho[s], q * rho[s]) for p, q in both]) for s in range(tasks.states) if rho[s] > 0)
-        return _sum(starts)
+        return _sum([best(t, s, [x * start for x in p], [x * start for x in q]) for s, start in enumerate(rho) if start > 0])
 
-    def best(t: int, s: int, both: Weights) -> Values:
-        return max((act(t, s, a, both) for a in range(tasks.actions)), key=operator.itemgetter(0))
+    def best(t: int, s: int, p: Weights, q: Weights) -> Values:
+        return max([act(t, found, p, q) for found in outcomes[s]], key=operator.itemgetter(0))
 
-    def act(t: int, s: int, a: int, both: Weights) -> Values:
-        found = [(0.0, 0.0)]
-        for following in range(tasks.states):
-            for r in sorted({R[i][s][a][following] for i in every}):
-                seen = [P[i][s][a][following] * (R[i][s][a][following] == r) for i in every]
-                after = [(p * x, q * x) for (p, q), x in zip(both, seen, strict=True)]
-                if any(p > 0 or q > 0 for p, q in after):
-                    paid = float(case.weights[t // horizon]) * tasks.gamma ** (t % horizon) * r
-                    found += [(paid * p, paid * q) for p, q in [_sum(after)]]
-                    found.append(begin(t + 1, after) if (t + 1) % horizon == 0 else best(t + 1, following, after))
-        return _sum(found)
+    def act(t: int, found: list[Outcome], p: Weights, q: Weights) -> Values:
+        values = [(0.0, 0.0)]
+        for following, r, chances in found:
+            after_p, after_q = [c * x for c, x in zip(chances, p, strict=True)], [c * x for c, x in zip(chances, q, strict=True)]
+            if any(after_p) or any(after_q):
+                values.append((worth[t] * r * sum(after_p), worth[t] * r * sum(after_q)))
+                ends = (t + 1) % horizon == 0
+                values.append(begin(t + 1, after_p, after_q) if ends else best(t + 1, following, after_p, after_q))
+        return _sum(values)
 
-    return begin(0, list(zip(case.believed.tolist(), case.prior.tolist(), strict=True)))
+    return begin(0, case.believed.tolist(), case.prior.tolist())
 
 
-def _sum(pairs: Iterable[Values]) -> Values:
+def _outcomes(tasks: FiniteMDP) -> list[list[list[Outcome]]]:
+    """What may be seen after every action in every state: the next state, the reward, and their probability in each task."""
+    P = np.broadcast_to(tasks.P, (*tasks.shape, *tasks.P.shape[-3:]))
+    R = np.broadcast_to(tasks.R if tasks.R.ndim >= tasks.P.ndim else tasks.R[..., None], P.shape)
+
+    def seen(s: int, a: int) -> list[Outcome]:
+        pairs = [(following, r) for following in range(tasks.states) for r in sorted(set(R[:, s, a, following].tolist()))]
+        return [(i, r, (P[:, s, a, i] * (R[:, s, a, i] == r)).tolist()) for i, r in pairs]
+
+    return [[seen(s, a) for a in range(tasks.actions)] for s in range(tasks.states)]
+
+
+def _sum(pairs: list[Values]) -> Values:
     """The sums of the first and of the second entries."""
-    return tuple(map(sum, zip(*pairs, strict=True)))  # type: ignore[return-value]
+    return sum([x for x, _ in pairs]), sum([y for _, y in pairs])
 
 
 def _normalised(x: Any, case: UnknownTask) -> tuple[FiniteMDP, Array, Array]:
@@ -88,7 +95,7 @@ def _normalised(x: Any, case: UnknownTask) -> tuple[FiniteMDP, Array, Array]:
     return FiniteMDP(P, case.tasks.R, case.tasks.rho, case.tasks.gamma), believed, prior
 
 
-def _optimum_error(case: UnknownTask) -> float:
+def _optimum_error(case: UnknownTask) -> Error:
     """The best value against all histories; the sum of the returns of the episodes is that value, too."""
 
     def both(x: Any) -> Array:
@@ -100,7 +107,7 @@ def _optimum_error(case: UnknownTask) -> float:
     return off(both, (case.tasks.P, case.believed, case.prior), [[value], [value]], scale=np.max(np.abs(case.tasks.R)))
 
 
-def _wrong_prior_error(case: UnknownTask) -> float:
+def _wrong_prior_error(case: UnknownTask) -> Error:
     """The value under the true prior of the policy for the believed one."""
     policy = optimum(case.tasks, case.believed, episodes=2, horizon=HORIZON, weights=case.weights).policy
 
@@ -123,7 +130,7 @@ def _adapted_quadratic(task: Quadratic, alpha: Any) -> Any:
     return form, np.einsum("nij,nj->i", form, task.c)
 
 
-def _sensitivity_error(case: tuple[Quadratic, Quadratic, float]) -> float:
+def _sensitivity_error(case: tuple[Quadratic, Quadratic, float]) -> Error:
     """dG/dα in two steps against the complex step through the closed form of the minimum."""
 
     def judged(alpha: Any) -> Any:

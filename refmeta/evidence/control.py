@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array, replace_fields
-from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, Error, gradient_error, hvp_error, off, worst
 from refmeta.judges import complex_step
 from refmeta.problems import random_linear_quadratic, random_undiscounted_control
 from refmeta.tasks.lq import LinearQuadratic, stationary
@@ -36,7 +36,7 @@ def _closed_loop(lq: LinearQuadratic, theta: Array) -> tuple[Array, Array, Array
     return lq.A + lq.B @ K, lq.noise + np.einsum("nij,j,nkj->nik", lq.B, variance, lq.B), variance
 
 
-def _moments(case: Case) -> float:
+def _moments(case: Case) -> Error:
     """The moments from the mean and the covariance of the state."""
     task, theta = case
     lq, (M, added, _), expected = task.lq, _closed_loop(task.lq, theta), []
@@ -57,12 +57,12 @@ def _powers(lq: LinearQuadratic, theta: Array) -> Array:
     return np.stack([sum(terms[: H - t], 0 * C) for t in range(H + 1)], axis=1)
 
 
-def _values(case: Case) -> float:
+def _values(case: Case) -> Error:
     """P_t up to the last step."""
     return off(lambda z: z[0].at(z[1]).values, case, _powers(case[0].lq, case[1])[:, :-1])
 
 
-def _cost(case: Case) -> float:
+def _cost(case: Case) -> Error:
     """Duality: tr(P_0 Σ_0) + Σ γᵗ⁺¹ tr(P_{t+1} N) + Σ γᵗ tr(R diag σ²)."""
     task, theta = case
     lq, P, (_, added, variance) = task.lq, _powers(task.lq, theta), _closed_loop(task.lq, theta)
@@ -77,7 +77,7 @@ def _random_series(rng: Generator) -> tuple[Array, Array, float]:
     return rng.normal(size=(2, 3, 3)) / 3, rng.normal(size=(2, 3, 3)), float(rng.uniform(0.3, 0.95))
 
 
-def _stationary(case: tuple[Array, Array, float]) -> float:
+def _stationary(case: tuple[Array, Array, float]) -> Error:
     """vec X = (I − γ M ⊗ M)⁻¹ vec S; the case is (M, S, γ), S one per task or one for all."""
     M, S, gamma = case
     N, n = M.shape[:2]
@@ -93,7 +93,7 @@ def _random_undiscounted(rng: Generator) -> tuple[PolicyCost, Array, Array]:
     return task, 0.1 * rng.normal(size=task.dim), rng.normal(size=task.dim)
 
 
-def _undiscounted_cost(case: tuple[PolicyCost, Array, Array]) -> float:
+def _undiscounted_cost(case: tuple[PolicyCost, Array, Array]) -> Error | float:
     """The cost from one Kronecker system; gradient and Hessian product by complex steps; NaN where a gain is not stable."""
     task, theta, v = case
     lq, K = task.lq, theta.reshape(task.lq.actions, task.lq.states - 1)
@@ -108,10 +108,10 @@ def _undiscounted_cost(case: tuple[PolicyCost, Array, Array]) -> float:
     product = complex_step(lambda t: task.at(t).grad, theta, v)
     point: Callable[[Any], Any] = lambda z: PolicyCost(replace_fields(lq, **z[0])).at(z[1])
     inputs = {name: getattr(lq, name) for name in ("A", "B", "Q", "R", "start")}, theta, v
-    return max(
+    return worst([
         off(lambda z: point(z).loss, inputs, cost), off(lambda z: point(z).grad, inputs, gradient),
         off(lambda z: point(z).hvp(z[2]), inputs, product),
-    )  # fmt: skip
+    ])  # fmt: skip
 
 
 CHECKS = (

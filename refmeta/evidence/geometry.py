@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.returns import fixed_point
 from refmeta.judges import complex_step
 from refmeta.problems import random_policy_return, random_process
@@ -44,12 +44,12 @@ def _dense(task: Any, theta: Array) -> Array:
     return np.einsum("ns,nsa,sai,saj->nij", _visits(point), point.probabilities, s, s)
 
 
-def _fisher(case: Case) -> float:
+def _fisher(case: Case) -> Error:
     """The case is (task, theta, v)."""
     return off(lambda z: fisher.product(z[0].at(z[1]), z[2]), case, _dense(*case[:2]) @ case[2])
 
 
-def _natural_gradient(case: Any) -> float:
+def _natural_gradient(case: Any) -> Error:
     """The pseudo-inverse of the dense F, times ∇J; the case is (task, theta, ...)."""
     task, theta, *_ = case
     F, g = _dense(task, theta), -task.at(theta).grad
@@ -61,7 +61,7 @@ def _natural_gradient(case: Any) -> float:
     return off(lambda z: fisher.natural_gradient(z[0].at(z[1])), (task, theta), expected, scale)
 
 
-def _policy_kl(case: Case) -> float:
+def _policy_kl(case: Case) -> Error:
     """D in logarithms of probabilities, from θ to θ + v."""
     task, start, move = case
     old, new = task.at(start), task.at(start + move)
@@ -72,7 +72,7 @@ def _policy_kl(case: Case) -> float:
     return off(lambda z: fisher.PolicyKL(z[0].at(z[1])).at(z[2]).loss, inputs, np.sum(terms, (1, 2)), scale)
 
 
-def _kl_gradient(case: Case) -> float:
+def _kl_gradient(case: Case) -> Error:
     """∇D at θ + v, with D from θ."""
     task, start, move = case
     kl = fisher.PolicyKL(task.at(start))
@@ -80,7 +80,7 @@ def _kl_gradient(case: Case) -> float:
     return off(lambda z: fisher.PolicyKL(z[0].at(z[1])).at(z[2]).grad, (task, start, start + move), expected)
 
 
-def _kl_hvp(case: Case) -> float:
+def _kl_hvp(case: Case) -> Error:
     """∇²D at θ + v along θ, with D from θ."""
     task, start, move = case
     kl = fisher.PolicyKL(task.at(start))
@@ -88,7 +88,7 @@ def _kl_hvp(case: Case) -> float:
     return off(lambda z: fisher.PolicyKL(z[0].at(z[1])).at(z[2]).hvp(z[1]), (task, start, start + move), expected)
 
 
-def _hessian_split(case: Case) -> float:
+def _hessian_split(case: Case) -> Error:
     """ℋ₁, ℋ₂ and ℋ₁₂ as matrices (N, d, d): sums over states, actions and time, ∇Q by complex steps."""
     task, theta, v = case
     point, s = task.at(theta), _scores(task, theta)
@@ -114,7 +114,7 @@ def _random_process(rng: Generator) -> tuple[FiniteMDP, float]:
     return random_process(rng, gamma=float(rng.uniform(0.3, 0.95))), float(rng.uniform(0.2, 3))
 
 
-def _soft_values(case: tuple[FiniteMDP, float]) -> float:
+def _soft_values(case: tuple[FiniteMDP, float]) -> Error:
     """Sweeps of V ← τ log Σ exp((R + γPV)/τ)."""
     mdp, tau = case
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.meta import implicit, zeroth_order
 from refmeta.meta.train import clip_by_norm
 from refmeta.problems import MetaProblem, random_quadratic
@@ -24,7 +24,7 @@ def _random_implicit(rng: Generator) -> ImplicitCase:
     return random_quadratic(rng), random_quadratic(rng), rng.normal(size=3), float(rng.uniform(1, 4))
 
 
-def _implicit_error(case: ImplicitCase) -> float:
+def _implicit_error(case: ImplicitCase) -> Error:
     """∇F = λ(A + λI)⁻¹A_q(φ* − c_q), φ* = (A + λI)⁻¹(Ac + λθ), by dense inverses."""
     support, query, theta, strength = case
     inverse = np.linalg.inv(support.A + strength * np.eye(support.dim))
@@ -49,7 +49,7 @@ def _matrix_gradient(case: MetaProblem) -> Array:
     return np.einsum("nji,njk,nk->ni", J, case.query.A, phi - case.query.c)
 
 
-def _hessian_free_error(pair: Split) -> float:
+def _hessian_free_error(pair: Split) -> Error:
     """One step of MAML on quadratics, which the difference of gradients meets for every δ."""
     case, delta = pair
     expected = _matrix_gradient(case)
@@ -59,7 +59,7 @@ def _hessian_free_error(pair: Split) -> float:
     )
 
 
-def _evolution_error(pair: Split) -> float:
+def _evolution_error(pair: Split) -> Error:
     """∇F on quadratics, which the scaled axes meet for every σ."""
     case, sigma = pair
     expected, axes = _matrix_gradient(case), np.sqrt(case.theta.size) * np.eye(case.theta.size)
@@ -75,7 +75,7 @@ def random_long_rows(rng: Generator, dim: int = 5, limit: float = 1.5) -> tuple[
     return rng.normal(size=(4, dim)) * [[0.1], [0.2], [5.0], [50.0]], limit
 
 
-def _clipping_error(case: tuple[Array, float]) -> float:
+def _clipping_error(case: tuple[Array, float]) -> Error:
     """Row by row in plain scalars."""
     g, limit = case
     expected = [[x * min(1.0, limit / math.hypot(*row)) for x in row] for row in g.tolist()]

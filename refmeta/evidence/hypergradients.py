@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array, matvec
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.judges import complex_step
 from refmeta.meta import implicit
 from refmeta.oracle.decimals import dot, solution
@@ -81,24 +81,24 @@ def _neumann(z: EarlyCase) -> Array:
     return implicit.neumann_gradient(z.theta, z.support, z.query, terms=z.terms, **z.hyper)
 
 
-def _neumann_error(case: EarlyCase) -> float:
+def _neumann_error(case: EarlyCase) -> Error:
     """The series through eigenvectors."""
     return off(_neumann, case, case.series(case.slope), np.max(np.abs(case.slope)))
 
 
-def _one_step_error(case: EarlyCase) -> float:
+def _one_step_error(case: EarlyCase) -> Error:
     """ηA_q(φ* − c_q)."""
     return off(lambda z: implicit.one_step_gradient(z.theta, z.support, z.query, **z.hyper), case, case.eta * case.slope)
 
 
-def _difference_error(case: EarlyCase) -> float:
+def _difference_error(case: EarlyCase) -> Error:
     """The same series, for a δ of one half, since a difference of gradients of a quadratic is exact."""
     difference = lambda z: implicit.finite_difference_gradient(z.theta, z.support, z.query, terms=z.terms, delta=0.5, **z.hyper)
     scale = np.max(np.abs(case.slope)) + np.max(np.abs(case.support.at(case.minimum).grad)) / case.strength
     return off(difference, case, case.series(case.slope), scale)
 
 
-def _neumann_rest_error(case: EarlyCase) -> float:
+def _neumann_rest_error(case: EarlyCase) -> Error:
     """∇F − v_k against (I − ηH)ᵏ H⁻¹g."""
     rest = lambda z: implicit.gradient(z.theta, z.support, z.query, strength=z.strength) - _neumann(z)
     return off(rest, case, case.left(case.terms, matvec(case.inverse, case.slope)), np.max(np.abs(case.slope)))
@@ -125,7 +125,7 @@ def _cg(z: EarlyCase) -> Array:
     return implicit.cg_gradient(z.theta, z.support, z.query, strength=z.strength, steps=z.terms)
 
 
-def _cg_error(case: EarlyCase) -> float:
+def _cg_error(case: EarlyCase) -> Error:
     """The least of a quadratic on a Krylov space, in fractions."""
     rows = [krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)]
     return off(_cg, case, np.array(rows, float), np.max(np.abs(case.slope)))
@@ -136,7 +136,7 @@ def _energy(H: Array, x: Array) -> Array:
     return np.asarray(np.einsum("ni,nij,nj->n", x, H, x))[:, None]
 
 
-def _cg_rest_error(case: EarlyCase) -> float:
+def _cg_rest_error(case: EarlyCase) -> Error | float:
     """‖x* − x_k‖²_H = ‖x*‖²_H − ‖x_k‖²_H against fractions; infinite where it is above the bound of the theorem."""
     exact = matvec(case.inverse, case.slope)
     best = np.array([krylov_solution(H, g, case.terms) for H, g in zip(case.H, case.slope, strict=True)], float)
@@ -182,7 +182,7 @@ def _truncated(z: UnrolledCase) -> Array:
     return implicit.truncated_gradient(z.problem.theta, *z.problem.split, steps=z.steps, kept=z.kept, **hyper)
 
 
-def _truncated_error(case: UnrolledCase) -> float:
+def _truncated_error(case: UnrolledCase) -> Error:
     """The complex step of L_query of the last T' steps, from where the first T − T' end."""
     theta, query = case.problem.theta, case.problem.query
     held = steps_from(case, theta, theta, case.steps - case.kept)
@@ -190,7 +190,7 @@ def _truncated_error(case: UnrolledCase) -> float:
     return off(_truncated, case, expected, np.max(np.abs(query.at(steps_from(case, held, theta, case.kept)).grad)))
 
 
-def _truncated_quadratic_error(case: EarlyCase) -> float:
+def _truncated_quadratic_error(case: EarlyCase) -> Error:
     """The series of T' terms of ∇L_query at φ_T = φ* + (I − ηH)^T (θ − φ*), T a power, with T = T' + 2."""
     steps = case.terms + 2
     g = case.slope + matvec(case.query.A, case.left(steps, case.theta - case.minimum))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off, worst
 from refmeta.judges import complex_step
 from refmeta.meta import inner_optimisers as inner
 from refmeta.meta import maml
@@ -139,7 +139,7 @@ def _after(case: RuleSteps, steps: int) -> tuple[Array, inner.Moments]:
     return x, state
 
 
-def _path_error(case: RuleSteps) -> float:
+def _path_error(case: RuleSteps) -> Error:
     """θ⁽ᴷ⁾ against plain scalars, task by task."""
 
     def expected(n: int) -> Array:
@@ -171,13 +171,13 @@ def objective_slopes(case: RuleSteps) -> tuple[Callable[[RuleSteps], Array], Arr
     return adjoint, np.concatenate(list(expected), axis=-1)
 
 
-def _rule_error(cases: tuple[RuleSteps, ...]) -> float:
+def _rule_error(cases: tuple[RuleSteps, ...]) -> Error:
     """The largest error of the paths and of the adjoints."""
     pairs = [(case, *objective_slopes(case)) for case in cases]
-    return float(np.max([[_path_error(case), off(adjoint, case, expected)] for case, adjoint, expected in pairs]))
+    return worst(error for case, adjoint, expected in pairs for error in (_path_error(case), off(adjoint, case, expected)))
 
 
-def _gradient_error(pair: RuleProblem) -> float:
+def _gradient_error(pair: RuleProblem) -> Error:
     """The gradient against the complex step of the objective, through K steps of the rule."""
     rule, case = pair
     expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper, optimiser=rule), case.theta)

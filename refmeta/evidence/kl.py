@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.sampled import random_tiny
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
@@ -55,17 +55,16 @@ def _loss(case: PenaltyCase, theta: Array) -> Array:
     policy, _, ref, sampled, batch, gamma, _, kind, form = case
     N, M, H = batch.mask.shape
     total, k = np.zeros(N, np.result_type(theta, float)), KINDS[kind]
-    log_prob: Any = lambda t, i: policy.log_prob(t, batch.states[i], batch.actions[i])
+    now, before, at_ref = (policy.log_prob(t, batch.states, batch.actions) for t in (theta, sampled, ref))
     for n, m, t in steps(batch):
         i = n, m, t
-        here, drawn = log_prob(theta, i), log_prob(sampled, i)
         if form == "in_reward":
             later = [(n, m, j) for j in range(t, H) if batch.mask[n, m, j]]
-            held = sum(gamma ** j[2] * k(log_prob(sampled, j) - log_prob(ref, j)) for j in later)
-            total[n] += held * (here - drawn) / M
+            held = sum(gamma ** j[2] * k(before[j] - at_ref[j]) for j in later)
+            total[n] += held * (now[i] - before[i]) / M
         else:
-            ratio = np.exp(here - drawn) if form == "with_ratio" else 1.0
-            total[n] += gamma**t * k(here - log_prob(ref, i)) * ratio / M
+            ratio = np.exp(now[i] - before[i]) if form == "with_ratio" else 1.0
+            total[n] += gamma**t * k(now[i] - at_ref[i]) * ratio / M
     return total
 
 
@@ -82,7 +81,7 @@ def _point(case: PenaltyCase) -> Any:
     return _as_form(case.form, penalty, case.theta_sampled).at(case.theta)
 
 
-def _penalty_error(case: PenaltyCase) -> float:
+def _penalty_error(case: PenaltyCase) -> Error:
     """The loss by its definition, the gradient by a complex step of that, the product by one of the gradient."""
     grad = complex_step(lambda t: _loss(case, t), case.theta)
     hvp = complex_step(lambda t: _point(case._replace(theta=t)).grad, case.theta, case.v)
@@ -151,7 +150,7 @@ def _mean_gradients(case: DivergenceCase) -> Array:
     return expectation(every, task.mdp, task.policy, theta).mean
 
 
-def _divergence_error(case: DivergenceCase) -> float:
+def _divergence_error(case: DivergenceCase) -> Error:
     """The nine mean gradients against the exact ones."""
     return off(lambda z: _mean_gradients(z)[None], case, exact_gradients(case)[None])
 

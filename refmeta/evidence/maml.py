@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml
 from refmeta.meta.inner import adapt
@@ -45,13 +45,13 @@ def closed_form_offset(task: Quadratic, theta: Array, alpha: float, steps: int) 
     return np.einsum("nij,nj->ni", vectors, (1 - alpha * values) ** steps * x)
 
 
-def _adaptation_error(case: MetaProblem) -> float:
+def _adaptation_error(case: MetaProblem) -> Error:
     """φ on quadratics with one step size."""
     expected = case.support.c + closed_form_offset(case.support, case.theta, case.alpha, case.steps)
     return off(lambda c: adapt(c.theta, c.support, **c.hyper).adapted, case, expected)
 
 
-def _objective_error(case: MetaProblem) -> float:
+def _objective_error(case: MetaProblem) -> Error:
     """½(φ − c)ᵀA(φ − c) of the query, on quadratics with one step size."""
     rows = closed_form_offset(case.support, case.theta, case.alpha, case.steps) + (case.support.c - case.query.c)
     terms = [(np.outer(x, x) * A).ravel() for x, A in zip(rows, case.query.A, strict=True)]
@@ -59,20 +59,20 @@ def _objective_error(case: MetaProblem) -> float:
     return off(lambda c: maml.objective(c.theta, *c.split, **c.hyper), case, [math.fsum(x) / 2 for x in terms], scale)
 
 
-def _gradient_error(case: MetaProblem) -> float:
+def _gradient_error(case: MetaProblem) -> Error:
     """The gradient against the complex step of the objective."""
     expected = complex_step(lambda t: maml.objective(t, *case.split, **case.hyper), case.theta)
     return off(lambda c: maml.gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
 
 
-def _first_order_error(case: MetaProblem) -> float:
+def _first_order_error(case: MetaProblem) -> Error:
     """The first-order gradient against the complex step of each query's loss at its own φ."""
     phi = adapt(case.theta, case.support, **case.hyper).adapted
     expected = [complex_step(lambda t: case.query.at(t).loss, row)[n] for n, row in enumerate(phi)]
     return off(lambda c: maml.first_order_gradient(c.theta, *c.split, **c.hyper), case, expected)
 
 
-def _step_size_error(case: MetaProblem) -> float:
+def _step_size_error(case: MetaProblem) -> Error:
     """The gradient by α against the complex step of the objective."""
     expected = complex_step(lambda a: maml.objective(case.theta, *case.split, alpha=a, steps=case.steps), case.alpha)
     return off(lambda c: maml.step_size_gradient(c.theta, *c.split, **c.hyper), case, expected, _scale(case))
@@ -84,7 +84,7 @@ def _random_weights(rng: Generator) -> tuple[MetaProblem, Array]:
     return case, rng.normal(size=case.steps + 1)
 
 
-def _multi_step_error(pair: tuple[MetaProblem, Array]) -> float:
+def _multi_step_error(pair: tuple[MetaProblem, Array]) -> Error:
     """The gradient of the weighted sum against its complex step."""
     case, w = pair
     expected = complex_step(lambda t: maml.multi_step_objective(t, *case.split, weights=w, **case.hyper), case.theta)
@@ -97,14 +97,14 @@ def _sum(case: MetaProblem, theta: Array, alpha: Any) -> Any:
     return np.sum(maml.objective(theta, *case.split, alpha=alpha, steps=case.steps))
 
 
-def _update_error(case: MetaProblem) -> float:
+def _update_error(case: MetaProblem) -> Error:
     """θ − β Σ ∇F_i against the complex step of the sum."""
     expected = case.theta - BETA * complex_step(lambda t: _sum(case, t, case.alpha), case.theta)
     update = lambda c: maml.update(c.theta, maml.gradient(c.theta, *c.split, **c.hyper), beta=BETA)[None]
     return off(update, case, expected[None], np.sum(_scale(case)))
 
 
-def _meta_sgd_error(case: MetaProblem) -> float:
+def _meta_sgd_error(case: MetaProblem) -> Error:
     """α − β Σ ∂F_i/∂α against the complex step of the sum."""
     expected = case.alpha - BETA * complex_step(lambda a: _sum(case, case.theta, a), case.alpha)
     update = lambda c: np.asarray(maml.meta_sgd_update(c.theta, *c.split, beta=BETA, **c.hyper).alpha)[None]
@@ -118,7 +118,7 @@ def random_minimum(rng: Generator, dim: int = 3, alpha: float = 0.1, steps: int 
     return Quadratic((A + A.swapaxes(-1, -2)) / 2, rng.normal(size=(3, dim))), alpha, steps
 
 
-def _minimum_error(case: tuple[Quadratic, float, int]) -> float:
+def _minimum_error(case: tuple[Quadratic, float, int]) -> Error:
     """Σ ∇F_i, which is 0 at the minimiser."""
     task, alpha, steps = case
     star = maml.quadratic_minimiser(task, alpha=alpha, steps=steps)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off, worst
 from refmeta.judges import complex_step
 from refmeta.meta import maml, meta_lstm
 from refmeta.meta.lstm import backward, forward, preprocessing, preprocessing_slope
@@ -16,7 +16,7 @@ from refmeta.meta.meta_lstm import Parameters, Recurrence, gates, gates_released
 from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, real_part
 from refmeta.oracle.decimals import Loss, flatten, linear_regression, policy_return, quadratic, softmax_regression
 from refmeta.oracle.suites.meta_lstm import definition
-from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, of_task
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, adaptation, slopes, task_objective
 from refmeta.oracle.suites.meta_lstm.problem import LEAVES, Learner, leaves
 from refmeta.problems import KINDS, random_problem
 from refmeta.tasks.classification import SoftmaxRegression
@@ -90,8 +90,8 @@ def by_definition(case: LearnerCase, kind: str = "") -> Array:
     x = complex_numbers(leaves(one.parameters)) | {"steps": one.steps}
     for support, query in zip(losses(one.support), losses(one.query), strict=True):
         if kind:
-            parts = [of_task(f"{kind}_{leaf}", x, support, query, COMPLEX, case.formulas) for leaf in LEAVES]
-            rows.append(flatten(parts)[0])
+            objective = task_objective(kind, x, support, query, COMPLEX, case.formulas)
+            rows.append(flatten(slopes(objective, x, LEAVES, COMPLEX.outer))[0])
         else:
             rows.append(adaptation(x, support, COMPLEX.inner, case.formulas)[0])
     return real_part(rows)
@@ -102,7 +102,7 @@ def random_signals(rng: Generator) -> Array:
     return rng.normal(size=(6, 1)) * [[1.0], [1e-3], [1e3], [1e-6], [1e-5], [1e-9]]
 
 
-def _preprocessing(x: Array) -> float:
+def _preprocessing(x: Array) -> Error:
     """The definition's value, one number after another, and the slope by complex steps."""
     rows = real_part([definition.preprocessing(complex(v)) for v in x[:, 0]])
     slopes = np.stack([complex_step(lambda z, i=i: preprocessing(z)[..., i], x[:, 0]) for i in (0, 1)], axis=-1)  # type: ignore[misc]
@@ -127,7 +127,7 @@ def random_cell(rng: Generator, rows: int = 3, inputs: int = 3, hidden: int = 2)
     return CellCase(*(rng.normal(size=shape) for shape in shapes))
 
 
-def _cell(case: CellCase) -> float:
+def _cell(case: CellCase) -> Error:
     """Gates and states as scalars; the adjoints by complex steps."""
     W, b, x, h, c, ends = case
     H, weights = h.shape[-1], ((W + 0j).tolist(), (b + 0j).tolist())
@@ -148,19 +148,19 @@ def _cell(case: CellCase) -> float:
     return off(both, case[:5], np.concatenate([expected, slopes], axis=1))
 
 
-def _unrolled(case: LearnerCase) -> float:
+def _unrolled(case: LearnerCase) -> Error:
     """The adapted parameters, one coordinate and one number after another."""
     return off(lambda z: meta_lstm.unroll(z[0], z[1], **case.options).adapted, case.arguments[:2], by_definition(case))
 
 
-def _slopes(case: LearnerCase, kind: str, gradient: Any) -> float:
+def _slopes(case: LearnerCase, kind: str, gradient: Any) -> Error:
     """Complex steps of the definition in every weight."""
     one, expected = case.learner, by_definition(case, kind)
     scale = np.max(np.abs(one.query.at(one.theta).loss))
     return off(lambda z: gradient(*z, **case.options).ravel(), case.arguments, expected, scale)
 
 
-def _is_gradient_descent(case: LearnerCase) -> float:
+def _is_gradient_descent(case: LearnerCase) -> Error:
     """W_I = W_F = 0, b_F = 40, b_I = logit α: MAML's gradient, and first-order MAML's."""
     (weights, *tasks), zero, logit = case.arguments, np.zeros(HIDDEN + 2), math.log(case.alpha / (1 - case.alpha))
     constant = weights._replace(W_I=zero, W_F=zero, b_I=np.array(logit), b_F=np.array(40.0))
@@ -183,7 +183,7 @@ def step_lengths(parameters: Parameters, support: Any, steps: int) -> tuple[Arra
     return np.concatenate(lengths, axis=-1), np.concatenate([np.abs(step.point.grad) for step in path], axis=-1)
 
 
-def _gate_bound(case: Learner) -> float:
+def _gate_bound(case: Learner) -> Error:
     """|θ_t − f_t θ_{t−1}| is at most |∇L| for any gates, and is |∇L| where i rounds to 1, whatever is forgotten."""
     opened = case.parameters._replace(b_I=np.array(40.0), W_I=np.zeros(HIDDEN + 2))
     errors = []
@@ -192,7 +192,7 @@ def _gate_bound(case: Learner) -> float:
         expected = np.minimum(lengths, bound) if parameters is not opened else bound
         scale = np.max(np.abs(meta_lstm.unroll(parameters, case.support, steps=steps).adapted))
         errors.append(off(lambda z, k=steps: step_lengths(z[0], z[1], k)[0], (parameters, case.support), expected, scale))  # type: ignore[misc]
-    return float(np.max(errors))
+    return worst(errors)
 
 
 def _any_gate(rng: Generator) -> Learner:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.judges import complex_step
 from refmeta.meta import maml, model_based
 from refmeta.meta.model_based import Prior, Statistics, log_marginal, log_marginal_gradient, posterior
@@ -76,7 +76,7 @@ def sequential_beliefs(case: Learning) -> tuple[Array, Array, Array]:
     return P, R, log_p
 
 
-def _posterior(case: Learning) -> float:
+def _posterior(case: Learning) -> Error:
     """The posterior means against beliefs updated one by one."""
     P, R, _ = sequential_beliefs(case)
     statistics = model_based.statistics(case.context, S, A)
@@ -88,7 +88,7 @@ def _posterior(case: Learning) -> float:
     return off(model, case.prior[:3], np.concatenate([P.reshape(N, -1), R.reshape(N, -1)], axis=-1), scale=3.0)
 
 
-def _likelihood(case: Learning) -> float:
+def _likelihood(case: Learning) -> Error:
     """Predictions multiplied, and complex steps in logarithms."""
     prior, statistics = case.prior, model_based.statistics(case.context, S, A)
 
@@ -122,7 +122,7 @@ def random_adaptation(rng: Generator, horizons: tuple[int | None, ...] = (None,)
     return ModelAdaptation(prior, model_based.statistics(context, S, A), theta, task, steps)
 
 
-def _gradient(case: ModelAdaptation) -> float:
+def _gradient(case: ModelAdaptation) -> Error:
     """Complex steps of the objective."""
 
     def value(x: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off, worst
 from refmeta.meta import pearl
 from refmeta.meta.pearl.encoder import (
     Encoder,
@@ -68,17 +68,17 @@ def _any_step(rng: Generator) -> TrainingStep:
     return training_step(rng, (posterior, posterior_without_prior)[rng.integers(2)])
 
 
-def _against_definition(*names: str) -> Callable[[TrainingStep], float]:
+def _against_definition(*names: str) -> Callable[[TrainingStep], Error]:
     """The library's answers to parts of the suite, each against its definition in complex numbers."""
 
-    def judge(step: TrainingStep) -> float:
+    def judge(step: TrainingStep) -> Error:
         right = {name: complex_value(define, name, step.inputs) for name in names}
-        return float(np.max([off(partial(answer, name), step, value, scale=1.0) for name, value in right.items()]))
+        return worst(off(partial(answer, name), step, value, scale=1.0) for name, value in right.items())
 
     return judge
 
 
-def _encoder(step: TrainingStep) -> float:
+def _encoder(step: TrainingStep) -> Error:
     """The definition's loss, and its slope in every weight by complex steps, the target held."""
     x, rows = complex_numbers(step.inputs), []
     for i in range(len(step.noise)):
@@ -100,7 +100,7 @@ def _encoder(step: TrainingStep) -> float:
     return off(both, step, real_part(rows), scale=1.0)
 
 
-def _divergence(q: Gaussian) -> float:
+def _divergence(q: Gaussian) -> Error:
     """E_q log(q/p), a polynomial of the noise, by Gauss–Hermite quadrature."""
     x, weights = np.polynomial.hermite_e.hermegauss(5)
     z = q.mean[..., None] + np.exp(q.log_variance / 2)[..., None] * x
@@ -113,7 +113,7 @@ def _linear_rewards(rng: Generator) -> tuple[Array, float, Transitions]:
     return rng.normal(size=A) + 2, float(rng.uniform(0.5, 2)), transitions(rng, 6)
 
 
-def _exact_posterior(case: tuple[Array, float, Transitions]) -> float:
+def _exact_posterior(case: tuple[Array, float, Transitions]) -> Error:
     """Bayes' rule for a scalar latent, by least squares with a prior row."""
     w, s, context = case
     encoder, rows = _exact_encoder(w, s), []
@@ -151,7 +151,7 @@ def _contexts(rng: Generator) -> tuple[FiniteMDP, Array, Transitions]:
     return tasks, prior, sample_experience(tasks, TabularSoftmax(S, A), np.zeros(S * A), episodes=1, horizon=6, rng=rng)
 
 
-def _task_posterior(case: tuple[FiniteMDP, Array, Transitions]) -> float:
+def _task_posterior(case: tuple[FiniteMDP, Array, Transitions]) -> Error:
     """Bayes' rule, one transition after another."""
     tasks, prior, context = case
     rows = []

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.maml import closed_form_offset, random_case, random_quadratics
 from refmeta.meta import maml, reptile
 from refmeta.meta.inner import adapt
@@ -25,14 +25,14 @@ def random_update(rng: Generator, rows: int = 4, epsilon: float = 0.3) -> tuple[
     return rng.normal(size=3), rng.normal(size=(rows, 3)), epsilon
 
 
-def _update_error(case: tuple[Array, Array, float]) -> float:
+def _update_error(case: tuple[Array, Array, float]) -> Error:
     """The update against its sums written out."""
     theta, phi, epsilon = case
     expected = [x + epsilon / len(phi) * math.fsum(row[j] - x for row in phi) for j, x in enumerate(theta)]
     return off(lambda z: reptile.update(z[0], z[1], epsilon=epsilon)[None], (theta, phi), [expected])
 
 
-def _serial_error(case: MetaProblem) -> float:
+def _serial_error(case: MetaProblem) -> Error:
     """The serial update against the closed form on quadratics, one task after another."""
     expected, task = case.theta, case.support
     for i in range(len(task.c)):
@@ -41,7 +41,7 @@ def _serial_error(case: MetaProblem) -> float:
     return off(lambda c: reptile.update_serial(c.theta, c.support, epsilon=0.3, **c.hyper)[None], case, expected[None])
 
 
-def _gradient_error(case: MetaProblem) -> float:
+def _gradient_error(case: MetaProblem) -> Error:
     """(θ − φ)/α against the sum of the inner gradients."""
     expected = sum(np.array(point.grad) for point in adapt(case.theta, case.support, **case.hyper).path[:-1])
     direction = lambda c: reptile.gradient(c.theta, adapt(c.theta, c.support, **c.hyper).adapted, alpha=c.alpha)
@@ -56,10 +56,10 @@ def random_adam(rng: Generator, dim: int = 3, beta1: float = 0.0, beta2: float =
     return random_quadratic(rng, 1, dim), rng.normal(size=dim), beta1, beta2, epsilon
 
 
-def _adam_error(step: Any) -> Callable[[AdamCase], float]:
+def _adam_error(step: Any) -> Callable[[AdamCase], Error]:
     """The judge of a form of Adam: six steps in plain scalars."""
 
-    def judge(case: AdamCase) -> float:
+    def judge(case: AdamCase) -> Error:
         task, theta, beta1, beta2, epsilon = case
         x, m, v, A, c = theta.tolist(), [0.0] * theta.size, [0.0] * theta.size, task.A[0], task.c[0]
         for t in range(1, 7):

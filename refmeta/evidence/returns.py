@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, Error, gradient_error, hvp_error, off, worst
 from refmeta.oracle.suites.expected_estimators.definition import paths, probability
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_ending_process, random_policy_return, random_process
@@ -34,7 +34,7 @@ def _random_direction(kind: str, rng: Generator) -> tuple[PolicyReturn, Array, A
     return task, theta, rng.normal(size=task.dim)
 
 
-def _property(name: str, expected: Callable[[FiniteMDP, Array], Array], case: Case) -> float:
+def _property(name: str, expected: Callable[[FiniteMDP, Array], Array], case: Case) -> Error:
     """A property of the point against `expected(mdp, π)`."""
     task, theta = case
     return off(lambda z: getattr(z[0].at(z[1]), name), case, expected(task.mdp, task.at(theta).probabilities))
@@ -50,11 +50,11 @@ def model(mdp: FiniteMDP, pi: Array) -> tuple[Array, Array]:
     return K, r
 
 
-def _policy_model(case: Case) -> float:
+def _policy_model(case: Case) -> Error:
     """P_π and r_π of the process under the policy."""
     inputs = case[0].mdp, np.array(case[0].at(case[1]).probabilities)
     K, r = model(*inputs)
-    return max(off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r))
+    return worst([off(lambda z: z[0].transitions(z[1]), inputs, K), off(lambda z: z[0].rewards(z[1]), inputs, r)])
 
 
 def fixed_point(sweep: Callable[[Array], Array], x: Array) -> Array:
@@ -94,7 +94,7 @@ def _undiscounted_loss(mdp: FiniteMDP, pi: Array) -> Array:
     return -np.sum(mdp.rho * _values(mdp, pi), axis=-1)
 
 
-def _advantage(case: Case) -> float:
+def _advantage(case: Case) -> Error:
     """With or without a horizon."""
     point = case[0].at(case[1])
     Q, pi = np.array(point.action_value), point.probabilities
@@ -124,28 +124,28 @@ def all_paths(case: Case, steps: int) -> tuple[Array, Array]:
     return returns, visits
 
 
-def _finite_values(case: Case) -> float:
+def _finite_values(case: Case) -> Error:
     """V_t is the return of the steps that are left."""
     H = case[0].mdp.horizon or 0
     expected = np.stack([all_paths(case, H - t)[0] for t in range(H + 1)], axis=1)
     return off(lambda z: z[0].at(z[1]).value, case, expected)
 
 
-def _finite_occupancy(case: Case) -> float:
+def _finite_occupancy(case: Case) -> Error:
     """The visits from each start, weighted by ρ."""
     mdp = case[0].mdp
     expected = np.einsum("ns,nstu->ntu", mdp.rho, all_paths(case, mdp.horizon or 0)[1])
     return off(lambda z: z[0].at(z[1]).occupancy, case, expected)
 
 
-def _finite_return(case: Case) -> float:
+def _finite_return(case: Case) -> Error:
     """The return from each start, weighted by ρ."""
     mdp = case[0].mdp
     expected = -np.einsum("ns,ns->n", mdp.rho, all_paths(case, mdp.horizon or 0)[0])
     return off(lambda z: z[0].at(z[1]).loss, case, expected)
 
 
-def _optimal_values(mdp: FiniteMDP) -> float:
+def _optimal_values(mdp: FiniteMDP) -> Error:
     """The case is a process with few states and actions."""
     N, S, A = mdp.P.shape[:3]
     tables = np.stack([np.eye(A)[list(choice)] for choice in itertools.product(range(A), repeat=S)])

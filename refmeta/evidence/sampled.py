@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.definitions import all_trajectories, formulation, surrogate_loss
 from refmeta.evidence.sampling import random_batch, steps
 from refmeta.judges import complex_step
@@ -70,7 +70,7 @@ def _scale(case: SurrogateCase) -> Array:
     return np.sum(np.abs(case.trajectories.rewards) + np.abs(case.baseline), axis=(1, 2))
 
 
-def loss_error(kind: str) -> Callable[[SurrogateCase], float]:
+def loss_error(kind: str) -> Callable[[SurrogateCase], Error]:
     """The judge of a surrogate's loss, by its definition."""
     return lambda case: off(lambda z: _surrogate(kind, z).loss, case, _by_definition(kind, case), _scale(case))
 
@@ -81,7 +81,7 @@ def _random_product(rng: Generator) -> tuple[SurrogateCase, str, Array]:
     return case, kind, rng.normal(size=case.policy.dim)
 
 
-def _derivatives_error(case: tuple[SurrogateCase, str, Array]) -> float:
+def _derivatives_error(case: tuple[SurrogateCase, str, Array]) -> Error:
     """Complex steps of the loss and of the gradient."""
     z, kind, v = case
     grad = complex_step(lambda t: _surrogate(kind, z._replace(theta=t)).loss, z.theta)
@@ -100,7 +100,7 @@ def random_score_term(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any
     return *batch, rng.normal(size=len(batch[2].mask))
 
 
-def _score_term_error(case: Any) -> float:
+def _score_term_error(case: Any) -> Error:
     """The value times the complex step of log p, step by step."""
     policy, theta, batch, value = case
     N = len(value)
@@ -123,7 +123,7 @@ def random_tiny(rng: Generator, horizon: int = 2) -> TinyCase:
     return task, rng.normal(size=4), float(rng.uniform(0.3, 1.0))
 
 
-def _curvature_error(case: TinyCase) -> float:
+def _curvature_error(case: TinyCase) -> Error:
     """E[(I − αĤ) g] = g, g = ∇L(θ − α∇L(θ)), Ĥ the naive curvature of reward to go less exact V."""
     task, theta, alpha = case
     expected = task.at(theta - alpha * task.at(theta).grad).grad
@@ -142,7 +142,7 @@ def _curvature_error(case: TinyCase) -> float:
     return off(mean, case, expected[None], scale=np.max(np.abs(task.at(theta).action_value)))
 
 
-def _exact_error(pair: tuple[TinyCase, int]) -> float:
+def _exact_error(pair: tuple[TinyCase, int]) -> Error:
     """L(φ) with numeric inner gradients, and its complex step."""
     (task, theta, alpha), K = pair
     both = lambda z: np.hstack(sampled.formulation_exact(z[1], z[0], alpha=z[2], steps=K))[None]
@@ -155,7 +155,7 @@ def _random_sampling(rng: Generator) -> tuple[TinyCase, int, int]:
     return case, M, K
 
 
-def _sampled_error(triple: tuple[TinyCase, int, int]) -> float:
+def _sampled_error(triple: tuple[TinyCase, int, int]) -> Error:
     """E[L(φ)] over every tuple in turn, with numeric inner gradients, and its complex step."""
     case, M, K = triple
     task, theta, alpha = case
@@ -171,7 +171,7 @@ def random_promp(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, ...
     return policy, start, batch, query, start + 0.1 * rng.normal(size=policy.dim)
 
 
-def _promp_error(case: Any) -> float:
+def _promp_error(case: Any) -> Error:
     """L_clip(φ) + ηD(θ) from its parts, and the complex step of that."""
     policy, start, batch, other, theta = case
     support = surrogates.likelihood_ratio(policy, start, batch, gamma=0.75)
@@ -191,7 +191,7 @@ def _promp_error(case: Any) -> float:
     return off(both, (theta, 0.125, 0.5), expected, scale)
 
 
-def _promp_step_error(case: Any) -> float:
+def _promp_step_error(case: Any) -> Error:
     """Three epochs, each a step along the complex step of the tasks' summed objective; the policy before is that of the batches."""
     policy, start, batch, other, _ = case
     support = surrogates.likelihood_ratio(policy, start, batch, gamma=0.75)
@@ -242,7 +242,7 @@ def _moments(case: TinyCase) -> Any:
     )  # fmt: skip
 
 
-def _bias_error(pair: tuple[TinyCase, Array]) -> float:
+def _bias_error(pair: tuple[TinyCase, Array]) -> Error:
     """Norm, ratio, cosine and deviation, of sums written out."""
     case, truth = pair
     mean, covariance = _moments_by_definition(case)
@@ -253,7 +253,7 @@ def _bias_error(pair: tuple[TinyCase, Array]) -> float:
     return off(lambda z: np.array([sampled.estimator_bias(_moments(z), truth)]), case, expected)
 
 
-def _covariance_error(case: TinyCase) -> float:
+def _covariance_error(case: TinyCase) -> Error:
     """Mean and covariance, one trajectory after another."""
     mean, covariance = _moments_by_definition(case)
     return off(lambda z: np.vstack(_moments(z))[None], case, np.vstack([mean, covariance])[None])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.judges import complex_step
 from refmeta.policies import TabularSoftmax
 from refmeta.policies.linear_gaussian import LinearGaussian
@@ -41,7 +41,7 @@ def steps(batch: Trajectories) -> Iterator[tuple[int, int, int]]:
     return ((int(n), int(m), int(t)) for n, m, t in np.argwhere(batch.mask))
 
 
-def _likelihood_error(case: Batch) -> float:
+def _likelihood_error(case: Batch) -> Error:
     """The logarithm of a product of probabilities, or of Gaussian densities, step by step."""
     policy, theta, batch = case
     expected = np.zeros(batch.mask.shape)
@@ -70,14 +70,14 @@ def random_direction(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any,
     return *case, rng.normal(size=case[0].dim)
 
 
-def _score_error(case: Any) -> float:
+def _score_error(case: Any) -> Error:
     """The weighted score against the complex step of the weighted log-likelihood."""
     policy, theta, batch, w = case
     expected = complex_step(lambda t: np.sum(w * likelihood(policy, t, batch).log_prob, axis=(-2, -1)), theta)
     return off(lambda z: likelihood(*z[:3]).pull(z[3]), case, expected)
 
 
-def _hvp_error(case: Any) -> float:
+def _hvp_error(case: Any) -> Error:
     """The weighted Hessian product against the complex step of the weighted score."""
     policy, theta, batch, w, u = case
     expected = complex_step(lambda t: likelihood(policy, t, batch).pull(w), theta, u)
@@ -90,10 +90,10 @@ def random_estimate(rng: Generator, kind: str = "", **sizes: int) -> tuple[Any, 
     return *batch, float(rng.uniform(0.3, 0.95)), rng.normal(size=batch[2].mask.shape)
 
 
-def _estimate_error(name: str) -> Callable[[Any], float]:
+def _estimate_error(name: str) -> Callable[[Any], Error]:
     """The judge of an estimator: its definition, one step after another."""
 
-    def judge(case: Any) -> float:
+    def judge(case: Any) -> Error:
         policy, theta, batch, gamma, b = case
         N, M, H = batch.mask.shape
         expected = np.zeros((N, policy.dim))
@@ -118,7 +118,7 @@ def random_episodes(rng: Generator, kind: str = "tabular", **sizes: int) -> Traj
     return random_trajectories(rng, kind, **sizes)[2]
 
 
-def _leave_one_out_error(batch: Trajectories) -> float:
+def _leave_one_out_error(batch: Trajectories) -> Error:
     """The mean of the others, one trajectory after another."""
     G = returns.reward_to_go(batch, gamma=GAMMA)
     M = G.shape[1]
@@ -131,7 +131,7 @@ def random_fit(rng: Generator, **sizes: int) -> tuple[Trajectories, Trajectories
     return random_episodes(rng, "linear-gaussian", **sizes), random_episodes(rng, "linear-gaussian", **sizes)
 
 
-def _fit_error(case: tuple[Trajectories, Trajectories]) -> float:
+def _fit_error(case: tuple[Trajectories, Trajectories]) -> Error:
     """Least squares with the ridge as rows of its own."""
     one, other = case
     expected = np.zeros(one.mask.shape)
@@ -168,7 +168,7 @@ def random_td(rng: Generator, width: int | None = None, **sizes: int) -> tuple[A
     return rng.normal(size=(len(phi), phi.shape[-1])), phi, batch, float(rng.uniform(0.1, 0.9))
 
 
-def _td_error(case: tuple[Array, Array, Trajectories, float]) -> float:
+def _td_error(case: tuple[Array, Array, Trajectories, float]) -> Error:
     """The forward view: w + η mean Σ (λ-return − v) φ."""
     w, phi, batch, lam = case
     v = np.einsum("nmhk,nk->nmh", phi, w) * batch.mask
@@ -178,7 +178,7 @@ def _td_error(case: tuple[Array, Array, Trajectories, float]) -> float:
     return off(lambda z: values.td_lambda(z[0], z[1], phi, lam=z[2], **fixed), (w, batch, lam), expected)
 
 
-def _lstd_error(batch: Trajectories) -> float:
+def _lstd_error(batch: Trajectories) -> Error | float:
     """A table with λ = 0: the value of the process of the counts, (I − γP̂)⁻¹ r̂."""
     N, S = len(batch.mask), 3
     count, moves, paid = np.zeros((N, S)), np.zeros((N, S, S)), np.zeros((N, S))
@@ -202,7 +202,7 @@ def random_enumeration(rng: Generator, states: int = 2, actions: int = 2, horizo
     return FiniteMDP(mdp.P[0], other.R[0], mdp.rho[0], GAMMA, horizon), theta, episodes
 
 
-def _expectation_error(case: tuple[FiniteMDP, Array, int]) -> float:
+def _expectation_error(case: tuple[FiniteMDP, Array, int]) -> Error:
     """Mean and variance of the mean return by a backward recursion of the return's two moments."""
     mdp, theta, episodes = case
     P, R, rho, gamma = mdp.P, mdp.R, mdp.rho, mdp.gamma
@@ -239,7 +239,7 @@ def _divergence(policy: Any, start: Array, theta: Array, s: Any) -> float:
     return float(total)
 
 
-def _kl_error(case: Any) -> float:
+def _kl_error(case: Any) -> Error:
     """The mean divergence by sums or quadrature, and complex steps of it."""
     policy, start, batch, theta, v = case
     expected = np.zeros(len(batch.mask))
@@ -261,7 +261,7 @@ def random_trust_region(rng: Generator, states: int = 3, actions: int = 3) -> tu
     return task, rng.normal(size=task.dim), float(rng.uniform(0.01, 0.5))
 
 
-def _trpo_error(case: tuple[PolicyReturn, Array, float]) -> float:
+def _trpo_error(case: tuple[PolicyReturn, Array, float]) -> Error:
     """The closed natural gradient of a table, scaled, and halved by hand."""
     task, theta, radius = case
     point = task.at(theta)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, Error, gradient_error, hvp_error, off, worst
 from refmeta.judges import adjoint_gap, central_difference, complex_step, taylor_rates
 from refmeta.oracle.certify import certificate
 from refmeta.oracle.suites import SUITES
@@ -42,14 +42,14 @@ def _random_policy(rng: Generator) -> LinearSoftmax:
     return LinearSoftmax(rng.normal(size=(3, 4, 5)))
 
 
-def _score(case: Any) -> float:
+def _score(case: Any) -> Error:
     """The case is (policy, theta, states, actions, ...)."""
     policy, theta, s, a, *_ = case
     expected = complex_step(lambda t: policy.log_prob(t, s, a), theta)
     return off(lambda z: z[0].score(z[1], s, a), (policy, theta), expected, np.max(np.abs(_features(policy))))
 
 
-def _score_hvp(case: Any) -> float:
+def _score_hvp(case: Any) -> Error:
     """The case is (policy, states, actions, (theta, u))."""
     policy, s, a, (theta, u) = case
     expected = complex_step(lambda t: policy.score(t, s, a), theta, u)
@@ -57,12 +57,12 @@ def _score_hvp(case: Any) -> float:
     return off(lambda z: z[0].score_hvp(z[1], s, a, z[2]), (policy, theta, u), expected, size)
 
 
-def _linear_features(case: Any) -> float:
+def _linear_features(case: Any) -> Error:
     """The case is (policy, theta, g), g one number per state and action."""
     policy, theta, g = case
     sums = [[math.fsum(row * theta) for row in state] for state in _features(policy)]
     gap = adjoint_gap(policy.logits, policy.pullback, theta, g)
-    return float(np.max([off(lambda z: z[0].logits(z[1]), (policy, theta), sums), gap / (30 * EPS)]))
+    return worst([off(lambda z: z[0].logits(z[1]), (policy, theta), sums), gap / (30 * EPS)])
 
 
 def _random_points(tasks: Callable[[Generator], Any], rng: Generator) -> Any:
@@ -71,11 +71,11 @@ def _random_points(tasks: Callable[[Generator], Any], rng: Generator) -> Any:
     return task, *rng.normal(size=(3, task.dim))
 
 
-def _supervised(loss: Callable[[Any, Array], Any], case: Any) -> float:
+def _supervised(loss: Callable[[Any, Array], Any], case: Any) -> Error:
     """The case is (task, theta, other, v): the loss at theta, gradient and Hessian product at another point."""
     task, theta, *derivatives = case
     value = off(lambda z: z[0].at(z[1]).loss, (task, theta), loss(task, theta))
-    return float(np.max([value, gradient_error((task, *derivatives)), hvp_error((task, *derivatives))]))
+    return worst([value, gradient_error((task, *derivatives)), hvp_error((task, *derivatives))])
 
 
 def _quadratic(task: Any, theta: Array) -> Any:
@@ -130,7 +130,7 @@ def _adjoint_test(case: tuple[Array, Array, Array]) -> float:
     return adjoint_gap(lambda x: J @ x, lambda y: y @ J, u, w) / (30 * EPS)
 
 
-def _certificate(case: tuple[Array, FiniteMDP]) -> float:
+def _certificate(case: tuple[Array, FiniteMDP]) -> Error | float:
     """The case is (theta, process): the gradient of a tabular policy's return, against the library's own formula."""
     theta, mdp = case
     task = PolicyReturn(mdp, TabularSoftmax(mdp.states, mdp.actions))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, gradient_error, hvp_error, off
+from refmeta.evidence.checks import Check, Error, gradient_error, hvp_error, off, worst
 from refmeta.evidence.returns import all_paths, fixed_point, model
 from refmeta.policies import TabularSoftmax
 from refmeta.problems import random_policy_return, random_process
@@ -36,9 +36,9 @@ def _one_of_each(rng: Generator) -> list[Case]:
     return [random_soft_return(rng, kind) for kind in KINDS]
 
 
-def _worst(judge: Callable[[Case], float], cases: list[Case]) -> float:
-    """The largest error; NaN where κ > 10⁶ for one of them."""
-    return float(np.max([judge(case) for case in cases]))
+def _worst(judge: Callable[[Case], Error], cases: list[Case]) -> Error:
+    """The largest error."""
+    return worst(judge(case) for case in cases)
 
 
 def paid_entropy(task: PolicyReturn, theta: Array) -> FiniteMDP:
@@ -64,12 +64,12 @@ def _random_tree(rng: Generator) -> tuple[PolicyReturn, PolicyReturn, Array]:
     return PolicyReturn(short, policy, tau), PolicyReturn(long, policy, tau), rng.normal(size=4)
 
 
-def _soft_return(case: tuple[PolicyReturn, PolicyReturn, Array]) -> float:
+def _soft_return(case: tuple[PolicyReturn, PolicyReturn, Array]) -> Error:
     """Over three steps the sum over all trajectories, without a horizon sweeps."""
     short, long, theta = case
     listed = all_paths((PolicyReturn(paid_entropy(short, theta), short.policy), theta), 3)[0]
     expected = ((short, listed), (long, soft_sweeps(long, theta)))
-    return max(off(lambda z: z[0].at(z[1]).loss, (t, theta), -np.sum(t.mdp.rho * V, axis=-1)) for t, V in expected)
+    return worst(off(lambda z: z[0].at(z[1]).loss, (t, theta), -np.sum(t.mdp.rho * V, axis=-1)) for t, V in expected)
 
 
 def _random_optimum(rng: Generator) -> tuple[FiniteMDP, float]:
@@ -77,7 +77,7 @@ def _random_optimum(rng: Generator) -> tuple[FiniteMDP, float]:
     return random_process(rng, gamma=float(rng.uniform(0.3, 0.9))), float(rng.uniform(0.5, 3))
 
 
-def _soft_optimum(case: tuple[FiniteMDP, float]) -> float:
+def _soft_optimum(case: tuple[FiniteMDP, float]) -> Error:
     """The gradient at softmax(Q/τ) is 0 beside the products d π |Q| of its own sum, and J is the best soft return."""
     mdp, tau = case
     best = soft_values(mdp, temperature=tau)
@@ -85,7 +85,7 @@ def _soft_optimum(case: tuple[FiniteMDP, float]) -> float:
     theta = np.reshape(best.action_value / tau, (*mdp.shape, task.dim))
     scale = np.max(np.abs(best.action_value), axis=(-2, -1)) / (1 - mdp.gamma)
     slope = off(lambda z: z[0].at(z[1]).grad, (task, theta), np.zeros_like(theta), scale)
-    return max(slope, off(lambda z: z[0].at(z[1]).loss, (task, theta), -best.best_return, scale))
+    return worst([slope, off(lambda z: z[0].at(z[1]).loss, (task, theta), -best.best_return, scale)])
 
 
 CHECKS = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.oracle.decimals import Central, Steps
 from refmeta.oracle.suites.returns.definition import define
 from refmeta.oracle.suites.returns.problem import Batch, answer, inside
@@ -41,10 +41,10 @@ def random_steps(rng: Generator, rows: int = 3, horizon: int = 6) -> Batch:
     return Batch(**vars(drawn) | {"next_values": following})
 
 
-def _written_out(*parts: str) -> Callable[[Batch], float]:
+def _written_out(*parts: str) -> Callable[[Batch], Error]:
     """The judge of some parts: the library against the definition."""
 
-    def judge(batch: Batch) -> float:
+    def judge(batch: Batch) -> Error:
         inputs = {name: np.asarray(x).tolist() for name, x in vars(batch).items()}
         expected = [define(part, inputs, UNUSED) for part in parts]
         all_parts = lambda b: np.stack([answer(part, b) for part in parts], axis=1)
@@ -59,7 +59,7 @@ def random_on_policy(rng: Generator, rows: int = 3, horizon: int = 6) -> Batch:
     return Batch(**drawn | {"ratios": np.ones((rows, horizon)), "rho_bar": float(rng.uniform(1, 2)), "c_bar": 1.0})
 
 
-def _on_policy_error(batch: Batch) -> float:
+def _on_policy_error(batch: Batch) -> Error:
     """V-trace against the λ-return; both ratios are held at 1, where the bounds bite."""
 
     def both(b: Batch) -> Array:
@@ -77,7 +77,7 @@ def random_cuts(rng: Generator) -> CutCase:
     return PolicyReturn(one, TabularSoftmax(2, 2)), rng.normal(size=4), float(rng.uniform(0.2, 0.9)), rng.random((2, 2, 2, 2)) < 0.4
 
 
-def _unbiased_error(case: CutCase) -> float:
+def _unbiased_error(case: CutCase) -> Error:
     """E[Â_0 | s, a] over every continuation of three steps, cut by a rule of the past, against the exact advantage."""
     task, theta, lam, rule = case
     mdp, point = task.mdp, task.at(theta)

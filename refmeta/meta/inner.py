@@ -16,7 +16,7 @@ from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, 
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
 from refmeta.meta.inner_optimisers.state import filled, held
 
-__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation"]
+__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation", "trusted_point"]
 
 
 class Adaptation(NamedTuple):
@@ -67,18 +67,18 @@ def trusted_adaptation(
 ) -> Adaptation:
     """As `adapt`, with points that check nothing again: they must not leave the library, and what comes of them is checked."""
     with np.errstate(all="ignore"):
-        return _along_path(_trusted_point, theta, task, alpha, steps, optimiser)
+        return _along_path(trusted_point, theta, task, alpha, steps, optimiser)
 
 
-def _trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
+def trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
     """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
-    if not _has_trusted_points(type(task)):
+    if not _hastrusted_points(type(task)):
         return task.at(as_parameters(theta) if first else theta)
     return trusted(task.at(theta) if first else task._at(theta))  # type: ignore[attr-defined]
 
 
 @functools.cache
-def _has_trusted_points(kind: type) -> bool:
+def _hastrusted_points(kind: type) -> bool:
     """Whether the class that has `at` has `_at`, too: a subclass or a wrapper with an `at` of its own is asked for that."""
     return any("_at" in vars(owner) for owner in [c for c in kind.__mro__ if "at" in vars(c)][:1])
 
@@ -122,7 +122,7 @@ def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:
     if task is support:
         return inner.path[-1]
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
-    return _trusted_point(task, inner.adapted)
+    return trusted_point(task, inner.adapted)
 
 
 def adjoints(inner: Adaptation, alpha: ArrayLike, sources: list[Array], optimiser: UpdateRule | None = None) -> list[Array]:

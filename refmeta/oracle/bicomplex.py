@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.decimals import Inputs, Loss, Number, Steps, Vector, exp, ln, map_numbers, real, sqrt
+from refmeta.oracle.decimals import Inputs, Loss, Losses, Number, Steps, Vector, exp, ln, map_numbers, real, sqrt
 
 __all__ = ["Bicomplex", "COMPLEX", "FirstUnit", "H", "SecondUnit", "complex_numbers", "complex_value", "real_part"]
 
@@ -100,10 +100,10 @@ class FirstUnit(NamedTuple):
         """Im f(x + ihv) / h."""
         return complex(f([a + 1j * self.h * b if b else a for a, b in zip(x, v, strict=True)])).imag / self.h
 
-    def gradient(self, f: Loss, x: Vector) -> Vector:
+    def gradients(self, f: Losses, x: Vector) -> list[Vector]:
         """Im f(x + ihe) / h of every axis e."""
-        value = f([a + 1j * self.h * e for a, e in zip(x, np.eye(len(x)), strict=True)])
-        return list((np.zeros(len(x)) + np.imag(value) / self.h).tolist())
+        values = f([a + 1j * self.h * e for a, e in zip(x, np.eye(len(x)), strict=True)])
+        return [(np.zeros(len(x)) + np.imag(value) / self.h).tolist() for value in values]
 
 
 class SecondUnit(NamedTuple):
@@ -116,10 +116,14 @@ class SecondUnit(NamedTuple):
         value = f([Bicomplex(a, self.h * b) if b else a for a, b in zip(x, v, strict=True)])
         return value.b / self.h if isinstance(value, Bicomplex) else 0j
 
-    def gradient(self, f: Loss, x: Vector) -> Vector:
+    def gradients(self, f: Losses, x: Vector) -> list[Vector]:
         """The part of f(x + jhe) in j, over h, of every axis e."""
-        value = f([Bicomplex(a, self.h * e[:, None] + 0j) for a, e in zip(x, np.eye(len(x)), strict=True)])
-        slopes = np.zeros((len(x), 1)) + (value.b / self.h if isinstance(value, Bicomplex) else 0j)
+        values = f([Bicomplex(a, self.h * e[:, None] + 0j) for a, e in zip(x, np.eye(len(x)), strict=True)])
+        return [self._slopes(value, len(x)) for value in values]
+
+    def _slopes(self, value: Number, axes: int) -> Vector:
+        """The part of one value in j, over h, as one number or one array for each axis."""
+        slopes = np.zeros((axes, 1)) + (value.b / self.h if isinstance(value, Bicomplex) else 0j)
         return list(slopes) if slopes.shape[1] > 1 else list(slopes[:, 0].tolist())
 
 

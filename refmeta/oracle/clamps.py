@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, SecondUnit, real_part
-from refmeta.oracle.decimals import Loss, Vector, policy_return, softmax, softmax_regression
+from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, real_part
+from refmeta.oracle.decimals import Loss, Vector, gradient, policy_return, softmax, softmax_regression
 from refmeta.oracle.epsilons import ChangedTask, logits
 from refmeta.oracle.limits import between
 from refmeta.softmax import softmax as probabilities
@@ -53,13 +53,13 @@ class NumericPoint:
     @cached_property
     def grad(self) -> Array:
         """∇L."""
-        return np.stack([COMPLEX.outer.gradient(loss, row) for loss, row in self._rows()])
+        return np.stack([gradient(loss, row, COMPLEX.outer) for loss, row in self._rows()])
 
     def hvp(self, v: Array) -> Array:
         """∇²L v: the slope of the gradient along v."""
         h, ways = FirstUnit().h, np.broadcast_to(v, self.theta.shape)
         moved = [
-            SecondUnit().gradient(loss, [complex(t, h * u) for t, u in zip(row, way, strict=True)])
+            gradient(loss, [complex(t, h * u) for t, u in zip(row, way, strict=True)], COMPLEX.inner)
             for (loss, row), way in zip(self._rows(), ways, strict=True)
         ]
         return np.imag(np.array(moved, dtype=complex)) / h

@@ -12,8 +12,10 @@ from functools import lru_cache, singledispatch
 from operator import mul
 from typing import Any, NamedTuple, Protocol
 
+from refmeta.oracle.nearby import exponential, logarithm
+
 __all__ = [
-    "Central", "Inputs", "Loss", "Number", "NumericStep", "Softmax", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient",
+    "Central", "Inputs", "Loss", "Losses", "Number", "NumericStep", "Softmax", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient", "gradients",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
     "magnitude", "map_numbers", "policy", "policy_kl", "policy_return", "proximal", "quadratic", "real", "step_size_rows", "softmax",
     "softmax_regression", "solution", "sqrt",
@@ -22,15 +24,16 @@ __all__ = [
 Number = Any
 Vector = list[Number]
 Loss = Callable[[Vector], Number]
+Losses = Callable[[Vector], Vector]
 Softmax = Callable[[Vector], Vector]
 Inputs = dict[str, Any]
 
 
 class NumericStep(Protocol):
-    """Numeric derivatives of first order: the slope of f at x along v, and along every axis."""
+    """Numeric derivatives of first order: the slope of f at x along v, and of every entry of a list f(x) along every axis."""
 
     def slope(self, f: Loss, x: Vector, v: Vector) -> Number: ...
-    def gradient(self, f: Loss, x: Vector) -> Vector: ...
+    def gradients(self, f: Losses, x: Vector) -> list[Vector]: ...
 
 
 class Central(NamedTuple):
@@ -43,11 +46,12 @@ class Central(NamedTuple):
         up, down = ([a + s * self.h * b for a, b in zip(x, v, strict=True)] for s in (1, -1))
         return (f(up) - f(down)) / (2 * self.h)
 
-    def gradient(self, f: Loss, x: Vector) -> Vector:
+    def gradients(self, f: Losses, x: Vector) -> list[Vector]:
         """The slope along each axis in turn; the other coordinates keep their digits."""
         x = [a + 0 * self.h for a in x]
-        lines = [[(*x[:j], x[j] + h, *x[j + 1 :]) for h in (self.h, -self.h)] for j in range(len(x))]
-        return [(f(list(up)) - f(list(down))) / (2 * self.h) for up, down in lines]
+        lines = [[f([*x[:j], x[j] + h, *x[j + 1 :]]) for h in (self.h, -self.h)] for j in range(len(x))]
+        slopes = [[(a - b) / (2 * self.h) for a, b in zip(up, down, strict=True)] for up, down in lines]
+        return [list(row) for row in zip(*slopes, strict=True)]
 
 
 class Steps(NamedTuple):
@@ -84,13 +88,13 @@ sqrt.register(complex, cmath.sqrt)
 @exp.register
 def _exp(x: Decimal) -> Decimal:
     """Remembered: a difference along one axis leaves most numbers as they were."""
-    return _remembered(Decimal.exp, x, getcontext().prec)
+    return _remembered(exponential, x, getcontext().prec)
 
 
 @ln.register
 def _ln(x: Decimal) -> Decimal:
     """Remembered, as the exponential is."""
-    return _remembered(Decimal.ln, x, getcontext().prec)
+    return _remembered(logarithm, x, getcontext().prec)
 
 
 @lru_cache(maxsize=1 << 15)
@@ -305,7 +309,12 @@ def _axes(d: int) -> list[list[int]]:
 
 def gradient(f: Loss, x: Vector, step: NumericStep) -> Vector:
     """Every partial derivative."""
-    return step.gradient(f, x)
+    return step.gradients(lambda z: [f(z)], x)[0]
+
+
+def gradients(f: Losses, x: Vector, step: NumericStep) -> list[Vector]:
+    """The gradient of every entry of a list; f is evaluated once for all."""
+    return step.gradients(f, x)
 
 
 def flatten(value: Any) -> tuple[Vector, Callable[[Vector], Any]]:

@@ -9,7 +9,7 @@ import pytest
 from refmeta import Quadratic
 from refmeta.commands.verify import checks_of, judge
 from refmeta.evidence import CHECKS, maml
-from refmeta.evidence.checks import off
+from refmeta.evidence.checks import off, worst
 from refmeta.judges import TaylorRates
 from refmeta.problems import largest_curvature
 from refmeta.tolerance import condition_number
@@ -232,10 +232,34 @@ def test_random_problems_are_of_every_kind_and_have_step_sizes_of_every_shape():
     assert np.min([np.linalg.eigvalsh(A) for A in quadratics]) < 0
 
 
+@pytest.mark.parametrize("label", ["softmax", "maml-gradient", "thm:neumann-error", "soft-return-gradient", "linear-features"])
+def test_an_error_that_is_measured_only_until_it_is_not_the_worst_gives_the_same_worst(label):
+    """Of twelve problems, against all of them measured to the end; and an error is never above what a bound says of it."""
+    (check,), errors = checks_of([label]), []
+    rng = np.random.default_rng([5, *label.encode()])
+    while len(errors) < 12:
+        error = check.judge(check.draw(rng))
+        whole = float(error)
+        if not np.isnan(whole):
+            errors.append(whole)
+            for least in (0.0, whole / 2, 2 * whole, 1.0):
+                assert error.above(least) == whole if whole > least else whole <= error.above(least) <= least
+    assert judge(check, seed=5, problems=12).worst == max(errors)
+
+
+def test_the_worst_of_several_errors_is_not_a_number_where_one_of_them_is_not():
+    """An error of half a tolerance by hand, beside a number, and beside a function with κ = 10⁷."""
+    eps, x = np.finfo(float).eps, np.array([[1.0]])
+    half = off(lambda z: z, x, [[1.0 + 16 * eps]])
+    assert float(half) == pytest.approx(16 / 30 / 1.1, rel=0.15)
+    assert float(worst([half, 0.1])) == float(half) and float(worst([half, 3.0])) == 3.0 and half < 3.0 and half <= float(half)
+    assert np.isnan(float(worst([half, off(lambda z: z**1e7, x, x)]))) and float(max(half, 3.0)) == 3.0
+
+
 def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
     """κ = 1 by hand: F = x; one of two tasks wrong by 60 eps is two tolerances off."""
     eps = np.finfo(float).eps
     x = np.array([[1.0], [1.0]])
-    assert off(lambda z: z, x, [[1.0], [1.0 + 60 * eps]]) == pytest.approx(60 / 30 / 1.1, rel=0.15)
-    assert np.isnan(off(lambda z: z**1e7, x, x))
+    assert float(off(lambda z: z, x, [[1.0], [1.0 + 60 * eps]])) == pytest.approx(60 / 30 / 1.1, rel=0.15)
+    assert np.isnan(float(off(lambda z: z**1e7, x, x)))
     np.testing.assert_allclose(condition_number(lambda z: np.array([z[0, 0], 3 * z[1, 0]]), x, np.ones(2)), [1, 3], rtol=0.11)

@@ -179,6 +179,18 @@ def test_a_curvature_that_is_zero_is_within_its_rounding_and_a_larger_one_is_not
         np.testing.assert_allclose(shift * got + product(got), shift * x + product(x), rtol=0, atol=1e-9 * np.max(np.abs(product(x)) + shift))
 
 
+@given(rng=seeds, dim=st.integers(2, 5))
+def test_conjugate_gradients_solve_each_task_as_if_it_were_alone(rng, dim):
+    """Ended after a few steps, where steps shared by all tasks would leave other rests."""
+    half, b = rng.normal(size=(3, dim, dim)), rng.normal(size=(3, dim)) * [[1.0], [1e-9], [1e9]]
+    H = half @ half.swapaxes(-1, -2)
+    loose = {"shift": 1.0, "rtol": 0.1, "refusal": "{}"}
+    together = conjugate_gradients(lambda v: np.einsum("nij,nj->ni", H, v), b, **loose)
+    for i in range(3):
+        alone = conjugate_gradients(lambda v, i=i: H[i] @ v, b[i], **loose)
+        np.testing.assert_allclose(together[i], alone, rtol=0, atol=1e-9 * np.max(np.abs(b[i])))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_singular_task_is_refused_by_its_name_and_a_healthy_one_is_not_blamed(seed):
     rng = np.random.default_rng(seed)

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from refmeta.arrays import Array, batch_shape, dot, finite_result
 from refmeta.meta.arguments import Point, Task, as_initialisation, as_query
-from refmeta.meta.implicit.proximal import adapt, slope, solve
+from refmeta.meta.implicit.proximal import newton_step, slope, solve, trusted_proximal
+from refmeta.meta.inner import trusted_point
 from refmeta.meta.loop import sum_over_tasks
 
 __all__ = ["ImplicitMAML", "gradient", "objective", "query_series"]
@@ -56,12 +57,12 @@ def query_series(theta: ArrayLike, support: Task, query: Task | None, strength: 
     The Newton step −s from φ to φ* is smaller than the rounding of φ.  So it is taken in the Taylor series of the query
     instead: the loss is L − sᵀg + ½sᵀHs, and the gradient g − Hs.
     """
-    inner, task = adapt(theta, support, strength=strength), as_query(support, query)
+    inner, task = trusted_proximal(theta, support, strength), as_query(support, query)
     batch_shape(support=inner.adapted.shape[:-1], query=task.shape)
     try:
-        point = inner.point if task is support else task.at(inner.adapted)
+        point = inner.point if task is support else trusted_point(task, inner.adapted)
     except ValueError as error:
         raise FloatingPointError(f"the query has no loss at the adapted parameters: {error}") from None
-    s = solve(inner.point, slope(inner.point, inner.adapted, np.asarray(theta), strength), strength)
+    s = newton_step(inner.point, slope(inner.point, inner.adapted, np.asarray(theta), strength), strength)
     Hs = point.hvp(s)
     return inner.point, point.loss - dot(s, point.grad) + dot(s, Hs) / 2, point.grad - Hs

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite
 from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
 from refmeta.meta.arguments import Point, Task, as_task
+from refmeta.meta.inner import trusted_point
 
-__all__ = ["RESIDUAL", "Proximal", "adapt", "refine", "slope", "solve"]
+__all__ = ["RESIDUAL", "Proximal", "adapt", "newton_step", "refine", "slope", "solve", "trusted_proximal"]
 
 RESIDUAL = 1e-10
 MOST = 50
@@ -29,7 +30,6 @@ class Proximal(NamedTuple):
     point: Point
 
 
-@np.errstate(all="ignore")
 def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     """φ* = argmin_φ L(φ) + (λ/2)‖φ − θ‖², by Newton's method with conjugate gradients, from θ.
 
@@ -53,6 +53,13 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
         If the final residual is above 1e-10 of its scale, or if conjugate gradients, for the query gradient or for one
         fixed vector, find a direction in which the curvature of I + ∇²L(φ*)/λ is not positive.
     """
+    inner = trusted_proximal(theta, support, strength)
+    return inner._replace(point=support.at(inner.adapted))
+
+
+@np.errstate(all="ignore")
+def trusted_proximal(theta: ArrayLike, support: Task, strength: float) -> Proximal:
+    """As `adapt`, with a point that checks nothing again: it must not leave the library, and what comes of it is checked."""
     if np.iscomplexobj(as_numbers(theta, "theta")):
         raise TypeError("theta must be real: conjugate gradients use complex conjugates, so that a complex step is wrong")
     as_task(support, "support")
@@ -62,15 +69,15 @@ def adapt(theta: ArrayLike, support: Task, *, strength: float) -> Proximal:
     theta = np.broadcast_to(theta, (*batch, support.dim))
 
     def residual(phi: Array) -> tuple[Array, Point]:
-        point = support.at(check_finite(phi, "the proximal steps left the finite numbers"))
+        point = trusted_point(support, check_finite(phi, "the proximal steps left the finite numbers"))
         return slope(point, phi, theta, strength), point
 
     def newton(r: Array, point: Point) -> Array:
         return _solution(point, r, strength, 1e-4)
 
-    first = max_abs(residual(theta)[0])
-    phi, r, point = refine(_near_minimum(theta, support, strength), residual, newton)
-    scale = np.maximum(first, max_abs(phi))
+    first, start = residual(theta)
+    phi, r, point = refine(_near_minimum(start, first, theta, support, strength), residual, newton)
+    scale = np.maximum(max_abs(first), max_abs(phi))
     size = max_abs(r) / np.where(scale > 0, scale, 1)
     check_numerics(size <= RESIDUAL, size, "the proximal problem is not solved: its residual is {:.3g} of its scale")
     _solution(point, np.cos(np.arange(theta.size)).reshape(theta.shape), strength, 1e-6)
@@ -81,13 +88,18 @@ def solve(point: Point, b: Array, strength: float) -> Array:
     """(I + ∇²L/λ)⁻¹ b for every task, b (..., d), by conjugate gradients, refined down to rounding."""
     size = np.where(max_abs(b) > 0, max_abs(b), 1)[..., None]
     x, r, _ = refine(
-        np.zeros(b.shape),
+        _solution(point, b / size, strength, 1e-8),
         lambda x: (b / size - x - point.hvp(x) / strength, None),
         lambda r, _: -_solution(point, r, strength, 1e-8),
     )
     sentence = "I + H/strength is too ill-conditioned: conjugate gradients left a residual of {:.3g} of the right side"
     check_numerics(max_abs(r) <= RESIDUAL, max_abs(r), sentence)
     return x * size
+
+
+def newton_step(point: Point, r: Array, strength: float) -> Array:
+    """(I + ∇²L/λ)⁻¹ r of a residual r that is rounding already, to eight of its digits."""
+    return _solution(point, r, strength, 1e-8)
 
 
 def _solution(point: Point, b: Array, strength: float, rtol: float) -> Array:
@@ -103,55 +115,61 @@ def refine(
     r, point = residual(x)
     for _ in range(MOST):
         following = x - correction(r, point)
-        better = max_abs(residual(following)[0]) < max_abs(r) / 2
+        rest, at = residual(following)
+        better = max_abs(rest) < max_abs(r) / 2
         if not np.any(better):
             break
-        x = np.where(better[..., None], following, x)
-        r, point = residual(x)
+        if not np.all(better):
+            following = np.where(better[..., None], following, x)
+            rest, at = residual(following)
+        x, r, point = following, rest, at
     return x, r, point
 
 
-def _near_minimum(theta: Array, support: Task, strength: float) -> Array:
+def _near_minimum(start: Point, first: Array, theta: Array, support: Task, strength: float) -> Array:
     """φ near the minimum, by SciPy's trust-region Newton method with conjugate gradients, for all tasks at once.
 
-    The unknown is y, φ = θ + u y, with u the size of ∇L(θ)/λ of each task: squares of y do not overflow or underflow.
+    `start` and `first` are the point and the slope at θ.  The unknown is y, φ = θ + u y, with u the size of ∇L(θ)/λ of each
+    task: squares of y do not overflow or underflow.
     """
     from scipy.optimize import minimize
 
-    at, start = _keep_last_point(support, theta), support.at(theta)
-    unit = max_abs(check_finite(start.grad / strength, "the gradient over strength left the finite numbers"))
+    at, unit = _keep_last_point(support, start, theta), max_abs(first)
     unit = np.where(unit > 0, unit, 1)[..., None]
 
     def value(y: Array) -> float:
         y = y.reshape(theta.shape)
         try:
-            return float(np.sum((at(theta + unit * y).loss - start.loss) / strength / unit[..., 0] ** 2) + np.sum(y**2) / 2)
+            loss = np.sum((at(theta + unit * y).loss - start.loss) / strength / unit[..., 0] ** 2) + np.sum(y**2) / 2
         except (FloatingPointError, ValueError):
             return np.inf
+        return float(loss) if np.isfinite(loss) else np.inf
 
     def slope(y: Array) -> Array:
         y = y.reshape(theta.shape)
         return np.ravel(at(theta + unit * y).grad / strength / unit + y)
 
     def product(y: Array, v: Array) -> Array:
-        return np.ravel(at(theta + unit * y.reshape(theta.shape)).hvp(v.reshape(theta.shape))) / strength + v
+        Hv = np.ravel(at(theta + unit * y.reshape(theta.shape)).hvp(v.reshape(theta.shape))) / strength
+        return check_finite(Hv + v, "the proximal Hessian left the finite numbers")
 
-    first = float(np.linalg.norm(slope(np.zeros(theta.size))))
-    if first == 0:
+    size = float(np.linalg.norm(first / unit))
+    if size == 0:
         return theta
-    options = {"initial_trust_radius": first, "max_trust_radius": 1e8 * first, "gtol": 1e-6 * first, "maxiter": TRIALS}
+    options = {"initial_trust_radius": size, "max_trust_radius": 1e8 * size, "gtol": 1e-6 * size, "maxiter": TRIALS}
     y = minimize(value, np.zeros(theta.size), jac=slope, hessp=product, method="trust-ncg", options=options).x
     return theta + unit * y.reshape(theta.shape)
 
 
-def _keep_last_point(support: Task, theta: Array) -> Callable[[Array], Point]:
-    """`support.at` with a memory of one point."""
-    last = [support.at(theta)]
+def _keep_last_point(support: Task, start: Point, theta: Array) -> Callable[[Array], Point]:
+    """The support's point, with a memory of one; before the first it is that at θ."""
+    last = (theta, start)
 
     def at(phi: Array) -> Point:
-        if not np.array_equal(last[0].theta, phi):
-            last[0] = support.at(phi)
-        return last[0]
+        nonlocal last
+        if not np.array_equal(last[0], phi):
+            last = (phi, trusted_point(support, check_finite(phi, "the proximal steps left the finite numbers")))
+        return last[1]
 
     return at
 

@@ -3,18 +3,20 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import (
     Inputs,
     Loss,
+    Losses,
     Number,
     Steps,
     Vector,
     adaptation,
     exp,
     gradient,
+    gradients,
     hessian_product,
     ln,
     policy,
@@ -22,7 +24,7 @@ from refmeta.oracle.decimals import (
     step_size_rows,
 )
 
-__all__ = ["Path", "Process", "define", "objective", "paths", "probability", "trajectory_surrogate"]
+__all__ = ["Path", "Process", "define", "objective", "paths", "probability", "trajectory_surrogate", "trajectory_surrogates"]
 
 Log = Callable[[Number], Number]
 Process = tuple[Any, Any, Vector]
@@ -72,7 +74,7 @@ def objective(part: str, x: Inputs, process: Process, steps: Steps, log: Log = l
         if K == 0:
             return loss(theta)
         pi, total = policy(theta, len(process[0]), len(process[0][0])), 0 * theta[0]
-        p, g = [probability(path, pi) for path in each], [gradient(trajectory_surrogate(path, summand, pi), theta, steps.inner) for path in each]
+        p, g = [probability(path, pi) for path in each], gradients(trajectory_surrogates(each, summand, pi), theta, steps.inner)
         for batch in itertools.combinations_with_replacement(range(len(each)), M):
             weight, phi = math.factorial(M) // math.prod(map(math.factorial, Counter(batch).values())), theta
             for i in batch:
@@ -102,14 +104,22 @@ def probability(path: Path, pi: list[Vector]) -> Number:
     return math.prod((pi[s][a] for s, a in path.steps), start=path.weight)
 
 
-def trajectory_surrogate(path: Path, f: Summand, old: list[Vector]) -> Loss:
-    """Σ_t γᵗĜ_t f(π(a_t|s_t), old(s_t, a_t)), a surrogate of one trajectory."""
+def trajectory_surrogates(each: Sequence[Path], f: Summand, old: list[Vector]) -> Losses:
+    """Σ_t γᵗĜ_t f(π(a_t|s_t), old(s_t, a_t)), a surrogate of each trajectory."""
+    steps = {step for path in each for step in path.steps}
 
-    def value(theta: Vector) -> Number:
+    def values(theta: Vector) -> Vector:
         pi = policy(theta, len(old), len(old[0]))
-        return sum(w * f(pi[s][a], old[s][a]) for w, (s, a) in zip(path.to_go, path.steps, strict=True))
+        table = {(s, a): f(pi[s][a], old[s][a]) for s, a in steps}
+        return [sum(w * table[step] for w, step in zip(path.to_go, path.steps, strict=True)) for path in each]
 
-    return value
+    return values
+
+
+def trajectory_surrogate(path: Path, f: Summand, old: list[Vector]) -> Loss:
+    """The same of one trajectory."""
+    surrogates = trajectory_surrogates([path], f, old)
+    return lambda theta: surrogates(theta)[0]
 
 
 SUMMANDS: dict[str, Summand] = {

@@ -3,7 +3,7 @@
 No derivative formula stands here: the learner's gradients are numeric, and so is the gradient by the weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from refmeta.oracle.decimals import (
@@ -26,8 +26,8 @@ from refmeta.oracle.decimals import (
 )
 
 __all__ = [
-    "PAPER", "Formulas", "Signal", "adaptation", "define", "first_layer", "gates", "gates_released", "of_task", "preprocessing", "sigmoid",
-    "signal", "tanh",
+    "PAPER", "Formulas", "Signal", "adaptation", "define", "first_layer", "gates", "gates_released", "losses", "preprocessing", "sigmoid",
+    "signal", "slopes", "tanh", "task_objective",
 ]  # fmt: skip
 
 Signal = tuple[Vector, Number]
@@ -109,18 +109,31 @@ def adaptation(
     return theta, signals
 
 
-def of_task(part: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use: Formulas = PAPER) -> Any:
-    """F = L_query(θ_K) of one task, or its slopes by a leaf, nested as it is: exact, or with every ∇L and L held."""
-    kind, _, leaf = part.partition("_")
+def task_objective(
+    kind: str, x: Inputs, support: Loss, query: Loss, steps: Steps, use: Formulas = PAPER
+) -> Callable[[Inputs], Number]:
+    """F = L_query(θ_K) of one task as a function of the inputs; every ∇L and L is held at those of x if `independent`."""
     held = adaptation(x, support, steps.inner, use)[1] if kind == "independent" else None
-    objective: Callable[[Inputs], Number] = lambda x: query(adaptation(x, support, steps.inner, use, held)[0])
-    return leaf_gradient(lambda value: objective({**x, leaf: value}), x[leaf], steps.outer) if leaf else objective(x)
+    return lambda x: query(adaptation(x, support, steps.inner, use, held)[0])
 
 
-def define(part: str, x: Inputs, steps: Steps, use: Formulas = PAPER) -> list[Any]:
-    """A part of the suite `meta-lstm`, one entry for each task."""
+def slopes(objective: Callable[[Inputs], Number], x: Inputs, leaves: Sequence[str], step: NumericStep) -> list[Any]:
+    """The slopes by some of the inputs, each nested as the input is."""
+    together = lambda values: objective({**x, **dict(zip(leaves, values, strict=True))})
+    return list(leaf_gradient(together, [x[leaf] for leaf in leaves], step))
+
+
+def losses(x: Inputs, use: Formulas = PAPER) -> list[tuple[Loss, Loss]]:
+    """The support's and the query's loss of each task."""
     both = [
         [softmax_regression(X, labels, x["classes"], x["ridge"], use.softmax) for X, labels in zip(x[X], x[y], strict=True)]
         for X, y in (("X", "labels"), ("query_X", "query_labels"))
     ]
-    return [of_task(part, x, support, query, steps, use) for support, query in zip(*both, strict=True)]
+    return list(zip(*both, strict=True))
+
+
+def define(part: str, x: Inputs, steps: Steps, use: Formulas = PAPER) -> list[Any]:
+    """A part of the suite `meta-lstm`, one entry for each task: F, or its slopes by a leaf, exact or with all ∇L and L held."""
+    kind, _, leaf = part.partition("_")
+    objectives = [task_objective(kind, x, *pair, steps, use) for pair in losses(x, use)]
+    return [slopes(f, x, [leaf], steps.outer)[0] if leaf else f(x) for f in objectives]

@@ -7,10 +7,10 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.meta import meta_lstm
 from refmeta.meta.meta_lstm import Parameters
-from refmeta.oracle.bicomplex import complex_value
+from refmeta.oracle.bicomplex import COMPLEX, complex_numbers, complex_value, real_part
 from refmeta.oracle.common import softmax_regression
 from refmeta.oracle.decimals import Inputs
-from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define
+from refmeta.oracle.suites.meta_lstm.definition import PAPER, Formulas, define, losses, slopes, task_objective
 
 __all__ = ["LEAVES", "Learner", "answer", "by_definition", "all_parts", "problem", "terms", "leaves"]
 
@@ -80,5 +80,9 @@ def by_definition(part: str, problem: Learner, use: Formulas = PAPER) -> Array:
 
 def all_parts(problem: Learner, use: Formulas = PAPER) -> dict[str, Array]:
     """The objective, and both gradients leaf by leaf, by the definition."""
-    names = ["objective", *(f"{kind}_{leaf}" for kind in ("exact", "independent") for leaf in LEAVES)]
-    return {name: by_definition(name, problem, use) for name in names}
+    x = complex_numbers(problem.inputs)
+    pairs, parts = losses(x, use), {"objective": by_definition("objective", problem, use)}
+    for kind in ("exact", "independent"):
+        rows = [slopes(task_objective(kind, x, *pair, COMPLEX, use), x, LEAVES, COMPLEX.outer) for pair in pairs]
+        parts |= {f"{kind}_{leaf}": real_part(list(column)) for leaf, column in zip(LEAVES, zip(*rows, strict=True), strict=True)}
+    return parts

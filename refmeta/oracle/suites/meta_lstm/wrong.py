@@ -12,7 +12,7 @@ from refmeta.oracle import clamps, limits
 from refmeta.oracle.decimals import real, sqrt
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.meta_lstm.definition import Formulas, gates_released, preprocessing, sigmoid, signal
-from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, answer, by_definition
+from refmeta.oracle.suites.meta_lstm.problem import LEAVES, all_parts, answer
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
@@ -89,7 +89,8 @@ def preprocessing_without_sign(problem: Any) -> Any:
     repair="PyTorch: create_graph=True where the learner's gradient is taken; JAX: no stop_gradient on it",
 )  # fmt: skip
 def independent_called_exact(problem: Any) -> Any:
-    return {f"exact_{leaf}": by_definition(f"independent_{leaf}", problem) for leaf in LEAVES}
+    parts = all_parts(problem)
+    return {f"exact_{leaf}": parts[f"independent_{leaf}"] for leaf in LEAVES}
 
 
 def _with_clipped_gradient(problem: Any, most: float) -> Any:
