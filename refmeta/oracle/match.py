@@ -11,7 +11,7 @@ from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap,
 from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = [
-    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
+    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "each_pair", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
     "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
 ]  # fmt: skip
 
@@ -70,10 +70,10 @@ def match_of(what: str, value: Candidate, failing: Sequence[Outcome], more: str 
 
 def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     """Every result of every outcome."""
-    return list(_each_pair(outcomes, settings))
+    return list(each_pair(outcomes, settings))
 
 
-def _each_pair(outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
+def each_pair(outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
     """The results one after the other: most candidates fail on the first."""
     for o in outcomes:
         for name, got in (o.got or {}).items():
@@ -108,7 +108,7 @@ def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Cand
     Where it has no value on an extreme vector, it has too few digits there, and nothing is said.
     """
     apart = False
-    for pair in _each_pair(failing, settings):
+    for pair in each_pair(failing, settings):
         if is_like_right(pair):
             continue
         value = candidate(pair.case, pair.name)

@@ -63,7 +63,8 @@ class ByComplexStep(Network):
     def gradient(self, theta):
         if np.iscomplexobj(theta):
             return super().gradient(theta)
-        return np.stack([self.loss(theta + 1j * H * e).imag / H for e in np.eye(self.dim)], axis=-1)
+        axes = np.expand_dims(np.eye(self.dim), tuple(range(1, theta.ndim)))
+        return np.moveaxis(self.loss(theta + 1j * H * axes).imag / H, 0, -1)
 
 
 rng = np.random.default_rng(0)
