@@ -300,9 +300,12 @@ def test_only_the_first_row_is_right_where_something_passes_between_tasks():
 
 
 def test_what_would_cost_too_much_from_losses_alone_is_refused_with_its_cost():
-    alone = [lambda t: np.sum(np.sin(t))] * 5
+    """Before a loss is asked."""
+    calls = []
+    alone = [lambda t: calls.append(t) or np.sum(np.sin(t))] * 5
     with pytest.raises(ValueError, match=r"some 5e\+07 evaluations of them, for 5 tasks, 400 parameters and 50 steps; give their gradients"):
         Problem(np.ones(400) / 3, alone, None, 0.01, 50, lambda theta: theta).diagnose()
+    assert not calls
 
 
 @pytest.mark.parametrize("given", [{"alpha": 0.0}, {"steps": 0}])
