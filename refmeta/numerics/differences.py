@@ -62,28 +62,28 @@ def _table(q: Array, even: Array | None, unit: Array) -> _Table:
 
     The error of T(k,j) is |T(k,j) − T(k−1,j)| plus the rounding ROUNDING·unit_k; it is inf where q does not converge.
     """
-    first = q[1:] + np.diff(q, axis=0) / (RATIO2 - 1)
-    second = first[1:] + np.diff(first, axis=0) / (RATIO2**2 - 1)
-    values = np.stack([first[1], first[2], second[1]])
+    steps = q[1:] - q[:-1]
+    first = q[1:] + steps / (RATIO2 - 1)
+    turns = first[1:] - first[:-1]
+    second = first[1:] + turns / (RATIO2**2 - 1)
     rounding = ROUNDING * unit[[2, 3, 3]]
-    early_gap, late_gap = np.abs(np.diff(first, axis=0))
-    early_step, late_step = np.abs(np.diff(q, axis=0))[1:]
-    gaps = np.stack([
-        np.max([early_gap, late_gap - rounding[1] / 3, early_step / RATIO2**2], axis=0),
-        np.max([late_gap, early_gap / RATIO2, late_step / RATIO2**2], axis=0),
-        np.max([np.abs(second[1] - second[0]), late_gap / RATIO2], axis=0),
+    falls = np.abs(steps)
+    (early_gap, late_gap), (_, early_step, late_step) = np.abs(turns), falls
+    gaps = np.array([
+        np.maximum(np.maximum(early_gap, late_gap - rounding[1] / 3), early_step / RATIO2**2),
+        np.maximum(np.maximum(late_gap, early_gap / RATIO2), late_step / RATIO2**2),
+        np.maximum(np.abs(second[1] - second[0]), late_gap / RATIO2),
     ])  # fmt: skip
-    smooth = _falling(np.abs(np.diff(q, axis=0)), 1.5, FLOOR * unit[1:])
-    early, late = smooth[0], smooth[1]
+    early, late = _falling(falls, 1.5, FLOOR * unit[1:])
     if even is not None:
         rising = _falling(np.abs(even), 0.75, FLOOR * unit)
         early, late = early & rising[0] & rising[1], late & rising[1] & rising[2]
-    errors = np.where(np.stack([early, late, early & late]), gaps + rounding, np.inf)
-    errors = np.where(np.isfinite(errors), errors, np.inf)
-    best = np.argmin(errors, axis=0)[None]
-    pick: Callable[[Array], Array] = lambda rows: np.take_along_axis(rows, best, axis=0)[0]
-    size = np.abs(pick(values)) if even is None else np.maximum(np.abs(pick(values)), np.abs(even[-1]))
-    return _Table(pick(values), pick(errors), pick(rounding), size)
+    errors = np.where(np.array([early, late, early & late]), gaps + rounding, np.inf)
+    errors[~np.isfinite(errors)] = np.inf
+    best = np.argmin(errors, axis=0), np.arange(q.shape[1])
+    derivative = np.array([first[1], first[2], second[1]])[best]
+    size = np.abs(derivative) if even is None else np.maximum(np.abs(derivative), np.abs(even[-1]))
+    return _Table(derivative, errors[best], rounding[best], size)
 
 
 def _falling(sizes: Array, order: float, floor: Array) -> Array:

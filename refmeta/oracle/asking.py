@@ -4,6 +4,7 @@ The library judges what comes back.  Derivation: derivations/using-the-oracle.md
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,12 @@ def moved(case: Case, inputs: dict[str, Any], parts: Sequence[str] = ()) -> Case
 
     Its tolerance is that of the case, a hundredfold: what is asked is whether a result is right at all.
     """
-    if (other := _accepted(case, inputs)) is None:
-        return None
+    other = _accepted(case, inputs)
+    return None if other is None else _judged(case, other, parts)
+
+
+def _judged(case: Case, other: Case, parts: Sequence[str]) -> Case | None:
+    """The other case with the library's answers; None if one is refused or not finite."""
     try:
         with np.errstate(all="ignore"):
             values = {part: np.asarray(case.about.answer(part, other.problem), float) for part in parts or case.about.parts}
@@ -34,7 +39,8 @@ def moved(case: Case, inputs: dict[str, Any], parts: Sequence[str] = ()) -> Case
         return None
     if not all(np.isfinite(value).all() for value in values.values()):
         return None
-    return replace_fields(other, expected={part: _expected(case, part, value) for part, value in values.items()})
+    expected = {part: _expected(case, part, value) for part, value in values.items()}
+    return replace_fields(other, expected=expected, problem=other.problem)  # with the problem that is made already
 
 
 def _accepted(case: Case, inputs: dict[str, Any]) -> Case | None:
@@ -59,26 +65,37 @@ def _expected(case: Case, part: str, value: Array) -> Expected:
     return Expected(value, np.full(len(scale), kappa), scale, 0)
 
 
-def varied(case: Case, seed: int, parts: Sequence[str] = ()) -> Case | None:
+@lru_cache(maxsize=1024)
+def varied(case: Case, seed: int, parts: tuple[str, ...] = ()) -> Case | None:
     """A case of the same sizes with other numbers: every array of floats is varied in turn where the library takes it.
 
     An array is multiplied entry by entry; if it is refused, its rows are made to add to 1, or M becomes DMD.
     """
-    of_parts: Callable[[Case, dict[str, Any]], Case | None] = lambda case, inputs: moved(case, inputs, parts)
-    tries = (moved(case, _varied(case, seed, accepts), parts) for accepts in (_accepted, of_parts))
-    return next((other for other in tries if other is not None), None)
+    other = _with_other_numbers(case, seed)
+    if other is not None and (judged := _judged(case, other, parts)) is not None:
+        return judged
+    return _varied(case, seed, lambda case, inputs: moved(case, inputs, parts))
 
 
-def _varied(case: Case, seed: int, accepts: Callable[[Case, dict[str, Any]], Case | None]) -> dict[str, Any]:
-    """The inputs with every float input varied, if that is accepted.  Arrays that are equal stay equal."""
+@lru_cache(maxsize=1024)
+def _with_other_numbers(case: Case, seed: int) -> Case | None:
+    """The case with every float input varied, nothing expected."""
+    return _varied(case, seed, _accepted)
+
+
+def _varied(case: Case, seed: int, accepts: Callable[[Case, dict[str, Any]], Case | None]) -> Case | None:
+    """The case with every float input varied, if that is accepted.  Arrays that are equal stay equal."""
     rng, given = np.random.default_rng(seed), case.arguments()
-    inputs = given
+    inputs, found = given, None
     for name, value in given.items():
         if isinstance(value, float) or isinstance(value, np.ndarray) and value.dtype.kind == "f":
             twins = _equal_to(value, given) or [name]
             others = (case.about.joined({**inputs, **dict.fromkeys(twins, other)}) for other in _variations(value, rng))
-            inputs = next((each for each in others if accepts(case, each) is not None), inputs)
-    return inputs
+            for each in others:
+                if (other := accepts(case, each)) is not None:
+                    inputs, found = each, other
+                    break
+    return accepts(case, given) if found is None else found
 
 
 def _equal_to(value: Any, inputs: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Does a candidate give the numbers that a target returned?  Derivation: derivations/using-the-oracle.md"""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from refmeta.oracle.judge import NEAR, JudgeSettings, Outcome, as_returned, gap,
 from refmeta.oracle.suite import EXTREME, Case
 
 __all__ = [
-    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
+    "NEAR", "Candidate", "Match", "Pair", "alike", "candidate_of", "each_pair", "generic_first", "in_all", "inputs_of", "is_like_right", "is_right",
     "match_of", "matches", "matching", "pairs", "refuting", "right_of", "task_count", "told_apart", "widened",
 ]  # fmt: skip
 
@@ -70,11 +70,14 @@ def match_of(what: str, value: Candidate, failing: Sequence[Outcome], more: str 
 
 def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     """Every result of every outcome."""
-    return [
-        Pair(o.case, name, got, right_result(o.case, name, settings), limit_of(o.case, name, settings))
-        for o in outcomes
-        for name, got in (o.got or {}).items()
-    ]
+    return list(each_pair(outcomes, settings))
+
+
+def each_pair(outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
+    """The results one after the other: most candidates fail on the first."""
+    for o in outcomes:
+        for name, got in (o.got or {}).items():
+            yield Pair(o.case, name, got, right_result(o.case, name, settings), limit_of(o.case, name, settings))
 
 
 def widened(value: Array, pair: Pair) -> Array:
@@ -105,7 +108,7 @@ def matches(failing: Sequence[Outcome], settings: JudgeSettings, candidate: Cand
     Where it has no value on an extreme vector, it has too few digits there, and nothing is said.
     """
     apart = False
-    for pair in pairs(failing, settings):
+    for pair in each_pair(failing, settings):
         if is_like_right(pair):
             continue
         value = candidate(pair.case, pair.name)

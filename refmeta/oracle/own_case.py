@@ -24,6 +24,8 @@ def case_of(problem: Any) -> Case:
     theta, support, query = _losses(problem)
     given = problem.rules.check_inputs(problem.inputs, support.dim)
     _check_cost(theta.size, support, given.get("steps", SOLVED))
+    for name, task in {"support": support, "query": query}.items():
+        check_derivatives(name, task, theta)
     fixed = [name for name in given if name not in problem.keywords]
 
     def at(x: dict[str, Any]) -> Any:
@@ -47,7 +49,7 @@ def cases_of(problem: Any) -> list[Case]:
 
 
 def _losses(problem: Any) -> tuple[Array, Any, Any]:
-    """θ, the support and the query, checked; so are their derivatives."""
+    """θ, the support and the query, whose sizes fit each other."""
     theta = as_real(on_host(problem.theta), "theta")
     if theta.ndim != 1:
         raise ValueError(f"theta has shape {theta.shape}, expected (d,): one initialisation for all tasks")
@@ -57,8 +59,6 @@ def _losses(problem: Any) -> tuple[Array, Any, Any]:
         raise ValueError(f"theta has shape {theta.shape}, expected ({support.dim},): one initialisation for all tasks")
     if len(support.shape) != 1 or tuple(query.shape) != tuple(support.shape):
         raise ValueError(f"support and query have the batch axes {tuple(support.shape)} and {tuple(query.shape)}, expected (N,) of both")
-    for name, task in {"support": support, "query": query}.items():
-        check_derivatives(name, task, theta)
     return theta, support, query
 
 

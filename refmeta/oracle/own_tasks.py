@@ -19,6 +19,8 @@ STEP, FAR, DIRECTIONS, FEWEST, NOISE, EPS = 1e-5, 1e-4, 8, 6.0, 1e3, float(np.fi
 TIMES, REST = 4, "draw the samples once, switch dropout off with eval(), and keep no state between calls"
 KEPT, PRODUCTS, NUMBERS = 256, 32, 10**7  # points that are kept, products of each of them, and numbers in them
 
+Points = dict[tuple[Any, ...], tuple[Point, dict[tuple[Any, ...], Difference]]]  # by θ, each with its products by v
+
 
 def as_task(value: Any, name: str, dim: int) -> Task:
     """A task with the batch axes (N,): of N losses, of N tasks, or as it is.
@@ -119,12 +121,12 @@ class Opaque:
     """A task of whose inside nothing is seen: a diagnosis changes θ and the step sizes, never the data of a user's task.
 
     Points are kept with their products: most formulas that a diagnosis tries begin at the same points, along the same directions.
-    `noise` is a generator of signs: what is numeric is then off by its error, up or down.
+    `noise` is a generator of signs: what is numeric is then off by its error, up or down.  `points` are those that are known.
     """
 
-    def __init__(self, task: Task, noise: np.random.Generator | None = None) -> None:
+    def __init__(self, task: Task, noise: np.random.Generator | None = None, points: Points | None = None) -> None:
         self.shape, self.dim, self._task, self._noise = tuple(task.shape), task.dim, task, noise
-        self._points: dict[tuple[Any, ...], tuple[Point, dict[tuple[Any, ...], Difference]]] = {}
+        self._points: Points = {} if points is None else points
 
     def at(self, theta: ArrayLike) -> "OpaquePoint":
         """The task linearised at θ; ValueError if θ is complex, which a user's loss need not take."""
@@ -139,8 +141,8 @@ class Opaque:
         return OpaquePoint(theta, *self._points[key], self._noise)
 
     def noisy(self, seed: int) -> "Opaque":
-        """The same task, its numeric derivatives off by their errors."""
-        return Opaque(self._task, np.random.default_rng(seed))
+        """The same task and the same points, their numeric derivatives off by their errors."""
+        return Opaque(self._task, np.random.default_rng(seed), self._points)
 
 
 class OpaquePoint:
@@ -168,13 +170,12 @@ class OpaquePoint:
         return product if self._noise is None else product + self._signs(product) * error
 
     def _product(self, v: Array) -> Difference:
-        """∇²L(θ) v, and a bound on its error if there is noise; along each of the last directions it is asked once."""
+        """∇²L(θ) v, and a bound on its error; along each of the last directions it is asked once."""
         key = (v.shape, v.dtype.str, v.tobytes())
         if key not in self._products:
             while self._products and len(self._products) >= min(PRODUCTS, NUMBERS // (KEPT * max(v.size, 1))):
                 del self._products[next(iter(self._products))]
-            both = product_of(self._point, v) if self._noise is not None else Difference(_as_floats(self._point.hvp(v)), np.zeros(()))
-            self._products[key] = Difference(*(as_read_only(np.array(x)) for x in both))
+            self._products[key] = Difference(*(as_read_only(np.array(x)) for x in product_of(self._point, v)))
         return self._products[key]
 
     def _signs(self, like: Array) -> Array:

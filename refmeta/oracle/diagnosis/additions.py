@@ -68,8 +68,11 @@ def _terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
 
 
 def _are_same(one: Array | None, other: Array | None) -> bool:
-    """Are two values of a term the same?"""
-    return one is not None and other is not None and one.shape == other.shape and np.allclose(one, other, rtol=1e-9)
+    """Are two values of a term the same, to nine digits?"""
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    with np.errstate(invalid="ignore"):
+        return bool(np.all((one == other) | (np.abs(one - other) <= 1e-8 + 1e-9 * np.abs(other))))
 
 
 def _are_same_on(one: Candidate, other: Candidate, wrong: Sequence[Pair]) -> bool:

@@ -3,7 +3,7 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,11 @@ from refmeta.oracle.match import (
     Match,
     Pair,
     alike,
+    each_pair,
     generic_first,
     is_like_right,
     match_of,
     matching,
-    pairs,
     right_of,
 )
 from refmeta.oracle.suite import Case
@@ -62,7 +62,7 @@ def scaled(base: Match, failing: Sequence[Outcome], settings: JudgeSettings, few
 
     From fewer than a few entries the simplest factors of the right result are read, and no bare number.
     """
-    if (fits := fits_of(base.value, wrong_pairs(failing, settings))) is None:
+    if (fits := fits_of(base.value, _wrong_in_turn(failing, settings))) is None:
         return []
     entries = sum(fit.pair.got.size for fit in fits)
     enough, most = entries >= fewest, 1.0 if fewest == FEWEST else 0.0
@@ -72,10 +72,15 @@ def scaled(base: Match, failing: Sequence[Outcome], settings: JudgeSettings, few
 
 def wrong_pairs(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
     """The wrong results, generic ones first."""
-    return [pair for pair in pairs(generic_first(failing), settings) if not is_like_right(pair)]
+    return list(_wrong_in_turn(failing, settings))
 
 
-def fits_of(value: Candidate, wrong: Sequence[Pair]) -> list[Multiple] | None:
+def _wrong_in_turn(failing: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
+    """The same as they are wanted: most bases fail on the first."""
+    return (pair for pair in each_pair(generic_first(failing), settings) if not is_like_right(pair))
+
+
+def fits_of(value: Candidate, wrong: Iterable[Pair]) -> list[Multiple] | None:
     """The factor of every wrong result; None as soon as one is not a multiple of the value, row by row."""
     fits = []
     for pair in wrong:

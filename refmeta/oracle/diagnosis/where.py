@@ -77,20 +77,24 @@ def _is_wrong_elsewhere(
 
     A question without an answer says nothing, nor does an extreme case: a mistake may vanish where all but rounding does.
     """
-    asked = lambda case: EXTREME not in case.flags and not exactly(case)
-    answers = [o for o in _elsewhere(wrong, ask, (part,), asked) if part in (o.got or {})]
-    return bool(answers) and not any(is_right(o, part, settings, 1 / LOOSER) for o in answers)
+    asked, told = lambda case: EXTREME not in case.flags and not exactly(case), False
+    for o in _elsewhere(wrong, ask, (part,), asked):
+        if part in (o.got or {}):
+            told = True
+            if is_right(o, part, settings, 1 / LOOSER):
+                return False
+    return told
 
 
 def _elsewhere(
-    outcomes: Sequence[Outcome], ask: Ask, parts: Sequence[str], chosen: Callable[[Case], bool] = lambda case: True
-) -> list[Outcome]:
-    """The answers to cases with other numbers: of every kind, and of those with the smallest errors, in turn."""
+    outcomes: Sequence[Outcome], ask: Ask, parts: tuple[str, ...], chosen: Callable[[Case], bool] = lambda case: True
+) -> Iterator[Outcome]:
+    """The answers to cases with other numbers, asked as they are wanted: of every kind, and of those with the smallest errors, in turn."""
     nearest = [o.case for o in sorted(outcomes, key=lambda o: o.error)[:NEAREST]]
     in_turn = (itertools.cycle(each) for each in (_of_every_kind([o.case for o in outcomes]), nearest))
     cases = itertools.islice(itertools.chain.from_iterable(zip(*in_turn, strict=True)), ELSEWHERE)
     others = (varied(case, seed, parts) for seed, case in enumerate(cases))
-    return [ask(other) for other in others if other is not None and chosen(other)]
+    return (ask(other) for other in others if other is not None and chosen(other))
 
 
 def _right_parts(
@@ -101,8 +105,11 @@ def _right_parts(
     right = tuple(name for name in names if all(is_right(o, name, settings) for o in outcomes if name in (o.got or {})))
     if ask is None or not right:
         return len(names), right
-    answers = [o for o in _elsewhere(wrong, ask, right) if o.got]
-    return len(names), tuple(name for name in right if all(is_right(o, name, settings) for o in answers if name in (o.got or {})))
+    for o in _elsewhere(wrong, ask, right):
+        right = tuple(name for name in right if name not in (o.got or {}) or is_right(o, name, settings))
+        if not right:
+            break
+    return len(names), right
 
 
 def _of_failures(outcomes: Sequence[Outcome]) -> Where:

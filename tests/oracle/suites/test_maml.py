@@ -183,9 +183,9 @@ def slopes(suite, problem, point, part, field):
     centre, h = np.asarray(getattr(problem, field), float), 1e-5
     along = np.cos(np.arange(centre.size)).reshape(centre.shape)
     F = lambda t: suite.variant("objective", replace_fields(problem, **{field: centre + t * along}), point)
-    if (value := suite.variant(part, problem, point)) is None or F(0.0) is None:  # a detached gradient is no slope
+    if (value := suite.variant(part, problem, point)) is None or (ahead := F(h)) is None:  # a detached gradient is no slope
         return 0.0, 0.0
-    difference = (8 * (F(h) - F(-h)) - (F(2 * h) - F(-2 * h))) / (12 * h)
+    difference = (8 * (ahead - F(-h)) - (F(2 * h) - F(-2 * h))) / (12 * h)
     size = np.max(np.abs(value)) + (np.max(np.abs(value)) == 0)
     return np.sum(value * along, axis=tuple(range(1, value.ndim))) / size, difference / size
 

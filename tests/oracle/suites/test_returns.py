@@ -11,7 +11,7 @@ from refmeta.oracle.judge import JudgeSettings, gap, judge, limit_of
 from refmeta.oracle.suites.returns import SUITE
 from refmeta.oracle.suites.returns.problem import TRACES, Batch
 from refmeta.oracle.vectors import cases
-from refmeta.oracle.verdict import findings
+from refmeta.oracle.verdict import finding
 from refmeta.sampling import targets
 
 VALID = [case for case in cases("returns") if case.result == "valid"]
@@ -272,7 +272,7 @@ def test_a_mistake_at_cuts_alone_that_no_row_knows_is_placed_there():
     settings = JudgeSettings()
     spoilt = lambda case: SUITE.answer("gae", case.problem) * (1 - case.problem.truncated * (1 - case.problem.terminated))
     outcomes = [judge(case, {"gae": spoilt(case)}, settings) for case in VALID]
-    (found,) = findings(outcomes, settings)
+    found = finding("returns", outcomes, settings, seconds=1.0)
     assert found.word == "WRONG" and "nothing is truncated" in "\n".join(found.where.lines), found.where.lines
 
 

@@ -150,11 +150,17 @@ def _step_slopes(step: Step, memory: Memory, phi: Array, g: Array, alpha: Array)
     """The derivative of every output of a step by every input: entry by entry (1, N, d) if others do not matter, else (d, N, d)."""
     kept = {name: getattr(memory, name) for name in KEPT if np.ndim(getattr(memory, name))}
     moved, d = _Moved(step, memory, {"phi": phi, "g": g, "alpha": alpha, **kept}), phi.shape[-1]
-    ones, weights = moved.along(np.ones((1, d))), np.cos(np.arange(1.0, d + 1))
-    others = moved.along(weights[None])
-    if all(np.allclose(others[key], ones[key] * weights, rtol=1e-9, atol=1e-12 * np.max(np.abs(ones[key]))) for key in ones):
-        return ones
+    weights = np.cos(np.arange(1.0, d + 1))
+    slopes = moved.along(np.stack([np.ones(d), weights]))
+    if all(_is_by_entry(slope, weights) for slope in slopes.values()):
+        return {key: slope[:1] for key, slope in slopes.items()}
     return moved.along(unit_vectors(d))
+
+
+def _is_by_entry(slopes: Array, weights: Array) -> bool:
+    """Is the slope along the weights that along ones, each entry times its weight?"""
+    one, other = slopes[0] * weights, slopes[1]
+    return bool(np.all(np.abs(other - one) <= 1e-9 * np.abs(one) + 1e-12 * np.max(np.abs(slopes[0]))))
 
 
 def _pulled(slope: Array, later: Array) -> Array:
