@@ -816,6 +816,7 @@ PLANTED = [
     ("likelihood_ratio_hvp", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
     ("dice_loss", "sums: mean of the logarithms of the whole trajectory", [(MAGIC, MAGIC.replace("log_ratio.cumsum(1).exp()", f"({LOGS}).exp()"))]),
     ("kl_k3", "function of the log ratio: k3 with the slope of k2", [("k = (-l).exp() + l - 1", "k = " + HALF.format(k="(-l).exp() + l - 1"))]),
+    ("reinforce_loss", "denominators: left out, and the constant of a Gaussian, too", [("-total(log_ratio * advantages)", "-total(logp * advantages)")]),
     ("kl_k1", "function of the log ratio: k1 with the slope of k2", [("        k = l\n", "        k = " + HALF.format(k="l") + "\n")]),
 ]
 

@@ -61,7 +61,7 @@ CHOICES: Choices = {
         "ratios divided by their mean over the trajectory": "trajectory",
     },
     "denominators": {
-        "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "upside down": "upside down", "the even policy": "even",
+        "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "left out, and the constant of a Gaussian, too": "left out with the constant", "upside down": "upside down", "the even policy": "even",
     },
     "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled", "theta_sampled, the denominators at theta": "exchanged"},
     "log pi": {
