@@ -22,6 +22,7 @@ GRID = (1e-3, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9, 1.5, 3.0, 10.0, 50.0, -0.01, -0.1,
 STARTS, VECTORS, FEWEST, DIGITS = 2, 3, 4, 9
 FALLS = {2: 0.7, 3: 0.4, 5: 0.05, 7: 1e-3}  # by which share of the first the residual must have fallen after so many steps
 Make = Callable[[float], Any]
+Choice = str | tuple[str, ...]
 
 
 def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
@@ -37,21 +38,23 @@ def family_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: f
             if now() > until:
                 return []
             for number in _numbers(choice, make, some, settings, starts[0] if starts else GRID, attempt):
-                what = f"another formula, {choice}: {words.format(f'{number:.{DIGITS}g}')}"
+                names = choice if isinstance(choice, str) else " and ".join(choice)
+                what = f"another formula, {names}: {words.format(f'{number:.{DIGITS}g}')}"
                 match = match_of(f"computes {what}", candidate_of(_value(choice, make, number), settings), failing, cost=2.0)
                 if one := matching([match], failing, settings):
                     return one
     return []
 
 
-def _value(choice: str, make: Make, number: float) -> Candidate:
-    """The part where the choice has this number in it."""
+def _value(choice: Choice, make: Make, number: float) -> Candidate:
+    """The part where the choice, or several of them at once, has this number in it."""
     value = make(number)
-    return lambda case, part: case.about.variant(part, case.problem, {choice: value}) if is_exact(case, part) else None
+    point = {choice: value} if isinstance(choice, str) else dict(zip(choice, value, strict=True))
+    return lambda case, part: case.about.variant(part, case.problem, point) if is_exact(case, part) else None
 
 
 def _numbers(
-    choice: str, make: Make, some: Sequence[Pair], settings: JudgeSettings, starts: Sequence[float], attempt: int
+    choice: Choice, make: Make, some: Sequence[Pair], settings: JudgeSettings, starts: Sequence[float], attempt: int
 ) -> Iterator[float]:
     """The number that explains the first of some vectors on which it has an effect, rounded to nine digits or as it is."""
     for pair in some:
@@ -67,7 +70,7 @@ def _numbers(
         return
 
 
-def _residual(choice: str, make: Make, pair: Pair, settings: JudgeSettings) -> Residual:
+def _residual(choice: Choice, make: Make, pair: Pair, settings: JudgeSettings) -> Residual:
     """What a number leaves of one result."""
 
     def residual(number: float) -> Array:

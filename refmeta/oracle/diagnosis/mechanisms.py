@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from refmeta.oracle.diagnosis.additions import addition_matches, mixture_matches
 from refmeta.oracle.diagnosis.choices import factor_or_choice, single_factor_matches, single_matches
+from refmeta.oracle.diagnosis.counts import count_matches
 from refmeta.oracle.diagnosis.digits import rounding_matches, single_precision_matches
 from refmeta.oracle.diagnosis.factors import factor_matches, fitted_factors, row_factor_matches
 from refmeta.oracle.diagnosis.families import family_matches
@@ -78,6 +79,7 @@ def mechanisms(failing: Sequence[Outcome], passing: Sequence[Outcome], start: fl
         yield Mechanism("weights", weight_matches)
         yield Mechanism("permutation", permutation_matches)
         yield Mechanism("function", transform_matches)
+        yield Mechanism("count", partial(count_matches, until=until(0.5)))
         yield Mechanism("family", partial(family_matches, until=until(0.6)))
         yield Mechanism("choices", partial(pair_matches, until=until(0.7)))
         yield Mechanism("recipe", partial(changed_recipe_matches, until=until(0.75)))

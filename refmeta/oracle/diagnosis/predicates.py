@@ -105,10 +105,24 @@ def _of_input(suite: Suite, name: str, values: Sequence[Inputs]) -> list[Predica
 
 
 def _of_count(name: str, seen: Sequence[Any]) -> list[Predicate]:
-    """A count is 0 or 1, and multiplies nothing; one that is never more than 1 is a mark of a case."""
+    """A count is 0 or 1, and multiplies nothing, or is a larger one or on one side of it; one that is never more than 1 is a mark of a case."""
     if set(seen) <= {0, 1}:
         return [_constant(name, c, f"a case with {name} = {1 - c} goes another way") for c in (0, 1)]
-    return [_constant(name, c, f"what is done only with {name} above {c} differs") for c in (0, 1)]
+    few = [_constant(name, c, f"what is done only with {name} above {c} differs") for c in (0, 1)]
+    larger = sorted(c for c in set(seen) if c > 1)
+    return [*few, *(p for c in larger for p in _beside(name, c, c < larger[-1]))]
+
+
+def _beside(name: str, c: int, inner: bool) -> list[Predicate]:
+    """A count is c, at most c if some are larger, or at least c."""
+    at_least = lambda x: x[name] is not None and x[name] >= c
+    at_most = lambda x: x[name] is not None and x[name] <= c
+    move: Callable[[Inputs, Any], Inputs | None] = lambda x, bound: None if x[name] is None else x | {name: bound(x[name], c)}
+    return [
+        _constant(name, c, f"{name} may not be read, and count as {c} in every case"),
+        *([_predicate(f"{name} <= {c}", f"{name} may be limited to {c}", at_most, lambda x: move(x, min))] if inner else []),
+        _predicate(f"{name} >= {c}", f"{name} may count as {c} at least, or its end be reached whatever it is", at_least, lambda x: move(x, max)),
+    ]
 
 
 def _of_optional(name: str, seen: Sequence[Any]) -> list[Predicate]:

@@ -20,7 +20,7 @@ from refmeta.oracle.verdict import finding
 
 __all__ = ["FRESH", "Judged", "judged", "summary"]
 
-FRESH = 20
+FRESH, APART = 20, 6.0
 
 
 class Judged(NamedTuple):
@@ -73,10 +73,18 @@ class Timed:
 
 
 def _fresh(verdict, number):
-    """So many problems: the cases that are wrong, with other numbers."""
+    """So many problems: the cases that are wrong, with other numbers; an extreme one must not become one that no program can solve."""
     wrong = [o.case for o in verdict.outcomes if o.verdict == "mismatch" and o.got and o.case.result == "valid"]
-    varieties = (varied(case, 100 + seed) for seed in range(number) for case in wrong)
-    return list(itertools.islice((case for case in varieties if case is not None), number))
+    pairs = ((case, varied(case, 100 + seed)) for seed in range(number) for case in wrong)
+    return list(itertools.islice((other for case, other in pairs if other is not None and _is_near(case, other)), number))
+
+
+def _is_near(case, other):
+    """Are the results of an extreme case with other numbers of the size that they had?  Beyond it right programs lose all digits, too."""
+    if EXTREME not in case.flags:
+        return True
+    sizes = ((np.max(np.abs(x.expected[part].value), initial=1e-300) for x in (case, other)) for part in other.expected)
+    return all(abs(np.log10(after / before)) < APART for before, after in sizes)
 
 
 def _cause(verdict, fresh, answer, settings):

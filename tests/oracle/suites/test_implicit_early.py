@@ -52,6 +52,42 @@ def test_another_phi_by_hand(words, g):
     assert SUITE.variant("truncated", HAND, point) is None
 
 
+@pytest.mark.parametrize(
+    ("choice", "words", "part", "expected"),
+    [
+        ("proximal term of the unrolled steps", "left out", "truncated", 21 / 16),  # φ_1 = 3/4, φ_2 = 21/16
+        ("proximal term of the unrolled steps", "2 lambda (phi - theta)", "truncated", 9 / 16),
+        ("proximal term of the unrolled steps", "phi - theta", "truncated", 9 / 8),
+        ("proximal term of the unrolled steps", "lambda/2 (phi - theta)", "truncated", 9 / 8),
+        ("proximal term of the unrolled steps", "lambda^2 (phi - theta)", "truncated", 9 / 16),
+        ("signs of the terms", "in turn, plus first", "neumann", 3 / 4),  # the terms are 1 and 1/4
+        ("signs of the terms", "in turn, plus last", "finite_difference", -3 / 4),
+    ],
+)
+def test_other_steps_and_terms_by_hand(choice, words, part, expected):
+    assert SUITE.variant(part, HAND, {choice: SUITE.choices[choice][words]})[0, 0] == pytest.approx(expected, abs=1e-14)
+
+
+def test_one_step_length_for_all_tasks_is_one_system_of_all_tasks():
+    """Conjugate gradients for the matrix with the tasks' matrices on its diagonal."""
+    for case in VALID[:6]:
+        p = case.problem
+        got = SUITE.variant("cg", p, {"step lengths": SUITE.choices["step lengths"]["one for all tasks"]})
+        g = answer("one_step", p) / p.eta
+        N, d = g.shape
+        columns = [p.support.at(np.broadcast_to(p.theta, (N, d))).hvp(np.broadcast_to(e, (N, d))) for e in np.eye(d)]
+        H, whole = np.stack(columns, axis=-1), np.eye(N * d)
+        for i in range(N):
+            whole[i * d : (i + 1) * d, i * d : (i + 1) * d] += H[i] / p.strength
+        x, r = np.zeros(N * d), g.ravel()
+        step = r
+        for _ in range(p.cg_steps):
+            length = (r @ r) / (step @ whole @ step)
+            x, new = x + length * step, r - length * whole @ step
+            step, r = new + (new @ new) / (r @ r) * step, new
+        np.testing.assert_allclose(got.ravel(), x, rtol=1e-11, atol=1e-12)
+
+
 def test_every_row_is_told_from_what_is_right_by_a_vector():
     assert set(ROWS) == {slug for case in VALID for slug in case.discriminates}
 

@@ -8,7 +8,8 @@ from refmeta.arrays import replace_fields
 from refmeta.judges import complex_step
 from refmeta.meta.inner import adapt
 from refmeta.oracle.choices import singles
-from refmeta.oracle.judge import gap
+from refmeta.oracle.diagnosis.choices import single_matches
+from refmeta.oracle.judge import JudgeSettings, gap, judge
 from refmeta.oracle.suites.maml_sampled import SUITE
 from refmeta.oracle.suites.maml_sampled.problem import SampledBatches, by_definition, problem
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
@@ -16,6 +17,8 @@ from refmeta.oracle.vectors import cases
 from refmeta.problems import POLICIES, random_trajectories
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.tolerance import tolerance
+from tests.oracle.field.patches import patched
+from tests.oracle.right import second_order
 
 ROWS = {row.slug: row for row in SUITE.rows}
 LIMITS = {"gradient-clipped", "steps-at-most-five", "probabilities-clamped", "logits-clamped", "log-sigma-clamped", "variance-floored"}
@@ -297,3 +300,17 @@ def test_a_batch_whose_parameters_are_missing_gets_a_sentence():
     inputs["theta_sampled"] = inputs["theta_sampled"][:, 1:]
     with pytest.raises(ValueError, match=r"theta_sampled has shape \(2, 2, 6\), expected \(2, 3, 6\): where the batch of each step was drawn"):
         problem(inputs)
+
+
+TAKEN = [("query", "next", "(i + 1) % N"), ("query", "last", "N - 1"), ("support", "first", "0"), ("support", "next", "(i + 1) % N")]
+
+
+@pytest.mark.parametrize(("split", "which", "index"), TAKEN)
+def test_a_batch_of_another_task_is_named(split, which, index):
+    """An index one too far, or a closure that keeps the last task."""
+    part = f"reinforce_{'objective' if split == 'query' else 'adapted'}"
+    function = patched(second_order, "maml_sampled", [(f"            {split} = [x[i] for x in", f"            {split} = [x[{index}] for x in")], (part,))
+    chosen, settings = [case for case in cases("maml-sampled") if case.result == "valid" and "extreme" not in case.flags][:8], JudgeSettings()
+    failing = [o for case in chosen if (o := judge(case, function(**case.arguments()), settings)).verdict == "mismatch"]
+    assert len(failing) >= 3
+    assert any(f"{split} of: the {which} task" in m.line for m in single_matches(failing, settings))

@@ -7,12 +7,15 @@ from refmeta.evidence.targets import random_steps
 from refmeta.oracle.asking import moved
 from refmeta.oracle.choices import singles
 from refmeta.oracle.diagnosis import SECONDS, explain, first_of
+from refmeta.oracle.diagnosis.choices import single_matches
 from refmeta.oracle.judge import JudgeSettings, gap, judge, limit_of
 from refmeta.oracle.suites.returns import SUITE
 from refmeta.oracle.suites.returns.problem import TRACES, Batch
 from refmeta.oracle.vectors import cases
 from refmeta.oracle.verdict import finding
 from refmeta.sampling import targets
+from tests.oracle.field.patches import patched
+from tests.oracle.right import buffers
 
 VALID = [case for case in cases("returns") if case.result == "valid"]
 ROWS = {row.slug: row for row in SUITE.rows}
@@ -204,6 +207,64 @@ def test_an_array_instead_of_a_dict_gets_a_hint():
         assert of(returned).endswith(hint) and "expected a dict with some of discounted, n_step" in of(returned)
     for returned in ({"advantages": 1.0}, None):
         assert "expected a dict with some of" in of(returned) and hint not in of(returned)
+
+
+def product_bounded(start, lam, bound, error, ratios, done, gamma, own):
+    """Σ of the errors from every step, the product of the ratios on the way bounded as a whole; `own` takes those of the steps left."""
+    out = np.array(start)
+    for i, t in np.ndindex(error.shape):
+        fade, product = 1.0, 1.0
+        for k in range(t, error.shape[1]):
+            out[i, t] += fade * min(bound, product) * error[i, k] if k > t else error[i, k]
+            if done[i, k]:
+                break
+            fade, product = fade * gamma * lam, product * ratios[i, k if own else min(k + 1, error.shape[1] - 1)]
+    return out
+
+
+def of_whole_products(part):
+    """Retrace or V-trace with the product of the ratios bounded instead of each of them."""
+
+    def answer(**x):
+        valid, term, _, done = buffers.prepare(x["terminated"], x["truncated"], x["mask"])
+        names = ("q_values", "next_q_values") if part == "retrace" else ("values", "next_values")
+        v, after, r = (np.where(valid, x[name], 0.0) for name in (*names, "rewards"))
+        error = r + x["gamma"] * np.where(term, 0.0, after) - v
+        ratios = np.where(valid, x["ratios"], 0.0)
+        if part == "v_trace":
+            error, bound = np.minimum(x["rho_bar"], ratios) * error, x["c_bar"]
+        more = product_bounded(v, x["lam"], 1.0 if part == "retrace" else bound, error, ratios, done, x["gamma"], part == "v_trace")
+        return {part: np.where(valid, more, 0.0)}
+
+    return answer
+
+
+WHOLE = "    nv = np.where(valid & ~term, next_values, 0.0)\n"
+PADDED = WHOLE + "    pad = valid & ~term & ~np.pad(valid[:, 1:], ((0, 0), (0, 1))) & (np.arange(valid.shape[1]) < valid.shape[1] - 1)\n    nv = np.where(pad, {}, nv)\n"
+PLANTED = [
+    ("n_step", "value after n steps: times gamma^n after fewer steps, too", [("total + scale * nv[i, k]", "total + gamma**n * nv[i, k]")]),
+    ("gae", "before the padding: 0", [(WHOLE, PADDED.format("0.0"))]),
+    ("discounted", "before the padding: v of the step itself", [(WHOLE, PADDED.format("v"))]),
+    ("n_step", "before the padding: 0", [(WHOLE, PADDED.format("0.0"))]),
+    ("tree_backup", "weights: c is lam times the ratio", [("lam * pi, gamma", "lam * ratios, gamma")]),
+    ("q_lambda", "weights: c is lam times the ratio", [("lam * np.ones_like(r), gamma", "lam * ratios, gamma")]),
+    ("lambda_return", "the sum of errors is added to: v'", [("= lambda_returns(r, nv, done, gamma, lam)", '= out["gae"] + nv')]),
+    ("v_trace", "the sum of errors is added to: v'", [("vs[:, t] = v[:, t] + acc", "vs[:, t] = nv[:, t] + acc")]),
+    ("retrace", "the sum of errors is added to: v'", [("out[:, t] = q[:, t] + acc", "out[:, t] = nq[:, t] + acc")]),
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "function"),
+    [(part, words, patched(buffers, "answer", pairs)) for part, words, pairs in PLANTED]
+    + [(part, "bounded: the product of the ratios", of_whole_products(part)) for part in ("retrace", "v_trace")],
+)  # fmt: skip
+def test_what_another_program_does_in_one_place_is_named(part, words, function):
+    settings = JudgeSettings()
+    outcomes = [judge(case, {part: function(**case.arguments())[part]}, settings) for case in VALID]
+    failing = [o for o in outcomes if o.verdict == "mismatch"]
+    assert len(failing) >= 3
+    assert any(f": {words}" in m.line for m in single_matches(failing, settings))
 
 
 @pytest.mark.parametrize("slug", ROWS)

@@ -10,8 +10,9 @@ from refmeta.oracle.asking import moved
 from refmeta.oracle.bicomplex import COMPLEX, Bicomplex
 from refmeta.oracle.choices import singles
 from refmeta.oracle.decimals import exp, gradient, hessian_product, ln, real, softmax
+from refmeta.oracle.diagnosis.choices import single_matches
 from refmeta.oracle.epsilons import slope
-from refmeta.oracle.judge import gap
+from refmeta.oracle.judge import JudgeSettings, gap, judge
 from refmeta.oracle.suites.surrogates import SUITE
 from refmeta.oracle.suites.surrogates.choices import RECIPES
 from refmeta.oracle.suites.surrogates.definition import SUMMANDS
@@ -27,6 +28,8 @@ from refmeta.sampling.likelihood import likelihood_at
 from refmeta.sampling.trajectories import Trajectories
 from refmeta.softmax import log_softmax
 from refmeta.tolerance import tolerance
+from tests.oracle.field.patches import patched
+from tests.oracle.right import second_order
 
 
 def generic(kind, seed=7):
@@ -803,3 +806,30 @@ def test_an_epsilon_in_a_penalty_has_the_effect_of_a_finite_one(kind):
             expected = slope(one, 1e-6)
             np.testing.assert_allclose(effects[place](), expected, rtol=0, atol=1e-5 * max(np.max(np.abs(expected)), 1.0), err_msg=f"{part}, {place}")
         np.testing.assert_allclose(effects["1/(M + ε)"](), -case.expected[part].value / M, rtol=1e-12)
+
+
+LOGS, RATIO, MAGIC = "log_ratio.sum(1, keepdims=True) * (1 / mask.sum(1, keepdims=True))", "        ratio = log_ratio.exp()\n        return -total(ratio", "        magic = log_ratio.cumsum(1).exp()\n        ratio = log_ratio.exp()\n        return -total(magic * rewards) - total((1 - ratio) * baseline)\n"
+HALF = "({k}).detach() + (l * l) / 2 - ((l * l) / 2).detach()"
+PLANTED = [
+    ("likelihood_ratio_loss", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
+    ("likelihood_ratio_grad", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
+    ("likelihood_ratio_hvp", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
+    ("dice_loss", "sums: mean of the logarithms of the whole trajectory", [(MAGIC, MAGIC.replace("log_ratio.cumsum(1).exp()", f"({LOGS}).exp()"))]),
+    ("kl_k3", "function of the log ratio: k3 with the slope of k2", [("k = (-l).exp() + l - 1", "k = " + HALF.format(k="(-l).exp() + l - 1"))]),
+    ("reinforce_loss", "denominators: left out, and the constant of a Gaussian, too", [("-total(log_ratio * advantages)", "-total(logp * advantages)")]),
+    ("kl_k1", "function of the log ratio: k1 with the slope of k2", [("        k = l\n", "        k = " + HALF.format(k="l") + "\n")]),
+]
+
+
+@pytest.mark.parametrize(("part", "words", "pairs"), PLANTED)
+def test_what_newer_code_does_is_named(part, words, pairs):
+    """Ratios of whole sequences, and penalties whose slope is that of k2."""
+    function, settings = patched(second_order, "surrogates", pairs, (part,)), JudgeSettings()
+    chosen = [case for case in cases("surrogates") if case.result == "valid" and "extreme" not in case.flags][:12]
+    failing = [o for case in chosen if (o := judge(case, function(**case.arguments()), settings)).verdict == "mismatch"]
+    assert len(failing) >= 3
+    choice, each = words.split(": ")
+    for o in failing:
+        value = SUITE.variant(part, o.case.problem, {choice: SUITE.choices[choice][each]})
+        np.testing.assert_allclose(o.got[part], value, rtol=1e-9, atol=1e-9)
+    assert any(words in m.line for m in single_matches(failing, settings))

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.arrays import Array, dot, matvec
-from refmeta.oracle.choices import Choices, Point
+from refmeta.oracle.choices import Choices, Point, Predicate
 from refmeta.oracle.suites.implicit.choices import CHOICES as EXACT
 from refmeta.oracle.suites.implicit.inner_problem import hessian, minimum
 from refmeta.oracle.suites.implicit_early.problem import Early
 from refmeta.oracle.suites.maml.losses import COMMON, changed_losses
 from refmeta.oracle.suites.maml.results import FAMILIES_OF_RESULTS, RESULTS
 
-__all__ = ["CHOICES", "COUNTED", "FAMILIES", "EarlySolved", "additions", "variant"]
+__all__ = ["CHOICES", "COUNTED", "FAMILIES", "PREDICATES", "EarlySolved", "additions", "variant"]
 
 SERIES = ("neumann", "finite_difference")
 AT_MINIMUM = (*SERIES, "one_step", "cg")
@@ -100,6 +100,12 @@ CHOICES: Choices = {
         "as many as asked for": None, "one more": lambda T: T + 1, "one fewer": lambda T: T - 1, "as many as are kept": "kept",
         "until nothing moves": lambda T: 400,
     },  # fmt: skip
+    "proximal term of the unrolled steps": {
+        "lambda (phi - theta)": None, "left out": lambda s: 0.0, "2 lambda (phi - theta)": lambda s: 2.0, "phi - theta": lambda s: 1 / s,
+        "lambda/2 (phi - theta)": lambda s: 0.5, "lambda^2 (phi - theta)": lambda s: s,
+    },
+    "step lengths": {"each task's own": None, "one for all tasks": True},
+    "signs of the terms": {"all plus": None, "in turn, plus first": 1.0, "in turn, plus last": -1.0},
     "differentiated": {"the last steps": None, "the first steps": "first"},
     "phi": {
         "the minimiser": None, "after the unrolled steps": lambda m, steps: _descended(m, steps),
@@ -115,12 +121,20 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     "solved": AT_MINIMUM, "eta": (*SERIES, "one_step", "truncated"),
     "factor in front": (*SERIES, "one_step", "truncated"), "matrix": (*SERIES, "cg", "truncated"), "begins at": (*SERIES, "cg"), "directions": ("cg",),
     "difference": ("finite_difference",), "start": ("truncated",), "unrolled steps": ("truncated",), "differentiated": ("truncated",),
+    "proximal term of the unrolled steps": ("truncated",), "step lengths": ("cg",), "signs of the terms": SERIES,
     "right side": AT_MINIMUM, "phi": AT_MINIMUM,
 }  # fmt: skip
 FAMILIES: dict[str, tuple[Any, ...]] = {
     "eta times {}": ("eta", lambda c: lambda s, e: c * e, (0.5, 1.5)), "{} for eta": ("eta", lambda c: lambda s, e: c, (0.1, 0.5)),
     "lambda times {}": ("lambda", lambda c: (lambda s: c * s,) * 2, (0.5, 3.0)), **FAMILIES_OF_RESULTS,
 }  # fmt: skip
+
+PREDICATES = (
+    Predicate(
+        "cg_steps >= d", "cg_steps may not be read: once the solution is reached, every larger number gives the same",
+        lambda case: case.arguments()["cg_steps"] >= len(case.arguments()["theta"]), lambda x: x | {"cg_steps": max(x["cg_steps"], len(x["theta"]))},
+    ),
+)  # fmt: skip
 
 
 def variant(part: str, problem: Early, point: Point) -> Array | None:
@@ -161,16 +175,34 @@ def _solution(part: str, problem: Early, m: EarlySolved, point: Point) -> Array 
     x = point.get("begins at", lambda g: 0 * g)
     x = m.eta * m.g if x == "eta" else x(m.g)
     if part == "cg":
-        return _conjugate_gradients(m.H, m.g, x, count, point.get("directions", lambda new, old: new / np.where(old == 0, 1, old)))
+        inner = _over_tasks if "step lengths" in point else dot
+        return _conjugate_gradients(m.H, m.g, x, count, point.get("directions", lambda new, old: new / np.where(old == 0, 1, old)), inner)
     factor = point["difference"](problem.delta, problem.strength) if "difference" in point else 1.0
     H = factor * (m.H - np.eye(m.theta.shape[-1])) + np.eye(m.theta.shape[-1])
+    if "signs of the terms" in point:
+        return _alternating(m, H, count, point["signs of the terms"])
     for _ in range(count):
         x = x + m.eta * (m.g - matvec(H, x))
     return x * (point["factor in front"](problem.strength, problem.eta) / m.eta if "factor in front" in point else 1.0)
 
 
-def _conjugate_gradients(H: Array, g: Array, x: Array, count: int, beta: Callable[[Array, Array], Array]) -> Array:
-    """So many steps from x, every task on its own; one whose residual is 1e-14 of g or less stays."""
+def _alternating(m: EarlySolved, H: Array, count: int, first: float) -> Array:
+    """The terms of the series with signs in turn: 1 if the first is plus, −1 if the last one is."""
+    total, term = 0 * m.g, m.eta * m.g
+    for j in range(max(count, 0)):
+        total, term = total + (-1) ** (j if first > 0 else count - 1 - j) * term, term - m.eta * matvec(H, term)
+    return total
+
+
+def _over_tasks(a: Array, b: Array) -> Array:
+    """The sum of the products of all tasks, for each of them."""
+    return np.sum(a * b) + 0 * a[..., 0]
+
+
+def _conjugate_gradients(
+    H: Array, g: Array, x: Array, count: int, beta: Callable[[Array, Array], Array], dot: Callable[[Array, Array], Array] = dot
+) -> Array:
+    """So many steps from x, with the inner products of each task or of all; where the residual is 1e-14 of g or less, x stays."""
     r = g - matvec(H, x)
     p, least = r, 1e-28 * dot(g, g)
     for _ in range(min(count, 60)):
@@ -181,11 +213,11 @@ def _conjugate_gradients(H: Array, g: Array, x: Array, count: int, beta: Callabl
     return x
 
 
-def _descended(m: EarlySolved, steps: int) -> Array:
-    """φ after so many unrolled steps from θ."""
+def _descended(m: EarlySolved, steps: int, share: float = 1.0) -> Array:
+    """φ after so many unrolled steps from θ, with a share of the proximal term."""
     phi = m.theta
     for _ in range(steps):
-        phi = phi - m.eta * (m.support.at(phi).grad / m.pull + phi - m.theta)
+        phi = phi - m.eta * (m.support.at(phi).grad / m.pull + share * (phi - m.theta))
     return phi
 
 
@@ -194,7 +226,8 @@ def _truncated(problem: Early, m: EarlySolved, point: Point) -> Array | None:
     steps, kept = problem.steps, problem.kept
     steps = kept if point.get("unrolled steps") == "kept" else point["unrolled steps"](steps) if "unrolled steps" in point else steps
     kept = min(max(0, point.get(COUNTED["truncated"], int)(kept)), steps)
-    A, phi = hessian(m.support, m.phi), _descended(m, steps)
+    share = point.get("proximal term of the unrolled steps", lambda s: 1.0)(problem.strength)
+    A, phi = hessian(m.support, m.phi), _descended(m, steps, share)
     adjoint = m.query.at(phi).grad
     one = np.eye(m.theta.shape[-1])
     H = m.H if "matrix" in point or m.strength != m.pull else one + A / m.strength

@@ -22,8 +22,8 @@ OF_SURROGATES: dict[str, tuple[Any, ...]] = {
         *((f"normalised {n}", over, e) for n in (0, 1) for over, e in (("task", 1e-8), ("padding", 1e-8), ("task", 0.0))), ("centred", "task", 0.0),
     ),
     "mask": ("ignored", "rewards", "early", "late"),
-    "denominators": ("follow", "left out"),
-    "sums": ("alone", "each to t", "before t", "from t on", "all steps", "over M", "fading"),
+    "denominators": ("follow", "left out", "left out with the constant"),
+    "sums": ("alone", "each to t", "before t", "from t on", "all steps", "over M", "fading", "mean of all"),
     "control": ("tmaml", "dice", "held", "twice", "up to t", "second added"),
     "lam": ("1", "0"),
     "fading": ("past not faded", "nothing subtracted"),
@@ -52,6 +52,10 @@ SCORES: dict[str, Any] = {
 BATCHES: dict[str, Any] = {
     "each step its own": None, "the first in every step": lambda k, K: 0, "the last in every step": lambda k, K: K - 1,
     "in the other order": lambda k, K: K - 1 - k, "the query's in every step": lambda k, K: -1,
+}  # fmt: skip
+TASKS: dict[str, Any] = {
+    "its own task": None, "the next task": lambda i, N: (i + 1) % N, "the task before": lambda i, N: (i - 1) % N, "the first task": lambda i, N: 0,
+    "the last task": lambda i, N: N - 1,
 }  # fmt: skip
 OLD_POLICIES: Choices = {
     "old policy of the support": {
@@ -82,6 +86,8 @@ CHOICES: Choices = {
     "score term": SCORES,
     "support batches": BATCHES,
     "query batch": {"its own": None, "the last support batch": lambda K: K - 1, "the first support batch": lambda K: 0},
+    "support of": TASKS,
+    "query of": TASKS,
     "steps": {"K": None, "K - 1": lambda K: K - 1, "1": lambda K: 1},
     "query taken at": {"phi": None, "theta": lambda K: 0, "one step before phi": lambda K: K - 1},
     "over tasks": {"each its own": None, "divided by N": True},

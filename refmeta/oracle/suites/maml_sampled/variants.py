@@ -16,7 +16,7 @@ from refmeta.sampling.trajectories import Trajectories
 __all__ = ["variant"]
 
 OF_GRADIENTS = ("Hessians", "curvature", "product", "alpha in the factors", "order of the factors", "score term")
-OF_QUERY = ("query batch", "query taken at")
+OF_QUERY = ("query batch", "query of", "query taken at")
 
 
 class _NotConcerned(Exception):
@@ -45,19 +45,20 @@ def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Po
     alphas = _rows(point, "alpha", problem, problem.alphas)
     in_factors = _rows(point, "alpha in the factors", problem, alphas)
     support, query = (_of_surrogates(point, scope) for scope in ("support", "query"))
-    batch = point.get("support batches", lambda k, K: k)
+    batch, N = point.get("support batches", lambda k, K: k), len(problem.baseline)
+    of_support, of_query = (point[f"{each} of"](task, N) if f"{each} of" in point else task for each in ("support", "query"))
     theta, path, inner = problem.theta, [], point.get("inner surrogate", name)
     steps = point["steps"](K) if "steps" in point else K
     if inner == name and "inner surrogate" in point or steps > K or not K and "query batch" in point:
         raise _NotConcerned
     for k in range(steps):
-        path.append(_with_old(_one(problem, task, batch(k, K), theta), problem, task, k, point.get("old policy of the support")))
+        path.append(_with_old(_one(problem, of_support, batch(k, K), theta), problem, task, k, point.get("old policy of the support")))
         theta = theta - alphas[k] * _derivative(f"{inner}_grad", path[-1], support)
     if kind == "adapted":
         return np.asarray(theta)
     k = point["query batch"](K) if "query batch" in point else QUERY
     place = point["query taken at"](len(path)) if "query taken at" in point else len(path)
-    end = _one(problem, task, k, [*(each.theta for each in path), theta][max(place, 0)])
+    end = _one(problem, of_query, k, [*(each.theta for each in path), theta][max(place, 0)])
     end = _with_old(end, problem, task, k, point.get("old policy of the query"))
     if kind == "objective":
         return _derivative(f"{name}_loss", end, query)

@@ -23,7 +23,7 @@ from refmeta.oracle.suites.policy_gradient.process_choices import ENDS, at_most,
 from refmeta.oracle.suites.policy_gradient.solution_choices import DAMPINGS, SOLUTIONS, damped
 from refmeta.oracle.suites.policy_gradient.value_choices import BEST_ACTIONS, FAMILIES_OF_VALUES, LARGEST, SOFT, STOPS
 from refmeta.oracle.suites.policy_gradient.variants import variant
-from refmeta.oracle.suites.policy_gradient.visit_choices import VISITS
+from refmeta.oracle.suites.policy_gradient.visit_choices import FAMILIES_OF_VISITS, VISITS
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.tasks import fisher
 
@@ -108,7 +108,7 @@ CHOICES: Choices = {
     "sweeps until no value moves by": STOPS,
     "visits of": {"the old policy": None, "the new policy": lambda old, new: new, "the policy half way": lambda old, new: (old + new) / 2},
 }  # fmt: skip
-FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
+FAMILIES: dict[str, tuple[Any, ...]] = {
     **FAMILIES_OF_POLICIES, **FAMILIES_OF_GRADIENTS, **FAMILIES_OF_GEOMETRY, **FAMILIES_OF_VALUES,
     "{} steps where there is none": ("horizon", lambda c: where_none(max(c, 0.0))), "gamma is {}": ("discount", lambda c: lambda g: c),
     "{} gamma": ("discount", lambda c: lambda g: c * g), "gamma^{}": ("discount", lambda c: lambda g: g**c),
@@ -117,6 +117,7 @@ FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     "{} of the uniform mixed into P": ("P", lambda c: lambda P: (1 - c) * P + c / P.shape[-1]),
     "R clipped at {}": ("reward", lambda c: lambda r, P, R: np.clip(r, -abs(c), abs(c))), "R + {}": ("reward", lambda c: lambda r, P, R: r + c),
     "theta + {} v": ("moved to", lambda c: lambda theta, v: theta + c * v), "theta + {} v for theta": ("fisher at", lambda c: lambda theta, v: theta + c * v),
+    **FAMILIES_OF_VISITS,
 }  # fmt: skip
 
 

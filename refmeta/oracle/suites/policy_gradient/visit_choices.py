@@ -8,9 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.suites.policy_gradient.readings import ReadProcess, Run
+from refmeta.oracle.suites.policy_gradient.process_choices import where_none
+from refmeta.oracle.suites.policy_gradient.readings import ReadProcess, Run, shares_of
 
-__all__ = ["VISITS"]
+__all__ = ["FAMILIES_OF_VISITS", "VISITS"]
+
+MOST, LENGTHS = 3000.0, (20.0, 100.0, 300.0, 1000.0)
 
 
 def _kernel(process: ReadProcess, pi: Array) -> Array:
@@ -32,6 +35,28 @@ def _undiscounted(run: Run, process: ReadProcess, pi: Array) -> Array:
     if process.horizon is not None:
         return _walk(process, pi)
     return _stationary(process, pi)[None] / (1 - process.gamma)
+
+
+def _summed(steps: float) -> Callable[[Run, ReadProcess, Array], Array]:
+    """Visits without γᵗ, summed over so many steps where there is no horizon; of a last step that is not whole the share."""
+
+    def visits(run: Run, process: ReadProcess, pi: Array) -> Array:
+        if process.horizon is not None:
+            return _walk(process, pi)
+        return _shared(_walk(process._replace(horizon=min(max(steps, 1.0), MOST)), pi), min(max(steps, 1.0), MOST))
+
+    return visits
+
+
+def _cut(steps: float) -> tuple[Callable[[int | None], float], Callable[[Run, ReadProcess, Array], Array]]:
+    """A horizon of so many steps where there is none, and visits without γᵗ."""
+    steps = min(max(steps, 1.0), MOST)
+    return where_none(steps), lambda run, process, pi: _shared(_walk(process, pi), process.horizon or 1)
+
+
+def _shared(walk: Array, horizon: float) -> Array:
+    """The distributions in time, that of a last step which is not whole times its share."""
+    return walk * shares_of(horizon)[:, None, None] if len(walk) == len(shares_of(horizon)) else walk
 
 
 def _stationary(process: ReadProcess, pi: Array) -> Array:
@@ -114,3 +139,9 @@ def _of_steps(run: Run, process: ReadProcess, pi: Array, more: int) -> Array:
     if more < 0:
         return run.visits * (np.arange(len(run.visits)) < len(run.visits) - 1)[:, None, None]
     return np.concatenate([every[:-2], every[-2:-1] + every[-1:]]) if len(every) > 1 else run.visits
+
+
+FAMILIES_OF_VISITS = {
+    "undiscounted, {} steps where there is no horizon": ("visits", _summed, LENGTHS),
+    "{} steps where there is none, and visits undiscounted": (("horizon", "visits"), _cut, LENGTHS),
+}

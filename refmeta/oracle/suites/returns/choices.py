@@ -82,6 +82,7 @@ WEIGHTS: dict[str, Callable[..., tuple[Array, Array]] | None] = {
     "c with lam twice": lambda part, b, lam, front, c: (front, lam * c),
     "min(1, lam times the ratio)": lambda part, b, lam, front, c: (front, np.minimum(1, lam * b.ratios) if part in (*OWN_STEP, "retrace") else c),
     "c is lam times the ratio, at most 1": lambda part, b, lam, front, c: (front, lam * np.minimum(1, b.ratios) if part in ("tree_backup", "q_lambda") else c),
+    "c is lam times the ratio": lambda part, b, lam, front, c: (front, lam * b.ratios if part in ("tree_backup", "q_lambda") else c),
     "c is the ratio": lambda part, b, lam, front, c: (front, b.ratios if part in TRACES else c),
     "no ratio in c": lambda part, b, lam, front, c: (front, lam + 0 * c),
     "c is the probability": lambda part, b, lam, front, c: (front, lam * b.probabilities),
@@ -204,6 +205,8 @@ CONCERNED: dict[str, Callable[[str], bool]] = {
     "value after n steps": lambda part: part == "n_step",
     "gamma of the sum": lambda part: part != "n_step",
     "ratio of the advantage": lambda part: part == "v_trace_advantage",
+    "bounded": lambda part: part in (*OWN_STEP, "retrace"),
+    "the sum of errors is added to": lambda part: part in ("lambda_return", "v_trace", *TRACES),
 }  # of a choice that does not concern every part: does it?
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suite import at_most_one
-from refmeta.oracle.suites.returns.places import mixture, n_step
+from refmeta.oracle.suites.returns.places import bounded_products, mixture, n_step
 from refmeta.oracle.suites.returns.problem import TRACES, Batch, next_values
 
 __all__ = ["OWN_STEP", "backwards", "departed", "later", "numbers_of"]
@@ -66,6 +66,9 @@ def _following(v: Array, after: Array, terminated: Array, cut: Array, kept: Arra
     for where, name in ((cut, "at a cut"), (last, "after the last row")):
         if name in point:
             out = np.where(where, point[name](v, after, later(kept)), out)
+    if "before the padding" in point:
+        padded = kept & ~later(kept) & (np.arange(kept.shape[1]) < kept.shape[1] - 1)
+        out = np.where(padded, point["before the padding"](v, later(v)), out)
     return np.where(terminated | ~kept, 0.0, out)
 
 
@@ -108,14 +111,14 @@ def departed(part: str, batch: Batch, point: Point) -> Array | None:
     front, c = _weights(part, batch, lam, point)
     carried = point["gamma of the sum"](gamma) if "gamma of the sum" in point else gamma
     error = point["error"](r, gamma, following, v) if "error" in point else r + gamma * following - v
-    if part in ("discounted", "lambda_return") and "error" not in point:
+    if part in ("discounted", "lambda_return") and not {"error", "the sum of errors is added to"} & set(point):
         result = backwards(r + mixture(point.get("mixture"), gamma, c, going, v, following), carried * c * going)
     elif part == "n_step":
         n = point["n"](batch.n_steps) if "n" in point else batch.n_steps
         result = n_step(r, gamma, following, going, n, point.get("value after n steps"))
     else:
-        D = backwards(front * error, carried * c * going)
-        result = D if part == "gae" else v + D
+        D = _errors(part, batch, front * error, carried * going, c, lam, point)
+        result = D if part == "gae" else (following if "the sum of errors is added to" in point else v) + D
         if part == "v_trace_advantage":
             ahead = point["ahead"](later(result), following, lam) if "ahead" in point else later(result)
             front = point["ratio of the advantage"](batch) if "ratio of the advantage" in point else front
@@ -124,6 +127,14 @@ def departed(part: str, batch: Batch, point: Point) -> Array | None:
         result = result + point["added"](part, gamma, lam, c, kept, going, after, terminated)
     kept = batch.mask > 0 if point.get("mask") == "late" else kept
     return _finished(np.where(kept, result, 0.0), kept, v, point)
+
+
+def _errors(part: str, batch: Batch, error: Array, carried: Array, c: Array, lam: float, point: Point) -> Array:
+    """Σ of the errors, each times the factors on the way to it."""
+    if "bounded" not in point:
+        return backwards(error, carried * c)
+    own = part in OWN_STEP
+    return bounded_products(error, lam * carried, batch.ratios if own else later(batch.ratios), batch.c_bar if own else 1.0)
 
 
 def _finished(result: Array, kept: Array, v: Array, point: Point) -> Array | None:

@@ -14,6 +14,7 @@ from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import layouts, numbers
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.readings import ReadProcess
+from refmeta.oracle.suites.policy_gradient.visit_choices import FAMILIES_OF_VISITS
 from refmeta.oracle.suites.soft_return.variants import Entropy, EntropyCounts, shannon, variant
 from refmeta.tasks import fisher
 
@@ -124,12 +125,13 @@ CHOICES: Choices = {
         "1/H": lambda tau, gamma, H: 1.0 if H is None else 1 / H, "1 - gamma": lambda tau, gamma, H: 1 - gamma, "tau": lambda tau, gamma, H: tau,
     },
 }  # fmt: skip
-FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
+FAMILIES: dict[str, tuple[Any, ...]] = {
     "{} for tau": ("temperature", lambda c: lambda tau: c), "{} tau": ("temperature", lambda c: lambda tau: c * tau),
     "tau^{}": ("temperature", lambda c: lambda tau: np.power(tau, c)), "less {}": ("entropy", lambda c: _less(lambda n: c)),
     "the slope of the own state times {}": ("slope of the entropy", lambda c: _weighted(c, 1.0)),
     "the slope of later states times {}": ("slope of the entropy", lambda c: _weighted(1.0, c)),
     "gamma is {}": ("discount", lambda c: lambda gamma: c),
+    **FAMILIES_OF_VISITS,
 }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ SUMS: dict[str, Any] = {
     "ratio of the next step": "step after", "ratios of the step and the one before": "two steps", "ratios up to the step, that of the step twice": "each and t",
     "ratio of the step, squared": "twice", "logarithms up to the step, divided by M": "over M", "logarithms up to the step, divided by H": "over H",
     "logarithms up to the step, each fading by 1/M": "fading", "logarithms up to the step, each fading by 1/M, from the batch's last step on": "fading around",
-    "mean of the logarithms up to the step": "mean to t", "logarithms up to the step, past the ends of trajectories": "over ends",
+    "mean of the logarithms up to the step": "mean to t", "mean of the logarithms of the whole trajectory": "mean of all",
+    "logarithms up to the step, past the ends of trajectories": "over ends",
     "ratio of the step, those before it held": "before held", "ratio of the step, those after it held": "later held",
     "ratio of the step, all others held": "others held", "ratios before the step, its own held": "now held", "ratio of the step, and once more, held": "own held",
     "all held": "all held",
@@ -60,7 +61,7 @@ CHOICES: Choices = {
         "ratios divided by their mean over the trajectory": "trajectory",
     },
     "denominators": {
-        "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "upside down": "upside down", "the even policy": "even",
+        "held at theta_sampled": "held", "replaced by theta, detached": "follow", "left out": "left out", "left out, and the constant of a Gaussian, too": "left out with the constant", "upside down": "upside down", "the even policy": "even",
     },
     "evaluated at": {"theta": "theta", "theta_sampled": "theta_sampled", "theta_sampled, the denominators at theta": "exchanged"},
     "log pi": {

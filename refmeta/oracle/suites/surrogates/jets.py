@@ -90,6 +90,8 @@ def _jets(problem: Batches, mask: Any, episodes: Any, places: tuple[str, str], r
         x = 0 * x
     elif denominators == "even":
         x = x + np.log(problem.policy.actions)
+    elif denominators == "left out with the constant":
+        x = x + (problem.policy.actions * np.log(2 * np.pi) / 2 if isinstance(problem.policy, LinearGaussian) else 0.0)
     elif denominators != "left out":
         x = x - _log_prob(problem, places[1], reading)[0].real
     return Jets(np.where(m[..., 0], one * x, 0.0), one * J * m, one * (J @ problem.v) * m[..., 0], one * slopes.imag / H * m)

@@ -17,7 +17,7 @@ KL_CHOICES: Choices = {
     "function of the log ratio": {
         "its own": "own", "k1": "kl_k1", "k2": "kl_k2", "k3": "kl_k3", "l^2": "square", "|l|": "absolute", "exp(-l) - l - 1": "log sign",
         "exp(-l) + l": "without 1", "exp(-l) - 1": "without l", "exp(l) - 1": "ratio less 1", "l exp(l)": "weighted",
-        "k3 at most 10, of l between -20 and 20": "clamped",
+        "k3 at most 10, of l between -20 and 20": "clamped", "k1 with the slope of k2": "k1 with the slope of k2", "k3 with the slope of k2": "k3 with the slope of k2",
     },
     "log ratio of the penalty": {
         "to the reference": "theta_ref", "upside down": "swapped", "to the policy that drew the batch": "theta_sampled", "log pi alone": "",

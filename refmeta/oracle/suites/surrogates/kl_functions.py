@@ -25,4 +25,5 @@ OTHERS: dict[str, Function] = {
     "square": lambda y: (y**2, 2 * y), "absolute": lambda y: (np.abs(y), np.sign(y)), "log sign": lambda y: (np.exp(-y) - y - 1, -np.exp(-y) - 1),
     "without 1": lambda y: (np.exp(-y) + y, -np.expm1(-y)), "without l": lambda y: (np.expm1(-y), -np.exp(-y)),
     "ratio less 1": lambda y: (np.expm1(y), np.exp(y)), "clamped": _clamped, "weighted": lambda y: (y * np.exp(y), (1 + y) * np.exp(y)),
+    "k1 with the slope of k2": lambda y: (y, y), "k3 with the slope of k2": lambda y: (np.expm1(-y) + y, y),  # verl's k1+ and k3+, straight-through
 }  # fmt: skip

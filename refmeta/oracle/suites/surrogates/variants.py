@@ -113,6 +113,8 @@ def terms(name: str, problem: Batches, point: Point) -> list[Term]:
 def _box(kind: str, mask: Array) -> Array:
     """The sums of logarithms in the box."""
     M, H = mask.shape[-2:]
+    if kind == "mean of all":
+        return ratios("all steps", M, H) / np.repeat(np.maximum(np.sum(mask, axis=-1), 1), H, axis=-1)[..., None]
     box = ratios(HELD.get(kind, (kind,))[0], M, H, 1 / M)
     return box + around(mask, 1 / M) if kind == "fading around" else box
 
