@@ -174,6 +174,7 @@ CODE = {
     "maml-sampled": "on_batches(theta, support, query, alphas, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "soft-return": "{'grad': grad(loss, theta)}",
+    "episodic-return": "{'grad': grad(loss, theta)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
@@ -274,7 +275,7 @@ def test_what_is_offered():
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
     maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
-    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm"}
+    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm", "episodic-return"}
     assert new.offered("numpy-module") == new.offered("node-module") == ()
 
 

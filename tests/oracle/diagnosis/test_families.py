@@ -17,6 +17,7 @@ FAMILIES = [
     ("implicit", "", "{} added to lambda", 0.21),
     ("policy-gradient", "hvp", "{} v more", 0.083),
     ("soft-return", "grad", "{} for tau", 0.137),
+    ("episodic-return", "grad", "gamma is {}", 0.83),
     ("soft-return", "grad", "the slope of later states times {}", 0.73),
 ]
 

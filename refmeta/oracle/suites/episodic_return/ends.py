@@ -1,0 +1,178 @@
+"""What implementations make of the ends of a process, the right alternative first.  Derivation: derivations/exact-policy-gradient.md
+
+None is what is right: the states that are declared are ends, and nothing comes after one.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+
+__all__ = ["AFTER", "STATES", "Table", "cut", "off_ends"]
+
+
+class Table(NamedTuple):
+    """P (N, S, A, S), R (N, S, A, S), ρ (N, S), and 1 for the states that are ends, (N, S)."""
+
+    P: Array
+    R: Array
+    rho: Array
+    end: Array
+
+    @property
+    def paid(self) -> Array:
+        """The mean of R over the next state, (N, S, A)."""
+        return np.asarray(np.sum(self.P * self.R, axis=-1))
+
+    @property
+    def going(self) -> Array:
+        """1 for the states that are no ends, for each action: (N, S, 1)."""
+        return np.asarray(1 - self.end[..., None])
+
+    @property
+    def inside(self) -> Array:
+        """P without the steps into an end."""
+        return np.asarray(self.P * (1 - self.end)[:, None, None, :])
+
+    @property
+    def into_ends(self) -> Array:
+        """The probability that an end comes next, (N, S, A)."""
+        return np.asarray(np.sum(self.P * self.end[:, None, None, :], axis=-1))
+
+
+Read = tuple[Array, Array, Array]
+"""P, the expected reward (N, S, A) and ρ of a process that is summed over all its states."""
+
+
+def off_ends(table: Table) -> Array:
+    """ρ without what stands on ends."""
+    return np.asarray(table.rho * (1 - table.end))
+
+
+def cut(table: Table) -> Read:
+    """What is right: no row and no column of an end is left."""
+    return table.inside * table.going[..., None], table.paid * table.going, off_ends(table)
+
+
+def _stays(table: Table) -> Array:
+    """P where an end stays where it is."""
+    stay = np.eye(table.P.shape[-1])[:, None] * table.end[..., None, None]
+    return np.asarray(table.P * table.going[..., None] + stay)
+
+
+def _changed(change: Callable[[Table], tuple[Array, Array]]) -> Callable[[Table], Read]:
+    """Other steps and rewards off the ends."""
+
+    def read(table: Table) -> Read:
+        P, r = change(table)
+        return P * table.going[..., None], r * table.going, off_ends(table)
+
+    return read
+
+
+def _ended(ends: Callable[[Table], Array]) -> Callable[[Table], Read]:
+    """The pairs of state and action that are followed by nothing; other steps into ends go on into states that are worth 0."""
+    return _changed(lambda table: (table.inside * (1 - ends(table))[..., None], table.paid))
+
+
+def _new_start(table: Table) -> tuple[Array, Array]:
+    """After an end the process begins anew."""
+    return table.inside + table.into_ends[..., None] * _start(table)[:, None, None, :], table.paid
+
+
+def _start(table: Table) -> Array:
+    """ρ off the ends, made to add to 1 again."""
+    return np.asarray(off_ends(table) / np.sum(off_ends(table), axis=-1, keepdims=True))
+
+
+def _again(table: Table) -> tuple[Array, Array]:
+    """The rows off the ends add to 1 again."""
+    return table.inside / np.sum(table.inside, axis=-1, keepdims=True), table.paid
+
+
+def _unmoved(table: Table) -> tuple[Array, Array]:
+    """A step into an end leaves the state where it is."""
+    return table.inside + table.into_ends[..., None] * np.eye(table.P.shape[-1])[:, None], table.paid
+
+
+def _likely(table: Table) -> Array:
+    """Is the likeliest next state an end?"""
+    return np.take_along_axis(table.end[:, None, None, :] + 0 * table.P, np.argmax(table.P, axis=-1)[..., None], axis=-1)[..., 0]
+
+
+AFTER: dict[str, Callable[[Table], Read] | None] = {
+    "nothing": None,
+    "its own reward, once": lambda t: (t.P * t.going[..., None], t.paid, t.rho),
+    "its own reward, for ever": lambda t: (_stays(t), t.paid, t.rho),
+    "its own row, where the process starts in it": lambda t: (t.inside, t.paid, t.rho),
+    "no reward, but it is visited once": lambda t: (t.P * t.going[..., None], t.paid * t.going, t.rho),
+    "no reward, but it is visited for ever": lambda t: (_stays(t), t.paid * t.going, t.rho),
+    "a new start": _changed(_new_start),
+    "nothing, and other steps are made to add to 1": _changed(_again),
+    "nothing, and the other starts are made to add to 1": lambda t: (*cut(t)[:2], _start(t)),
+    "the value of the state before it": _changed(_unmoved),
+    "nothing, and the step into it is not paid": _changed(lambda t: (t.inside, np.sum(t.inside * t.R, axis=-1))),
+    "nothing after an action that may lead to it": _ended(lambda t: 1.0 * (t.into_ends > 0)),
+    "nothing after an action that most likely leads to it": _ended(_likely),
+    "nothing after any action in a state that may end": _ended(lambda t: 0 * t.into_ends + (np.max(t.into_ends, axis=-1, keepdims=True) > 0)),
+    "nothing, the first step into it paid by its own reward": _changed(lambda t: (t.inside, np.sum(t.inside * t.R, axis=-1) + _own(t))),
+}  # fmt: skip
+
+
+def _own(table: Table) -> Array:
+    """The mean of the rewards of an end, averaged over its actions, where it comes next."""
+    return np.einsum("nsat,nt->nsa", table.P * table.end[:, None, None, :], np.mean(table.paid, axis=-1))
+
+
+def _only(index: int) -> Callable[[Table], Array]:
+    """One state."""
+    return lambda t: 0 * t.end + (np.arange(t.end.shape[-1]) == index % t.end.shape[-1])
+
+
+def _first(t: Table) -> Array:
+    """The first of the ends that are declared; none where there is none."""
+    return t.end * (np.cumsum(t.end, axis=-1) == 1)
+
+
+def _last(t: Table) -> Array:
+    """The last of them."""
+    return t.end * (np.cumsum(t.end[..., ::-1], axis=-1)[..., ::-1] == 1)
+
+
+def _unpaid(t: Table) -> Array:
+    """The states where no action pays anything."""
+    return 1.0 * np.all(t.R * (t.P > 0) == 0, axis=(-2, -1))
+
+
+def _unmoving(t: Table) -> Array:
+    """The states that no action leaves."""
+    return 1.0 * np.all(np.einsum("nsas->nsa", t.P) == 1, axis=-1)
+
+
+def _or(a: Array, b: Array) -> Array:
+    """1 where one of the two is."""
+    return np.maximum(a, b)
+
+
+STATES: dict[str, Callable[[Table], Array] | None] = {
+    "those declared": None,
+    "none": lambda t: 0 * t.end,
+    "the last state": _only(-1),
+    "the first state": _only(0),
+    "the first that is declared": _first,
+    "the last that is declared": _last,
+    "those of the first task": lambda t: 0 * t.end + t.end[:1],
+    "those of the next task": lambda t: np.roll(t.end, -1, axis=0),
+    "those of any task": lambda t: 0 * t.end + np.max(t.end, axis=0),
+    "those of every task": lambda t: 0 * t.end + np.min(t.end, axis=0),
+    "states that pay nothing": _unpaid,
+    "those declared, and states that pay nothing": lambda t: _or(t.end, _unpaid(t)),
+    "states that stay where they are": _unmoving,
+    "those declared that stay where they are": lambda t: t.end * _unmoving(t),
+    "the others": lambda t: 1 - t.end,
+    "those declared, and the last state": lambda t: _or(t.end, _only(-1)(t)),
+    "those declared, and the first state": lambda t: _or(t.end, _only(0)(t)),
+    "those declared, shifted by one": lambda t: np.roll(t.end, 1, axis=-1),
+}  # fmt: skip

@@ -1,0 +1,84 @@
+"""A return with ends, with some departures.  Derivation: derivations/exact-policy-gradient.md
+
+What is made of the ends comes first: it leaves a process of P, r and ρ that is summed over all its states, with empty rows and
+columns for the ends.  All else is then as in the suite of exact returns.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refmeta.arrays import Array
+from refmeta.oracle.choices import Point
+from refmeta.oracle.suites.episodic_return.ends import Table, cut
+from refmeta.oracle.suites.episodic_return.problem import Episodes
+from refmeta.oracle.suites.policy_gradient.problem import Evaluation
+from refmeta.oracle.suites.policy_gradient.variants import variant as of_process
+
+__all__ = ["PARTS", "variant"]
+
+PARTS = ("value", "action_value", "advantage", "occupancy", "loss", "grad", "hvp", "optimal_value")
+STARTED = ("occupancy", "loss", "grad", "hvp")
+CONCERNS = {"start": STARTED, "reward": tuple(part for part in PARTS if part != "occupancy")}  # P and the ends concern every part
+OF_TABLE = ("P", "reward", "start", "states that end", "after an end")
+
+
+class _Process(NamedTuple):
+    """P, r, ρ, γ, the horizon and the ends, as the readings of exact returns take them."""
+
+    P: Array
+    R: Array
+    rho: Array
+    gamma: float
+    horizon: int | None
+    terminal: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axis of the tasks."""
+        return self.P.shape[:1]
+
+    @property
+    def states(self) -> int:
+        """S."""
+        return int(self.P.shape[-1])
+
+    @property
+    def expected_reward(self) -> Array:
+        """r."""
+        return self.R
+
+
+class _Task(NamedTuple):
+    """A process and a policy."""
+
+    mdp: _Process
+    policy: Any
+
+
+def variant(part: str, problem: Episodes, point: Point) -> Array | None:
+    """A part where a point departs from what is right; None if it is not concerned."""
+    if part not in PARTS or not all(part in CONCERNS.get(choice, PARTS) for choice in point if choice in OF_TABLE):
+        return None
+    rest = {name: value for name, value in point.items() if name not in OF_TABLE}
+    with np.errstate(all="ignore"):
+        process = _process(problem, tuple(point.get(name) for name in OF_TABLE))
+    return of_process(part, process, rest)
+
+
+@lru_cache(maxsize=512)
+def _process(problem: Episodes, reading: tuple[Any, ...]) -> Evaluation:
+    """The process as a point reads it, without its ends."""
+    mdp, (P, reward, start, states, after) = problem.task.mdp, reading
+    shape = (*mdp.shape, *problem.P.shape[-3:])
+    given = np.broadcast_to(problem.P, shape)
+    steps = P(given) if P else given
+    R = np.broadcast_to(problem.R if problem.R.ndim == problem.P.ndim else problem.R[..., None], shape)
+    if reward:
+        R = reward(np.sum(steps * R, axis=-1), steps, problem.R)[..., None] + 0 * steps
+    rho, end = (np.broadcast_to(x, shape[:2]) for x in (mdp.rho, 1.0 * mdp.terminal))
+    table = Table(steps, R, start(rho) if start else rho, end)
+    table = table._replace(end=states(table)) if states else table
+    process = _Process(*(after or cut)(table), mdp.gamma, mdp.horizon, mdp.terminal)
+    return Evaluation(problem.theta, _Task(process, problem.task.policy), problem.v)  # type: ignore[arg-type]
