@@ -10,8 +10,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
-from refmeta.oracle.suites.episodic_return.ends import AFTER, STATES
-from refmeta.oracle.suites.episodic_return.variants import variant
+from refmeta.oracle.suites.episodic_return.ends import AFTER, OWN_ROWS, STATES
+from refmeta.oracle.suites.episodic_return.variants import IN_ENDS, variant
 from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import FAMILIES as OF_FAMILIES
 from refmeta.oracle.suites.policy_gradient.choices import additions, layouts
@@ -42,6 +42,7 @@ SHARED = (
 CHOICES: Choices = {
     "states that end": STATES,
     "after an end": AFTER,
+    IN_ENDS: OWN_ROWS,
     **{name: OF_RETURNS[name] for name in SHARED},
     "advantage": {words: each for words, each in OF_RETURNS["advantage"].items() if words != "Q over V"},  # 0/0 in an end
     "discount": OF_RETURNS["discount"] | {f"{c:g} where it is 1": lambda g, c=c: c if g == 1 else g for c in (0.9, 0.95, 0.99, 0.999)},

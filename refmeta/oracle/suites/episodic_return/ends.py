@@ -10,15 +10,16 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["AFTER", "STATES", "Table", "cut", "off_ends"]
+__all__ = ["AFTER", "OWN_ROWS", "STATES", "Table", "cut", "off_ends"]
 
 
 class Table(NamedTuple):
-    """P (N, S, A, S), R (N, S, A, S), ρ (N, S), and 1 for the states that are ends, (N, S)."""
+    """P (N, S, A, S), R (N, S, A, S), ρ (N, S), γ, and 1 for the states that are ends, (N, S)."""
 
     P: Array
     R: Array
     rho: Array
+    gamma: float
     end: Array
 
     @property
@@ -97,6 +98,13 @@ def _unmoved(table: Table) -> tuple[Array, Array]:
     return table.inside + table.into_ends[..., None] * np.eye(table.P.shape[-1])[:, None], table.paid
 
 
+def _broken_off(table: Table) -> tuple[Array, Array]:
+    """A loop over the next states, in their order, that is left after the first end."""
+    ends = table.end[:, None, None, :] * (table.P > 0)
+    kept = table.P * (np.cumsum(ends, axis=-1) - ends == 0)
+    return kept * (1 - table.end)[:, None, None, :], np.sum(kept * table.R, axis=-1)
+
+
 def _likely(table: Table) -> Array:
     """Is the likeliest next state an end?"""
     return np.take_along_axis(table.end[:, None, None, :] + 0 * table.P, np.argmax(table.P, axis=-1)[..., None], axis=-1)[..., 0]
@@ -117,13 +125,30 @@ AFTER: dict[str, Callable[[Table], Read] | None] = {
     "nothing after an action that may lead to it": _ended(lambda t: 1.0 * (t.into_ends > 0)),
     "nothing after an action that most likely leads to it": _ended(_likely),
     "nothing after any action in a state that may end": _ended(lambda t: 0 * t.into_ends + (np.max(t.into_ends, axis=-1, keepdims=True) > 0)),
-    "nothing, the first step into it paid by its own reward": _changed(lambda t: (t.inside, np.sum(t.inside * t.R, axis=-1) + _own(t))),
+    "nothing, and the step into it pays the reward of the end instead": _changed(lambda t: (t.inside, np.sum(t.inside * t.R, axis=-1) + _own(t))),
+    "nothing, and the step into it is discounted once more": _changed(lambda t: (t.inside, t.paid - (1 - t.gamma) * _into(t))),
+    "nothing, and outcomes behind the first that ends are lost": _changed(_broken_off),
+    "~done, of whole numbers, times the next value": lambda t: (-t.P * (1 + t.end)[:, None, None, :], t.paid, t.rho),
 }  # fmt: skip
+
+
+def _into(table: Table) -> Array:
+    """What the steps into an end pay, (N, S, A)."""
+    return np.asarray(np.sum((table.P - table.inside) * table.R, axis=-1))
 
 
 def _own(table: Table) -> Array:
     """The mean of the rewards of an end, averaged over its actions, where it comes next."""
     return np.einsum("nsat,nt->nsa", table.P * table.end[:, None, None, :], np.mean(table.paid, axis=-1))
+
+
+OWN_ROWS: dict[str, Callable[[Table, Array], Array] | None] = {
+    "0": None,
+    "its own reward": lambda t, ahead: t.paid,
+    "its own reward, and what follows by its own row": lambda t, ahead: t.paid + ahead,
+    "what follows by its own row": lambda t, ahead: ahead,
+}
+"""Q in an end, of the table and γPV."""
 
 
 def _only(index: int) -> Callable[[Table], Array]:
@@ -174,5 +199,6 @@ STATES: dict[str, Callable[[Table], Array] | None] = {
     "the others": lambda t: 1 - t.end,
     "those declared, and the last state": lambda t: _or(t.end, _only(-1)(t)),
     "those declared, and the first state": lambda t: _or(t.end, _only(0)(t)),
+    "~ of whole numbers, -1 and -2 for 1 and 0": lambda t: 2 + t.end,
     "those declared, shifted by one": lambda t: np.roll(t.end, 1, axis=-1),
 }  # fmt: skip

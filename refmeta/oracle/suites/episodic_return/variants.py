@@ -4,6 +4,7 @@ What is made of the ends comes first: it leaves a process of P, r and ρ that is
 columns for the ends.  All else is then as in the suite of exact returns.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,14 +15,16 @@ from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.episodic_return.ends import Table, cut
 from refmeta.oracle.suites.episodic_return.problem import Episodes
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
+from refmeta.oracle.suites.policy_gradient.value_variants import CONCERNS as OF_VALUES
 from refmeta.oracle.suites.policy_gradient.variants import variant as of_process
 
-__all__ = ["PARTS", "variant"]
+__all__ = ["IN_ENDS", "PARTS", "variant"]
 
 PARTS = ("value", "action_value", "advantage", "occupancy", "loss", "grad", "hvp", "optimal_value")
 STARTED = ("occupancy", "loss", "grad", "hvp")
-CONCERNS = {"start": STARTED, "reward": tuple(part for part in PARTS if part != "occupancy")}  # P and the ends concern every part
-OF_TABLE = ("P", "reward", "start", "states that end", "after an end")
+IN_ENDS = "Q in an end"
+CONCERNS = {"start": STARTED, "reward": tuple(part for part in PARTS if part != "occupancy"), IN_ENDS: ("action_value", "advantage")}
+OF_TABLE = ("P", "reward", "start", "states that end", "after an end", IN_ENDS)  # P and the ends concern every part
 
 
 class _Process(NamedTuple):
@@ -63,13 +66,24 @@ def variant(part: str, problem: Episodes, point: Point) -> Array | None:
         return None
     rest = {name: value for name, value in point.items() if name not in OF_TABLE}
     with np.errstate(all="ignore"):
-        process = _process(problem, tuple(point.get(name) for name in OF_TABLE))
-    return of_process(part, process, rest)
+        table, process = _process(problem, tuple(point.get(name) for name in OF_TABLE[:-1]))
+    value = of_process(part, process, rest)
+    if value is None or point.get(IN_ENDS) is None:
+        return value
+    V = of_process("value", process, {name: each for name, each in rest.items() if "value" in OF_VALUES.get(name, ())})
+    return None if V is None else _with_own_rows(value, V, table, point[IN_ENDS], problem.task.mdp.horizon is not None)
+
+
+def _with_own_rows(Q: Array, V: Array, table: Table, how: Callable[[Table, Array], Array], timed: bool) -> Array:
+    """Q, or Q − V, with other numbers in the ends, where V is 0; with a horizon (N, H, S, A)."""
+    ahead = table.gamma * np.einsum("nsat,n...t->n...sa", table.P, V[:, 1:] if timed else V)
+    own, end = how(table, np.moveaxis(ahead, 1, 0) if timed else ahead), table.end[..., None]
+    return np.asarray(Q + (np.moveaxis(end * own + 0 * np.moveaxis(ahead, 1, 0), 0, 1) if timed else end * own))
 
 
 @lru_cache(maxsize=512)
-def _process(problem: Episodes, reading: tuple[Any, ...]) -> Evaluation:
-    """The process as a point reads it, without its ends."""
+def _process(problem: Episodes, reading: tuple[Any, ...]) -> tuple[Table, Evaluation]:
+    """The process as a point reads it, with its ends and without them."""
     mdp, (P, reward, start, states, after) = problem.task.mdp, reading
     shape = (*mdp.shape, *problem.P.shape[-3:])
     given = np.broadcast_to(problem.P, shape)
@@ -78,7 +92,7 @@ def _process(problem: Episodes, reading: tuple[Any, ...]) -> Evaluation:
     if reward:
         R = reward(np.sum(steps * R, axis=-1), steps, problem.R)[..., None] + 0 * steps
     rho, end = (np.broadcast_to(x, shape[:2]) for x in (mdp.rho, 1.0 * mdp.terminal))
-    table = Table(steps, R, start(rho) if start else rho, end)
+    table = Table(steps, R, start(rho) if start else rho, mdp.gamma, end)
     table = table._replace(end=states(table)) if states else table
     process = _Process(*(after or cut)(table), mdp.gamma, mdp.horizon, mdp.terminal)
-    return Evaluation(problem.theta, _Task(process, problem.task.policy), problem.v)  # type: ignore[arg-type]
+    return table, Evaluation(problem.theta, _Task(process, problem.task.policy), problem.v)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from refmeta.policies.softmax import TabularSoftmax
 
 __all__ = ["ReadPolicy", "ReadProcess", "Run", "axis_of", "is_left", "policy_at", "pull", "read", "run_of", "shares_of", "table"]
 
-DOUBLINGS = 30  # 2³⁰ steps: a chance of 2⁻²² to be left in each step is seen
+CLOSED = 1e12  # where each step leaves with a chance of 2⁻²², the condition is some 1e7
 
 
 class ReadProcess(NamedTuple):
@@ -68,11 +68,9 @@ def _process(problem: Evaluation, reading: tuple[Any, ...]) -> ReadProcess | Non
 
 
 def is_left(P: Array) -> bool:
-    """Is a process whose rows add up to less than 1 left for good, from every state, if all actions are taken?"""
+    """Is a process whose rows add up to less than 1 left from every state?  Of one that is not, I − P is singular."""
     kernel = np.mean(P, axis=-2)
-    for _ in range(DOUBLINGS):
-        kernel = kernel @ kernel
-    return bool(np.max(np.sum(kernel, axis=-1)) < 0.5)
+    return bool(np.max(np.linalg.cond(np.eye(kernel.shape[-1]) - kernel)) < CLOSED)
 
 
 def read(problem: Evaluation, point: Point) -> ReadProcess:
