@@ -35,6 +35,11 @@ def _normalised(run: Run, process: ReadProcess, pi: Array) -> Array:
     return np.asarray(visits / np.sum(visits, axis=(0, -1), keepdims=True))
 
 
+def _where_one(c: float) -> Callable[[float], float]:
+    """A discount where there is none."""
+    return lambda gamma: c if gamma == 1 else gamma
+
+
 SHARED = (
     "horizon", "power of gamma", "P", "reward", "start", "softmax over", "logits times", "layout of theta", "noise in the policy",
     "probabilities changed", "return", "pi", "Hessian", "largest value", "best actions", "sweeps until no value moves by",
@@ -45,8 +50,8 @@ CHOICES: Choices = {
     IN_ENDS: OWN_ROWS,
     **{name: OF_RETURNS[name] for name in SHARED},
     "advantage": {words: each for words, each in OF_RETURNS["advantage"].items() if words != "Q over V"},  # 0/0 in an end
-    "discount": OF_RETURNS["discount"] | {f"{c:g} where it is 1": lambda g, c=c: c if g == 1 else g for c in (0.9, 0.95, 0.99, 0.999)},
-    "visits": OF_RETURNS["visits"] | {"undiscounted": _undiscounted, "undiscounted, normalised to 1": _normalised},
+    "discount": {**OF_RETURNS["discount"], **{f"{c:g} where it is 1": _where_one(c) for c in (0.9, 0.95, 0.99, 0.999)}},
+    "visits": {**OF_RETURNS["visits"], "undiscounted": _undiscounted, "undiscounted, normalised to 1": _normalised},
 }  # fmt: skip
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
     words: (choice, of) for words, (choice, of) in OF_FAMILIES.items() if choice in CHOICES

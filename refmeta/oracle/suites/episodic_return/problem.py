@@ -14,11 +14,11 @@ from refmeta.tasks.exact_return import PolicyReturn
 from refmeta.tasks.mdp import FiniteMDP
 from refmeta.tasks.planning import optimal_values
 
-__all__ = ["Episodes", "answer", "problem", "terms"]
+__all__ = ["EpisodicReturn", "answer", "problem", "terms"]
 
 
 @dataclass(frozen=True, eq=False)
-class Episodes:
+class EpisodicReturn:
     """A return to be differentiated: theta (d,), the task, a direction (d,), and P and R with the rows of the ends as given."""
 
     theta: Array
@@ -28,17 +28,17 @@ class Episodes:
     R: Array
 
 
-def problem(x: dict[str, Any]) -> Episodes:
+def problem(x: dict[str, Any]) -> EpisodicReturn:
     """The inputs of the suite; in the library's process an end stays where it is and pays nothing."""
     P, R, end = as_real(x["P"], "P"), as_real(x["R"], "R"), as_flags(x["terminal"], "terminal")
     stays = np.where(end[..., None, None], np.eye(P.shape[-1])[:, None], P)
     unpaid = np.where(end.reshape(*end.shape, *[1] * (R.ndim - end.ndim)), 0.0, R)
     FiniteMDP(P, R, x["rho"], 0.0)  # what is dropped is checked, too
     mdp = FiniteMDP(stays, unpaid, x["rho"], x["gamma"], x["horizon"], end)
-    return Episodes(x["theta"], PolicyReturn(mdp, policy_of(x, mdp)), x["v"], P, R)
+    return EpisodicReturn(x["theta"], PolicyReturn(mdp, policy_of(x, mdp)), x["v"], P, R)
 
 
-def answer(part: str, problem: Episodes) -> Array:
+def answer(part: str, problem: EpisodicReturn) -> Array:
     """The library's answer."""
     if part == "optimal_value":
         mdp = problem.task.mdp

@@ -13,7 +13,7 @@ import numpy as np
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Point
 from refmeta.oracle.suites.episodic_return.ends import Table, cut
-from refmeta.oracle.suites.episodic_return.problem import Episodes
+from refmeta.oracle.suites.episodic_return.problem import EpisodicReturn
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.value_variants import CONCERNS as OF_VALUES
 from refmeta.oracle.suites.policy_gradient.variants import variant as of_process
@@ -60,7 +60,7 @@ class _Task(NamedTuple):
     policy: Any
 
 
-def variant(part: str, problem: Episodes, point: Point) -> Array | None:
+def variant(part: str, problem: EpisodicReturn, point: Point) -> Array | None:
     """A part where a point departs from what is right; None if it is not concerned."""
     if part not in PARTS or not all(part in CONCERNS.get(choice, PARTS) for choice in point if choice in OF_TABLE):
         return None
@@ -82,7 +82,7 @@ def _with_own_rows(Q: Array, V: Array, table: Table, how: Callable[[Table, Array
 
 
 @lru_cache(maxsize=512)
-def _process(problem: Episodes, reading: tuple[Any, ...]) -> tuple[Table, Evaluation]:
+def _process(problem: EpisodicReturn, reading: tuple[Any, ...]) -> tuple[Table, Evaluation]:
     """The process as a point reads it, with its ends and without them."""
     mdp, (P, reward, start, states, after) = problem.task.mdp, reading
     shape = (*mdp.shape, *problem.P.shape[-3:])
@@ -94,5 +94,6 @@ def _process(problem: Episodes, reading: tuple[Any, ...]) -> tuple[Table, Evalua
     rho, end = (np.broadcast_to(x, shape[:2]) for x in (mdp.rho, 1.0 * mdp.terminal))
     table = Table(steps, R, start(rho) if start else rho, mdp.gamma, end)
     table = table._replace(end=states(table)) if states else table
-    process = _Process(*(after or cut)(table), mdp.gamma, mdp.horizon, mdp.terminal)
+    P, r, rho = (after or cut)(table)
+    process = _Process(P, r, rho, mdp.gamma, mdp.horizon, mdp.terminal)
     return table, Evaluation(problem.theta, _Task(process, problem.task.policy), problem.v)  # type: ignore[arg-type]
