@@ -18,6 +18,7 @@ FAMILIES = [
     ("policy-gradient", "hvp", "{} v more", 0.083),
     ("soft-return", "grad", "{} for tau", 0.137),
     ("episodic-return", "grad", "gamma is {}", 0.83),
+    ("episodic-return", "value", "an end is worth {}", -1.7),
     ("soft-return", "grad", "the slope of later states times {}", 0.73),
 ]
 

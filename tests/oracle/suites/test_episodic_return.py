@@ -230,6 +230,45 @@ def test_a_known_wrong_formula_is_named(row):
     assert verdict.word == "WRONG" and any(row.slug in line for line in verdict.explanation), verdict.explanation
 
 
+def test_a_small_number_on_the_diagonal_is_named():
+    """Ends as loops that pay nothing, and (1 + 1e-6) I instead of I, so that the system can be solved at γ = 1."""
+
+    def values(theta, P, R, rho, terminal, gamma, horizon, features, v):
+        N, S, A = P.shape[:3]
+        logits = theta.reshape(S, A) if features is None else features @ theta
+        pi = np.exp(logits) / np.sum(np.exp(logits), axis=-1, keepdims=True)
+        r, end = np.sum(P * R, axis=-1) if R.ndim == 4 else R, terminal[..., None]
+        M = np.einsum("sa,nsat->nst", pi, P) * (1 - end) + np.eye(S) * end
+        system, mean = (1 + 1e-6) * np.eye(S) - gamma * M, np.sum(pi * r, axis=-1, keepdims=True) * (1 - end)
+        return {"value": np.linalg.solve(system, mean)[..., 0]}
+
+    chosen = [case for case in VALID if case.input["horizon"] is None and "extreme" not in case.flags]
+    (verdict,) = findings(run(as_target(values), chosen, JudgeSettings()), JudgeSettings())
+    assert verdict.word == "WRONG" and "(1 + 1e-6)·I − γP" in " ".join(verdict.explanation), verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("part", "choice", "words"),
+    [
+        ("occupancy", "after an end", "nothing, and a start in it is moved to the first state that is none"),
+        ("occupancy", "after an end", "nothing, and a start in it is moved to any other state alike"),
+        ("value", "after an end", "nothing, and outcomes behind the first that ends are lost"),
+        ("value", "after an end", "nothing, and the step into it is discounted once more"),
+        ("value", "after an end", "~done, of whole numbers, times the next value"),
+        ("action_value", "Q in an end", "its own reward"),
+        ("advantage", "Q in an end", "its own reward, and what follows by its own row"),
+        ("loss", "states that end", "those declared, and the last state"),
+        ("grad", "states that end", "those of the next task"),
+        ("grad", "discount", "0.999 where it is 1"),
+    ],
+)
+def test_a_choice_is_named_in_its_words(part, choice, words):
+    target = lambda **x: {part: SUITE.variant(part, SUITE.problem(x), {choice: SUITE.choices[choice][words]})}
+    chosen = [case for case in VALID if "extreme" not in case.flags and SUITE.variant(part, case.problem, {choice: SUITE.choices[choice][words]}) is not None]
+    (verdict,) = findings(run(as_target(target), chosen, JudgeSettings()), JudgeSettings())
+    assert verdict.word == "WRONG" and f"{choice}: {words}" in " ".join(verdict.explanation), verdict.explanation
+
+
 def test_any_subset_of_the_parts_may_be_returned():
     right = library("episodic-return")
     for names in (("loss", "grad"), ("hvp",), ("value", "occupancy")):

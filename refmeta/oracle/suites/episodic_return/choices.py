@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
-from refmeta.oracle.suites.episodic_return.ends import AFTER, OWN_ROWS, STATES
+from refmeta.oracle.suites.episodic_return.ends import AFTER, OWN_ROWS, STATES, worth
 from refmeta.oracle.suites.episodic_return.variants import IN_ENDS, variant
 from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import FAMILIES as OF_FAMILIES
@@ -40,21 +40,24 @@ def _where_one(c: float) -> Callable[[float], float]:
     return lambda gamma: c if gamma == 1 else gamma
 
 
+LONGER = [f"at most {n} steps" for n in (5, 10, 20, 50, 100)]  # no horizon of a vector is longer: the same as where there is none
 SHARED = (
-    "horizon", "power of gamma", "P", "reward", "start", "softmax over", "logits times", "layout of theta", "noise in the policy",
+    "power of gamma", "P", "reward", "start", "softmax over", "logits times", "layout of theta", "noise in the policy",
     "probabilities changed", "return", "pi", "Hessian", "largest value", "best actions", "sweeps until no value moves by",
 )  # fmt: skip
 CHOICES: Choices = {
     "states that end": STATES,
     "after an end": AFTER,
     IN_ENDS: OWN_ROWS,
+    "horizon": {words: each for words, each in OF_RETURNS["horizon"].items() if words not in LONGER},
     **{name: OF_RETURNS[name] for name in SHARED},
     "advantage": {words: each for words, each in OF_RETURNS["advantage"].items() if words != "Q over V"},  # 0/0 in an end
     "discount": {**OF_RETURNS["discount"], **{f"{c:g} where it is 1": _where_one(c) for c in (0.9, 0.95, 0.99, 0.999)}},
     "visits": {**OF_RETURNS["visits"], "undiscounted": _undiscounted, "undiscounted, normalised to 1": _normalised},
 }  # fmt: skip
 FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
-    words: (choice, of) for words, (choice, of) in OF_FAMILIES.items() if choice in CHOICES
+    **{words: (choice, of) for words, (choice, of) in OF_FAMILIES.items() if choice in CHOICES},
+    "an end is worth {}": ("after an end", worth),
 }
 
 

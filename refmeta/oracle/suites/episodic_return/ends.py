@@ -10,7 +10,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["AFTER", "OWN_ROWS", "STATES", "Table", "cut", "off_ends"]
+__all__ = ["AFTER", "OWN_ROWS", "STATES", "Table", "cut", "off_ends", "worth"]
 
 
 class Table(NamedTuple):
@@ -88,6 +88,21 @@ def _start(table: Table) -> Array:
     return np.asarray(off_ends(table) / np.sum(off_ends(table), axis=-1, keepdims=True))
 
 
+def _started(table: Table) -> Array:
+    """The probability of a start in an end, (N, 1)."""
+    return np.asarray(np.sum(table.rho * table.end, axis=-1, keepdims=True))
+
+
+def _lowest(table: Table) -> Array:
+    """1 for the first state that is no end."""
+    return 1.0 * (np.arange(table.end.shape[-1]) == np.argmin(table.end, axis=-1)[:, None])
+
+
+def worth(value: float) -> Callable[[Table], Read]:
+    """An end that is worth a number as the next state."""
+    return _changed(lambda t: (t.inside, t.paid + t.gamma * value * t.into_ends))
+
+
 def _again(table: Table) -> tuple[Array, Array]:
     """The rows off the ends add to 1 again."""
     return table.inside / np.sum(table.inside, axis=-1, keepdims=True), table.paid
@@ -120,6 +135,8 @@ AFTER: dict[str, Callable[[Table], Read] | None] = {
     "a new start": _changed(_new_start),
     "nothing, and other steps are made to add to 1": _changed(_again),
     "nothing, and the other starts are made to add to 1": lambda t: (*cut(t)[:2], _start(t)),
+    "nothing, and a start in it is moved to the first state that is none": lambda t: (*cut(t)[:2], off_ends(t) + _started(t) * _lowest(t)),
+    "nothing, and a start in it is moved to any other state alike": lambda t: (*cut(t)[:2], off_ends(t) + _started(t) * (1 - t.end) / np.sum(1 - t.end, axis=-1, keepdims=True)),
     "the value of the state before it": _changed(_unmoved),
     "nothing, and the step into it is not paid": _changed(lambda t: (t.inside, np.sum(t.inside * t.R, axis=-1))),
     "nothing after an action that may lead to it": _ended(lambda t: 1.0 * (t.into_ends > 0)),
@@ -142,13 +159,13 @@ def _own(table: Table) -> Array:
     return np.einsum("nsat,nt->nsa", table.P * table.end[:, None, None, :], np.mean(table.paid, axis=-1))
 
 
-OWN_ROWS: dict[str, Callable[[Table, Array], Array] | None] = {
+OWN_ROWS: dict[str, Callable[[Array, Array], Array] | None] = {
     "0": None,
-    "its own reward": lambda t, ahead: t.paid,
-    "its own reward, and what follows by its own row": lambda t, ahead: t.paid + ahead,
-    "what follows by its own row": lambda t, ahead: ahead,
+    "its own reward": lambda paid, ahead: paid + 0 * ahead,
+    "its own reward, and what follows by its own row": lambda paid, ahead: paid + ahead,
+    "what follows by its own row": lambda paid, ahead: ahead,
 }
-"""Q in an end, of the table and γPV."""
+"""Q in an end, of the expected reward and γPV."""
 
 
 def _only(index: int) -> Callable[[Table], Array]:

@@ -74,11 +74,11 @@ def variant(part: str, problem: EpisodicReturn, point: Point) -> Array | None:
     return None if V is None else _with_own_rows(value, V, table, point[IN_ENDS], problem.task.mdp.horizon is not None)
 
 
-def _with_own_rows(Q: Array, V: Array, table: Table, how: Callable[[Table, Array], Array], timed: bool) -> Array:
+def _with_own_rows(Q: Array, V: Array, table: Table, how: Callable[[Array, Array], Array], timed: bool) -> Array:
     """Q, or Q − V, with other numbers in the ends, where V is 0; with a horizon (N, H, S, A)."""
-    ahead = table.gamma * np.einsum("nsat,n...t->n...sa", table.P, V[:, 1:] if timed else V)
-    own, end = how(table, np.moveaxis(ahead, 1, 0) if timed else ahead), table.end[..., None]
-    return np.asarray(Q + (np.moveaxis(end * own + 0 * np.moveaxis(ahead, 1, 0), 0, 1) if timed else end * own))
+    after, end, paid = (V[:, 1:], table.end[:, None], table.paid[:, None]) if timed else (V, table.end, table.paid)
+    ahead = table.gamma * np.einsum("nsat,n...t->n...sa", table.P, after)
+    return np.asarray(Q + end[..., None] * how(paid, ahead))
 
 
 @lru_cache(maxsize=512)
