@@ -294,7 +294,7 @@ def test_no_template_is_left_over(monkeypatch):
         (["maml-regresion", "--lang", "numpy"], "no suite is called 'maml-regresion' (did you mean 'maml-regression'?)"),
         (["pearl", "--lang", "rust"], "argument --lang: invalid choice: 'rust'"),
         (["pearl"], "the following arguments are required: --lang"),
-        (["pearl", "--lang", "node"], "no adapter of pearl for --lang node, which is there for maml-tabular, "),
+        (["pearl", "--lang", "node"], "no adapter of pearl for --lang node, which is there for episodic-return, maml-tabular, "),
         (["pearl", "--lang", "node"], "; pearl has --lang torch, --lang jax, --lang numpy"),
         (["model", "--lang", "torch", "--module"], "; model has --lang jax, --lang numpy"),
         (["maml-lq", "--lang", "numpy", "--module"], "for --lang numpy --module, which is there for no suite; maml-lq has --lang torch, "),

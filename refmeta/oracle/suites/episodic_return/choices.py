@@ -10,7 +10,8 @@ import numpy as np
 
 from refmeta.arrays import Array
 from refmeta.oracle.choices import Choices
-from refmeta.oracle.suites.episodic_return.ends import AFTER, OWN_ROWS, STATES, worth
+from refmeta.oracle.suites.episodic_return.end_states import STATES
+from refmeta.oracle.suites.episodic_return.ends import AFTER, OWN_ROWS, worth
 from refmeta.oracle.suites.episodic_return.variants import IN_ENDS, variant
 from refmeta.oracle.suites.policy_gradient.choices import CHOICES as OF_RETURNS
 from refmeta.oracle.suites.policy_gradient.choices import FAMILIES as OF_FAMILIES
