@@ -12,10 +12,12 @@ from refmeta.arrays import Array
 from refmeta.oracle.clamps import CLAMPED_LOGITS, CLAMPED_PROBABILITIES, ClampedSoftmax, with_softmax
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.episodic_return.choices import CHOICES, variant
+from refmeta.oracle.suites.episodic_return.problem import answer
 from refmeta.oracle.suites.episodic_return.variants import PARTS
 
 __all__ = ["FALSE_ALARMS", "ROWS"]
 
+PAID = tuple(part for part in PARTS if part != "occupancy")  # visits of ends have rows of their own
 FALSE_ALARMS = {
     "slopes-of-ends-missing": "the derivatives by the logits of an end are 0: no action is taken there, and no gradient is missing",
     "visits-do-not-add-up": "the occupancy adds up to less than 1/(1 - gamma), because time after an end is not counted; at gamma = 1 it "
@@ -26,19 +28,20 @@ FALSE_ALARMS = {
 }
 
 
-def _at(choice: str, words: str, parts: tuple[str, ...] = PARTS) -> Callable[[Any], dict[str, Array]]:
-    """The parts at one departure, where it has a value."""
+def _part(part: str, choice: str, words: str) -> Callable[[Any], Array]:
+    """One part at one departure; what is right where that has no value, because the process never ends."""
 
-    def row(problem: Any) -> dict[str, Array]:
-        values = {part: variant(part, problem, {choice: CHOICES[choice][words]}) for part in parts}
-        return {part: value for part, value in values.items() if value is not None}
+    def row(problem: Any) -> Array:
+        value = variant(part, problem, {choice: CHOICES[choice][words]})
+        return answer(part, problem) if value is None else value
 
     return row
 
 
-def _part(part: str, choice: str, words: str) -> Callable[[Any], Array | None]:
-    """One part at one departure."""
-    return lambda problem: variant(part, problem, {choice: CHOICES[choice][words]})
+def _at(choice: str, words: str, parts: tuple[str, ...] = PARTS) -> Callable[[Any], dict[str, Array]]:
+    """The parts at one departure."""
+    rows = {part: _part(part, choice, words) for part in parts}
+    return lambda problem: {part: row(problem) for part, row in rows.items()}
 
 
 ends_ignored = wrong(
@@ -49,12 +52,12 @@ ends_ignored = wrong(
 end_pays_for_ever = wrong(
     "end-pays-for-ever", "V = r/(1 − γ) in an end", quantity=EVERY, cause="an end is a loop that pays its own reward in every step",
     repair="no reward in the loop of an end, or no loop",
-)(_at("after an end", "its own reward, for ever"))  # fmt: skip
+)(_at("after an end", "its own reward, for ever", PAID))  # fmt: skip
 
 end_pays_once = wrong(
     "end-pays-once", "V = r in an end", quantity=EVERY, kind="convention", cause="the flag is applied one step late: the end pays its own reward, too, before all is over",
     source="walkinglabs/hands-on-modern-rl #54, JuliaPOMDP/DiscreteValueIteration.jl #27", repair="V = 0 in an end; pay in the step that enters it",
-)(_at("after an end", "its own reward, once"))  # fmt: skip
+)(_at("after an end", "its own reward, once", PAID))  # fmt: skip
 
 entering_reward_lost = wrong(
     "entering-reward-lost", "E[(1 − done)(r + γV′)]", quantity=EVERY, cause="the flag is applied one step early: the reward of the step into the end is cut, too",
