@@ -4,6 +4,7 @@ from refmeta.evidence import (
     best_possible,
     control,
     differences,
+    ends,
     geometry,
     gradients,
     hypergradients,
@@ -27,7 +28,7 @@ from refmeta.evidence.checks import Check
 __all__ = ["CHECKS"]
 
 CHECKS: tuple[Check, ...] = (
-    *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *soft_returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
+    *shared.CHECKS, *differences.CHECKS, *returns.CHECKS, *ends.CHECKS, *soft_returns.CHECKS, *geometry.CHECKS, *control.CHECKS,
     *maml.CHECKS, *inner_optimisers.CHECKS, *reptile.CHECKS, *gradients.CHECKS, *hypergradients.CHECKS,
     *sampling.CHECKS, *targets.CHECKS, *kl.CHECKS, *sampled.CHECKS, *many_episodes.CHECKS,
     *meta_lstm.CHECKS, *pearl.CHECKS, *model_based.CHECKS, *best_possible.CHECKS,

@@ -83,7 +83,7 @@ def _returns(task: Any, use: ClampedSoftmax) -> list[Loss]:
     """−J of every task."""
     mdp, features = task.mdp, getattr(task.policy, "features", None)
     rest = {"gamma": float(mdp.gamma), "horizon": mdp.horizon, "features": None if features is None else features.tolist()}
-    arrays = (mdp.P, 3), (mdp.expected_reward, 2), (mdp.rho, 1)
+    arrays = (mdp.onward, 3), (mdp.expected_reward, 2), (mdp.rho, 1)
     each = zip(*(np.broadcast_to(x, (*task.shape, *x.shape[-n:])).tolist() for x, n in arrays), strict=True)
     return [policy_return(P, R, rho, **rest, softmax=use) for P, R, rho in each]
 

@@ -17,8 +17,8 @@ from refmeta.tasks.regression import LinearRegression
 
 __all__ = [
     "ADAPTED", "CLASSES", "CONTEXT", "CROSS_ENTROPY", "DIRECTION", "FEATURES", "LABELLED", "LOGITS", "PAID_BY_NEXT", "POINTS",
-    "PROCESS", "QUADRATIC", "RETURN", "SYSTEM", "TIME", "both", "context", "linear_regression", "policy_cost", "policy_return",
-    "quadratic", "softmax_regression",
+    "PROCESS", "QUADRATIC", "RETURN", "SYSTEM", "TIME", "both", "context", "linear_regression", "policy_cost", "policy_of",
+    "policy_return", "quadratic", "softmax_regression",
 ]  # fmt: skip
 
 Inputs = dict[str, Input]
@@ -96,8 +96,12 @@ def policy_return(x: dict[str, Any], prefix: str = "") -> PolicyReturn:
     """The exact return of a softmax policy, of a table where there are no features."""
     P, R, rho = (x[prefix + name] for name in PROCESS)
     mdp = FiniteMDP(P, R, rho, x["gamma"], x["horizon"])
-    policy = TabularSoftmax(mdp.states, mdp.actions) if x.get("features") is None else LinearSoftmax(x["features"])
-    return PolicyReturn(mdp, policy)
+    return PolicyReturn(mdp, policy_of(x, mdp))
+
+
+def policy_of(x: dict[str, Any], mdp: FiniteMDP) -> TabularSoftmax | LinearSoftmax:
+    """The softmax policy, a table where there are no features."""
+    return TabularSoftmax(mdp.states, mdp.actions) if x.get("features") is None else LinearSoftmax(x["features"])
 
 
 def policy_cost(x: dict[str, Any], prefix: str) -> PolicyCost:

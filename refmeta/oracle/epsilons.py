@@ -187,7 +187,7 @@ def policy_loss(probabilities: Callable[[Array, float], Array], discount: Callab
 
     def loss(task: Any, theta: Array, epsilon: float) -> Array:
         mdp, pi = task.mdp, probabilities(task.policy.table(theta), epsilon)
-        r, P = np.sum(pi * mdp.expected_reward, axis=-1), np.einsum("...sa,...sat->...st", pi, mdp.P)
+        r, P = np.sum(pi * mdp.expected_reward, axis=-1), np.einsum("...sa,...sat->...st", pi, mdp.onward)
         gamma, V = discount(mdp.gamma, epsilon), 0 * r
         if mdp.horizon is None:
             V = np.linalg.solve(np.eye(mdp.states) - gamma * P, r[..., None])[..., 0]

@@ -174,6 +174,7 @@ CODE = {
     "maml-sampled": "on_batches(theta, support, query, alphas, next(products))",
     "policy-gradient": "{'grad': grad(loss, theta), 'kl_grad': grad(kl, theta + v)}",
     "soft-return": "{'grad': grad(loss, theta)}",
+    "episodic-return": "{'grad': grad(loss, theta)}",
     "model": "learned(theta, lambda x: loss(x, *support), lambda x: loss(x, *query), alphas, log_marginal, prior)",
     "expected-estimators": "expectations(theta, loss, log_policy, weight, to_go, alpha, episodes, steps, v)",
 }
@@ -280,7 +281,7 @@ def test_what_is_offered():
     assert set(new.offered("numpy")) == set(new.offered("jax")) == set(SUITES)
     maml = {suite for suite in SUITES if SUITES[suite].chapter == "maml"}
     assert set(new.offered("torch-module")) == set(new.offered("jax-module")) == maml
-    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm"}
+    assert set(new.offered("torch")) == maml | {"maml-optimisers", "implicit", "reptile", "returns", "pearl", "meta-lstm", "episodic-return"}
     assert new.offered("numpy-module") == new.offered("node-module") == ()
 
 
@@ -299,7 +300,7 @@ def test_no_template_is_left_over(monkeypatch):
         (["maml-regresion", "--lang", "numpy"], "no suite is called 'maml-regresion' (did you mean 'maml-regression'?)"),
         (["pearl", "--lang", "rust"], "argument --lang: invalid choice: 'rust'"),
         (["pearl"], "the following arguments are required: --lang"),
-        (["pearl", "--lang", "node"], "no adapter of pearl for --lang node, which is there for maml-tabular, "),
+        (["pearl", "--lang", "node"], "no adapter of pearl for --lang node, which is there for episodic-return, maml-tabular, "),
         (["pearl", "--lang", "node"], "; pearl has --lang torch, --lang jax, --lang numpy"),
         (["model", "--lang", "torch", "--module"], "; model has --lang jax, --lang numpy"),
         (["maml-lq", "--lang", "numpy", "--module"], "for --lang numpy --module, which is there for no suite; maml-lq has --lang torch, "),

@@ -46,6 +46,7 @@ PLACES = {
     "finite-horizon-gradient": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.grad",
     "finite-horizon-hvp": "refmeta.tasks.finite_horizon:FiniteHorizonPoint.hvp",
     "optimal-values": "refmeta.evidence.returns:optimal_values",
+    "thm:episode-length": "refmeta.tasks.exact_return:DiscountedPoint.occupancy",
     "soft-return": "refmeta.tasks.exact_return:DiscountedPoint.loss",
     "soft-return-gradient": "refmeta.tasks.exact_return:DiscountedPoint.grad",
     "soft-return-hvp": "refmeta.tasks.exact_return:DiscountedPoint.hvp",

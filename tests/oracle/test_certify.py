@@ -14,7 +14,7 @@ from refmeta.tolerance import DELTA, PATTERNS, error_in_tolerances, max_per_task
 from tests import independent
 
 SUBSET = """maml-tabular-001 maml-tabular-010 maml-quadratic-014 maml-regression-004 policy-gradient-008
-    policy-gradient-009 soft-return-002 soft-return-009 reptile-001 maml-lq-001 maml-lq-011 implicit-004 implicit-008 surrogates-008 surrogates-011 maml-sampled-001 maml-sampled-013
+    policy-gradient-009 soft-return-002 soft-return-009 episodic-return-003 episodic-return-007 reptile-001 maml-lq-001 maml-lq-011 implicit-004 implicit-008 surrogates-008 surrogates-011 maml-sampled-001 maml-sampled-013
     expected-estimators-003 maml-optimisers-009 maml-optimisers-030 meta-lstm-006 pearl-004
     pearl-005 model-002 model-012""".split()
 ONE = decimals.Central(Fraction(1))

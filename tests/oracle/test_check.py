@@ -72,7 +72,8 @@ def test_reductions_ascent_and_first_order_on_purpose(reduce):
 
 @pytest.mark.parametrize(
     ("suite", "turned"),
-    [("pearl", ()), ("model", ("objective", "gradient")), ("policy-gradient", ("loss", "grad", "hvp")), ("soft-return", ("loss", "grad", "hvp"))],
+    [("pearl", ()), ("model", ("objective", "gradient")), ("policy-gradient", ("loss", "grad", "hvp")), ("soft-return", ("loss", "grad", "hvp")),
+     ("episodic-return", ("loss", "grad", "hvp"))],
 )
 def test_ascent_turns_returns_and_their_derivatives_only(suite, turned):
     right = library(suite)

@@ -14,6 +14,7 @@ from refmeta.meta import maml, reptile
 from refmeta.oracle.clamps import ClampedSoftmax
 from refmeta.oracle.limits import with_clipped_gradient, within
 from refmeta.oracle.suites import SUITES
+from refmeta.oracle.suites.episodic_return import wrong as of_episodes
 from refmeta.oracle.suites.expected_estimators import wrong_limits as of_expectations
 from refmeta.oracle.suites.implicit import wrong as of_implicit
 from refmeta.oracle.suites.maml import wrong_limits as of_maml
@@ -34,7 +35,7 @@ from refmeta.tolerance import error_in_tolerances
 MAML = [name for name in SUITES if SUITES[name].chapter == "maml"]
 CLAMPED = {
     **dict.fromkeys(MAML, of_maml._with_softmax),
-    "policy-gradient": of_policies._with_softmax, "soft-return": of_soft_returns._with_softmax, "expected-estimators": of_expectations._with_softmax,
+    "policy-gradient": of_policies._with_softmax, "soft-return": of_soft_returns._with_softmax, "episodic-return": of_episodes._with_softmax, "expected-estimators": of_expectations._with_softmax,
     "model": of_model._with_softmax, "surrogates": of_surrogates._with_softmax,
     "pearl": lambda p, use: of_pearl.all_parts(p, Pearl(softmax=use)),
     "maml-sampled": of_batches._with_softmax, "meta-lstm": lambda p, use: of_lstm.all_parts(p, Formulas(softmax=use)),

@@ -47,6 +47,8 @@ OPTIMISED = """
         return slope(objective)(theta)"""
 
 PYTORCH = {
+    "episodic-return": """
+        return {"grad": torch.func.grad(loss)(theta), "hvp": torch.func.jvp(torch.func.grad(loss), (theta,), (v,))[1]}""",
     "maml-optimisers": OPTIMISED.replace("xp.", "torch.").replace("slope(", "torch.func.grad("),
     "maml": """
         def objective(phi):
@@ -166,6 +168,8 @@ JAX = {
         parts = {"grad": grad, "hvp": product(loss, theta), "fisher": F @ v, "kl_hvp": product(kl, theta + v)}
         natural = jnp.linalg.pinv(F, rtol=1e-11, hermitian=True) @ -grad
         return parts | {"natural_gradient": natural, "kl_grad": jax.grad(kl)(theta + v)}""",
+    "episodic-return": """
+        return {"grad": jax.grad(loss)(theta), "hvp": jax.jvp(jax.grad(loss), (theta,), (v,))[1]}""",
     "soft-return": """
         return {"grad": jax.grad(loss)(theta), "hvp": jax.jvp(jax.grad(loss), (theta,), (v,))[1]}""",
     "expected-estimators": """
@@ -321,6 +325,8 @@ def test_an_adapter_in_javascript(suite, tmp_path):
               gae[n][t] = row[t] + gamma * after - values[n][t] + (end[n][t] ? 0 : gamma * lam * gae[n][t + 1]);
             }
         return { gae };"""
+    elif suite == "episodic-return":
+        code = f"{DUALS}{RETURNS}\n        return {{ grad: grad(returns(P, R, rho, gamma, horizon, features), theta) }};"
     elif suite == "reptile":
         code = """
         const mean = (j) => adapted.reduce((sum, row) => sum + row[j], 0) / adapted.length;

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import refmeta as rm
+from refmeta.commands.verify import checks_of
 from refmeta.judges import adjoint_gap, complex_step
 from refmeta.tasks.ends import reaches_end
 from tests import independent
-from tests.strategies import assert_close, seeds
+from tests.strategies import assert_close, assert_right, seeds
 
 EPS = np.finfo(float).eps
 UNDISCOUNTED, DISCOUNTED, TIMED = (1.0, None), (0.9, None), (1.0, 6)
@@ -249,3 +250,21 @@ def test_the_geometry_of_a_policy_holds_without_a_discount():
     np.testing.assert_allclose(sum(rm.fisher.hessian_split(point, v)), -point.hvp(v), rtol=0, atol=1e-12)
     np.testing.assert_allclose(rm.PolicyKL(point).at(theta).hvp(v), rm.fisher.product(point, v), rtol=1e-12)
     assert np.all(rm.fisher.product(point, v).reshape(2, 4, 3)[mdp.terminal] == 0)
+
+
+@pytest.mark.eq("thm:episode-length")
+@given(rng=seeds)
+def test_the_visits_add_up_to_the_length_of_an_episode(rng):
+    assert_right("thm:episode-length", checks_of(["thm:episode-length"])[0].draw(rng))
+
+
+@pytest.mark.eq("thm:episode-length")
+def test_the_length_of_a_random_walk_by_hand():
+    """i(6 − i) steps from state i; E γᵀ = u(i) = γ/2 (u(i − 1) + u(i + 1)), which is 1/26 in the middle for γ = 1/2."""
+    for start, steps in ((1, 5), (2, 8), (3, 9), (4, 8), (5, 5)):
+        mdp = rm.FiniteMDP(random_walk().P, random_walk().R, np.eye(7)[start], 1.0, terminal=random_walk().terminal)
+        assert task_of(mdp).at(np.zeros(14)).occupancy.sum() == pytest.approx(steps, rel=16 * EPS)
+    halved = task_of(random_walk(0.5)).at(np.zeros(14)).occupancy.sum()
+    assert halved == pytest.approx(2 * (1 - 1 / 26), rel=16 * EPS)
+    pair = rm.FiniteMDP([[[0.75, 0.25]], [[0, 1]]], [[1], [0]], [0.5, 0.5], 1.0, terminal=[False, True])
+    assert task_of(pair).at(np.zeros(2)).occupancy.sum() == pytest.approx(0.5 * 4, rel=8 * EPS)  # a start in the end has T = 0

@@ -4,6 +4,7 @@ from importlib.resources import files
 
 from refmeta.oracle.suite import Suite
 from refmeta.oracle.suites import (
+    episodic_return,
     expected_estimators,
     implicit,
     implicit_early,
@@ -27,6 +28,7 @@ SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
         policy_gradient.SUITE,
+        episodic_return.SUITE,
         soft_return.SUITE,
         *maml.SUITES,
         maml_optimisers.SUITE,

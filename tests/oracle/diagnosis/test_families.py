@@ -18,6 +18,8 @@ FAMILIES = [
     ("implicit", "", "{} added to lambda", 0.21),
     ("policy-gradient", "hvp", "{} v more", 0.083),
     ("soft-return", "grad", "{} for tau", 0.137),
+    ("episodic-return", "grad", "gamma is {}", 0.83),
+    ("episodic-return", "value", "an end is worth {}", -1.7),
     ("soft-return", "grad", "the slope of later states times {}", 0.73),
     ("soft-return", "grad", "undiscounted, {} steps where there is no horizon", 137),
     ("soft-return", "hvp", "{} steps where there is none, and visits undiscounted", 50),

@@ -1,6 +1,6 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
-from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, episodes, expected, formulas, forward, iterative  # isort: skip
 from tests.oracle.right import jets, products, returned, sampled, second_order, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
@@ -16,6 +16,7 @@ MODULES = (
     sampled,
     single,
     soft,
+    episodes,
     differences,
     batches,
     buffers,

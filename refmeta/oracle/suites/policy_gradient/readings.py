@@ -14,7 +14,9 @@ from refmeta.oracle.suite import at_most_one
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.policies.softmax import TabularSoftmax
 
-__all__ = ["ReadPolicy", "ReadProcess", "Run", "axis_of", "policy_at", "pull", "read", "run_of", "shares_of", "table"]
+__all__ = ["ReadPolicy", "ReadProcess", "Run", "axis_of", "is_left", "policy_at", "pull", "read", "run_of", "shares_of", "table"]
+
+CLOSED = 1e12  # where each step leaves with a chance of 2⁻²², the condition is some 1e7
 
 
 class ReadProcess(NamedTuple):
@@ -60,9 +62,15 @@ def _process(problem: Evaluation, reading: tuple[Any, ...]) -> ReadProcess | Non
     read = P(full) if P else full
     r = reward(r, read, mdp.R) if reward else r
     read, r = ends(read, r) if ends else (read, r)
-    if H is None and not gamma < 1:
+    if H is None and not gamma < 1 and not (mdp.terminal.any() and is_left(read)):
         return None
     return ReadProcess(read, r, start(rho) if start else rho, gamma, H)
+
+
+def is_left(P: Array) -> bool:
+    """Is a process whose rows add up to less than 1 left from every state?  Of one that is not, I − P is singular."""
+    kernel = np.mean(P, axis=-2)
+    return bool(np.max(np.linalg.cond(np.eye(kernel.shape[-1]) - kernel)) < CLOSED)
 
 
 def read(problem: Evaluation, point: Point) -> ReadProcess:
