@@ -8,7 +8,7 @@ from numpy.random import Generator
 from scipy.special import gammaln
 
 from refmeta.arrays import Array
-from refmeta.evidence.checks import Check, off
+from refmeta.evidence.checks import Check, Error, off
 from refmeta.evidence.definitions import all_trajectories
 from refmeta.evidence.sampled import TinyCase, random_tiny
 from refmeta.judges import complex_step
@@ -97,7 +97,7 @@ def _step(kind: str, theta: Array, task: PolicyReturn) -> StepLimit:
     return step_limit(lambda x, batch: make(task.policy, x, batch, gamma=task.mdp.gamma), theta, task)
 
 
-def _step_error(case: LimitCase) -> float:
+def _step_error(case: LimitCase) -> Error:
     """T, and complex steps of it: in the parameters of the scores, in those of the probabilities, and in all of them."""
     (task, theta, _), kind, *_ = case
     paths = _every_path(task)
@@ -114,7 +114,7 @@ def _jacobian(f: Callable[[Array], Array], theta: Array) -> Array:
     return np.stack([complex_step(f, theta, unit) for unit in np.eye(theta.size)])
 
 
-def _limit_error(case: LimitCase) -> float:
+def _limit_error(case: LimitCase) -> Error:
     """The complex step of L(φ) + Σ_k ⟨s_k, θ⁽ᵏ⁾⟩ along steps with held probabilities; s_k the one of L(φ) by the probabilities of step k."""
     (task, theta, alpha), kind, steps, score, curvature = case
     paths = _every_path(task)

@@ -56,8 +56,8 @@ CHOICES: Choices = {
     "discount": {**OF_RETURNS["discount"], **{f"{c:g} where it is 1": _where_one(c) for c in (0.9, 0.95, 0.99, 0.999)}},
     "visits": {**OF_RETURNS["visits"], "undiscounted": _undiscounted, "undiscounted, normalised to 1": _normalised},
 }  # fmt: skip
-FAMILIES: dict[str, tuple[str, Callable[[float], Any]]] = {
-    **{words: (choice, of) for words, (choice, of) in OF_FAMILIES.items() if choice in CHOICES},
+FAMILIES: dict[str, tuple[Any, ...]] = {
+    **{words: family for words, family in OF_FAMILIES.items() if family[0] in CHOICES},
     "an end is worth {}": ("after an end", worth),
 }
 
