@@ -81,6 +81,22 @@ def bounded(suite, p, **inputs):
     return {part: SUITES[suite].answer(part, other) for part in SUITES[suite].parts}
 
 
+def ended_early(p, share):
+    """Conjugate gradients that end, besides after their steps, where the residual is at most this share of g."""
+    g, rows = SUITES["implicit-early"].answer("one_step", p) / p.eta, []
+    columns = [p.support.at(0 * g + p.theta).hvp(0 * g + e) / p.strength for e in np.eye(g.shape[-1])]
+    for H, b in zip(np.eye(g.shape[-1]) + np.stack(columns, axis=-1), g, strict=True):
+        x, r, step = 0 * b, b, b
+        for _ in range(p.cg_steps):
+            if np.linalg.norm(r) <= max(share, 1e-14) * np.linalg.norm(b):
+                break
+            length = (r @ r) / (step @ H @ step)
+            x, new = x + length * step, r - length * H @ step
+            step, r = new + (new @ new) / (r @ r) * step, new
+        rows.append(x)
+    return {"cg": np.array(rows)}
+
+
 LIMITS = {
     "clamps of logits beyond": (1, lambda suite, p, b: CLAMPED[suite](p, ClampedSoftmax(logit=b))),
     "clamps of probabilities below": (-1, lambda suite, p, b: CLAMPED[suite](p, ClampedSoftmax(least=b))),
@@ -91,6 +107,7 @@ LIMITS = {
     "limits of conjugate gradients from": (1, lambda suite, p, b: of_implicit._by_few_steps(p, int(b))),
     "limits of terms from": (1, lambda suite, p, b: bounded(suite, p, terms=min(p.terms, int(b)))),
     "limits of unrolled steps from": (1, lambda suite, p, b: bounded(suite, p, steps=min(p.steps, int(b)), kept=min(p.kept, int(b)))),
+    "ends of conjugate gradients at residuals below": (-1, lambda suite, p, b: ended_early(p, b)),
     "clamps of log sigma below": (-1, lambda suite, p, b: BOUNDED[suite](p, b, np.inf)),
     "clamps of log sigma above": (1, lambda suite, p, b: BOUNDED[suite](p, -np.inf, b)),
     "clamps of log variances below": (-1, lambda suite, p, b: BOUNDED[suite](p, b, np.inf)),

@@ -126,6 +126,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 FAMILIES: dict[str, tuple[Any, ...]] = {
     "eta times {}": ("eta", lambda c: lambda s, e: c * e, (0.5, 1.5)), "{} for eta": ("eta", lambda c: lambda s, e: c, (0.1, 0.5)),
+    "damped by {}": ("matrix", lambda c: lambda m, one, A, s: (1 + c) * one + A / s, (0.01, 0.1, 1.0)),
     "lambda times {}": ("lambda", lambda c: (lambda s: c * s,) * 2, (0.5, 3.0)), **FAMILIES_OF_RESULTS,
 }  # fmt: skip
 
