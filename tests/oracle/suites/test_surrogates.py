@@ -808,13 +808,13 @@ def test_an_epsilon_in_a_penalty_has_the_effect_of_a_finite_one(kind):
         np.testing.assert_allclose(effects["1/(M + ε)"](), -case.expected[part].value / M, rtol=1e-12)
 
 
-LOGS, RATIO, MAGIC = "log_ratio.sum(1, keepdims=True) * (1 / mask.sum(1, keepdims=True))", "        ratio = log_ratio.exp()\n        return -total(ratio", "        magic = log_ratio.cumsum(1).exp()\n        ratio = log_ratio.exp()\n        return -total(magic * rewards) - total((1 - ratio) * baseline)\n"
+WHOLE_RATIO, RATIO, MAGIC = "log_ratio.sum(1, keepdims=True) * (1 / mask.sum(1, keepdims=True))", "        ratio = log_ratio.exp()\n        return -total(ratio", "        magic = log_ratio.cumsum(1).exp()\n        ratio = log_ratio.exp()\n        return -total(magic * rewards) - total((1 - ratio) * baseline)\n"
 HALF = "({k}).detach() + (l * l) / 2 - ((l * l) / 2).detach()"
 PLANTED = [
-    ("likelihood_ratio_loss", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
-    ("likelihood_ratio_grad", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
-    ("likelihood_ratio_hvp", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({LOGS}).exp()\n        return -total(ratio")]),
-    ("dice_loss", "sums: mean of the logarithms of the whole trajectory", [(MAGIC, MAGIC.replace("log_ratio.cumsum(1).exp()", f"({LOGS}).exp()"))]),
+    ("likelihood_ratio_loss", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({WHOLE_RATIO}).exp()\n        return -total(ratio")]),
+    ("likelihood_ratio_grad", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({WHOLE_RATIO}).exp()\n        return -total(ratio")]),
+    ("likelihood_ratio_hvp", "sums: mean of the logarithms of the whole trajectory", [(RATIO, f"        ratio = ({WHOLE_RATIO}).exp()\n        return -total(ratio")]),
+    ("dice_loss", "sums: mean of the logarithms of the whole trajectory", [(MAGIC, MAGIC.replace("log_ratio.cumsum(1).exp()", f"({WHOLE_RATIO}).exp()"))]),
     ("kl_k3", "function of the log ratio: k3 with the slope of k2", [("k = (-l).exp() + l - 1", "k = " + HALF.format(k="(-l).exp() + l - 1"))]),
     ("reinforce_loss", "denominators: left out, and the constant of a Gaussian, too", [("-total(log_ratio * advantages)", "-total(logp * advantages)")]),
     ("kl_k1", "function of the log ratio: k1 with the slope of k2", [("        k = l\n", "        k = " + HALF.format(k="l") + "\n")]),
