@@ -187,9 +187,10 @@ def as_discount(gamma: Any, horizon: Any, *, ends: bool = False, remedy: str = R
 
 def batch_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that the batch axes of all arguments broadcast to; keywords are the names for the message."""
-    different = {shape for shape in shapes.values() if shape}
-    if len(different) < 2:
-        return different.pop() if different else ()
+    if set(map(type, shapes.values())) == {tuple}:  # a task of a user's own may have a list
+        different = {shape for shape in shapes.values() if shape}
+        if len(different) < 2:
+            return different.pop() if different else ()
     try:
         return np.broadcast_shapes(*shapes.values())
     except ValueError:

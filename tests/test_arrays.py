@@ -151,3 +151,9 @@ def test_one_hot_rows_and_bounds_of_counts():
     assert arrays.as_count(5, "n", most=5) == 5
     with pytest.raises(ValueError, match="n must be at most 4, got 5"):
         arrays.as_count(5, "n", most=4)
+
+
+@pytest.mark.parametrize("shape", [[3], np.array([3]), (3,), 3])
+def test_the_batch_axes_of_a_user_s_task_may_be_what_numpy_takes(shape):
+    assert arrays.batch_shape(theta=(), task=shape) == arrays.batch_shape(theta=(3,), task=shape) == (3,)
+    assert arrays.batch_shape(theta=(2, 1), task=shape) == (2, 3) and arrays.batch_shape(theta=(), task=()) == ()

@@ -34,6 +34,12 @@ class Error:
     def __le__(self, other: Any) -> bool:
         return float(self) <= float(other)
 
+    def __gt__(self, other: Any) -> bool:
+        return float(self) > float(other)
+
+    def __ge__(self, other: Any) -> bool:
+        return float(self) >= float(other)
+
 
 class Check(NamedTuple):
     """A labelled formula: `draw(rng)` is a random case, `judge(case)` its error in tolerances.

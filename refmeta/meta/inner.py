@@ -16,7 +16,7 @@ from refmeta.meta.arguments import Point, Task, Tasks, as_query, as_step_sizes, 
 from refmeta.meta.inner_optimisers import GradientDescent, Moments, Slopes, UpdateRule, as_optimiser, zero_moments
 from refmeta.meta.inner_optimisers.state import filled, held
 
-__all__ = ["Adaptation", "adapt", "adjoints", "query_point", "slopes", "trusted_adaptation", "trusted_point"]
+__all__ = ["Adaptation", "adapt", "adjoints", "gradient_at", "query_point", "slopes", "trusted_adaptation", "trusted_point"]
 
 
 class Adaptation(NamedTuple):
@@ -72,13 +72,13 @@ def trusted_adaptation(
 
 def trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
     """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
-    if not _hastrusted_points(type(task)):
+    if not _has_trusted_points(type(task)):
         return task.at(as_parameters(theta) if first else theta)
     return trusted(task.at(theta) if first else task._at(theta))  # type: ignore[attr-defined]
 
 
 @functools.cache
-def _hastrusted_points(kind: type) -> bool:
+def _has_trusted_points(kind: type) -> bool:
     """Whether the class that has `at` has `_at`, too: a subclass or a wrapper with an `at` of its own is asked for that."""
     return any("_at" in vars(owner) for owner in [c for c in kind.__mro__ if "at" in vars(c)][:1])
 
@@ -104,9 +104,7 @@ def _no_moments(theta: Array, rule: UpdateRule) -> Moments:
 
 def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) -> tuple[Array, Moments]:
     """The parameters and the state after step k."""
-    gradient = np.asarray(point.grad)
-    if gradient.shape[-1:] != point.theta.shape[-1:]:
-        raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {point.theta.shape[-1]}")
+    gradient = gradient_at(point, point.theta.shape[-1])
     plain = isinstance(rule, GradientDescent)  # it has no state
     with np.errstate(all="ignore"):
         following, state = rule.step(point.theta, gradient, state if plain else held(state), alpha=alpha)
@@ -114,6 +112,14 @@ def _step(point: Point, state: Moments, rule: UpdateRule, alpha: Array, k: int) 
     for result in (following,) if plain else (state.second, following):
         check_finite(result, f"inner step {k} left the finite numbers; {reason}")
     return following, state
+
+
+def gradient_at(point: Point, dim: int) -> Array:
+    """The point's gradient; ValueError unless it has d numbers, as those of a user's own task may not."""
+    gradient = np.asarray(point.grad)
+    if gradient.shape[-1:] != (dim,):
+        raise ValueError(f"the task's grad has shape {gradient.shape}, expected last axis {dim}")
+    return gradient
 
 
 def query_point(inner: Adaptation, support: Tasks, query: Task | None) -> Point:

@@ -6,7 +6,7 @@ import numpy as np
 
 from refmeta.arrays import Array
 
-__all__ = ["Moments", "adam", "adam_epsilon_hat", "clipped", "moments", "row_norms", "zero_moments"]
+__all__ = ["Moments", "adam", "adam_epsilon_hat", "clipped", "moments", "unit_rows", "zero_moments"]
 
 
 class Moments(NamedTuple):
@@ -61,14 +61,15 @@ def _double(beta: Any) -> Any:
 
 
 def clipped(gradient: Array, max_norm: float) -> Array:
-    """g · min(1, c/‖g‖) for every row of (..., d), with c = `max_norm`."""
-    norm = row_norms(gradient)
-    outside = norm.real > max_norm
-    return np.where(outside, gradient * (max_norm / np.where(outside, norm, 1.0)), gradient)
+    """g · min(1, c/‖g‖) for every row of (..., d), with c = `max_norm`; a row whose norm overflows keeps its direction, too."""
+    unit, norm = unit_rows(gradient)
+    return np.where(norm.real > max_norm, max_norm * unit, gradient)
 
 
-def row_norms(g: Array) -> Array:
-    """√(Σg²), (..., 1), scaled against overflow; complex numbers are not conjugated."""
+@np.errstate(over="ignore")
+def unit_rows(g: Array) -> tuple[Array, Array]:
+    """g/‖g‖, 0 where g is, and ‖g‖ = √(Σg²), (..., 1), which alone may overflow; complex numbers are not conjugated."""
     scale = np.max(np.abs(g), axis=-1, keepdims=True, initial=0.0)
     scale = np.where(scale == 0, 1.0, scale)
-    return scale * np.sqrt(np.sum((g / scale) ** 2, axis=-1, keepdims=True))
+    norm = np.sqrt(np.sum((g / scale) ** 2, axis=-1, keepdims=True))
+    return g / scale / np.where(norm == 0, 1.0, norm), scale * norm

@@ -105,7 +105,7 @@ class SoftmaxLikelihood:
 
     @functools.cached_property
     def _places(self) -> Callable[[tuple[int, ...]], Array]:
-        """The index of every step in flat tables (..., S, A) with given batch axes, (..., M, H); kept."""
+        """The index of every step in flat tables (..., S, A) with given batch axes, (..., M, H); those of the last two are kept."""
         steps, size = self.trajectories, self.policy.states * self.policy.actions
         cells = steps.states * self.policy.actions + steps.actions
 
@@ -113,7 +113,7 @@ class SoftmaxLikelihood:
             """The cells, and the number of entries in the tables before."""
             return cells + size * np.arange(math.prod(batch)).reshape(*batch, 1, 1) if batch else cells
 
-        return functools.cache(places)
+        return functools.lru_cache(maxsize=2)(places)
 
     def _at_steps(self, table: Array) -> Array:
         """The entry of a table (..., S, A) at each step, 0 after the end; (..., M, H)."""

@@ -212,8 +212,8 @@ def _ingredients(
     """θ_sampled, the trajectories, γᵗr, γᵗb and γᵗ(Ĝ − b)."""
     theta = as_real(as_policy_parameters(policy, theta_sampled, "theta_sampled"), "theta_sampled")
     batch = as_trajectories(trajectories, policy)
-    joint_batch(policy, theta, batch)
     gamma, b = as_fraction(gamma, "gamma"), as_step_values(baseline, batch, "baseline")
+    batch_shape(theta_sampled=joint_batch(policy, theta, batch), baseline=b.shape[:-2])
     weight, G = discounts(batch.mask, gamma), finite_result(discounted_sum)(batch.rewards, gamma)
     return theta, batch, weight * batch.rewards, weight * b, weight * (G - b)
 

@@ -186,8 +186,9 @@ class FiniteHorizonPoint:
 
     def _expected(self, V: Array) -> Array:
         """γPV_{t+1} for V (..., H+1, S), (..., H, S, A)."""
-        out = V[..., 1:, :] @ self.mdp.onward.reshape(*self.mdp.onward.shape[:-3], -1, self.mdp.states).swapaxes(-1, -2)
-        return self.mdp.gamma * out.reshape(*out.shape[:-1], self.mdp.states, self.mdp.actions)
+        P, S, A = self.mdp.onward, self.mdp.states, self.mdp.actions
+        out = V[..., 1:, :] @ P.reshape(*P.shape[:-3], S * A, S).swapaxes(-1, -2)
+        return self.mdp.gamma * out.reshape(*out.shape[:-1], S, A)
 
 
 def _paired(d: Array, V: Array) -> Array:

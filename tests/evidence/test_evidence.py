@@ -257,6 +257,13 @@ def test_the_worst_of_several_errors_is_not_a_number_where_one_of_them_is_not():
     assert np.isnan(float(worst([half, off(lambda z: z**1e7, x, x)]))) and float(max(half, 3.0)) == 3.0
 
 
+def test_an_error_is_ordered_among_numbers_from_both_sides():
+    two, none = worst([2.0]), worst([np.nan])
+    assert two > 1 and two >= 2 and 1 < two and 2 <= two and not two > 2 and not 3 < two
+    assert float(max(1.0, two)) == 2.0 and min(two, 1.0) == 1.0 and [float(e) for e in sorted([two, 1.0, 3.0])] == [1.0, 2.0, 3.0]
+    assert not (none < 1 or none <= 1 or none > 1 or none >= 1 or 1 < none or 1 > none)
+
+
 def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
     """κ = 1 by hand: F = x; one of two tasks wrong by 60 eps is two tolerances off."""
     eps = np.finfo(float).eps

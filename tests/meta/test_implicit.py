@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -373,3 +374,16 @@ def test_bad_input_is_refused_in_a_sentence():
         implicit.gradient(case.theta, case.support, rm.Quadratic(np.eye(2), np.zeros(2)), strength=50.0)
     with pytest.raises(TypeError, match="query must be a task"):
         implicit.gradient(case.theta, case.support, 3, strength=50.0)
+
+
+def test_a_gradient_of_a_user_s_task_may_be_a_list_and_has_d_numbers():
+    quadratic = rm.Quadratic(2 * np.eye(2), np.ones(2))
+
+    def task(change):
+        point = lambda p: SimpleNamespace(theta=p.theta, loss=p.loss, grad=change(p.grad), hvp=p.hvp)
+        return SimpleNamespace(shape=(), dim=2, at=lambda theta: point(quadratic.at(theta)))
+
+    right = rm.implicit.adapt([1.0, 2.0], quadratic, strength=1.0).adapted
+    np.testing.assert_array_equal(rm.implicit.adapt([1.0, 2.0], task(np.ndarray.tolist), strength=1.0).adapted, right)
+    with pytest.raises(ValueError, match=r"the task's grad has shape \(1,\), expected last axis 2"):
+        rm.implicit.adapt([1.0, 2.0], task(lambda g: g[:1]), strength=1.0)

@@ -693,3 +693,9 @@ def test_the_largest_target_entropy_is_allowed_and_0_for_a_single_action():
     one = step.batch._replace(actions=np.zeros_like(step.batch.actions))
     loss = pearl.temperature_loss(-1.0, step.agent.policy[:, :1], step.noise, one, target_entropy=0.0)
     np.testing.assert_array_equal(loss, np.zeros(loss.shape))
+
+
+def test_the_gradient_of_no_tasks_has_its_shapes():
+    agent, context, batch, noise, settings = training_step(np.random.default_rng(0), tasks=0)
+    step = pearl.gradient(agent, context_of(context, S, A), batch, noise, settings)
+    assert step.critic.shape == step.policy.shape == (0, S, A, 1 + Z) and step.log_temperature.shape == (0,)

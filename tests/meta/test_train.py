@@ -40,6 +40,8 @@ def test_clipping_by_hand_and_at_the_edges():
     np.testing.assert_array_equal(clip_by_norm([0.0, 0.0], 1.0), [0.0, 0.0])
     np.testing.assert_allclose(clip_by_norm([3e200, 4e200], 5.0), [3.0, 4.0], rtol=1e-15)
     np.testing.assert_allclose(clip_by_norm([3e-200, 4e-200], 1e-200), [0.6e-200, 0.8e-200], rtol=1e-15)
+    np.testing.assert_allclose(clip_by_norm([1.2e308, 1.6e308], 5.0), [3.0, 4.0], rtol=1e-15)
+    np.testing.assert_allclose(clip_by_norm([3e200, 4e200], 1e-200), [0.6e-200, 0.8e-200], rtol=1e-15)
     np.testing.assert_allclose(clip_by_norm([[3.0, 4.0], [0.3, 0.4]], 1.0), [[0.6, 0.8], [0.3, 0.4]], rtol=4e-16)
     short = np.array([3.0, 4.0])
     assert clip_by_norm(short, 10.0) is not short

@@ -79,6 +79,14 @@ def test_batch_axes_of_parameters_and_directions_are_those_of_one_after_another(
             np.testing.assert_allclose(like.curve(w, us)[j, i], one.curve(w, us[j, 0, 0]), rtol=1e-12, atol=1e-13)
 
 
+def test_directions_of_many_shapes_leave_nothing_behind_but_two_tables_of_places():
+    batch = rm.Trajectories([[0, 1]], [[0, 0]], [[0.0, 0.0]], [[True, True]])
+    like = rm.likelihood(rm.TabularSoftmax(2, 2), np.zeros(4), batch)
+    for n in range(1, 20):
+        assert like.along(np.ones((n, 4))).shape == (n, 1, 2)
+    assert like._places.cache_info().currsize == 2
+
+
 def test_a_nearly_certain_policy_keeps_its_digits():
     """Logit gap 40, the likely action taken: the score is e^−40 = 4e-18, not 0."""
     policy, theta = rm.TabularSoftmax(1, 2), np.array([40.0, 0.0])

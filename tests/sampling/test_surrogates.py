@@ -350,6 +350,8 @@ def test_several_baselines_give_several_tasks_and_what_is_no_policy_is_refused()
     np.testing.assert_array_equal(several.at(theta).loss[2], dice(policy, start, batch, gamma=0.75).at(theta).loss)
     with pytest.raises(TypeError, match="policy must be a TabularSoftmax, LinearSoftmax or LinearGaussian, got str"):
         dice("policy", start, batch, gamma=0.75)
+    with pytest.raises(ValueError, match=r"batch axes must broadcast .* got theta_sampled \(5, 2\), baseline \(3, 2\)"):
+        dice(policy, np.stack([start] * 5)[:, None], batch, gamma=0.75, baseline=np.stack([b] * 3))
     with pytest.raises(
         ValueError, match=r"batch axes must broadcast against each other, got value \(3,\), trajectories \(2,\)"
     ):

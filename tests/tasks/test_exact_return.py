@@ -444,6 +444,15 @@ def test_a_batch_of_no_tasks_gives_results_for_no_task():
     assert point.loss.shape == (0,) and point.grad.shape == (0, 2) and point.hvp(np.ones(2)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_every_quantity_of_a_batch_of_no_tasks_has_its_shape(horizon):
+    task = PolicyReturn(FiniteMDP(np.ones((0, 1, 2, 1)), np.ones((0, 1, 2)), [1.0], 0.5, horizon), TabularSoftmax(1, 2))
+    point, time = task.at(np.zeros(2)), () if horizon is None else (horizon,)
+    assert point.action_value.shape == point.advantage.shape == (0, *time, 1, 2)
+    assert point.value.shape == (0, *(t + 1 for t in time), 1) and point.occupancy.shape == (0, *time, 1)
+    assert [x.shape for x in point.tangent(np.ones(2))[:3]] == [(0, 1, 2), (0, *time, 1, 2), (0, *time, 1)]
+
+
 def test_one_task_has_no_axis_to_be_indexed_and_a_batch_only_one_index():
     batch = PolicyReturn(random_process(np.random.default_rng(0)), TabularSoftmax(3, 3))
     with pytest.raises(TypeError, match="one task has no batch axis to index"):

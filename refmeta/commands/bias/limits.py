@@ -1,5 +1,7 @@
 """What the bias of an estimator tends to as M, the trajectories per step, grows.  Derivation: derivations/sampled-meta-gradients.md"""
 
+from functools import partial
+
 import numpy as np
 
 from refmeta.arrays import Array
@@ -15,19 +17,35 @@ __all__ = ["limit_bias", "limit_of"]
 
 def limit_of(e: Estimator, task: PolicyReturn, theta: Array, *, alpha: float, steps: int) -> Array:
     """The limit of the mean of an estimator, (d,)."""
-
-    def step(x: Array) -> StepLimit:
-        return normalised_step_limit(x, task) if e.limit.normalised else step_limit(lambda y, batch: e.make(task, y, batch), x, task)
-
     score, curvature = e.limit.score(alpha), float(e.limit.curvature)
-    return gradient_limit(step, theta, task, alpha=alpha, steps=steps, score=score, curvature=curvature)
+    return gradient_limit(partial(_step, e, task), theta, task, alpha=alpha, steps=steps, score=score, curvature=curvature)
+
+
+def _step(e: Estimator, task: PolicyReturn, theta: Array) -> StepLimit:
+    """An inner step of the estimator on infinitely many episodes."""
+    if e.limit.normalised:
+        return normalised_step_limit(theta, task)
+    return step_limit(lambda x, batch: e.make(task, x, batch), theta, task)
 
 
 def limit_bias(e: Estimator, task: PolicyReturn, theta: Array, truth: Array, *, alpha: float, steps: int) -> sampled.Bias:
-    """The bias as M grows; the deviation goes to 0, or, with a score term that is not always 0, to infinity as √M: it is a sum over M."""
+    """The bias as M grows, and what the deviation tends to."""
     mean = limit_of(e, task, theta, alpha=alpha, steps=steps)
     bias = sampled.estimator_bias(Expectation(mean, np.zeros((task.dim, task.dim))), truth)
-    return bias._replace(deviation=np.inf if e.limit.score(alpha) and _has_score_term(task, theta) else 0.0)
+    return bias._replace(deviation=_deviation(e, task, theta, alpha=alpha, steps=steps))
+
+
+def _deviation(e: Estimator, task: PolicyReturn, theta: Array, *, alpha: float, steps: int) -> float:
+    """0, or infinity with a score term that is not always 0: as a sum over M it grows as √M, times L(φ).
+
+    NaN where L(φ) tends to 0, up to rounding: then the deviation stays bounded, and its limit is not computed.
+    """
+    if not (e.limit.score(alpha) and _has_score_term(task, theta)):
+        return 0.0
+    for _ in range(steps):
+        theta = theta - alpha * _step(e, task, theta).gradient
+    largest = (task.mdp.horizon or 1) * np.max(np.abs(task.mdp.expected_reward))
+    return np.inf if np.abs(task.at(theta).loss) > 1e-12 * largest else np.nan
 
 
 def _has_score_term(task: PolicyReturn, theta: Array) -> bool:

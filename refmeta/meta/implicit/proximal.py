@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from refmeta.arrays import Array, as_numbers, as_parameters, as_positive, batch_shape, check_finite
 from refmeta.conjugate_gradients import check_numerics, conjugate_gradients, max_abs
 from refmeta.meta.arguments import Point, Task, as_task
-from refmeta.meta.inner import trusted_point
+from refmeta.meta.inner import gradient_at, trusted_point
 
 __all__ = ["RESIDUAL", "Proximal", "adapt", "newton_step", "refine", "slope", "solve", "trusted_proximal"]
 
@@ -147,7 +147,7 @@ def _near_minimum(start: Point, first: Array, theta: Array, support: Task, stren
 
     def slope(y: Array) -> Array:
         y = y.reshape(theta.shape)
-        return np.ravel(at(theta + unit * y).grad / strength / unit + y)
+        return np.ravel(gradient_at(at(theta + unit * y), theta.shape[-1]) / strength / unit + y)
 
     def product(y: Array, v: Array) -> Array:
         Hv = np.ravel(at(theta + unit * y.reshape(theta.shape)).hvp(v.reshape(theta.shape))) / strength
@@ -176,4 +176,4 @@ def _keep_last_point(support: Task, start: Point, theta: Array) -> Callable[[Arr
 
 def slope(point: Point, phi: Array, theta: Array, strength: float) -> Array:
     """∇L(φ)/λ + φ − θ."""
-    return check_finite(point.grad / strength + (phi - theta), "the proximal gradient left the finite numbers")
+    return check_finite(gradient_at(point, phi.shape[-1]) / strength + (phi - theta), "the proximal gradient left the finite numbers")

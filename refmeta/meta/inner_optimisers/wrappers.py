@@ -8,7 +8,7 @@ import numpy as np
 from refmeta.arrays import Array, as_positive, dot, index_text
 from refmeta.meta.inner_optimisers.momentum import GradientDescent
 from refmeta.meta.inner_optimisers.state import Slopes, UpdateRule, as_weight, filled, keep
-from refmeta.meta.optimisers import Moments, clipped, row_norms
+from refmeta.meta.optimisers import Moments, clipped, unit_rows
 
 __all__ = ["ClippedByNorm", "DecayedWeights", "DecoupledDecay", "DecoupledDecayPaper", "as_optimiser"]
 
@@ -138,12 +138,11 @@ class ClippedByNorm:
         FloatingPointError
             If ‖g‖ is c up to rounding: the clipped gradient has a kink there.
         """
-        norm = row_norms(gradient)
+        unit, norm = unit_rows(gradient)
         before = filled(as_optimiser(self.optimiser).adjoint(theta, clipped(gradient, self.max_norm), state, later, alpha=alpha), gradient)
         self._check_not_on_sphere(norm, before.gradient, state.steps + 1)
         p, outside = before.gradient, norm.real > self.max_norm
-        norm = np.where(outside, norm, self.max_norm)
-        across = p - gradient / norm * dot(gradient / norm, p)[..., None]
+        norm, across = np.where(outside, norm, self.max_norm), p - unit * dot(unit, p)[..., None]
         return before._replace(gradient=np.where(outside, self.max_norm / norm * across, p))
 
     def _check_not_on_sphere(self, norm: Array, p: Array, t: int) -> None:

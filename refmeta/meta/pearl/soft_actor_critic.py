@@ -252,8 +252,8 @@ def _as_batch_and_target(batch: Transitions, target: ArrayLike, Q: Array) -> tup
 
 def _errors(Q: Array, batch: Transitions, y: Array) -> Array:
     """Q − y (..., n), 0 where there is no transition."""
-    pairs = batch.states * Q.shape[-1] + batch.actions
-    return np.where(batch.mask, _at(Q.reshape(*Q.shape[:-2], -1), pairs) - y, 0)
+    S, A = Q.shape[-2:]
+    return np.where(batch.mask, _at(Q.reshape(*Q.shape[:-2], S * A), batch.states * A + batch.actions) - y, 0)
 
 
 def _sums(values: Array, index: Array, size: int) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
+import refmeta as rm
 from refmeta.__main__ import main
 from refmeta.commands.bias.blocks import blocks
 from refmeta.commands.bias.estimators import ESTIMATORS
@@ -188,15 +189,22 @@ def test_a_process_whose_returns_are_all_alike_has_no_spread():
 @pytest.mark.parametrize("case", ["one action", "no reward", "certain"])
 def test_a_score_term_that_is_zero_on_every_trajectory_has_no_deviation(case):
     """Nor has it for any finite number of trajectories."""
-    import refmeta as rm
-    from refmeta.tasks.exact_return import PolicyReturn
-
     actions, R = (1, 2.0) if case == "one action" else (2, 0.0 if case == "no reward" else 3.0)
     P = np.full((2, actions, 2), 0.5)
-    task = PolicyReturn(rm.FiniteMDP(P, np.full((2, actions), R), [0.5, 0.5], 0.5, 2), rm.TabularSoftmax(2, actions))
+    task = rm.PolicyReturn(rm.FiniteMDP(P, np.full((2, actions), R), [0.5, 0.5], 0.5, 2), rm.TabularSoftmax(2, actions))
     theta = np.tile([800.0, -800.0][:actions], 2) if case == "certain" else np.arange(2.0 * actions)
     for block in blocks(task, theta, steps=[1], episodes=[2, np.inf], alphas=[0.75]):
         assert [row.sampled.deviation for row in block.rows] == [0.0] * len(block.rows), block.episodes
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_a_score_term_whose_loss_tends_to_zero_has_no_infinite_deviation(alpha):
+    """Rewards ±1 and an even policy: without a step L(φ) is 0 on every batch, and so is the deviation for any M; with one it is not."""
+    task = rm.PolicyReturn(rm.FiniteMDP([[[1.0], [1.0]]], [[1.0, -1.0]], [1.0], 1.0, 1), rm.TabularSoftmax(1, 2))
+    few, many = blocks(task, np.zeros(2), steps=[1], episodes=[3, np.inf], alphas=[alpha])
+    before, after = ({row.estimator.name: row.exact.deviation for row in block.rows} for block in (few, many))
+    assert (before["e-maml"] == 0) == (alpha == 0) and after["dice"] == 0
+    assert np.isnan(after["e-maml"]) if alpha == 0 else np.isinf(after["e-maml"])
 
 
 def settings(capsys, *options, target=()):
