@@ -9,7 +9,7 @@ from scipy.special import gammaln
 
 import refmeta as rm
 from refmeta import many_episodes, sampled
-from refmeta.evidence.many_episodes import random_bandit, random_limit
+from refmeta.evidence.many_episodes import random_bandits, random_limit
 from refmeta.evidence.sampled import random_tiny
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import dice, likelihood_ratio, reinforce
@@ -39,7 +39,7 @@ def test_the_limit_is_the_slope_of_the_steps_in_a_row(rng):
 @pytest.mark.eq("thm:many-episodes")
 @given(rng=seeds)
 def test_the_mean_comes_to_the_limit_as_one_over_m(rng):
-    assert_right("thm:many-episodes", random_bandit(rng))
+    assert_right("thm:many-episodes", random_bandits(rng))
 
 
 @pytest.mark.eq("many-episodes-step", "many-episodes-limit")
