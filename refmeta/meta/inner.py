@@ -72,13 +72,13 @@ def trusted_adaptation(
 
 def trusted_point(task: Task, theta: ArrayLike, *, first: bool = False) -> Point:
     """The task at a theta that was checked, unless it is the first; a task of a user's own checks what it likes."""
-    if not _hastrusted_points(type(task)):
+    if not _has_trusted_points(type(task)):
         return task.at(as_parameters(theta) if first else theta)
     return trusted(task.at(theta) if first else task._at(theta))  # type: ignore[attr-defined]
 
 
 @functools.cache
-def _hastrusted_points(kind: type) -> bool:
+def _has_trusted_points(kind: type) -> bool:
     """Whether the class that has `at` has `_at`, too: a subclass or a wrapper with an `at` of its own is asked for that."""
     return any("_at" in vars(owner) for owner in [c for c in kind.__mro__ if "at" in vars(c)][:1])
 
