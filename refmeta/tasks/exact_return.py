@@ -126,14 +126,15 @@ class DiscountedPoint:
 
     @cached_property
     def _evaluation(self) -> EvaluatedPolicy:
-        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A)."""
+        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A), or None."""
         r = dot(self.probabilities, plus(self._rewards, self._entropy_reward))
         return evaluation(self.mdp, self.probabilities, r)
 
     @cached_property
     def _relative_action_value(self) -> Array:
-        """Q − k, (..., S, A)."""
-        return self._rewards + self.mdp.gamma * self._evaluation.expected
+        """Q − k = R − c + γkδ + γP(V − k), (..., S, A)."""
+        _, V, expected = self._evaluation
+        return self._rewards + self.mdp.gamma * (self.mdp.expect(V) if expected is None else expected)
 
     @lazy_property
     def value(self) -> Array:
