@@ -135,7 +135,7 @@ def _limit_error(case: LimitCase) -> Error:
 
     def objective(x: Array) -> Any:
         scored: Any = 0.0
-        for at, term in zip(path, terms, strict=False):
+        for at, term in zip(path[:-1], terms, strict=True):
             scored = scored + score * (term @ x)
             x = x - alpha * _inner_gradient(kind, paths, paths.probabilities(at), at + curvature * (x - at), at)
         return task.at(x).loss + scored

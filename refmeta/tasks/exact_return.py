@@ -42,8 +42,8 @@ class PolicyReturn:
     the policy of `soft_values`.  The policy must be a softmax policy with or without τ: π, log π and their derivatives
     come from its logits, and a `log_prob` alone is not enough.
 
-    The relative error of J and its gradient is about eps/(1 − γ), and that of the gradient also |l|·eps for logits l.  A constant added to all rewards costs the gradient
-    no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
+    The relative error of J and its gradient is about eps/(1 − γ), and that of the gradient also |l|·eps for logits l.  A
+    constant added to all rewards costs the gradient no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
     to the value where that row is used.
 
     Raises
