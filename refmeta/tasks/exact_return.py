@@ -181,7 +181,7 @@ class DiscountedPoint:
         return -dot(self.mdp.rho, self.value)
 
     @cached_property
-    def _visits(self) -> Array:
+    def _pair_visits(self) -> Array:
         """x(s, a) = d(s) π(a|s), (..., S, A)."""
         return self.occupancy[..., None] * self.probabilities
 
@@ -193,7 +193,7 @@ class DiscountedPoint:
 
         Eq: soft-return-gradient
         """
-        return -self.policy.pullback(self._visits * self.advantage)
+        return -self.policy.pullback(self._pair_visits * self.advantage)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -208,7 +208,7 @@ class DiscountedPoint:
         """
         pi, u = self.probabilities, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)
-        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._visits * y)
+        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._pair_visits * y)
         return Tangent(pi * y, dQ, dd, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
 
     def _evaluation_jvp(self, gain: Array, moves: Array) -> tuple[Array, Array]:
@@ -224,7 +224,7 @@ class DiscountedPoint:
 
         Eq: soft-return-hvp
         """
-        pi, A, x, u = self.probabilities, self.advantage, self._visits, self.policy.table(v)
+        pi, A, x, u = self.probabilities, self.advantage, self._pair_visits, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)  # dπ = π y
         gain, moves = dot(pi * y, A), x * y
         dQ, dd = self._evaluation_jvp(gain, moves)
