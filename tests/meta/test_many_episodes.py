@@ -172,6 +172,9 @@ def test_what_is_no_limit_is_refused():
         many_episodes.gradient_limit(step, theta[None], task, alpha=0.1)
     with pytest.raises(TypeError, match="expected a PolicyReturn, got Quadratic"):
         many_episodes.step_limit(lambda x, batch: None, theta, rm.Quadratic(np.eye(4), np.zeros(4)))
+    four = rm.PolicyReturn(rm.FiniteMDP(np.stack([task.mdp.P] * 4), task.mdp.R, task.mdp.rho, task.mdp.gamma, task.mdp.horizon), task.policy)
+    with pytest.raises(ValueError, match=r"query has the batch axes \(4,\), expected one task; give query\[i\]"):
+        many_episodes.gradient_limit(step, theta, four, alpha=0.1)  # with d = 4 the arrays would fit
     with pytest.raises(TypeError, match="query must be a task"):
         many_episodes.gradient_limit(step, theta, step, alpha=0.1)
     with pytest.raises(ValueError, match="epsilon must be positive"):
