@@ -19,8 +19,8 @@ def conjugate_gradients(
 ) -> Array:
     """(sI + H)⁻¹ b for every task, b (..., d), to a residual of rtol·‖b‖; `product(x)` is Hx, (..., d), and `shift` s.
 
-    Every task has steps of its own, and rests where its residual is reached.  Every b is first scaled to largest entry 1,
-    so that nothing overflows.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at most 8d·eps·w, where w is
+    Every task has steps of its own, and none after its residual is small enough.  Every b is first scaled to largest
+    entry 1, so that nothing overflows.  A curvature s + xᵀHx/‖x‖² may be only rounding if it is at most 8d·eps·w, where w is
     the largest s + ‖Hx‖/‖x‖ of the task so far.
 
     Raises

@@ -62,7 +62,7 @@ class LabelRow(NamedTuple):
 def judge(check: Check, *, seed: int, problems: int) -> LabelRow:
     """Judge one formula on seeded problems; those with κ > 10⁶ are drawn again.
 
-    An error is measured until it is known not to be the worst.
+    An error is measured until it is known not to be the worst; such a problem counts, whatever its κ.
     """
     errors: list[float] = []
     rng = np.random.default_rng([seed, *check.label.encode()])

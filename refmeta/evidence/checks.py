@@ -58,7 +58,8 @@ class Check(NamedTuple):
 def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale: Any = 0.0) -> Error:
     """How many tolerances function(inputs) is off, the first axis that of the tasks; NaN where κ > 10⁶.
 
-    κ is the largest of eight patterns.  So each of them is a lower bound of κ, and an upper bound of the error.
+    κ is the largest of eight patterns.  So each of them is a lower bound of κ, and an upper bound of the error.  A result
+    that is not finite is infinitely many tolerances off.
     """
     expected = np.asarray(expected)
     scale = np.maximum(np.maximum(scale, max_per_task(expected)), np.finfo(float).tiny)
@@ -68,6 +69,8 @@ def off(function: Callable[[Any], Any], inputs: Any, expected: ArrayLike, scale:
 def _above(function: Callable[[Any], Any], inputs: Any, expected: Any, scale: Any, least: float) -> float:
     """The error of `off`; one pattern of κ after another, until the error is known to be at most `least`."""
     got, kappa = function(inputs), np.zeros(len(expected))
+    if not np.isfinite(got).all():
+        return np.inf
     for pattern in PATTERNS:
         if (bound := float(np.max(error_in_tolerances(got, expected, kappa, scale)))) <= least:
             return bound

@@ -123,8 +123,17 @@ def gradient_limit(
         c, the limit of the weight of the score terms L(φ) Σ_m ∇ log p(τ_m): 1 for E-MAML, 0 without them or for 1/M.
     curvature : float
         q, the weight of the second derivatives: 0 for first-order MAML.
+
+    Raises
+    ------
+    ValueError
+        For a theta that is not (d,), or a query with batch axes.
+    FloatingPointError
+        If a step leaves the finite numbers; the message names the step.
     """
     theta = _as_point(theta, as_task(query, "query"))
+    if query.shape:
+        raise ValueError(f"query has the batch axes {query.shape}, expected one task; give query[i]")
     c, q = as_real_scalar(score, "score"), as_real_scalar(curvature, "curvature")
     at, inner, alphas = theta, list[StepLimit](), as_step_sizes(alpha, steps, query.dim)
     for k, step_size in enumerate(alphas, start=1):

@@ -74,7 +74,7 @@ def pairs(outcomes: Sequence[Outcome], settings: JudgeSettings) -> list[Pair]:
 
 
 def each_pair(outcomes: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
-    """The results one after the other: most candidates fail on the first."""
+    """Every result, computed one by one: most candidates fail on the first."""
     for o in outcomes:
         for name, got in (o.got or {}).items():
             yield Pair(o.case, name, got, right_result(o.case, name, settings), limit_of(o.case, name, settings))

@@ -19,20 +19,19 @@ LARGE = 64  # states; with 4 actions a meta-gradient task after task takes 1.4 o
 
 
 class EvaluatedPolicy(NamedTuple):
-    """I − γP_π factorised, V (..., S), and PV (..., S, A)."""
+    """I − γP_π factorised, V (..., S), and PV (..., S, A) where it was computed on the way, else None."""
 
     factors: Inverses | LUFactors
     value: Array
-    expected: Array
+    expected: Array | None
 
 
 def evaluation(mdp: FiniteMDP, pi: Array, r: Array) -> EvaluatedPolicy:
-    """V = (I − γP_π)⁻¹ r and PV, for a policy π (..., S, A) and its rewards r (..., S)."""
+    """V = (I − γP_π)⁻¹ r for a policy π (..., S, A) and its rewards r (..., S); task after task PV, too."""
     if _is_task_after_task(mdp, pi):
         return _evaluation_by_task(mdp, pi, r)
     factors = factorise(_identity_plus(mdp.transitions(-mdp.gamma * pi)))
-    V = solve(factors, r)
-    return EvaluatedPolicy(factors, V, mdp.expect(V))
+    return EvaluatedPolicy(factors, solve(factors, r), None)
 
 
 def evaluation_jvp(mdp: FiniteMDP, factors: Inverses | LUFactors, g: Array, w: Array) -> tuple[Array, Array]:

@@ -42,8 +42,8 @@ class PolicyReturn:
     the policy of `soft_values`.  The policy must be a softmax policy with or without τ: π, log π and their derivatives
     come from its logits, and a `log_prob` alone is not enough.
 
-    The relative error of J and its gradient is about eps/(1 − γ), and that of the gradient also |l|·eps for logits l.  A constant added to all rewards costs the gradient
-    no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
+    The relative error of J and its gradient is about eps/(1 − γ), and that of the gradient also |l|·eps for logits l.  A
+    constant added to all rewards costs the gradient no digit.  Rows of P are used as they are: if a row sums to 1 + δ, by rounding, a constant reward c adds γδc/(1 − γ)
     to the value where that row is used.
 
     Raises
@@ -126,14 +126,15 @@ class DiscountedPoint:
 
     @cached_property
     def _evaluation(self) -> EvaluatedPolicy:
-        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A)."""
+        """I − γP_π factorised, V − k (..., S), and P(V − k), (..., S, A), or None."""
         r = dot(self.probabilities, plus(self._rewards, self._entropy_reward))
         return evaluation(self.mdp, self.probabilities, r)
 
     @cached_property
     def _relative_action_value(self) -> Array:
-        """Q − k, (..., S, A)."""
-        return self._rewards + self.mdp.gamma * self._evaluation.expected
+        """Q − k = R − c + γkδ + γP(V − k), (..., S, A)."""
+        _, V, expected = self._evaluation
+        return self._rewards + self.mdp.gamma * (self.mdp.expect(V) if expected is None else expected)
 
     @lazy_property
     def value(self) -> Array:
@@ -180,7 +181,7 @@ class DiscountedPoint:
         return -dot(self.mdp.rho, self.value)
 
     @cached_property
-    def _visits(self) -> Array:
+    def _pair_visits(self) -> Array:
         """x(s, a) = d(s) π(a|s), (..., S, A)."""
         return self.occupancy[..., None] * self.probabilities
 
@@ -192,7 +193,7 @@ class DiscountedPoint:
 
         Eq: soft-return-gradient
         """
-        return -self.policy.pullback(self._visits * self.advantage)
+        return -self.policy.pullback(self._pair_visits * self.advantage)
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -207,7 +208,7 @@ class DiscountedPoint:
         """
         pi, u = self.probabilities, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)
-        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._visits * y)
+        dQ, dd = self._evaluation_jvp(dot(pi * y, self.advantage), self._pair_visits * y)
         return Tangent(pi * y, dQ, dd, entropy_reward_jvp(pi, u, self.temperature, self.mdp.terminal))
 
     def _evaluation_jvp(self, gain: Array, moves: Array) -> tuple[Array, Array]:
@@ -223,7 +224,7 @@ class DiscountedPoint:
 
         Eq: soft-return-hvp
         """
-        pi, A, x, u = self.probabilities, self.advantage, self._visits, self.policy.table(v)
+        pi, A, x, u = self.probabilities, self.advantage, self._pair_visits, self.policy.table(v)
         y = centred_at(self._likeliest, pi, u)  # dπ = π y
         gain, moves = dot(pi * y, A), x * y
         dQ, dd = self._evaluation_jvp(gain, moves)

@@ -159,7 +159,7 @@ class FiniteHorizonPoint:
 
         Rewards are centred before they are multiplied: their differences have no rounding error.
         """
-        times = (self._factors @ d)[..., None]
+        times = (self._reward_weights @ d)[..., None]
         met = self.mdp.gamma * (self.mdp.onward @ W[..., None])[..., 0] + times[..., 1, :, :] * self.mdp.centred_reward[2]
         return times[..., 0, :, :] * self._centred_reward + centred(self.probabilities, met)
 
@@ -174,14 +174,14 @@ class FiniteHorizonPoint:
         return centred(self.probabilities, self._reward)
 
     @cached_property
-    def _factors(self) -> Array:
-        """1 and γk_{t+1}, (..., 2, H): of them R − c + b and δ are the factors in the reward of step t."""
+    def _reward_weights(self) -> Array:
+        """1 and γk_{t+1}, (..., 2, H): the reward of step t is R − c + b times the first, plus δ times the second."""
         k = self.mdp.gamma * self.mdp.levels[..., 1:]
         return np.stack([np.ones_like(k), k], axis=-2)
 
     def _mean(self, weight: Array, reward: Array) -> Array:
         """Σ_a w (r + γk_{t+1}δ) for w and r (..., S, A), (..., H, S)."""
-        k = self._factors[..., 1, :, None]
+        k = self._reward_weights[..., 1, :, None]
         return dot(weight, reward)[..., None, :] + k * dot(weight, self.mdp.centred_reward[2])[..., None, :]
 
     def _expected(self, V: Array) -> Array:

@@ -205,7 +205,7 @@ class PolicyCostPoint:
         return _with_time_axis(self.lq.R @ self.gain) + self._ahead @ _with_time_axis(self.closed_loop)
 
     def _price(self, R: Array, ahead: Array) -> Array:
-        """Σ γᵗ [R + ahead B]_jj with γBᵀP_{t+1} ahead, (..., m); γᵗ is the last entry of γᵗΣ_t."""
+        """Σ γᵗ [R + ahead B]_jj for ahead = γBᵀP_{t+1}, (..., m); γᵗ is the last entry of γᵗΣ_t."""
         each = np.einsum("...jj->...j", R)[..., None, :] + np.einsum("...ji,...ij->...j", ahead, _with_time_axis(self.lq.B))
         return np.einsum("...t,...tj->...j", self.moments[..., -1, -1], each)
 

@@ -271,3 +271,11 @@ def test_off_is_the_worst_of_all_tasks_in_units_of_its_tolerance():
     assert float(off(lambda z: z, x, [[1.0], [1.0 + 60 * eps]])) == pytest.approx(60 / 30 / 1.1, rel=0.15)
     assert np.isnan(float(off(lambda z: z**1e7, x, x)))
     np.testing.assert_allclose(condition_number(lambda z: np.array([z[0, 0], 3 * z[1, 0]]), x, np.ones(2)), [1, 3], rtol=0.11)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_result_that_is_not_finite_is_infinitely_far_off(bad):
+    """It is not taken for a problem with κ > 10⁶, which would be drawn again."""
+    error = off(lambda z: z * [[1.0], [bad]], np.ones((2, 1)), np.ones((2, 1)))
+    assert float(error) == np.inf and error.above(1.0) == np.inf
+    assert not judge(checks_of(["softmax"])[0]._replace(judge=lambda case: error), seed=0, problems=3).passed

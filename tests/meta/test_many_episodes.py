@@ -9,7 +9,7 @@ from scipy.special import gammaln
 
 import refmeta as rm
 from refmeta import many_episodes, sampled
-from refmeta.evidence.many_episodes import random_bandit, random_limit
+from refmeta.evidence.many_episodes import random_bandits, random_limit
 from refmeta.evidence.sampled import random_tiny
 from refmeta.sampling.returns import exact_baseline
 from refmeta.sampling.surrogates import dice, likelihood_ratio, reinforce
@@ -39,7 +39,7 @@ def test_the_limit_is_the_slope_of_the_steps_in_a_row(rng):
 @pytest.mark.eq("thm:many-episodes")
 @given(rng=seeds)
 def test_the_mean_comes_to_the_limit_as_one_over_m(rng):
-    assert_right("thm:many-episodes", random_bandit(rng))
+    assert_right("thm:many-episodes", random_bandits(rng))
 
 
 @pytest.mark.eq("many-episodes-step", "many-episodes-limit")
@@ -172,6 +172,9 @@ def test_what_is_no_limit_is_refused():
         many_episodes.gradient_limit(step, theta[None], task, alpha=0.1)
     with pytest.raises(TypeError, match="expected a PolicyReturn, got Quadratic"):
         many_episodes.step_limit(lambda x, batch: None, theta, rm.Quadratic(np.eye(4), np.zeros(4)))
+    four = rm.PolicyReturn(rm.FiniteMDP(np.stack([task.mdp.P] * 4), task.mdp.R, task.mdp.rho, task.mdp.gamma, task.mdp.horizon), task.policy)
+    with pytest.raises(ValueError, match=r"query has the batch axes \(4,\), expected one task; give query\[i\]"):
+        many_episodes.gradient_limit(step, theta, four, alpha=0.1)  # with d = 4 the arrays would fit
     with pytest.raises(TypeError, match="query must be a task"):
         many_episodes.gradient_limit(step, theta, step, alpha=0.1)
     with pytest.raises(ValueError, match="epsilon must be positive"):

@@ -43,7 +43,8 @@ def test_both_roads_have_the_same_evaluation(monkeypatch, batch, dtype, ends):
     one, other = by_both_roads(monkeypatch, lambda: evaluation(mdp, pi, r))
     M = np.eye(STATES) - 0.9 * np.einsum("...sa,...sat->...st", pi, mdp.onward)
     V = np.linalg.solve(M, r[..., None])[..., 0]
-    for got in (one, other):
+    assert other.expected is None
+    for got in (one, other._replace(expected=mdp.expect(other.value))):
         np.testing.assert_allclose(got.value, V, rtol=0, atol=1e-13)
         np.testing.assert_allclose(got.expected, np.einsum("...sat,...t->...sa", mdp.onward, V), rtol=0, atol=1e-13)
         expected = np.einsum("...sat,...t->...sa", mdp.onward, np.linalg.solve(M, w[..., :1])[..., 0])
@@ -75,6 +76,15 @@ def test_a_singular_matrix_is_named_task_after_task(monkeypatch):
     pi = np.round(pi * 4) / 4
     with pytest.raises(FloatingPointError, match=r"of task \[1, 0\] is singular: a pivot is zero"):
         evaluation(mdp, pi, r)
+
+
+def test_a_loss_alone_does_not_read_p_again(monkeypatch):
+    """P is read for P_π alone; PV and the visits belong to the gradient."""
+    mdp = random_process(np.random.default_rng(0), 3, 4, 2, 0.9)
+    point = PolicyReturn(mdp, TabularSoftmax(4, 2)).at(np.zeros(8))
+    monkeypatch.setattr(FiniteMDP, "expect", lambda mdp, V: pytest.fail("PV was asked for"))
+    monkeypatch.setattr(FiniteMDP, "push", lambda mdp, w: pytest.fail("visits were asked for"))
+    assert point.loss.shape == (3,)
 
 
 @pytest.mark.parametrize("shared", [False, True])

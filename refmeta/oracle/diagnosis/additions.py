@@ -68,7 +68,7 @@ def _terms(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Match]:
 
 
 def _are_same(one: Array | None, other: Array | None) -> bool:
-    """Are two values of a term the same, to nine digits?"""
+    """Are two values of a term the same, to nine digits, or to 1e-8 where they are smaller than 10?"""
     if one is None or other is None or one.shape != other.shape:
         return False
     with np.errstate(invalid="ignore"):

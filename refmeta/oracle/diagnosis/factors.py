@@ -76,7 +76,7 @@ def wrong_pairs(failing: Sequence[Outcome], settings: JudgeSettings) -> list[Pai
 
 
 def _wrong_in_turn(failing: Sequence[Outcome], settings: JudgeSettings) -> Iterator[Pair]:
-    """The same as they are wanted: most bases fail on the first."""
+    """The same, computed one by one: most bases fail on the first."""
     return (pair for pair in each_pair(generic_first(failing), settings) if not is_like_right(pair))
 
 

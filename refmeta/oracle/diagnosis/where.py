@@ -89,7 +89,7 @@ def _is_wrong_elsewhere(
 def _elsewhere(
     outcomes: Sequence[Outcome], ask: Ask, parts: tuple[str, ...], chosen: Callable[[Case], bool] = lambda case: True
 ) -> Iterator[Outcome]:
-    """The answers to cases with other numbers, asked as they are wanted: of every kind, and of those with the smallest errors, in turn."""
+    """The answers to cases with other numbers, asked one by one: of every kind, and of those with the smallest errors, in turn."""
     nearest = [o.case for o in sorted(outcomes, key=lambda o: o.error)[:NEAREST]]
     in_turn = (itertools.cycle(each) for each in (_of_every_kind([o.case for o in outcomes]), nearest))
     cases = itertools.islice(itertools.chain.from_iterable(zip(*in_turn, strict=True)), ELSEWHERE)

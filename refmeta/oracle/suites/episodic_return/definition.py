@@ -14,13 +14,12 @@ from refmeta.oracle.decimals import (
     Steps,
     Vector,
     dot,
-    gradient,
-    hessian_product,
     largest,
     policy_return,
     real,
 )
 from refmeta.oracle.suites.policy_gradient.definition import define as without_ends
+from refmeta.oracle.suites.policy_gradient.definition import of_loss
 
 __all__ = ["define"]
 
@@ -51,7 +50,7 @@ def define(part: str, x: Inputs, steps: Steps) -> list[Any]:
     """−J at θ and its derivatives; values and visits of the states that are no ends, and 0 in the ends."""
     tasks = [_going(x, *rows) for rows in zip(x["P"], x["R"], x["rho"], x["terminal"], strict=True)]
     if part in ("loss", "grad", "hvp"):
-        return [_of_loss(part, _loss(task), x, steps) for task in tasks]
+        return [of_loss(part, _loss(task), x["theta"], x, steps) for task in tasks]
     return [_with_ends(task, _of_states(part, task, x, steps)) for task in tasks]
 
 
@@ -69,15 +68,6 @@ def _loss(task: _Going) -> Loss:
     """−J."""
     inner = policy_return(task.P, task.R, task.rho, task.gamma, task.horizon, task.features)
     return lambda theta: inner(task.entries(theta))
-
-
-def _of_loss(part: str, loss: Loss, x: Inputs, steps: Steps) -> Any:
-    """−J, its gradient, or its Hessian times v."""
-    if part == "loss":
-        return loss(x["theta"])
-    if part == "grad":
-        return gradient(loss, x["theta"], steps.outer)
-    return hessian_product(loss, x["theta"], x["v"], steps.outer, steps.second)
 
 
 def _of_states(part: str, task: _Going, x: Inputs, steps: Steps) -> Any:

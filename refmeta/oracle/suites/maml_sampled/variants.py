@@ -41,34 +41,56 @@ def variant(part: str, problem: SampledBatches, point: Point) -> Array | None:
 
 def _of_task(name: str, kind: str, problem: SampledBatches, task: int, point: Point) -> Array:
     """One task: forwards along the inner steps, backwards through their Hessians."""
-    K = problem.steps
-    alphas = _rows(point, "alpha", problem, problem.alphas)
-    in_factors = _rows(point, "alpha in the factors", problem, alphas)
-    support, query = (_of_surrogates(point, scope) for scope in ("support", "query"))
-    batch, N = point.get("support batches", lambda k, K: k), len(problem.baseline)
-    of_support, of_query = (point[f"{each} of"](task, N) if f"{each} of" in point else task for each in ("support", "query"))
-    theta, path, inner = problem.theta, [], point.get("inner surrogate", name)
-    steps = point["steps"](K) if "steps" in point else K
-    if inner == name and "inner surrogate" in point or steps > K or not K and "query batch" in point:
+    inner = point.get("inner surrogate", name)
+    if inner == name and "inner surrogate" in point or not problem.steps and "query batch" in point:
         raise _NotConcerned
+    support, query = (_of_surrogates(point, scope) for scope in ("support", "query"))
+    path, phi = _path(inner, problem, task, point, support)
+    if kind == "adapted":
+        return np.asarray(phi)
+    end = _end(problem, task, point, [*(each.theta for each in path), phi])
+    if kind == "objective":
+        return _derivative(f"{name}_loss", end, query)
+    value = end.surrogate(name).at(end.theta).loss if "score term" in point else 0.0
+    return _through_steps(inner, problem, path, _derivative(f"{name}_grad", end, query), value, point, support)
+
+
+def _path(inner: str, problem: SampledBatches, task: int, point: Point, support: dict[str, Any]) -> tuple[list[Batches], Array]:
+    """The batch of every inner step, and φ."""
+    K, alphas = problem.steps, _rows(point, "alpha", problem, problem.alphas)
+    steps = point["steps"](K) if "steps" in point else K
+    if steps > K:
+        raise _NotConcerned
+    batch, of_support = point.get("support batches", lambda k, K: k), _other_task("support of", problem, task, point)
+    theta, path = problem.theta, list[Batches]()
     for k in range(steps):
         path.append(_with_old(_one(problem, of_support, batch(k, K), theta), problem, task, k, point.get("old policy of the support")))
         theta = theta - alphas[k] * _derivative(f"{inner}_grad", path[-1], support)
-    if kind == "adapted":
-        return np.asarray(theta)
-    k = point["query batch"](K) if "query batch" in point else QUERY
-    place = point["query taken at"](len(path)) if "query taken at" in point else len(path)
-    end = _one(problem, of_query, k, [*(each.theta for each in path), theta][max(place, 0)])
-    end = _with_old(end, problem, task, k, point.get("old policy of the query"))
-    if kind == "objective":
-        return _derivative(f"{name}_loss", end, query)
-    g = _derivative(f"{name}_grad", end, query)
-    value = end.surrogate(name).at(end.theta).loss if "score term" in point else 0.0
+    return path, theta
+
+
+def _end(problem: SampledBatches, task: int, point: Point, thetas: list[Array]) -> Batches:
+    """The batch of the query, at φ, the last of these parameters."""
+    k = point["query batch"](problem.steps) if "query batch" in point else QUERY
+    place = point["query taken at"](len(thetas) - 1) if "query taken at" in point else len(thetas) - 1
+    end = _one(problem, _other_task("query of", problem, task, point), k, thetas[max(place, 0)])
+    return _with_old(end, problem, task, k, point.get("old policy of the query"))
+
+
+def _other_task(choice: str, problem: SampledBatches, task: int, point: Point) -> int:
+    """The task whose batch is taken."""
+    return int(point[choice](task, len(problem.baseline))) if choice in point else task
+
+
+def _through_steps(
+    inner: str, problem: SampledBatches, path: list[Batches], g: Array, value: Any, point: Point, support: dict[str, Any]
+) -> Array:
+    """g, pulled back through the inner steps; `value` is the loss in a score term."""
+    alphas, left = _rows(point, "alpha in the factors", problem, _rows(point, "alpha", problem, problem.alphas)), "order of the factors" in point
     bent = support | {choice: point[choice] for choice in ("curvature", "product") if choice in point}
     for j in (point["Hessians"](len(path)) if "Hessians" in point and path else range(len(path)))[::-1]:
-        left = "order of the factors" in point
-        product = _derivative(f"{inner}_hvp", path[j], bent, v=g if left else in_factors[j] * g)
-        g = g - (in_factors[j] * product if left else product)
+        product = _derivative(f"{inner}_hvp", path[j], bent, v=g if left else alphas[j] * g)
+        g = g - (alphas[j] * product if left else product)
         if "score term" in point:
             weight = _rows(point, "score term", problem, problem.alphas)[j]
             g = g + weight * emaml_score_term(problem.policy, path[j].theta, path[j].trajectories, value=value)[0]

@@ -21,7 +21,6 @@ TRANSITIONS, REWARDS = "transitions of the model", "rewards of the model"
 OF_NEXT, OF_REWARDS, OVER = "likelihood of next states", "likelihood of rewards", "log marginal"
 BY, FOLLOWED = "slope of concentration by", "variance followed"
 SLOPES = {"concentration_grad": "slopes of concentration in", "reward_variance_grad": "slope of the variance in"}
-LIKELIHOOD = ("log_marginal", "concentration_grad", "reward_mean_grad", "reward_variance_grad")
 PARTS = {
     "transition": (TRANSITIONS,), "reward": (REWARDS,), "log_marginal": (OF_NEXT, OF_REWARDS, OVER), "concentration_grad": (OF_NEXT, OVER, BY),
     "reward_mean_grad": (OF_REWARDS, OVER), "reward_variance_grad": (OF_REWARDS, OVER, FOLLOWED),

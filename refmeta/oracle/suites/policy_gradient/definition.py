@@ -28,7 +28,7 @@ from refmeta.oracle.decimals import (
     softmax,
 )
 
-__all__ = ["TEMPERATURE", "define"]
+__all__ = ["TEMPERATURE", "define", "of_loss"]
 
 ZERO, CLOSE, MOST = 1e-12, 1e-60, 60
 TEMPERATURE = (3, 8)  # τ = 3/8, in whole numbers, which every arithmetic takes
@@ -77,11 +77,16 @@ def _of_task(part: str, x: Inputs, loss: Loss, kl: Loss, steps: Steps) -> Any:
         return least_norm(fisher, [-g for g in gradient(loss, theta, steps.outer)], ZERO)
     f = loss if part in ("loss", "grad", "hvp") else kl
     at = [a + b for a, b in zip(theta, x["v"], strict=True)] if part.startswith("kl") else theta
-    if part in ("loss", "kl"):
-        return f(at)
-    if part in ("grad", "kl_grad"):
-        return gradient(f, at, steps.outer)
-    return hessian_product(f, at, x["v"], steps.outer, steps.second)
+    return of_loss({"kl": "loss", "kl_grad": "grad"}.get(part, part), f, at, x, steps)
+
+
+def of_loss(part: str, loss: Loss, theta: Vector, x: Inputs, steps: Steps) -> Any:
+    """A loss at θ, its gradient, or its Hessian times the v of the inputs."""
+    if part == "loss":
+        return loss(theta)
+    if part == "grad":
+        return gradient(loss, theta, steps.outer)
+    return hessian_product(loss, theta, x["v"], steps.outer, steps.second)
 
 
 def _expected(P: Any, R: Any) -> Any:

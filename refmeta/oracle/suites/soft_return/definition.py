@@ -15,13 +15,12 @@ from refmeta.oracle.decimals import (
     Vector,
     dot,
     exp,
-    gradient,
-    hessian_product,
     largest,
     ln,
     policy,
     policy_return,
 )
+from refmeta.oracle.suites.policy_gradient.definition import of_loss
 
 __all__ = ["define", "soft_return"]
 
@@ -43,16 +42,7 @@ def define(part: str, x: Inputs, steps: Steps) -> list[Any]:
     tasks = [(_Process(P, R, *rest), rho) for P, R, rho in zip(x["P"], x["R"], x["rho"], strict=True)]
     if part in PARTS:
         return [PARTS[part](process, x["theta"]) for process, _ in tasks]
-    return [_of_loss(part, soft_return(*process, rho=rho), x, steps) for process, rho in tasks]
-
-
-def _of_loss(part: str, loss: Loss, x: Inputs, steps: Steps) -> Any:
-    """−J, its gradient, or its Hessian times v."""
-    if part == "loss":
-        return loss(x["theta"])
-    if part == "grad":
-        return gradient(loss, x["theta"], steps.outer)
-    return hessian_product(loss, x["theta"], x["v"], steps.outer, steps.second)
+    return [of_loss(part, soft_return(*process, rho=rho), x["theta"], x, steps) for process, rho in tasks]
 
 
 def _log_softmax(x: Vector) -> Vector:

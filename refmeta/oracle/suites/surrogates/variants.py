@@ -33,7 +33,6 @@ from refmeta.oracle.suites.surrogates.weights import DICE, advantages, own_retur
 __all__ = ["Term", "concerned", "own_sums", "sums", "terms", "variant"]
 
 EVERYWHERE = ", everywhere"
-OF_RETURN = ("gae", "one step", "two steps", "td ends")
 RULES: dict[str, Callable[[str, str, str, Point], bool]] = {
     "curvature": lambda name, own, kind, point: name != own,
     "product": lambda name, own, kind, point: kind == "hvp",
