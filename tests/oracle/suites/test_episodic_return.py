@@ -213,6 +213,26 @@ def test_the_largest_q_of_the_policy_itself_by_hand():
     np.testing.assert_allclose(own, [[22 / 5, 14 / 5, 0]], rtol=1e-14)
 
 
+def swept_from_zero(P, R, terminal, gamma):
+    """Value iteration from 0, of many sweeps: at γ = 1 it keeps a 0 wherever a policy goes round for ever and pays nothing."""
+    P, r = P * (1 - terminal)[:, None, None, :], (np.sum(P * R, axis=-1) if R.ndim == 4 else R) * (1 - terminal)[..., None]
+    V = np.zeros(terminal.shape)
+    for _ in range(3000):
+        V = np.max(r + gamma * np.einsum("nsat,nt->nsa", P * (1 - terminal)[..., None, None], V), axis=-1)
+    return V
+
+
+def test_no_vector_sees_a_best_value_of_a_policy_that_goes_round_for_ever():
+    """What the suite says that it cannot see: state 0 stays for nothing, or pays 1 to end."""
+    assert "best values of policies that go round for ever, at no cost" in SUITE.unseen
+    for case in (case for case in VALID if case.input["gamma"] == 1 and case.input["horizon"] is None and "extreme" not in case.flags):
+        x = case.arguments()
+        np.testing.assert_allclose(swept_from_zero(x["P"], x["R"], x["terminal"], 1.0), case.expected["optimal_value"].value, rtol=1e-9, atol=1e-11)
+    P, R, end = np.array([[[[1.0, 0], [0, 1]], [[0, 1], [0, 1]]]]), np.array([[[0.0, -1], [0, 0]]]), np.array([[0, 1]])
+    assert swept_from_zero(P, R, end, 1.0).tolist() == [[0, 0]]
+    assert rm.optimal_values(rm.FiniteMDP(P, R, [1, 0], 1.0, terminal=end)).value.tolist() == [[-1, 0]]
+
+
 def test_a_departure_without_a_bound_has_no_value():
     """At γ = 1 a process that is never left has none: what is singular, or nearly so, is not computed."""
     for case in VALID:
