@@ -217,7 +217,7 @@ def swept_from_zero(P, R, terminal, gamma):
     """Value iteration from 0, of many sweeps: at γ = 1 it keeps a 0 wherever a policy goes round for ever and pays nothing."""
     P, r = P * (1 - terminal)[:, None, None, :], (np.sum(P * R, axis=-1) if R.ndim == 4 else R) * (1 - terminal)[..., None]
     V = np.zeros(terminal.shape)
-    for _ in range(3000):
+    for _ in range(500):
         V = np.max(r + gamma * np.einsum("nsat,nt->nsa", P * (1 - terminal)[..., None, None], V), axis=-1)
     return V
 
