@@ -26,7 +26,7 @@ deep: $(VENV)  ## the suite with 5,000 examples for each property
 field: $(VENV)  ## diagnose some hundred wrong implementations by others
 	$(ONE_THREAD) $(RUN) -m tests.oracle.field
 
-bench: $(VENV)  ## time everything beside floors and peers; WHAT=SUBJECT, JSON=FILE
+bench: $(VENV)  ## time everything beside floors and peers; WHAT=SUBJECT (any other word lists them), JSON=FILE
 	$(ONE_THREAD) $(RUN) tests/benchmarks $(WHAT) $(if $(JSON),--json $(JSON))
 
 bench-compare: $(VENV)  ## time the library of the commit BASE=REV and this one; WHAT=SUBJECT

@@ -94,7 +94,7 @@ def as_horizon(mdp: Any, horizon: int | None) -> int:
     """The number of steps: `horizon`, or that of the process, from which it must not differ."""
     H = mdp.horizon if horizon is None else as_count(horizon, "horizon", least=1)
     if H is None:
-        raise ValueError("horizon is required: the process has none")
+        raise ValueError("horizon is required: the process has none; give horizon=, the number of steps")
     if mdp.horizon not in (None, H):
         raise ValueError(f"horizon must be {mdp.horizon} as that of the process, got {H}")
     return int(H)

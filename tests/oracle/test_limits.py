@@ -135,9 +135,12 @@ def is_seen(suite, limit, bound):
     return False
 
 
+IN_WORDS = {"best values of policies that go round for ever, at no cost"}  # without a bound: tests/oracle/suites/test_episodic_return.py
+
+
 def claims():
     """Each claim as the name of a limit and the bound."""
-    every = [(name, claim, re.fullmatch(rf"({'|'.join(LIMITS)}) (\S+)", claim)) for name in SUITES for claim in SUITES[name].unseen]
+    every = [(name, claim, re.fullmatch(rf"({'|'.join(LIMITS)}) (\S+)", claim)) for name in SUITES for claim in SUITES[name].unseen if claim not in IN_WORDS]
     return [pytest.param(name, found[1], float(found[2]), id=f"{name}: {claim}") for name, claim, found in every]
 
 

@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     command.add_argument("--alpha", type=_number, nargs="+", default=[0.125, 0.75], metavar="A", help="inner step sizes")
     command.add_argument(
         "--episodes", type=_episodes, nargs="+", default=[1, 2, math.inf], metavar="M",
-        help="trajectories per step; inf for what the bias tends to as M grows",
+        help="trajectories per step; inf for what the bias tends to as M grows; a function of your own has the limit of what it is called at the other M",
     )  # fmt: skip
     command.add_argument("--steps", type=whole_number(1), nargs="+", default=[1, 2], metavar="K", help="inner steps")
     command.add_argument("--format", choices=("text", "json"), default="text")

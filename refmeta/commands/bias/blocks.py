@@ -116,7 +116,8 @@ def _limit(
     names = always(named)
     own = [bias for e, bias in biases.items() if e.name in names]
     if not own:
-        return block._replace(note="yours is no estimator of this table at every M above, so that its limit is not computed")
+        known = f"yours is {' and '.join(names)}, which has no row in this table" if names else "yours is no estimator that is known here at every M above"
+        return block._replace(note=f"{known}, so that its limit is not computed")
     if any(not np.allclose(bias, own[0], rtol=1e-9, atol=1e-12) for bias in own):
         return block._replace(
             note=f"yours is {' and '.join(names)} on the batches above, and their limits differ: more --episodes tell them apart"

@@ -19,6 +19,18 @@ from refmeta.meta import sampled
 BY_NAME = {e.name: e for e in ESTIMATORS}
 SCORED = ("e-maml", "advantages-normalised", "normalised, ddof 1", "mean-over-time", "undiscounted-visits")
 PLAIN = "tests.commands.plain_estimators:"
+COMBINED = """
+import numpy as np
+
+def estimate(theta, states, actions, rewards, mask, gamma, alpha, query, state_count, action_count):
+    pi = np.exp(theta.reshape(state_count, action_count))
+    pi /= pi.sum(axis=1, keepdims=True)
+    s, a, r = states[0], actions[0], rewards[0]
+    powers = gamma ** np.arange(r.shape[1])
+    to_go = np.cumsum((powers * r)[:, ::-1], axis=1)[:, ::-1] / powers
+    score = np.eye(state_count)[s][..., None] * (np.eye(action_count)[a] - pi[s])[..., None, :]
+    return query(theta + alpha * np.mean(np.sum(to_go[..., None, None] * score, axis=1), axis=0).ravel())[1]
+"""
 
 
 def enumerated(name):
@@ -244,7 +256,17 @@ def test_a_function_that_is_named_has_the_limit_of_its_name(capsys):
     assert infinite["note"].startswith("yours is e-maml and score-term-mean on the batches above, and their limits differ")
     assert main(["bias", PLAIN + "nine_tenths", "--alpha", "0.75", "--episodes", "2", "inf", "--steps", "1"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "yours is no estimator of this table at every M above, so that its limit is not computed" in said
+    assert "yours is no estimator that is known here at every M above, so that its limit is not computed" in said
+
+
+def test_a_combination_that_is_named_but_has_no_row_has_no_limit_and_is_not_called_unknown(capsys, tmp_path, monkeypatch):
+    """First order, and without γᵗ in the inner step: the last sentence of the report names it, too."""
+    (tmp_path / "combined.py").write_text(COMBINED, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["bias", "combined:estimate", "--alpha", "0.75", "--episodes", "2", "inf", "--steps", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "yours is first-order, undiscounted visits, which has no row in this table, so that its limit is not computed" in said
+    assert "At every setting above, yours is: first-order, undiscounted visits." in said and "no estimator" not in said
 
 
 def test_a_function_that_is_never_called_is_not_judged(capsys):

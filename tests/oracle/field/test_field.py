@@ -22,4 +22,4 @@ def test_a_mistake_of_others_is_named_truly(name):
 def test_the_field_is_large_and_has_every_suite():
     listed = [mistake for some in mistakes().values() for mistake in some]
     assert len(listed) >= 700
-    assert len({mistake.suite for mistake in listed}) == 18
+    assert len({mistake.suite for mistake in listed}) >= 19

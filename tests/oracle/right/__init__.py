@@ -1,6 +1,6 @@
 """Right implementations in many styles: each entry is (suite, name, function, settings, may_round)."""
 
-from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, episodes, expected, formulas, forward, iterative  # isort: skip
+from tests.oracle.right import batches, buffers, complex_step, dense, differences, early, ends, episodes, expected, formulas, forward, iterative  # isort: skip
 from tests.oracle.right import jets, products, returned, sampled, second_order, single, soft, taped, taped_maml  # isort: skip
 
 MODULES = (
@@ -17,6 +17,7 @@ MODULES = (
     single,
     soft,
     episodes,
+    ends,
     differences,
     batches,
     buffers,

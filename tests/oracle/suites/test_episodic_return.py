@@ -200,6 +200,39 @@ def test_every_departure_is_seen_in_a_vector():
     assert [each for each in singles(SUITE.choices) if not is_seen({each[0]: SUITE.choices[each[0]][each[1]]})] == []
 
 
+def test_a_new_start_that_may_be_in_an_end_again_satisfies_its_equations():
+    """A start is worth N = V(0)/2 + V(1)/4: in the end, where a quarter of them lie, nothing follows."""
+    V0, V1, end = SUITE.variant("value", SUITE.problem(inputs(0.5)), {"after an end": SUITE.choices["after an end"]["a new start, which may be in an end again"]})[0]
+    N = V0 / 2 + V1 / 4
+    np.testing.assert_allclose([V0, V1, end], [(V1 / 2 - 1) / 2 + (3 + V0 / 4 + N / 4) / 2, 3 / 4 * (2 + N / 2) + V0 / 8, 0], rtol=1e-14)
+
+
+def test_the_largest_q_of_the_policy_itself_by_hand():
+    """In state 0 to leap is worth 22/5, in state 1 it is worth 14/5; RIGHT has both."""
+    own = SUITE.variant("optimal_value", SUITE.problem(inputs()), {"best values": SUITE.choices["best values"]["largest Q of the policy itself"]})
+    np.testing.assert_allclose(own, [[22 / 5, 14 / 5, 0]], rtol=1e-14)
+
+
+def swept_from_zero(P, R, terminal, gamma):
+    """Value iteration from 0, of many sweeps: at γ = 1 it keeps a 0 wherever a policy goes round for ever and pays nothing."""
+    P, r = P * (1 - terminal)[:, None, None, :], (np.sum(P * R, axis=-1) if R.ndim == 4 else R) * (1 - terminal)[..., None]
+    V = np.zeros(terminal.shape)
+    for _ in range(500):
+        V = np.max(r + gamma * np.einsum("nsat,nt->nsa", P * (1 - terminal)[..., None, None], V), axis=-1)
+    return V
+
+
+def test_no_vector_sees_a_best_value_of_a_policy_that_goes_round_for_ever():
+    """What the suite says that it cannot see: state 0 stays for nothing, or pays 1 to end."""
+    assert "best values of policies that go round for ever, at no cost" in SUITE.unseen
+    for case in (case for case in VALID if case.input["gamma"] == 1 and case.input["horizon"] is None and "extreme" not in case.flags):
+        x = case.arguments()
+        np.testing.assert_allclose(swept_from_zero(x["P"], x["R"], x["terminal"], 1.0), case.expected["optimal_value"].value, rtol=1e-9, atol=1e-11)
+    P, R, end = np.array([[[[1.0, 0], [0, 1]], [[0, 1], [0, 1]]]]), np.array([[[0.0, -1], [0, 0]]]), np.array([[0, 1]])
+    assert swept_from_zero(P, R, end, 1.0).tolist() == [[0, 0]]
+    assert rm.optimal_values(rm.FiniteMDP(P, R, [1, 0], 1.0, terminal=end)).value.tolist() == [[-1, 0]]
+
+
 def test_a_departure_without_a_bound_has_no_value():
     """At γ = 1 a process that is never left has none: what is singular, or nearly so, is not computed."""
     for case in VALID:
@@ -252,6 +285,14 @@ def test_a_small_number_on_the_diagonal_is_named():
         ("value", "after an end", "nothing, and outcomes behind the first that ends are lost"),
         ("value", "after an end", "nothing, and the step into it is discounted once more"),
         ("value", "after an end", "~done, of whole numbers, times the next value"),
+        ("value", "after an end", "a new start, which may be in an end again"),
+        ("value", "P", "last possible next state"),
+        ("value", "reward", "mean over the possible next states"),
+        ("value", "times", "one later"),
+        ("hvp", "Hessian", "visits and advantages held"),
+        ("hvp", "Hessian", "the normaliser of the softmax held"),
+        ("optimal_value", "best values", "largest Q of the policy itself, where there is no horizon"),
+        ("optimal_value", "best values", "after one improvement of the policy, where there is no horizon"),
         ("action_value", "Q in an end", "its own reward"),
         ("advantage", "Q in an end", "its own reward, and what follows by its own row"),
         ("loss", "states that end", "those declared, and the last state"),

@@ -14,6 +14,7 @@ from refmeta.oracle.diagnosis.choices import is_exact
 from refmeta.oracle.judge import gap
 from refmeta.oracle.suites.policy_gradient import SUITE
 from refmeta.oracle.suites.policy_gradient.problem import TAU, Evaluation, answer
+from refmeta.oracle.suites.policy_gradient.readings import read, run_of
 from refmeta.oracle.vectors import cases
 from refmeta.tasks import fisher
 from refmeta.tolerance import tolerance
@@ -310,6 +311,75 @@ def test_terms_of_the_hessian_are_those_of_its_split(id):
         forward, central = (at(case, "hvp", Hessian=f"{kind} difference, step {h:g}") for kind in ("forward", "central"))
         size = np.max(np.abs(right)) + 1
         assert np.max(np.abs(forward - right)) < 30 * h * size and np.max(np.abs(central - right)) < 30 * h**2 * size
+
+
+def slope_of_parts(case, visits, Q, V, pi, h=1e-5):
+    """−(d/dh) Σ d π (Q − V) at θ + h v, in the logits; each argument says of which h the factor is."""
+    runs = {x: (run_of(read(case, {}), p), p) for x, p in ((x, unnormalised(case, x * h)) for x in (-1, 0, 1))}
+
+    def g(x):
+        of = {name: x * moves for name, moves in {"d": visits, "Q": Q, "V": V, "pi": pi}.items()}
+        d, A = runs[of["d"]][0].visits, runs[of["Q"]][0].Q - runs[of["V"]][0].V[..., None]
+        return case.task.policy.pullback(np.sum(d[..., None] * runs[of["pi"]][1] * A, axis=0))
+
+    return -(g(1) - g(-1)) / (2 * h)
+
+
+def unnormalised(case, h, normalised=True):
+    """π at θ + h v, or exp of its logits over the sum at θ."""
+    of = lambda theta: np.exp(case.task.policy.table(theta))
+    x, still = of(case.theta + h * case.v), of(case.theta)
+    return x / np.sum(x if normalised else still, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("id", GENERIC)
+def test_what_is_held_inside_the_advantage_and_the_softmax_is_held(id):
+    case = CHOSEN[id].problem
+    moving = {
+        "advantages held": (1, 0, 0, 1), "visits and advantages held": (0, 0, 0, 1), "advantages and probabilities held": (1, 0, 0, 0),
+        "the baseline V held": (1, 1, 0, 1), "visits and the baseline V held": (0, 1, 0, 1), "the baseline V and probabilities held": (1, 1, 0, 0),
+    }  # fmt: skip
+    for words, which in moving.items():
+        np.testing.assert_allclose(at(case, "hvp", Hessian=words), slope_of_parts(case, *which), rtol=1e-6, atol=1e-7, err_msg=words)
+    grads = []
+    for h in (1e-5, -1e-5):
+        pi = unnormalised(case, h, normalised=False)
+        run = run_of(read(case, {}), pi)
+        grads.append(case.task.policy.pullback(np.sum(run.visits[..., None] * pi * (run.Q - np.sum(pi * run.Q, axis=-1, keepdims=True)), axis=0)))
+    held = at(case, "hvp", Hessian="the normaliser of the softmax held")
+    np.testing.assert_allclose(held, -(grads[0] - grads[1]) / 2e-5, rtol=1e-6, atol=1e-7)
+
+
+def test_times_and_possible_next_states_are_read_as_they_say():
+    case = next(each for each in CHOSEN.values() if each.input["horizon"] and each.input["horizon"] > 1 and "extreme" not in each.flags)
+    V = case.expected["value"].value
+    moved_in_time = {"in reverse": V[:, ::-1], "the first at every time": 0 * V + V[:, :1], "one later": np.roll(V, -1, 1), "one earlier": np.roll(V, 1, 1)}
+    moved_in_time["one later"][:, -1] = moved_in_time["one earlier"][:, 0] = 0
+    for words, value in moved_in_time.items():
+        np.testing.assert_allclose(at(case.problem, "value", times=words), value, rtol=1e-12, atol=1e-14)
+    P, R = np.array([[[[0.0, 0.75, 0.25], [1, 0, 0]]]]), np.array([[[[9.0, 4, 2], [3, 5, 7]]]])
+    given, r = SUITE.choices, np.sum(P * R, axis=-1)
+    assert given["P"]["first possible next state"](P).tolist() == [[[[0, 1, 0], [1, 0, 0]]]]
+    assert given["P"]["last possible next state"](P).tolist() == [[[[0, 0, 1], [1, 0, 0]]]]
+    assert given["P"]["possible next states alike"](P).tolist() == [[[[0, 0.5, 0.5], [1, 0, 0]]]]
+    assert given["reward"]["sum over the possible next states"](r, P, R).tolist() == [[[6, 3]]]
+    assert given["reward"]["mean over the possible next states"](r, P, R).tolist() == [[[3, 3]]]
+    assert given["reward"]["sum over the possible next states"](r, P, r).tolist() == [[[7, 3]]]          # of s and a alone: counted twice
+
+
+@pytest.mark.parametrize("id", GENERIC)
+def test_best_values_that_are_those_of_the_policy_itself(id):
+    case = CHOSEN[id].problem
+    Q, mdp = answer("action_value", case), case.task.mdp
+    own = at(case, "optimal_value", best_values="largest Q of the policy itself")
+    np.testing.assert_allclose(own if mdp.horizon is None else own[:, :-1], np.max(Q, axis=-1), rtol=1e-12, atol=1e-14)
+    better = at(case, "optimal_value", best_values="after one improvement of the policy, where there is no horizon")
+    if mdp.horizon is not None:
+        np.testing.assert_allclose(better, answer("optimal_value", case), rtol=1e-12, atol=1e-14)
+        return
+    greedy = np.eye(mdp.actions)[np.argmax(Q, axis=-1)]
+    kernel, r = np.einsum("nsa,nsat->nst", greedy, np.broadcast_to(mdp.P, (*greedy.shape, mdp.states))), np.sum(greedy * mdp.expected_reward, axis=-1)
+    np.testing.assert_allclose(better, np.linalg.solve(np.eye(mdp.states) - mdp.gamma * kernel, r[..., None])[..., 0], rtol=1e-11)
 
 
 @pytest.mark.parametrize("words", [each for name, each in singles(SUITE.choices) if name == "divergence"])

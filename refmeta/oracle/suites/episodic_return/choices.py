@@ -44,7 +44,7 @@ def _where_one(c: float) -> Callable[[float], float]:
 LONGER = [f"at most {n} steps" for n in (5, 10, 20, 50, 100)]  # no horizon of a vector is longer: the same as where there is none
 SHARED = (
     "power of gamma", "P", "reward", "start", "softmax over", "logits times", "layout of theta", "noise in the policy",
-    "probabilities changed", "return", "pi", "Hessian", "largest value", "best actions", "sweeps until no value moves by",
+    "probabilities changed", "return", "pi", "Hessian", "largest value", "best actions", "best values", "times", "sweeps until no value moves by",
 )  # fmt: skip
 CHOICES: Choices = {
     "states that end": STATES,

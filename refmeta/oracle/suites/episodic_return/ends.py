@@ -133,6 +133,7 @@ AFTER: dict[str, Callable[[Table], Read] | None] = {
     "no reward, but it is visited once": lambda t: (t.P * t.going[..., None], t.paid * t.going, t.rho),
     "no reward, but it is visited for ever": lambda t: (_stays(t), t.paid * t.going, t.rho),
     "a new start": _changed(_new_start),
+    "a new start, which may be in an end again": _changed(lambda t: (t.inside + t.into_ends[..., None] * off_ends(t)[:, None, None, :], t.paid)),
     "nothing, and other steps are made to add to 1": _changed(_again),
     "nothing, and the other starts are made to add to 1": lambda t: (*cut(t)[:2], _start(t)),
     "nothing, and a start in it is moved to the first state that is none": lambda t: (*cut(t)[:2], off_ends(t) + _started(t) * _lowest(t)),

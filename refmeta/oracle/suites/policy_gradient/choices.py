@@ -21,13 +21,28 @@ from refmeta.oracle.suites.policy_gradient.policy_choices import FAMILIES_OF_POL
 from refmeta.oracle.suites.policy_gradient.problem import Evaluation
 from refmeta.oracle.suites.policy_gradient.process_choices import ENDS, at_most, where_none
 from refmeta.oracle.suites.policy_gradient.solution_choices import DAMPINGS, SOLUTIONS, damped
-from refmeta.oracle.suites.policy_gradient.value_choices import BEST_ACTIONS, FAMILIES_OF_VALUES, LARGEST, SOFT, STOPS
+from refmeta.oracle.suites.policy_gradient.value_choices import (
+    BEST_ACTIONS,
+    BEST_VALUES,
+    FAMILIES_OF_VALUES,
+    LARGEST,
+    SOFT,
+    STOPS,
+    TIMES,
+)
 from refmeta.oracle.suites.policy_gradient.variants import variant
 from refmeta.oracle.suites.policy_gradient.visit_choices import FAMILIES_OF_VISITS, VISITS
 from refmeta.policies.softmax import TabularSoftmax
 from refmeta.tasks import fisher
 
 __all__ = ["CHOICES", "FAMILIES", "PREDICATES", "additions", "layouts", "numbers", "variant"]
+
+
+def _outcomes(r: Array, P: Array, R: Array) -> Array:
+    """The reward of every next state, (N, S, A, S)."""
+    return np.asarray(R + 0 * P if R.ndim == P.ndim else r[..., None] + 0 * P)
+
+
 CHOICES: Choices = {
     "horizon": {
         "as given": None, "one step less": lambda H: None if H is None else max(H - 1, 0), "one step more": lambda H: None if H is None else H + 1,
@@ -64,6 +79,9 @@ CHOICES: Choices = {
         "staying": lambda P: 0 * P + np.eye(P.shape[-1])[:, None], "squared, two steps at once": lambda P: np.einsum("nsat,ntau->nsau", P, P),
         "mean over the tasks": lambda P: 0 * P + np.mean(P, axis=0), "most likely next state": lambda P: 1.0 * (np.arange(P.shape[-1]) == np.argmax(P, axis=-1)[..., None]),
         "states of arrival in reverse": lambda P: P[..., ::-1], "actions in reverse": lambda P: P[..., ::-1, :], "states in reverse": lambda P: P[..., ::-1, :, :],
+        "possible next states alike": lambda P: (P > 0) / np.sum(P > 0, axis=-1, keepdims=True),
+        "first possible next state": lambda P: 1.0 * (np.arange(P.shape[-1]) == np.argmax(P > 0, axis=-1)[..., None]),
+        "last possible next state": lambda P: 1.0 * (np.arange(P.shape[-1]) == P.shape[-1] - 1 - np.argmax(P[..., ::-1] > 0, axis=-1)[..., None]),
         "that of the last action": lambda P: 0 * P + P[..., -1:, :], "(S, A) read as (A, S)": lambda P: P.reshape(P.shape[0], P.shape[2], P.shape[1], -1).swapaxes(1, 2),
     },
     "reward": {
@@ -77,6 +95,8 @@ CHOICES: Choices = {
         "R less the largest": lambda r, P, R: r - np.max(r, axis=(-2, -1), keepdims=True), "normalised": lambda r, P, R: (r - np.mean(r, axis=(-2, -1), keepdims=True)) / (np.std(r, axis=(-2, -1), keepdims=True) + 1e-8),
         "of the next state at its most likely": lambda r, P, R: np.take_along_axis(R + 0 * P, np.argmax(P, -1)[..., None], -1)[..., 0] if R.ndim == P.ndim else r,
         "of the next state, that of the first": lambda r, P, R: R[..., 0] + 0 * r if R.ndim == P.ndim else r, "of the next state, largest": lambda r, P, R: np.max(R, -1) + 0 * r if R.ndim == P.ndim else r,
+        "sum over the possible next states": lambda r, P, R: np.sum((P > 0) * _outcomes(r, P, R), axis=-1),
+        "mean over the possible next states": lambda r, P, R: np.sum((P > 0) * _outcomes(r, P, R), axis=-1) / np.sum(P > 0, axis=-1),
         "of the state itself for the next": lambda r, P, R: np.einsum("nsas->nsa", R + 0 * P) if R.ndim == P.ndim else r, "less 1": lambda r, P, R: r - 1, "more by 1": lambda r, P, R: r + 1,
     },
     "softmax over": {"actions": None, "states": True},
@@ -104,6 +124,8 @@ CHOICES: Choices = {
     },
     "largest value": LARGEST,
     "best actions": BEST_ACTIONS,
+    "best values": BEST_VALUES,
+    "times": TIMES,
     "soft maximum": SOFT,
     "sweeps until no value moves by": STOPS,
     "visits of": {"the old policy": None, "the new policy": lambda old, new: new, "the policy half way": lambda old, new: (old + new) / 2},

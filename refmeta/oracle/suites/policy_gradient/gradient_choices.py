@@ -99,6 +99,11 @@ def _difference(h: float, *, central: bool = False) -> Callable[..., Array]:
 
 NAMES = ("visits", "Q", "probabilities", "scores")
 SUBSETS = [tuple(n for n, bit in zip(NAMES, f"{k:04b}", strict=True) if bit == "1") for k in range(1, 15)]
+HELD_INSIDE = {
+    "advantages held": ("Q", "V"), "visits and advantages held": ("visits", "Q", "V"), "advantages and probabilities held": ("Q", "V", "probabilities"),
+    "the baseline V held": ("V",), "visits and the baseline V held": ("visits", "V"), "the baseline V and probabilities held": ("V", "probabilities"),
+    "the normaliser of the softmax held": ("normaliser",), "visits and the normaliser of the softmax held": ("visits", "normaliser"),
+}  # fmt: skip
 HELD = {
     ("visits", "Q"): "visits and Q held", ("visits", "Q", "scores"): "visits, Q and scores held (Gauss-Newton)",
     ("visits", "Q", "probabilities"): "visits, Q and probabilities held", ("probabilities", "scores"): "probabilities and scores held",
@@ -106,6 +111,7 @@ HELD = {
 HESSIANS: dict[str, Any] = {
     "all terms": None,
     **{HELD.get(names, f"{', '.join(names[:-1])} and {names[-1]} held" if len(names) > 1 else f"{names[0]} held"): names for names in SUBSETS},
+    **HELD_INSIDE,
     "Fisher's product": lambda grad, theta, v, fisher: fisher(),
     "minus Fisher's product": lambda grad, theta, v, fisher: -fisher(),
     "the gradient times its product with v": lambda grad, theta, v, fisher: grad(theta) * np.sum(grad(theta) * v, axis=-1, keepdims=True),

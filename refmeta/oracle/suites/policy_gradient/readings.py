@@ -94,11 +94,11 @@ def table(problem: Evaluation, point: Point, theta: Array) -> Array:
     return policy.table(theta) * point.get("logits times", 1.0)
 
 
-def policy_at(problem: Evaluation, point: Point, theta: Array) -> ReadPolicy:
-    """π of θ."""
+def policy_at(problem: Evaluation, point: Point, theta: Array, *, still: bool = False) -> ReadPolicy:
+    """π of θ; if `still`, the normaliser of the softmax is that of the real part of θ."""
     x, axis = table(problem, point, theta), axis_of(point)
     x = x - np.max(np.real(x), axis=axis, keepdims=True)
-    logs = x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True))
+    logs = x - np.log(np.sum(np.exp(np.real(x) if still else x), axis=axis, keepdims=True))
     inner, noise = np.exp(logs), point.get("noise in the policy", 0.0)
     if "probabilities changed" in point:
         change, again = point["probabilities changed"]

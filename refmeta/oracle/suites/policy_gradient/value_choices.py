@@ -13,7 +13,7 @@ from refmeta.oracle.suites.policy_gradient.optima import Maximum, largest, log_s
 from refmeta.oracle.suites.policy_gradient.problem import TAU
 from refmeta.oracle.suites.policy_gradient.readings import ReadProcess, run_of
 
-__all__ = ["BEST_ACTIONS", "FAMILIES_OF_VALUES", "LARGEST", "SOFT", "STOPS", "first_step_forever"]
+__all__ = ["BEST_ACTIONS", "BEST_VALUES", "FAMILIES_OF_VALUES", "LARGEST", "SOFT", "STOPS", "TIMES", "first_step_forever"]
 
 LARGEST: dict[str, Maximum | None] = {
     "over actions": None,
@@ -60,6 +60,38 @@ BEST_ACTIONS: dict[str, Callable[[ReadProcess, Array, Maximum], Array] | None] =
     "in every step those of the last": _last_step_forever,
     "times in reverse": _turned,
 }
+
+
+def _of_own(process: ReadProcess, pi: Array) -> Array:
+    """max_a Q of the policy itself, (H + 1, N, S), and 0 after the last step."""
+    V = np.max(run_of(process, pi).Q, axis=-1)
+    return np.concatenate([V, 0 * process.r[None, ..., 0]])
+
+
+def _improved(process: ReadProcess, pi: Array) -> Array:
+    """Policy iteration from the policy that stops after one improvement."""
+    return run_of(process, np.eye(process.r.shape[-1])[np.argmax(run_of(process, pi).Q[0], axis=-1)]).V
+
+
+def _by_steps(value: Callable[[ReadProcess, Array], Array]) -> Callable[[ReadProcess, Array], Array]:
+    """With a horizon what is right, from the last step to the first."""
+    return lambda process, pi: value(process, pi) if process.horizon is None else optimum(process, pi, largest)
+
+
+BEST_VALUES: dict[str, Callable[[ReadProcess, Array], Array] | None] = {
+    "of the best policy": None,
+    "largest Q of the policy itself": _of_own,
+    "largest Q of the policy itself, where there is no horizon": _by_steps(_of_own),
+    "after one improvement of the policy, where there is no horizon": _by_steps(_improved),
+}
+TIMES: dict[str, Callable[[Array], Array] | None] = {
+    "in order": None,
+    "in reverse": lambda x: x[:, ::-1],
+    "the first at every time": lambda x: 0 * x + x[:, :1],
+    "one later": lambda x: np.concatenate([x[:, 1:], 0 * x[:, :1]], axis=1),
+    "one earlier": lambda x: np.concatenate([0 * x[:, :1], x[:, :-1]], axis=1),
+}
+"""What is computed for all times, (N, T, ...), and stored otherwise; where there is no horizon nothing changes."""
 SOFT: dict[str, Maximum | None] = {
     "tau log sum exp(Q/tau)": None,
     "log sum exp Q, without tau": soft(1.0),

@@ -22,7 +22,7 @@ CONCERNS = {
     **dict.fromkeys(("horizon", "discount", "P", "ends"), EVERY), "reward": (*OF_POLICY, *BEST), "power of gamma": (*OF_POLICY, "optimal_value"),
     **dict.fromkeys(("softmax over", "logits times", "layout of theta", "noise in the policy", "probabilities changed"), (*OF_POLICY, "occupancy")),
     "start": ("occupancy",), "visits": ("occupancy",), "return": ("action_value", "advantage"), "advantage": ("advantage",),
-    "largest value": ("optimal_value",), "best actions": ("optimal_value",), "soft maximum": ("soft_value",), "sweeps until no value moves by": BEST,
+    "largest value": ("optimal_value",), "best actions": ("optimal_value",), "best values": ("optimal_value",), "times": (*OF_POLICY, "occupancy"), "soft maximum": ("soft_value",), "sweeps until no value moves by": BEST,
 }  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def _occupancy(problem: Evaluation, point: Point, theta: Array) -> Array:
 def _best(problem: Evaluation, point: Point, theta: Array, name: str, right: Any) -> tuple[Array, ReadProcess]:
     """V of a maximum, in time, and the process."""
     process, pi, maximum = read(problem, point), policy_at(problem, point, theta).pi, point.get(name, right)
+    if "best values" in point:
+        return point["best values"](process, pi), process
     if "best actions" in point and process.horizon is not None:
         return point["best actions"](process, pi, maximum), process
     move = point.get("sweeps until no value moves by")

@@ -50,6 +50,7 @@ def variant(part: str, problem: Evaluation, point: Point) -> Array | None:
     with np.errstate(all="ignore"):
         try:
             value = np.real(PARTS[part](problem, point, problem.theta))
+            value = point["times"](value) if "times" in point and problem.task.mdp.horizon is not None else value
         except (ArithmeticError, np.linalg.LinAlgError):
             return None
     return np.array(value) if np.isfinite(value).all() else None
@@ -72,19 +73,19 @@ def _gradient(problem: Evaluation, point: Point, theta: Array) -> Array:
     """−Σ d π (Q − V), pulled back; what "Hessian" holds is taken at the real part of θ."""
     held = point.get("Hessian", ())
     held = held if isinstance(held, tuple) else ()
-    process, moving = read(problem, point), policy_at(problem, point, theta)
+    process, moving = read(problem, point), policy_at(problem, point, theta, still="normaliser" in held)
     still = policy_at(problem, point, np.real(theta)) if held else moving
     run, fixed = run_of(process, moving.pi), run_of(process, still.pi) if held else None
-    d, Q = (getattr(fixed if fixed and name in held else run, name) for name in ("visits", "Q"))
-    run = run._replace(visits=d, Q=Q)
+    d, Q, V = (getattr(fixed if fixed and name in held else run, name) for name in ("visits", "Q", "V"))
+    run = run._replace(visits=d, Q=Q, V=V)
     d = point["visits"](run, process, still.pi) if "visits" in point else d
     policy = still if "probabilities" in held else moving
     pi = point["pi"](policy.pi) if "pi" in point else policy.pi
     weight = point["return"](run, process, pi) if "return" in point else Q
-    weight = point["advantage"](weight, pi, run) if "advantage" in point else weight
+    weight = point["advantage"](weight, pi, run) if "advantage" in point else weight - V[..., None] if "V" in held else weight
     g = np.sum(d[..., None] * pi * weight, axis=0)
     score = (still if "scores" in held else moving).inner
-    return -pull(problem, point, policy, g, score, centre="advantage" not in point) * _power(process, point)
+    return -pull(problem, point, policy, g, score, centre="advantage" not in point and "V" not in held) * _power(process, point)
 
 
 def _hvp(problem: Evaluation, point: Point, theta: Array) -> Array:
