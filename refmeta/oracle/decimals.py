@@ -12,8 +12,6 @@ from functools import lru_cache, singledispatch
 from operator import mul
 from typing import Any, NamedTuple, Protocol
 
-from refmeta.oracle.nearby import exponential, logarithm
-
 __all__ = [
     "Central", "Inputs", "Loss", "Losses", "Number", "NumericStep", "Softmax", "Steps", "Vector", "adaptation", "dot", "exp", "flatten", "gradient", "gradients",
     "hessian_product", "largest", "leaf_gradient", "least_norm", "linear_quadratic", "linear_regression", "ln",
@@ -88,13 +86,13 @@ sqrt.register(complex, cmath.sqrt)
 @exp.register
 def _exp(x: Decimal) -> Decimal:
     """Remembered: a difference along one axis leaves most numbers as they were."""
-    return _remembered(exponential, x, getcontext().prec)
+    return _remembered(Decimal.exp, x, getcontext().prec)
 
 
 @ln.register
 def _ln(x: Decimal) -> Decimal:
     """Remembered, as the exponential is."""
-    return _remembered(logarithm, x, getcontext().prec)
+    return _remembered(Decimal.ln, x, getcontext().prec)
 
 
 @lru_cache(maxsize=1 << 15)
