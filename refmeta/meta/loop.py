@@ -13,6 +13,7 @@ from refmeta.tables import show_line
 __all__ = ["LoopResult", "check_methods", "run_loop", "sum_over_tasks"]
 
 State = TypeVar("State")
+LONGEST = 80
 
 
 class LoopResult(NamedTuple):
@@ -58,7 +59,8 @@ def check_methods(**arguments: tuple[Any, str]) -> None:
     """TypeError unless each argument is an object with its method; a class is none, since it has no instance yet."""
     for name, (value, method) in arguments.items():
         if isinstance(value, type) or not callable(getattr(value, method, None)):
-            raise TypeError(f"{name} must be an object with {method}(...), got {value!r}")
+            got = repr(value)
+            raise TypeError(f"{name} must be an object with {method}(...), got {got if len(got) <= LONGEST else f'a {type(value).__name__}'}")
 
 
 def _step_with_note(step: Callable[[State, int], State], state: State, done: int, name: str) -> State:
