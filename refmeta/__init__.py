@@ -57,7 +57,7 @@ from refmeta.tasks.regression import LinearRegression
 if TYPE_CHECKING:
     from refmeta import oracle
 
-__version__ = "0.11.0"
+__version__ = "0.12.0"
 
 __all__ = [
     "Adam", "Adaptation", "BlackBox", "ESMAML", "FiniteMDP", "FirstOrderMAML", "GoalGridworlds", "ImplicitMAML",
