@@ -64,8 +64,9 @@ def _numbers(
             if max(size.values()) - min(size.values()) <= np.max(pair.limit) or not np.isfinite(min(size.values())):
                 continue
             for start in sorted(size, key=lambda c: size[c])[attempt : attempt + 1]:
-                c = root(residual, start, FALLS)
-                if c is not None and alike(pair, pair.got - residual(c).reshape(pair.got.shape)):
+                explains: Callable[[float], bool] = lambda c: alike(pair, pair.got - residual(c).reshape(pair.got.shape))
+                c = start if explains(start) else root(residual, start, FALLS)
+                if c is not None and explains(c):
                     yield from dict.fromkeys((float(f"{c:.{DIGITS}g}"), c))
         return
 

@@ -84,7 +84,8 @@ def summed_without_gamma(steps, whole):
     def grad(theta, P, R, rho, gamma, horizon, temperature, features, v):
         S, A = P.shape[1:3]
         logits = theta.reshape(S, A) if features is None else features @ theta
-        logs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        logs = logits - np.max(logits, axis=-1, keepdims=True)  # not shifted, a softmax loses digits where a logit is 800
+        logs = logs - np.log(np.sum(np.exp(logs), axis=-1, keepdims=True))
         pi, r, n, rows = np.exp(logs), R if np.ndim(R) == 3 else np.sum(P * R, axis=-1), steps if horizon is None else horizon, []
         for i in range(len(P)):
             kernel, paid = np.einsum("sa,sat->st", pi, P[i]), np.sum(pi * (r[i] - temperature * logs), axis=-1)
