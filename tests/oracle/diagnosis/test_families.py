@@ -106,6 +106,7 @@ def summed_without_gamma(steps, whole):
 
 @pytest.mark.parametrize(("steps", "whole", "words"), [
     (137, True, "visits: undiscounted, 137 steps where there is no horizon"),
+    (300, False, "horizon and visits: 300 steps where there is none, and visits undiscounted"),
     (170, False, "horizon and visits: 170 steps where there is none, and visits undiscounted"),
     (45, False, "horizon and visits: 45 steps where there is none, and visits undiscounted"),
 ])  # fmt: skip
