@@ -53,6 +53,16 @@ def test_a_number_inside_a_choice_is_named_with_it(suite, part, words, number):
             np.testing.assert_allclose(match.value(o.case, name), got, rtol=1e-8, atol=1e-9)
 
 
+def test_a_number_that_is_a_start_of_the_search_is_found_whatever_the_rounding():
+    """A sum of 300 steps: the residual at the start is rounding, and cannot fall."""
+    words, rng = "{} steps where there is none, and visits undiscounted", np.random.default_rng(0)
+    exact = at("soft-return", "grad", words, 300)
+    for _ in range(4):
+        noisy = lambda right, x: exact(right, x) * (1 + 1e-14 * rng.uniform(-1, 1, right.shape))
+        failing, settings = failures("soft-return", noisy, "grad")
+        assert [m.what for m in family_matches(failing, settings)] == [f"computes another formula, horizon and visits: {words.format(300)}"]
+
+
 def test_a_number_that_differs_by_case_is_in_no_family():
     """Every vector has a momentum of its own."""
     failing, settings = failures("maml-quadratic", lambda right, x: at("maml-quadratic", "", "momentum {}", abs(np.sin(x["theta"][0])))(right, x))
