@@ -8,11 +8,12 @@ from pathlib import Path
 import refmeta
 
 
-def test_import_loads_neither_scipy_nor_the_oracle():
+def test_import_loads_neither_scipy_nor_the_oracle_and_no_command_loads_scipy():
     code = "import refmeta, sys; print([m for m in sys.modules if m.split('.')[0] == 'scipy' or 'oracle' in m])"
     code += "; print(callable(refmeta.oracle.check), sorted(dir(refmeta)) == sorted(refmeta.__all__))"
+    code += "; from refmeta.__main__ import _parsers; print(len(_parsers()[1]) > 5, [m for m in sys.modules if m.split('.')[0] == 'scipy'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\nTrue True\n"
+    assert done.stdout == "[]\nTrue True\nTrue []\n"
 
 
 def test_public_functions_of_the_algorithms_name_their_formula():

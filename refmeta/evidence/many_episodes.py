@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from scipy.special import gammaln
 
 from refmeta.arrays import Array
 from refmeta.evidence.checks import Check, Error, off
@@ -154,6 +153,8 @@ def _random_bandit(rng: Generator) -> LimitCase:
 
 def mean_by_counts(case: LimitCase, M: int) -> Array:
     """The exact mean of one step over all batches of M: a batch is how often it holds each of n = 3 trajectories."""
+    from scipy.special import gammaln
+
     (task, theta, alpha), kind, _, score, curvature = case
     paths = _every_path(task)
     two = np.indices((M + 1, M + 1)).reshape(2, -1).T

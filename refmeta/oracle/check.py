@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refmeta.oracle.calls import CallError, result_of
+from refmeta.oracle.clock import now
 from refmeta.oracle.judge import JudgeSettings, Outcome, gap, is_bad, judge, limit_of
 from refmeta.oracle.suite import Case
 
@@ -61,14 +62,15 @@ def run(
 
 
 def questions(target: Target, settings: JudgeSettings, *, seconds: float = 10.0) -> Callable[[Case], Outcome]:
-    """What the diagnosis asks beside the vectors; after a time-out, a crash or so many seconds nothing is asked any more."""
+    """What the diagnosis asks beside the vectors; after a time-out, a crash or so many seconds of the clock nothing is asked."""
     spent, ended = [0.0], ("timeout", "crash", "skip")
 
     def ask(case: Case) -> Outcome:
         if spent[0] > seconds:
             return Outcome(case, "skip", "the time for questions is over")
+        start = now()
         outcome = _ask_once(target, case, settings._replace(skip_flags=()))
-        spent[0] += np.inf if outcome.verdict in ended else outcome.seconds
+        spent[0] += np.inf if outcome.verdict in ended else now() - start
         return outcome
 
     return ask

@@ -64,10 +64,15 @@ def _numbers(
             if max(size.values()) - min(size.values()) <= np.max(pair.limit) or not np.isfinite(min(size.values())):
                 continue
             for start in sorted(size, key=lambda c: size[c])[attempt : attempt + 1]:
-                c = root(residual, start, FALLS)
-                if c is not None and alike(pair, pair.got - residual(c).reshape(pair.got.shape)):
+                c = start if _explains(start, residual, pair) else root(residual, start, FALLS)
+                if c is not None and _explains(c, residual, pair):
                     yield from dict.fromkeys((float(f"{c:.{DIGITS}g}"), c))
         return
+
+
+def _explains(number: float, residual: Residual, pair: Pair) -> bool:
+    """Does a number leave nothing of a result, to its tolerance?"""
+    return alike(pair, pair.got - residual(number).reshape(pair.got.shape))
 
 
 def _residual(choice: Choice, make: Make, pair: Pair, settings: JudgeSettings) -> Residual:

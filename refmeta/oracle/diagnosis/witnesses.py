@@ -3,12 +3,12 @@
 Derivation: derivations/using-the-oracle.md
 """
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from refmeta.oracle.asking import Ask, varied
+from refmeta.oracle.clock import now
 from refmeta.oracle.judge import JudgeSettings, Outcome
 from refmeta.oracle.match import Candidate, alike, inputs_of, pairs, told_apart
 
@@ -20,7 +20,7 @@ QUESTIONS, SECONDS, ENOUGH, SILENT, CASES = 12, 5.0, 3, 4, 4
 class Witnesses:
     """The target's answers to variations of the smallest failing cases, asked when they are wanted, each once.
 
-    At most twelve questions are asked, and none after five seconds.
+    At most twelve questions are asked, and none after five seconds of the clock.
     """
 
     def __init__(self, failing: Sequence[Outcome], ask: Ask | None, part: str) -> None:
@@ -40,12 +40,12 @@ def _questions(failing: Sequence[Outcome], ask: Ask, part: str) -> Iterator[Outc
     size = lambda o: sum(np.size(x) for x in inputs_of(o.case).values())
     smallest, seconds = sorted(failing, key=size)[:CASES], 0.0
     for number in range(QUESTIONS):
-        start = time.perf_counter()
+        start = now()
         o = smallest[number % len(smallest)]
         if (case := varied(o.case, number, tuple(o.got or ()))) is None:
             continue
         answer = ask(case)
-        seconds += time.perf_counter() - start
+        seconds += now() - start
         got = {name: got for name, got in (answer.got or {}).items() if part in ("", name)}
         if got:
             yield answer._replace(got=got)

@@ -107,10 +107,10 @@ def by_duals(theta, P, R, rho, terminal, gamma, horizon, features, v):
     def loss(theta):
         pi = policy(theta, S, A, features)
         paid = [sum(p * (r[:, s, a] * go[:, s]) for a, p in enumerate(pi[s])) for s in range(S)]
+        kernel = [[sum(p * (gamma * P[:, s, a, t] * go[:, s]) for a, p in enumerate(pi[s])) for t in range(S)] for s in range(S)]
         V = paid
         for _ in range(_steps(horizon) - 1):
-            ahead = [[sum(V[t] * (gamma * P[:, s, a, t] * go[:, s]) for t in range(S)) for a in range(A)] for s in range(S)]
-            V = [paid[s] + sum(p * x for p, x in zip(pi[s], ahead[s], strict=True)) for s in range(S)]
+            V = [paid[s] + sum(M * x for M, x in zip(kernel[s], V, strict=True)) for s in range(S)]
         return -sum(V[s] * rho[:, s] for s in range(S))
 
     return dict(zip(("loss", "grad", "hvp"), hyper(loss, np.tile(theta, (len(P), 1)), v), strict=True))

@@ -16,6 +16,7 @@ from refmeta.oracle.judge import JudgeSettings, gap, limit_of
 from refmeta.oracle.suites import SUITES
 from refmeta.oracle.suites.maml import choices, wrong, wrong_costs
 from refmeta.oracle.suites.maml.problem import MetaProblem
+from refmeta.oracle.suites.maml.schedules import READINGS
 from refmeta.oracle.vectors import cases
 from refmeta.problems import KINDS, random_problem
 from refmeta.tolerance import condition_number, error_in_tolerances, max_per_task
@@ -129,6 +130,11 @@ def test_the_point_without_departures_is_the_answer_of_the_library(name):
         np.testing.assert_allclose(suite.variant("adapted", case.problem, {}), phi, rtol=1e-10)
 
 
+@pytest.mark.parametrize("words", [words for words, reading in READINGS.items() if reading])
+def test_step_sizes_of_no_step_are_read_without_a_warning(words):
+    assert np.size(READINGS[words](np.ones((0, 3)))) == 0
+
+
 CONSTANT = ("theta", "phi", "the next point", "the point before")
 NOT_SEEN = {
     ("steps", "at most 3"): "few vectors have more steps",
@@ -185,7 +191,7 @@ def slopes(suite, problem, point, part, field):
     F = lambda t: suite.variant("objective", replace_fields(problem, **{field: centre + t * along}), point)
     if (value := suite.variant(part, problem, point)) is None or (ahead := F(h)) is None:  # a detached gradient is no slope
         return 0.0, 0.0
-    difference = (8 * (ahead - F(-h)) - (F(2 * h) - F(-2 * h))) / (12 * h)
+    difference = (ahead - F(-h)) / (2 * h)
     size = np.max(np.abs(value)) + (np.max(np.abs(value)) == 0)
     return np.sum(value * along, axis=tuple(range(1, value.ndim))) / size, difference / size
 

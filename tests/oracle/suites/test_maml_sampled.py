@@ -254,7 +254,7 @@ def test_every_departure_is_seen_in_a_vector(choice, words):
         value, right = SUITE.variant(part, case.problem, point), case.expected[part]
         return value is not None and gap(value, right.value, tolerance(right.kappa, right.scale, "float64")) > 10
 
-    assert any(departs(case, part) for case in VALID.values() for part in SUITE.parts)
+    assert any(departs(case, part) for case in reversed(VALID.values()) for part in SUITE.parts)
 
 
 @pytest.mark.parametrize("id", [id for id, case in VALID.items() if "extreme" not in case.flags])

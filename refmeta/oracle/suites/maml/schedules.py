@@ -28,13 +28,13 @@ def decaying(rate: Callable[[Array, int], Array]) -> Reading:
 
 def _all_in_one(pick: Callable[[Array], Any]) -> Reading:
     """One number for every step and parameter."""
-    return lambda a: 0 * a[:, :1] + pick(a)
+    return lambda a: 0 * a[:, :1] + pick(a) if len(a) else a
 
 
 READINGS: dict[str, Reading | None] = {
     "as it is": None,
     "its mean over the parameters": lambda a: np.mean(a, axis=1, keepdims=True),
-    "its mean over the steps": lambda a: 0 * a + np.mean(a, axis=0),
+    "its mean over the steps": lambda a: 0 * a + np.mean(a, axis=0) if len(a) else a,
     "its mean over all": _all_in_one(np.mean),
     "the first step's in every step": lambda a: 0 * a + a[:1],
     "the last step's in every step": lambda a: 0 * a + a[-1:],
