@@ -77,7 +77,7 @@ def _number(text: str) -> float:
 
 def _episodes(text: str) -> float:
     """A whole number of trajectories, or infinity."""
-    return math.inf if text == "inf" else whole_number(1)(text)
+    return math.inf if text.lower() in ("inf", "infinity") else whole_number(1)(text)
 
 
 def _finite(name: str, yours: Yours | None, settings: Iterator[Any]) -> Iterator[Any]:

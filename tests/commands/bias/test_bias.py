@@ -52,7 +52,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("options", [[], ["--format", "json"], ["--workers", "2"]], ids=" ".join)
 def test_a_terminal_sees_which_setting_is_waited_for(options, capsys, monkeypatch):
     """Every setting once, the infinite M last, and the line is empty at the end; what is printed is the same without a terminal."""
-    arguments = ["bias", "--alpha", "0.5", "0.25", "--episodes", "inf", "1", "--steps", "1", *options]
+    arguments = ["bias", "--alpha", "0.5", "0.25", "--episodes", "INF", "1", "--steps", "1", *options]
     assert main(arguments) == 0
     out, nothing = capsys.readouterr()
     assert not nothing

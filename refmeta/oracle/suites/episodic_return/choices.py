@@ -63,7 +63,7 @@ FAMILIES: dict[str, tuple[Any, ...]] = {
 
 
 def numbers(problem: Evaluation) -> dict[str, Any]:
-    """The sum of the visits, the horizon, the number of states and of ends."""
+    """The sum of the visits, states times actions, and the horizon where there is one."""
     mdp = problem.task.mdp
     more = {} if mdp.horizon is None else {"horizon": mdp.horizon}
     visits = np.sum(fisher.visits(problem.task.at(problem.theta)), axis=-1)
