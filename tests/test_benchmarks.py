@@ -115,6 +115,7 @@ def test_a_row_that_does_not_end_or_fails_is_named_and_the_others_go_on(monkeypa
     row = main["apart"](subject, 0, 0.0, limit=0.01)
     assert row["size"] == "100, 1,000" and row["failed"] and row["error"] == "failed: not done within 0 seconds"
     assert "100, 1,000: failed: not done within 0 seconds" in main["printed"](subject, [row])
+    assert capfd.readouterr().err.count("gae: 100, 1,000 did not end within 0 seconds and is tried once more") == 1
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, stdout='{"size": "x", "refmeta": 1.0}\n'))
     assert main["rows_of"](subject, False, 0.0) == [{"size": "x", "refmeta": 1.0}] * 2
     assert capfd.readouterr().err.startswith("gae: row 1 of 2, 100, 1,000; 0 s so far\ngae: row 2 of 2, 1,000, 1,000")
