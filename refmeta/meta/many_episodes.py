@@ -79,12 +79,17 @@ def step_limit(make: MakeSurrogate, theta: ArrayLike, task: PolicyReturn) -> Ste
 
 @finite_result
 def normalised_step_limit(theta: ArrayLike, task: PolicyReturn, *, epsilon: float = 1e-8) -> StepLimit:
-    """The same for the naive surrogate with (Ĝ − μ)/(σ + ε): −∇σ Tᵀ/(σ + ε) is added to B and to C.
+    """T, A, B and C of `step_limit`, for `reinforce` with the returns (Ĝ − μ)/(σ + ε): −∇σ Tᵀ/(σ + ε) is added to B and to C.
 
     Eq: many-episodes-step
 
-    μ and σ, over all M·H steps of a batch, tend to those over all trajectories.  The slope of μ adds nothing:
-    E Σγᵗ∇ log π = 0.  Where σ is 0, so is T.
+    μ and σ, over all M·H steps of a batch, tend to those over all trajectories; steps behind an end count with Ĝ = 0.  The
+    slope of μ adds nothing: E Σγᵗ∇ log π = 0.  Where σ is 0, so is T.  theta is (d,).
+
+    Raises
+    ------
+    ValueError
+        For more than 10⁶ trajectories, a task without a horizon, or an epsilon that is not above 0.
     """
     each, theta = enumerable_paths(task, 1, 1), _as_point(theta, task)
     spread = _spread(task, theta, each)

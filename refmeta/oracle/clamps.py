@@ -3,6 +3,7 @@
 A bound that nothing reaches changes nothing: there, a task's points are those of the library.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,10 +14,11 @@ from refmeta.arrays import Array
 from refmeta.oracle.bicomplex import COMPLEX, FirstUnit, real_part
 from refmeta.oracle.decimals import Loss, Vector, gradient, policy_return, softmax, softmax_regression
 from refmeta.oracle.epsilons import ChangedTask, logits
+from refmeta.oracle.known import EVERY, Wrong, wrong
 from refmeta.oracle.limits import between
 from refmeta.softmax import softmax as probabilities
 
-__all__ = ["CLAMPED_LOGITS", "CLAMPED_PROBABILITIES", "ClampedSoftmax", "NumericPoint", "with_softmax"]
+__all__ = ["CLAMPED_LOGITS", "CLAMPED_PROBABILITIES", "ClampedSoftmax", "NumericPoint", "clamp_rows", "with_softmax"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ def with_softmax(task: Any, use: ClampedSoftmax) -> Any:
         return NumericPoint(theta, losses) if use.changes(_logits(task, theta)) else task.at(theta)
 
     return ChangedTask(task, point)
+
+
+def clamp_rows(result: Callable[[Any, ClampedSoftmax], Any], quantity: str = EVERY) -> tuple[Wrong, Wrong]:
+    """The known-wrong formulas with clamped probabilities and with clamped logits, from a suite's result with such a softmax."""
+    of_probabilities = wrong(
+        "probabilities-clamped", "max(π, 1e-6) for π", quantity=quantity, chapter="softmax-policies",
+        cause="probabilities are kept away from 0, and their gradient is cut there",
+        hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp",
+    )  # fmt: skip
+    of_logits = wrong(
+        "logits-clamped", "logits in [−10, 10]", quantity=quantity, chapter="softmax-policies",
+        cause="logits are clamped against overflow, and their gradient is cut there",
+        hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all",
+    )  # fmt: skip
+    return of_probabilities(lambda problem: result(problem, CLAMPED_PROBABILITIES)), of_logits(lambda problem: result(problem, CLAMPED_LOGITS))
 
 
 def _returns(task: Any, use: ClampedSoftmax) -> list[Loss]:

@@ -123,7 +123,10 @@ class FiniteHorizonPoint:
 
     @along
     def tangent(self, v: Array) -> Tangent:
-        """Derivatives of π, of Q_t, of γᵗd_t and of b = −τ log π along the direction v (..., d) of θ."""
+        """Derivatives of π, of Q_t, of γᵗd_t and of b = −τ log π along the direction v (..., d) of θ.
+
+        dV_t = Σ_a dπ q_t + γP_π dV_{t+1},  dQ_t = γP dV_{t+1},  dd_{t+1} = P_πᵀ dd_t + dP_πᵀ d_t.
+        """
         dpi, dV, dd, db = self._tangent(v)
         return Tangent(dpi, self._expected(dV), dd, db)
 

@@ -27,7 +27,7 @@ from refmeta.oracle.suite import Case, Suite
 
 __all__ = ["count_matches", "counts_of"]
 
-NUMBERS, SOME = (*range(1, 13), 15, 16, 20, 25, 30, 32, 50, 64, 100), 4
+NUMBERS, RESULTS = (*range(1, 13), 15, 16, 20, 25, 30, 32, 50, 64, 100), 4
 Change = Callable[[int], int]
 
 
@@ -38,16 +38,16 @@ def counts_of(about: Suite) -> list[str]:
 
 def count_matches(failing: Sequence[Outcome], settings: JudgeSettings, until: float = np.inf) -> list[Match]:
     """The same number in every case, so many more or fewer, or a bound on the number; the simplest first."""
-    ordered, found = generic_first(failing), list[Match]()
+    ordered, matches = generic_first(failing), list[Match]()
     for name in counts_of(failing[0].case.about):
         if not _has_effect(ordered, name, settings):
             continue
         for cost, (what, change) in enumerate(_changes()):
             if now() > until:
-                return found
+                return matches
             match = match_of(f"the right result where {name} is {what}", _value(name, change, settings), ordered, cost=cost)
-            found += matching([match], ordered, settings)
-    return found
+            matches += matching([match], ordered, settings)
+    return matches
 
 
 def _changes() -> Iterator[tuple[str, Change]]:
@@ -64,7 +64,7 @@ def _changes() -> Iterator[tuple[str, Change]]:
 
 def _has_effect(ordered: Sequence[Outcome], name: str, settings: JudgeSettings) -> bool:
     """Is the first of the results that has other ones another where the number is smaller or larger?"""
-    for pair in pairs(ordered[:SOME], settings):
+    for pair in pairs(ordered[:RESULTS], settings):
         others = (_value(name, lambda k, more=more: k + more, settings)(pair.case, pair.name) for more in (1, -1))  # type: ignore[misc]
         if any(told_apart(pair, other) for other in others):
             return True

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refmeta.arrays import Array
-from refmeta.oracle.clamps import CLAMPED_LOGITS, CLAMPED_PROBABILITIES, ClampedSoftmax, with_softmax
+from refmeta.oracle.clamps import ClampedSoftmax, clamp_rows, with_softmax
 from refmeta.oracle.known import EVERY, rows_in, wrong
 from refmeta.oracle.suites.episodic_return.choices import CHOICES, variant
 from refmeta.oracle.suites.episodic_return.problem import answer
@@ -158,18 +158,7 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
     return {"loss": np.asarray(point.loss), "grad": np.asarray(point.grad), "hvp": np.asarray(point.hvp(problem.v))}
 
 
-@wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
-       cause="probabilities are kept away from 0, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
-def probabilities_clamped(problem: Any) -> dict[str, Array]:
-    return _with_softmax(problem, CLAMPED_PROBABILITIES)
-
-
-@wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
-       cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
-def logits_clamped(problem: Any) -> dict[str, Array]:
-    return _with_softmax(problem, CLAMPED_LOGITS)
+probabilities_clamped, logits_clamped = clamp_rows(_with_softmax)
 
 
 ROWS = rows_in(globals())

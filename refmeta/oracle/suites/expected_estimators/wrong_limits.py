@@ -31,22 +31,7 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
     return {"formulation_exact": maml.gradient(problem.theta, task, **hyper), "dice_hessian": np.asarray(point.hvp(problem.v))}
 
 
-@wrong(
-    "probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
-    cause="probabilities are kept away from 0, and their gradient is cut there",
-    hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp",
-)  # fmt: skip
-def probabilities_clamped(problem: Any) -> Any:
-    return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
-
-
-@wrong(
-    "logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
-    cause="logits are clamped against overflow, and their gradient is cut there",
-    hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all",
-)  # fmt: skip
-def logits_clamped(problem: Any) -> Any:
-    return _with_softmax(problem, clamps.CLAMPED_LOGITS)
+probabilities_clamped, logits_clamped = clamps.clamp_rows(_with_softmax)
 
 
 @wrong(

@@ -35,16 +35,7 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> Array:
     return maml.gradient(problem.theta, *(clamps.with_softmax(task, use) for task in problem.split), **problem.hyper)
 
 
-@wrong("probabilities-clamped", "max(π, 1e-6) for π", cause="probabilities are kept away from 0, and their gradient is cut there",
-       chapter="softmax-policies", hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
-def probabilities_clamped(problem: Any) -> Array:
-    return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
-
-
-@wrong("logits-clamped", "logits in [−10, 10]", cause="logits are clamped against overflow, and their gradient is cut there",
-       chapter="softmax-policies", hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
-def logits_clamped(problem: Any) -> Array:
-    return _with_softmax(problem, clamps.CLAMPED_LOGITS)
+probabilities_clamped, logits_clamped = clamps.clamp_rows(_with_softmax, quantity="gradient")
 
 
 def _with_log_sigma(problem: Any, low: float, high: float) -> Array:

@@ -12,7 +12,7 @@ from refmeta.arrays import Array, replace_fields
 from refmeta.judges import complex_step
 from refmeta.oracle import clamps
 from refmeta.oracle.clamps import ClampedSoftmax
-from refmeta.oracle.known import EVERY, rows_in, wrong
+from refmeta.oracle.known import rows_in, wrong
 from refmeta.oracle.suites.policy_gradient.wrong_values import ROWS as OF_VALUES
 from refmeta.softmax import centred
 from refmeta.tasks import fisher
@@ -151,18 +151,7 @@ def _with_softmax(problem: Any, use: ClampedSoftmax) -> dict[str, Array]:
     return {"loss": np.asarray(point.loss), "grad": np.asarray(point.grad), "hvp": np.asarray(point.hvp(problem.v))}
 
 
-@wrong("probabilities-clamped", "max(π, 1e-6) for π", quantity=EVERY, chapter="softmax-policies",
-       cause="probabilities are kept away from 0, and their gradient is cut there",
-       hint="PyTorch: probs.clamp(min=1e-6)", repair="log_softmax, which needs no clamp")  # fmt: skip
-def probabilities_clamped(problem: Any) -> dict[str, Array]:
-    return _with_softmax(problem, clamps.CLAMPED_PROBABILITIES)
-
-
-@wrong("logits-clamped", "logits in [−10, 10]", quantity=EVERY, chapter="softmax-policies",
-       cause="logits are clamped against overflow, and their gradient is cut there",
-       hint="logits.clamp(-10, 10)", repair="subtract the largest logit from all")  # fmt: skip
-def logits_clamped(problem: Any) -> dict[str, Array]:
-    return _with_softmax(problem, clamps.CLAMPED_LOGITS)
+probabilities_clamped, logits_clamped = clamps.clamp_rows(_with_softmax)
 
 
 ROWS = (*rows_in(globals()), *OF_VALUES)
